@@ -1,0 +1,1 @@
+"""Dagster assets, each thin: read, call one pure function, write, report metadata."""

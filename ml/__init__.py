@@ -1,0 +1,1 @@
+"""Pure models over frames: no Dagster, no database, no HTTP, no clock."""

@@ -1,0 +1,1 @@
+"""The world outside: settings, the database server, the 1NCE client."""
