@@ -1,0 +1,192 @@
+"""The database, for one organization: frames in by COPY and one merge, frames out by COPY, small queries as rows."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import psycopg
+from psycopg.rows import dict_row
+from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy.exc import OperationalError
+
+from resources.server import DatabaseUnavailableError, describe
+from sql import query
+
+NULL = r"\N"  # keeps NULL apart from the empty text in CSV
+
+Row = dict[str, Any]
+Parameters = Mapping[str, Any]
+
+
+class UnknownOrganizationError(Exception):
+    """The organization is not in this database; the message says how to add it."""
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merge did, in rows."""
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+
+    def __add__(self, other: Merged) -> Merged:
+        return Merged(self.new + other.new, self.changed + other.changed, self.unchanged + other.unchanged)
+
+    @property
+    def rows(self) -> int:
+        return self.new + self.changed + self.unchanged
+
+
+class Transaction:
+    """One open transaction; everything done with it is committed together or not at all."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+
+    def rows(self, name: str, parameters: Parameters | None = None) -> list[Row]:
+        """Run the query sql/queries/<name>.sql and return its rows as dictionaries; for few rows."""
+        with self._connection.cursor(row_factory=dict_row) as cursor:
+            cursor.execute(query(name).encode(), parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def row(self, name: str, parameters: Parameters | None = None) -> Row | None:
+        found = self.rows(name, parameters)
+        return found[0] if found else None
+
+    def execute(self, name: str, parameters: Parameters | None = None) -> int:
+        """Run a named statement and return the number of rows it touched."""
+        return self._connection.execute(query(name).encode(), parameters).rowcount
+
+    def frame(self, name: str, schema: Mapping[str, Any], parameters: Parameters | None = None) -> pl.DataFrame:
+        """Run a named query and return its rows as a frame of the given schema, whose order is the query's."""
+        statement = b"COPY (" + query(name).strip().rstrip(";").encode() + f"\n) TO STDOUT (FORMAT csv, NULL '{NULL}')".encode()
+        buffer = io.BytesIO()
+        with self._connection.cursor() as cursor, cursor.copy(statement, parameters) as copy:
+            for block in copy:
+                buffer.write(block)
+        return _from_csv(buffer, schema)
+
+    def merge(self, name: str, rows: pl.DataFrame, parameters: Parameters | None = None) -> Merged:
+        """Load a frame: COPY into a temporary table `staged` of the frame's columns, then the merge sql/queries/<name>.sql.
+
+        The file starts with a line `-- staged: column type, ...` naming the columns it takes; it returns one row with the
+        counts new, changed and unchanged.
+        """
+        if rows.is_empty():
+            return Merged()
+        columns = staged_columns(name)
+        names = ", ".join(column.split()[0] for column in columns)
+        self._connection.execute("DROP TABLE IF EXISTS staged")
+        self._connection.execute(f"CREATE TEMPORARY TABLE staged ({', '.join(columns)}) ON COMMIT DROP".encode())
+        frame = rows.select(column.split()[0] for column in columns)
+        with self._connection.cursor() as cursor:
+            with cursor.copy(f"COPY staged ({names}) FROM STDIN (FORMAT csv, NULL '{NULL}')".encode()) as copy:
+                copy.write(_to_csv(frame))
+            cursor.execute("ANALYZE staged")
+            cursor.execute(query(name).encode(), parameters)
+            counts = cursor.fetchone()
+        assert counts is not None, f"{name}.sql must return new, changed, unchanged"
+        return Merged(*counts)
+
+
+class Database:
+    """The database as the pipeline sees it: role simsight_pipeline, one organization.
+
+    Raises DatabaseUnavailableError when there is no connection, UnknownOrganizationError for an unknown organization.
+    """
+
+    def __init__(self, url: URL, organization: str) -> None:
+        self.organization = organization
+        self._url = url
+        self._engine: Engine = create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=5)
+
+        @event.listens_for(self._engine, "connect")
+        def _as_pipeline(connection: Any, _record: Any) -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SET ROLE simsight_pipeline")
+                cursor.execute("SET TIME ZONE 'UTC'")
+                cursor.execute("SELECT set_config('simsight.organization_id', ops.organization(%s)::text, false)", (organization,))
+                if cursor.fetchone() in (None, (None,), ("",)):
+                    raise UnknownOrganizationError(
+                        f"the organization {organization!r} is not in {describe(url)}; run `simsight migrate` with "
+                        "SIMSIGHT_ORGANIZATION set to it"
+                    )
+            connection.commit()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """A transaction: committed at the end of the block, rolled back when it raises."""
+        try:
+            pooled = self._engine.raw_connection()
+        except OperationalError as error:
+            reason = str(error.orig).strip().splitlines()[-1] if error.orig else type(error).__name__
+            raise DatabaseUnavailableError(
+                f"no connection to PostgreSQL at {describe(self._url)}: {reason}. Check that it runs and SIMSIGHT_DATABASE_URL"
+            ) from error
+        try:
+            driver = pooled.driver_connection
+            assert isinstance(driver, psycopg.Connection)
+            with driver.transaction():
+                yield Transaction(driver)
+        finally:
+            pooled.close()
+
+    def rows(self, name: str, parameters: Parameters | None = None) -> list[Row]:
+        with self.transaction() as transaction:
+            return transaction.rows(name, parameters)
+
+    def row(self, name: str, parameters: Parameters | None = None) -> Row | None:
+        with self.transaction() as transaction:
+            return transaction.row(name, parameters)
+
+    def frame(self, name: str, schema: Mapping[str, Any], parameters: Parameters | None = None) -> pl.DataFrame:
+        with self.transaction() as transaction:
+            return transaction.frame(name, schema, parameters)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def staged_columns(name: str) -> list[str]:
+    """The columns, as SQL, that the merge <name>.sql takes: its line `-- staged: a integer, b text`."""
+    for line in query(name).splitlines():
+        if line.startswith("-- staged: "):
+            return [column.strip() for column in line.removeprefix("-- staged: ").split(",")]
+    raise ValueError(f"sql/queries/{name}.sql has no line '-- staged: ...'")
+
+
+def _to_csv(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_csv(
+        buffer, include_header=False, quote_style="non_numeric", datetime_format="%Y-%m-%dT%H:%M:%S%.6fZ", null_value=NULL
+    )
+    return buffer.getvalue()
+
+
+def _from_csv(buffer: io.BytesIO, schema: Mapping[str, Any]) -> pl.DataFrame:
+    if buffer.tell() == 0:
+        return pl.DataFrame(schema=schema)
+    buffer.seek(0)
+    as_text = {name: pl.String if _parsed_later(kind) else kind for name, kind in schema.items()}
+    frame = pl.read_csv(
+        buffer, has_header=False, new_columns=list(schema), schema=as_text, null_values=NULL
+    )
+    return frame.with_columns(
+        *(
+            pl.col(name).str.to_datetime("%Y-%m-%d %H:%M:%S%.f%#z", time_zone="UTC", time_unit="us")
+            for name, kind in schema.items()
+            if isinstance(kind, pl.Datetime) or kind is pl.Datetime
+        ),
+        *(pl.col(name).str.to_date("%Y-%m-%d") for name, kind in schema.items() if kind is pl.Date),
+        *((pl.col(name) == "t").alias(name) for name, kind in schema.items() if kind is pl.Boolean),
+    )
+
+
+def _parsed_later(kind: Any) -> bool:
+    return kind in (pl.Date, pl.Boolean, pl.Datetime) or isinstance(kind, pl.Datetime)

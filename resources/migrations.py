@@ -1,0 +1,154 @@
+"""Bring a database's schema to a version, one numbered migration at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psycopg
+from sqlalchemy import URL
+
+from resources.server import driver_url
+from sql import Migration, migrations
+
+LOCK = 7_465_001  # any number, the same for everyone who migrates
+
+LEDGER = """
+CREATE SCHEMA IF NOT EXISTS ops;
+CREATE TABLE IF NOT EXISTS ops.schema_migrations (
+    version integer PRIMARY KEY,
+    name text NOT NULL,
+    sha256 text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE ops.schema_migrations IS 'One row a migration that was applied';
+COMMENT ON COLUMN ops.schema_migrations.version IS 'Its number';
+COMMENT ON COLUMN ops.schema_migrations.name IS 'Its file';
+COMMENT ON COLUMN ops.schema_migrations.sha256 IS 'SHA-256 of the file when it was applied';
+COMMENT ON COLUMN ops.schema_migrations.applied_at IS 'When (UTC)';
+"""
+
+
+class MigrationError(Exception):
+    """A migration cannot be applied; nothing of it was. The message says which, why and what to do."""
+
+
+@dataclass(frozen=True)
+class Grade:
+    """What the server offers for big tables."""
+
+    postgres: str
+    timescaledb: str | None
+    license: str | None
+
+    @property
+    def name(self) -> str:
+        if self.timescaledb is None:
+            return "plain PostgreSQL"
+        return "TimescaleDB Community" if self.license == "timescale" else "TimescaleDB Apache"
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """What this grade cannot do, in words."""
+        licensed = ("compression", "continuous aggregates", "retention policies")
+        if self.timescaledb is None:
+            return ("hypertables (chunk exclusion, dropping old data by chunk)", *licensed)
+        return () if self.license == "timescale" else licensed
+
+
+def storage_grade(connection: psycopg.Connection) -> Grade:
+    """Find out what the server of this connection offers."""
+    row = connection.execute(
+        "SELECT current_setting('server_version'), (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'),"
+        " current_setting('timescaledb.license', true)"
+    ).fetchone()
+    assert row is not None
+    return Grade(str(row[0]).split()[0], row[1], row[2] if row[1] else None)
+
+
+def migrate(url: URL, *, to: int | None = None) -> list[Migration]:
+    """Apply what is missing, up to and with version `to` (default: all), and return what was applied.
+
+    Each migration is one transaction; an advisory lock lets one migrator in at a time. Applying again does nothing.
+    Raises MigrationError when a migration fails, when one that was applied has changed since, or when the database is
+    ahead of this version of Simsight.
+    """
+    known = migrations()
+    if to is not None and to not in {migration.version for migration in known}:
+        raise MigrationError(f"there is no migration {to}; the versions are {known[0].version} to {known[-1].version}")
+    applied: list[Migration] = []
+    with psycopg.connect(driver_url(url, "").render_as_string(hide_password=False), autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))  # let go when the connection closes
+        done = _applied(connection)
+        for migration in known:
+            if migration.version in done:
+                if done[migration.version] != migration.sha256:
+                    raise MigrationError(
+                        f"{migration.name}.sql has changed since it was applied to this database: restore the file and put "
+                        "the change into a new migration"
+                    )
+                continue
+            if to is not None and migration.version > to:
+                break
+            _apply(connection, migration)
+            applied.append(migration)
+        ahead = max(done, default=0)
+        if ahead > known[-1].version:
+            raise MigrationError(
+                f"the database is at version {ahead}, this Simsight knows {known[-1].version}: install the newer Simsight"
+            )
+    return applied
+
+
+def schema_version(connection: psycopg.Connection) -> int:
+    """The newest migration applied; 0 for an empty database."""
+    found = connection.execute("SELECT to_regclass('ops.schema_migrations')").fetchone()
+    if found is None or found[0] is None:
+        return 0
+    row = connection.execute("SELECT coalesce(max(version), 0) FROM ops.schema_migrations").fetchone()
+    return int(row[0]) if row else 0
+
+
+def ensure_organization(url: URL, slug: str) -> int:
+    """The key of an organization, added when it is new."""
+    with psycopg.connect(driver_url(url, "").render_as_string(hide_password=False)) as connection:
+        connection.execute("SET ROLE simsight_owner")
+        connection.execute("INSERT INTO core.organizations (slug) VALUES (%s) ON CONFLICT (slug) DO NOTHING", (slug,))
+        row = connection.execute("SELECT organization_id FROM core.organizations WHERE slug = %s", (slug,)).fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+def _applied(connection: psycopg.Connection) -> dict[int, str]:
+    if schema_version(connection) == 0:
+        _use_timescaledb(connection)
+        with connection.transaction():
+            connection.execute(LEDGER)
+    return dict(connection.execute("SELECT version, sha256 FROM ops.schema_migrations").fetchall())
+
+
+def _use_timescaledb(connection: psycopg.Connection) -> None:
+    """Switch the extension on where the server has it; a login that may not is told by `simsight doctor`."""
+    offered = connection.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'timescaledb'").fetchone()
+    preloaded = connection.execute("SELECT current_setting('shared_preload_libraries') LIKE '%timescaledb%'").fetchone()
+    if offered and preloaded and preloaded[0]:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+
+
+def _apply(connection: psycopg.Connection, migration: Migration) -> None:
+    try:
+        with connection.transaction():
+            connection.execute(migration.statements.encode())
+            connection.execute("RESET ROLE")
+            connection.execute(
+                "INSERT INTO ops.schema_migrations (version, name, sha256) VALUES (%s, %s, %s)",
+                (migration.version, migration.name, migration.sha256),
+            )
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise MigrationError(
+            f"migration {migration.name} needs more rights: {error.diag.message_primary}. Run `simsight migrate` once as an "
+            "administrator of the database (roles are created there)"
+        ) from error
+    except psycopg.Error as error:
+        raise MigrationError(
+            f"migration {migration.name} failed and was rolled back: {error.diag.message_primary or error}"
+        ) from error

