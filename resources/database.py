@@ -65,7 +65,9 @@ class Transaction:
 
     def frame(self, name: str, schema: Mapping[str, Any], parameters: Parameters | None = None) -> pl.DataFrame:
         """Run a named query and return its rows as a frame of the given schema, whose order is the query's."""
-        statement = b"COPY (" + query(name).strip().rstrip(";").encode() + f"\n) TO STDOUT (FORMAT csv, NULL '{NULL}')".encode()
+        statement = (
+            b"COPY (" + query(name).strip().rstrip(";").encode() + f"\n) TO STDOUT (FORMAT csv, NULL '{NULL}')".encode()
+        )
         buffer = io.BytesIO()
         with self._connection.cursor() as cursor, cursor.copy(statement, parameters) as copy:
             for block in copy:
@@ -111,7 +113,9 @@ class Database:
             with connection.cursor() as cursor:
                 cursor.execute("SET ROLE simsight_pipeline")
                 cursor.execute("SET TIME ZONE 'UTC'")
-                cursor.execute("SELECT set_config('simsight.organization_id', ops.organization(%s)::text, false)", (organization,))
+                cursor.execute(
+                    "SELECT set_config('simsight.organization_id', ops.organization(%s)::text, false)", (organization,)
+                )
                 if cursor.fetchone() in (None, (None,), ("",)):
                     raise UnknownOrganizationError(
                         f"the organization {organization!r} is not in {describe(url)}; run `simsight migrate` with "
@@ -164,7 +168,11 @@ def staged_columns(name: str) -> list[str]:
 def _to_csv(frame: pl.DataFrame) -> bytes:
     buffer = io.BytesIO()
     frame.write_csv(
-        buffer, include_header=False, quote_style="non_numeric", datetime_format="%Y-%m-%dT%H:%M:%S%.6fZ", null_value=NULL
+        buffer,
+        include_header=False,
+        quote_style="non_numeric",
+        datetime_format="%Y-%m-%dT%H:%M:%S%.6fZ",
+        null_value=NULL,
     )
     return buffer.getvalue()
 
@@ -174,9 +182,7 @@ def _from_csv(buffer: io.BytesIO, schema: Mapping[str, Any]) -> pl.DataFrame:
         return pl.DataFrame(schema=schema)
     buffer.seek(0)
     as_text = {name: pl.String if _parsed_later(kind) else kind for name, kind in schema.items()}
-    frame = pl.read_csv(
-        buffer, has_header=False, new_columns=list(schema), schema=as_text, null_values=NULL
-    )
+    frame = pl.read_csv(buffer, has_header=False, new_columns=list(schema), schema=as_text, null_values=NULL)
     return frame.with_columns(
         *(
             pl.col(name).str.to_datetime("%Y-%m-%d %H:%M:%S%.f%#z", time_zone="UTC", time_unit="us")

@@ -29,8 +29,12 @@ class Settings(BaseSettings):
         env_prefix="SIMSIGHT_", env_file=".env", extra="ignore", env_ignore_empty=True, populate_by_name=True
     )
 
-    home: Path = Field(Path(".simsight"), description="Folder of the embedded server, artifacts, reports and landing files")
-    database_url: SecretStr | None = Field(None, description="postgresql:// URL of the server; embedded PostgreSQL if unset")
+    home: Path = Field(
+        Path(".simsight"), description="Folder of the embedded server, artifacts, reports and landing files"
+    )
+    database_url: SecretStr | None = Field(
+        None, description="postgresql:// URL of the server; embedded PostgreSQL if unset"
+    )
     api_database_url: SecretStr | None = Field(
         None, description="URL the HTTP service connects with (a login in role simsight_api); database_url if unset"
     )
@@ -40,7 +44,9 @@ class Settings(BaseSettings):
     mlflow_tracking_uri: SecretStr | None = Field(
         None, description="MLflow tracking and registry store; database 'mlflow' of the same server if unset"
     )
-    organization: str = Field("default", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Organization the pipeline works for")
+    organization: str = Field(
+        "default", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Organization the pipeline works for"
+    )
 
     once_base_url: str = Field(
         "https://api.1nce.com/management-api",
@@ -48,7 +54,9 @@ class Settings(BaseSettings):
         description="Base URL of the 1NCE API",
     )
     once_username: str | None = Field(
-        None, validation_alias=AliasChoices("ONCE_USERNAME", "once_username"), description="User name of a 1NCE API user"
+        None,
+        validation_alias=AliasChoices("ONCE_USERNAME", "once_username"),
+        description="User name of a 1NCE API user",
     )
     once_password: SecretStr | None = Field(
         None, validation_alias=AliasChoices("ONCE_PASSWORD", "once_password"), description="Password of that API user"

@@ -45,24 +45,24 @@ SELECT ops.guard('core.sims');
 
 CREATE TABLE core.sim_usage (
     bytes bigint NOT NULL CHECK (bytes >= 0),
-    bytes_rx bigint NOT NULL CHECK (bytes_rx BETWEEN 0 AND bytes),
+    bytes_rx bigint CHECK (bytes_rx BETWEEN 0 AND bytes),
     known_at timestamptz NOT NULL,
     sim_key integer NOT NULL,
     day date NOT NULL,
     organization_id smallint NOT NULL,
-    sms_mt smallint NOT NULL CHECK (sms_mt >= 0),
-    sms_mo smallint NOT NULL CHECK (sms_mo >= 0),
+    sms_mt smallint CHECK (sms_mt >= 0),
+    sms_mo smallint CHECK (sms_mo >= 0),
     PRIMARY KEY (sim_key, day)
 );
 COMMENT ON TABLE core.sim_usage IS 'One row a SIM and UTC day, from the daily usage call. The column order keeps a row small';
 COMMENT ON COLUMN core.sim_usage.bytes IS 'Data volume of the day in bytes (millionths of a MB), received and sent';
-COMMENT ON COLUMN core.sim_usage.bytes_rx IS 'Of these, received by the device, in bytes; sent is the difference';
+COMMENT ON COLUMN core.sim_usage.bytes_rx IS 'Of these, received by the device, in bytes; sent is the difference; NULL where a file did not say';
 COMMENT ON COLUMN core.sim_usage.known_at IS 'Since when this value is known (UTC); a correction moves it';
 COMMENT ON COLUMN core.sim_usage.sim_key IS 'SIM (core.sims)';
 COMMENT ON COLUMN core.sim_usage.day IS 'UTC day';
 COMMENT ON COLUMN core.sim_usage.organization_id IS 'Organization';
-COMMENT ON COLUMN core.sim_usage.sms_mt IS 'SMS to the device (mobile terminated)';
-COMMENT ON COLUMN core.sim_usage.sms_mo IS 'SMS from the device (mobile originated)';
+COMMENT ON COLUMN core.sim_usage.sms_mt IS 'SMS to the device (mobile terminated); NULL where a file did not say';
+COMMENT ON COLUMN core.sim_usage.sms_mo IS 'SMS from the device (mobile originated); NULL where a file did not say';
 SELECT ops.make_hypertable('core.sim_usage', 'day', '30 days');
 CREATE INDEX sim_usage_by_day ON core.sim_usage (organization_id, day);
 SELECT ops.guard('core.sim_usage');
@@ -72,9 +72,9 @@ CREATE TABLE core.sim_usage_replaced (
     day date NOT NULL,
     organization_id smallint NOT NULL,
     bytes bigint NOT NULL,
-    bytes_rx bigint NOT NULL,
-    sms_mt smallint NOT NULL,
-    sms_mo smallint NOT NULL,
+    bytes_rx bigint,
+    sms_mt smallint,
+    sms_mo smallint,
     known_from timestamptz NOT NULL,
     known_to timestamptz NOT NULL,
     PRIMARY KEY (sim_key, day, known_from)

@@ -1,0 +1,2 @@
+-- How many SIMs there are.
+SELECT count(*) AS sims FROM core.sims;

@@ -1,0 +1,10 @@
+-- Good rows have come for these keys: the quarantined records are settled.
+-- staged: source text, record_key text, seen_at timestamptz, resolution text
+WITH settled AS (
+    UPDATE ops.quarantine AS q SET resolved_at = s.seen_at, resolution = s.resolution
+    FROM staged AS s
+    WHERE q.organization_id = ops.current_organization() AND q.source = s.source AND q.record_key = s.record_key
+        AND q.resolved_at IS NULL
+    RETURNING 1
+)
+SELECT 0 AS new, count(*) AS changed, (SELECT count(*) FROM staged) - count(*) AS unchanged FROM settled;

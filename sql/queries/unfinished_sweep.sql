@@ -1,0 +1,5 @@
+-- The latest pass of a call over the same days, if it was left unfinished after %(since)s. Index sweeps_latest.
+SELECT sweep_id, started_at FROM ops.sweeps
+WHERE source = %(source)s AND first_day = %(first_day)s AND last_day = %(last_day)s
+    AND finished_at IS NULL AND started_at >= %(since)s
+ORDER BY started_at DESC LIMIT 1;
