@@ -17,7 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from assets.sources import ORDERS, PRODUCTS, QUOTA, SIMS, SOURCES, TICKETS, USAGE, UTC_TIME, Schema, Sim, Source
+from assets.sources import ORDERS, PRODUCTS, QUOTA, SIMS, SOURCES, USAGE, UTC_TIME, Schema, Sim, Source
 from resources.database import Database, Merged, Transaction
 from resources.once import Answer, OnceClient, OnceError
 

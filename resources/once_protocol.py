@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -27,8 +27,12 @@ MAX_SMS_A_DAY = 32_767  # a smallint in the database; a SIM that sends more is a
 MAX_USAGE_DAYS = 184  # the longest six months
 RETRY_STATUS = frozenset({429, 500, 502, 503, 504})
 # (requests, seconds) for each first part of a path; 1NCE help, "API Rate Limits".
-RATE_LIMITS = {"oauth": (600, 60.0), "sims": (10, 1.0), "orders": (100, 300.0), "products": (100, 300.0)} | {
-    "support": (100, 300.0)
+RATE_LIMITS = {
+    "oauth": (600, 60.0),
+    "sims": (10, 1.0),
+    "orders": (100, 300.0),
+    "products": (100, 300.0),
+    "support": (100, 300.0),
 }
 
 
@@ -78,7 +82,9 @@ def request_error(call: str, status: int | None, came: str) -> OnceRequestError:
                 call, status, came, "Ask with the account that owns the SIM, or give the API user this right."
             )
         case 404:
-            return OnceNotFoundError(call, status, came, "Check the ICCID (19 digits); the SIM may have been moved away.")
+            return OnceNotFoundError(
+                call, status, came, "Check the ICCID (19 digits); the SIM may have been moved away."
+            )
         case 422:
             return OnceSimExpiredError(call, status, came, "The SIM has expired: extend it, or stop asking for it.")
         case 429:
@@ -121,15 +127,15 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:?\d\d
 _ICCID = re.compile(r"\d{19}", re.ASCII)
 _MIDNIGHTS = frozenset({"", "T00:00:00.000Z", "T00:00:00Z", "T00:00:00.000+0000", "T00:00:00+0000"})
 # ISO 4217 currencies whose minor unit is not a hundredth.
-_MINOR_DIGITS = dict.fromkeys(("CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF", "XPF"), 0) | dict.fromkeys(
-    ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3
-)
+_MINOR_DIGITS = dict.fromkeys(
+    ("CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF", "XPF"), 0
+) | dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3)
 
 
 def scaled(value: object, places: int) -> int:
     """`value` x 10**places, exact, from an int, a float as JSON shows it, or decimal text. ValueError when not exact."""
     if type(value) is int:
-        number = value * 10**places
+        number: int = value * 10**places
     else:
         text = value.strip() if isinstance(value, str) else repr(value)
         match = _NUMBER.fullmatch(text)
@@ -177,14 +183,17 @@ def parse_time(value: object) -> datetime:
     """An ISO 8601 time with its zone, in any of 1NCE's spellings, as UTC. ValueError otherwise."""
     if not (isinstance(value, str) and _TIME.fullmatch(value)):
         raise ValueError("expected a time like 2018-03-09T07:59:09.000+0000 or ...Z")
-    return datetime.fromisoformat(value).astimezone(timezone.utc)  # noqa: UP017
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("expected a time within the years 1 to 9999 UTC") from None
 
 
 def parse_day(value: object) -> date:
     """The UTC day of a usage row: a date, or a time of that day. ValueError otherwise."""
     if not isinstance(value, str):
         raise ValueError("expected a date like 2021-06-30T00:00:00.000Z")
-    if value[10:] in _MIDNIGHTS and value[4:5] == "-":
+    if value[10:] in _MIDNIGHTS and value[7:8] == "-":
         return date.fromisoformat(value[:10])
     return parse_time(value).date()
 
@@ -212,18 +221,19 @@ def usage_params(first_day: date, last_day: date) -> dict[str, str]:
 class Totals(NamedTuple):
     """What the paging headers promise; None where a header is missing or unreadable."""
 
-    count: int | None
+    records: int | None
     pages: int | None
 
 
-def parse_totals(headers: Mapping[str, str]) -> Totals:
-    """X-Total-Count and X-Total-Pages (headers must be looked up without regard to case)."""
+def parse_totals(headers: Mapping[str, str], document: Any = None) -> Totals:
+    """X-Total-Count and X-Total-Pages, or totalEvents and totalPages in the body; `headers` must not mind the case."""
+    body = document if isinstance(document, dict) else {}
 
-    def read(name: str) -> int | None:
-        text = headers.get(name, "")
-        return int(text) if text.isascii() and text.isdigit() else None
+    def read(header: str, field: str) -> int | None:
+        text = str(headers.get(header, body.get(field)))
+        return int(text) if re.fullmatch(r"\d{1,12}", text, re.ASCII) else None
 
-    return Totals(read("X-Total-Count"), read("X-Total-Pages"))
+    return Totals(read("X-Total-Count", "totalEvents"), read("X-Total-Pages", "totalPages"))
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float:
@@ -374,7 +384,10 @@ class Quota(_Record):
         for name in ("volume", "total_volume", "last_volume_added"):
             if _blank_is_none(record.get(name)) is not None:
                 amounts[name] = _number(record, name, convert)
-        return {**{k: v for k, v in record.items() if k not in ("volume", "total_volume", "last_volume_added")}, **amounts}
+        return {
+            **{k: v for k, v in record.items() if k not in ("volume", "total_volume", "last_volume_added")},
+            **amounts,
+        }
 
 
 class Event(_Record):
@@ -428,7 +441,9 @@ class Charge(_Record):
 
     @model_validator(mode="before")
     @classmethod
-    def _as_minor_units(cls, record: dict[str, Any]) -> dict[str, Any]:
+    def _as_minor_units(cls, record: Any) -> Any:
+        if not isinstance(record, dict):
+            return record
         return {**record, "amount_minor": minor_units(record.get("amount_net"), record.get("currency"))}
 
 
@@ -467,10 +482,11 @@ class Order(_Record):
     @model_validator(mode="before")
     @classmethod
     def _flatten(cls, record: dict[str, Any]) -> dict[str, Any]:
-        amount, sims = _blank_is_none(record.get("invoice_amount")), record.get("sims") or []
+        amount, sims = _blank_is_none(record.get("invoice_amount")), record.get("sims", [])
         minor = None if amount is None else minor_units(amount, record.get("currency"))
-        iccids = [sim.get("iccid") if isinstance(sim, dict) else sim for sim in sims]
-        return {**record, "invoice_amount_minor": minor, "sims": iccids}
+        if isinstance(sims, list):
+            sims = [sim.get("iccid") if isinstance(sim, dict) else sim for sim in sims]
+        return {**record, "invoice_amount_minor": minor, "sims": sims}
 
 
 class Communication(_Record):
@@ -581,7 +597,7 @@ def _usage_day(record: Any, iccid: str) -> UsageDay:
     if data is None and sms is None:
         raise ValueError("data, sms: both missing, expected at least one")
     volume, rx, tx = _volumes(data, "data.", mb_to_bytes)
-    # 1NCE counts from the SIM's own card number: volume_rx is what came from the device (MO), volume_tx what went to it.
+    # For SMS, 1NCE's file counts from the network's side: volume_rx is MO (from the device), volume_tx is MT (to it).
     count, mo, mt = _volumes(sms, "sms.", whole)
     if count > MAX_SMS_A_DAY:
         raise ValueError(f"sms.volume: got {count}, expected at most {MAX_SMS_A_DAY} a day")
@@ -639,8 +655,3 @@ def _reason(broken: ValidationError) -> str:
         else:
             parts.append(message)
     return "; ".join(parts)
-
-
-def whole_days_back(today: date) -> date:
-    """The first day that 1NCE's usage call still gives, seen from `today`."""
-    return today - timedelta(days=MAX_USAGE_DAYS - 1)

@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     mlflow_tracking_uri: SecretStr | None = Field(
         None, description="MLflow tracking and registry store; database 'mlflow' of the same server if unset"
     )
+    mlflow_artifacts: str | None = Field(
+        None, description="Where MLflow keeps artifacts (a folder or object store URI); home/mlflow if unset"
+    )
     organization: str = Field(
         "default", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Organization the pipeline works for"
     )

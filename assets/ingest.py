@@ -1,0 +1,142 @@
+"""The ingest assets: what the 1NCE account says about its SIMs, landed, checked and merged."""
+
+from collections.abc import Iterator
+from datetime import date
+
+import dagster as dg
+
+from assets.common import DAYS, OWNERS, RuntimeParam
+from assets.landing import Landed, Progress, land_account, land_fleet
+from assets.sources import EVENTS, ORDERS, PRODUCTS, QUOTA, SIMS, SMS, STATUS, TICKETS, USAGE, Source
+from resources.runtime import Runtime
+
+RETRY = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL)
+# whatever asks 1NCE shares one budget of requests: one at a time
+POOL = "once_api"
+
+
+def _account_asset(source: Source, table: str, description: str) -> dg.AssetsDefinition:
+    """An asset made from one of the account's lists."""
+
+    @dg.asset(
+        name=table.split(".")[1],
+        group_name="ingest",
+        kinds={"python", "postgres"},
+        owners=OWNERS,
+        description=description,
+        metadata={"dagster/table_name": table},
+        pool=POOL,
+        retry_policy=RETRY,
+    )
+    def account_list(runtime: RuntimeParam) -> dg.MaterializeResult[None]:
+        return _result(land_account(runtime.database, runtime.once, source))
+
+    return account_list
+
+
+def _fleet_asset(source: Source, table: str, description: str) -> dg.AssetsDefinition:
+    """An asset made by asking about every SIM."""
+
+    @dg.asset(
+        name=table.split(".")[1],
+        deps=[sims],
+        group_name="ingest",
+        kinds={"python", "postgres"},
+        owners=OWNERS,
+        description=description,
+        metadata={"dagster/table_name": table},
+        pool=POOL,
+        retry_policy=RETRY,
+    )
+    def fleet_answers(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
+        today = runtime.clock().date()
+        return _result(_land(context, runtime, source, today, today))
+
+    return fleet_answers
+
+
+sims = _account_asset(
+    SIMS, "core.sims", "SIM cards of the account, one row a SIM.\n\nSource: `GET /v1/sims`, 100 a request."
+)
+sim_quota = _fleet_asset(
+    QUOTA,
+    "core.sim_quota",
+    "Data and SMS quota of every SIM: what is left, of how much, until when; the last observation of each day.\n\n"
+    "Source: `GET /v1/sims/{iccid}/quota/data` and `/quota/sms`.",
+)
+sim_connectivity = _fleet_asset(
+    STATUS,
+    "core.sim_connectivity",
+    "Whether a SIM is offline, attached or online, and in which network; the last observation of each day.\n\n"
+    "Source: `GET /v1/sims/{iccid}/status`.",
+)
+sim_events = _fleet_asset(
+    EVENTS,
+    "core.sim_events",
+    "Network, quota and management events of every SIM.\n\nSource: `GET /v1/sims/{iccid}/events`.",
+)
+sim_sms = _fleet_asset(
+    SMS, "core.sim_sms", "SMS to and from every SIM, without their text.\n\nSource: `GET /v1/sims/{iccid}/sms`."
+)
+products = _account_asset(PRODUCTS, "core.products", "Products and prices.\n\nSource: `GET /v1/products`.")
+orders = _account_asset(
+    ORDERS, "core.orders", "Orders of SIMs, top-ups and tariff changes.\n\nSource: `GET /v1/orders`."
+)
+tickets = _account_asset(TICKETS, "core.tickets", "Support requests with their messages.\n\nSource: `GET /v1/support`.")
+
+
+@dg.asset(
+    deps=[sims],
+    partitions_def=DAYS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    group_name="ingest",
+    kinds={"python", "timescaledb"},
+    owners=OWNERS,
+    metadata={"dagster/table_name": "core.sim_usage"},
+    pool=POOL,
+    retry_policy=RETRY,
+)
+def sim_usage(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
+    """Daily usage of every SIM, one row a SIM and UTC day: the book of record.
+
+    Source: `GET /v1/sims/{iccid}/usage`; one request covers up to six months, so a range of days is one run. The present
+    day grows until it ends; later corrections replace a day and what they replace is kept. Rows that break a rule are in
+    ops.quarantine.
+    """
+    days = context.partition_key_range
+    first, last = date.fromisoformat(days.start), date.fromisoformat(days.end)
+    return _result(_land(context, runtime, USAGE, first, last))
+
+
+def _land(context: dg.AssetExecutionContext, runtime: Runtime, source: Source, first: date, last: date) -> Landed:
+    return land_fleet(
+        runtime.database,
+        runtime.once,
+        source,
+        first_day=first,
+        last_day=last,
+        clock=runtime.clock,
+        progress=_in_tenths(context, source.name),
+    )
+
+
+def _in_tenths(context: dg.AssetExecutionContext, name: str) -> Progress:
+    """Progress as log lines, about ten a pass: an event a batch would flood the event log of a big fleet."""
+    said: Iterator[int] = iter(range(10, 101, 10))
+    following = [next(said)]
+
+    def progress(done: int, of: int) -> None:
+        percent = 100 * done // max(of, 1)
+        if percent >= following[0]:
+            context.log.info(f"{name}: {done} of {of} SIMs asked")
+            while following[0] <= percent:
+                following[0] = next(said, 101)
+
+    return progress
+
+
+def _result(landed: Landed) -> dg.MaterializeResult[None]:
+    return dg.MaterializeResult(metadata=landed.metadata())
+
+
+INGEST = [sims, sim_usage, sim_quota, sim_connectivity, sim_events, sim_sms, products, orders, tickets]

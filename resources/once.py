@@ -1,0 +1,628 @@
+"""A thin asynchronous client for 1NCE's API v1: the pool, the pace, the retries and the breaker around `once_protocol`.
+
+    async with OnceClient(base_url=..., username=..., password=SecretStr(...)) as once:
+        async for page in once.sims():
+            store(page.body, page.items, page.rejected)
+        async with contextlib.aclosing(once.each(iccids, lambda iccid: once.usage(iccid, first, last))) as outcomes:
+            async for iccid, outcome in outcomes:
+                ...  # an Answer, or the OnceError of this one SIM
+
+It waits its turn: never more than 10 requests in any second on /sims (1NCE's limit for one customer), all calls, retries
+and repeated log-ins counted. The limit is the customer's, so run one client at a time for an account.
+It repeats what can be repeated (429, 500, 502, 503, 504, time-outs, lost connections, bodies cut halfway) and nothing
+else; every call here only reads. Neither the password nor a token is ever part of an error, a log line or a repr.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
+
+import httpx
+from pydantic import BaseModel, SecretStr
+
+from resources import once_protocol as protocol
+from resources.once_protocol import (
+    RETRY_STATUS,
+    Answer,
+    OnceCredentialsError,
+    OnceError,
+    OnceForbiddenError,
+    OnceIncompleteError,
+    OnceNotFoundError,
+    OnceRequestError,
+    OnceSimExpiredError,
+    OnceUnavailableError,
+    Rejected,
+)
+
+__all__ = [
+    "Answer",
+    "ClientStats",
+    "OnceClient",
+    "OnceCredentialsError",
+    "OnceError",
+    "OnceForbiddenError",
+    "OnceIncompleteError",
+    "OnceNotFoundError",
+    "OnceRequestError",
+    "OnceSimExpiredError",
+    "OnceUnavailableError",
+    "Rejected",
+]
+
+K = TypeVar("K")
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+
+MAX_WALKS = 3
+MAX_WAIT_S = 300.0  # the longest of 1NCE's rate windows: asked to wait longer, we give up and say so
+MAX_BACKOFF_S = 30.0
+BREAKER_CALLS = 10
+JITTER_S = 0.04  # how much later than sent a request may arrive; guarding against it costs at most 4 % of the pace
+
+
+@dataclass
+class ClientStats:
+    """What a client has done so far; requests are those on the wire, log-ins and retries included."""
+
+    requests: int = 0
+    retries: int = 0
+    throttled: int = 0
+    reauthentications: int = 0
+    bytes_received: int = 0
+    seconds_paced: float = 0.0
+    seconds_backed_off: float = 0.0
+
+
+class OnceClient:
+    """1NCE's API v1 for one account, as an asynchronous context manager in one event loop.
+
+    requests_per_second   the limit on /sims; None lifts all limits (a simulator)
+    timeout_s             for connecting, and for each wait for bytes
+    max_attempts          how often a call is tried before it fails
+    concurrency           how many requests are under way at once, at most
+    transport             another httpx transport, such as one with a proxy or certificates of its own
+    now, rng              the clock behind `received_at`, and the jitter of the waits
+    backoff_s             the first retry waits 0 to this long, each later one up to twice as long, up to 30 s
+    breaker_pause_s       how long everything waits after ten calls in a row have failed, before one probe
+    Raises ValueError when `base_url` is no http(s) address, or holds a user name.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        username: str,
+        password: SecretStr,
+        requests_per_second: float | None = 10.0,
+        timeout_s: float = 30.0,
+        max_attempts: int = 5,
+        concurrency: int = 16,
+        transport: httpx.AsyncBaseTransport | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        rng: random.Random | None = None,
+        backoff_s: float = 0.5,
+        breaker_pause_s: float = 15.0,
+    ) -> None:
+        url = httpx.URL(base_url.rstrip("/"))
+        if url.scheme not in ("http", "https") or not url.host or url.userinfo:
+            raise ValueError("ONCE_BASE_URL: expected http(s)://host/path without a user name in it")
+        self.stats = ClientStats()
+        self._base_path, self._host = url.path.rstrip("/"), url.netloc.decode()
+        self._concurrency, self._max_attempts, self._backoff_s = concurrency, max_attempts, backoff_s
+        self._now, self._rng = now, rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
+        self._auth = _TokenAuth(f"{url}/oauth/token", username, password, self.stats)
+        self._breaker = _Breaker(self._host, breaker_pause_s)
+        self._windows = {} if requests_per_second is None else _windows(requests_per_second)
+        self._under_way = asyncio.Semaphore(concurrency)
+        self._calls = itertools.count()
+        self._http = httpx.AsyncClient(
+            base_url=url,
+            auth=self._auth,
+            headers={"Accept": "application/json"},
+            # The semaphore does the queueing: a request that has had its turn must not wait again for a connection.
+            timeout=httpx.Timeout(timeout_s, pool=None),
+            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+            transport=transport,
+            event_hooks={"request": [self._before_sending], "response": [self._after_headers]},
+        )
+
+    def __repr__(self) -> str:
+        return f"OnceClient({self._host}, {self.stats})"
+
+    async def __aenter__(self) -> OnceClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    # --- what can be asked -------------------------------------------------------------------------------------------
+
+    async def sims(self) -> AsyncGenerator[Answer[protocol.SimCard], None]:
+        """Every SIM of the account, each once, in pages of 100.
+
+        The list can move while it is read: one SIM then stands on two pages, another on none. It is read again, up to
+        three times, until there are as many distinct ICCIDs as X-Total-Count says; later readings yield only what was not
+        yet shown. Raises OnceIncompleteError, after all pages, when the list would not hold still.
+        """
+        shown: set[str] = set()
+        counts: set[int] = set()
+        for walk in range(1, MAX_WALKS + 1):
+            here: set[str] = set()
+            counts_here: set[int] = set()
+            async with aclosing(self._pages("/v1/sims", 100)) as pages:
+                async for came in pages:
+                    answer, on_page = _unseen(came.answer(protocol.SimCard, came.records()), shown)
+                    here |= on_page
+                    if walk == 1 or answer.items or answer.rejected:
+                        yield answer
+                    if came.totals.records is not None:
+                        counts_here.add(came.totals.records)
+                        counts.add(came.totals.records)
+                    if walk > 1 and len(counts) == 1 and len(shown) >= max(counts):
+                        return
+            if not counts_here or (len(counts_here) == 1 and len(here) >= max(counts_here)):
+                return
+        raise OnceIncompleteError(
+            f"GET /v1/sims: {len(shown)} SIMs seen where X-Total-Count says {sorted(counts)}, after {MAX_WALKS} readings:"
+            " the list keeps moving. What was seen has been delivered; read it again later."
+        )
+
+    async def sim(self, iccid: str) -> Answer[protocol.SimCard]:
+        """One SIM card, as in the list."""
+        came = await self._get(_sim_path(iccid))
+        return came.answer(protocol.SimCard, [came.record()], iccid=iccid)
+
+    async def usage(self, iccid: str, first_day: date, last_day: date) -> Answer[protocol.UsageDay]:
+        """Daily usage, both days included, in one request. Days before activation, and perhaps silent ones, are missing.
+
+        Raises ValueError for a window that is empty or longer than six months; nothing is split.
+        """
+        came = await self._get(_sim_path(iccid, "/usage"), protocol.usage_params(first_day, last_day))
+        return came.typed(*protocol.parse_usage(came.records("stats"), iccid, first_day, last_day))
+
+    async def status(self, iccid: str) -> Answer[protocol.Connectivity]:
+        """Whether and where the SIM is attached, and its data session."""
+        came = await self._get(_sim_path(iccid, "/status"))
+        return came.answer(protocol.Connectivity, [came.record()], iccid=iccid)
+
+    async def quota(self, iccid: str, kind: Literal["data", "sms"]) -> Answer[protocol.Quota]:
+        """What is left of the SIM's data or SMS quota, of how much, and until when."""
+        came = await self._get(_sim_path(iccid, f"/quota/{kind}"))
+        return came.answer(protocol.Quota, [came.record()], iccid=iccid, kind=kind)
+
+    async def events(self, iccid: str, since: datetime | None) -> AsyncGenerator[Answer[protocol.Event], None]:
+        """The SIM's events from `since` on (None: all), newest first, in pages of 1000; stops at the first older page."""
+        path = _sim_path(iccid, "/events")
+        async with aclosing(self._pages(path, 1000, key="events", sort="-timestamp")) as pages:
+            async for came in pages:
+                answer = came.answer(protocol.Event, came.records("events"), iccid=iccid)
+                wanted = [event for event in answer.items if since is None or event.at >= since]
+                yield replace(answer, items=wanted)
+                if len(wanted) < len(answer.items):
+                    return
+
+    async def sms(self, iccid: str) -> AsyncGenerator[Answer[protocol.Sms], None]:
+        """The SMS to and from the SIM, in pages of 100."""
+        async with aclosing(self._pages(_sim_path(iccid, "/sms"), 100)) as pages:
+            async for came in pages:
+                yield came.answer(protocol.Sms, came.records(), iccid=iccid)
+
+    async def limits(self) -> Answer[protocol.Limit]:
+        """The monthly limits set for all SIMs of the account: a row each for data, smsMt and smsMo."""
+        came = await self._get("/v1/sims/limits")
+        return came.typed(*protocol.parse_limits(came.record()))
+
+    async def products(self) -> Answer[protocol.Product]:
+        """What the account can buy, with prices."""
+        came = await self._get("/v1/products")
+        return came.answer(protocol.Product, came.records())
+
+    async def orders(self) -> AsyncGenerator[Answer[protocol.Order], None]:
+        """All orders, in pages of 10."""
+        async with aclosing(self._pages("/v1/orders", 10)) as pages:
+            async for came in pages:
+                yield came.answer(protocol.Order, came.records())
+
+    async def tickets(self) -> AsyncGenerator[Answer[protocol.Ticket], None]:
+        """All service requests, in pages of 100."""
+        async with aclosing(self._pages("/v1/support", 100)) as pages:
+            async for came in pages:
+                yield came.answer(protocol.Ticket, came.records())
+
+    async def each(
+        self, keys: Iterable[K], call: Callable[[K], Awaitable[T]]
+    ) -> AsyncGenerator[tuple[K, T | OnceError], None]:
+        """`call(key)` for every key, `concurrency` at a time, yielded as they finish: (key, result or its OnceError).
+
+        Keys are taken, and results held, no further ahead than `concurrency` each. What would hit every call alike
+        (OnceCredentialsError, OnceUnavailableError) and any error that is not an OnceError is raised and ends it. Leaving
+        early or cancelling stops the calls under way at once: use contextlib.aclosing when you may leave early.
+        """
+        source = iter(keys)
+        finished: asyncio.Queue[tuple[K, T | OnceError] | Exception | None] = asyncio.Queue(self._concurrency)
+
+        async def work() -> None:
+            try:
+                for key in source:
+                    try:
+                        outcome: T | OnceError = await call(key)
+                    except (OnceCredentialsError, OnceUnavailableError):
+                        raise
+                    except OnceError as error:
+                        outcome = error
+                    await finished.put((key, outcome))
+            except Exception as error:
+                await finished.put(error)
+            await finished.put(None)
+
+        workers = [asyncio.create_task(work()) for _ in range(self._concurrency)]
+        try:
+            busy = len(workers)
+            while busy:
+                item = await finished.get()
+                if item is None:
+                    busy -= 1
+                elif isinstance(item, Exception):
+                    raise item
+                else:
+                    yield item
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+    # --- one request -------------------------------------------------------------------------------------------------
+
+    async def _pages(self, path: str, size: int, key: str | None = None, **params: str) -> AsyncGenerator[_Came, None]:
+        """All pages: to the last that the answer names, or where it names none to the first short one."""
+        for page in itertools.count(1):
+            try:
+                came = await self._get(path, {**params, "page": str(page), "pageSize": str(size)})
+            except OnceNotFoundError:
+                # Nothing says what 1NCE answers past the end of a list whose length it does not tell.
+                if page == 1:
+                    raise
+                return
+            records = came.records(key)
+            if page > 1 and not records:
+                return
+            yield came
+            last = came.totals.pages
+            if (len(records) < size) if last is None else (page >= last):
+                return
+
+    async def _get(self, path: str, params: dict[str, str] | None = None) -> _Came:
+        """A usable answer to one call, however often it has to be asked. Raises OnceError."""
+        number, attempt = next(self._calls), 0
+        while True:
+            attempt += 1
+            probing, answered = await self._breaker.admit(), False
+            try:
+                got = await self._try(path, params or {})
+                answered = isinstance(got, _Came) or got.alive
+            finally:
+                self._breaker.report(number, answered=answered, probing=probing)
+            if isinstance(got, _Came):
+                return got
+            if probing and not answered:
+                raise self._breaker.error(got.came)
+            if not got.may_pass or attempt == self._max_attempts or got.wait_s > MAX_WAIT_S:
+                break
+            self.stats.retries += 1
+            wait = got.wait_s + self._rng.uniform(0, min(MAX_BACKOFF_S, self._backoff_s * 2 ** (attempt - 1)))
+            self.stats.seconds_backed_off += wait
+            await asyncio.sleep(wait)
+        if got.unreachable:
+            raise self._breaker.error(got.came)
+        asked = f" (asks to wait {got.wait_s:.0f} s)" if got.wait_s > MAX_WAIT_S else ""
+        raise protocol.request_error(f"GET {path}", got.status, got.came + asked)
+
+    async def _try(self, path: str, params: dict[str, str]) -> _Came | _Failure:
+        """Ask once. Errors of the HTTP library end here: they hold the request, and with it the token."""
+        try:
+            async with self._under_way:
+                response = await self._http.get(path, params=params)
+        except httpx.RequestError as error:
+            unreachable = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
+            return _Failure(None, self._auth.scrub(f"{type(error).__name__}: {error}"), unreachable=unreachable)
+        body = response.content
+        self.stats.bytes_received += len(body)
+        status, text = response.status_code, self._auth.scrub(body[:1000].decode(errors="replace"))
+        if status != httpx.codes.OK:
+            wait_s = protocol.parse_retry_after(response.headers.get("Retry-After"), self._now())
+            if status == httpx.codes.TOO_MANY_REQUESTS:
+                self.stats.throttled += 1
+                if window := self._window(response.request):
+                    window.hold(min(wait_s, MAX_WAIT_S))
+            return _Failure(status, text, wait_s)
+        try:
+            document = protocol.parse_json(body)
+        except ValueError:  # cut halfway where no length was promised, or a page of some proxy
+            return _Failure(None, f"not JSON: {text}")
+        return _Came(path, params, self._now(), body, document, protocol.parse_totals(response.headers, document))
+
+    # --- the pace: these two see every request on the wire, those of the token and of retries too ----------------------
+
+    def _window(self, request: httpx.Request) -> _Window | None:
+        return self._windows.get(protocol.family(request.url.path.removeprefix(self._base_path)))
+
+    async def _before_sending(self, request: httpx.Request) -> None:
+        if window := self._window(request):
+            started = time.monotonic()
+            ticket = await window.enter()
+            self.stats.seconds_paced += time.monotonic() - started
+
+            async def sent(event: str, _: dict[str, Any]) -> None:
+                if event.endswith("send_request_headers.complete"):  # later than the turn when a connection was opened
+                    ticket.arrives_by = time.monotonic() + JITTER_S
+
+            request.extensions["trace"], request.extensions["ticket"] = sent, ticket
+        self.stats.requests += 1
+
+    async def _after_headers(self, response: httpx.Response) -> None:
+        if ticket := response.request.extensions.get("ticket"):
+            ticket.arrives_by = min(ticket.arrives_by, time.monotonic())
+
+
+class _Came(NamedTuple):
+    """A 200 answer as JSON, before it is typed."""
+
+    path: str
+    params: dict[str, str]
+    received_at: datetime
+    body: bytes
+    document: Any
+    totals: protocol.Totals
+
+    def records(self, key: str | None = None) -> list[Any]:
+        """The list that the answer is, or that stands in it under `key` (an absent one is empty)."""
+        found = self.document if key is None else (self.record().get(key) or [])
+        return found if isinstance(found, list) else self._unlike("a list" + (f" under {key!r}" if key else ""))
+
+    def record(self) -> dict[str, Any]:
+        """The object that the answer is."""
+        return self.document if isinstance(self.document, dict) else self._unlike("an object")
+
+    def answer(self, model: type[M], records: Iterable[Any], **defaults: str) -> Answer[M]:
+        return self.typed(*protocol.parse_records(model, records, **defaults))
+
+    def typed(self, items: list[T], rejected: list[Rejected]) -> Answer[T]:
+        return Answer(self.path, self.params, self.received_at, self.body, items, rejected)
+
+    def _unlike(self, expected: str) -> NoReturn:
+        came = self.body[:1000].decode(errors="replace")
+        raise OnceRequestError(f"GET {self.path}", 200, came, f"Expected {expected}: 1NCE's API may have changed.")
+
+
+class _Failure(NamedTuple):
+    """An attempt without a usable answer; status None when none came."""
+
+    status: int | None
+    came: str
+    wait_s: float = 0.0
+    unreachable: bool = False
+
+    @property
+    def may_pass(self) -> bool:
+        return self.status is None or self.status in RETRY_STATUS
+
+    @property
+    def alive(self) -> bool:
+        """The service answered, if only to say no or not so fast."""
+        return self.status is not None and self.status < httpx.codes.INTERNAL_SERVER_ERROR
+
+
+def _sim_path(iccid: str, tail: str = "") -> str:
+    try:
+        return f"/v1/sims/{protocol.check_iccid(iccid)}{tail}"
+    except ValueError as broken:
+        raise ValueError(f"iccid: got {iccid!r}, {broken}") from None
+
+
+def _unseen(answer: Answer[protocol.SimCard], shown: set[str]) -> tuple[Answer[protocol.SimCard], set[str]]:
+    """The answer without SIMs already shown (now added to them), and who is on its page."""
+    items = {sim.iccid: sim for sim in answer.items}
+    rejected = {str(r.record.get("iccid", r.reason)): r for r in answer.rejected}
+    on_page = items.keys() | rejected.keys()
+    fresh = replace(
+        answer,
+        items=[sim for iccid, sim in items.items() if iccid not in shown],
+        rejected=[r for iccid, r in rejected.items() if iccid not in shown],
+    )
+    shown |= on_page
+    return fresh, on_page
+
+
+# --- the token -------------------------------------------------------------------------------------------------------
+
+
+class _TokenAuth(httpx.Auth):
+    """The bearer token: fetched once for all calls, renewed before it expires, and once more when 1NCE answers 401."""
+
+    def __init__(self, url: str, username: str, password: SecretStr, stats: ClientStats) -> None:
+        self._url, self._username, self._password, self._stats = url, username, password, stats
+        self._token: SecretStr | None = None
+        self._renew_at = 0.0
+        self._lock = asyncio.Lock()
+        self._refusal: str | None = None
+
+    def scrub(self, text: str) -> str:
+        """`text` without the password and the token, should 1NCE or a proxy have echoed them."""
+        for secret in (self._password, self._token):
+            if secret is not None and secret.get_secret_value():
+                text = text.replace(secret.get_secret_value(), "***")
+        return text
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        for _ in range(2):
+            async with self._lock:
+                if self._token is None or time.monotonic() >= self._renew_at:
+                    response = yield self._token_request(request)
+                    await response.aread()
+                    if response.status_code in RETRY_STATUS:
+                        return  # the caller sees this answer, and tries again later
+                    self._accept(response)
+                token = self._token
+            assert token is not None
+            request.headers["Authorization"] = f"Bearer {token.get_secret_value()}"
+            response = yield request
+            if response.status_code != httpx.codes.UNAUTHORIZED:
+                return
+            if token is self._token:  # else another call has renewed it meanwhile
+                self._token = None
+                self._stats.reauthentications += 1
+        raise OnceCredentialsError(
+            "1NCE refuses a token that it has just given: check that the API user of ONCE_USERNAME still has its rights."
+        )
+
+    def _token_request(self, request: httpx.Request) -> httpx.Request:
+        if self._refusal:  # not asked again: repeated failures may lock the user out
+            raise OnceCredentialsError(self._refusal)
+        basic = httpx.BasicAuth(self._username, self._password.get_secret_value())
+        fresh = httpx.Request(
+            "POST",
+            self._url,
+            headers={"Accept": "application/json"},
+            json={"grant_type": "client_credentials"},
+            extensions={"timeout": request.extensions.get("timeout")},
+        )
+        return next(basic.auth_flow(fresh))
+
+    def _accept(self, response: httpx.Response) -> None:
+        if response.status_code == httpx.codes.OK:
+            token = protocol.parse_token(response.content)
+            if token is None:
+                raise OnceRequestError(
+                    "POST /oauth/token", 200, "(not shown)", "It holds no token: check ONCE_BASE_URL."
+                )
+            self._token = SecretStr(token.value)
+            self._renew_at = time.monotonic() + token.lifetime_s - min(60.0, token.lifetime_s / 10)
+        elif response.status_code in (400, 401, 403):
+            self._refusal = (
+                f"1NCE refuses the user name and password (HTTP {response.status_code}{_error_code(response.content)}):"
+                " check ONCE_USERNAME and ONCE_PASSWORD."
+            )
+            raise OnceCredentialsError(self._refusal)
+        else:
+            raise OnceRequestError(
+                "POST /oauth/token",
+                response.status_code,
+                "(not shown)",
+                "No token is given there: check ONCE_BASE_URL.",
+            )
+
+
+def _error_code(body: bytes) -> str:
+    """1NCE's own name for a refused log-in, when it is one that it documents (anything else might echo a secret)."""
+    known = ("BadCredentials", "AuthValidationError", "BodyValidationError", "UnsupportedContentTypeError")
+    return next((f", {code}" for code in known if code.encode() in body), "")
+
+
+# --- the pace and the breaker ----------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Ticket:
+    arrives_by: float
+
+
+def _windows(requests_per_second: float) -> dict[str, _Window]:
+    windows = {name: _Window(limit, seconds) for name, (limit, seconds) in protocol.RATE_LIMITS.items()}
+    limit = max(1, int(requests_per_second))
+    seconds = limit / requests_per_second
+    windows["sims"] = _Window(limit, seconds, spacing_s=seconds / limit)
+    return windows
+
+
+class _Window:
+    """At most `limit` requests reach 1NCE within any `seconds`, however unevenly the network carries them.
+
+    A turn waits until a request is out of the window counted from the latest that it can have arrived: its answer, or
+    JITTER_S after it was sent. Turns are evenly spaced besides, and one that comes late lets the next make up for it.
+    """
+
+    def __init__(self, limit: int, seconds: float, spacing_s: float = 0.0) -> None:
+        self._limit, self._seconds, self._spacing_s = limit, seconds, spacing_s
+        self._tickets: list[_Ticket] = []
+        self._next = self._held_until = 0.0
+        self._turns = asyncio.Lock()  # first come, first served
+
+    async def enter(self) -> _Ticket:
+        async with self._turns:
+            while (wait := self._ready_at() - (now := time.monotonic())) > 0:
+                await asyncio.sleep(wait)
+            self._next = max(self._next, now - self._spacing_s) + self._spacing_s
+            if len(self._tickets) == self._limit:
+                self._tickets.remove(min(self._tickets, key=lambda t: t.arrives_by))
+            ticket = _Ticket(now + JITTER_S)
+            self._tickets.append(ticket)
+            return ticket
+
+    def hold(self, seconds: float) -> None:
+        """Give nobody a turn for so long: 1NCE asked for it."""
+        self._held_until = max(self._held_until, time.monotonic() + seconds)
+
+    def _ready_at(self) -> float:
+        full = len(self._tickets) == self._limit
+        out = min(ticket.arrives_by for ticket in self._tickets) + self._seconds if full else 0.0
+        return max(self._next, self._held_until, out)
+
+
+class _Breaker:
+    """Stops asking a service that is down: opens when ten calls in a row have failed, none succeeding in between.
+
+    Open, everything waits for a pause, then one call probes: if it gets an answer all go on, else they end with
+    OnceUnavailableError, and the next to come waits and probes again.
+    """
+
+    def __init__(self, host: str, pause_s: float) -> None:
+        self._host, self._pause_s = host, pause_s
+        self._failing: set[int] = set()
+        self._open = False
+        self._probe: asyncio.Future[bool] | None = None
+
+    def error(self, last: str) -> OnceUnavailableError:
+        return OnceUnavailableError(
+            f"1NCE cannot be reached at {self._host} ({last[:200]}): check ONCE_BASE_URL, the network, proxies and name"
+            " resolution from this machine, and 1NCE's status page; then run again."
+        )
+
+    async def admit(self) -> bool:
+        """Waits until asking makes sense; True when this call is the probe. Raises when the probe waited for failed."""
+        while self._open:
+            if self._probe is None:
+                self._probe = asyncio.get_running_loop().create_future()
+                try:
+                    await asyncio.sleep(self._pause_s)
+                except asyncio.CancelledError:
+                    self._settle(False)
+                    raise
+                return True
+            if not await asyncio.shield(self._probe):
+                raise self.error("the call that tried again failed as well")
+        return False
+
+    def report(self, call: int, *, answered: bool, probing: bool) -> None:
+        """Whether the service answered this call's attempt at all."""
+        if answered:
+            self._failing.clear()
+            self._open = False
+        else:
+            self._failing.add(call)
+            self._open = self._open or len(self._failing) >= BREAKER_CALLS
+        if probing:
+            self._settle(answered)
+
+    def _settle(self, answered: bool) -> None:
+        if self._probe is not None:
+            self._probe.set_result(answered)
+            self._probe = None

@@ -1,0 +1,84 @@
+"""What an asset or a command works with: settings, clock, database, 1NCE client, MLflow. Opened on first use."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from resources.database import Database
+from resources.once import OnceClient
+from resources.server import Server, running_server
+from resources.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+class Runtime:
+    """One process's hold on the world outside; close it, or use it as a context manager, to let go."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._open = ExitStack()
+
+    def __enter__(self) -> Runtime:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._open.close()
+        for opened in ("server", "database", "mlflow"):
+            self.__dict__.pop(opened, None)
+
+    def clock(self) -> datetime:
+        """The present moment in UTC."""
+        return self.settings.clock()
+
+    def last_complete_day(self) -> date:
+        """The last usage day that counts as complete now: the as-of date of what is computed now."""
+        return self.clock().date() - timedelta(days=1 + self.settings.lateness_days)
+
+    @cached_property
+    def server(self) -> Server:
+        return self._open.enter_context(running_server(self.settings))
+
+    @cached_property
+    def database(self) -> Database:
+        database = Database(self.server.simsight, self.settings.organization)
+        self._open.callback(database.close)
+        return database
+
+    def once(self) -> OnceClient:
+        """A new client of the 1NCE API, to be used as an async context manager. Raises SettingsError."""
+        settings = self.settings
+        if settings.once_username is None or settings.once_password is None:
+            raise SettingsError(
+                "no 1NCE account is set: put ONCE_USERNAME and ONCE_PASSWORD of an API user into the environment or .env, "
+                "or try everything on simulated SIMs with `simsight demo`"
+            )
+        return OnceClient(
+            base_url=settings.once_base_url,
+            username=settings.once_username,
+            password=settings.once_password,
+            requests_per_second=None if settings.once_unlimited else settings.once_requests_per_second,
+            now=self.clock,
+        )
+
+    @cached_property
+    def mlflow(self) -> MlflowClient:
+        """A client of the tracking and registry store."""
+        import os
+
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        from mlflow import MlflowClient
+
+        return MlflowClient(tracking_uri=self.server.mlflow, registry_uri=self.server.mlflow)
+
+    @property
+    def mlflow_artifacts(self) -> str:
+        """Where new MLflow experiments keep their artifacts."""
+        return self.settings.mlflow_artifacts or (self.settings.home.resolve() / "mlflow").as_uri()

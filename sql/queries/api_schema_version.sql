@@ -1,0 +1,2 @@
+-- One row: the newest migration applied.
+SELECT max(version) AS version FROM ops.schema_migrations
