@@ -1,0 +1,81 @@
+"""Alerts: which SIMs need a person, written once and closed when over."""
+
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from assets.common import DAYS, OWNERS, RuntimeParam
+from assets.forecast import load_history, load_quotas
+from ml.alerts import AlertRules, alert_candidates, silence
+from resources.runtime import Runtime
+
+FACTS_SCHEMA = {
+    "sim_key": pl.Int32,
+    "status": pl.String,
+    "scoring_id": pl.Int32,
+    "exhaustion_status": pl.String,
+    "p_14": pl.Float64,
+    "p50_date": pl.Date,
+}
+
+
+@dg.asset(
+    deps=["quota_exhaustions", "sim_usage", "sim_quota"],
+    partitions_def=DAYS,
+    group_name="alerts",
+    kinds={"python", "postgres"},
+    owners=OWNERS,
+    metadata={"dagster/table_name": "predictions.alerts"},
+)
+def alerts(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
+    """Alerts as of a day (the partition): will run out within 14 days, 80 % of the quota used, silent for unusually long.
+
+    An alert is one row from its opening to its end: it is not written again every day, and it is closed when what it says
+    no longer holds. A day before the last evaluated one changes nothing: alerts move forward in time only.
+    """
+    return dg.MaterializeResult(metadata=evaluate_alerts(runtime, date.fromisoformat(context.partition_key)))
+
+
+def evaluate_alerts(runtime: Runtime, as_of: date) -> dict[str, Any]:
+    """Open, keep and close alerts as of a day; returns metadata."""
+    database, settings = runtime.database, runtime.settings
+    last = database.row("alerts_evaluated_to")
+    if last and last["as_of"] and last["as_of"] > as_of:
+        return {"evaluated": f"no: alerts already stand as of {last['as_of']}"}
+    facts = alert_facts(runtime, as_of)
+    rules = AlertRules(
+        exhaustion_info=settings.exhaustion_probability,
+        exhaustion_warning=max(settings.exhaustion_probability, 0.75),
+        exhaustion_critical=max(settings.exhaustion_probability, 0.9),
+        quota_warning=settings.quota_share,
+    )
+    holding = alert_candidates(facts, rules).join(facts.select("sim_key", "scoring_id"), on="sim_key", how="left")
+    with database.transaction() as transaction:
+        transaction.stage("update_alerts", holding)
+        counts = transaction.row("update_alerts", {"as_of": as_of, "now": runtime.clock()}) or {}
+    by_kind = {f"holding {kind}": n for kind, n in holding["kind"].value_counts(sort=True).iter_rows()}
+    return {"as of": as_of.isoformat(), **counts, **by_kind, "dagster/row_count": holding.height}
+
+
+def alert_facts(runtime: Runtime, as_of: date) -> pl.DataFrame:
+    """One row a SIM with what the alert rules look at.
+
+    A SIM that has ended already will not run out, and an ended or disabled one is not called silent: that is explained.
+    """
+    database = runtime.database
+    facts = database.frame("alert_facts", FACTS_SCHEMA, {"as_of": as_of})
+    ended = pl.col("exhaustion_status").is_in(["exhausted", "expired"]).fill_null(False)
+    explained = ended | (pl.col("status") == "Disabled").fill_null(False)
+    habits = silence(load_history(database, as_of), as_of=as_of)
+    return (
+        facts.join(load_quotas(database, as_of), on="sim_key", how="left")
+        .join(habits, on="sim_key", how="left")
+        .with_columns(
+            pl.lit(as_of).alias("as_of"),
+            pl.when(~ended).then(pl.col("p_14")).alias("p_14"),
+            pl.when(~explained).then(pl.col("last_active_day")).alias("last_active_day"),
+            pl.col("usual_gap_days").alias("active_gap_p99_days"),
+        )
+    )

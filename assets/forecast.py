@@ -1,0 +1,283 @@
+"""Usage forecasts and quota exhaustion: train with a backtest, promote, score the fleet."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import polars as pl
+
+from assets.common import DAYS, OWNERS, RuntimeParam, picture
+from ml.evaluation import Backtest, backtest
+from ml.exhaustion import quota_exhaustion
+from ml.forecasting import QUANTILES, Forecast, ForecastModel, fit, forecast_usage, quantile_column
+from ml.plots import plot_backtest, plot_coverage, plot_exhaustion, plot_fleet_forecast
+from resources.database import Database, Merged, Transaction
+from resources.registry import Registry, Version
+from resources.runtime import Runtime
+
+MODEL = "usage-forecaster"
+HORIZON = 30
+HISTORY_DAYS = 730
+PATH_SAMPLES = 500
+HISTORY_SCHEMA = {"sim_key": pl.Int32, "day": pl.Date, "bytes": pl.Int64}
+QUOTA_SCHEMA = {"sim_key": pl.Int32, "quota_left": pl.Int64, "quota_total": pl.Int64, "expires_on": pl.Date}
+# the forecast frame's columns as the table names them: q0.025 is q025
+COLUMNS = {"mean": "mean"} | {quantile_column(level): f"q{str(level)[2:]:0<2}" for level in QUANTILES}
+
+
+class NoUsageError(Exception):
+    """There is nothing to learn from; the message says what to run first."""
+
+
+def load_history(database: Database, as_of: date) -> pl.DataFrame:
+    """Daily usage of every SIM up to `as_of`: sim_key, day, bytes. Raises NoUsageError when there is none."""
+    history = database.frame("usage_history", HISTORY_SCHEMA, {"as_of": as_of, "days": HISTORY_DAYS})
+    if history.is_empty():
+        raise NoUsageError(
+            f"no usage is stored up to {as_of}: run `simsight ingest` first, or choose a later as-of day"
+        )
+    return history
+
+
+def load_quotas(database: Database, as_of: date) -> pl.DataFrame:
+    """Data quota of every SIM at the end of `as_of`: sim_key, quota_left and quota_total in bytes, expires_on."""
+    return database.frame("quota_as_of", QUOTA_SCHEMA, {"as_of": as_of})
+
+
+@dg.asset(
+    name="usage_forecaster",
+    deps=["sim_usage"],
+    partitions_def=DAYS,
+    group_name="forecast",
+    kinds={"python", "mlflow"},
+    owners=OWNERS,
+    metadata={"dagster/table_name": "predictions.backtests"},
+)
+def usage_forecaster(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
+    """The registered model `usage-forecaster`, trained on what was known on the as-of day (the partition).
+
+    Backtested from several past days against seasonal naive (repeating last week). It becomes the champion, which scores,
+    when it beats the baseline and its 80 % interval covers about 80 %; otherwise it is kept as challenger.
+    """
+    as_of = date.fromisoformat(context.partition_key)
+    trained = train(runtime, as_of, log=context.log.info)
+    return dg.MaterializeResult(metadata=trained)
+
+
+def train(runtime: Runtime, as_of: date, *, log: Callable[[str], object] = lambda text: None) -> dict[str, Any]:
+    """Fit, backtest, register and promote the forecaster; returns metadata. The same data again trains nothing."""
+    history = load_history(runtime.database, as_of)
+    registry = Registry(runtime.mlflow, MODEL, runtime.settings.organization, runtime.mlflow_artifacts)
+    fingerprint = _fingerprint(history, as_of, runtime.settings.seed)
+    known = registry.with_fingerprint(fingerprint)
+    if known is not None:
+        return {"model version": known, "trained": "no: this version was trained on the same data"}
+    log(f"backtest over {history['sim_key'].n_unique()} SIMs")
+    tested = backtest(history, as_of=as_of, horizon=HORIZON, seed=runtime.settings.seed)
+    model = fit(history, as_of=as_of, horizon=HORIZON, seed=runtime.settings.seed)
+    role, why = verdict(tested)
+    if role == "challenger" and registry.champion() is None:
+        role, why = "champion", f"the first version, although {why}"
+    plots = {
+        "backtest.png": plot_backtest(tested.frame, note=runtime.settings.data_note),
+        "coverage.png": plot_coverage(tested.calibration, note=runtime.settings.data_note),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "model.json").write_text(json.dumps(model.to_dict()))
+        tested.frame.write_csv(Path(folder) / "backtest.csv")
+        tested.calibration.write_csv(Path(folder) / "calibration.csv")
+        for name, figure in plots.items():
+            figure.savefig(Path(folder) / name)
+        registered = registry.register(
+            folder=Path(folder),
+            parameters={
+                "as_of": as_of.isoformat(),
+                "horizon_days": HORIZON,
+                "sims": history["sim_key"].n_unique(),
+                "rows": history.height,
+                "seed": runtime.settings.seed,
+                "simsight": version("simsight"),
+                "data": runtime.settings.data_note or "1NCE account",
+            },
+            metrics=tested.summary,
+            fingerprint=fingerprint,
+            role=role,
+            why=why,
+        )
+    now = runtime.clock()
+    with runtime.database.transaction() as transaction:
+        if role == "champion":
+            transaction.execute("retire_champion", {"model_name": MODEL})
+        transaction.execute(
+            "record_backtest",
+            {
+                "model_name": MODEL,
+                "model_version": registered.version,
+                "run_id": registered.run_id,
+                "as_of": as_of,
+                "role": role,
+                "metrics": json.dumps(tested.summary),
+                "now": now,
+            },
+        )
+    return {
+        "model version": registered.version,
+        "role": f"{role}: {why}",
+        "MLflow run": registered.run_id,
+        "backtest": tested.note,
+        **{name: round(value, 4) for name, value in tested.summary.items()},
+        "error by segment": picture(plots["backtest.png"]),
+        "stated and achieved probability": picture(plots["coverage.png"]),
+    }
+
+
+def verdict(tested: Backtest) -> tuple[str, str]:
+    """Whether a version may score: (role, why). The bounds leave room for a small fleet's noise, not for a broken model."""
+    if tested.status != "ok":
+        return "challenger", f"it could not be tested: {tested.note}"
+    rmase, covered = tested.summary["rmase"], tested.summary["coverage_80"]
+    if rmase >= 1:
+        return "challenger", f"its error is {rmase:.2f} times the seasonal naive baseline's"
+    if not 0.7 <= covered <= 0.9:
+        return "challenger", f"its 80 % interval covered {covered:.0%} of unseen days"
+    return "champion", f"error {rmase:.2f} times the baseline's, 80 % interval covered {covered:.0%} of unseen days"
+
+
+def _fingerprint(history: pl.DataFrame, as_of: date, seed: int) -> str:
+    rows = history.hash_rows(seed=0).to_numpy()
+    facts = (
+        f"{as_of} {seed} {HORIZON} {version('simsight')} {history.height} {np.bitwise_xor.reduce(rows)} {rows.sum()}"
+    )
+    return hashlib.sha256(facts.encode()).hexdigest()
+
+
+@dg.asset(
+    deps=["usage_forecaster", "sim_usage"],
+    partitions_def=DAYS,
+    group_name="forecast",
+    kinds={"python", "timescaledb"},
+    owners=OWNERS,
+    metadata={"dagster/table_name": "predictions.usage_forecasts"},
+)
+def usage_forecasts(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
+    """Daily usage of every SIM, 30 days ahead, with quantiles, by the champion model.
+
+    One row a SIM, as-of day (the partition) and day ahead; read it through `predictions.usage_forecasts_v1`.
+    """
+    as_of = date.fromisoformat(context.partition_key)
+    return dg.MaterializeResult(metadata=score_usage(runtime, as_of, run_id=context.run.run_id))
+
+
+@dg.asset(
+    deps=["usage_forecasts", "sim_quota"],
+    partitions_def=DAYS,
+    group_name="forecast",
+    kinds={"python", "postgres"},
+    owners=OWNERS,
+    metadata={"dagster/table_name": "predictions.exhaustions"},
+)
+def quota_exhaustions(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
+    """When every SIM ends, by volume or by expiry, whichever comes first: probabilities and dates.
+
+    One row a SIM and as-of day (the partition), from sampled futures of the usage forecast; read it through
+    `predictions.exhaustions_v1`.
+    """
+    as_of = date.fromisoformat(context.partition_key)
+    return dg.MaterializeResult(metadata=score_exhaustion(runtime, as_of, run_id=context.run.run_id))
+
+
+def champion_forecast(runtime: Runtime, as_of: date) -> tuple[Version, pl.DataFrame, Forecast]:
+    """The champion, the history it knows and its forecast. Deterministic, so that it need not be stored to be shared."""
+    registry = Registry(runtime.mlflow, MODEL, runtime.settings.organization, runtime.mlflow_artifacts)
+    champion = registry.champion()
+    if champion is None:
+        raise NoUsageError("no champion model is registered: materialize usage_forecaster first (`simsight run`)")
+    model = ForecastModel.from_dict(registry.load(champion))
+    history = load_history(runtime.database, as_of)
+    return champion, history, forecast_usage(model, history, as_of=as_of, horizon=HORIZON)
+
+
+def score_usage(runtime: Runtime, as_of: date, *, run_id: str) -> dict[str, Any]:
+    """Forecast every SIM's usage as of a day and store it, all or nothing; returns metadata."""
+    champion, history, forecast = champion_forecast(runtime, as_of)
+    with runtime.database.transaction() as transaction:
+        scoring = _scoring_id(transaction, champion.version, as_of, run_id, runtime)
+        rows = forecast.frame.select(
+            "sim_key",
+            "day",
+            pl.lit(as_of).alias("as_of"),
+            pl.lit(scoring, pl.Int32).alias("scoring_id"),
+            *(pl.col(name).round().cast(pl.Int64).alias(column) for name, column in COLUMNS.items()),
+        )
+        merged = transaction.merge("merge_usage_forecasts", rows)
+    total = sum((paths.sum(axis=0, dtype=np.float64) for _, paths in forecast.path_blocks(PATH_SAMPLES)), np.float64(0))
+    plot = plot_fleet_forecast(history, np.asarray(total), as_of=as_of, note=runtime.settings.data_note)
+    return {**_metadata(champion, as_of, merged), "sims": forecast.sim_keys.size, "fleet": picture(plot)}
+
+
+def score_exhaustion(runtime: Runtime, as_of: date, *, run_id: str) -> dict[str, Any]:
+    """When every SIM ends, as of a day, stored all or nothing; returns metadata."""
+    champion, _, forecast = champion_forecast(runtime, as_of)
+    ends = _exhaustion(forecast, load_quotas(runtime.database, as_of), as_of)
+    with runtime.database.transaction() as transaction:
+        scoring = _scoring_id(transaction, champion.version, as_of, run_id, runtime)
+        merged = transaction.merge(
+            "merge_exhaustions", ends.with_columns(pl.lit(scoring, pl.Int32).alias("scoring_id"))
+        )
+        iccids = {row["sim_key"]: row["iccid"] for row in transaction.rows("sim_keys")}
+    labels = [iccids[key] for key in ends["sim_key"]]
+    plot = plot_exhaustion(ends, as_of=as_of, labels=labels, note=runtime.settings.data_note)
+    by_status = {f"status {name}": count for name, count in ends["status"].value_counts().sort("status").iter_rows()}
+    return {**_metadata(champion, as_of, merged), **by_status, "who runs out first": picture(plot)}
+
+
+def _metadata(champion: Version, as_of: date, merged: Merged) -> dict[str, Any]:
+    return {
+        "model version": champion.version,
+        "as of": as_of.isoformat(),
+        "dagster/row_count": merged.rows,
+        "rows new": merged.new,
+        "rows changed": merged.changed,
+    }
+
+
+def _exhaustion(forecast: Forecast, quotas: pl.DataFrame, as_of: date) -> pl.DataFrame:
+    """Exhaustion of every forecast SIM, with the volume and expiry day it rests on."""
+    known = pl.DataFrame({"sim_key": forecast.sim_keys}, schema={"sim_key": pl.Int32}).join(
+        quotas, on="sim_key", how="left", maintain_order="left"
+    )
+    remaining = known["quota_left"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    expiry = (known["expires_on"] - as_of).dt.total_days().cast(pl.Float64).fill_null(np.nan).to_numpy()
+    blocks = [
+        quota_exhaustion(
+            paths,
+            remaining[block],
+            expiry[block],
+            as_of=as_of,
+            history_days=forecast.history_days[block],
+            ever_used=forecast.ever_used[block],
+            sim_keys=forecast.sim_keys[block],
+        ).frame
+        for block, paths in forecast.path_blocks(PATH_SAMPLES)
+    ]
+    return pl.concat(blocks).with_columns(known["quota_left"].alias("remaining"), known["expires_on"])
+
+
+def _scoring_id(transaction: Transaction, model_version: int, as_of: date, run_id: str, runtime: Runtime) -> int:
+    """The scoring of this version and day: the same one again when it is scored again, so that nothing changes."""
+    what = {"model_name": MODEL, "model_version": model_version, "as_of": as_of}
+    found = transaction.row("find_scoring", what) or transaction.row(
+        "new_scoring", {**what, "run_id": run_id, "now": runtime.clock()}
+    )
+    assert found is not None
+    return int(found["scoring_id"])
+
+
+FORECAST = [usage_forecaster, usage_forecasts, quota_exhaustions]
