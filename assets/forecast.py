@@ -217,6 +217,7 @@ def score_usage(runtime: Runtime, as_of: date, *, run_id: str) -> dict[str, Any]
             *(pl.col(name).round().cast(pl.Int64).alias(column) for name, column in COLUMNS.items()),
         )
         merged = transaction.merge("merge_usage_forecasts", rows)
+        transaction.rows("analyze_new_tables")
     total = sum((paths.sum(axis=0, dtype=np.float64) for _, paths in forecast.path_blocks(PATH_SAMPLES)), np.float64(0))
     plot = plot_fleet_forecast(history, np.asarray(total), as_of=as_of, note=runtime.settings.data_note)
     return {**_metadata(champion, as_of, merged), "sims": forecast.sim_keys.size, "fleet": picture(plot)}

@@ -205,6 +205,8 @@ def land_fleet(
     asyncio.run(sweep.run(make_client, sims))
     with database.transaction() as transaction:
         transaction.execute("finish_sweep", {"sweep_id": begun["sweep_id"], "now": clock()})
+        if landed.merged.new:
+            transaction.rows("analyze_new_tables")
     return landed
 
 

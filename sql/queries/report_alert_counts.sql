@@ -1,0 +1,4 @@
+-- One row a severity and kind: alerts open as of %(as_of)s. Index: alerts_by_organization.
+SELECT severity, kind, count(*) AS alerts FROM predictions.alerts
+WHERE opened_as_of <= %(as_of)s AND (closed_as_of IS NULL OR closed_as_of > %(as_of)s)
+GROUP BY severity, kind ORDER BY severity, kind;
