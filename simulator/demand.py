@@ -26,7 +26,9 @@ _WORD = (1 << 64) - 1
 _MAX_DAY = 300_000_000  # no device sends more than 300 MB a day
 
 # streams of the hash
-DAY, WANDER, RUN, INJECT, TRAITS, IDENTITY, SITES, LIFE, MESSAGES, SESSIONS, QUOTA, PLACE, REPORT, TICKETS = range(1, 15)
+DAY, WANDER, RUN, INJECT, TRAITS, IDENTITY, SITES, LIFE, MESSAGES, SESSIONS, QUOTA, PLACE, REPORT, TICKETS = range(
+    1, 15
+)
 
 
 @dataclass(frozen=True)
@@ -51,16 +53,58 @@ class Archetype:
 
 ARCHETYPES = (
     Archetype("fixed_payload_meter", 300, 10_000, 80_000, 0, (0,), 180, 0),
-    Archetype("workday_tracker", 180, 120_000, 600_000, 2, (1,), 220, 1),
-    Archetype("camera", 35, 1_200_000, 6_000_000, 4, (0, 2), 60, 0, auto_topup=450, refill=700),
-    Archetype("vending_machine", 130, 80_000, 450_000, 2, (1, 2, 3), 350, 1, season=900),
+    Archetype("workday_tracker", 180, 120_000, 1_400_000, 2, (1,), 220, 1),
+    Archetype("camera", 40, 1_200_000, 7_000_000, 4, (0, 2), 60, 0, auto_topup=450, refill=700),
+    Archetype("vending_machine", 130, 80_000, 1_100_000, 2, (1, 2, 3), 350, 1, season=900),
     Archetype("seasonal_sensor", 90, 40_000, 260_000, 1, (0,), 150, 0, season=4600),
-    Archetype("on_off_machine", 90, 150_000, 800_000, 3, (0, 3), 300, 0, on=550),
-    Archetype("rare_reporter", 110, 4_000, 60_000, 1, (0,), 250, 2, period=14),
-    Archetype("growing_gateway", 35, 350_000, 1_300_000, 1, (0, 3), 420, 1, growth=14, auto_topup=450, refill=600),
+    Archetype("on_off_machine", 90, 150_000, 1_800_000, 3, (0, 3), 300, 0, on=550),
+    Archetype("rare_reporter", 100, 4_000, 60_000, 1, (0,), 250, 2, period=14),
+    Archetype("growing_gateway", 40, 450_000, 1_300_000, 1, (0, 3), 420, 1, growth=14, auto_topup=450, refill=600),
     Archetype("alarm_panel", 30, 20_000, 90_000, 1, (0,), 400, 4),
 )
 CODE = {archetype.name: code for code, archetype in enumerate(ARCHETYPES)}
+FIRMWARE_LOOP_DEVICE = CODE["workday_tracker"] * 2 + 1  # device types are numbered two to an archetype
+# two device types an archetype: name, type allocation code of the IMEI, radio
+DEVICES = (
+    *(("Hydra W1", "86357604", "NB-IoT"), ("Hydra W2", "01456700", "NB-IoT")),
+    *(("Trailmark T100", "35298110", "2G"), ("Trailmark T210", "86492305", "4G")),
+    *(("Sentria Cam 4", "35673808", "4G"), ("Sentria Cam 5", "35673912", "5G")),
+    *(("Vendo V3", "86106503", "4G"), ("Vendo V3 lite", "86106511", "2G")),
+    *(("Agrilog S", "86732103", "NB-IoT"), ("Agrilog M", "86732145", "4G")),
+    *(("Baustrom B1", "35940510", "2G"), ("Baustrom B2", "35940528", "4G")),
+    *(("Silentio R", "86881203", "NB-IoT"), ("Silentio R+", "86881229", "NB-IoT")),
+    *(("Gatewise 400", "35176209", "4G"), ("Gatewise 500", "35176225", "5G")),
+    *(("Alertis P", "86004104", "2G"), ("Alertis P2", "86004120", "4G")),
+)
+# name, ISO code, id, dialling code, MCC, latitude, longitude, operators (id, name, MNC)
+COUNTRIES = (
+    (
+        "Germany",
+        "de",
+        "74",
+        "49",
+        "262",
+        "51",
+        "9",
+        (("2", "T-Mobile", "01"), ("3", "Vodafone", "02"), ("4", "O2", "03")),
+    ),
+    ("Austria", "at", "12", "43", "232", "47", "13", (("31", "A1", "01"), ("32", "Magenta", "03"))),
+    ("Netherlands", "nl", "142", "31", "204", "52", "5", (("51", "KPN", "08"), ("52", "Vodafone", "04"))),
+    ("France", "fr", "69", "33", "208", "46", "2", (("61", "Orange", "01"), ("62", "Bouygues Telecom", "20"))),
+    ("Italy", "it", "98", "39", "222", "42", "12", (("71", "TIM", "01"), ("72", "WindTre", "88"))),
+)
+CITIES = (
+    ("HAM", 0),
+    ("VIE", 1),
+    ("AMS", 2),
+    ("MUC", 0),
+    ("LYO", 3),
+    ("MIL", 4),
+    ("CGN", 0),
+    ("BER", 0),
+    ("GRZ", 1),
+    ("LEJ", 0),
+)
 STEADY = np.array([a.period == 1 and a.on == 1000 and a.season < _ONE for a in ARCHETYPES])
 
 # factors for Monday to Sunday: flat, workdays, weekend trade, five and a half days
@@ -100,7 +144,9 @@ def _poisson_tails() -> Ints:
 _NOISE = _noise_tables()
 _POISSON = _poisson_tails()
 _YEAR = np.array([round(_ONE * math.cos(2 * math.pi * (i - 196) / 365.25)) for i in range(1461)], dtype=np.int64)
-_LEVELS = np.array([[round(a.low * (a.high / a.low) ** (i / 255)) for i in range(256)] for a in ARCHETYPES], dtype=np.int64)
+_LEVELS = np.array(
+    [[round(a.low * (a.high / a.low) ** (i / 255)) for i in range(256)] for a in ARCHETYPES], dtype=np.int64
+)
 _GROWTH = np.array([[min(round(_ONE * g**d), 60 * _ONE) for d in range(RUNAWAY_DAYS)] for g in (1.04, 1.06, 1.08, 1.1)])
 
 
@@ -176,7 +222,9 @@ class Demand:
         self.site = bits(life[:, 0], 0, 20) % sites
         early = bits(site, 0, 10) < 880
         rollout = self.start - np.where(early, 100 + bits(site, 10, 12) % 420, 40 - bits(site, 10, 12) % 260)
-        self.activation = rollout[self.site] + bits(life[:, 0], 20, 7)
+        added = self.start + bits(life[:, 1], 59, 5) * 9 + bits(life[:, 0], 20, 3)  # a few join a running site
+        first = rollout[self.site] + bits(life[:, 0], 20, 7)
+        self.activation = np.where(bits(life[:, 1], 52, 7) < 5, np.maximum(added, first), first)
         modest = np.isin(self.archetype, [CODE["fixed_payload_meter"], CODE["rare_reporter"], CODE["seasonal_sensor"]])
         self.old = modest & (bits(life[:, 0], 27, 10) < 52)
         veteran = self.start - 3652 - 30 + bits(life[:, 0], 37, 10) % 560
@@ -188,8 +236,10 @@ class Demand:
 
         leaving_site = (bits(site, 22, 10) < 70)[self.site]
         leaves = (bits(life[:, 1], 0, 10) < 100) | (leaving_site & (bits(life[:, 1], 10, 10) < 850))
-        site_day = 60 + bits(site, 32, 10) % 480 + 0 * self.site[:1]
-        own_day = np.where(leaving_site, site_day[self.site] + bits(life[:, 1], 20, 5), 25 + bits(life[:, 1], 20, 12) % 520)
+        site_day = 60 + bits(site, 32, 10) % 480
+        own_day = np.where(
+            leaving_site, site_day[self.site] + bits(life[:, 1], 20, 5), 25 + bits(life[:, 1], 20, 12) % 520
+        )
         ready = self.activation + 60
         self.churn_first = np.where(leaves, np.maximum(self.start + own_day, ready), NEVER)
         self.churn_last = np.where(leaves, self.churn_first + 20 + bits(life[:, 1], 32, 5), NEVER)
@@ -198,7 +248,9 @@ class Demand:
         # a faulty firmware of one device type restarts its session over and over, from a roll-out of ten days
         looping = (self.device == FIRMWARE_LOOP_DEVICE) & (bits(life[:, 0], 47, 10) < 700) & ~self.old
         self.loop_first = np.where(looping, self.start + 110 + bits(life[:, 0], 57, 7) % 10, NEVER)
-        looping &= (self.activation < self.loop_first - 21) & (np.minimum(self.churn_first, self.death) > self.loop_first + 40)
+        looping &= (self.activation < self.loop_first - 21) & (
+            np.minimum(self.churn_first, self.death) > self.loop_first + 40
+        )
         self.loop_first = np.where(looping, self.loop_first, NEVER)
         self.loop_last = np.where(looping, self.loop_first + 14 + everyone % 8, NEVER)
         self.ends = np.minimum(np.minimum(self.churn_first, self.death), self.expiry)
@@ -208,7 +260,7 @@ class Demand:
         h = draw(self.seed, INJECT, rows, np.array([max(window, 0)]))[:, 0]
         chance = bits(h, 0, 12)
         steady = STEADY[self.archetype[rows]]
-        kind = np.select([chance < 110, (chance < 210) & steady, (chance >= 210) & (chance < 245)], [1, 2, 3], 0)
+        kind = np.select([chance < 110, (chance < 250) & steady, (chance >= 250) & (chance < 315)], [1, 2, 3], 0)
         first = self.start + window * WINDOW + 25 + bits(h, 12, 16) % 145
         length = np.select([kind == 1, kind == 2], [1 + bits(h, 28, 8) % 3, 4 + bits(h, 28, 8) % 20], RUNAWAY_DAYS)
         last = first + length - 1
@@ -232,7 +284,9 @@ class Demand:
         lives = (days >= self.activation[rows, None]) & (days < self.expiry[rows, None]) & alive
         loops = (days >= self.loop_first[rows, None]) & (days <= self.loop_last[rows, None])
         share = np.where(loops, 500, share)
-        return Wanted(np.where(lives, np.minimum(volume, _MAX_DAY), 0), np.where(lives, mo, 0), np.where(lives, mt, 0), share)
+        return Wanted(
+            np.where(lives, np.minimum(volume, _MAX_DAY), 0), np.where(lives, mo, 0), np.where(lives, mt, 0), share
+        )
 
     def _level(self, rows: Ints, days: Ints) -> Ints:
         """Weekday, season, growth and a slow wander, as one factor in 1/4096."""
@@ -245,7 +299,9 @@ class Demand:
         knots = _NOISE[1 + (self.noise[rows] > 0)[:, None], bits(draw(self.seed, WANDER, rows, weeks), 0, 12)]
         knots = np.where((self.noise[rows] > 0)[:, None], knots, _ONE)  # a fixed payload does not wander
         at, into = days // 7 - weeks[0], days % 7
-        return level * ((knots[:, at] * (7 - into) + knots[:, at + 1] * into) // 7) >> 12
+        wander = (knots[:, at] * (7 - into) + knots[:, at + 1] * into) // 7
+        factor: Ints = level * wander >> 12
+        return factor
 
     def _messages(self, rows: Ints, uniform: Ints) -> Ints:
         tails = _POISSON[self.sms_rate[rows]]
@@ -257,7 +313,9 @@ class Demand:
     def _disturbed(self, rows: Ints, days: Ints, volume: Ints) -> tuple[Ints, NDArray[np.bool_]]:
         """The volume with spikes, runaways, the firmware loop and churn in it, and whether the device is alive each day."""
         alive = (days < self.death[rows, None]) & (days < self.churn_last[rows, None])
-        for window in range((int(days[0]) - self.start - RUNAWAY_DAYS) // WINDOW, (int(days[-1]) - self.start) // WINDOW + 1):
+        for window in range(
+            (int(days[0]) - self.start - RUNAWAY_DAYS) // WINDOW, (int(days[-1]) - self.start) // WINDOW + 1
+        ):
             if window < 0:
                 continue
             injected = self.injections(rows, window)
@@ -275,9 +333,6 @@ class Demand:
         loops = (days >= self.loop_first[rows, None]) & (days <= self.loop_last[rows, None])
         volume = np.where(loops, np.maximum(volume, self.base[rows, None]) * 4, volume)
         leaving = days >= self.churn_first[rows, None]
-        span = np.minimum(self.churn_last[rows] - self.churn_first[rows], NEVER)[:, None]
-        fading = volume * (self.churn_last[rows, None] - days) // np.maximum(span, 1)
+        left = np.clip(self.churn_last[rows, None] - days, 0, 100)
+        fading = volume * left // np.maximum(self.churn_last - self.churn_first, 1)[rows, None]
         return np.where(leaving, fading, volume), alive
-
-
-FIRMWARE_LOOP_DEVICE = CODE["workday_tracker"] * 2 + 1

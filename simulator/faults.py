@@ -1,6 +1,16 @@
-"""Faults that a simulated account can show; all are off until a test or a demo asks for them."""
+"""The faults that a simulated account can show, and how a call meets them; all are off until asked for."""
 
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from simulator.demand import REPORT, draw
 
 
 @dataclass(frozen=True)
@@ -35,4 +45,84 @@ class Faults:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"Faults.{name} is {getattr(self, name)}; give a share between 0 and 1")
         if self.requests_per_second is not None and self.requests_per_second <= 0:
-            raise ValueError(f"Faults.requests_per_second is {self.requests_per_second}; give a positive number or None")
+            raise ValueError(
+                f"Faults.requests_per_second is {self.requests_per_second}; give a positive number or None"
+            )
+
+
+class Luck:
+    """Decides, call by call, which of `faults` a call meets; the same seed decides the same way."""
+
+    def __init__(self, faults: Faults, seed: int) -> None:
+        self.faults, self._seed, self._calls = faults, seed, 0
+        self._accepted: deque[float] = deque()
+
+    def draw(self) -> tuple[float, float, float, bool]:
+        """Three numbers in [0, 1) and a coin for the next call."""
+        self._calls += 1
+        word = int(draw(self._seed, REPORT, np.array([-1]), np.array([self._calls]))[0, 0])
+        failing, slow, cut = ((word >> low) % (1 << 20) / (1 << 20) for low in (0, 20, 40))
+        return failing, slow, cut, word >> 60 & 1 == 1
+
+    def throttled(self) -> float | None:
+        """Seconds to wait when one call more would break the rate limit, else None, and the call counts."""
+        if self.faults.requests_per_second is None:
+            return None
+        allowed = max(1, int(self.faults.requests_per_second))
+        window = max(1.0, allowed / self.faults.requests_per_second)
+        now = time.monotonic()
+        while self._accepted and self._accepted[0] <= now - window:
+            self._accepted.popleft()
+        if len(self._accepted) >= allowed:
+            return self._accepted[0] + window - now
+        self._accepted.append(now)
+        return None
+
+
+class BadDays:
+    """Puts the faults that need no knowledge of a route around an application, and writes the list of requests."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        prefix: str,
+        luck: Callable[[], Luck],
+        requests: list[tuple[float, str, str, int]] | None,
+    ) -> None:
+        self.app, self.prefix, self.luck, self.requests = app, prefix, luck, requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(self.prefix):
+            await self.app(scope, receive, send)
+            return
+        began, luck = time.monotonic(), self.luck()
+        faults = luck.faults
+
+        async def noted(message: Message) -> None:
+            # before the answer leaves, so that a client that has it finds its request in the list
+            if message["type"] == "http.response.start" and self.requests is not None:
+                query = scope["query_string"].decode("ascii", "replace")
+                path = scope["path"] + (f"?{query}" if query else "")
+                self.requests.append((began, scope["method"], path, message["status"]))
+            await send(message)
+
+        failing, slow, cut, coin = luck.draw()
+        if slow < faults.slow_rate:
+            await asyncio.sleep(faults.slow_seconds)
+        if failing < faults.server_error_rate:
+            await Response(status_code=503 if coin else 500)(scope, receive, noted)
+        elif cut < faults.cut_body_rate:
+            await self.app(scope, receive, _halved(noted))
+        else:
+            await self.app(scope, receive, noted)
+
+
+def _halved(send: Send) -> Send:
+    """Sends half of the body and no end of it; the server then closes the connection."""
+
+    async def cut(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = {**message, "body": message["body"][: len(message["body"]) // 2], "more_body": True}
+        await send(message)
+
+    return cut

@@ -1,0 +1,419 @@
+"""The SIM side of a synthetic 1NCE account: each function gives the JSON of one v1 answer, as the official file shapes it.
+
+Nothing here reads a clock: `now` is the virtual time, aware and in UTC.
+"""
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from simulator.demand import (
+    ARCHETYPES,
+    CITIES,
+    COUNTRIES,
+    DEVICES,
+    IDENTITY,
+    NEVER,
+    PLACE,
+    REPORT,
+    SESSIONS,
+    Ints,
+    bits,
+    draw,
+)
+from simulator.faults import Faults
+from simulator.fleet import DATA_QUOTA, SMS_QUOTA, Fleet
+from simulator.ledger import DAY_SECONDS, Periods, moment, tick
+
+Json = dict[str, Any]
+
+EVENT_DAYS = 90  # how far back events reach: our choice, 1NCE's file does not say
+SMS_DAYS = 90  # the same for SMS
+_CURRENCY = '{"id":1,"symbol":"\\u20ac","code":"EUR"}'
+_KINDS = ("MTR", "TRK", "CAM", "VND", "AGR", "MCH", "RPT", "GTW", "ALM")
+_RATS = {"2G": "2", "3G": "1", "4G": "6", "5G": "7", "NB-IoT": "8"}
+_LIMITS = {"data": ("16", "MB"), "smsMt": ("10", "SMS"), "smsMo": ("10", "SMS")}
+
+
+def stamp(ticks: int) -> str:
+    """A time as most of 1NCE's answers write it: 2029-01-01T00:00:00.000Z."""
+    return moment(ticks).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def offset_stamp(ticks: int) -> str:
+    """A time as SIM cards and events write it: 2018-03-09T07:59:09.000+0000."""
+    return moment(ticks).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+
+
+def megabytes(units: int) -> str:
+    """Accounting bytes as decimal text in MB with six places."""
+    sign, units = ("-", -units) if units < 0 else ("", units)
+    return f"{sign}{units // 1_000_000}.{units % 1_000_000:06d}"
+
+
+def _luhn(digits: str) -> str:
+    doubled = [int(d) * (2 - i % 2) for i, d in enumerate(reversed(digits))]
+    return str(-sum(d - 9 if d > 9 else d for d in doubled) % 10)
+
+
+class SimCards:
+    """Answers about the SIM cards of one fleet."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        everyone = np.arange(fleet.sims, dtype=np.int64)
+        words = draw(fleet.seed, IDENTITY, everyone, np.array([1, 2]))
+        allocation = np.array([int(tac) for _, tac, _ in DEVICES])[fleet.demand.device]
+        self.imeis = (allocation * 1_000_000 + (bits(words[:, 0], 0, 16) + everyone) % 1_000_000) * 100
+        self._locked = bits(words[:, 0], 20, 10) < 80
+        self._operator = bits(words[:, 0], 32, 8)
+
+    def imei(self, i: int) -> str:
+        return f"{self.imeis[i]:016d}"
+
+    def imsi(self, i: int) -> str:
+        return f"90140{5_100_000_000 + self.fleet.serial[i]:010d}"
+
+    def msisdn(self, i: int) -> str:
+        return f"882285{self.fleet.serial[i]:09d}"
+
+    def ip_address(self, i: int) -> str:
+        return f"100.{64 + (i >> 16) % 64}.{(i >> 8) % 256}.{i % 256}"
+
+    def label(self, i: int) -> str:
+        """Customer site, kind of device and number, as in HAM03-MTR-0042."""
+        demand = self.fleet.demand
+        site = int(demand.site[i])
+        return f"{CITIES[site % len(CITIES)][0]}{site:02d}-{_KINDS[demand.archetype[i]]}-{i:04d}"
+
+    def visible(self, now: datetime) -> Ints:
+        """Indices of the SIMs that are in the account at `now`: those activated so far."""
+        return np.flatnonzero(self.fleet.demand.activation * DAY_SECONDS <= tick(now))
+
+    def expired(self, i: int, now: datetime) -> bool:
+        return bool(self.fleet.demand.expiry[i] * DAY_SECONDS <= tick(now))
+
+    def cards(self, rows: Ints, now: datetime) -> list[Json]:
+        """SIM cards as /v1/sims lists them."""
+        time = tick(now)
+        ledger = self.fleet.ledger(rows, time // DAY_SECONDS) if len(rows) else None
+        if ledger is None:
+            return []
+        demand = self.fleet.demand
+        data, sms = _states(ledger.data, time), _states(ledger.sms, time)
+        disabled = demand.churn_last[rows] + 14 <= time // DAY_SECONDS
+        cards = []
+        for at, i in enumerate(rows.tolist()):
+            iccid, imsi = self.fleet.iccids[i], self.imsi(i)
+            card = {
+                "iccid": iccid,
+                "iccid_with_luhn": iccid + _luhn(iccid),
+                "imsi": imsi,
+                "imsi_2": f"46004{imsi[5:]}",
+                "current_imsi": imsi,
+                "msisdn": self.msisdn(i),
+                "imei": self.imei(i),
+                "imei_lock": bool(self._locked[i]),
+                "status": "Disabled" if disabled[at] else "Enabled",
+                "activation_date": offset_stamp(int(demand.activation[i]) * DAY_SECONDS),
+                "ip_address": self.ip_address(i),
+                "current_quota": data[at]["total"] / 1_000_000,
+                "quota_status": data[at]["status"],
+                "current_quota_SMS": sms[at]["total"],
+                "quota_status_SMS": sms[at]["status"],
+                "label": self.label(i),
+            }
+            cards.append(card)
+        return cards
+
+    def quota(self, i: int, service: str, now: datetime) -> Json:
+        """What is left of `service` ("data" in MB, "sms" in messages), as /quota/{service} gives it."""
+        time = tick(now)
+        row = np.array([i])
+        ledger = self.fleet.ledger(row, time // DAY_SECONDS)
+        periods = ledger.data if service == "data" else ledger.sms
+        left = self.fleet.remaining(row, now)[0 if service == "data" else 1]
+        k = int(periods.at(time)[0])
+        known = [int(x) for x in (periods.credit_at[0, k], periods.threshold_at[0, k], periods.exceeded_at[0, k])]
+        unit = 1_000_000 if service == "data" else 1
+        answer: Json = {
+            "volume": int(left[0]) / unit if unit > 1 else int(left[0]),
+            "total_volume": int(periods.total[0, k]) / unit if unit > 1 else int(periods.total[0, k]),
+            "expiry_date": stamp(int(self.fleet.demand.expiry[i]) * DAY_SECONDS),
+            "last_volume_added": DATA_QUOTA // unit if service == "data" else SMS_QUOTA,
+            "last_status_change_date": stamp(max(x for x in known if x <= time)),
+            "threshold_percentage": 20,
+        }
+        return answer | {"peak_throughput": 1_000_000} if service == "data" else answer
+
+    def usage_body(self, i: int, first: date, last: date, now: datetime, faults: Faults) -> bytes:
+        """The usage answer from `first` to `last`, already encoded: one row a day from activation to today, newest last."""
+        first = max(first, date.fromordinal(int(self.fleet.demand.activation[i])))
+        last = min(last, now.date())
+        if last < first:
+            return b'{"stats":[]}'
+        used = self.fleet.usage([i], first, last, now)
+        days = np.arange(first.toordinal(), last.toordinal() + 1)
+        volume, rx, mt, mo = used.volume[0], used.rx[0], used.sms_mt[0], used.sms_mo[0]
+        keep = np.ones(len(days), dtype=bool)
+        words = draw(self.fleet.seed, REPORT, np.array([i]), days)[0]
+        if faults.late_corrections:
+            age = now.date().toordinal() - days
+            percent = 50 + bits(words, 0, 8) * 45 // 255
+            percent = np.select([age == 1, age == 2], [percent, (100 + percent) // 2], 100)
+            volume, rx = volume * percent // 100, rx * percent // 100
+            keep &= ~((age == 1) & (bits(words, 8, 3) == 0))
+        if faults.missing_zero_days:
+            keep &= (volume > 0) | (mt + mo > 0)
+        broken = bits(words, 16, 10) < 10 if faults.text_where_number else np.zeros(len(days), dtype=bool)
+        columns = zip(*(c[keep].tolist() for c in (days, volume, rx, mt, mo, broken)), strict=True)
+        rows = (_usage_row(*row) for row in columns)
+        return ('{"stats":[' + ",".join(rows) + "]}").encode("ascii")
+
+    def location(self, i: int, day: int) -> tuple[Any, tuple[str, str, str]]:
+        """Country row and operator of a SIM on a day; trackers spend some weeks in another country."""
+        demand = self.fleet.demand
+        home = CITIES[int(demand.site[i]) % len(CITIES)][1]
+        word = draw(self.fleet.seed, PLACE, np.array([i]), np.array([day // 7]))
+        away = ARCHETYPES[demand.archetype[i]].name == "workday_tracker" and int(bits(word, 0, 8)[0, 0]) < 30
+        country = COUNTRIES[(home + 1 + int(bits(word, 8, 8)[0, 0]) % 4) % 5 if away else home]
+        return country, country[7][int(self._operator[i]) % len(country[7])]
+
+    def sessions(self, i: int, first: int, last: int) -> tuple[Ints, Ints]:
+        """Ticks at which each PDP context of days `first` to `last` was created and deleted; none on days without bytes."""
+        demand = self.fleet.demand
+        row, days = np.array([i]), np.arange(first, last + 1)
+        used = self.fleet.usage(row, date.fromordinal(first), date.fromordinal(last)).volume[0] > 0
+        words = draw(self.fleet.seed, SESSIONS, row, days)[0]
+        loops = (days >= demand.loop_first[i]) & (days <= demand.loop_last[i])
+        count = np.where(used, np.where(loops, 24, 1 + bits(words, 0, 10) % 3), 0)
+        slot = np.arange(24)
+        each = draw(self.fleet.seed, SESSIONS, NEVER + row, (days[:, None] * 24 + slot).ravel())[0].reshape(-1, 24)
+        width = DAY_SECONDS // np.maximum(count, 1)[:, None]
+        begin = days[:, None] * DAY_SECONDS + slot * width + bits(each, 0, 20) * (width // 2) // (1 << 20)
+        end = begin + 20 + bits(each, 20, 20) * (width // 2 - 30) // (1 << 20)
+        real = slot < count[:, None]
+        return begin[real], end[real]
+
+    def status(self, i: int, now: datetime) -> Json:
+        """ONLINE inside a data session, ATTACHED within two days after one, else OFFLINE."""
+        time, today = tick(now), tick(now) // DAY_SECONDS
+        begin, end = self.sessions(i, today - 14, today)
+        begin, end = begin[begin <= time], end[begin <= time]
+        if not len(begin):
+            return {"status": "OFFLINE", "services": []}
+        seen = min(int(end[-1]), time)
+        country, operator = self.location(i, seen // DAY_SECONDS)
+        online = int(end[-1]) > time
+        answer: Json = {
+            "status": "ONLINE" if online else "ATTACHED" if time - seen <= 2 * DAY_SECONDS else "OFFLINE",
+            "location": self._place(i, country, operator, int(begin[-1]), seen),
+            "services": ["GPRS", "SMS"] if online else ["SMS"],
+        }
+        if online:
+            answer["pdp_context"] = self._context(i, country, operator, int(begin[-1]), time)
+        return answer
+
+    def _place(self, i: int, country: Any, operator: tuple[str, str, str], begin: int, seen: int) -> Json:
+        name, iso, country_id, code, mcc, latitude, longitude, _ = country
+        return {
+            "iccid": self.fleet.iccids[i],
+            "imsi": self.imsi(i),
+            "last_updated": stamp(seen),
+            "last_updated_gprs": stamp(begin),
+            "sgsn_number": f"{code}1600300000",
+            "vlr_number": f"{code}1710000000",
+            "operator_id": operator[0],
+            "msc": f"{code}1710300000",
+            "operator": {
+                "id": operator[0],
+                "name": operator[1],
+                "country": {"id": country_id, "name": name, "iso-code": iso},
+            },
+            "country": {
+                "country_id": country_id,
+                "name": name,
+                "country_code": code,
+                "mcc": mcc,
+                "iso-code": iso,
+                "latitude": latitude,
+                "longitude": longitude,
+            },
+        }
+
+    def _context(self, i: int, country: Any, operator: tuple[str, str, str], begin: int, time: int) -> Json:
+        rat = DEVICES[self.fleet.demand.device[i]][2]
+        number = int(self.fleet.serial[i])
+        return {
+            "pdp_context_id": str(begin % 10**9 + number),
+            "endpoint_id": str(10_000_000 + number),
+            "tariff_profile_id": "129700",
+            "tariff_id": "442",
+            "ratezone_id": "2171",
+            "organisation_id": str(26_000 + self.fleet.seed % 1000),
+            "imsi_id": str(1_610_000 + i),
+            "imsi": self.imsi(i),
+            "sim_id": str(901_000 + i),
+            "gtp_version": "1",
+            "nsapi": "5",
+            "created": stamp(begin),
+            "mcc": country[4],
+            "mnc": operator[2],
+            "operator_id": operator[0],
+            "lac": str(1000 + number % 60_000),
+            "ci": str(5000 + number % 50_000),
+            "ue_ip_address": self.ip_address(i),
+            "imeisv": self.imei(i),
+            "duration": str(timedelta(seconds=time - begin)).rjust(8, "0"),
+            "rat_type": {"rat_type_id": _RATS[rat], "description": rat},
+        }
+
+    def connectivity_info(self, i: int, now: datetime, subscriber: bool, ussd: bool) -> Json:
+        """The live look-up; it succeeds for devices with a 2G radio that are not offline."""
+        time = tick(now)
+        state = self.status(i, now)
+        reachable = state["status"] != "OFFLINE" and DEVICES[self.fleet.demand.device[i]][2] == "2G"
+        answer: Json = {"request_timestamp": offset_stamp(time), "reply_timestamp": offset_stamp(time + 1)}
+        if ussd:
+            answer["ussd_info"] = {"success": False, "error": "Request Timeout Error"}
+        if subscriber and not reachable:
+            answer["subscriber_info"] = {"success": False, "state": "not_provided_from_vlr"}
+        elif subscriber:
+            country, operator = self.location(i, time // DAY_SECONDS)
+            number = int(self.fleet.serial[i])
+            cell = {"cid": 5000 + number % 50_000, "lac": 1000 + number % 60_000, "mcc": country[4], "mnc": operator[2]}
+            place = {"current_location_retrieved": True, "age_of_location": number % 9, "cell_global_id": cell}
+            answer["subscriber_info"] = {"success": True, "state": "assumed_idle", "location": place}
+        return answer
+
+    def events(self, i: int, now: datetime) -> tuple[Ints, Ints]:
+        """Ticks and kinds (positions in `EVENT_KINDS`) of a SIM's events of the last EVENT_DAYS days, oldest first."""
+        time, demand = tick(now), self.fleet.demand
+        first = max(time // DAY_SECONDS - EVENT_DAYS, int(demand.activation[i]))
+        begin, end = self.sessions(i, first, time // DAY_SECONDS)
+        ledger = self.fleet.ledger(np.array([i]), time // DAY_SECONDS)
+        disabled = demand.churn_last[i] + 14
+        single = np.array([demand.activation[i] * DAY_SECONDS, disabled * DAY_SECONDS if disabled < NEVER else NEVER])
+        parts = [(begin, 0), (end, 1), (single[:1], 3), (single[1:], 4)]
+        for periods, kind in ((ledger.data, 5), (ledger.sms, 8)):
+            parts += [
+                (periods.threshold_at[0], kind),
+                (periods.exceeded_at[0], kind + 1),
+                (periods.credit_at[0, 1:], kind + 2),
+            ]
+        ticks = np.concatenate([times for times, _ in parts])
+        kinds = np.concatenate([np.full(len(times), kind) for times, kind in parts])
+        # a network tells where a device is when its first session of the day begins
+        days, where = np.unique(begin // DAY_SECONDS, return_index=True)
+        ticks, kinds = np.concatenate([ticks, begin[where] - 2]), np.concatenate([kinds, np.full(len(days), 2)])
+        shown = (ticks <= time) & (ticks >= (time // DAY_SECONDS - EVENT_DAYS) * DAY_SECONDS)
+        order = np.lexsort((kinds[shown], ticks[shown]))
+        return ticks[shown][order], kinds[shown][order]
+
+    def event(self, i: int, ticks: int, kind: int) -> Json:
+        """One event as /events lists it."""
+        text, severity, alert = EVENT_KINDS[kind]
+        answer: Json = {"timestamp": offset_stamp(ticks), "event_type": text, "iccid": self.fleet.iccids[i]}
+        if kind < 3:
+            country, operator = self.location(i, ticks // DAY_SECONDS)
+            answer |= {"imei": self.imei(i), "imsi": self.imsi(i), "country": country[0], "operator": operator[1]}
+            answer |= {"mcc": country[4], "mnc": operator[2]}
+        return answer | {"alert": alert, "event_severity": severity}
+
+    def messages(self, i: int, now: datetime) -> list[tuple[int, int, bool]]:
+        """(tick, id, mobile-originated) of a SIM's SMS of the last SMS_DAYS days, oldest first."""
+        time, today = tick(now), tick(now) // DAY_SECONDS
+        first = max(today - SMS_DAYS, int(self.fleet.demand.activation[i]))
+        if first > today:
+            return []
+        used = self.fleet.usage([i], date.fromordinal(first), date.fromordinal(today), now)
+        mo, total = used.sms_mo[0], used.sms_mo[0] + used.sms_mt[0]
+        at = np.flatnonzero(total)
+        wanted = self.fleet.demand.wanted(np.array([i]), np.arange(first, today + 1))
+        count = (wanted.sms_mo + wanted.sms_mt)[0, at]
+        seconds = self.fleet.message_seconds(np.full(len(at), i), first + at, count)
+        found = []
+        for day, slots in zip(at.tolist(), seconds.tolist(), strict=True):
+            for k in range(int(total[day])):
+                sent = (first + day) * DAY_SECONDS + slots[k]
+                found.append((sent, (i + 1) * 10**8 + (first + day) % 10**6 * 10 + k, k < int(mo[day])))
+        return [message for message in found if message[0] <= time]
+
+    def message(self, i: int, sent: int, number: int, originated: bool) -> Json:
+        """One SMS as /sms lists it. Mobile-originated ones are those the device sent."""
+        country, _ = self.location(i, sent // DAY_SECONDS)
+        texts = (("STATUS OK", "LOW BATTERY", "DOOR OPEN") if originated else ("REBOOT", "REPORT", "CONFIG 12"))[
+            number % 3
+        ]
+        return {
+            "id": number,
+            "submit_date": stamp(sent),
+            "delivery_date": stamp(sent + 4),
+            "expiry_date": stamp(sent + DAY_SECONDS),
+            "final_date": stamp(sent + 4),
+            "last_delivery_attempt": stamp(sent + 4),
+            "retry_count": "0",
+            "source_address": self.msisdn(i) if originated else "1234567890",
+            "iccid": self.fleet.iccids[i],
+            "msisdn": self.msisdn(i),
+            "imsi": self.imsi(i),
+            "msc": f"{country[3]}1600190000",
+            "dcs": 0,
+            "payload": texts,
+            "status": {"id": 4, "description": "DELIVERED"},
+            "sms_type": {"id": 2 if originated else 1, "description": "MO" if originated else "MT"},
+            "source_address_type": {"id": 145},
+        }
+
+    @staticmethod
+    def limits(services: tuple[str, ...] = ("data", "smsMt", "smsMo")) -> Json:
+        """The monthly limits set for the whole account."""
+        return {service: {"id": 1, "limit": _LIMITS[service][0], "unit": _LIMITS[service][1]} for service in services}
+
+
+EVENT_KINDS = (
+    ("Create PDP Context", "Info", False),
+    ("Delete PDP Context", "Info", False),
+    ("Update location", "Info", False),
+    ("Status of SIM changed from 'Issued' to 'Activated'", "Info", False),
+    ("Status of SIM changed from 'Activated' to 'Suspended'", "Info", False),
+    ("Data quota threshold of 20% reached", "Warn", True),
+    ("Data quota status changed from 'ACTIVE' to 'EXHAUSTED'", "Critical", True),
+    ("Data quota topped up", "Info", False),
+    ("SMS quota threshold of 20% reached", "Warn", True),
+    ("SMS quota status changed from 'ACTIVE' to 'EXHAUSTED'", "Critical", True),
+    ("SMS quota topped up", "Info", False),
+)
+
+
+def _states(periods: Periods, time: int) -> list[Json]:
+    """Total and quota_status of each SIM at tick `time`."""
+    rows = np.arange(len(periods.credit_at))
+    k = np.maximum(periods.at(time), 0)
+    columns = (periods.total[rows, k], periods.threshold_at[rows, k], periods.exceeded_at[rows, k])
+    states = []
+    for total, threshold, exceeded in zip(*(column.tolist() for column in columns), strict=True):
+        level = 2 if exceeded <= time else 1 if threshold <= time else 0
+        status: Json = {
+            "id": level,
+            "description": ("More than 20% available", "Less than 20% available", "No volume available")[level],
+        }
+        if threshold <= time:
+            status["threshold_reached_date"] = stamp(threshold)
+        if exceeded <= time:
+            status["quota_exceeded_date"] = stamp(exceeded)
+        states.append({"total": total, "status": status})
+    return states
+
+
+def _usage_row(day: int, volume: int, rx: int, mt: int, mo: int, broken: bool) -> str:
+    total = megabytes(volume)
+    return (
+        f'{{"date":"{date.fromordinal(day).isoformat()}T00:00:00.000Z",'
+        f'"data":{{"cost":"{total}","currency":{_CURRENCY},'
+        f'"traffic_type":{{"description":"Data","id":5,"unit":"MB"}},"volume":"{"n/a" if broken else total}",'
+        f'"volume_rx":"{megabytes(rx)}","volume_tx":"{megabytes(volume - rx)}"}},'
+        f'"sms":{{"cost":"{mo + mt}","currency":{_CURRENCY},"traffic_type":{{"description":"SMS","id":6,"unit":"SMS"}},'
+        f'"volume":"{mo + mt}","volume_rx":"{mo}","volume_tx":"{mt}"}}}}'
+    )

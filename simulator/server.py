@@ -1,0 +1,134 @@
+"""The simulated account as a server: in a thread for tests, or blocking for the demo."""
+
+import errno
+import socket
+import threading
+import time
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+
+from simulator.app import PREFIX, Simulation, create_app
+from simulator.faults import Faults
+from simulator.fleet import Fleet
+
+
+class PortInUse(RuntimeError):  # noqa: N818 - the name says what is wrong
+    """The address cannot be listened on because another program has it."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(
+            f"cannot listen on {host}:{port}: another program uses this port; stop it, or choose another port (0 takes a free one)"
+        )
+        self.host, self.port = host, port
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(256)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(host, port) from None
+        raise
+    return listener
+
+
+class SimulatorServer:
+    """A simulated account on 127.0.0.1, served from a thread while the `with` block runs.
+
+        with SimulatorServer(Fleet(start=date(2026, 1, 1)), now=datetime(2026, 6, 30, 9, tzinfo=UTC)) as server:
+            httpx.post(f"{server.base_url}/oauth/token", auth=("demo", "demo"), json={"grant_type": "client_credentials"})
+
+    base_url   with 1NCE's path prefix; known as soon as the object is made
+    requests   (monotonic time, method, path with query, status) of every call to 1NCE's paths
+    Raises PortInUse when the port is taken, ValueError when `now` has no time zone or is before the fleet's start.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        *,
+        now: datetime,
+        port: int = 0,
+        faults: Faults | None = None,
+        username: str = "demo",
+        password: str = "demo",  # noqa: S107 - a simulated account has no secret
+    ) -> None:
+        self.requests: list[tuple[float, str, str, int]] = []
+        self._app = create_app(
+            fleet, now=now, username=username, password=password, faults=faults, requests=self.requests
+        )
+        self._simulation: Simulation = self._app.state.simulation
+        self._listener = _listen("127.0.0.1", port)
+        self.port: int = self._listener.getsockname()[1]
+        self.base_url = f"http://127.0.0.1:{self.port}{PREFIX}"
+        self._server = uvicorn.Server(_config(self._app))
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listener]}, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        while not self._server.started:
+            if not self._thread.is_alive():
+                raise RuntimeError(f"the simulator did not start on port {self.port}; its log says why")
+            time.sleep(0.002)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.should_exit = True
+        self._thread.join(timeout=10)
+        self._listener.close()
+
+    def set_now(self, now: datetime) -> None:
+        """Move the virtual time; see `Simulation.set_now`."""
+        self._simulation.set_now(now)
+
+    def set_faults(self, faults: Faults) -> None:
+        """Change the faults; see `Simulation.set_faults`."""
+        self._simulation.set_faults(faults)
+
+    def clear_requests(self) -> None:
+        """Forget the requests seen so far."""
+        self.requests.clear()
+
+
+def _config(app: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        log_level="critical",  # faults end answers on purpose; the server would report each as an error
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=2,
+    )
+
+
+def serve(
+    fleet: Fleet,
+    *,
+    now: datetime,
+    host: str = "127.0.0.1",
+    port: int = 8800,
+    faults: Faults | None = None,
+    username: str = "demo",
+    password: str = "demo",  # noqa: S107 - a simulated account has no secret
+) -> None:
+    """Serve a simulated account until Ctrl-C or SIGTERM.
+
+    Raises PortInUse when the port is taken, ValueError when `now` has no time zone or is before the fleet's start.
+    """
+    app = create_app(fleet, now=now, username=username, password=password, faults=faults)
+    listener = _listen(host, port)
+    try:
+        uvicorn.Server(_config(app)).run(sockets=[listener])
+    except KeyboardInterrupt:
+        pass  # uvicorn has already stopped in good order and passes the signal on
+    finally:
+        listener.close()
