@@ -81,6 +81,9 @@ class Settings(BaseSettings):
         None, description="Pretend that it is this time (ISO 8601, UTC if no zone); the system clock if unset"
     )
     lateness_days: int = Field(1, ge=0, le=7, description="Days after its end until a usage day counts as complete")
+    schedules: bool = Field(
+        False, description="Start schedules and sensors switched on; else switch them on in the Dagster UI"
+    )
     data_note: str = Field("", description="Shown wherever the data is shown, such as 'synthetic data'")
     seed: int = Field(7, description="Seed of everything random")
 

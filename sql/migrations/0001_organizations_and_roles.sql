@@ -34,6 +34,8 @@ COMMENT ON SCHEMA core IS 'Checked facts about SIMs, usage, quotas, events, orde
 COMMENT ON SCHEMA predictions IS 'What the models say: forecasts, exhaustion, alerts, backtests, reports';
 COMMENT ON SCHEMA ops IS 'How the pipeline itself is doing: migrations, polling, quarantine, API keys';
 
+GRANT SELECT ON ops.schema_migrations TO simsight_pipeline, simsight_api;
+
 SET LOCAL ROLE simsight_owner;
 
 GRANT USAGE ON SCHEMA raw, core, predictions, ops TO simsight_pipeline;

@@ -15,9 +15,9 @@ CREATE TABLE core.sims (
     ip_address text,
     label text,
     quota_status smallint CHECK (quota_status BETWEEN 0 AND 2),
-    quota_left bigint,
+    quota_total bigint,
     sms_quota_status smallint CHECK (sms_quota_status BETWEEN 0 AND 2),
-    sms_quota_left integer,
+    sms_quota_total integer,
     first_seen_at timestamptz NOT NULL,
     changed_at timestamptz NOT NULL,
     UNIQUE (organization_id, iccid)
@@ -36,9 +36,9 @@ COMMENT ON COLUMN core.sims.activated_at IS 'When the SIM was activated (UTC)';
 COMMENT ON COLUMN core.sims.ip_address IS 'Static private IP address';
 COMMENT ON COLUMN core.sims.label IS 'The customer''s name for it';
 COMMENT ON COLUMN core.sims.quota_status IS '0: more than 20 % of the data quota left, 1: less, 2: none';
-COMMENT ON COLUMN core.sims.quota_left IS 'Data volume left by the SIM list, in bytes (millionths of a MB); may be negative';
+COMMENT ON COLUMN core.sims.quota_total IS 'The whole data quota by the SIM list, in bytes (millionths of a MB); what is left stands in core.sim_quota';
 COMMENT ON COLUMN core.sims.sms_quota_status IS 'As quota_status, for SMS';
-COMMENT ON COLUMN core.sims.sms_quota_left IS 'SMS left by the SIM list';
+COMMENT ON COLUMN core.sims.sms_quota_total IS 'The whole SMS quota by the SIM list, in messages';
 COMMENT ON COLUMN core.sims.first_seen_at IS 'When the SIM was first listed (UTC)';
 COMMENT ON COLUMN core.sims.changed_at IS 'When anything here last changed (UTC)';
 SELECT ops.guard('core.sims');

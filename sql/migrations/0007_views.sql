@@ -3,9 +3,9 @@ SET LOCAL ROLE simsight_owner;
 
 CREATE VIEW core.sims_v1 WITH (security_invoker = true) AS
 SELECT s.organization_id, s.iccid, s.imei, s.msisdn, s.ip_address, s.label, s.status, s.activated_at,
-       s.quota_status, s.quota_left / 1e6::numeric AS quota_left_mb, s.changed_at
+       s.quota_status, s.quota_total / 1e6::numeric AS quota_total_mb, s.changed_at
 FROM core.sims AS s;
-COMMENT ON VIEW core.sims_v1 IS 'One row a SIM. quota_left_mb: MB left by the SIM list';
+COMMENT ON VIEW core.sims_v1 IS 'One row a SIM. quota_total_mb: MB of the whole data quota';
 
 CREATE VIEW core.sim_usage_v1 WITH (security_invoker = true) AS
 SELECT u.organization_id, s.iccid, u.day, u.bytes, u.bytes_rx, u.bytes - u.bytes_rx AS bytes_tx,

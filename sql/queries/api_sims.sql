@@ -2,7 +2,7 @@
 -- Parameters: after text ('' for the first page), label and status text or NULL for any, rows integer.
 -- Index: sims_organization_id_iccid_key.
 SELECT iccid, imei, msisdn, ip_address, label, status, activated_at, quota_status,
-       (quota_left_mb * 1000000)::bigint AS quota_left, changed_at
+       (quota_total_mb * 1000000)::bigint AS quota_total, changed_at
 FROM core.sims_v1
 WHERE iccid > %(after)s::text
   AND (%(label)s::text IS NULL OR label = %(label)s::text)

@@ -1,0 +1,204 @@
+"""What the HTTP service answers with, as it stands in the OpenAPI document."""
+
+from __future__ import annotations
+
+import base64
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+BYTES_PER_MB = 1_000_000
+
+
+class Volume(BaseModel):
+    """A data volume, exact in bytes (accounting bytes: millionths of a MB) and readable in MB."""
+
+    bytes: int = Field(description="Millionths of a MB", examples=[1_250_000])
+    mb: float = Field(description="The same in MB", examples=[1.25])
+
+
+def _volume(value: Any) -> Any:
+    return {"bytes": value, "mb": value / BYTES_PER_MB} if isinstance(value, int) else value
+
+
+Amount = Annotated[Volume, BeforeValidator(_volume)]
+Probability = Annotated[float | None, Field(ge=0, le=1)]
+
+
+class Sim(BaseModel):
+    """A SIM card, as the 1NCE SIM list last gave it."""
+
+    iccid: str = Field(description="19 digits, without the Luhn digit", examples=["8988280666000000001"])
+    imei: str | None = Field(examples=["353500720000001"])
+    msisdn: str | None = Field(examples=["882285000000001"])
+    ip_address: str | None = Field(examples=["10.20.0.1"])
+    label: str | None = Field(description="The customer's name for it", examples=["pump-001"])
+    status: str | None = Field(description="Enabled or Disabled", examples=["Enabled"])
+    activated_at: datetime | None
+    quota_status: int | None = Field(
+        description="0: more than 20 % of the data quota left, 1: less, 2: none", examples=[0]
+    )
+    quota_total: Amount | None = Field(description="The whole data quota")
+    changed_at: datetime = Field(description="When anything here last changed")
+
+
+class SimPage(BaseModel):
+    items: list[Sim]
+    next: str | None = Field(
+        description="Pass as `after` for the next page; null on the last", examples=["8988280666000000001"]
+    )
+
+
+class UsageDay(BaseModel):
+    """A UTC day's usage. A day that is missing has no record yet."""
+
+    day: date
+    total: Amount = Field(description="Received and sent")
+    received: Amount = Field(description="Received by the device")
+    sent: Amount = Field(description="Sent by the device")
+    sms_mt: int = Field(description="SMS to the device")
+    sms_mo: int = Field(description="SMS from the device")
+    known_at: datetime = Field(description="Since when this value is known; a correction moves it")
+
+
+class Usage(BaseModel):
+    model_config = ConfigDict(populate_by_name=True)
+
+    iccid: str = Field(examples=["8988280666000000001"])
+    first_day: date | None = Field(alias="from", description="First day asked for; null for a SIM without usage")
+    last_day: date | None = Field(alias="to", description="Last day asked for")
+    items: list[UsageDay] = Field(description="Oldest day first")
+
+
+class Prediction(BaseModel):
+    """Which model said it, and knowing what."""
+
+    model_name: str = Field(examples=["usage-forecaster"])
+    model_version: int = Field(description="Version in the model registry", examples=[3])
+    run_id: str = Field(description="Pipeline run that scored", examples=["4f1c2d"])
+    as_of: date = Field(description="Last complete day the prediction knew")
+    created_at: datetime = Field(description="When it was made")
+
+
+class ForecastDay(Prediction):
+    """A day ahead: the expected usage and quantiles. q10 to q90 is the 80 % interval, q025 to q975 the 95 % one."""
+
+    day: date
+    mean: Amount
+    q025: Amount
+    q10: Amount
+    q50: Amount
+    q90: Amount
+    q975: Amount
+
+
+class Forecast(BaseModel):
+    iccid: str = Field(examples=["8988280666000000001"])
+    items: list[ForecastDay] = Field(description="Nearest day first")
+
+
+class Exhaustion(Prediction):
+    """When a SIM's data volume or its time runs out, whichever is first."""
+
+    iccid: str = Field(examples=["8988280666000000001"])
+    label: str | None = Field(examples=["pump-001"])
+    status: str = Field(
+        description="ok: dates within the forecast horizon; extrapolated: the median lies beyond it; exhausted or expired: "
+        "already; not_enough_evidence: no guess",
+        examples=["ok"],
+    )
+    cause: str | None = Field(description="What ends it first at the median: volume or expiry", examples=["volume"])
+    p_7: Probability = Field(description="Probability of the end within 7 days after as_of", examples=[0.1])
+    p_14: Probability = Field(description="Within 14 days", examples=[0.62])
+    p_30: Probability = Field(description="Within 30 days", examples=[0.97])
+    p10_date: date | None = Field(description="Early date: 10 % chance that the end comes on or before it")
+    p50_date: date | None = Field(description="Median date of the end")
+    p90_date: date | None = Field(description="Late date: 90 %")
+    remaining: Amount | None = Field(description="Data volume left at the end of as_of; may be negative")
+    expires_on: date | None = Field(description="Day the SIM expires")
+
+
+class ExhaustionPage(BaseModel):
+    items: list[Exhaustion]
+    next: str | None = Field(description="Pass as `after` for the next page; null on the last")
+
+
+AlertKind = Literal["exhaustion", "quota_80", "silent"]
+
+
+class Alert(BaseModel):
+    """An alert, from its opening to its end."""
+
+    alert_id: int = Field(description="Rises with time", examples=[41])
+    iccid: str = Field(examples=["8988280666000000001"])
+    label: str | None = Field(examples=["pump-001"])
+    kind: str = Field(
+        description="exhaustion: will run out soon; quota_80: that share of the quota is used; silent: not heard of for "
+        "unusually long",
+        examples=["exhaustion"],
+    )
+    severity: str = Field(description="info, warning or critical", examples=["warning"])
+    value: float | None = Field(
+        description="What was measured: probability, share used, or days silent", examples=[0.62]
+    )
+    threshold: float | None = Field(description="What it was held against, same unit", examples=[0.5])
+    message: str = Field(examples=["pump-001 runs out within 14 days with a probability of 62 %"])
+    opened_as_of: date
+    opened_at: datetime
+    seen_as_of: date = Field(description="Last as-of day on which it held")
+    closed_as_of: date | None = Field(description="null while open")
+    closed_at: datetime | None = Field(description="null while open")
+    model_name: str | None = Field(
+        description="Model it rests on; null for a plain rule", examples=["usage-forecaster"]
+    )
+    model_version: int | None = Field(examples=[3])
+    run_id: str | None = Field(examples=["4f1c2d"])
+
+
+class AlertPage(BaseModel):
+    items: list[Alert]
+    next: int | None = Field(description="Pass as `after` for the next page; null on the last", examples=[41])
+
+
+class Health(BaseModel):
+    status: Literal["ok"]
+    schema_version: int = Field(description="Newest database migration applied", examples=[7])
+
+
+class FieldProblem(BaseModel):
+    field: str = Field(examples=["limit"])
+    message: str = Field(examples=["Input should be less than or equal to 1000"])
+
+
+class Problem(BaseModel):
+    """What went wrong and how to mend it (RFC 9457)."""
+
+    type: Literal["about:blank"] = "about:blank"
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["There is no SIM with ICCID 8988280666000000009 in this organization."])
+    errors: list[FieldProblem] = Field([], description="The parameters that are wrong")
+
+
+class ExhaustionCursor(BaseModel):
+    """The last exhaustion of a page; its as_of keeps a walk on one scoring while a newer one arrives."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    as_of: date
+    p_14: Probability
+    p50_date: date | None
+    iccid: str = Field(pattern=r"^([0-9]{19})?$")
+
+    def encode(self) -> str:
+        return base64.urlsafe_b64encode(self.model_dump_json().encode()).decode().rstrip("=")
+
+    @classmethod
+    def decode(cls, text: str) -> ExhaustionCursor:
+        """Raises ValueError for a text that `encode` did not make."""
+        try:
+            raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            return cls.model_validate_json(raw)
+        except ValueError as error:
+            raise ValueError("not a cursor of this list") from error

@@ -1,0 +1,128 @@
+"""What the HTTP service asks of the database: one read-only transaction a request, for the organization of its key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+from sqlalchemy import URL, create_engine, event
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from resources.api_keys import key_sha256
+from resources.server import DatabaseUnavailableError, describe, driver_url
+from sql import query
+
+POOL_SIZE = 8
+POOL_SPARE = 4  # for the report and the health check, which must not wait behind the other requests
+POOL_WAIT_SECONDS = 5
+CONNECT_SECONDS = 5
+STATEMENT_SECONDS = 10
+
+Row = dict[str, Any]
+
+
+class InvalidKeyError(Exception):
+    """The key is unknown, expired or revoked."""
+
+
+class TooSlowError(Exception):
+    """A query was stopped before it finished."""
+
+
+class SchemaOutdatedError(Exception):
+    """The database lacks something the service reads."""
+
+
+class Session:
+    """One request's transaction. The database itself shows it the rows of one organization only."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+
+    def rows(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
+        """Run sql/queries/<name>.sql and return its rows as dictionaries."""
+        with self._connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(query(name).encode(), parameters).fetchall()
+
+    def row(self, name: str, parameters: Mapping[str, Any] | None = None) -> Row | None:
+        found = self.rows(name, parameters)
+        return found[0] if found else None
+
+
+class Store:
+    """A pool of connections in role simsight_api. Connects when first asked and again whenever the database returns."""
+
+    def __init__(self, url: URL | str) -> None:
+        self._address = describe(url)
+        self._engine = create_engine(
+            driver_url(url, "psycopg"),
+            pool_pre_ping=True,
+            pool_size=POOL_SIZE,
+            max_overflow=POOL_SPARE,
+            pool_timeout=POOL_WAIT_SECONDS,
+            connect_args={"connect_timeout": CONNECT_SECONDS},
+        )
+        event.listen(self._engine, "connect", _as_api)
+
+    @contextmanager
+    def session(self, key: str) -> Iterator[Session]:
+        """A transaction for the organization that the key opens.
+
+        Raises InvalidKeyError; DatabaseUnavailableError, TooSlowError and SchemaOutdatedError also from inside the block.
+        """
+        with self._transaction() as session:
+            found = session.row("api_authenticate", {"key_sha256": key_sha256(key)})
+            if found is None or found["organization_id"] is None:
+                raise InvalidKeyError
+            yield session
+
+    def schema_version(self) -> int:
+        """The newest migration applied; raises as `session` does, but for the key."""
+        with self._transaction() as session:
+            found = session.row("api_schema_version")
+            return int(found["version"] or 0) if found else 0
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Session]:
+        try:
+            pooled = self._engine.raw_connection()
+            try:
+                driver = pooled.driver_connection
+                assert isinstance(driver, psycopg.Connection)
+                with driver.transaction():
+                    yield Session(driver)
+            finally:
+                pooled.close()
+        except psycopg.errors.QueryCanceled as error:
+            raise TooSlowError from error
+        except PoolTimeout as error:
+            raise DatabaseUnavailableError(f"all connections to {self._address} are busy") from error
+        except (OperationalError, psycopg.OperationalError) as error:
+            raise DatabaseUnavailableError(f"no connection to PostgreSQL at {self._address}") from error
+        except (
+            psycopg.errors.InsufficientPrivilege,
+            psycopg.errors.InvalidSchemaName,
+            psycopg.errors.InvalidParameterValue,  # SET ROLE to a role that is not there
+            psycopg.errors.UndefinedColumn,
+            psycopg.errors.UndefinedFunction,
+            psycopg.errors.UndefinedTable,
+        ) as error:
+            raise SchemaOutdatedError(str(error.diag.message_primary)) from error
+
+
+def _as_api(connection: psycopg.Connection[Any], _record: object) -> None:
+    """Make a new connection safe: the least role, read-only transactions that see one moment, a limit on time."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET ROLE simsight_api")
+        cursor.execute("SET TIME ZONE 'UTC'")
+        cursor.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'".encode())
+    connection.commit()
+    connection.read_only = True
+    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ

@@ -1,0 +1,283 @@
+"""Data quality: Great Expectations suites, each an asset check over what is stored.
+
+A blocking check that fails stops, in the same run, the assets that depend on the checked one, and nothing else.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from assets.common import RuntimeParam
+from assets.sources import UTC_TIME
+from resources.runtime import Runtime
+
+Expectations = list[tuple[str, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite over the rows of one query: the expectations by the names Great Expectations gives them.
+
+    The arguments' values may use the names today, complete (the last complete day) and now, as callables of the runtime.
+    """
+
+    name: str
+    asset: str
+    description: str
+    query: str
+    schema: dict[str, Any]
+    expectations: Callable[[Runtime], Expectations]
+    blocking: bool = False
+    parameters: Callable[[Runtime], dict[str, Any]] = field(default=lambda runtime: {})
+
+    @property
+    def severity(self) -> dg.AssetCheckSeverity:
+        return dg.AssetCheckSeverity.ERROR if self.blocking else dg.AssetCheckSeverity.WARN
+
+
+def _between(column: str, low: Any = None, high: Any = None, **more: Any) -> tuple[str, dict[str, Any]]:
+    return "ExpectColumnValuesToBeBetween", {"column": column, "min_value": low, "max_value": high, **more}
+
+
+def _filled(column: str, **more: Any) -> tuple[str, dict[str, Any]]:
+    return "ExpectColumnValuesToNotBeNull", {"column": column, **more}
+
+
+def _one_of(column: str, *values: str) -> tuple[str, dict[str, Any]]:
+    return "ExpectColumnValuesToBeInSet", {"column": column, "value_set": list(values)}
+
+
+def _rows(low: int) -> tuple[str, dict[str, Any]]:
+    return "ExpectTableRowCountToBeBetween", {"min_value": low}
+
+
+def _tomorrow(runtime: Runtime) -> datetime:
+    return runtime.clock().replace(tzinfo=None) + timedelta(days=1)
+
+
+def _since(days: int) -> Callable[[Runtime], dict[str, Any]]:
+    return lambda runtime: {
+        "first": runtime.last_complete_day() - timedelta(days=days - 1),
+        "last": runtime.last_complete_day(),
+    }
+
+
+SUITES = [
+    Suite(
+        "sims_are_sound",
+        "sims",
+        "There are SIMs; each has one ICCID of 19 digits, a known status, and was not activated in the future.",
+        "check_sims",
+        {"iccid": pl.String, "imei": pl.String, "status": pl.String, "activated_at": UTC_TIME},
+        lambda runtime: [
+            _rows(1),
+            ("ExpectColumnValuesToBeUnique", {"column": "iccid"}),
+            ("ExpectColumnValuesToMatchRegex", {"column": "iccid", "regex": r"^[0-9]{19}$"}),
+            _one_of("status", "Enabled", "Disabled"),
+            _between("activated_at", high=_tomorrow(runtime)),
+        ],
+        blocking=True,
+    ),
+    Suite(
+        "devices_are_known",
+        "sims",
+        "Nearly every SIM has an IMEI: without it, SIMs of one device type cannot be told from others.",
+        "check_sims",
+        {"iccid": pl.String, "imei": pl.String, "status": pl.String, "activated_at": UTC_TIME},
+        lambda runtime: [_filled("imei", mostly=0.9)],
+    ),
+    Suite(
+        "usage_is_complete",
+        "sim_usage",
+        "Usage of the last complete days has been asked for nearly every SIM that was active, and some came on each day.",
+        "check_usage_days",
+        {"day": pl.Date, "sims": pl.Int64, "asked": pl.Int64, "covered": pl.Float64, "bytes": pl.Int64},
+        lambda runtime: [
+            _rows(1),
+            _between("covered", low=0.9),
+            _between("bytes", low=0),
+        ],
+        blocking=True,
+        parameters=_since(3),
+    ),
+    Suite(
+        "no_day_drops_out",
+        "sim_usage",
+        "No day of the last four weeks has less than half the reporting SIMs of the median day: that would be an outage.",
+        "check_usage_share",
+        {"day": pl.Date, "sims": pl.Int64, "share_of_median": pl.Float64},
+        lambda runtime: [_rows(1), _between("share_of_median", low=0.5)],
+        parameters=_since(28),
+    ),
+    Suite(
+        "little_in_quarantine",
+        "sim_usage",
+        "At most one in a thousand usage rows waits in quarantine (`simsight status` counts them, `ingest --replay` retries).",
+        "check_quarantine",
+        {"waiting": pl.Int64, "rows": pl.Int64, "share": pl.Float64},
+        lambda runtime: [_between("share", high=0.001)],
+    ),
+    Suite(
+        "quotas_are_sound",
+        "sim_quota",
+        "Nearly every SIM that answers has a data quota seen in the last two days, and no quota is larger than a terabyte.",
+        "check_quotas",
+        {"sim_key": pl.Int32, "seen_on": pl.Date, "amount_left": pl.Int64, "amount_total": pl.Int64},
+        lambda runtime: [
+            _rows(1),
+            _between("amount_left", high=10**12),
+            _between("amount_total", low=0, high=10**12),
+            _between("seen_on", low=runtime.clock().date() - timedelta(days=2), mostly=0.9),
+        ],
+        blocking=True,
+    ),
+    Suite(
+        "status_is_fresh",
+        "sim_connectivity",
+        "The connectivity of nearly every SIM was seen in the last two days.",
+        "check_connectivity",
+        {"sim_key": pl.Int32, "seen_on": pl.Date, "status": pl.String},
+        lambda runtime: [
+            _rows(1),
+            _one_of("status", "OFFLINE", "ATTACHED", "ONLINE"),
+            _between("seen_on", low=runtime.clock().date() - timedelta(days=2), mostly=0.9),
+        ],
+    ),
+    Suite(
+        "events_are_sound",
+        "sim_events",
+        "No event of the last month lies in the future, and each has a known severity.",
+        "check_events",
+        {"occurred_on": pl.Date, "severity": pl.String, "events": pl.Int64},
+        lambda runtime: [
+            _between("occurred_on", high=runtime.clock().date()),
+            _one_of("severity", "INFO", "WARN", "CRITICAL"),
+        ],
+        parameters=_since(31),
+    ),
+    Suite(
+        "sms_are_sound",
+        "sim_sms",
+        "Every SMS has a direction and was submitted.",
+        "check_sms",
+        {"direction": pl.String, "submitted_at": UTC_TIME},
+        lambda runtime: [
+            _filled("direction"),
+            _filled("submitted_at", mostly=0.99),
+            _between("submitted_at", high=_tomorrow(runtime)),
+        ],
+    ),
+    Suite(
+        "prices_are_sound",
+        "products",
+        "There are products with prices that are not negative, in a known currency.",
+        "check_products",
+        {"name": pl.String, "one_time_minor": pl.Int64, "currency": pl.String},
+        lambda runtime: [_rows(1), _between("one_time_minor", low=0), _filled("currency", mostly=0.5)],
+    ),
+    Suite(
+        "orders_are_sound",
+        "orders",
+        "Every order has a known type, a date and an amount that is not negative.",
+        "check_orders",
+        {"order_type": pl.String, "ordered_at": UTC_TIME, "invoice_minor": pl.Int64},
+        lambda runtime: [
+            _one_of("order_type", "FIRST_ORDER", "ADDITIONAL_ORDER", "TOPUP", "BULK_TOPUP", "TARIFF_CHANGE"),
+            _filled("ordered_at"),
+            _between("invoice_minor", low=0),
+        ],
+    ),
+    Suite(
+        "tickets_are_sound",
+        "tickets",
+        "Every support request has a status, a subject and a date.",
+        "check_tickets",
+        {"status": pl.String, "subject": pl.String, "created_at": UTC_TIME},
+        lambda runtime: [
+            _one_of("status", "OPEN", "IN_PROGRESS", "CLOSED"),
+            _filled("subject", mostly=0.95),
+            _filled("created_at"),
+        ],
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Validated:
+    """A suite's outcome; `failures` says in words what did not hold, with examples."""
+
+    passed: bool
+    rows: int
+    failures: list[str]
+
+
+def validate(frame: pl.DataFrame, expectations: Expectations) -> Validated:
+    """Hold a frame against expectations with Great Expectations."""
+    import os
+
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    import great_expectations as gx  # takes seconds: only where a check runs
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    batch = (
+        context.data_sources.add_pandas("stored")
+        .add_dataframe_asset("rows")
+        .add_batch_definition_whole_dataframe("all")
+        .get_batch(batch_parameters={"dataframe": _to_pandas(frame)})
+    )
+    suite = gx.ExpectationSuite(
+        "suite", [getattr(gx.expectations, name)(**arguments) for name, arguments in expectations]
+    )
+    outcome = batch.validate(suite)
+    failures = [_said(result) for result in outcome.results if not result.success]
+    return Validated(bool(outcome.success), frame.height, failures)
+
+
+def _to_pandas(frame: pl.DataFrame) -> Any:
+    """Dates as timestamps, without zone: Great Expectations compares them with such limits."""
+    times = [pl.col(n).dt.replace_time_zone(None) for n, kind in frame.schema.items() if isinstance(kind, pl.Datetime)]
+    return frame.with_columns(*times, pl.selectors.date().cast(pl.Datetime("us"))).to_pandas()
+
+
+def _said(result: Any) -> str:
+    settings = {k: v for k, v in result.expectation_config.kwargs.items() if k != "batch_id" and v is not None}
+    if result.exception_info and result.exception_info.get("raised_exception"):
+        return f"{result.expectation_config.type} {settings}: {result.exception_info.get('exception_message')}"
+    seen = result.result.get("partial_unexpected_list") or result.result.get("observed_value")
+    return f"{result.expectation_config.type} {settings}: got {seen}"
+
+
+def _check(suite: Suite) -> dg.AssetChecksDefinition:
+    @dg.asset_check(name=suite.name, asset=suite.asset, description=suite.description, blocking=suite.blocking)
+    def check(runtime: RuntimeParam) -> dg.AssetCheckResult:
+        frame = runtime.database.frame(suite.query, suite.schema, suite.parameters(runtime))
+        outcome = validate(frame, _plain(suite.expectations(runtime)))
+        return dg.AssetCheckResult(
+            passed=outcome.passed,
+            severity=suite.severity,
+            description="; ".join(outcome.failures) or None,
+            metadata={"rows checked": outcome.rows, "expectations": len(suite.expectations(runtime))},
+        )
+
+    return check
+
+
+def _plain(expectations: Expectations) -> Expectations:
+    """Days as moments: the frames' dates are compared as timestamps."""
+
+    def moment(value: Any) -> Any:
+        if isinstance(value, date) and not isinstance(value, datetime):
+            return datetime(value.year, value.month, value.day, tzinfo=UTC).replace(tzinfo=None)
+        return value
+
+    return [(name, {key: moment(value) for key, value in arguments.items()}) for name, arguments in expectations]
+
+
+def checks() -> Iterator[dg.AssetChecksDefinition]:
+    """All suites as asset checks."""
+    return map(_check, SUITES)

@@ -1,0 +1,102 @@
+"""The Dagster code location: all assets, checks, jobs, schedules and sensors, and the runtime they share."""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+
+import dagster as dg
+
+from assets.alerts import alerts
+from assets.common import DAYS
+from assets.files import imported_usage
+from assets.forecast import FORECAST
+from assets.ingest import INGEST
+from assets.quality import checks
+from assets.report import fleet_report
+from resources.runtime import Runtime
+from resources.settings import load_settings
+
+SETTINGS = load_settings()
+RUNNING = dg.DefaultScheduleStatus.RUNNING if SETTINGS.schedules else dg.DefaultScheduleStatus.STOPPED
+SENSING = dg.DefaultSensorStatus.RUNNING if SETTINGS.schedules else dg.DefaultSensorStatus.STOPPED
+
+ingest_assets = dg.AssetSelection.assets(*INGEST)
+prediction_assets = dg.AssetSelection.assets(*FORECAST, alerts, fleet_report)
+
+ingest = dg.define_asset_job(
+    "ingest",
+    ingest_assets,
+    partitions_def=DAYS,
+    description="Everything 1NCE says about the fleet, with checks. The partition is the usage day; ranges are one run.",
+)
+predict = dg.define_asset_job(
+    "predict",
+    # the checks of what is stored run first: a blocking one that fails stops the predictions that rest on it
+    prediction_assets | dg.AssetSelection.checks_for_assets(*INGEST),
+    partitions_def=DAYS,
+    description="Train, score, alert and report as of a day (the partition), after checking the data they rest on.",
+)
+import_file = dg.define_asset_job(
+    "import_file",
+    dg.AssetSelection.assets(imported_usage),
+    description="Import one usage file from the landing folder.",
+)
+
+
+def as_of_day(now: datetime, lateness_days: int) -> date:
+    """The last complete day at a time."""
+    return now.date() - timedelta(days=1 + lateness_days)
+
+
+@dg.schedule(job=ingest, cron_schedule="5 * * * *", execution_timezone="UTC", default_status=RUNNING)
+def hourly_ingest(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Ask 1NCE every hour; the usage of the last days is asked for again, since it may have been corrected."""
+    return dg.RunRequest(partition_key=context.scheduled_execution_time.date().isoformat())
+
+
+@dg.schedule(job=predict, cron_schedule="0 2 * * *", execution_timezone="UTC", default_status=RUNNING)
+def daily_predictions(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Train, score, alert and report every day at 02:00 UTC, as of the last complete day."""
+    as_of = as_of_day(context.scheduled_execution_time, SETTINGS.lateness_days)
+    return dg.RunRequest(partition_key=as_of.isoformat())
+
+
+@dg.sensor(job=import_file, minimum_interval_seconds=30, default_status=SENSING)
+def landing_folder(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Start an import for every CSV file that arrives in the landing folder; a file that changes is imported again."""
+    folder = SETTINGS.landing_folder
+    found = False
+    for path in sorted(folder.glob("*.csv")):
+        about = path.stat()
+        # a file still being written changes its size: it is then another run key, and merging twice changes nothing
+        found = True
+        yield dg.RunRequest(
+            run_key=f"{path.name}:{about.st_size}:{about.st_mtime_ns}",
+            run_config=dg.RunConfig({"imported_usage": {"config": {"path": path.name}}}),
+        )
+    if not found:
+        yield dg.SkipReason(f"no CSV file in {folder}")
+
+
+@dg.run_failure_sensor(default_status=SENSING)
+def run_failures(context: dg.RunFailureSensorContext, runtime: dg.ResourceParam[Runtime]) -> None:
+    """Write every failed run to ops.run_failures, where `simsight status` and downstream apps see it."""
+    message = context.failure_event.message or "no message"
+    runtime.database.rows(
+        "record_run_failure",
+        {
+            "run_id": context.dagster_run.run_id,
+            "job": context.dagster_run.job_name,
+            "now": runtime.clock(),
+            "message": message.splitlines()[0][:500],
+        },
+    )
+
+
+defs = dg.Definitions(
+    assets=[*INGEST, imported_usage, *FORECAST, alerts, fleet_report],
+    asset_checks=list(checks()),
+    jobs=[ingest, predict, import_file],
+    schedules=[hourly_ingest, daily_predictions],
+    sensors=[landing_folder, run_failures],
+    resources={"runtime": Runtime(SETTINGS)},
+)

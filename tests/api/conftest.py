@@ -1,0 +1,138 @@
+"""A database with two organizations, filled by plain SQL, and the service over it on a real port."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from sqlalchemy import URL
+
+from api.app import create_app, listen
+from resources.api_keys import create_key
+from resources.database import Database
+from resources.server import driver_url
+
+# SIM n of `default` is 89...n and of `other` 99...n. The smaller n, the sooner it ends; n = 12 has no usage and so no forecast.
+SEED = """
+INSERT INTO core.sims (organization_id, iccid, label, status, quota_status, quota_total, first_seen_at, changed_at)
+SELECT o.organization_id, CASE o.slug WHEN 'default' THEN '8988280666' ELSE '9988280666' END || lpad(n::text, 9, '0'),
+       o.slug || '-' || n, CASE WHEN n % 4 = 0 THEN 'Disabled' ELSE 'Enabled' END, 0, 123456789 - n, now(), now()
+FROM core.organizations AS o, generate_series(1, 12) AS n;
+
+INSERT INTO core.sim_usage (organization_id, sim_key, day, bytes, bytes_rx, sms_mt, sms_mo, known_at)
+SELECT organization_id, sim_key, day, 1250000 + sim_key, 250000, 1, 2, day + interval '1 day'
+FROM core.sims, generate_series(timestamp '2025-09-01', timestamp '2026-01-10', '1 day') AS day
+WHERE NOT iccid LIKE '%12';
+
+INSERT INTO predictions.scorings (organization_id, model_name, model_version, run_id, as_of, created_at)
+SELECT organization_id, 'usage-forecaster', 3, 'run-' || slug || '-' || as_of, as_of, as_of + interval '30 hours'
+FROM core.organizations, (VALUES (date '2026-01-09'), (date '2026-01-10')) AS days (as_of);
+
+INSERT INTO predictions.usage_forecasts
+    (organization_id, sim_key, scoring_id, as_of, day, mean, q025, q10, q50, q90, q975)
+SELECT organization_id, sim_key, scoring_id, as_of, as_of + ahead, 1500000, 100, 200, 1000000, 3000000, 4000000
+FROM predictions.scorings JOIN core.sims USING (organization_id), generate_series(1, 30) AS ahead
+WHERE NOT iccid LIKE '%12';
+
+INSERT INTO predictions.exhaustions (organization_id, sim_key, scoring_id, as_of, status, cause, p_7, p_14, p_30,
+                                     p10_date, p50_date, p90_date, remaining, expires_on)
+SELECT organization_id, sim_key, scoring_id, as_of,
+       CASE WHEN n = 12 THEN 'not_enough_evidence' WHEN n = 1 THEN 'exhausted' ELSE 'ok' END,
+       CASE WHEN n < 12 THEN 'volume' END,
+       CASE WHEN n < 12 THEN p / 2 END, CASE WHEN n < 12 THEN p END, CASE WHEN n < 12 THEN p END,
+       as_of + n, CASE WHEN n < 9 THEN as_of + 20 - n END, NULL, 5000000 - n, date '2030-01-01'
+FROM predictions.scorings JOIN core.sims USING (organization_id),
+     LATERAL (SELECT right(iccid, 3)::integer AS n) AS a,
+     LATERAL (SELECT CASE WHEN n = 1 THEN 1 WHEN n < 4 THEN 1 / 3.0 + 0.1 WHEN n < 7 THEN 0.25 ELSE 0 END AS p) AS b;
+
+INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, value, threshold, message, opened_as_of, opened_at,
+                                seen_as_of, closed_as_of, closed_at, scoring_id)
+SELECT organization_id, sim_key, kind, 'warning', 0.9, 0.5, label || ' ' || kind, date '2026-01-05', now(),
+       date '2026-01-09', CASE WHEN kind = 'silent' THEN date '2026-01-10' END, CASE WHEN kind = 'silent' THEN now() END,
+       CASE WHEN kind = 'exhaustion' THEN scoring_id END
+FROM core.sims JOIN predictions.scorings USING (organization_id), (VALUES ('exhaustion'), ('quota_80'), ('silent')) AS k (kind)
+WHERE as_of = date '2026-01-10' AND right(iccid, 2) IN ('01', '02', '03');
+
+INSERT INTO predictions.reports (organization_id, as_of, html, created_at)
+SELECT organization_id, as_of, '<!doctype html><style>p{color:red}</style><p>' || slug || ' as of ' || as_of || '</p>', now()
+FROM core.organizations, (VALUES (date '2026-01-09'), (date '2026-01-10')) AS days (as_of);
+
+"""
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """The filled database and a key for each organization."""
+
+    url: URL
+    keys: dict[str, str]
+
+    def iccid(self, n: int, organization: str = "default") -> str:
+        return ("8988280666" if organization == "default" else "9988280666") + f"{n:09d}"
+
+    def run(self, *statements: str, url: URL | None = None) -> list[tuple[Any, ...]]:
+        """Run statements as the administrator and return the last one's rows."""
+        text = driver_url(url or self.url, "").render_as_string(hide_password=False)
+        with psycopg.connect(text, autocommit=True) as administrator:
+            for statement in statements:
+                cursor = administrator.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture
+def seeded(database_url: URL) -> Seeded:
+    """Two organizations with 12 SIMs each, predictions as of two days, alerts, reports and a key each."""
+    keys = {}
+    for organization in ("default", "other"):
+        database = Database(database_url, organization)
+        keys[organization] = create_key(database, "tests", now=datetime.now(UTC), valid_for=None)
+        database.close()
+    filled = Seeded(database_url, keys)
+    filled.run(*SEED.split(";\n\n"))
+    return filled
+
+
+Serve = Callable[[FastAPI], AbstractContextManager[httpx.Client]]
+
+
+@pytest.fixture
+def serve_app() -> Serve:
+    """Serves an app on a free port of this machine and gives a client without a key."""
+    return _served
+
+
+@contextmanager
+def _served(app: FastAPI) -> Iterator[httpx.Client]:
+    with listen("127.0.0.1", 0) as listener:
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, server_header=False))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30) as client:
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture
+def stranger(seeded: Seeded, serve_app: Serve) -> Iterator[httpx.Client]:
+    """Asks the service over the filled database without a key."""
+    with serve_app(create_app(seeded.url, data_note="synthetic data")) as client:
+        yield client
+
+
+@pytest.fixture
+def client(stranger: httpx.Client, seeded: Seeded) -> Iterator[httpx.Client]:
+    """Asks the same service with the key of `default`."""
+    with httpx.Client(base_url=stranger.base_url, headers={"X-API-Key": seeded.keys["default"]}, timeout=30) as opened:
+        yield opened

@@ -1,0 +1,196 @@
+"""What the routes answer, over real HTTP and a real database."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+
+
+def walk(client: httpx.Client, path: str, **parameters: Any) -> list[dict[str, Any]]:
+    """All items of a list, page by page, by its Link headers."""
+    page = client.get(path, params=parameters)
+    items = []
+    while True:
+        assert page.status_code == 200, page.text
+        items += page.json()["items"]
+        if page.json()["next"] is None:
+            assert "next" not in page.links
+            return items
+        page = client.get(page.links["next"]["url"])
+
+
+def test_health_says_ok_and_the_schema_version_without_a_key(stranger: httpx.Client, seeded: Any) -> None:
+    answer = stranger.get("/health")
+    newest = seeded.run("SELECT max(version) FROM ops.schema_migrations")[0][0]
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok", "schema_version": newest})
+
+
+def test_the_list_of_sims_gives_label_status_and_exact_volume(client: httpx.Client, seeded: Any) -> None:
+    page = client.get("/v1/sims").json()
+    assert [item["iccid"] for item in page["items"]] == [seeded.iccid(n) for n in range(1, 13)]
+    assert page["next"] is None
+    first = page["items"][0]
+    assert (first["label"], first["status"]) == ("default-1", "Enabled")
+    assert first["quota_total"] == {"bytes": 123_456_788, "mb": 123.456788}
+
+
+def test_paging_meets_every_sim_once_while_sims_are_added(client: httpx.Client, seeded: Any) -> None:
+    seen: list[str] = []
+    url, added = "/v1/sims?limit=5", iter((0, 7_500, 20))
+    while url:
+        page = client.get(url)
+        seen += [item["iccid"] for item in page.json()["items"]]
+        seeded.run(
+            "INSERT INTO core.sims (organization_id, iccid, first_seen_at, changed_at)"
+            f" VALUES (ops.organization('default'), '{seeded.iccid(next(added))}', now(), now())"
+        )
+        url = page.links["next"]["url"] if page.links else ""
+    assert len(seen) == len(set(seen))
+    assert {seeded.iccid(n) for n in range(1, 13)} <= set(seen)
+    assert seeded.iccid(7_500) in seen  # added ahead of the walk
+
+
+def test_sims_can_be_chosen_by_label_and_status(client: httpx.Client, seeded: Any) -> None:
+    assert [item["iccid"] for item in walk(client, "/v1/sims", label="default-3")] == [seeded.iccid(3)]
+    disabled = walk(client, "/v1/sims", status="Disabled", limit=2)
+    assert [item["iccid"] for item in disabled] == [seeded.iccid(n) for n in (4, 8, 12)]
+
+
+def test_usage_is_the_last_90_known_days_oldest_first(client: httpx.Client, seeded: Any) -> None:
+    usage = client.get(f"/v1/sims/{seeded.iccid(1)}/usage").json()
+    assert (usage["from"], usage["to"]) == ("2025-10-13", "2026-01-10")
+    days = [item["day"] for item in usage["items"]]
+    assert (len(days), days[0], days[-1]) == (90, "2025-10-13", "2026-01-10")
+    last = usage["items"][-1]
+    assert last["total"]["bytes"] == last["received"]["bytes"] + last["sent"]["bytes"]
+    assert (last["sms_mt"], last["sms_mo"]) == (1, 2)
+
+
+def test_usage_of_chosen_days_has_both_ends(client: httpx.Client, seeded: Any) -> None:
+    path = f"/v1/sims/{seeded.iccid(1)}/usage"
+    chosen = client.get(path, params={"from": "2025-12-30", "to": "2026-01-02"}).json()
+    assert [item["day"] for item in chosen["items"]] == ["2025-12-30", "2025-12-31", "2026-01-01", "2026-01-02"]
+
+
+def test_a_sim_without_usage_has_an_empty_list(client: httpx.Client, seeded: Any) -> None:
+    answer = client.get(f"/v1/sims/{seeded.iccid(12)}/usage")
+    assert answer.json() == {"iccid": seeded.iccid(12), "from": None, "to": None, "items": []}
+
+
+def test_the_forecast_is_the_latest_with_its_model_and_quantiles(client: httpx.Client, seeded: Any) -> None:
+    items = client.get(f"/v1/sims/{seeded.iccid(2)}/forecast").json()["items"]
+    assert [items[0]["day"], items[-1]["day"], len(items)] == ["2026-01-11", "2026-02-09", 30]
+    assert items[0] | {"created_at": ""} == {
+        "model_name": "usage-forecaster",
+        "model_version": 3,
+        "run_id": "run-default-2026-01-10",
+        "as_of": "2026-01-10",
+        "created_at": "",
+        "day": "2026-01-11",
+        "mean": {"bytes": 1_500_000, "mb": 1.5},
+        "q025": {"bytes": 100, "mb": 0.0001},
+        "q10": {"bytes": 200, "mb": 0.0002},
+        "q50": {"bytes": 1_000_000, "mb": 1.0},
+        "q90": {"bytes": 3_000_000, "mb": 3.0},
+        "q975": {"bytes": 4_000_000, "mb": 4.0},
+    }
+    assert items[0]["created_at"] == "2026-01-11T06:00:00Z"
+
+
+def test_an_older_prediction_can_be_asked_for(client: httpx.Client, seeded: Any) -> None:
+    forecast = client.get(f"/v1/sims/{seeded.iccid(2)}/forecast?as_of=2026-01-09").json()["items"]
+    assert {(item["as_of"], item["run_id"]) for item in forecast} == {("2026-01-09", "run-default-2026-01-09")}
+    exhaustion = client.get(f"/v1/sims/{seeded.iccid(2)}/exhaustion?as_of=2026-01-09").json()
+    assert (exhaustion["as_of"], exhaustion["p50_date"]) == ("2026-01-09", "2026-01-27")
+
+
+def test_the_exhaustion_of_a_sim_gives_probabilities_dates_and_what_is_left(client: httpx.Client, seeded: Any) -> None:
+    found = client.get(f"/v1/sims/{seeded.iccid(1)}/exhaustion").json()
+    assert (found["status"], found["cause"], found["p_14"], found["as_of"]) == (
+        "exhausted",
+        "volume",
+        1.0,
+        "2026-01-10",
+    )
+    assert (found["p50_date"], found["p90_date"], found["expires_on"]) == ("2026-01-29", None, "2030-01-01")
+    assert found["remaining"] == {"bytes": 4_999_999, "mb": 4.999999}
+
+
+def test_exhaustions_are_ranked_by_probability_then_date_and_each_comes_once(client: httpx.Client, seeded: Any) -> None:
+    for limit in (1, 2, 5, 100):
+        items = walk(client, "/v1/exhaustions", limit=limit)
+        # equal probabilities: the earlier median date first, none last; no evidence at the very end
+        assert [item["iccid"] for item in items] == [seeded.iccid(n) for n in (1, 3, 2, 6, 5, 4, 8, 7, 9, 10, 11, 12)]
+        assert {item["as_of"] for item in items} == {"2026-01-10"}
+        assert items[-1]["p_14"] is None
+
+
+def test_a_walk_over_exhaustions_stays_on_its_day_when_a_newer_scoring_arrives(
+    client: httpx.Client, seeded: Any
+) -> None:
+    first = client.get("/v1/exhaustions?limit=7").json()
+    seeded.run(
+        "INSERT INTO predictions.exhaustions (organization_id, sim_key, scoring_id, as_of, status, p_14)"
+        " SELECT organization_id, sim_key, scoring_id, date '2026-01-11', 'ok', 0.9 FROM predictions.exhaustions"
+        " WHERE as_of = date '2026-01-10'"
+    )
+    rest = walk(client, "/v1/exhaustions", limit=7, after=first["next"])
+    assert len({item["iccid"] for item in first["items"] + rest}) == 12
+    assert {item["as_of"] for item in rest} == {"2026-01-10"}
+    assert {item["as_of"] for item in walk(client, "/v1/exhaustions")} == {"2026-01-11"}
+
+
+def test_alerts_are_the_open_ones_unless_asked_otherwise(client: httpx.Client) -> None:
+    opened = walk(client, "/v1/alerts", limit=2)
+    assert len(opened) == 6
+    assert all(item["closed_at"] is None for item in opened)
+    assert [item["alert_id"] for item in opened] == sorted(item["alert_id"] for item in opened)
+    assert {item["kind"] for item in walk(client, "/v1/alerts", state="closed")} == {"silent"}
+    assert len(walk(client, "/v1/alerts", state="all", limit=4)) == 9
+    by_kind = walk(client, "/v1/alerts", kind="quota_80")
+    assert {(item["kind"], item["model_name"]) for item in by_kind} == {("quota_80", None)}
+
+
+def test_new_alerts_are_those_after_the_last_one_seen(client: httpx.Client, seeded: Any) -> None:
+    last = max(item["alert_id"] for item in walk(client, "/v1/alerts", state="all"))
+    assert walk(client, "/v1/alerts", after=last) == []
+    seeded.run(
+        "INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, message, opened_as_of, opened_at, seen_as_of)"
+        " SELECT organization_id, sim_key, 'silent', 'info', 'silent again', date '2026-01-11', now(), date '2026-01-11'"
+        f" FROM core.sims WHERE iccid = '{seeded.iccid(1)}'"
+    )
+    assert [item["message"] for item in walk(client, "/v1/alerts", after=last)] == ["silent again"]
+
+
+def test_the_report_is_a_page_that_may_not_load_anything(client: httpx.Client) -> None:
+    latest = client.get("/v1/report")
+    assert latest.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default as of 2026-01-10" in latest.text
+    policy = latest.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "style-src 'unsafe-inline'" in policy
+    assert "img-src data:" in policy
+    assert "script-src" not in policy
+    assert "default as of 2026-01-09" in client.get("/v1/report?as_of=2026-01-09").text
+
+
+def test_a_new_organization_has_empty_lists_and_no_report(client: httpx.Client, seeded: Any) -> None:
+    seeded.run(
+        "DELETE FROM predictions.exhaustions", "DELETE FROM predictions.alerts", "DELETE FROM predictions.reports"
+    )
+    assert client.get("/v1/exhaustions").json() == {"items": [], "next": None}
+    assert client.get("/v1/alerts").json() == {"items": [], "next": None}
+    assert client.get("/v1/report").status_code == 404
+
+
+def test_a_hundred_requests_at_once_are_all_answered(client: httpx.Client) -> None:
+    with ThreadPoolExecutor(100) as pool:
+        answers = list(pool.map(client.get, ["/v1/sims"] * 100))
+    assert {answer.status_code for answer in answers} == {200}
+
+
+def test_large_answers_are_compressed(client: httpx.Client, seeded: Any) -> None:
+    assert client.get("/v1/sims").headers.get("content-encoding") == "gzip"
+    assert "content-encoding" not in client.get(f"/v1/sims/{seeded.iccid(1)}").headers

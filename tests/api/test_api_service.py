@@ -1,0 +1,209 @@
+"""Problems, the database going away, the OpenAPI document, and starting up."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema
+import psycopg
+import pytest
+
+from api.app import PortInUseError, create_app, serve
+from api.models import ExhaustionCursor
+from resources.server import driver_url
+from resources.settings import Settings
+
+BAD_PARAMETERS = [
+    ("/v1/sims?limit=0", "limit"),
+    ("/v1/sims?limit=1001", "limit"),
+    ("/v1/sims?after=12", "after"),
+    ("/v1/sims?status=enabled", "status"),
+    ("/v1/sims?label=%00", "label"),
+    ("/v1/sims/123", "iccid"),
+    ("/v1/sims/8988280666000000001/usage?from=yesterday", "from"),
+    ("/v1/sims/8988280666000000001/usage?from=2020-01-01", "from"),
+    ("/v1/sims/8988280666000000001/usage?from=2026-01-05&to=2026-01-01", "from"),
+    ("/v1/sims/8988280666000000001/forecast?as_of=2026-02-30", "as_of"),
+    ("/v1/exhaustions?after=page2", "after"),
+    ("/v1/exhaustions?after=eyJhIjoxfQ", "after"),
+    ("/v1/exhaustions?after=%C3%A9", "after"),
+    ("/v1/alerts?after=-1", "after"),
+    ("/v1/alerts?after=9223372036854775808", "after"),
+    ("/v1/alerts?state=new", "state"),
+    ("/v1/alerts?kind=loud", "kind"),
+]
+
+
+def test_a_bad_parameter_is_named_with_what_is_wrong(client: httpx.Client) -> None:
+    for path, field in BAD_PARAMETERS:
+        answer = client.get(path)
+        assert (path, answer.status_code) == (path, 422)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert [item["field"] for item in answer.json()["errors"]] == [field]
+        assert field in answer.json()["detail"]
+
+
+def test_days_before_and_after_all_known_ones_are_an_empty_list(client: httpx.Client, seeded: Any) -> None:
+    for days in ({"to": "0001-01-01"}, {"from": "9999-12-31"}, {"from": "9999-12-31", "to": "9999-12-31"}):
+        answer = client.get(f"/v1/sims/{seeded.iccid(1)}/usage", params=days)
+        assert (answer.status_code, answer.json()["items"]) == (200, [])
+
+
+def test_what_is_not_there_is_a_problem_that_says_where_to_look(client: httpx.Client, seeded: Any) -> None:
+    no_forecast = client.get(f"/v1/sims/{seeded.iccid(12)}/forecast")
+    assert (no_forecast.status_code, "no forecast" in no_forecast.json()["detail"]) == (404, True)
+    too_old = client.get(f"/v1/sims/{seeded.iccid(1)}/exhaustion?as_of=2025-01-01")
+    assert (too_old.status_code, "leave out as_of" in too_old.json()["detail"]) == (404, True)
+    nowhere = client.get("/v2/sims")
+    assert (nowhere.status_code, "/docs" in nowhere.json()["detail"]) == (404, True)
+    posted = client.post("/v1/sims")
+    assert (posted.status_code, posted.headers["content-type"]) == (405, "application/problem+json")
+
+
+def test_cursors_come_back_as_they_went() -> None:
+    cursor = ExhaustionCursor(as_of="2026-01-10", p_14=0.1 + 0.2, p50_date=None, iccid="8988280666000000001")
+    assert ExhaustionCursor.decode(cursor.encode()) == cursor
+
+
+def test_killed_connections_are_replaced_without_a_failed_request(client: httpx.Client, seeded: Any) -> None:
+    assert client.get("/v1/sims").status_code == 200
+    seeded.run(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    assert client.get("/v1/sims").status_code == 200
+
+
+def test_while_the_database_is_away_answers_are_503_and_then_good_again(client: httpx.Client, seeded: Any) -> None:
+    assert client.get("/v1/sims").status_code == 200
+    elsewhere, name = seeded.url.set(database="postgres"), seeded.url.database
+    seeded.run(
+        f"ALTER DATABASE {name} ALLOW_CONNECTIONS false",
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",
+        url=elsewhere,
+    )
+    for path in ("/health", "/v1/sims", "/v1/report"):
+        answer = client.get(path)
+        assert answer.status_code == 503
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["retry-after"]
+        assert str(name) not in answer.text
+    seeded.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true", url=elsewhere)
+    assert client.get("/health").status_code == 200
+    assert client.get("/v1/sims").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("stop", "words"), [("pg_terminate_backend", "does not answer"), ("pg_cancel_backend", "was stopped")]
+)
+def test_a_query_cut_off_halfway_is_a_503(client: httpx.Client, seeded: Any, stop: str, words: str) -> None:
+    text = driver_url(seeded.url, "").render_as_string(hide_password=False)
+    answers: list[httpx.Response] = []
+    with psycopg.connect(text) as blocker:
+        blocker.execute("LOCK TABLE core.sims")
+        asking = threading.Thread(target=lambda: answers.append(client.get("/v1/sims")))
+        asking.start()
+        cut = (
+            f"SELECT {stop}(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        while asking.is_alive():
+            seeded.run(cut)
+            asking.join(0.05)
+    assert answers[0].status_code == 503
+    assert words in answers[0].json()["detail"]
+    assert client.get("/v1/sims").status_code == 200
+
+
+def test_a_service_started_before_its_database_answers_503(serve_app: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with serve_app(create_app(f"postgresql://someone:secret-word@127.0.0.1:{port}/simsight")) as client:
+        for path in ("/health", "/v1/sims"):
+            answer = client.get(path, headers={"X-API-Key": "ss_any"})
+            assert answer.status_code == 503
+            assert "secret-word" not in answer.text
+        assert client.get("/docs").status_code == 200
+
+
+def test_a_schema_older_than_the_service_is_a_503_that_names_the_command(serve_app: Any, empty_url: Any) -> None:
+    with serve_app(create_app(empty_url)) as client:
+        answer = client.get("/health")
+    assert (answer.status_code, "simsight migrate" in answer.json()["detail"]) == (503, True)
+
+
+def test_an_unexpected_error_tells_nothing_of_its_cause(serve_app: Any) -> None:
+    app = create_app("postgresql://localhost/simsight")
+
+    @app.get("/broken")
+    def broken() -> None:
+        raise RuntimeError("SELECT secret FROM somewhere")
+
+    with serve_app(app) as client:
+        answer = client.get("/broken")
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert "secret" not in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_openapi_document_holds_together(stranger: httpx.Client, client: httpx.Client, seeded: Any) -> None:
+    document = stranger.get("/openapi.json").json()
+    text = json.dumps(document)
+    assert document["openapi"].startswith("3.1")
+    for reference in re.findall(r'"\$ref": "#/components/schemas/([^"]+)"', text):
+        assert reference in document["components"]["schemas"]
+    for schema in document["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+    assert {"Bearer", "X-API-Key", "Basic"} == set(document["components"]["securitySchemes"])
+    assert "synthetic data" in document["info"]["description"]
+    operations = [operation for verbs in document["paths"].values() for operation in verbs.values()]
+    assert len({operation["operationId"] for operation in operations}) == len(operations) == 9
+    assert all(operation["summary"] and operation["tags"] for operation in operations)
+    assert "HTTPValidationError" not in text
+
+    for path, verbs in document["paths"].items():
+        answer = client.get(path.replace("{iccid}", seeded.iccid(1)))
+        content = verbs["get"]["responses"]["200"]["content"]
+        if "application/json" in content:
+            schema = {**content["application/json"]["schema"], "components": document["components"]}
+            jsonschema.validate(answer.json(), schema)
+
+
+def test_the_documentation_needs_nothing_from_outside(stranger: httpx.Client) -> None:
+    assert stranger.get("/").headers["location"] == "/docs"
+    page = stranger.get("/docs").text
+    assert "<script" not in page
+    assert not re.findall(r'(?:src|href)="https?:', page)
+    for path in stranger.get("/openapi.json").json()["paths"]:
+        assert path in page
+
+
+def test_a_taken_port_is_told_with_the_setting_that_mends_it(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = Settings(home=tmp_path, api_port=port)
+        with pytest.raises(PortInUseError, match=f"127.0.0.1 port {port}.*SIMSIGHT_API_PORT"):
+            serve(settings, "postgresql://localhost/simsight")
+
+
+def test_the_service_loads_no_pipeline_and_no_training_library() -> None:
+    heavy = [
+        "dagster",
+        "mlflow",
+        "statsforecast",
+        "pandas",
+        "polars",
+        "great_expectations",
+        "matplotlib",
+        "sklearn",
+        "numpy",
+    ]
+    code = f"import sys, api.app; print([name for name in {heavy} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
