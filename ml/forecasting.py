@@ -1,11 +1,12 @@
 """Daily usage of every SIM, up to `horizon` days ahead, with quantiles and sampled futures.
 
-The centre of a SIM's forecast for a weekday is the mean of two robust estimates: seasonal exponential smoothing with its
-weight optimised per weekday (statsforecast), and the median of the last eight same weekdays. Around it lies what the
-whole fleet's forecasts, made the same way from earlier days, have missed by: the errors of rolling origins, scaled by
-each SIM's own error per weekday and pooled over SIMs that behave alike (`SEGMENTS`) and over weeks ahead.
+A SIM's usual week comes from `ml.expectation`. Around it lies what the whole fleet's forecasts, made the same way from earlier
+days, have missed by: the errors of rolling origins, scaled by each SIM's own error per weekday and pooled over SIMs that
+behave alike (`SEGMENTS`) and over weeks ahead. So young SIMs borrow from the fleet, and an interval is as wide as
+forecasts were wrong, not as wide as a formula says. Of several origins the median counts, so that what once befell the
+fleet as a whole is not forecast again.
 
-Sources: Holt (1957) for the smoothing; split-conformal calibration over rolling origins (Vovk et al. 2005; Stankeviciute et
+Sources: split-conformal calibration over rolling origins (Vovk et al. 2005; Stankeviciute et
 al. 2021) for the quantiles; bootstrap of whole residual windows for the paths (Hyndman and Athanasopoulos, Forecasting:
 Principles and Practice, 5.5), which keeps the dependence between days.
 """
@@ -21,22 +22,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from statsforecast import StatsForecast
-from statsforecast.models import SeasonalExponentialSmoothingOptimized
 
+from ml.expectation import SEASON, SEGMENTS, WEEKS, YOUNG_DAYS, expectation, nan_mean
 from ml.history import FloatArray, IntArray, Panel, dense, known_days
 
 QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
-SEASON = 7
-WEEKS = 8
-YOUNG_DAYS = 14
-QUIET_DAYS = 28
-SEGMENTS = ("young", "dormant", "quiet", "rare", "sparse", "steady", "moderate", "variable", "volatile")
-# A SIM's mean absolute error as a share of its mean use: the borders between steady, moderate, variable and volatile.
-NOISE_BORDERS = (0.2, 0.45, 0.8)
-# Share of days with use over the last eight weeks: below the first a SIM is rare, below the second sparse.
-USE_BORDERS = (0.2, 0.6)
-ORIGINS = 5
+ORIGINS = 8
 ORIGIN_STEP = 14
 TEMPLATES = 300
 MIN_WINDOWS = 20
@@ -128,6 +119,11 @@ class Forecast:
     templates: tuple[FloatArray, ...]
     seed: int
 
+    @property
+    def ever_used(self) -> npt.NDArray[np.bool_]:
+        """(sims,) whether the SIM used any byte in its known days."""
+        return np.asarray(self.segments != SEGMENTS.index("dormant"))
+
     def paths(self, samples: int, block: slice = slice(None)) -> FloatPaths:
         """Sampled futures, float32 bytes of shape (sims, samples, days), for questions about sums over days.
 
@@ -164,7 +160,7 @@ def fit(history: pl.DataFrame, *, as_of: date, horizon: int = 30, seed: int = 7)
     if horizon < 1:
         raise ValueError(f"horizon is {horizon} days; it must be at least 1")
     panel = dense(history, as_of=as_of)
-    segments, errors = _past_errors(panel, horizon)
+    segments, origins, errors = _past_errors(panel, horizon)
     week = _week_of(horizon)
     table = np.empty((len(SEGMENTS), week[-1] + 1, LEVELS.size))
     templates, windows = [], []
@@ -172,9 +168,9 @@ def fit(history: pl.DataFrame, *, as_of: date, horizon: int = 30, seed: int = 7)
     for segment in range(len(SEGMENTS)):
         chosen = segments == segment
         windows.append(int(chosen.sum()))
-        pool = errors[chosen] if windows[-1] >= MIN_WINDOWS else errors[everyone | chosen]
-        table[segment] = _error_quantiles(pool, week)
-        templates.append(_spread_of_windows(pool, table[segment], week))
+        pool = chosen if windows[-1] >= MIN_WINDOWS else everyone | chosen
+        table[segment] = _error_quantiles(errors[pool], origins[pool], week)
+        templates.append(_spread_of_windows(errors[pool], origins[pool], table[segment], week))
     return ForecastModel(
         as_of=as_of,
         horizon=horizon,
@@ -206,7 +202,7 @@ def forecast_usage(
     if any(not LEVELS[0] <= level <= LEVELS[-1] for level in quantiles):
         raise ValueError(f"quantiles {tuple(quantiles)} must lie between {LEVELS[0]:.4f} and {LEVELS[-1]:.4f}")
     panel = dense(history, as_of=as_of)
-    segments, centre, scale = _expectation(panel.values)
+    segments, centre, scale = expectation(panel.values)
     centre, scale = _ahead(centre, horizon), _ahead(scale, horizon)
     week = _week_of(model.horizon)[:horizon]
     at = np.interp([NormalDist().inv_cdf(level) for level in quantiles], SCORES, np.arange(SCORES.size))
@@ -242,9 +238,9 @@ def seasonal_naive(
     if values.shape[1] >= SEASON:
         last = values[:, -SEASON:].copy()
     short = np.isnan(last).any(axis=1)
-    last[short] = _nan_mean(values[short])[:, None]
+    last[short] = nan_mean(values[short])[:, None]
     centre = _ahead(last, horizon)
-    sigma = np.sqrt(_nan_mean((values[:, SEASON:] - values[:, :-SEASON]) ** 2))
+    sigma = np.sqrt(nan_mean((values[:, SEASON:] - values[:, :-SEASON]) ** 2))
     spread = sigma[:, None] * np.sqrt(np.arange(horizon) // SEASON + 1)
     columns = {"mean": centre}
     for level in quantiles:
@@ -252,59 +248,18 @@ def seasonal_naive(
     return _long_frame(panel.sim_keys, as_of, horizon, columns)
 
 
-def _expectation(values: FloatArray) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Segment (sims,), and centre and scale (sims, 7) of the week after the last column, from the values known then."""
-    sims, days = values.shape
-    last = np.full((sims, WEEKS * SEASON), np.nan)
-    width = min(days, WEEKS * SEASON)
-    last[:, WEEKS * SEASON - width :] = values[:, days - width :]
-    recent = last.reshape(sims, WEEKS, SEASON)
-    mean, used = _nan_mean(last), _nan_mean(values)
-    young = known_days(values) < YOUNG_DAYS
-    centre = np.repeat(mean[:, None], SEASON, axis=1)
-    if not young.all():
-        centre[~young] = (_smoothed(values[~young]) + np.nanmedian(recent[~young], axis=1)) / 2
-    missed = np.abs(recent - centre[:, None, :])
-    overall = _nan_mean(np.asarray(missed.reshape(sims, -1), dtype=np.float64))
-    # A weekday has at most eight errors: lean on the SIM's overall error as if it had eight more.
-    scale = (np.nansum(missed, axis=1) + WEEKS * overall[:, None]) / ((~np.isnan(missed)).sum(axis=1) + WEEKS)
-    scale = np.maximum(scale, 0.02 * mean[:, None])
-    # One to three days say little about a young SIM's own error: never trust it to be below a quarter of its use.
-    scale[young] = np.maximum(scale[young], 0.25 * mean[young, None])
-
-    segment = len(SEGMENTS) - 1 - len(NOISE_BORDERS) + np.digitize(overall / np.maximum(mean, 1), NOISE_BORDERS)
-    in_use = _nan_mean(np.where(np.isnan(last), np.nan, last > 0))
-    segment[in_use < USE_BORDERS[1]] = SEGMENTS.index("sparse")
-    segment[in_use < USE_BORDERS[0]] = SEGMENTS.index("rare")
-    segment[~(last[:, -QUIET_DAYS:] > 0).any(axis=1)] = SEGMENTS.index("quiet")
-    segment[young] = SEGMENTS.index("young")
-    segment[used == 0] = SEGMENTS.index("dormant")
-    # With most days at zero there is no weekday to follow: the error is the use itself, as a multiple of the mean.
-    flat = np.isin(segment, [SEGMENTS.index(name) for name in ("quiet", "rare", "sparse")])
-    centre[flat] = 0
-    scale[flat] = ((mean + used) / 2)[flat, None]
-    return segment.astype(np.int64), centre, scale
-
-
-def _smoothed(values: FloatArray) -> FloatArray:
-    """Seasonal exponential smoothing of every SIM at once: the next seven days, (sims, 7)."""
-    sims, days = values.shape
-    frame = pl.DataFrame(
-        {"unique_id": np.repeat(np.arange(sims), days), "ds": np.tile(np.arange(days), sims), "y": values.ravel()}
-    ).filter(pl.col("y").is_not_nan())
-    method = SeasonalExponentialSmoothingOptimized(season_length=SEASON, alias="smoothed")
-    ahead = StatsForecast(models=[method], freq=1, n_jobs=1).forecast(df=frame, h=SEASON)
-    return np.asarray(ahead["smoothed"].to_numpy(), dtype=np.float64).reshape(sims, SEASON)
-
-
-def _past_errors(panel: Panel, horizon: int) -> tuple[IntArray, FloatArray]:
-    """Scaled errors of forecasts made in the past: segment (windows,) and errors (windows, horizon), NaN where unknown."""
+def _past_errors(panel: Panel, horizon: int) -> tuple[IntArray, IntArray, FloatArray]:
+    """Scaled errors of forecasts made in the past, (windows, horizon), NaN where unknown, after their segment and origin."""
     days = panel.values.shape[1]
     ahead = -(-horizon // SEASON) * SEASON
-    backs = [ahead + ORIGIN_STEP * k for k in range(ORIGINS) if days - ahead - ORIGIN_STEP * k >= 2 * SEASON]
+    backs = [ahead + ORIGIN_STEP * k for k in range(ORIGINS)]
+    # Forecasts from less than the eight weeks they look at miss by more: learn from them only when there is nothing else.
+    backs = [back for back in backs if days - back >= WEEKS * SEASON] or [
+        back for back in backs if days - back >= YOUNG_DAYS
+    ]
     # A history too short for a full horizon still teaches the first weeks of it.
     backs = backs or [back for back in (days // 2 // SEASON * SEASON,) if back]
-    segments, errors = [np.empty(0, np.int64)], [np.empty((0, horizon))]
+    segments, origins, errors = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty((0, horizon))]
     for back in backs:
         known = panel.until(back)
         came = np.full((known.shape[0], horizon), np.nan)
@@ -315,36 +270,55 @@ def _past_errors(panel: Panel, horizon: int) -> tuple[IntArray, FloatArray]:
         cut[:, :-SEASON] = np.nan
         for seen, young in ((known, False), (cut, True)):
             there = ~np.isnan(seen).all(axis=1)
-            segment, centre, scale = _expectation(seen[there])
+            segment, centre, scale = expectation(seen[there])
             error = (came[there] - _ahead(centre, horizon)) / np.maximum(_ahead(scale, horizon), 1e-9)
             keep = (scale.max(axis=1) > 0) & ((segment == SEGMENTS.index("young")) == young)
             segments.append(segment[keep])
+            origins.append(np.full(keep.sum(), back, np.int64))
             errors.append(error[keep])
-    return np.concatenate(segments), np.concatenate(errors)
+    return np.concatenate(segments), np.concatenate(origins), np.concatenate(errors)
 
 
-def _error_quantiles(errors: FloatArray, week: IntArray) -> FloatArray:
-    """Quantiles (weeks, LEVELS) of errors (windows, horizon); a week without any takes those of the week before it."""
+def _error_quantiles(errors: FloatArray, origins: IntArray, week: IntArray) -> FloatArray:
+    """Quantiles (weeks, LEVELS) of errors (windows, horizon): their median over the origins (windows,).
+
+    So what once befell many SIMs together (an update, a price, an outage) is not expected to befall them every month. A
+    week without errors takes the quantiles of the week before it.
+    """
     table = np.tile(DEFAULT_TABLE, (week[-1] + 1, 1))
     for index in range(week[-1] + 1):
-        known = errors[:, week == index]
-        known = known[~np.isnan(known)]
-        if known.size >= MIN_WINDOWS:
-            table[index] = np.quantile(known, LEVELS)
+        part = errors[:, week == index]
+        pools = [part[origins == origin] for origin in np.unique(origins)]
+        pools = [pool for pool in pools if len(pool) >= MIN_WINDOWS] or [part]
+        known = [pool[~np.isnan(pool)] for pool in pools]
+        tables = [np.quantile(pool, LEVELS) for pool in known if pool.size >= MIN_WINDOWS]
+        if tables:
+            table[index] = np.median(tables, axis=0)
         elif index:
             table[index] = table[index - 1]
     return table.round(4)
 
 
-def _spread_of_windows(errors: FloatArray, table: FloatArray, week: IntArray) -> FloatArray:
-    """At most TEMPLATES whole windows, evenly spread over the order of their sums, so that few stand for all."""
-    whole = errors[~np.isnan(errors).any(axis=1)]
-    if len(whole) < MIN_WINDOWS:
+def _spread_of_windows(errors: FloatArray, origins: IntArray, table: FloatArray, week: IntArray) -> FloatArray:
+    """At most TEMPLATES whole windows that stand for all: evenly spread over the order of their sums.
+
+    As with the quantiles, of each rank the origins' median is taken: the window whose sum is in the middle.
+    """
+    whole = ~np.isnan(errors).any(axis=1)
+    errors, origins = np.clip(errors[whole], table[week, 0], table[week, -1]), origins[whole]
+    if len(errors) < MIN_WINDOWS:
         # No window reaches the horizon: days of one rank each, the widest spread that the quantiles allow.
         return table[week].T.round(4)
-    order = np.argsort(whole.sum(axis=1), kind="stable")
-    count = min(TEMPLATES, order.size)
-    return whole[order[((np.arange(count) + 0.5) / count * order.size).astype(np.int64)]].round(4)
+    sums = errors.sum(axis=1)
+    pools = [np.flatnonzero(origins == origin) for origin in np.unique(origins)]
+    pools = [pool for pool in pools if pool.size >= MIN_WINDOWS] or [np.arange(len(errors))]
+    share = (np.arange(min(TEMPLATES, len(errors))) + 0.5) / min(TEMPLATES, len(errors))
+    ranked = np.array(
+        [pool[np.argsort(sums[pool], kind="stable")][(share * pool.size).astype(np.int64)] for pool in pools]
+    )
+    middle = np.argsort(sums[ranked], axis=0, kind="stable")[len(pools) // 2]
+    chosen: FloatArray = errors[ranked[middle, np.arange(share.size)]].round(4)
+    return chosen
 
 
 def _mean_use(
@@ -379,12 +353,6 @@ def _week_of(horizon: int) -> IntArray:
 def _ahead(week: FloatArray, horizon: int) -> FloatArray:
     """A week (sims, 7) repeated to (sims, horizon)."""
     return np.tile(week, (1, -(-horizon // SEASON)))[:, :horizon]
-
-
-def _nan_mean(values: FloatArray) -> FloatArray:
-    """Mean of each row's known values; zero for a row without any."""
-    known = (~np.isnan(values)).sum(axis=1)
-    return np.asarray(np.nansum(values, axis=1) / np.maximum(known, 1), dtype=np.float64)
 
 
 def _long_frame(sim_keys: IntArray, as_of: date, horizon: int, columns: dict[str, FloatArray]) -> pl.DataFrame:

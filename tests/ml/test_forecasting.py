@@ -1,0 +1,257 @@
+"""The usage forecaster: honest on unseen days, the same every time, and calm about odd SIMs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from ml.evaluation import mase, naive_scale, rmase
+from ml.forecasting import QUANTILES, Forecast, ForecastModel, fit, forecast_usage, quantile_column, seasonal_naive
+
+MakeHistory = Callable[..., pl.DataFrame]
+NAMES = [quantile_column(level) for level in QUANTILES]
+HORIZON = 30
+
+
+def quantiles_of(frame: pl.DataFrame, horizon: int = HORIZON) -> np.ndarray:
+    return frame.select(NAMES).to_numpy().reshape(-1, horizon, len(NAMES))
+
+
+@pytest.fixture(scope="module")
+def origin(last_day: date) -> date:
+    return last_day - timedelta(days=HORIZON)
+
+
+@pytest.fixture(scope="module")
+def known(weekly_history: pl.DataFrame, origin: date) -> pl.DataFrame:
+    return weekly_history.filter(pl.col("day") <= origin)
+
+
+@pytest.fixture(scope="module")
+def model(known: pl.DataFrame, origin: date) -> ForecastModel:
+    return fit(known, as_of=origin)
+
+
+@pytest.fixture(scope="module")
+def forecast(model: ForecastModel, known: pl.DataFrame, origin: date) -> Forecast:
+    return forecast_usage(model, known, as_of=origin)
+
+
+def test_the_intervals_cover_unseen_days_as_often_as_they_say(forecast: Forecast, weekly_volumes: np.ndarray) -> None:
+    unseen, q = weekly_volumes[:, -HORIZON:], quantiles_of(forecast.frame)
+    # SIMs that send on most days at weekends too: elsewhere idle days lie within any interval that starts at zero.
+    busy = (weekly_volumes[:, -90:-HORIZON] > 0).mean(axis=1) > 0.9
+    within = [((unseen >= q[:, :, low]) & (unseen <= q[:, :, high]))[busy].mean() for low, high in ((1, 3), (0, 4))]
+    assert 0.77 <= within[0] <= 0.83
+    assert 0.93 <= within[1] <= 0.97
+
+
+def test_the_sum_over_thirty_days_is_covered_too(forecast: Forecast, weekly_volumes: np.ndarray) -> None:
+    total = weekly_volumes[:, -HORIZON:].sum(axis=1)
+    low, high = np.quantile(forecast.paths(400).sum(axis=2, dtype=np.float64), (0.1, 0.9), axis=1)
+    assert 0.7 <= ((total >= low) & (total <= high)).mean() <= 0.9
+
+
+def test_the_median_beats_repeating_last_week(
+    forecast: Forecast, known: pl.DataFrame, origin: date, weekly_volumes: np.ndarray
+) -> None:
+    unseen, scale = weekly_volumes[:, -HORIZON:], naive_scale(weekly_volumes[:, :-HORIZON])
+    naive = quantiles_of(seasonal_naive(known, as_of=origin, horizon=HORIZON))[:, :, 2]
+    ours = quantiles_of(forecast.frame)[:, :, 2]
+    assert rmase(mase(unseen, ours, scale), mase(unseen, naive, scale)) < 0.85
+
+
+def test_the_mean_is_right_for_sums(forecast: Forecast, weekly_volumes: np.ndarray) -> None:
+    actual = weekly_volumes[:, -HORIZON:].sum()
+    assert forecast.frame["mean"].sum() == pytest.approx(actual, rel=0.15)
+
+
+def test_every_sim_and_day_of_the_horizon_is_forecast_once(forecast: Forecast, origin: date) -> None:
+    frame = forecast.frame
+    assert frame.columns == ["sim_key", "day", "mean", *NAMES]
+    assert frame.schema["sim_key"] == pl.Int32
+    assert frame.select("sim_key", "day").n_unique() == frame.height == 300 * HORIZON
+    assert (frame["day"].min(), frame["day"].max()) == (origin + timedelta(days=1), origin + timedelta(days=HORIZON))
+
+
+def test_paths_have_the_quantiles_of_the_frame(forecast: Forecast) -> None:
+    q, paths = quantiles_of(forecast.frame), forecast.paths(1500)
+    sampled = np.quantile(paths, (0.1, 0.5, 0.9), axis=1)
+    width = (q[:, :, 4] - q[:, :, 0]).mean(axis=1)
+    for index, level in enumerate((1, 2, 3)):
+        apart = np.abs(sampled[index] - q[:, :, level]).mean(axis=1) / np.maximum(width, 1)
+        assert np.median(apart) < 0.06
+
+
+def test_days_of_a_path_hang_together(forecast: Forecast) -> None:
+    paths = forecast.paths(600)[60:200].astype(np.float64)
+    of_sums = paths.sum(axis=2).var(axis=1)
+    if_independent = paths.var(axis=1).sum(axis=1)
+    assert np.median(of_sums / if_independent) > 1.5
+
+
+def test_a_sim_has_the_same_paths_in_any_block_and_any_fleet(
+    model: ForecastModel, forecast: Forecast, known: pl.DataFrame, origin: date
+) -> None:
+    whole = forecast.paths(40)
+    assert whole.dtype == np.float32
+    blocks = np.concatenate([paths for _, paths in forecast.path_blocks(40, sims=64)])
+    np.testing.assert_array_equal(whole, blocks)
+    few = forecast_usage(model, known.filter(pl.col("sim_key").is_in([7, 90, 285])), as_of=origin)
+    np.testing.assert_array_equal(few.paths(40), whole[[7, 90, 285]])
+
+
+def test_the_same_data_and_seed_give_the_same_numbers_in_any_order(
+    model: ForecastModel, forecast: Forecast, known: pl.DataFrame, origin: date
+) -> None:
+    shuffled = known.sample(fraction=1.0, shuffle=True, seed=3)
+    again = fit(shuffled, as_of=origin)
+    assert again.to_dict() == model.to_dict()
+    assert_frame_equal(forecast_usage(again, shuffled, as_of=origin).frame, forecast.frame)
+    other = forecast_usage(fit(known, as_of=origin, seed=8), known, as_of=origin)
+    assert not np.array_equal(other.paths(20), forecast.paths(20))
+
+
+def test_a_model_survives_json(model: ForecastModel, forecast: Forecast, known: pl.DataFrame, origin: date) -> None:
+    text = json.dumps(model.to_dict())
+    assert len(text) < 2_000_000
+    back = ForecastModel.from_dict(json.loads(text))
+    assert_frame_equal(forecast_usage(back, known, as_of=origin).frame, forecast.frame)
+
+
+def test_a_shorter_horizon_is_the_beginning_of_the_longer_one(
+    model: ForecastModel, forecast: Forecast, known: pl.DataFrame, origin: date
+) -> None:
+    week = forecast_usage(model, known, as_of=origin, horizon=7)
+    first = forecast.frame.filter(pl.col("day") <= origin + timedelta(days=7))
+    assert_frame_equal(week.frame.drop("mean"), first.drop("mean"))
+
+
+def test_a_horizon_beyond_the_fit_is_refused(model: ForecastModel, known: pl.DataFrame, origin: date) -> None:
+    with pytest.raises(ValueError, match="fitted for 1 to 30"):
+        forecast_usage(model, known, as_of=origin, horizon=31)
+
+
+def odd_sims() -> dict[str, np.ndarray]:
+    days, rng = 120, np.random.default_rng(5)
+    nan = np.full(days, np.nan)
+    one, week, constant = nan.copy(), nan.copy(), np.full(days, 5000.0)
+    one[-1], week[-6:] = 700, [5, 0, 9, 4, 4, 1]
+    dead = rng.gamma(5, 2000, days)
+    dead[-40:] = 0
+    return {
+        "one record": one,
+        "six records": week,
+        "all zero": np.zeros(days),
+        "constant": constant,
+        "dead": dead,
+        "exploding": np.minimum(2.0 ** (np.arange(days) / 2), 9e17),
+        "once a month": np.where(np.arange(days) % 30 == 3, 250_000.0, 0.0),
+        "a first record on the last day, of zero": np.where(np.arange(days) == days - 1, 0.0, np.nan),
+    }
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_odd_sims_get_a_finite_ordered_forecast(
+    make_history: MakeHistory, weekly_volumes: np.ndarray, last_day: date, alone: bool
+) -> None:
+    odd = np.array(list(odd_sims().values()))
+    volumes = odd if alone else np.vstack([odd, weekly_volumes[:60, -120:]])
+    history = make_history(volumes)
+    forecast = forecast_usage(fit(history, as_of=last_day), history, as_of=last_day)
+    assert forecast.sim_keys.size == len(volumes)
+    values = forecast.frame.select("mean", *NAMES).to_numpy()
+    assert np.isfinite(values).all()
+    assert (values >= 0).all()
+    assert (np.diff(values[:, 1:], axis=1) >= 0).all()
+    assert np.isfinite(forecast.paths(20)).all()
+    by_name = dict(zip(odd_sims(), quantiles_of(forecast.frame), strict=False))
+    assert by_name["all zero"].max() == 0
+    np.testing.assert_allclose(by_name["constant"][:, 2], 5000, rtol=0.2)
+    assert by_name["dead"][:, 2].max() == 0
+    assert by_name["one record"][:, 4].max() > 700
+    assert list(forecast.ever_used[[0, 2, 4, 7]]) == [True, False, True, False]
+
+
+def test_a_lonely_young_sim_can_be_fitted_and_forecast(make_history: MakeHistory, last_day: date) -> None:
+    history = make_history(np.array([[100.0, 200.0]]))
+    forecast = forecast_usage(fit(history, as_of=last_day), history, as_of=last_day)
+    assert forecast.frame["q0.5"].to_list() == pytest.approx([150.0] * HORIZON)
+    assert forecast.history_days.tolist() == [2]
+
+
+def test_no_sims_give_no_forecast(make_history: MakeHistory, last_day: date) -> None:
+    history = make_history(np.ones((1, 1))).clear()
+    forecast = forecast_usage(fit(history, as_of=last_day), history, as_of=last_day)
+    assert forecast.frame.is_empty()
+    assert forecast.paths(5).shape == (0, 5, HORIZON)
+    assert seasonal_naive(history, as_of=last_day).is_empty()
+
+
+def test_a_new_level_is_followed_and_a_short_burst_is_not(
+    make_history: MakeHistory, weekly_volumes: np.ndarray, last_day: date
+) -> None:
+    rng = np.random.default_rng(9)
+    stepped, burst = rng.gamma(40, 1000, (2, 150))
+    stepped[-9:] *= 5
+    burst[-12:-9] *= 60
+    history = make_history(np.vstack([stepped, burst, weekly_volumes[:100, -150:]]))
+    median = quantiles_of(forecast_usage(fit(history, as_of=last_day), history, as_of=last_day).frame)[:2, :, 2]
+    assert median[0].mean() > 120_000
+    assert median[1].mean() < 60_000
+
+
+def test_what_once_befell_the_whole_fleet_is_not_expected_again(
+    make_history: MakeHistory, weekly_volumes: np.ndarray, last_day: date
+) -> None:
+    calm = weekly_volumes[60:240]
+    shocked = calm.copy()
+    shocked[:, -75:-68] *= 50
+    upper = [
+        forecast_usage(fit(history, as_of=last_day), history, as_of=last_day).frame["q0.975"].sum()
+        for history in (make_history(calm), make_history(shocked))
+    ]
+    assert upper[1] < 1.5 * upper[0]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    volumes=st.lists(
+        st.lists(st.one_of(st.none(), st.integers(0, 10**13)), min_size=45, max_size=45), min_size=1, max_size=4
+    )
+)
+def test_any_history_gives_ordered_quantiles(make_history: MakeHistory, volumes: list[list[int | None]]) -> None:
+    matrix = np.array(volumes, dtype=np.float64)
+    last = date(2026, 3, 31)
+    history = make_history(matrix)
+    forecast = forecast_usage(fit(history, as_of=last, horizon=9), history, as_of=last, horizon=9)
+    assert forecast.sim_keys.size == (~np.isnan(matrix)).any(axis=1).sum()
+    values = forecast.frame.select("mean", *NAMES).to_numpy()
+    assert np.isfinite(values).all()
+    assert (values >= 0).all()
+    assert (np.diff(values[:, 1:], axis=1) >= 0).all()
+
+
+def slow_seasonal_naive(values: list[int], horizon: int) -> list[float]:
+    if len(values) < 7:
+        return [sum(values) / len(values)] * horizon
+    return [float(values[-7:][step % 7]) for step in range(horizon)]
+
+
+def test_seasonal_naive_repeats_the_last_week(make_history: MakeHistory, last_day: date) -> None:
+    series = [[3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9], [7, 7, 4]]
+    volumes = np.full((2, 13), np.nan)
+    for row, values in enumerate(series):
+        volumes[row, -len(values) :] = values
+    frame = seasonal_naive(make_history(volumes), as_of=last_day, horizon=10)
+    expected = [value for values in series for value in slow_seasonal_naive(values, 10)]
+    assert frame["mean"].to_list() == pytest.approx(expected)
+    assert (np.diff(frame.select(NAMES).to_numpy(), axis=1) >= 0).all()

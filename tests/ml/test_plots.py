@@ -1,0 +1,73 @@
+"""Every picture can be drawn, says its units and its note, and leaves no global state behind."""
+
+from __future__ import annotations
+
+import io
+from datetime import date
+
+import numpy as np
+import polars as pl
+import pytest
+from matplotlib.figure import Figure
+
+from ml import plots
+from ml.evaluation import backtest
+from ml.exhaustion import quota_exhaustion
+from ml.forecasting import fit, forecast_usage
+
+NOTE = "synthetic data"
+
+
+def texts(figure: Figure) -> str:
+    axes = figure.axes[0]
+    return "\n".join([axes.get_title(loc="left"), axes.get_xlabel(), axes.get_ylabel(), figure.get_supxlabel()])
+
+
+@pytest.fixture(scope="module")
+def figures(weekly_history: pl.DataFrame, last_day: date) -> dict[str, Figure]:
+    history = weekly_history.filter(pl.col("sim_key") < 40)
+    forecast = forecast_usage(fit(history, as_of=last_day), history, as_of=last_day)
+    paths, tested = forecast.paths(50), backtest(history, as_of=last_day, windows=1)
+    left = paths.mean(axis=(1, 2)) * np.linspace(0, 60, len(paths))
+    ends = quota_exhaustion(
+        paths,
+        left,
+        np.where(np.arange(len(paths)) % 3, np.nan, 20.0),
+        as_of=last_day,
+        history_days=forecast.history_days,
+        ever_used=forecast.ever_used,
+    )
+    return {
+        "sim": plots.plot_sim_forecast(history, forecast.frame, sim_key=3, note=NOTE),
+        "fleet": plots.plot_fleet_forecast(history, paths.sum(axis=0), as_of=last_day, note=NOTE),
+        "backtest": plots.plot_backtest(tested.frame, note=NOTE),
+        "coverage": plots.plot_coverage(tested.calibration, note=NOTE),
+        "exhaustion": plots.plot_exhaustion(ends.frame, as_of=last_day, note=NOTE),
+        "nothing tested": plots.plot_backtest(tested.frame.clear(), note=NOTE),
+        "nothing covered": plots.plot_coverage(tested.calibration.clear(), note=NOTE),
+        "nothing ends": plots.plot_exhaustion(ends.frame.clear(), as_of=last_day, note=NOTE),
+    }
+
+
+def test_every_picture_renders_with_its_note(figures: dict[str, Figure]) -> None:
+    for name, figure in figures.items():
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png")
+        assert buffer.getvalue().startswith(b"\x89PNG"), name
+        assert NOTE in texts(figure), name
+
+
+def test_volumes_are_labelled_in_megabytes(figures: dict[str, Figure]) -> None:
+    assert "MB a day" in texts(figures["sim"])
+    assert "MB a day" in texts(figures["fleet"])
+
+
+def test_no_picture_belongs_to_global_plotting_state(figures: dict[str, Figure]) -> None:
+    assert all(figure.canvas.manager is None for figure in figures.values())
+
+
+def test_a_sim_without_forecast_is_named(weekly_history: pl.DataFrame, last_day: date) -> None:
+    history = weekly_history.filter(pl.col("sim_key") < 2)
+    forecast = forecast_usage(fit(history, as_of=last_day), history, as_of=last_day)
+    with pytest.raises(ValueError, match="no SIM 77"):
+        plots.plot_sim_forecast(history, forecast.frame, sim_key=77)
