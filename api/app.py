@@ -90,21 +90,21 @@ def create_app(database_url: URL | str, *, data_note: str = "") -> FastAPI:
     return app
 
 
-def serve(settings: Settings, database_url: URL | str) -> None:
+def serve(settings: Settings, database_url: URL | str, *, data_note: str = "") -> None:
     """Run the service on settings.api_host and api_port until it is interrupted.
 
     database_url   Server.api of the running server
     Raises PortInUseError before anything is started when it cannot listen there.
     """
-    app = create_app(database_url, data_note=settings.data_note)
+    app = create_app(database_url, data_note=data_note)
     with listen(settings.api_host, settings.api_port) as listener:
         config = uvicorn.Config(app, server_header=False, timeout_graceful_shutdown=10)
         logging.getLogger("uvicorn.access").addFilter(_hide_keys)
         uvicorn.Server(config).run(sockets=[listener])
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on host and port. Raises PortInUseError."""
+def listen(host: str, port: int, *, setting: str = "SIMSIGHT_API_PORT") -> socket.socket:
+    """A socket that listens on host and port; `setting` names the port in the message. Raises PortInUseError."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
@@ -112,7 +112,7 @@ def listen(host: str, port: int) -> socket.socket:
         reason = str(error.strerror or error).partition(" (while")[0]  # create_server repeats the address there
         raise PortInUseError(
             f"cannot listen on {host} port {port}: {reason}. Stop the program that uses the port, or set "
-            "SIMSIGHT_API_PORT to a free one (and SIMSIGHT_API_HOST to an address of this machine)"
+            f"{setting} to a free one"
         ) from error
 
 

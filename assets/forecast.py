@@ -86,8 +86,8 @@ def train(runtime: Runtime, as_of: date, *, log: Callable[[str], object] = lambd
     if role == "challenger" and registry.champion() is None:
         role, why = "champion", f"the first version, although {why}"
     plots = {
-        "backtest.png": plot_backtest(tested.frame, note=runtime.settings.data_note),
-        "coverage.png": plot_coverage(tested.calibration, note=runtime.settings.data_note),
+        "backtest.png": plot_backtest(tested.frame, note=runtime.data_note),
+        "coverage.png": plot_coverage(tested.calibration, note=runtime.data_note),
     }
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "model.json").write_text(json.dumps(model.to_dict()))
@@ -104,7 +104,7 @@ def train(runtime: Runtime, as_of: date, *, log: Callable[[str], object] = lambd
                 "rows": history.height,
                 "seed": runtime.settings.seed,
                 "simsight": version("simsight"),
-                "data": runtime.settings.data_note or "1NCE account",
+                "data": runtime.data_note or "1NCE account",
             },
             metrics=tested.summary,
             fingerprint=fingerprint,
@@ -219,7 +219,7 @@ def score_usage(runtime: Runtime, as_of: date, *, run_id: str) -> dict[str, Any]
         merged = transaction.merge("merge_usage_forecasts", rows)
         transaction.rows("analyze_new_tables")
     total = sum((paths.sum(axis=0, dtype=np.float64) for _, paths in forecast.path_blocks(PATH_SAMPLES)), np.float64(0))
-    plot = plot_fleet_forecast(history, np.asarray(total), as_of=as_of, note=runtime.settings.data_note)
+    plot = plot_fleet_forecast(history, np.asarray(total), as_of=as_of, note=runtime.data_note)
     return {**_metadata(champion, as_of, merged), "sims": forecast.sim_keys.size, "fleet": picture(plot)}
 
 
@@ -234,7 +234,7 @@ def score_exhaustion(runtime: Runtime, as_of: date, *, run_id: str) -> dict[str,
         )
         iccids = {row["sim_key"]: row["iccid"] for row in transaction.rows("sim_keys")}
     labels = [iccids[key] for key in ends["sim_key"]]
-    plot = plot_exhaustion(ends, as_of=as_of, labels=labels, note=runtime.settings.data_note)
+    plot = plot_exhaustion(ends, as_of=as_of, labels=labels, note=runtime.data_note)
     by_status = {f"status {name}": count for name, count in ends["status"].value_counts().sort("status").iter_rows()}
     return {**_metadata(champion, as_of, merged), **by_status, "who runs out first": picture(plot)}
 

@@ -27,6 +27,7 @@ from resources.runtime import Runtime
 TOP = 20
 TOP_REASONS = 10
 SHOWN_DAYS = 90
+CHART_INCHES = 7
 DAILY_SCHEMA = {"day": pl.Date, "bytes": pl.Int64}
 ENDS_SCHEMA = {
     "iccid": pl.String,
@@ -141,7 +142,7 @@ def read_facts(runtime: Runtime, as_of: date) -> FleetFacts:
     return FleetFacts(
         organization=runtime.settings.organization,
         as_of=as_of,
-        note=runtime.settings.data_note,
+        note=runtime.data_note,
         probability=probability,
         forecast=forecast if model else None,
         futures=_futures(runtime, model, as_of) if model else None,
@@ -215,7 +216,9 @@ def plot_fleet(facts: FleetFacts) -> Figure | None:
     if facts.futures is None:
         return None
     known = facts.daily.filter(pl.col("day") >= facts.data["first_day"]) if facts.data["first_day"] else facts.daily
-    return plot_fleet_forecast(known, facts.futures, as_of=facts.as_of, shown_days=SHOWN_DAYS, note=facts.note)
+    figure = plot_fleet_forecast(known, facts.futures, as_of=facts.as_of, shown_days=SHOWN_DAYS, note=facts.note)
+    figure.set_figheight(3.7)
+    return figure
 
 
 def describe_backtest(metrics: dict[str, float]) -> str:
@@ -295,6 +298,8 @@ def _counted(rows: list[Row], by: str) -> dict[str, int]:
 
 
 def _data_url(figure: Figure) -> str:
+    """The figure as an image of its own, made narrow so that its letters can be read on a telephone."""
+    figure.set_figwidth(CHART_INCHES)
     return f"data:image/svg+xml;base64,{base64.b64encode(svg(figure).encode()).decode()}"
 
 

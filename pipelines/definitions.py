@@ -12,6 +12,7 @@ from assets.forecast import FORECAST
 from assets.ingest import INGEST
 from assets.quality import checks
 from assets.report import fleet_report
+from pipelines.progress import terminal
 from resources.runtime import Runtime
 from resources.settings import load_settings
 
@@ -92,11 +93,17 @@ def run_failures(context: dg.RunFailureSensorContext, runtime: dg.ResourceParam[
     )
 
 
-defs = dg.Definitions(
-    assets=[*INGEST, imported_usage, *FORECAST, alerts, fleet_report],
-    asset_checks=list(checks()),
-    jobs=[ingest, predict, import_file],
-    schedules=[hourly_ingest, daily_predictions],
-    sensors=[landing_folder, run_failures],
-    resources={"runtime": Runtime(SETTINGS)},
-)
+def code_location(runtime: Runtime) -> dg.Definitions:
+    """Everything of the code location, working with a given runtime."""
+    return dg.Definitions(
+        assets=[*INGEST, imported_usage, *FORECAST, alerts, fleet_report],
+        asset_checks=list(checks()),
+        jobs=[ingest, predict, import_file],
+        schedules=[hourly_ingest, daily_predictions],
+        sensors=[landing_folder, run_failures],
+        loggers={"console": dg.colored_console_logger, "terminal": terminal},
+        resources={"runtime": runtime},
+    )
+
+
+defs = code_location(Runtime(SETTINGS))

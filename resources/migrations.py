@@ -118,6 +118,13 @@ def ensure_organization(url: URL, slug: str) -> int:
         return int(row[0])
 
 
+def note_organization(url: URL, slug: str, note: str) -> None:
+    """Write what is to be said of an organization's data; the pipeline's own role may not."""
+    with psycopg.connect(driver_url(url, "").render_as_string(hide_password=False)) as connection:
+        connection.execute("SET ROLE simsight_owner")
+        connection.execute("UPDATE core.organizations SET data_note = %s WHERE slug = %s", (note, slug))
+
+
 def _applied(connection: psycopg.Connection) -> dict[int, str]:
     if schema_version(connection) == 0:
         _use_timescaledb(connection)

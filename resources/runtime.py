@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from contextlib import ExitStack
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from resources.database import Database
+from resources.migrations import note_organization
 from resources.once import OnceClient
 from resources.server import Server, running_server
 from resources.settings import Settings, SettingsError
@@ -31,7 +34,7 @@ class Runtime:
 
     def close(self) -> None:
         self._open.close()
-        for opened in ("server", "database", "mlflow"):
+        for opened in ("server", "database", "data_note", "mlflow"):
             self.__dict__.pop(opened, None)
 
     def clock(self) -> datetime:
@@ -60,6 +63,7 @@ class Runtime:
                 "no 1NCE account is set: put ONCE_USERNAME and ONCE_PASSWORD of an API user into the environment or .env, "
                 "or try everything on simulated SIMs with `simsight demo`"
             )
+        self._claim(settings.account_note)
         return OnceClient(
             base_url=settings.once_base_url,
             username=settings.once_username,
@@ -68,14 +72,36 @@ class Runtime:
             now=self.clock,
         )
 
+    def _claim(self, note: str) -> None:
+        """Keep a real fleet and a simulated one apart: an organization belongs to the kind of account it began with."""
+        found = self.database.row("organization")
+        assert found is not None
+        if found["data_note"] == note:
+            return
+        if found["sims"]:
+            raise SettingsError(
+                f"the organization {self.settings.organization!r} of this database holds {found['data_note'] or 'real data'}, and "
+                f"ONCE_BASE_URL gives {note or 'real data'}: set SIMSIGHT_ORGANIZATION (then `simsight migrate`) or SIMSIGHT_HOME "
+                "to keep them apart"
+            )
+        note_organization(self.server.simsight, self.settings.organization, note)
+        self.__dict__.pop("data_note", None)
+
+    @cached_property
+    def data_note(self) -> str:
+        """Shown wherever the data is shown: "synthetic data" for a simulated fleet, empty for a real one."""
+        found = self.database.row("organization")
+        return str(found["data_note"]) if found else ""
+
     @cached_property
     def mlflow(self) -> MlflowClient:
         """A client of the tracking and registry store."""
-        import os
-
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         from mlflow import MlflowClient
 
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table it creates
+        logging.getLogger("alembic").setLevel(logging.WARNING)
         return MlflowClient(tracking_uri=self.server.mlflow, registry_uri=self.server.mlflow)
 
     @property

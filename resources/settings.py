@@ -5,9 +5,13 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+SYNTHETIC = "synthetic data"
 
 
 class SettingsError(Exception):
@@ -84,7 +88,6 @@ class Settings(BaseSettings):
     schedules: bool = Field(
         False, description="Start schedules and sensors switched on; else switch them on in the Dagster UI"
     )
-    data_note: str = Field("", description="Shown wherever the data is shown, such as 'synthetic data'")
     seed: int = Field(7, description="Seed of everything random")
 
     exhaustion_days: int = Field(14, ge=1, le=30, description="Alert when a SIM will run out within this many days ...")
@@ -94,6 +97,12 @@ class Settings(BaseSettings):
     api_host: str = Field("127.0.0.1", description="Address the HTTP service listens on")
     api_port: int = Field(8000, ge=1, le=65535, description="Port the HTTP service listens on")
     ui_port: int = Field(3000, ge=1, le=65535, description="Port the Dagster UI listens on")
+
+    @property
+    def account_note(self) -> str:
+        """What is to be said of the account's data: that it is synthetic when it comes from this machine, a simulator."""
+        host = urlsplit(self.once_base_url).hostname
+        return SYNTHETIC if host in ("127.0.0.1", "localhost", "::1") else ""
 
     @property
     def landing_folder(self) -> Path:

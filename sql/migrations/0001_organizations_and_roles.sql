@@ -44,11 +44,13 @@ GRANT USAGE ON SCHEMA core, predictions, ops TO simsight_api;
 CREATE TABLE core.organizations (
     organization_id smallint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     slug text NOT NULL UNIQUE CHECK (slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'),
+    data_note text NOT NULL DEFAULT '',
     created_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE core.organizations IS 'One row a customer whose SIMs are watched';
 COMMENT ON COLUMN core.organizations.organization_id IS 'Key carried by every other table';
 COMMENT ON COLUMN core.organizations.slug IS 'Short name used in settings';
+COMMENT ON COLUMN core.organizations.data_note IS 'Shown wherever the data is shown, such as synthetic data; empty for a real account';
 COMMENT ON COLUMN core.organizations.created_at IS 'When the organization was added (UTC)';
 
 CREATE FUNCTION ops.current_organization() RETURNS smallint

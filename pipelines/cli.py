@@ -1,0 +1,426 @@
+"""The command line. Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 stopped by a failed check, 130 interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import warnings
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from resources.settings import Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from resources.runtime import Runtime
+
+app = typer.Typer(
+    name="simsight",
+    help="Watch a fleet of 1NCE IoT SIM cards: ingest, forecast, alert, report.\n\nSettings come from the environment or .env; "
+    "see .env.example. Without any, an embedded PostgreSQL under ./.simsight is used.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+keys = typer.Typer(help="Make, list and revoke keys of the HTTP service.", no_args_is_help=True)
+app.add_typer(keys, name="api-key")
+console = Console(highlight=False)
+Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]
+
+
+def _runtime(settings: Settings) -> Runtime:
+    from resources.runtime import Runtime
+
+    return Runtime(settings)
+
+
+@app.command()
+def demo(
+    sims: Annotated[int, typer.Option(min=1, max=100_000, help="SIMs of the simulated fleet.")] = 500,
+    days: Annotated[int, typer.Option(min=30, max=180, help="Days of history to ingest.")] = 180,
+) -> None:
+    """Run the whole pipeline once and sum up; on a simulated fleet unless a 1NCE account is set.
+
+    Run again, it continues the same fleet: only what a new day brings changes.
+    """
+    from pipelines.demo import run_demo
+    from resources.server import only_one
+
+    settings = load_settings()
+    with only_one(settings.home / "demo.lock", "a demo"):
+        raise typer.Exit(run_demo(settings, console, sims=sims, days=days))
+
+
+@app.command()
+def simulate(
+    sims: Annotated[int, typer.Option(min=1, max=1_000_000, help="SIMs of the fleet.")] = 500,
+    days: Annotated[int, typer.Option(min=1, help="Days the fleet has been running until today.")] = 180,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same fleet.")] = 7,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8800,
+    rate: Annotated[
+        float | None, typer.Option(min=0.1, help="Requests a second before 429; 1NCE: 10. Default: no limit.")
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="Write what was injected into the fleet to this JSON file.")
+    ] = None,
+) -> None:
+    """Serve a simulated 1NCE account (synthetic data) on this machine until Ctrl-C.
+
+    Point Simsight at it with ONCE_BASE_URL=http://127.0.0.1:8800/management-api, ONCE_USERNAME=demo, ONCE_PASSWORD=demo.
+    POST /simulator/clock {"now": "..."} moves its date.
+    """
+    from simulator.faults import Faults
+    from simulator.fleet import Fleet
+    from simulator.server import serve as serve_simulator
+
+    now = load_settings().clock()
+    fleet = Fleet(seed=seed, sims=sims, start=now.date() - timedelta(days=days))
+    if truth is not None:
+        fleet.write_truth(truth)
+        console.print(f"What was injected: {truth}")
+    console.print(f"A simulated 1NCE account of {sims} SIMs (synthetic data) at http://127.0.0.1:{port}/management-api")
+    serve_simulator(fleet, now=now, port=port, faults=Faults(requests_per_second=rate))
+
+
+@app.command()
+def migrate(
+    to: Annotated[int | None, typer.Option(min=1, help="Stop at this version.")] = None,
+) -> None:
+    """Bring the database to the newest schema and add the organization of SIMSIGHT_ORGANIZATION."""
+    from resources import migrations
+
+    settings = load_settings()
+    with _runtime(settings) as runtime:
+        applied = migrations.migrate(runtime.server.simsight, to=to)
+        for migration in applied:
+            console.print(f"applied {migration.name}")
+        if not applied:
+            console.print("nothing to apply")
+        if to is None:
+            migrations.ensure_organization(runtime.server.simsight, settings.organization)
+
+
+@app.command()
+def ingest(
+    first: Annotated[
+        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First usage day; default: today.")
+    ] = None,
+    last: Annotated[
+        datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last usage day; default: today.")
+    ] = None,
+    replay: Annotated[bool, typer.Option("--replay", help="Only parse the quarantined records again.")] = False,
+) -> None:
+    """Ask 1NCE for everything about the fleet and store it. Interrupted, it goes on where it stopped.
+
+    A SIM's first usage call covers six months back; --from and --to ask for more of the past again.
+    """
+    from pipelines.demo import prepare
+    from pipelines.runs import run_job
+
+    settings = load_settings()
+    with _runtime(settings) as runtime:
+        prepare(runtime)
+        if replay:
+            from assets.landing import replay as replay_quarantine
+
+            done = replay_quarantine(runtime.database, now=runtime.clock())
+            console.print(f"{done.passed} of {done.tried} quarantined records passed now; {done.merged.new} rows new")
+            return
+        runtime.once()  # says at once when no account is set
+        today = runtime.clock().date()
+        days = (first.date() if first else today, last.date() if last else today)
+        if not settings.first_day <= days[0] <= days[1] <= today:
+            raise SettingsError(
+                f"--from {days[0]} --to {days[1]}: expected days in order, from {settings.first_day} to {today}"
+            )
+        _end(run_job(runtime, "ingest", first=days[0], last=days[1]))
+
+
+@app.command()
+def run(
+    as_of: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As-of day; default: the last complete day.")
+    ] = None,
+) -> None:
+    """Check the data, train, forecast, alert and report as of a day."""
+    from pipelines.demo import prepare
+    from pipelines.runs import run_job
+
+    with _runtime(load_settings()) as runtime:
+        prepare(runtime)
+        newest = runtime.last_complete_day()
+        day = as_of.date() if as_of else newest
+        if not runtime.settings.first_day <= day <= newest:
+            raise SettingsError(
+                f"--as-of {day}: expected a day from {runtime.settings.first_day} to {newest}, the last complete day"
+            )
+        _end(run_job(runtime, "predict", first=day))
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[
+        Path, typer.Argument(help="CSV with the columns iccid, day, mb, and if known mb_rx, sms_mt, sms_mo.")
+    ],
+    good_rows: Annotated[
+        bool, typer.Option("--good-rows", help="Import the good rows; bad ones wait in quarantine.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is wrong with the file.")] = False,
+) -> None:
+    """Import daily usage from a CSV file: all of it, or nothing when a row is bad."""
+    from assets.files import import_usage
+    from pipelines.demo import prepare
+
+    with _runtime(load_settings()) as runtime:
+        prepare(runtime)
+        done = import_usage(runtime.database, file, now=runtime.clock(), only_all=not good_rows, dry_run=dry_run)
+        for line, reason in done.bad.select("line", "reason").head(20).iter_rows():
+            console.print(f"line {line}: {reason}", markup=False)
+        if dry_run:
+            console.print(f"{file} can be imported" if done.bad.is_empty() else f"{done.bad.height} rows are bad")
+            return
+        merged = done.merged
+        console.print(
+            f"{merged.rows} rows: {merged.new} new, {merged.changed} changed, {merged.unchanged} known already; "
+            f"{done.bad.height} bad ones in quarantine"
+        )
+
+
+@app.command()
+def serve() -> None:
+    """Serve predictions over HTTP (SIMSIGHT_API_HOST, SIMSIGHT_API_PORT) until Ctrl-C. Make a key with `simsight api-key create`."""
+    from api.app import serve as serve_api
+    from pipelines.demo import prepare
+
+    settings = load_settings()
+    with _runtime(settings) as runtime:
+        prepare(runtime)
+        console.print(f"http://{settings.api_host}:{settings.api_port}/docs")
+        serve_api(settings, runtime.server.api, data_note=runtime.data_note)
+
+
+@app.command()
+def dev() -> None:
+    """Run the Dagster UI (SIMSIGHT_UI_PORT) with its daemon until Ctrl-C; with a simulated account unless one is set."""
+    from api.app import listen
+    from pipelines.demo import account, prepare
+    from pipelines.runs import ROOT, environment
+
+    settings = load_settings()
+    listen("127.0.0.1", settings.ui_port, setting="SIMSIGHT_UI_PORT").close()
+    with account(settings, console, sims=500, days=180, live=True) as polled, _runtime(polled) as runtime:
+        prepare(runtime)
+        settings.landing_folder.mkdir(parents=True, exist_ok=True)
+        console.print(
+            f"Dagster UI: http://127.0.0.1:{settings.ui_port}    landing folder: {settings.landing_folder.resolve()}"
+        )
+        command = [str(Path(sys.executable).parent / "dagster"), "dev", "-w", str(ROOT / "workspace.yaml")]
+        command += ["-h", "127.0.0.1", "-p", str(settings.ui_port)]
+        child = subprocess.Popen(command, env=os.environ | environment(runtime), cwd=ROOT)  # noqa: S603 - our own program
+        try:
+            raise typer.Exit(child.wait())
+        except KeyboardInterrupt:
+            child.send_signal(signal.SIGINT)
+            child.wait(60)
+        finally:
+            if child.poll() is None:
+                child.terminate()
+                child.wait(30)
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+) -> None:
+    """What is stored, how fresh it is, which model is champion and how good it was."""
+    from pipelines.status import collect
+
+    with _runtime(load_settings()) as runtime:
+        _needs_schema(runtime)
+        collected = collect(runtime)
+    if as_json:
+        typer.echo(json.dumps(collected, indent=2))
+        return
+    _print_tree(collected)
+
+
+@app.command()
+def doctor() -> None:
+    """Look at settings, database, storage grade, 1NCE account and disk, and say what is missing. Exit code 1 if something must be mended."""
+    import psycopg
+
+    from resources.migrations import schema_version, storage_grade
+    from resources.server import describe, driver_url
+    from sql import migrations
+
+    settings = load_settings()
+    wrong = []
+    console.print(f"Python {sys.version.split()[0]}, home folder {settings.home.resolve()}")
+    existing = next(folder for folder in [settings.home.resolve(), *settings.home.resolve().parents] if folder.exists())
+    free = shutil.disk_usage(existing).free
+    console.print(f"disk: {free / 1e9:.1f} GB free")
+    if free < 2e9:
+        wrong.append("less than 2 GB of disk are free")
+    with _runtime(settings) as runtime:
+        server = runtime.server
+        with psycopg.connect(driver_url(server.simsight, "").render_as_string(hide_password=False)) as connection:
+            grade, version = storage_grade(connection), schema_version(connection)
+        console.print(
+            f"database: {describe(server.simsight)}{' (embedded)' if server.embedded else ''}, PostgreSQL {grade.postgres}"
+        )
+        console.print(f"storage grade: {grade.name}{f' {grade.timescaledb}' if grade.timescaledb else ''}")
+        if grade.lacks:
+            console.print(f"  it lacks: {'; '.join(grade.lacks)}. Nothing else is affected.")
+        newest = migrations()[-1].version
+        console.print(f"schema: version {version} of {newest}")
+        if version != newest:
+            wrong.append("the schema is not up to date: run `simsight migrate`")
+    if settings.once_username and settings.once_password:
+        problem = _try_account(settings)
+        console.print(f"1NCE account: {settings.once_username} at {settings.once_base_url}: {problem or 'answers'}")
+        wrong += [problem] if problem else []
+    else:
+        console.print("1NCE account: none set (ONCE_USERNAME, ONCE_PASSWORD); demo and dev use the simulator")
+    for problem in wrong:
+        console.print(f"[red]to mend:[/red] {problem}")
+    raise typer.Exit(1 if wrong else 0)
+
+
+@keys.command("create")
+def create_key(
+    name: Annotated[str, typer.Argument(help="What the key is for.")],
+    days: Annotated[int | None, typer.Option(min=1, help="Valid for so many days; default: until revoked.")] = None,
+) -> None:
+    """Make a key for the organization and print it: it is shown this once."""
+    from resources import api_keys
+
+    with _runtime(load_settings()) as runtime:
+        _needs_schema(runtime)
+        valid_for = timedelta(days=days) if days else None
+        typer.echo(api_keys.create_key(runtime.database, name, now=datetime.now(UTC), valid_for=valid_for))
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """List the organization's keys (never the keys themselves)."""
+    from resources import api_keys
+
+    with _runtime(load_settings()) as runtime:
+        _needs_schema(runtime)
+        for key in api_keys.list_keys(runtime.database):
+            state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else ""
+            state = state or (f"expires {key.expires_at:%Y-%m-%d}" if key.expires_at else "valid")
+            console.print(f"{key.name}: made {key.created_at:%Y-%m-%d}, {state}", markup=False)
+
+
+@keys.command("revoke")
+def revoke_key(name: Annotated[str, typer.Argument(help="Name of the key.")]) -> None:
+    """Make a key stop working at once."""
+    from resources import api_keys
+
+    with _runtime(load_settings()) as runtime:
+        _needs_schema(runtime)
+        api_keys.revoke_key(runtime.database, name)
+        console.print(f"{name} is revoked", markup=False)
+
+
+def _needs_schema(runtime: Runtime) -> None:
+    import psycopg
+
+    from resources.migrations import MigrationError, schema_version
+    from resources.server import driver_url
+    from sql import migrations
+
+    with psycopg.connect(driver_url(runtime.server.simsight, "").render_as_string(hide_password=False)) as connection:
+        if schema_version(connection) != migrations()[-1].version:
+            raise MigrationError(
+                "the database is empty or not up to date: run `simsight migrate` (or `simsight demo`) first"
+            )
+
+
+def _try_account(settings: Settings) -> str:
+    """Log in and read one page of the account; what went wrong, or nothing."""
+    import asyncio
+
+    from resources.once import OnceClient, OnceError
+
+    async def look() -> None:
+        assert settings.once_username is not None
+        assert settings.once_password is not None
+        async with OnceClient(
+            base_url=settings.once_base_url,
+            username=settings.once_username,
+            password=settings.once_password,
+            max_attempts=2,
+        ) as once:
+            await once.products()
+
+    try:
+        asyncio.run(look())
+    except (OnceError, ValueError) as error:
+        return str(error)
+    return ""
+
+
+def _end(outcome: Any) -> None:
+    """Say what went wrong in a run and leave with its exit code."""
+    for name, found, blocking in outcome.failed_checks:
+        console.print(f"{'stopped by' if blocking else 'warning from'} {name}: {found}", markup=False)
+    for error in outcome.errors:
+        console.print(error, markup=False, style="red")
+    if outcome.blocked:
+        raise typer.Exit(3)
+    if not outcome.success:
+        raise typer.Exit(1)
+    console.print(
+        f"done, run {outcome.run_id}; {outcome.checks - len(outcome.failed_checks)} of {outcome.checks} checks passed"
+    )
+
+
+def _print_tree(values: dict[str, Any], indent: int = 0) -> None:
+    for key, value in values.items():
+        name = key.replace("_", " ") if indent == 0 else key
+        if isinstance(value, dict):
+            console.print(f"{'  ' * indent}{name}:", markup=False)
+            _print_tree(value, indent + 1)
+        else:
+            shown = f"{value:.4g}" if isinstance(value, float) else "-" if value is None else value
+            console.print(f"{'  ' * indent}{name}: {shown}", markup=False)
+
+
+def main() -> None:
+    """Entry point: every expected error becomes one line that says what and how to mend it, and an exit code."""
+    warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+    try:
+        app()
+    except SettingsError as error:
+        _fail(error, 2)
+    except KeyboardInterrupt:
+        _fail("interrupted; what was stored stays, and the next run goes on from there", 130)
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] in (
+            "resources",
+            "assets",
+            "api",
+            "simulator",
+            "builtins",
+        ) and not isinstance(error, (TypeError, AttributeError, KeyError, AssertionError)):
+            _fail(error, 1)
+        raise
+
+
+def _fail(error: object, code: int) -> None:
+    Console(stderr=True, highlight=False).print(f"simsight: {error}", markup=False, style="red", soft_wrap=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""What the pipeline holds and how fresh it is, as plain values: for `simsight status`, scripts and tests."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+import psycopg
+
+from assets.forecast import MODEL
+from resources.migrations import schema_version, storage_grade
+from resources.runtime import Runtime
+from resources.server import describe, driver_url
+
+
+def collect(runtime: Runtime) -> dict[str, Any]:
+    """Counts, champion, storage grade and freshness of the organization, ready for JSON (times as ISO 8601, UTC)."""
+    server = runtime.server
+    with psycopg.connect(driver_url(server.simsight, "").render_as_string(hide_password=False)) as connection:
+        grade, version = storage_grade(connection), schema_version(connection)
+    with runtime.database.transaction() as transaction:
+        counts = transaction.row("status", {"now": runtime.clock()}) or {}
+        champion = transaction.row("champion", {"model_name": MODEL})
+        alerts = transaction.rows("alerts_by_kind")
+        fresh = transaction.rows("freshness")
+        problems = transaction.rows("poll_problems")
+    status = {
+        "organization": runtime.settings.organization,
+        "data": runtime.data_note or "1NCE account",
+        "now": runtime.clock(),
+        **counts,
+        "open_alerts_by_kind": _by(alerts, "kind", "alerts"),
+        "champion": champion
+        and {
+            "model_name": champion["model_name"],
+            "model_version": champion["model_version"],
+            "run_id": champion["run_id"],
+            "as_of": champion["as_of"],
+            "trained_at": champion["created_at"],
+            "backtest": champion["metrics"],
+        },
+        "sims_without_an_answer": {f"{row['source']}: {row['problem']}": row["sims"] for row in problems},
+        "storage": {
+            "grade": grade.name,
+            "postgresql": grade.postgres,
+            "timescaledb": grade.timescaledb,
+            "embedded": server.embedded,
+            "database": describe(server.simsight),
+            "schema_version": version,
+        },
+        "freshness": {row["name"]: {"changed_at": row["changed_at"], "asked_at": row["asked_at"]} for row in fresh},
+    }
+    plain = _plain(status)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def _by(rows: list[dict[str, Any]], key: str, count: str) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for row in rows:
+        sums[row[key]] = sums.get(row[key], 0) + row[count]
+    return sums
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return value

@@ -1,0 +1,12 @@
+-- The figures of `simsight status`, one row.
+SELECT (SELECT count(*) FROM core.sims) AS sims,
+       (SELECT count(*) FROM core.sim_usage) AS usage_rows,
+       (SELECT max(day) FROM core.sim_usage) AS newest_usage_day,
+       (SELECT count(*) FROM core.sim_usage_replaced) AS replaced_usage_rows,
+       (SELECT count(*) FROM ops.quarantine WHERE resolved_at IS NULL) AS quarantined_rows,
+       (SELECT count(*) FROM predictions.usage_forecasts) AS forecasts,
+       (SELECT max(as_of) FROM predictions.usage_forecasts) AS forecasts_as_of,
+       (SELECT count(*) FROM predictions.exhaustions) AS exhaustions,
+       (SELECT count(*) FROM predictions.alerts WHERE closed_at IS NULL) AS open_alerts,
+       (SELECT count(*) FROM ops.run_failures WHERE failed_at > %(now)s - interval '7 days') AS failed_runs_last_week,
+       (SELECT max(as_of) FROM predictions.reports) AS report_as_of;
