@@ -29,7 +29,7 @@ def _account_asset(source: Source, table: str, description: str) -> dg.AssetsDef
         retry_policy=RETRY,
     )
     def account_list(runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-        return _result(land_account(runtime.database, runtime.once, source))
+        return _result(land_account(runtime.database, runtime.once, source, clock=runtime.clock))
 
     return account_list
 

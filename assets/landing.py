@@ -146,9 +146,18 @@ def _suspects(database: Database, source: Source) -> set[str]:
     return {row["record_key"] for row in database.rows("quarantine_open") if row["source"] == source.name}
 
 
-def land_account(database: Database, make_client: MakeClient, source: Source) -> Landed:
+def land_account(database: Database, make_client: MakeClient, source: Source, *, clock: Clock) -> Landed:
     """Ask for one of the account's lists (sims, products, orders, tickets) and store it page by page. Raises OnceError."""
-    return asyncio.run(_land_account(database, make_client, source))
+    today = clock().date()
+    with database.transaction() as transaction:
+        begun = transaction.row(
+            "begin_sweep", {"source": source.name, "first_day": today, "last_day": today, "now": clock()}
+        )
+        assert begun is not None
+    landed = asyncio.run(_land_account(database, make_client, source))
+    with database.transaction() as transaction:
+        transaction.execute("finish_sweep", {"sweep_id": begun["sweep_id"], "now": clock()})
+    return landed
 
 
 async def _land_account(database: Database, make_client: MakeClient, source: Source) -> Landed:

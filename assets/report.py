@@ -191,7 +191,7 @@ def render(facts: FleetFacts) -> str:
     """The page, as HTML text that needs nothing else. The same facts give the same text."""
     fleet = plot_fleet(facts)
     ends = plot_exhaustion(
-        _plotted_ends(facts.first_ends), as_of=facts.as_of, labels=facts.first_ends["iccid"].to_list()
+        _plotted_ends(facts.first_ends), as_of=facts.as_of, labels=facts.first_ends["iccid"].to_list(), note=facts.note
     )
     return (
         _environment()

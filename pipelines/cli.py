@@ -32,7 +32,7 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="Make, list and revoke keys of the HTTP service.", no_args_is_help=True)
 app.add_typer(keys, name="api-key")
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]
 
 

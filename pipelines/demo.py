@@ -114,14 +114,11 @@ def summarize(runtime: Runtime, console: Console, runs: list[RunOutcome]) -> int
     first = runtime.database.rows("first_to_end", {"top": 5})
     if first:
         table = Table(title="Who runs out first", title_justify="left", box=SIMPLE)
-        for heading in ("ICCID", "label", "by", "in 14 days", "likely", "10 %", "90 %"):
+        for heading in ("ICCID", "label", "by", "in 14 days", "likely"):
             table.add_column(heading, no_wrap=True)
         for row in first:
-            dates = (row["p50_date"], row["p10_date"], row["p90_date"])
-            table.add_row(
-                row["iccid"], row["label"], row["cause"], f"{row['p_14']:.0%}", *(str(day or "later") for day in dates)
-            )
-        console.print(table, width=max(console.width, 100))
+            table.add_row(row["iccid"], row["label"], row["cause"], f"{row['p_14']:.0%}", str(row["p50_date"]))
+        console.print(table)
     kinds = ", ".join(f"{count} {kind}" for kind, count in status["open_alerts_by_kind"].items()) or "none"
     console.print(f"Open alerts: {kinds}. Quarantined rows: {status['quarantined_rows']}.")
     failed = [check for run in runs for check in run.failed_checks]
