@@ -74,27 +74,28 @@ class Transaction:
                 buffer.write(block)
         return _from_csv(buffer, schema)
 
-    def merge(self, name: str, rows: pl.DataFrame, parameters: Parameters | None = None) -> Merged:
-        """Load a frame: COPY into a temporary table `staged` of the frame's columns, then the merge sql/queries/<name>.sql.
+    def stage(self, name: str, rows: pl.DataFrame) -> None:
+        """COPY a frame into a temporary table `staged`, which lasts until the next one or the end of the transaction.
 
-        The file starts with a line `-- staged: column type, ...` naming the columns it takes; it returns one row with the
-        counts new, changed and unchanged.
+        The file sql/queries/<name>.sql, which is to be run next, names the columns in a line `-- staged: column type, ...`.
         """
+        columns = staged_columns(name)
+        names = [column.split()[0] for column in columns]
+        self._connection.execute("DROP TABLE IF EXISTS pg_temp.staged")
+        self._connection.execute(f"CREATE TEMPORARY TABLE staged ({', '.join(columns)}) ON COMMIT DROP".encode())
+        copy_in = f"COPY staged ({', '.join(names)}) FROM STDIN (FORMAT csv, NULL '{NULL}')".encode()
+        with self._connection.cursor() as cursor, cursor.copy(copy_in) as copy:
+            copy.write(_to_csv(rows.select(names)))
+        self._connection.execute("ANALYZE staged")
+
+    def merge(self, name: str, rows: pl.DataFrame) -> Merged:
+        """Load a frame: stage it, then run the merge sql/queries/<name>.sql, which counts new, changed and unchanged rows."""
         if rows.is_empty():
             return Merged()
-        columns = staged_columns(name)
-        names = ", ".join(column.split()[0] for column in columns)
-        self._connection.execute("DROP TABLE IF EXISTS staged")
-        self._connection.execute(f"CREATE TEMPORARY TABLE staged ({', '.join(columns)}) ON COMMIT DROP".encode())
-        frame = rows.select(column.split()[0] for column in columns)
-        with self._connection.cursor() as cursor:
-            with cursor.copy(f"COPY staged ({names}) FROM STDIN (FORMAT csv, NULL '{NULL}')".encode()) as copy:
-                copy.write(_to_csv(frame))
-            cursor.execute("ANALYZE staged")
-            cursor.execute(query(name).encode(), parameters)
-            counts = cursor.fetchone()
+        self.stage(name, rows)
+        counts = self.row(name)
         assert counts is not None, f"{name}.sql must return new, changed, unchanged"
-        return Merged(*counts)
+        return Merged(**counts)
 
 
 class Database:

@@ -21,7 +21,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
 
@@ -29,6 +29,7 @@ import httpx
 from pydantic import BaseModel, SecretStr
 
 from resources import once_protocol as protocol
+from resources import once_values
 from resources.once_protocol import (
     RETRY_STATUS,
     Answer,
@@ -42,6 +43,7 @@ from resources.once_protocol import (
     OnceUnavailableError,
     Rejected,
 )
+from resources.once_wire import Breaker, ClientStats, TokenAuth, Window, windows
 
 __all__ = [
     "Answer",
@@ -65,21 +67,6 @@ M = TypeVar("M", bound=BaseModel)
 MAX_WALKS = 3
 MAX_WAIT_S = 300.0  # the longest of 1NCE's rate windows: asked to wait longer, we give up and say so
 MAX_BACKOFF_S = 30.0
-BREAKER_CALLS = 10
-JITTER_S = 0.04  # how much later than sent a request may arrive; guarding against it costs at most 4 % of the pace
-
-
-@dataclass
-class ClientStats:
-    """What a client has done so far; requests are those on the wire, log-ins and retries included."""
-
-    requests: int = 0
-    retries: int = 0
-    throttled: int = 0
-    reauthentications: int = 0
-    bytes_received: int = 0
-    seconds_paced: float = 0.0
-    seconds_backed_off: float = 0.0
 
 
 class OnceClient:
@@ -119,9 +106,9 @@ class OnceClient:
         self._base_path, self._host = url.path.rstrip("/"), url.netloc.decode()
         self._concurrency, self._max_attempts, self._backoff_s = concurrency, max_attempts, backoff_s
         self._now, self._rng = now, rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
-        self._auth = _TokenAuth(f"{url}/oauth/token", username, password, self.stats)
-        self._breaker = _Breaker(self._host, breaker_pause_s)
-        self._windows = {} if requests_per_second is None else _windows(requests_per_second)
+        self._auth = TokenAuth(f"{url}/oauth/token", username, password, self.stats)
+        self._breaker = Breaker(self._host, breaker_pause_s)
+        self._windows = {} if requests_per_second is None else windows(requests_per_second)
         self._under_way = asyncio.Semaphore(concurrency)
         self._calls = itertools.count()
         self._http = httpx.AsyncClient(
@@ -305,12 +292,14 @@ class OnceClient:
         number, attempt = next(self._calls), 0
         while True:
             attempt += 1
-            probing, answered = await self._breaker.admit(), False
+            probing = await self._breaker.admit()
             try:
                 got = await self._try(path, params or {})
-                answered = isinstance(got, _Came) or got.alive
-            finally:
-                self._breaker.report(number, answered=answered, probing=probing)
+            except BaseException:  # cancelled, or refused: says nothing about the service
+                self._breaker.give_up(probing=probing)
+                raise
+            answered = isinstance(got, _Came) or got.alive
+            self._breaker.report(number, answered=answered, probing=probing)
             if isinstance(got, _Came):
                 return got
             if probing and not answered:
@@ -348,11 +337,12 @@ class OnceClient:
             document = protocol.parse_json(body)
         except ValueError:  # cut halfway where no length was promised, or a page of some proxy
             return _Failure(None, f"not JSON: {text}")
-        return _Came(path, params, self._now(), body, document, protocol.parse_totals(response.headers, document))
+        totals = protocol.parse_totals(response.headers, document)
+        return _Came(path, params, self._now(), body, document, totals, text)
 
     # --- the pace: these two see every request on the wire, those of the token and of retries too ----------------------
 
-    def _window(self, request: httpx.Request) -> _Window | None:
+    def _window(self, request: httpx.Request) -> Window | None:
         return self._windows.get(protocol.family(request.url.path.removeprefix(self._base_path)))
 
     async def _before_sending(self, request: httpx.Request) -> None:
@@ -363,14 +353,15 @@ class OnceClient:
 
             async def sent(event: str, _: dict[str, Any]) -> None:
                 if event.endswith("send_request_headers.complete"):  # later than the turn when a connection was opened
-                    ticket.arrives_by = time.monotonic() + JITTER_S
+                    window.sent(ticket)
 
             request.extensions["trace"], request.extensions["ticket"] = sent, ticket
         self.stats.requests += 1
 
     async def _after_headers(self, response: httpx.Response) -> None:
-        if ticket := response.request.extensions.get("ticket"):
-            ticket.arrives_by = min(ticket.arrives_by, time.monotonic())
+        request = response.request
+        if (window := self._window(request)) and (ticket := request.extensions.get("ticket")):
+            window.answered(ticket)
 
 
 class _Came(NamedTuple):
@@ -382,6 +373,7 @@ class _Came(NamedTuple):
     body: bytes
     document: Any
     totals: protocol.Totals
+    shown: str  # how the body begins, without secrets
 
     def records(self, key: str | None = None) -> list[Any]:
         """The list that the answer is, or that stands in it under `key` (an absent one is empty)."""
@@ -399,8 +391,9 @@ class _Came(NamedTuple):
         return Answer(self.path, self.params, self.received_at, self.body, items, rejected)
 
     def _unlike(self, expected: str) -> NoReturn:
-        came = self.body[:1000].decode(errors="replace")
-        raise OnceRequestError(f"GET {self.path}", 200, came, f"Expected {expected}: 1NCE's API may have changed.")
+        raise OnceRequestError(
+            f"GET {self.path}", 200, self.shown, f"Expected {expected}: 1NCE's API may have changed."
+        )
 
 
 class _Failure(NamedTuple):
@@ -423,7 +416,7 @@ class _Failure(NamedTuple):
 
 def _sim_path(iccid: str, tail: str = "") -> str:
     try:
-        return f"/v1/sims/{protocol.check_iccid(iccid)}{tail}"
+        return f"/v1/sims/{once_values.check_iccid(iccid)}{tail}"
     except ValueError as broken:
         raise ValueError(f"iccid: got {iccid!r}, {broken}") from None
 
@@ -440,189 +433,3 @@ def _unseen(answer: Answer[protocol.SimCard], shown: set[str]) -> tuple[Answer[p
     )
     shown |= on_page
     return fresh, on_page
-
-
-# --- the token -------------------------------------------------------------------------------------------------------
-
-
-class _TokenAuth(httpx.Auth):
-    """The bearer token: fetched once for all calls, renewed before it expires, and once more when 1NCE answers 401."""
-
-    def __init__(self, url: str, username: str, password: SecretStr, stats: ClientStats) -> None:
-        self._url, self._username, self._password, self._stats = url, username, password, stats
-        self._token: SecretStr | None = None
-        self._renew_at = 0.0
-        self._lock = asyncio.Lock()
-        self._refusal: str | None = None
-
-    def scrub(self, text: str) -> str:
-        """`text` without the password and the token, should 1NCE or a proxy have echoed them."""
-        for secret in (self._password, self._token):
-            if secret is not None and secret.get_secret_value():
-                text = text.replace(secret.get_secret_value(), "***")
-        return text
-
-    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        for _ in range(2):
-            async with self._lock:
-                if self._token is None or time.monotonic() >= self._renew_at:
-                    response = yield self._token_request(request)
-                    await response.aread()
-                    if response.status_code in RETRY_STATUS:
-                        return  # the caller sees this answer, and tries again later
-                    self._accept(response)
-                token = self._token
-            assert token is not None
-            request.headers["Authorization"] = f"Bearer {token.get_secret_value()}"
-            response = yield request
-            if response.status_code != httpx.codes.UNAUTHORIZED:
-                return
-            if token is self._token:  # else another call has renewed it meanwhile
-                self._token = None
-                self._stats.reauthentications += 1
-        raise OnceCredentialsError(
-            "1NCE refuses a token that it has just given: check that the API user of ONCE_USERNAME still has its rights."
-        )
-
-    def _token_request(self, request: httpx.Request) -> httpx.Request:
-        if self._refusal:  # not asked again: repeated failures may lock the user out
-            raise OnceCredentialsError(self._refusal)
-        basic = httpx.BasicAuth(self._username, self._password.get_secret_value())
-        fresh = httpx.Request(
-            "POST",
-            self._url,
-            headers={"Accept": "application/json"},
-            json={"grant_type": "client_credentials"},
-            extensions={"timeout": request.extensions.get("timeout")},
-        )
-        return next(basic.auth_flow(fresh))
-
-    def _accept(self, response: httpx.Response) -> None:
-        if response.status_code == httpx.codes.OK:
-            token = protocol.parse_token(response.content)
-            if token is None:
-                raise OnceRequestError(
-                    "POST /oauth/token", 200, "(not shown)", "It holds no token: check ONCE_BASE_URL."
-                )
-            self._token = SecretStr(token.value)
-            self._renew_at = time.monotonic() + token.lifetime_s - min(60.0, token.lifetime_s / 10)
-        elif response.status_code in (400, 401, 403):
-            self._refusal = (
-                f"1NCE refuses the user name and password (HTTP {response.status_code}{_error_code(response.content)}):"
-                " check ONCE_USERNAME and ONCE_PASSWORD."
-            )
-            raise OnceCredentialsError(self._refusal)
-        else:
-            raise OnceRequestError(
-                "POST /oauth/token",
-                response.status_code,
-                "(not shown)",
-                "No token is given there: check ONCE_BASE_URL.",
-            )
-
-
-def _error_code(body: bytes) -> str:
-    """1NCE's own name for a refused log-in, when it is one that it documents (anything else might echo a secret)."""
-    known = ("BadCredentials", "AuthValidationError", "BodyValidationError", "UnsupportedContentTypeError")
-    return next((f", {code}" for code in known if code.encode() in body), "")
-
-
-# --- the pace and the breaker ----------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Ticket:
-    arrives_by: float
-
-
-def _windows(requests_per_second: float) -> dict[str, _Window]:
-    windows = {name: _Window(limit, seconds) for name, (limit, seconds) in protocol.RATE_LIMITS.items()}
-    limit = max(1, int(requests_per_second))
-    seconds = limit / requests_per_second
-    windows["sims"] = _Window(limit, seconds, spacing_s=seconds / limit)
-    return windows
-
-
-class _Window:
-    """At most `limit` requests reach 1NCE within any `seconds`, however unevenly the network carries them.
-
-    A turn waits until a request is out of the window counted from the latest that it can have arrived: its answer, or
-    JITTER_S after it was sent. Turns are evenly spaced besides, and one that comes late lets the next make up for it.
-    """
-
-    def __init__(self, limit: int, seconds: float, spacing_s: float = 0.0) -> None:
-        self._limit, self._seconds, self._spacing_s = limit, seconds, spacing_s
-        self._tickets: list[_Ticket] = []
-        self._next = self._held_until = 0.0
-        self._turns = asyncio.Lock()  # first come, first served
-
-    async def enter(self) -> _Ticket:
-        async with self._turns:
-            while (wait := self._ready_at() - (now := time.monotonic())) > 0:
-                await asyncio.sleep(wait)
-            self._next = max(self._next, now - self._spacing_s) + self._spacing_s
-            if len(self._tickets) == self._limit:
-                self._tickets.remove(min(self._tickets, key=lambda t: t.arrives_by))
-            ticket = _Ticket(now + JITTER_S)
-            self._tickets.append(ticket)
-            return ticket
-
-    def hold(self, seconds: float) -> None:
-        """Give nobody a turn for so long: 1NCE asked for it."""
-        self._held_until = max(self._held_until, time.monotonic() + seconds)
-
-    def _ready_at(self) -> float:
-        full = len(self._tickets) == self._limit
-        out = min(ticket.arrives_by for ticket in self._tickets) + self._seconds if full else 0.0
-        return max(self._next, self._held_until, out)
-
-
-class _Breaker:
-    """Stops asking a service that is down: opens when ten calls in a row have failed, none succeeding in between.
-
-    Open, everything waits for a pause, then one call probes: if it gets an answer all go on, else they end with
-    OnceUnavailableError, and the next to come waits and probes again.
-    """
-
-    def __init__(self, host: str, pause_s: float) -> None:
-        self._host, self._pause_s = host, pause_s
-        self._failing: set[int] = set()
-        self._open = False
-        self._probe: asyncio.Future[bool] | None = None
-
-    def error(self, last: str) -> OnceUnavailableError:
-        return OnceUnavailableError(
-            f"1NCE cannot be reached at {self._host} ({last[:200]}): check ONCE_BASE_URL, the network, proxies and name"
-            " resolution from this machine, and 1NCE's status page; then run again."
-        )
-
-    async def admit(self) -> bool:
-        """Waits until asking makes sense; True when this call is the probe. Raises when the probe waited for failed."""
-        while self._open:
-            if self._probe is None:
-                self._probe = asyncio.get_running_loop().create_future()
-                try:
-                    await asyncio.sleep(self._pause_s)
-                except asyncio.CancelledError:
-                    self._settle(False)
-                    raise
-                return True
-            if not await asyncio.shield(self._probe):
-                raise self.error("the call that tried again failed as well")
-        return False
-
-    def report(self, call: int, *, answered: bool, probing: bool) -> None:
-        """Whether the service answered this call's attempt at all."""
-        if answered:
-            self._failing.clear()
-            self._open = False
-        else:
-            self._failing.add(call)
-            self._open = self._open or len(self._failing) >= BREAKER_CALLS
-        if probing:
-            self._settle(answered)
-
-    def _settle(self, answered: bool) -> None:
-        if self._probe is not None:
-            self._probe.set_result(answered)
-            self._probe = None

@@ -1,0 +1,243 @@
+"""What stands between a call to 1NCE and the wire: the token, the pace and the breaker, one of each for all calls."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+import httpx
+from pydantic import SecretStr
+
+from resources import once_protocol as protocol
+from resources.once_protocol import RETRY_STATUS, OnceCredentialsError, OnceRequestError, OnceUnavailableError
+
+BREAKER_CALLS = 10
+JITTER_S = 0.035  # by how much a request may be late on its way without our seeing it; costs at most 3.5 % of the pace
+MAX_LATE_S = 0.3  # of lateness that we see by the answer, how much is heeded
+
+
+@dataclass
+class ClientStats:
+    """What a client has done so far; requests are those on the wire, log-ins and retries included."""
+
+    requests: int = 0
+    retries: int = 0
+    throttled: int = 0
+    reauthentications: int = 0
+    bytes_received: int = 0
+    seconds_paced: float = 0.0
+    seconds_backed_off: float = 0.0
+
+
+# --- the token -------------------------------------------------------------------------------------------------------
+
+
+class TokenAuth(httpx.Auth):
+    """The bearer token: fetched once for all calls, renewed before it expires, and once more when 1NCE answers 401."""
+
+    def __init__(self, url: str, username: str, password: SecretStr, stats: ClientStats) -> None:
+        self._url, self._username, self._password, self._stats = url, username, password, stats
+        self._token: SecretStr | None = None
+        self._renew_at = 0.0
+        self._lock = asyncio.Lock()
+        self._refusal: str | None = None
+
+    def scrub(self, text: str) -> str:
+        """`text` without the password and the token, should 1NCE or a proxy have echoed them."""
+        for secret in (self._password, self._token):
+            if secret is not None and secret.get_secret_value():
+                text = text.replace(secret.get_secret_value(), "***")
+        return text
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        for _ in range(2):
+            async with self._lock:
+                if self._token is None or time.monotonic() >= self._renew_at:
+                    response = yield self._token_request(request)
+                    await response.aread()
+                    if response.status_code in RETRY_STATUS:
+                        return  # the caller sees this answer, and tries again later
+                    self._accept(response)
+                token = self._token
+            assert token is not None
+            request.headers["Authorization"] = f"Bearer {token.get_secret_value()}"
+            response = yield request
+            if response.status_code != httpx.codes.UNAUTHORIZED:
+                return
+            if token is self._token:  # else another call has renewed it meanwhile
+                self._token = None
+                self._stats.reauthentications += 1
+        raise OnceCredentialsError(
+            "1NCE refuses a token that it has just given: check that the API user of ONCE_USERNAME still has its rights."
+        )
+
+    def _token_request(self, request: httpx.Request) -> httpx.Request:
+        if self._refusal:  # not asked again: repeated failures may lock the user out
+            raise OnceCredentialsError(self._refusal)
+        basic = httpx.BasicAuth(self._username, self._password.get_secret_value())
+        fresh = httpx.Request(
+            "POST",
+            self._url,
+            headers={"Accept": "application/json"},
+            json={"grant_type": "client_credentials"},
+            extensions={"timeout": request.extensions.get("timeout")},
+        )
+        return next(basic.auth_flow(fresh))
+
+    def _accept(self, response: httpx.Response) -> None:
+        if response.status_code == httpx.codes.OK:
+            token = protocol.parse_token(response.content)
+            if token is None:
+                raise OnceRequestError(
+                    "POST /oauth/token", 200, "(not shown)", "It holds no token: check ONCE_BASE_URL."
+                )
+            self._token = SecretStr(token.value)
+            self._renew_at = time.monotonic() + token.lifetime_s - min(60.0, token.lifetime_s / 10)
+        elif response.status_code in (400, 401, 403):
+            self._refusal = (
+                f"1NCE refuses the user name and password (HTTP {response.status_code}{_error_code(response.content)}):"
+                " check ONCE_USERNAME and ONCE_PASSWORD."
+            )
+            raise OnceCredentialsError(self._refusal)
+        else:
+            raise OnceRequestError(
+                "POST /oauth/token",
+                response.status_code,
+                "(not shown)",
+                "No token is given there: check ONCE_BASE_URL.",
+            )
+
+
+def _error_code(body: bytes) -> str:
+    """1NCE's own name for a refused log-in, when it is one that it documents (anything else might echo a secret)."""
+    known = ("BadCredentials", "AuthValidationError", "BodyValidationError", "UnsupportedContentTypeError")
+    return next((f", {code}" for code in known if code.encode() in body), "")
+
+
+# --- the pace and the breaker ----------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Ticket:
+    sent_at: float
+    arrives_by: float
+
+
+def windows(requests_per_second: float) -> dict[str, Window]:
+    windows = {name: Window(limit, seconds) for name, (limit, seconds) in protocol.RATE_LIMITS.items()}
+    limit = max(1, int(requests_per_second))
+    seconds = limit / requests_per_second
+    windows["sims"] = Window(limit, seconds, spacing_s=seconds / limit)
+    return windows
+
+
+class Window:
+    """At most `limit` requests reach 1NCE within any `seconds`, however unevenly the network carries them.
+
+    What counts is when a request arrives, which we do not see: at the latest when its answer is here. Where answers take
+    longer than the jitter allowed for, one that took longer than the quickest of late may have been that much longer on
+    its way, and stays in the window for so much longer. Turns are evenly spaced besides, and a late one lets the next
+    make up for it.
+    """
+
+    def __init__(self, limit: int, seconds: float, spacing_s: float = 0.0) -> None:
+        self._limit, self._seconds, self._spacing_s = limit, seconds, spacing_s
+        self._tickets: list[Ticket] = []
+        self._round_trips: deque[float] = deque(maxlen=32)
+        self._next = self._held_until = 0.0
+        self._turns = asyncio.Lock()  # first come, first served
+
+    async def enter(self) -> Ticket:
+        """Wait for a turn."""
+        async with self._turns:
+            while (wait := self._ready_at() - (now := time.monotonic())) > 0:
+                await asyncio.sleep(wait)
+            self._next = max(self._next, now - self._spacing_s) + self._spacing_s
+            if len(self._tickets) == self._limit:
+                self._tickets.remove(min(self._tickets, key=lambda ticket: ticket.arrives_by))
+            ticket = Ticket(now, now + MAX_LATE_S)
+            self._tickets.append(ticket)
+            return ticket
+
+    def sent(self, ticket: Ticket) -> None:
+        """The request has left only now."""
+        ticket.sent_at = time.monotonic()
+        ticket.arrives_by = ticket.sent_at + MAX_LATE_S
+
+    def answered(self, ticket: Ticket) -> None:
+        """The request has arrived: its answer is here."""
+        now = time.monotonic()
+        self._round_trips.append(now - ticket.sent_at)
+        if len(self._round_trips) < min(self._limit, 32):
+            ticket.arrives_by = now  # nothing known yet to compare with
+        else:
+            late = self._round_trips[-1] - min(self._round_trips)
+            ticket.arrives_by = min(now, ticket.sent_at + min(max(late, JITTER_S), MAX_LATE_S))
+
+    def hold(self, seconds: float) -> None:
+        """Give nobody a turn for so long: 1NCE asked for it."""
+        self._held_until = max(self._held_until, time.monotonic() + seconds)
+
+    def _ready_at(self) -> float:
+        full = len(self._tickets) == self._limit
+        out = min(ticket.arrives_by for ticket in self._tickets) + self._seconds if full else 0.0
+        return max(self._next, self._held_until, out)
+
+
+class Breaker:
+    """Stops asking a service that is down: opens when ten calls in a row have failed, none succeeding in between.
+
+    Open, everything waits for a pause, then one call probes: if it gets an answer all go on, else they end with
+    OnceUnavailableError, and the next to come waits and probes again.
+    """
+
+    def __init__(self, host: str, pause_s: float) -> None:
+        self._host, self._pause_s = host, pause_s
+        self._failing: set[int] = set()
+        self._open = False
+        self._probe: asyncio.Future[bool] | None = None
+
+    def error(self, last: str) -> OnceUnavailableError:
+        return OnceUnavailableError(
+            f"1NCE cannot be reached at {self._host} ({last[:200]}): check ONCE_BASE_URL, the network, proxies and name"
+            " resolution from this machine, and 1NCE's status page; then run again."
+        )
+
+    async def admit(self) -> bool:
+        """Waits until asking makes sense; True when this call is the probe. Raises when the probe waited for failed."""
+        while self._open:
+            if self._probe is None:
+                self._probe = asyncio.get_running_loop().create_future()
+                try:
+                    await asyncio.sleep(self._pause_s)
+                except asyncio.CancelledError:
+                    self.give_up(probing=True)
+                    raise
+                return True
+            if not await asyncio.shield(self._probe):
+                raise self.error("the call that tried again failed as well")
+        return False
+
+    def report(self, call: int, *, answered: bool, probing: bool) -> None:
+        """Whether the service answered this call's attempt at all."""
+        if answered:
+            self._failing.clear()
+            self._open = False
+        else:
+            self._failing.add(call)
+            self._open = self._open or len(self._failing) >= BREAKER_CALLS
+        if probing:
+            self._settle(answered)
+
+    def give_up(self, *, probing: bool) -> None:
+        """An attempt ended without an outcome; a probe that was waited for has then failed."""
+        if probing:
+            self._settle(False)
+
+    def _settle(self, answered: bool) -> None:
+        if self._probe is not None:
+            self._probe.set_result(answered)
+            self._probe = None
