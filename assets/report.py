@@ -343,6 +343,3 @@ def _sparkline(volumes: list[int], width: int = 90, height: int = 20) -> str:
     largest = max(*volumes, 1)
     step = width / max(len(volumes) - 1, 1)
     return " ".join(f"{i * step:.1f},{height - volume / largest * height:.1f}" for i, volume in enumerate(volumes))
-
-
-REPORT = [fleet_report]

@@ -1,0 +1,50 @@
+# make demo    the whole pipeline once, on a simulated fleet          make test    all tests
+# make dev     the Dagster UI                                         make serve   the HTTP service
+.DELETE_ON_ERROR:
+.PHONY: demo test dev serve check lock clean
+
+PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	>/dev/null 2>&1 && { command -v $$p; break; }; done)
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+demo: $(INSTALLED)
+	@$(BIN)/simsight demo
+
+test: $(INSTALLED)
+	@$(BIN)/pytest
+
+dev: $(INSTALLED)
+	@$(BIN)/simsight dev
+
+serve: $(INSTALLED)
+	@$(BIN)/simsight serve
+
+# format, lint, types
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# uv is fast; it is itself installed into the environment, at a pinned version with its hashes
+$(INSTALLED): requirements.txt requirements-uv.txt pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "Simsight needs Python 3.11, 3.12 or 3.13 with the venv module, and found none." >&2; \
+		echo "Install one (Debian: apt install python3 python3-venv; macOS: brew install python@3.12)" >&2; \
+		echo "or name it: make demo PYTHON=/path/to/python3.12" >&2; exit 1; fi
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Simsight needs Python 3.11 to 3.13; this is %d.%d" % v)'
+	@echo "Installing into .venv (about 1.2 GB, once)"
+	@"$(PYTHON)" -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.txt
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python -e .
+	@touch $@
+
+# compile the pinned requirements again after a change in requirements.in
+lock: $(INSTALLED)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header requirements.in -o requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header requirements-uv.in -o requirements-uv.txt
+
+clean:
+	rm -rf .venv .simsight build *.egg-info

@@ -1,0 +1,390 @@
+"""The fleet report on a real database: what it says, that it cannot be hurt by foreign text, and how it is written."""
+
+import html
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import psycopg
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import URL
+
+from assets.alerts import evaluate_alerts
+from assets.forecast import score_exhaustion, score_usage, train
+from assets.report import FleetFacts, describe_backtest, fleet_report, make_report, read_facts, render, write_report
+from resources.migrations import note_organization
+from resources.runtime import Runtime
+from resources.server import driver_url
+from resources.settings import Settings
+from tests.conftest import administer
+
+AS_OF = date(2026, 6, 28)
+EMPTY_DAY = date(2024, 1, 1)
+NOW = datetime(2026, 6, 30, 6, tzinfo=UTC)
+EVIL = "<script>alert('label')</script><img src=x onerror=alert(1)>"
+
+# 30 SIMs with 120 days of usage; SIM 1 is silent for 20 days, SIM 2 is almost used up, SIM 3 has nothing left, SIM 4 has
+# expired, SIM 5 has never sent. A SIM of the other organization uses far more than all of them.
+FLEET = """
+INSERT INTO core.sims (organization_id, iccid, label, status, activated_at, quota_status, first_seen_at, changed_at)
+SELECT o.organization_id, '8988280666' || lpad((CASE o.slug WHEN 'default' THEN 0 ELSE 100 END + n)::text, 9, '0'),
+       CASE n WHEN 2 THEN %(evil)s ELSE 'meter ' || n END, 'Enabled', %(as_of)s::date - 119, 0, now(), now()
+FROM core.organizations AS o, generate_series(1, 30) AS n;
+
+INSERT INTO core.sim_usage (organization_id, sim_key, day, bytes, known_at)
+SELECT s.organization_id, s.sim_key, d::date,
+       CASE WHEN s.organization_id <> ops.organization('default') THEN 900000000000
+            ELSE 100000 * n * (1 + extract(isodow FROM d)::integer %% 3) + abs(hashint4(n * 1000 + extract(doy FROM d)::integer)::bigint) %% (200000 * n)
+       END, now()
+FROM (SELECT *, right(iccid, 2)::integer AS n FROM core.sims) AS s,
+     generate_series(%(as_of)s::date - 119, %(as_of)s::date + 1, interval '1 day') AS d
+WHERE n <> 5 AND NOT (n = 1 AND d > %(as_of)s::date - 20) AND NOT (n = 9 AND d = %(as_of)s::date - 3);
+
+INSERT INTO core.sim_quota (organization_id, sim_key, kind, day, observed_at, amount_left, amount_total, expires_at)
+SELECT organization_id, sim_key, 'data', %(as_of)s::date + 1, now(),
+       CASE n WHEN 2 THEN 3000000 WHEN 3 THEN -5000000 ELSE 400000000 END, 500000000,
+       CASE n WHEN 4 THEN %(as_of)s::date - 5 ELSE %(as_of)s::date + 1000 + n END
+FROM (SELECT *, right(iccid, 2)::integer AS n FROM core.sims) AS s;
+
+INSERT INTO ops.quarantine (organization_id, source, record_key, reason, record, first_seen_at, last_seen_at, resolved_at)
+SELECT ops.organization('default'), 'usage', 'key ' || n, 'reason ' || n %% 12 || ' <b>', '{}', now(), now(),
+       CASE WHEN n > 36 THEN now() END
+FROM generate_series(1, 40) AS n;
+INSERT INTO ops.polls (sim_key, source, organization_id, sweep_id, polled_at, problem)
+SELECT sim_key, 'quota', organization_id, 1, now(), 'OnceTimeoutError' FROM core.sims WHERE right(iccid, 2) IN ('07', '08');
+INSERT INTO core.sim_usage_replaced (sim_key, day, organization_id, bytes, known_from, known_to)
+SELECT sim_key, %(as_of)s::date - ago, organization_id, 1, %(as_of)s::date - ago + 1, %(as_of)s::date - ago + 2
+FROM core.sims, unnest(ARRAY[5, 6, 90]) AS ago WHERE right(iccid, 2) = '10';
+"""
+
+
+def settings_for(url: URL, home: Path) -> Settings:
+    return Settings(
+        home=home,
+        now=NOW,
+        database_url=SecretStr(url.render_as_string(hide_password=False)),
+        dagster_database_url=SecretStr("postgresql://nobody@localhost/unused"),
+        mlflow_tracking_uri=SecretStr(f"sqlite:///{home}/mlflow.db"),
+        _env_file=None,
+    )
+
+
+@pytest.fixture(scope="module")
+def filled_url(postgres: URL, template: str) -> Iterator[URL]:
+    """A database with the fleet, for all tests here: none of them changes the facts."""
+    name = f"{template}_report"
+    administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    url = postgres.set(database=name)
+    with psycopg.connect(driver_url(url, "").render_as_string(hide_password=False), autocommit=True) as admin:
+        for statement in FLEET.split(";\n"):
+            if statement.strip():
+                admin.execute(statement.encode(), {"as_of": AS_OF, "evil": EVIL})
+        admin.execute("ANALYZE")
+    note_organization(url, "default", "synthetic data")
+    yield url
+    administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+def runtime(filled_url: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    """The pipeline over the fleet: trained, scored, alerts evaluated as of AS_OF."""
+    with Runtime(settings_for(filled_url, tmp_path_factory.mktemp("home"))) as opened:
+        train(opened, AS_OF)
+        score_usage(opened, AS_OF, run_id="test")
+        score_exhaustion(opened, AS_OF, run_id="test")
+        evaluate_alerts(opened, AS_OF)
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def facts(runtime: Runtime) -> FleetFacts:
+    return read_facts(runtime, AS_OF)
+
+
+@pytest.fixture(scope="module")
+def page(facts: FleetFacts) -> str:
+    return render(facts)
+
+
+@pytest.fixture(scope="module")
+def truth(filled_url: URL) -> Iterator[psycopg.Connection[Any]]:
+    """The database as an administrator sees it, without row-level security."""
+    with psycopg.connect(driver_url(filled_url, "").render_as_string(hide_password=False), autocommit=True) as admin:
+        yield admin
+
+
+@pytest.fixture
+def empty_runtime(database_url: URL, tmp_path: Path) -> Iterator[Runtime]:
+    with Runtime(settings_for(database_url, tmp_path)) as opened:
+        yield opened
+
+
+def one(truth: psycopg.Connection[Any], statement: str) -> Any:
+    """A figure of the organization `default`, which `mine` stands for."""
+    row = truth.execute(
+        statement.replace("mine", "organization_id = ops.organization('default')").encode(), {"as_of": AS_OF}
+    ).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def card(page: str, title: str) -> tuple[str, str]:
+    """The figure and the small print of the key figure with this title."""
+    found = re.search(
+        rf'<span class="what">{re.escape(title)}</span><b[^>]*>(.*?)</b><span>(.*?)</span>', page, re.DOTALL
+    )
+    assert found, title
+    return found[1], found[2]
+
+
+def section(page: str, name: str) -> str:
+    found = re.search(rf'<section id="{name}">(.*?)</section>', page, re.DOTALL)
+    assert found, name
+    return found[1]
+
+
+def test_the_key_figures_are_those_of_the_tables(page: str, truth: psycopg.Connection[Any]) -> None:
+    assert card(page, "SIMs") == ("30", "30 activated")
+    active = "SELECT count(DISTINCT sim_key) FROM core.sim_usage WHERE mine AND bytes > 0 AND day <= %(as_of)s AND day > %(as_of)s - 7"
+    assert card(page, "Active in the last 7 days")[0] == str(one(truth, active)) == "28"
+    for days in (7, 30):
+        used = (
+            f"SELECT sum(bytes) / 1e6 FROM core.sim_usage WHERE mine AND day <= %(as_of)s AND day > %(as_of)s - {days}"
+        )
+        before = f"SELECT sum(bytes) / 1e6 FROM core.sim_usage WHERE mine AND day <= %(as_of)s - {days} AND day > %(as_of)s - {2 * days}"
+        now, then = one(truth, used), one(truth, before)
+        volume, change = card(page, f"MB in the last {days} days")
+        assert volume == f"{now:,.0f}"
+        assert change == f"{(now / then - 1) * 100:+.0f} % on the {days} days before ({then:,.0f})"
+
+
+def test_the_ends_are_those_of_the_predictions(page: str, truth: psycopg.Connection[Any]) -> None:
+    ending = " / ".join(
+        str(
+            one(
+                truth,
+                "SELECT count(*) FROM predictions.exhaustions WHERE mine AND as_of = %(as_of)s "
+                f"AND status NOT IN ('exhausted', 'expired') AND p_{days} >= 0.5",
+            )
+        )
+        for days in (7, 14, 30)
+    )
+    figure, small = card(page, "End within 7 / 14 / 30 days")
+    assert figure == ending
+    assert "a probability of 50 % or more" in small
+    assert card(page, "Exhausted")[0] == "1"
+    assert card(page, "Expired")[0] == "1"
+    first = section(page, "first-ends")
+    with_date = one(truth, "SELECT count(*) FROM predictions.exhaustions WHERE mine AND p50_date > %(as_of)s")
+    assert f"20 of {with_date} SIMs with an end date" in first
+    soonest = truth.execute(
+        b"SELECT iccid, p50_date FROM predictions.exhaustions JOIN core.sims USING (sim_key) "
+        b"WHERE exhaustions.organization_id = ops.organization('default') AND exhaustions.status NOT IN ('exhausted', 'expired') "
+        b"ORDER BY p50_date, p_14 DESC, iccid LIMIT 1"
+    ).fetchone()
+    assert soonest is not None
+    row = first.split("<tbody>")[1].split("</tr>")[0]
+    assert soonest[0] in row
+    assert str(soonest[1]) in row
+
+
+def test_the_expected_volume_is_the_sum_of_the_forecasts_within_its_interval(
+    page: str, truth: psycopg.Connection[Any]
+) -> None:
+    for days in (7, 30):
+        stored = one(
+            truth,
+            "SELECT sum(mean) / 1e6 FROM predictions.usage_forecasts "
+            f"WHERE mine AND as_of = %(as_of)s AND day <= %(as_of)s + {days}",
+        )
+        expected, interval = card(page, f"Expected in the next {days} days")
+        assert expected == f"{stored:,.0f} MB"
+        low, high = (
+            float(text.replace(",", "")) for text in re.findall(r"[\d,.]*\d", interval.removeprefix("80 % interval"))
+        )
+        assert low < float(stored) < high
+
+
+def test_a_silent_sim_is_listed_with_its_habits(page: str) -> None:
+    assert card(page, "Silent")[0] == "1"
+    silent = section(page, "silent")
+    assert "8988280666000000001" in silent
+    assert str(AS_OF - timedelta(days=20)) in silent
+    assert ">20<" in silent
+    assert "at most 1<" in silent
+
+
+def test_the_top_consumers_come_first_with_their_days(
+    facts: FleetFacts, page: str, truth: psycopg.Connection[Any]
+) -> None:
+    first = facts.top_consumers[0]
+    assert first["iccid"] == "8988280666000000030"
+    assert sum(first["days"]) == first["bytes"]
+    assert len(first["days"]) == 30
+    used = "SELECT sum(bytes) FROM core.sim_usage WHERE mine AND day <= %(as_of)s AND day > %(as_of)s - 30"
+    assert first["fleet_bytes"] == one(truth, used)
+    assert "20 of 29 SIMs with usage" in section(page, "top-consumers")
+    assert section(page, "top-consumers").count("<polyline") == 20
+
+
+def test_the_alerts_are_the_open_ones(page: str, truth: psycopg.Connection[Any]) -> None:
+    open_alerts = one(truth, "SELECT count(*) FROM predictions.alerts WHERE mine AND closed_at IS NULL")
+    assert card(page, "Open alerts")[0] == str(open_alerts)
+    critical = one(
+        truth, "SELECT count(*) FROM predictions.alerts WHERE mine AND closed_at IS NULL AND severity = 'critical'"
+    )
+    assert f"{critical} critical" in card(page, "Open alerts")[1]
+    for (message,) in truth.execute(
+        "SELECT message FROM predictions.alerts WHERE closed_at IS NULL AND kind = 'silent'"
+    ):
+        assert html.escape(message) in section(page, "alerts")
+
+
+def test_data_quality_is_counted(facts: FleetFacts, page: str, truth: psycopg.Connection[Any]) -> None:
+    rows = one(truth, "SELECT count(*) FROM core.sim_usage WHERE mine AND day <= %(as_of)s")
+    assert card(page, "Usage rows")[0] == f"{rows:,}"
+    assert card(page, "Days covered") == ("120", f"since {AS_OF - timedelta(days=119)}")
+    assert card(page, "Newest usage day")[0] == str(AS_OF)
+    assert card(page, "Late corrections")[0] == "2"
+    assert card(page, "Quarantined records")[0] == "36"
+    quality = section(page, "data")
+    assert "10 of 12 reasons" in quality
+    assert "OnceTimeoutError" in quality
+    assert [row["reported"] for row in facts.coverage[-5:]] == [28, 27, 28, 28, 28]
+    assert {row["activated"] for row in facts.coverage} == {30}
+
+
+def test_the_model_is_named_with_its_backtest(page: str, truth: psycopg.Connection[Any]) -> None:
+    metrics = one(truth, "SELECT metrics FROM predictions.backtests WHERE mine AND role = 'champion'")
+    model = section(page, "model")
+    assert describe_backtest(metrics) in model
+    assert "usage-forecaster, version 1" in model
+    assert str(AS_OF) in model
+
+
+@pytest.mark.parametrize(
+    ("rmase", "says"),
+    [(0.83, "17 % smaller than that"), (1.2, "20 % larger than that"), (1.001, "as large as that")],
+)
+def test_a_backtest_is_told_in_a_sentence(rmase: float, says: str) -> None:
+    sentence = describe_backtest({"rmase": rmase, "coverage_80": 0.817, "coverage_95": 0.949})
+    assert says in sentence
+    assert "82 % of the time" in sentence
+
+
+def test_an_untested_model_is_said_to_be_so() -> None:
+    assert "could not be tested" in describe_backtest({})
+
+
+def test_foreign_text_is_escaped(page: str) -> None:
+    assert html.escape(EVIL, quote=False).replace("'", "&#39;") in page
+    assert "<script" not in page.lower()
+    assert "<img src=x" not in page
+    assert "reason 0 &lt;b&gt;" in page
+
+
+def test_a_long_label_does_not_swell_the_page(facts: FleetFacts, page: str) -> None:
+    swollen = render(replace(facts, top_consumers=[row | {"label": "long " * 100_000} for row in facts.top_consumers]))
+    assert len(swollen) < len(page) + 20 * 100
+
+
+def test_the_page_needs_nothing_from_outside(page: str) -> None:
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "javascript:" not in page.lower()
+    assert "url(" not in page
+    assert "@import" not in page
+    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert len(sources) == 2
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in sources)
+    assert "default-src 'none'" in page
+    assert not re.search(r"<[^>]*\son\w+\s*=", page)
+
+
+def test_the_note_on_the_data_is_shown_prominently(facts: FleetFacts, page: str) -> None:
+    assert '<p class="note">synthetic data</p>' in page
+    assert 'class="note"' not in render(replace(facts, note=""))
+
+
+def test_the_other_organization_is_not_in_it(page: str) -> None:
+    assert "8988280666000000130" not in page
+
+
+def test_a_second_run_changes_nothing(runtime: Runtime) -> None:
+    first = make_report(runtime, AS_OF)
+    path = runtime.settings.report_folder / f"fleet-{AS_OF}.html"
+    before = path.read_bytes()
+    second = make_report(runtime, AS_OF)
+    assert (first["changed"], second["changed"]) == (True, False)
+    assert path.read_bytes() == before
+    stored = runtime.database.row("api_report", {"as_of": AS_OF})
+    assert stored is not None
+    assert stored["html"].encode() == before == path.with_name("fleet-latest.html").read_bytes()
+
+
+def test_the_asset_says_where_the_page_is(runtime: Runtime) -> None:
+    made = dg.materialize(
+        [fleet_report], partition_key=AS_OF.isoformat(), resources={"runtime": runtime}, selection=[fleet_report]
+    )
+    metadata = made.asset_materializations_for_node("fleet_report")[0].metadata
+    assert Path(str(metadata["report"].value)).read_text().startswith("<!DOCTYPE html>")
+    assert "data:image/png;base64" in str(metadata["fleet"].value)
+
+
+def test_a_day_without_predictions_shows_the_usage_and_says_so(runtime: Runtime) -> None:
+    page = render(read_facts(runtime, AS_OF - timedelta(days=10)))
+    assert "There is no forecast as of this day" in section(page, "usage")
+    assert section(page, "usage").count("<rect") == 90
+    assert "no predictions as of this day" in section(page, "first-ends")
+    assert card(page, "Ending, exhausted, expired")[0] == "unknown"
+
+
+def test_without_enough_history_no_change_is_claimed(runtime: Runtime) -> None:
+    page = render(read_facts(runtime, AS_OF - timedelta(days=100)))
+    assert card(page, "MB in the last 30 days")[1] == "no 30 days before to compare with"
+
+
+def test_an_empty_database_gives_a_page_that_says_so(empty_runtime: Runtime) -> None:
+    made = make_report(empty_runtime, EMPTY_DAY)
+    page = Path(str(made["report"].value)).read_text()
+    for text in (
+        "No SIMs yet",
+        "No usage is stored",
+        "no predictions",
+        "No SIM is silent",
+        "No alert is open",
+        "No model",
+    ):
+        assert text in page
+
+
+def test_an_older_report_does_not_become_the_latest(tmp_path: Path) -> None:
+    write_report(tmp_path, AS_OF, "new")
+    write_report(tmp_path, AS_OF - timedelta(days=1), "old")
+    assert (tmp_path / "fleet-latest.html").read_text() == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "fleet-2026-06-27.html",
+        "fleet-2026-06-28.html",
+        "fleet-latest.html",
+    ]
+
+
+def test_a_reader_sees_the_old_file_or_the_new_one_never_a_part(tmp_path: Path) -> None:
+    path = write_report(tmp_path, AS_OF, "old")
+    with path.open() as reader:
+        write_report(tmp_path, AS_OF, "new and longer")
+        assert reader.read() == "old"
+    assert path.read_text() == "new and longer"
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+    path = write_report(tmp_path, AS_OF, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_report(tmp_path, AS_OF, "a lone surrogate: \ud800")
+    assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 2
