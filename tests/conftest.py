@@ -65,6 +65,12 @@ def template(postgres: URL) -> Iterator[str]:
     migrate(postgres.set(database=name))
     ensure_organization(postgres.set(database=name), "default")
     ensure_organization(postgres.set(database=name), "other")
+    # TimescaleDB's background workers connect to every database they may, and a template in use cannot be copied
+    administer(
+        postgres,
+        f"ALTER DATABASE {name} ALLOW_CONNECTIONS false",
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",
+    )
     yield name
     administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
