@@ -11,14 +11,15 @@ import dagster as dg
 import polars as pl
 
 from assets.common import OWNERS, RuntimeParam
-from assets.landing import LANDING_SCHEMA, QUARANTINE_SCHEMA
+from assets.landing import LANDING_SCHEMA, QUARANTINE_SCHEMA, SETTLED_SCHEMA
 from assets.sources import UTC_TIME
-from resources.database import Database, Merged
+from resources.database import Database, Merged, Transaction
 
 REQUIRED = ("iccid", "day", "mb")
 OPTIONAL = ("mb_rx", "sms_mt", "sms_mo")
 MAX_BYTES = 512_000_000
 SHOWN_ERRORS = 20
+EARLIEST_DAY = date(2000, 1, 1)  # an earlier one is a slip of the pen: 1NCE is younger
 
 
 class ImportRefusedError(Exception):
@@ -48,33 +49,32 @@ def parse_usage_file(text: bytes, *, today: date) -> Parsed:
     malformed, negative or impossible, when its day has not come, or when the same SIM and day stood in an earlier line.
     Raises ImportRefusedError when the file is no such CSV at all.
     """
-    try:
-        rows = pl.read_csv(io.BytesIO(text), infer_schema=False, encoding="utf8", null_values="", raise_if_empty=True)
-    except pl.exceptions.NoDataError:
-        raise ImportRefusedError("the file is empty; it needs a header line: " + ",".join(REQUIRED)) from None
-    except pl.exceptions.ComputeError as error:
-        raise ImportRefusedError(f"the file is not a CSV in UTF-8: {str(error).splitlines()[0]}") from None
-    rows = rows.rename({name: name.strip().lower() for name in rows.columns})
-    missing = [name for name in REQUIRED if name not in rows.columns]
+    if b"\x00" in text:
+        raise ImportRefusedError("the file holds NUL bytes: it is no text, or text in UTF-16; save it as CSV in UTF-8")
+    columns = [*REQUIRED, *OPTIONAL]
+    header = [name.strip().lower() for name in _csv(text, n_rows=0).columns]
+    missing = [name for name in REQUIRED if name not in header]
     if missing:
         raise ImportRefusedError(
-            f"the header lacks {', '.join(missing)}; it has {', '.join(rows.columns)}. Needed: {', '.join(REQUIRED)}; "
-            f"optional: {', '.join(OPTIONAL)}"
+            f"the header lacks {', '.join(missing)}; it has {', '.join(header)}. Needed, separated by commas: "
+            f"{', '.join(REQUIRED)}; optional: {', '.join(OPTIONAL)}"
         )
-    rows = rows.with_row_index("line", offset=2).with_columns(
-        *(pl.lit(None, pl.String).alias(name) for name in OPTIONAL if name not in rows.columns)
-    )
-    text_columns = [*REQUIRED, *OPTIONAL]
-    rows = rows.with_columns(pl.col(name).str.strip_chars().replace("", None) for name in text_columns)
+    if len(set(header)) < len(header):
+        raise ImportRefusedError(f"the header names a column twice: {', '.join(header)}; keep one of each")
+    rows = _csv(text)
+    rows.columns = header
+    rows = rows.with_columns(pl.lit(None, pl.String).alias(name) for name in OPTIONAL if name not in header)
+    rows = rows.select(pl.col(columns).str.strip_chars().replace("", None)).with_row_index("line", offset=2)
+    rows = rows.filter(~pl.all_horizontal(pl.col(columns).is_null()))  # an empty line, as at the end of many files
     parsed = rows.select(
         pl.col("line").cast(pl.Int64),
-        pl.struct(text_columns).struct.json_encode().alias("record"),
+        pl.struct(columns).struct.json_encode().alias("record"),
         pl.col("iccid"),
         pl.col("day").str.to_date("%Y-%m-%d", strict=False).alias("day"),
         _megabytes("mb").alias("bytes"),
         _megabytes("mb_rx").alias("bytes_rx"),
-        *(pl.col(name).str.extract(r"^(\d{1,9})$").cast(pl.Int64).alias(name) for name in ("sms_mt", "sms_mo")),
-        *(pl.col(name).alias(f"{name}_text") for name in text_columns if name != "iccid"),
+        *(pl.col(name).str.extract(r"^([0-9]{1,9})$").cast(pl.Int64).alias(name) for name in ("sms_mt", "sms_mo")),
+        *(pl.col(name).alias(f"{name}_text") for name in columns if name != "iccid"),
     )
     judged = parsed.with_columns(_reason(today).alias("reason"))
     good = judged.filter(pl.col("reason").is_null())
@@ -84,10 +84,24 @@ def parse_usage_file(text: bytes, *, today: date) -> Parsed:
     )
 
 
+def _csv(text: bytes, n_rows: int | None = None) -> pl.DataFrame:
+    """The file as columns of text. Raises ImportRefusedError."""
+    try:
+        return pl.read_csv(io.BytesIO(text), infer_schema=False, encoding="utf8", null_values="", n_rows=n_rows)
+    except pl.exceptions.NoDataError:
+        raise ImportRefusedError("the file is empty; it needs a header line: " + ",".join(REQUIRED)) from None
+    except pl.exceptions.ComputeError as error:
+        if "more fields" in str(error):
+            raise ImportRefusedError(
+                "a line has more fields than the header: write decimals with a point, and quote text that holds a comma"
+            ) from None
+        raise ImportRefusedError(f"the file is not a CSV in UTF-8: {str(error).splitlines()[0]}") from None
+
+
 def _megabytes(column: str) -> pl.Expr:
     """Decimal text of MB, at most six places, as whole millionths; null where it is something else."""
-    whole = pl.col(column).str.extract(r"^(\d{1,12})(?:\.\d{0,6})?$").cast(pl.Int64)
-    places = pl.col(column).str.extract(r"^\d+\.(\d{0,6})$").fill_null("").str.pad_end(6, "0").cast(pl.Int64)
+    whole = pl.col(column).str.extract(r"^([0-9]{1,12})(?:\.[0-9]{0,6})?$").cast(pl.Int64)
+    places = pl.col(column).str.extract(r"^[0-9]+\.([0-9]{0,6})$").fill_null("").str.pad_end(6, "0").cast(pl.Int64)
     return whole * 1_000_000 + places
 
 
@@ -104,12 +118,15 @@ def _reason(today: date) -> pl.Expr:
     count = "a whole number, not negative"
     return pl.coalesce(
         lacking("iccid"),
-        pl.when(~pl.col("iccid").str.contains(r"^\d{19}$")).then(
+        pl.when(~pl.col("iccid").str.contains(r"^[0-9]{19}$")).then(
             pl.format("iccid: got '{}', expected 19 digits (without the check digit)", pl.col("iccid"))
         ),
         lacking("day_text"),
         malformed("day", "day", "a date as YYYY-MM-DD"),
         pl.when(pl.col("day") > today).then(pl.format("day: got {}, which has not come yet", pl.col("day"))),
+        pl.when(pl.col("day") < EARLIEST_DAY).then(
+            pl.format("day: got {}, expected a day from {} on", pl.col("day"), pl.lit(EARLIEST_DAY))
+        ),
         lacking("mb_text"),
         malformed("mb", "bytes", "MB as a decimal, not negative, at most six places, such as 1.250000"),
         malformed("mb_rx", "bytes_rx", "MB as a decimal, not negative, at most six places, or nothing"),
@@ -126,7 +143,8 @@ def _reason(today: date) -> pl.Expr:
 def import_usage(database: Database, path: Path, *, now: datetime, only_all: bool, dry_run: bool = False) -> Imported:
     """Import a usage file in one transaction: every row, or with `only_all=False` the good ones, the others to quarantine.
 
-    An ICCID that the SIM list does not have makes a row bad. The same file again changes nothing.
+    An ICCID that the SIM list does not have makes a row bad. The same file again changes nothing; a mended one of the same
+    name settles what waited in quarantine.
     Raises ImportRefusedError naming the bad lines, or when the file cannot be read.
     """
     text = _read(path)
@@ -154,7 +172,9 @@ def import_usage(database: Database, path: Path, *, now: datetime, only_all: boo
         merged = transaction.merge("merge_usage", good)
         landing = [("file", path.name, text.decode("utf-8", "replace").replace("\x00", "\ufffd"), now)]
         transaction.merge("merge_landings", pl.DataFrame(landing, schema=LANDING_SCHEMA, orient="row"))
-        transaction.merge("merge_quarantine", _quarantined(path, bad, now))
+        waiting = _quarantined(path, bad, now)
+        transaction.merge("settle_quarantine", _settled(transaction, path, waiting, now))
+        transaction.merge("merge_quarantine", waiting)
     return Imported(merged, bad)
 
 
@@ -192,6 +212,17 @@ def _quarantined(path: Path, bad: pl.DataFrame, now: datetime) -> pl.DataFrame:
         for line, reason, record, iccid, day in bad.iter_rows()
     ]
     return pl.DataFrame(records, schema=QUARANTINE_SCHEMA, orient="row")
+
+
+def _settled(transaction: Transaction, path: Path, waiting: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """What an earlier import of the same file left in quarantine and this one no longer holds: it has been mended."""
+    earlier = [
+        ("file", row["record_key"], now, "superseded")
+        for row in transaction.rows("quarantine_open")
+        if row["source"] == "file" and row["record"]["asked"]["file"] == path.name
+    ]
+    settled = pl.DataFrame(earlier, schema=SETTLED_SCHEMA, orient="row").unique()
+    return settled.join(waiting, on="record_key", how="anti")
 
 
 class UsageFile(dg.Config):

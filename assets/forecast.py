@@ -227,6 +227,7 @@ def score_exhaustion(runtime: Runtime, as_of: date, *, run_id: str) -> dict[str,
     """When every SIM ends, as of a day, stored all or nothing; returns metadata."""
     champion, _, forecast = champion_forecast(runtime, as_of)
     ends = _exhaustion(forecast, load_quotas(runtime.database, as_of), as_of)
+    ends = _with_expired(runtime.database, ends, as_of)
     with runtime.database.transaction() as transaction:
         scoring = _scoring_id(transaction, champion.version, as_of, run_id, runtime)
         merged = transaction.merge(
@@ -269,6 +270,18 @@ def _exhaustion(forecast: Forecast, quotas: pl.DataFrame, as_of: date) -> pl.Dat
         for block, paths in forecast.path_blocks(PATH_SAMPLES)
     ]
     return pl.concat(blocks).with_columns(known["quota_left"].alias("remaining"), known["expires_on"])
+
+
+def _with_expired(database: Database, ends: pl.DataFrame, as_of: date) -> pl.DataFrame:
+    """The SIMs for which 1NCE no longer answers because they expired: without usage or quota, there is nothing to forecast."""
+    expired = database.frame("expired_sims", {"sim_key": pl.Int32}, {"as_of": as_of})
+    rows = expired.join(ends, on="sim_key", how="anti").with_columns(
+        pl.lit(as_of).alias("as_of"),
+        pl.lit("expired").alias("status"),
+        pl.lit("expiry").alias("cause"),
+        *(pl.lit(1.0).alias(name) for name in ("p_7", "p_14", "p_30")),
+    )
+    return pl.concat([ends, rows], how="diagonal")
 
 
 def _scoring_id(transaction: Transaction, model_version: int, as_of: date, run_id: str, runtime: Runtime) -> int:

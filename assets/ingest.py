@@ -1,6 +1,6 @@
 """The ingest assets: what the 1NCE account says about its SIMs, landed, checked and merged."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 
 import dagster as dg
@@ -8,7 +8,9 @@ import dagster as dg
 from assets.common import DAYS, OWNERS, RuntimeParam
 from assets.landing import Landed, Progress, land_account, land_fleet
 from assets.sources import EVENTS, ORDERS, PRODUCTS, QUOTA, SIMS, SMS, STATUS, TICKETS, USAGE, Source
+from resources.once import OnceCredentialsError
 from resources.runtime import Runtime
+from resources.settings import SettingsError
 
 RETRY = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL)
 # whatever asks 1NCE shares one budget of requests: one at a time
@@ -29,7 +31,7 @@ def _account_asset(source: Source, table: str, description: str) -> dg.AssetsDef
         retry_policy=RETRY,
     )
     def account_list(runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-        return _result(land_account(runtime.database, runtime.once, source, clock=runtime.clock))
+        return _result(lambda: land_account(runtime.database, runtime.once, source, clock=runtime.clock))
 
     return account_list
 
@@ -50,7 +52,7 @@ def _fleet_asset(source: Source, table: str, description: str) -> dg.AssetsDefin
     )
     def fleet_answers(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
         today = runtime.clock().date()
-        return _result(_land(context, runtime, source, today, today))
+        return _result(lambda: _land(context, runtime, source, today, today))
 
     return fleet_answers
 
@@ -105,7 +107,7 @@ def sim_usage(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.Ma
     """
     days = context.partition_key_range
     first, last = date.fromisoformat(days.start), date.fromisoformat(days.end)
-    return _result(_land(context, runtime, USAGE, first, last))
+    return _result(lambda: _land(context, runtime, USAGE, first, last))
 
 
 def _land(context: dg.AssetExecutionContext, runtime: Runtime, source: Source, first: date, last: date) -> Landed:
@@ -135,8 +137,12 @@ def _in_tenths(context: dg.AssetExecutionContext, name: str) -> Progress:
     return progress
 
 
-def _result(landed: Landed) -> dg.MaterializeResult[None]:
-    return dg.MaterializeResult(metadata=landed.metadata())
+def _result(land: Callable[[], Landed]) -> dg.MaterializeResult[None]:
+    """Land, and say what came. Wrong credentials and settings stay wrong: they are not tried again."""
+    try:
+        return dg.MaterializeResult(metadata=land().metadata())
+    except (OnceCredentialsError, SettingsError) as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
 
 
 INGEST = [sims, sim_usage, sim_quota, sim_connectivity, sim_events, sim_sms, products, orders, tickets]

@@ -131,12 +131,14 @@ def _exhaustion(facts: pl.DataFrame, rules: AlertRules) -> pl.DataFrame:
 
 def _quota(facts: pl.DataFrame, rules: AlertRules) -> pl.DataFrame:
     levels = {"critical": pl.lit(rules.quota_critical), "warning": pl.lit(rules.quota_warning)}
-    message = pl.format(
+    used_up = pl.format("The volume is used up: nothing is left of {} MB.", _megabytes("quota_total"))
+    part = pl.format(
         "{} % of the volume is used: {} MB of {} MB are left.",
         _percent(pl.col("value")),
         _megabytes("quota_left"),
         _megabytes("quota_total"),
     )
+    message = pl.when(pl.col("quota_left") <= 0).then(used_up).otherwise(part)
     share = pl.when(pl.col("quota_total") > 0).then(1 - pl.col("quota_left") / pl.col("quota_total"))
     return _crossed(facts.with_columns(value=share), "quota_80", levels, message)
 
@@ -146,7 +148,7 @@ def _silent(facts: pl.DataFrame, rules: AlertRules) -> pl.DataFrame:
     # Thresholds here are "more than"; the smallest whole day above it is the one that is crossed.
     levels = {"critical": (2 * after).floor() + 1, "warning": after.floor() + 1}
     message = pl.format(
-        "No usage for {} days, since {}; the usual gap is at most {} day(s).",
+        "No usage for {} days, since {}; its longest usual gap is {} d.",
         pl.col("value").cast(pl.Int64),
         pl.col("last_active_day").dt.to_string("%Y-%m-%d"),
         pl.col("active_gap_p99_days").ceil().cast(pl.Int64),

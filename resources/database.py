@@ -11,13 +11,13 @@ from typing import Any
 import polars as pl
 import psycopg
 from psycopg.rows import dict_row
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Engine, PoolProxiedConnection, create_engine, event
 from sqlalchemy.exc import OperationalError
 
-from resources.server import DatabaseUnavailableError, describe
+from resources.server import DatabaseUnavailableError, describe, reason
 from sql import query
 
-NULL = r"\N"  # keeps NULL apart from the empty text in CSV
+NULL = r"\N"  # on the way in only: Polars writes NULL and the empty text alike without it, PostgreSQL does not
 
 Row = dict[str, Any]
 Parameters = Mapping[str, Any]
@@ -65,9 +65,7 @@ class Transaction:
 
     def frame(self, name: str, schema: Mapping[str, Any], parameters: Parameters | None = None) -> pl.DataFrame:
         """Run a named query and return its rows as a frame of the given schema, whose order is the query's."""
-        statement = (
-            b"COPY (" + query(name).strip().rstrip(";").encode() + f"\n) TO STDOUT (FORMAT csv, NULL '{NULL}')".encode()
-        )
+        statement = b"COPY (" + query(name).strip().rstrip(";").encode() + b"\n) TO STDOUT (FORMAT csv)"
         buffer = io.BytesIO()
         with self._connection.cursor() as cursor, cursor.copy(statement, parameters) as copy:
             for block in copy:
@@ -101,7 +99,8 @@ class Transaction:
 class Database:
     """The database as the pipeline sees it: role simsight_pipeline, one organization.
 
-    Raises DatabaseUnavailableError when there is no connection, UnknownOrganizationError for an unknown organization.
+    Raises DatabaseUnavailableError when there is no connection, it breaks, the schema or the right to use it is missing, or
+    the server's disk is full; UnknownOrganizationError for an unknown organization.
     """
 
     def __init__(self, url: URL, organization: str) -> None:
@@ -127,20 +126,42 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """A transaction: committed at the end of the block, rolled back when it raises."""
-        try:
-            pooled = self._engine.raw_connection()
-        except OperationalError as error:
-            reason = str(error.orig).strip().splitlines()[-1] if error.orig else type(error).__name__
-            raise DatabaseUnavailableError(
-                f"no connection to PostgreSQL at {describe(self._url)}: {reason}. Check that it runs and SIMSIGHT_DATABASE_URL"
-            ) from error
+        where = describe(self._url)
+        pooled = self._connect(where)
         try:
             driver = pooled.driver_connection
             assert isinstance(driver, psycopg.Connection)
-            with driver.transaction():
-                yield Transaction(driver)
+            try:
+                with driver.transaction():
+                    yield Transaction(driver)
+            except psycopg.errors.DiskFull as error:
+                raise DatabaseUnavailableError(
+                    f"the disk of the PostgreSQL server at {where} is full ({error.diag.message_primary}); this step was rolled "
+                    "back and nothing of it is stored. Free space on that disk or give it more, then run again"
+                ) from error
+            except psycopg.OperationalError as error:
+                if not driver.closed:
+                    raise
+                raise DatabaseUnavailableError(
+                    f"the connection to PostgreSQL at {where} broke ({reason(error)}); this step was rolled back and nothing "
+                    "of it is stored. Check that the server runs, then run again"
+                ) from error
         finally:
             pooled.close()
+
+    def _connect(self, where: str) -> PoolProxiedConnection:
+        try:
+            return self._engine.raw_connection()
+        except OperationalError as error:
+            raise DatabaseUnavailableError(
+                f"no connection to PostgreSQL at {where}: {reason(error.orig or error)}. Check that it runs and "
+                "SIMSIGHT_DATABASE_URL"
+            ) from error
+        except psycopg.ProgrammingError as error:
+            raise DatabaseUnavailableError(
+                f"the login cannot work in {where}: {error.diag.message_primary}. Run `simsight migrate`; a login other than the "
+                "one that migrated needs GRANT simsight_pipeline"
+            ) from error
 
     def rows(self, name: str, parameters: Parameters | None = None) -> list[Row]:
         with self.transaction() as transaction:
@@ -183,7 +204,7 @@ def _from_csv(buffer: io.BytesIO, schema: Mapping[str, Any]) -> pl.DataFrame:
         return pl.DataFrame(schema=schema)
     buffer.seek(0)
     as_text = {name: pl.String if _parsed_later(kind) else kind for name, kind in schema.items()}
-    frame = pl.read_csv(buffer, has_header=False, new_columns=list(schema), schema=as_text, null_values=NULL)
+    frame = pl.read_csv(buffer, has_header=False, new_columns=list(schema), schema=as_text)
     return frame.with_columns(
         *(
             pl.col(name).str.to_datetime("%Y-%m-%d %H:%M:%S%.f%#z", time_zone="UTC", time_unit="us")

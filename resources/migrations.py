@@ -79,6 +79,11 @@ def migrate(url: URL, *, to: int | None = None) -> list[Migration]:
     with psycopg.connect(driver_url(url, "").render_as_string(hide_password=False), autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))  # let go when the connection closes
         done = _applied(connection)
+        ahead = max(done, default=0)
+        if ahead > known[-1].version:
+            raise MigrationError(
+                f"the database is at version {ahead}, this Simsight knows {known[-1].version}: install the newer Simsight"
+            )
         for migration in known:
             if migration.version in done:
                 if done[migration.version] != migration.sha256:
@@ -91,11 +96,6 @@ def migrate(url: URL, *, to: int | None = None) -> list[Migration]:
                 break
             _apply(connection, migration)
             applied.append(migration)
-        ahead = max(done, default=0)
-        if ahead > known[-1].version:
-            raise MigrationError(
-                f"the database is at version {ahead}, this Simsight knows {known[-1].version}: install the newer Simsight"
-            )
     return applied
 
 
@@ -127,18 +127,29 @@ def note_organization(url: URL, slug: str, note: str) -> None:
 
 def _applied(connection: psycopg.Connection) -> dict[int, str]:
     if schema_version(connection) == 0:
-        _use_timescaledb(connection)
-        with connection.transaction():
-            connection.execute(LEDGER)
+        try:
+            _use_timescaledb(connection)
+            with connection.transaction():
+                connection.execute(LEDGER)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise _needs_rights("the first step", error) from error
     return dict(connection.execute("SELECT version, sha256 FROM ops.schema_migrations").fetchall())
 
 
 def _use_timescaledb(connection: psycopg.Connection) -> None:
-    """Switch the extension on where the server has it; a login that may not is told by `simsight doctor`."""
+    """Switch the extension on where the server has it. It is a trusted one: who may make schemas may do that, too."""
     offered = connection.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'timescaledb'").fetchone()
-    preloaded = connection.execute("SELECT current_setting('shared_preload_libraries') LIKE '%timescaledb%'").fetchone()
+    # what is preloaded is shown to administrators only; a setting of its loader is shown to everyone
+    preloaded = connection.execute("SELECT current_setting('timescaledb.disable_load', true) IS NOT NULL").fetchone()
     if offered and preloaded and preloaded[0]:
         connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+
+
+def _needs_rights(what: str, error: psycopg.Error) -> MigrationError:
+    return MigrationError(
+        f"{what} needs more rights: {error.diag.message_primary}. Run `simsight migrate` once as an administrator of the database "
+        "(roles are created there)"
+    )
 
 
 def _apply(connection: psycopg.Connection, migration: Migration) -> None:
@@ -151,10 +162,7 @@ def _apply(connection: psycopg.Connection, migration: Migration) -> None:
                 (migration.version, migration.name, migration.sha256),
             )
     except psycopg.errors.InsufficientPrivilege as error:
-        raise MigrationError(
-            f"migration {migration.name} needs more rights: {error.diag.message_primary}. Run `simsight migrate` once as an "
-            "administrator of the database (roles are created there)"
-        ) from error
+        raise _needs_rights(f"migration {migration.name}", error) from error
     except psycopg.Error as error:
         raise MigrationError(
             f"migration {migration.name} failed and was rolled back: {error.diag.message_primary or error}"

@@ -36,8 +36,11 @@ class Registry:
 
         try:
             found = self._client.get_model_version_by_alias(self.name, "champion")
-        except MlflowException:
-            return None
+        except MlflowException as error:
+            # no such model, or a model without that alias; a registry that cannot answer is not one without a champion
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
         return Version(int(found.version), str(found.run_id))
 
     def with_fingerprint(self, fingerprint: str) -> int | None:

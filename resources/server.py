@@ -20,7 +20,7 @@ FREE_BYTES_NEEDED = 500_000_000
 
 
 class DatabaseUnavailableError(Exception):
-    """The server cannot be reached or started; the message says which and what to check."""
+    """The server cannot be reached, started or written to; the message says which, why and what to check."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,12 @@ def describe(url: URL | str) -> str:
     parsed = make_url(url)
     host = parsed.host or parsed.query.get("host") or "local socket"
     return f"{host}{f':{parsed.port}' if parsed.port else ''}/{parsed.database or ''}"
+
+
+def reason(error: BaseException) -> str:
+    """What a driver's error says in one line: the last line that is not a hint. Drivers name users and hosts, no passwords."""
+    lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("\t")]
+    return lines[-1].strip() if lines else type(error).__name__
 
 
 @contextmanager
@@ -130,7 +136,7 @@ def create_databases(main: URL, names: list[str]) -> None:
                 if name not in have:
                     try:
                         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-                    except psycopg.errors.DuplicateDatabase:
+                    except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
                         continue  # another process was faster
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseUnavailableError(
@@ -139,7 +145,7 @@ def create_databases(main: URL, names: list[str]) -> None:
         ) from error
     except psycopg.OperationalError as error:
         raise DatabaseUnavailableError(
-            f"no connection to PostgreSQL at {describe(main)}: {str(error).strip().splitlines()[-1]}. Check that the server "
+            f"no connection to PostgreSQL at {describe(main)}: {reason(error)}. Check that the server "
             "runs and that SIMSIGHT_DATABASE_URL has the right host, port, user and password"
         ) from error
 

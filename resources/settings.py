@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-
 SYNTHETIC = "synthetic data"
 
 
@@ -22,6 +21,24 @@ def _in_utc(value: datetime) -> datetime:
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+def _postgres(value: SecretStr) -> SecretStr:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        driver = make_url(value.get_secret_value()).drivername
+    except (ArgumentError, ValueError):
+        driver = ""
+    if driver.partition("+")[0] not in ("postgresql", "postgres"):
+        raise ValueError(
+            "must look like postgresql://user:password@host:port/database, with the password percent-encoded"
+        )
+    return value
+
+
+PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres)]
+
+
 class Settings(BaseSettings):
     """Settings of the whole pipeline. Variables are prefixed SIMSIGHT_, except the 1NCE account's ONCE_*.
 
@@ -30,19 +47,24 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="SIMSIGHT_", env_file=".env", extra="ignore", env_ignore_empty=True, populate_by_name=True
+        env_prefix="SIMSIGHT_",
+        env_file=".env",
+        extra="ignore",
+        env_ignore_empty=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
     )
 
     home: Path = Field(
         Path(".simsight"), description="Folder of the embedded server, artifacts, reports and landing files"
     )
-    database_url: SecretStr | None = Field(
+    database_url: PostgresUrl | None = Field(
         None, description="postgresql:// URL of the server; embedded PostgreSQL if unset"
     )
-    api_database_url: SecretStr | None = Field(
+    api_database_url: PostgresUrl | None = Field(
         None, description="URL the HTTP service connects with (a login in role simsight_api); database_url if unset"
     )
-    dagster_database_url: SecretStr | None = Field(
+    dagster_database_url: PostgresUrl | None = Field(
         None, description="URL of Dagster's own database; database 'dagster' of the same server if unset"
     )
     mlflow_tracking_uri: SecretStr | None = Field(
@@ -111,7 +133,8 @@ class Settings(BaseSettings):
 
     @property
     def report_folder(self) -> Path:
-        return self.home / "reports"
+        """Where the reports of this organization are written."""
+        return self.home / "reports" / self.organization
 
     def clock(self) -> datetime:
         """The present moment in UTC: `now` when it is set, else the system clock. The only place that reads it."""
@@ -130,5 +153,5 @@ def load_settings() -> Settings:
         for issue in error.errors(include_input=False, include_url=False):
             name = str(issue["loc"][0]) if issue["loc"] else "?"
             variable = name.upper() if name.lower().startswith("once_") else f"SIMSIGHT_{name.upper()}"
-            wrong.append(f"{variable}: {issue['msg']}")
+            wrong.append(f"{variable}: {issue['msg'].removeprefix('Value error, ')}")
         raise SettingsError("; ".join(wrong) + ". Mend it in the environment or in .env (see .env.example).") from None

@@ -15,12 +15,16 @@ EXCEPTION WHEN duplicate_object OR unique_violation THEN
 END
 $$;
 DO $$
+DECLARE
+    needed name;
 BEGIN
-    EXECUTE format('GRANT simsight_owner, simsight_pipeline, simsight_api TO %I', current_user);
+    FOREACH needed IN ARRAY ARRAY['simsight_owner', 'simsight_pipeline', 'simsight_api'] LOOP
+        IF NOT pg_has_role(current_user, needed, 'USAGE') THEN
+            EXECUTE format('GRANT %I TO %I', needed, current_user);
+        END IF;
+    END LOOP;
     EXECUTE format('GRANT CREATE, TEMPORARY ON DATABASE %I TO simsight_owner', current_database());
     EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO simsight_pipeline', current_database());
-EXCEPTION WHEN SQLSTATE '0LP01' THEN
-    NULL;  -- a superuser of that name is a member already
 END
 $$;
 
@@ -73,21 +77,24 @@ END
 $$;
 COMMENT ON FUNCTION ops.guard(regclass, boolean) IS 'Row-level security by organization and the grants of the pipeline and API roles';
 
--- A hypertable where the server has TimescaleDB, a plain table where not.
+-- A hypertable where the server has TimescaleDB, a plain table where not. Row-level security guards the hypertable but not its
+-- chunks, to which its grants are copied: they stand in a schema that only the owner may look into.
 CREATE FUNCTION ops.make_hypertable(big regclass, time_column name, chunk interval) RETURNS boolean
     LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') THEN
         RETURN false;
     END IF;
-    EXECUTE format('SELECT create_hypertable(%L::regclass, by_range(%L, %L::interval), create_default_indexes => false)',
-                   big, time_column, chunk);
+    CREATE SCHEMA IF NOT EXISTS chunks;
+    EXECUTE format('SELECT create_hypertable(%L::regclass, %L, chunk_time_interval => %L::interval, '
+                   'associated_schema_name => ''chunks'', create_default_indexes => false)', big, time_column, chunk);
     RETURN true;
 END
 $$;
 COMMENT ON FUNCTION ops.make_hypertable(regclass, name, interval) IS 'Turns a table into a hypertable where TimescaleDB is there; says whether it did';
 
 SELECT ops.guard('core.organizations');
+REVOKE INSERT, UPDATE, DELETE ON core.organizations FROM simsight_pipeline;  -- only the owner adds and renames customers
 
 CREATE FUNCTION ops.organization(wanted text) RETURNS smallint
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -8,6 +8,6 @@ WITH written AS (
     ON CONFLICT (organization_id, source, record_key, reason) DO UPDATE SET
         record = excluded.record, last_seen_at = greatest(q.last_seen_at, excluded.last_seen_at),
         resolved_at = NULL, resolution = NULL
-    RETURNING q.first_seen_at = q.last_seen_at AS is_new
+    RETURNING q.xmax = 0 AS is_new  -- a row version that an INSERT made has no xmax
 )
 SELECT count(*) FILTER (WHERE is_new) AS new, count(*) FILTER (WHERE NOT is_new) AS changed, 0 AS unchanged FROM written;

@@ -5,6 +5,6 @@ WITH settled AS (
     FROM staged AS s
     WHERE q.organization_id = ops.current_organization() AND q.source = s.source AND q.record_key = s.record_key
         AND q.resolved_at IS NULL
-    RETURNING 1
+    RETURNING q.source, q.record_key
 )
-SELECT 0 AS new, count(*) AS changed, (SELECT count(*) FROM staged) - count(*) AS unchanged FROM settled;
+SELECT 0 AS new, count(*) AS changed, (SELECT count(*) FROM staged) - count(DISTINCT (source, record_key)) AS unchanged FROM settled;

