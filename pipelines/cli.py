@@ -399,7 +399,9 @@ def _print_tree(values: dict[str, Any], indent: int = 0) -> None:
 def main() -> None:
     """Entry point: every expected error becomes one line that says what and how to mend it, and an exit code."""
     warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave in good order: servers and child processes are stopped
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # leave in good order: servers and child processes are stopped
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell started this in the background
     try:
         app()

@@ -10,6 +10,7 @@ from assets.common import DAYS
 from assets.files import imported_usage
 from assets.forecast import FORECAST
 from assets.ingest import INGEST
+from assets.maintenance import raw_landings
 from assets.quality import checks
 from assets.report import fleet_report
 from pipelines.progress import terminal
@@ -41,6 +42,9 @@ import_file = dg.define_asset_job(
     dg.AssetSelection.assets(imported_usage),
     description="Import one usage file from the landing folder.",
 )
+tidy = dg.define_asset_job(
+    "tidy", dg.AssetSelection.assets(raw_landings), description="Delete what is kept long enough."
+)
 
 
 def as_of_day(now: datetime, lateness_days: int) -> date:
@@ -59,6 +63,12 @@ def daily_predictions(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Train, score, alert and report every day at 02:00 UTC, as of the last complete day."""
     as_of = as_of_day(context.scheduled_execution_time, SETTINGS.lateness_days)
     return dg.RunRequest(partition_key=as_of.isoformat())
+
+
+@dg.schedule(job=tidy, cron_schedule="30 3 * * *", execution_timezone="UTC", default_status=RUNNING)
+def daily_tidying(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Delete raw answers that are older than SIMSIGHT_RAW_DAYS, every day."""
+    return dg.RunRequest()
 
 
 @dg.sensor(job=import_file, minimum_interval_seconds=30, default_status=SENSING)
@@ -96,10 +106,10 @@ def run_failures(context: dg.RunFailureSensorContext, runtime: dg.ResourceParam[
 def code_location(runtime: Runtime) -> dg.Definitions:
     """Everything of the code location, working with a given runtime."""
     return dg.Definitions(
-        assets=[*INGEST, imported_usage, *FORECAST, alerts, fleet_report],
+        assets=[*INGEST, imported_usage, *FORECAST, alerts, fleet_report, raw_landings],
         asset_checks=list(checks()),
-        jobs=[ingest, predict, import_file],
-        schedules=[hourly_ingest, daily_predictions],
+        jobs=[ingest, predict, import_file, tidy],
+        schedules=[hourly_ingest, daily_predictions, daily_tidying],
         sensors=[landing_folder, run_failures],
         loggers={"console": dg.colored_console_logger, "terminal": terminal},
         resources={"runtime": runtime},

@@ -187,9 +187,10 @@ class OnceClient:
         return came.answer(protocol.Quota, [came.record()], iccid=iccid, kind=kind)
 
     async def events(self, iccid: str, since: datetime | None) -> AsyncGenerator[Answer[protocol.Event], None]:
-        """The SIM's events from `since` on (None: all), newest first, in pages of 1000; stops at the first older page."""
+        """The SIM's events from `since` on (None: all), newest first, in pages; stops at the first older page."""
         path = _sim_path(iccid, "/events")
-        async with aclosing(self._pages(path, 1000, key="events", sort="-timestamp")) as pages:
+        size = 1000 if since is None else 100  # a look at what is new needs few
+        async with aclosing(self._pages(path, size, key="events", sort="-timestamp")) as pages:
             async for came in pages:
                 answer = came.answer(protocol.Event, came.records("events"), iccid=iccid)
                 wanted = [event for event in answer.items if since is None or event.at >= since]

@@ -107,13 +107,15 @@ class Settings(BaseSettings):
         None, description="Pretend that it is this time (ISO 8601, UTC if no zone); the system clock if unset"
     )
     lateness_days: int = Field(1, ge=0, le=7, description="Days after its end until a usage day counts as complete")
+    raw_days: int = Field(30, ge=1, description="Days that answers and files are kept as they came")
     schedules: bool = Field(
         False, description="Start schedules and sensors switched on; else switch them on in the Dagster UI"
     )
     seed: int = Field(7, description="Seed of everything random")
 
-    exhaustion_days: int = Field(14, ge=1, le=30, description="Alert when a SIM will run out within this many days ...")
-    exhaustion_probability: float = Field(0.5, gt=0, lt=1, description="... with a probability above this")
+    exhaustion_probability: float = Field(
+        0.5, gt=0, lt=1, description="Alert when a SIM will run out within 14 days with at least this probability"
+    )
     quota_share: float = Field(0.8, gt=0, le=1, description="Alert when this share of a SIM's quota is used")
 
     api_host: str = Field("127.0.0.1", description="Address the HTTP service listens on")

@@ -52,7 +52,9 @@ def test_an_empty_database_gets_every_migration_and_a_second_run_does_nothing(em
         again = connection.execute("SELECT version, name, sha256, applied_at FROM ops.schema_migrations").fetchall()
         assert applied == again
         assert schema_version(connection) == NEWEST
-        assert {"core.sims", "core.sim_usage", "raw.landings", "ops.quarantine", "predictions.alerts"} <= tables(connection)
+        assert {"core.sims", "core.sim_usage", "raw.landings", "ops.quarantine", "predictions.alerts"} <= tables(
+            connection
+        )
 
 
 def test_one_version_at_a_time_gives_the_same_tables_as_all_at_once(empty_url: URL, database_url: URL) -> None:
@@ -116,7 +118,9 @@ def test_a_failing_migration_leaves_nothing_behind_and_succeeds_once_the_obstacl
     with connected(empty_url) as connection:
         connection.execute("CREATE TABLE ops.polls (in_the_way integer)")  # the last table that migration 3 makes
         before = tables(connection)
-        with pytest.raises(MigrationError, match=r"0003_\w+ failed and was rolled back: relation \"polls\" already exists"):
+        with pytest.raises(
+            MigrationError, match=r"0003_\w+ failed and was rolled back: relation \"polls\" already exists"
+        ):
             migrate(empty_url)
         assert tables(connection) == before
         assert schema_version(connection) == 2
@@ -185,7 +189,9 @@ def test_a_fresh_database_uses_hypertables_exactly_where_the_server_has_them(dat
             assert any("hypertables" in lack for lack in grade.lacks)
             return
         assert grade.name.startswith("TimescaleDB")
-        big = connection.execute("SELECT hypertable_schema || '.' || hypertable_name FROM timescaledb_information.hypertables")
+        big = connection.execute(
+            "SELECT hypertable_schema || '.' || hypertable_name FROM timescaledb_information.hypertables"
+        )
         assert {row[0] for row in big} == {
             "core.sim_usage",
             "core.sim_quota",

@@ -1,0 +1,275 @@
+"""The line between organizations and between roles, held by the database itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from typing import Any
+
+import polars as pl
+import psycopg
+import pytest
+from psycopg.errors import InsufficientPrivilege
+from sqlalchemy import URL
+
+from resources.database import Database, Merged
+from resources.server import driver_url
+
+OURS = ["raw", "core", "predictions", "ops"]
+TIME = datetime(2026, 3, 12, tzinfo=UTC)
+# the owner's own rows, that the tables may hold for both organizations
+SEED = """
+INSERT INTO core.sims (organization_id, iccid, first_seen_at, changed_at)
+SELECT organization_id, lpad(organization_id::text, 19, '8'), now(), now() FROM core.organizations;
+INSERT INTO core.sim_usage (organization_id, sim_key, day, bytes, known_at)
+SELECT organization_id, sim_key, d::date, 5, now() FROM core.sims, generate_series('2026-01-01'::date, '2026-03-01', '1 day') AS d;
+INSERT INTO core.sim_quota (organization_id, sim_key, kind, day, observed_at, amount_left)
+SELECT organization_id, sim_key, 'data', '2026-01-01', now(), 5 FROM core.sims;
+INSERT INTO core.sim_events (organization_id, sim_key, occurred_at, event_type)
+SELECT organization_id, sim_key, now(), 'x' FROM core.sims;
+INSERT INTO core.sim_connectivity (organization_id, sim_key, day, observed_at, status)
+SELECT organization_id, sim_key, '2026-01-01', now(), 'ONLINE' FROM core.sims;
+INSERT INTO raw.landings (organization_id, source, request, body_sha256, body, received_at)
+SELECT organization_id, 'sims', '/v1/sims', '', '', now() FROM core.organizations;
+INSERT INTO ops.quarantine (organization_id, source, record_key, reason, record, first_seen_at, last_seen_at)
+SELECT organization_id, 'sims', '', '', '{}', now(), now() FROM core.organizations;
+INSERT INTO predictions.scorings (organization_id, model_name, model_version, run_id, as_of, created_at)
+SELECT organization_id, 'm', 1, 'r', '2026-01-01', now() FROM core.organizations;
+INSERT INTO predictions.usage_forecasts (organization_id, sim_key, as_of, day, scoring_id, mean, q025, q10, q50, q90, q975)
+SELECT organization_id, sim_key, '2026-01-01', '2026-01-02', scoring_id, 1, 1, 1, 1, 1, 1
+FROM core.sims JOIN predictions.scorings USING (organization_id);
+INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, message, opened_as_of, opened_at, seen_as_of)
+SELECT organization_id, sim_key, 'silent', 'info', '', '2026-01-01', now(), '2026-01-01' FROM core.sims;
+"""
+SEEDED = [line.split()[2] for line in SEED.splitlines() if line.startswith("INSERT")]
+VIEWS = [
+    "core.sims_v1",
+    "core.sim_usage_v1",
+    "core.sim_quota_v1",
+    "core.sim_events_v1",
+    "predictions.usage_forecasts_v1",
+    "predictions.alerts_v1",
+]
+
+
+@pytest.fixture
+def admin(database_url: URL) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(
+        driver_url(database_url, "").render_as_string(hide_password=False), autocommit=True
+    ) as connection:
+        connection.execute(SEED)
+        yield connection
+
+
+@pytest.fixture
+def organizations(admin: psycopg.Connection[Any]) -> tuple[int, int]:
+    """Keys of `default` and `other`."""
+    row = admin.execute("SELECT ops.organization('default'), ops.organization('other')").fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+@contextmanager
+def acting(admin: psycopg.Connection[Any], role: str, organization: int | None) -> Iterator[psycopg.Connection[Any]]:
+    """The connection in another role, for one organization or for none."""
+    admin.execute(f"SET ROLE {role}".encode())
+    admin.execute("SELECT set_config('simsight.organization_id', %s, false)", (str(organization or ""),))
+    try:
+        yield admin
+    finally:
+        admin.execute("RESET ROLE")
+        admin.execute("RESET simsight.organization_id")
+
+
+def organizations_in(connection: psycopg.Connection[Any], table: str) -> set[int]:
+    return {row[0] for row in connection.execute(f"SELECT DISTINCT organization_id FROM {table}".encode())}
+
+
+def test_the_pipeline_sees_the_rows_of_its_own_organization_only(
+    admin: psycopg.Connection[Any], organizations: tuple[int, int]
+) -> None:
+    assert all(organizations_in(admin, table) == set(organizations) for table in SEEDED)
+    for own in organizations:
+        with acting(admin, "simsight_pipeline", own) as pipeline:
+            assert {table: organizations_in(pipeline, table) for table in [*SEEDED, *VIEWS]} == dict.fromkeys(
+                [*SEEDED, *VIEWS], {own}
+            )
+            assert organizations_in(pipeline, "core.organizations") == {own}
+
+
+def test_without_an_organization_nothing_is_visible(admin: psycopg.Connection[Any]) -> None:
+    with acting(admin, "simsight_pipeline", None) as pipeline:
+        assert all(organizations_in(pipeline, table) == set() for table in [*SEEDED, *VIEWS, "core.organizations"])
+    with acting(admin, "simsight_api", None) as api:
+        assert all(organizations_in(api, view) == set() for view in VIEWS)
+
+
+def test_the_pipeline_changes_and_deletes_rows_of_its_own_organization_only(
+    admin: psycopg.Connection[Any], organizations: tuple[int, int]
+) -> None:
+    own, other = organizations
+    with acting(admin, "simsight_pipeline", own) as pipeline:
+        pipeline.execute("UPDATE core.sim_usage SET bytes = 9")
+        pipeline.execute("DELETE FROM predictions.alerts")
+        pipeline.execute("DELETE FROM core.sim_quota")
+    usage = "SELECT organization_id, min(bytes), max(bytes) FROM core.sim_usage GROUP BY 1 ORDER BY 1"
+    assert admin.execute(usage).fetchall() == [(own, 9, 9), (other, 5, 5)]
+    assert organizations_in(admin, "predictions.alerts") == organizations_in(admin, "core.sim_quota") == {other}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO core.sims (organization_id, iccid, first_seen_at, changed_at) VALUES (%(other)s, repeat('7', 19), now(), now())",
+        "INSERT INTO core.sim_usage (organization_id, sim_key, day, bytes, known_at) VALUES (%(other)s, 1, '2020-01-01', 1, now())",
+        "INSERT INTO core.sim_usage (organization_id, sim_key, day, bytes, known_at) VALUES (%(other)s, 1, '2026-01-05', 1, now())",
+        "UPDATE core.sim_usage SET organization_id = %(other)s",
+        "UPDATE core.sims SET organization_id = %(other)s",
+        "INSERT INTO raw.landings (organization_id, source, request, body_sha256, body, received_at)"
+        " VALUES (%(other)s, 's', 'r', '', '', now())",
+        "INSERT INTO ops.api_keys (organization_id, name, key_sha256) VALUES (%(other)s, 'n', 'h')",
+    ],
+)
+def test_a_row_of_another_organization_cannot_be_written(
+    admin: psycopg.Connection[Any], organizations: tuple[int, int], statement: str
+) -> None:
+    own, other = organizations
+    with (
+        acting(admin, "simsight_pipeline", own) as pipeline,
+        pytest.raises(InsufficientPrivilege, match="violates row-level security"),
+    ):
+        pipeline.execute(statement.encode(), {"other": other})
+
+
+def test_a_merge_cannot_take_over_the_sim_of_another_organization(
+    admin: psycopg.Connection[Any], database: Database, organizations: tuple[int, int]
+) -> None:
+    theirs = admin.execute("SELECT sim_key FROM core.sims WHERE organization_id = %s", (organizations[1],)).fetchone()
+    assert theirs is not None
+    usage = pl.DataFrame(
+        {"sim_key": [theirs[0]], "day": [date(2026, 1, 1)], "bytes": [7], "known_at": [TIME]},
+    ).with_columns(*(pl.lit(None, pl.Int64).alias(name) for name in ("bytes_rx", "sms_mt", "sms_mo")))
+    with pytest.raises(InsufficientPrivilege, match="row-level security"), database.transaction() as transaction:
+        transaction.merge("merge_usage", usage)
+    found = admin.execute("SELECT DISTINCT bytes FROM core.sim_usage WHERE sim_key = %s", theirs).fetchall()
+    assert found == [(5,)]
+
+
+def test_two_organizations_keep_the_same_iccid_apart(
+    admin: psycopg.Connection[Any], database: Database, database_url: URL
+) -> None:
+    times = {"first_seen_at": TIME, "changed_at": TIME}
+    sims = pl.DataFrame([{"iccid": "8988280666000000001", "label": "ours", **times}])
+    for name, kind in (("quota_status", pl.Int16), ("sms_quota_status", pl.Int16), ("sms_quota_total", pl.Int32)):
+        sims = sims.with_columns(pl.lit(None, kind).alias(name))
+    texts = (
+        "iccid_with_luhn",
+        "imsi",
+        "msisdn",
+        "imei",
+        "status",
+        "ip_address",
+        "imei_lock",
+        "activated_at",
+        "quota_total",
+    )
+    sims = sims.with_columns(*(pl.lit(None, pl.String).alias(name) for name in texts))
+    other = Database(database_url, "other")
+    try:
+        for organization, label in ((database, "ours"), (other, "theirs")):
+            with organization.transaction() as transaction:
+                assert transaction.merge("merge_sims", sims.with_columns(label=pl.lit(label))) == Merged(new=1)
+    finally:
+        other.close()
+    kept = "SELECT label FROM core.sims WHERE iccid = '8988280666000000001' ORDER BY organization_id"
+    assert admin.execute(kept).fetchall() == [("ours",), ("theirs",)]
+
+
+def test_the_pipeline_can_neither_add_nor_rename_nor_drop_an_organization(
+    admin: psycopg.Connection[Any], organizations: tuple[int, int]
+) -> None:
+    for statement in (
+        "INSERT INTO core.organizations (slug) VALUES ('third')",
+        "UPDATE core.organizations SET data_note = ''",
+        "DELETE FROM core.organizations",
+    ):
+        with (
+            acting(admin, "simsight_pipeline", organizations[0]) as pipeline,
+            pytest.raises(InsufficientPrivilege, match="permission denied"),
+        ):
+            pipeline.execute(statement)
+
+
+def test_the_api_role_may_write_nothing_and_read_neither_raw_nor_ops(admin: psycopg.Connection[Any]) -> None:
+    rights = admin.execute(
+        "SELECT n.nspname, n.nspname || '.' || c.relname || ' ' || p.what FROM pg_class AS c"
+        " JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+        " CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) AS p (what)"
+        " WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p', 'v') AND has_table_privilege('simsight_api', c.oid, p.what)",
+        (OURS,),
+    ).fetchall()
+    assert [right for _, right in rights if not right.endswith(" SELECT")] == []
+    assert [right for schema, right in rights if schema in ("raw", "ops")] == ["ops.schema_migrations SELECT"]
+    assert "predictions.alerts_v1 SELECT" in {right for _, right in rights}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO core.sims (organization_id, iccid, first_seen_at, changed_at) VALUES (1, repeat('7', 19), now(), now())",
+        "UPDATE predictions.alerts SET closed_at = now()",
+        "DELETE FROM core.sim_usage",
+        "TRUNCATE core.sim_usage",
+        "SELECT * FROM raw.landings",
+        "SELECT * FROM ops.quarantine",
+        "SELECT * FROM ops.api_keys",
+        "SELECT ops.organization('other')",
+        "SELECT ops.analyze_new_tables()",
+        "CREATE TABLE core.mine (a integer)",
+        "SET ROLE simsight_owner",
+    ],
+)
+def test_the_api_role_is_refused(
+    admin: psycopg.Connection[Any], database_url: URL, organizations: tuple[int, int], statement: str
+) -> None:
+    # SET SESSION AUTHORIZATION, so that not even the right to change roles is left from the administrator
+    admin.execute("SET SESSION AUTHORIZATION simsight_api")
+    try:
+        admin.execute("SELECT set_config('simsight.organization_id', %s, false)", (str(organizations[0]),))
+        with pytest.raises(InsufficientPrivilege):
+            admin.execute(statement.encode())
+    finally:
+        admin.execute("RESET SESSION AUTHORIZATION")
+
+
+def test_an_api_key_opens_the_organization_it_was_made_for_while_it_lives(
+    admin: psycopg.Connection[Any], organizations: tuple[int, int]
+) -> None:
+    own, other = organizations
+    admin.execute(
+        "INSERT INTO ops.api_keys (organization_id, name, key_sha256, expires_at, revoked_at) VALUES"
+        " (%(own)s, 'a', 'a', NULL, NULL), (%(other)s, 'b', 'b', now() + interval '1 day', NULL),"
+        " (%(own)s, 'c', 'c', now() - interval '1 day', NULL), (%(own)s, 'd', 'd', NULL, now())",
+        {"own": own, "other": other},
+    )
+    with acting(admin, "simsight_api", None) as api:
+        opened = [
+            api.execute("SELECT ops.authenticate(%s::bytea)", (key,)).fetchone()
+            for key in (b"a", b"b", b"c", b"d", b"x")
+        ]
+    assert opened == [(own,), (other,), (None,), (None,), (None,)]
+
+
+@pytest.mark.parametrize("role", ["simsight_pipeline", "simsight_api"])
+def test_the_pieces_of_a_hypertable_are_no_way_round_the_guard(
+    admin: psycopg.Connection[Any], organizations: tuple[int, int], role: str
+) -> None:
+    pieces = admin.execute(
+        "SELECT i.inhrelid::regclass::text FROM pg_inherits AS i WHERE i.inhparent = 'core.sim_usage'::regclass"
+    ).fetchall()
+    has_timescaledb = admin.execute("SELECT FROM pg_extension WHERE extname = 'timescaledb'").fetchone() is not None
+    assert bool(pieces) == has_timescaledb
+    for (piece,) in pieces:
+        with acting(admin, role, organizations[0]) as connection, pytest.raises(InsufficientPrivilege):
+            connection.execute(f"SELECT * FROM {piece}".encode())
