@@ -224,16 +224,15 @@ def dev() -> None:
         )
         command = [str(Path(sys.executable).parent / "dagster"), "dev", "-w", str(ROOT / "workspace.yaml")]
         command += ["-h", "127.0.0.1", "-p", str(settings.ui_port)]
-        child = subprocess.Popen(command, env=os.environ | environment(runtime), cwd=ROOT)  # noqa: S603 - our own program
+        # in a session of its own: Ctrl-C reaches this process, which then stops the child in good order
+        child = subprocess.Popen(command, env=os.environ | environment(runtime), cwd=ROOT, start_new_session=True)  # noqa: S603
         try:
-            raise typer.Exit(child.wait())
-        except KeyboardInterrupt:
-            child.send_signal(signal.SIGINT)
-            child.wait(60)
+            code = child.wait()
         finally:
             if child.poll() is None:
                 child.terminate()
-                child.wait(30)
+                child.wait(60)
+    raise typer.Exit(code)
 
 
 @app.command()
