@@ -143,7 +143,7 @@ def verdict(tested: Backtest) -> tuple[str, str]:
     if tested.status != "ok":
         return "challenger", f"it could not be tested: {tested.note}"
     rmase, covered = tested.summary["rmase"], tested.summary["coverage_80"]
-    if rmase >= 1:
+    if not rmase < 1:  # NaN included: a fleet without traffic says nothing
         return "challenger", f"its error is {rmase:.2f} times the seasonal naive baseline's"
     if not 0.7 <= covered <= 0.9:
         return "challenger", f"its 80 % interval covered {covered:.0%} of unseen days"
@@ -273,8 +273,10 @@ def _exhaustion(forecast: Forecast, quotas: pl.DataFrame, as_of: date) -> pl.Dat
 
 
 def _with_expired(database: Database, ends: pl.DataFrame, as_of: date) -> pl.DataFrame:
-    """The SIMs for which 1NCE no longer answers because they expired: without usage or quota, there is nothing to forecast."""
+    """With the SIMs for which 1NCE no longer answers because they expired: without a quota, there is nothing to forecast."""
     expired = database.frame("expired_sims", {"sim_key": pl.Int32}, {"as_of": as_of})
+    unsure = pl.col("status") == "not_enough_evidence"
+    ends = ends.filter(~(unsure & pl.col("sim_key").is_in(expired["sim_key"].implode())))
     rows = expired.join(ends, on="sim_key", how="anti").with_columns(
         pl.lit(as_of).alias("as_of"),
         pl.lit("expired").alias("status"),

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,7 +34,7 @@ app = typer.Typer(
 keys = typer.Typer(help="Make, list and revoke keys of the HTTP service.", no_args_is_help=True)
 app.add_typer(keys, name="api-key")
 console = Console(highlight=False, soft_wrap=True)
-Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]
+INTERRUPTED = 130
 
 
 def _runtime(settings: Settings) -> Runtime:
@@ -122,7 +123,7 @@ def ingest(
 
     A SIM's first usage call covers six months back; --from and --to ask for more of the past again.
     """
-    from pipelines.demo import prepare
+    from pipelines.demo import log_in, prepare
     from pipelines.runs import run_job
 
     settings = load_settings()
@@ -141,6 +142,7 @@ def ingest(
             raise SettingsError(
                 f"--from {days[0]} --to {days[1]}: expected days in order, from {settings.first_day} to {today}"
             )
+        log_in(settings)
         _end(run_job(runtime, "ingest", first=days[0], last=days[1]))
 
 
@@ -161,6 +163,10 @@ def run(
         if not runtime.settings.first_day <= day <= newest:
             raise SettingsError(
                 f"--as-of {day}: expected a day from {runtime.settings.first_day} to {newest}, the last complete day"
+            )
+        if not (runtime.database.row("fleet_size") or {}).get("sims"):
+            raise RuntimeError(
+                "there is no SIM in the database yet: run `simsight ingest` first, or `simsight demo` to try it on simulated SIMs"
             )
         _end(run_job(runtime, "predict", first=day))
 
@@ -227,7 +233,9 @@ def dev() -> None:
         # in a session of its own: Ctrl-C reaches this process, which then stops the child in good order
         child = subprocess.Popen(command, env=os.environ | environment(runtime), cwd=ROOT, start_new_session=True)  # noqa: S603
         try:
-            code = child.wait()
+            # in short waits: while the simulator runs in a thread, Ctrl-C does not end a long one
+            while (code := child.poll()) is None:
+                time.sleep(0.2)
         finally:
             if child.poll() is None:
                 child.terminate()
@@ -346,24 +354,12 @@ def _needs_schema(runtime: Runtime) -> None:
 
 
 def _try_account(settings: Settings) -> str:
-    """Log in and read one page of the account; what went wrong, or nothing."""
-    import asyncio
-
-    from resources.once import OnceClient, OnceError
-
-    async def look() -> None:
-        assert settings.once_username is not None
-        assert settings.once_password is not None
-        async with OnceClient(
-            base_url=settings.once_base_url,
-            username=settings.once_username,
-            password=settings.once_password,
-            max_attempts=2,
-        ) as once:
-            await once.products()
+    """What is wrong with the 1NCE account, or nothing."""
+    from pipelines.demo import log_in
+    from resources.once import OnceError
 
     try:
-        asyncio.run(look())
+        log_in(settings)
     except (OnceError, ValueError) as error:
         return str(error)
     return ""
@@ -406,8 +402,10 @@ def main() -> None:
         app()
     except SettingsError as error:
         _fail(error, 2)
-    except KeyboardInterrupt:
-        _fail("interrupted; what was stored stays, and the next run goes on from there", 130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # Typer makes this of Ctrl-C, without a word
+            _fail("interrupted; what was stored stays, and the next run goes on from there", INTERRUPTED)
+        raise
     except Exception as error:
         if type(error).__module__.partition(".")[0] in (
             "resources",

@@ -52,28 +52,47 @@ def as_of_day(now: datetime, lateness_days: int) -> date:
     return now.date() - timedelta(days=1 + lateness_days)
 
 
-@dg.schedule(job=ingest, cron_schedule="5 * * * *", execution_timezone="UTC", default_status=RUNNING)
+@dg.schedule(
+    job=ingest,
+    cron_schedule="5 * * * *",
+    execution_timezone="UTC",
+    default_status=RUNNING,
+    description="Ask 1NCE every hour; the usage of the last days is asked for again, since it may have been corrected.",
+)
 def hourly_ingest(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Ask 1NCE every hour; the usage of the last days is asked for again, since it may have been corrected."""
     return dg.RunRequest(partition_key=context.scheduled_execution_time.date().isoformat())
 
 
-@dg.schedule(job=predict, cron_schedule="0 2 * * *", execution_timezone="UTC", default_status=RUNNING)
+@dg.schedule(
+    job=predict,
+    cron_schedule="0 2 * * *",
+    execution_timezone="UTC",
+    default_status=RUNNING,
+    description="Train, score, alert and report every day at 02:00 UTC, as of the last complete day.",
+)
 def daily_predictions(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Train, score, alert and report every day at 02:00 UTC, as of the last complete day."""
     as_of = as_of_day(context.scheduled_execution_time, SETTINGS.lateness_days)
     return dg.RunRequest(partition_key=as_of.isoformat())
 
 
-@dg.schedule(job=tidy, cron_schedule="30 3 * * *", execution_timezone="UTC", default_status=RUNNING)
+@dg.schedule(
+    job=tidy,
+    cron_schedule="30 3 * * *",
+    execution_timezone="UTC",
+    default_status=RUNNING,
+    description="Delete raw answers that are older than SIMSIGHT_RAW_DAYS, every day.",
+)
 def daily_tidying(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Delete raw answers that are older than SIMSIGHT_RAW_DAYS, every day."""
     return dg.RunRequest()
 
 
-@dg.sensor(job=import_file, minimum_interval_seconds=30, default_status=SENSING)
+@dg.sensor(
+    job=import_file,
+    minimum_interval_seconds=30,
+    default_status=SENSING,
+    description="Start an import for every CSV file that arrives in the landing folder; a file that changes is imported again.",
+)
 def landing_folder(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Start an import for every CSV file that arrives in the landing folder; a file that changes is imported again."""
     folder = SETTINGS.landing_folder
     found = False
     for path in sorted(folder.glob("*.csv")):
@@ -88,19 +107,32 @@ def landing_folder(context: dg.SensorEvaluationContext) -> Iterator[dg.RunReques
         yield dg.SkipReason(f"no CSV file in {folder}")
 
 
-@dg.run_failure_sensor(default_status=SENSING)
+@dg.run_failure_sensor(
+    default_status=SENSING,
+    description="Write every failed run to ops.run_failures, where `simsight status` and downstream apps see it.",
+)
 def run_failures(context: dg.RunFailureSensorContext, runtime: dg.ResourceParam[Runtime]) -> None:
-    """Write every failed run to ops.run_failures, where `simsight status` and downstream apps see it."""
-    message = context.failure_event.message or "no message"
     runtime.database.rows(
         "record_run_failure",
         {
             "run_id": context.dagster_run.run_id,
             "job": context.dagster_run.job_name,
             "now": runtime.clock(),
-            "message": message.splitlines()[0][:500],
+            "message": _why(context)[:500],
         },
     )
+
+
+def _why(context: dg.RunFailureSensorContext) -> str:
+    """What went wrong in each step that failed, or else what Dagster says of the run."""
+    causes = []
+    for event in context.get_step_failure_events():
+        error = event.step_failure_data.error
+        while error is not None and error.cause is not None:
+            error = error.cause
+        if error is not None:
+            causes.append(f"{event.step_key}: {error.message.strip().splitlines()[0]}")
+    return "; ".join(causes) or (context.failure_event.message or "no message").splitlines()[0]
 
 
 def code_location(runtime: Runtime) -> dg.Definitions:

@@ -78,11 +78,33 @@ def prepare(runtime: Runtime) -> None:
     ensure_organization(runtime.server.simsight, runtime.settings.organization)
 
 
+def log_in(settings: Settings) -> None:
+    """Log in to the 1NCE account and read one page of it, so that what is wrong with it is said at once. Raises OnceError."""
+    import asyncio
+
+    from resources.once import OnceClient
+
+    async def look() -> None:
+        assert settings.once_username is not None
+        assert settings.once_password is not None
+        async with OnceClient(
+            base_url=settings.once_base_url,
+            username=settings.once_username,
+            password=settings.once_password,
+            max_attempts=2,
+        ) as once:
+            await once.products()
+
+    asyncio.run(look())
+
+
 def run_demo(settings: Settings, console: Console, *, sims: int, days: int) -> int:
     """Ingest, predict and sum up; returns the exit code."""
     with account(settings, console, sims=sims, days=days) as polled, Runtime(polled) as runtime:
         console.print(f"Database: {'embedded PostgreSQL' if runtime.server.embedded else 'PostgreSQL'}, migrating.")
         prepare(runtime)
+        runtime.once()  # says at once when the database holds the data of another kind of account
+        log_in(polled)
         today = runtime.clock().date()
         had = (runtime.database.row("status", {"now": runtime.clock()}) or {})["newest_usage_day"]
         first = min(had, today) if had else today - timedelta(days=days - 1)

@@ -1,13 +1,15 @@
 """A Dagster logger that tells a person at a terminal what a run is doing, in a line a step."""
 
 import logging
+import signal
+import threading
 import time
 from typing import Any
 
 import dagster as dg
 from rich.console import Console
 
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class _StepLines(logging.Handler):
@@ -21,8 +23,11 @@ class _StepLines(logging.Handler):
         meta: dict[str, Any] = getattr(record, "dagster_meta", {})
         event = meta.get("dagster_event")
         step = str(meta.get("step_key") or "")
-        if event is None and record.levelno >= logging.INFO:
-            console.print(f"  [dim]{step}: {meta.get('orig_message', record.getMessage())}[/dim]")
+        said = str(meta.get("orig_message", record.getMessage()))
+        if event is None and said.startswith("Dependencies for step"):
+            console.print(f"  [yellow]skipped[/yellow] {step}")
+        elif event is None and record.levelno >= logging.INFO:
+            console.print(f"  [dim]{step}: {said}[/dim]")
         elif event is None:
             return
         elif event.event_type_value == "STEP_START":
@@ -33,6 +38,32 @@ class _StepLines(logging.Handler):
             console.print(f"  {mark} {step} [dim]{took:.1f} s[/dim]")
         elif event.event_type_value == "STEP_SKIPPED":
             console.print(f"  [yellow]skipped[/yellow] {step}")
+        elif event.event_type_value == "STEP_UP_FOR_RETRY":
+            causes = _causes(event.step_retry_data.error)
+            if "DagsterExecutionInterruptedError" in [cause.cls_name for cause in causes]:
+                raise KeyboardInterrupt  # Dagster would try again what Ctrl-C was to stop
+            seconds = event.step_retry_data.seconds_to_wait or 0
+            console.print(
+                f"  [yellow]again in {seconds:.0f} s[/yellow] {step}: {causes[-1].message.strip()}", markup=True
+            )
+            _listen_to_ctrl_c()
+        elif event.event_type_value == "ENGINE_EVENT" and "blocked by limit for pool" in said:
+            console.print(f"  [yellow]waiting[/yellow] {step}: another run holds the only place in its pool")
+            _listen_to_ctrl_c()
+
+
+def _causes(error: Any) -> list[Any]:
+    """An error and what it came from, the first cause last."""
+    chain = [error]
+    while chain[-1].cause is not None:
+        chain.append(chain[-1].cause)
+    return chain
+
+
+def _listen_to_ctrl_c() -> None:
+    """Between steps Dagster only notes an interrupt for the next step, and so would sleep on."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dg.logger({}, description="A line a step, for a person at a terminal; used by the command line.")

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
+import uuid
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+import psycopg
 
 from resources.runtime import Runtime
+from resources.server import driver_url
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 ROOT = Path(__file__).resolve().parent.parent
+ALIVE = 7_465_002  # any number: the first half of the advisory lock that a terminal's run holds
+TERMINAL = "simsight/terminal"
 
 
 @dataclass(frozen=True)
@@ -57,26 +69,35 @@ def environment(runtime: Runtime) -> dict[str, str]:
 
 
 def run_job(runtime: Runtime, name: str, *, first: date, last: date | None = None) -> RunOutcome:
-    """Run a job for a day, or for the days from `first` to `last` in one run, with a line a step on the terminal."""
+    """Run a job for a day, or for the days from `first` to `last` in one run, with a line a step on the terminal.
+
+    Raises KeyboardInterrupt when it was interrupted, after the run has been marked as failed.
+    """
     os.environ.update(environment(runtime))
     warnings.filterwarnings("ignore", message=".*is currently in (beta|preview)")
-    import dagster as dg
 
     from pipelines.definitions import code_location
 
     defs = code_location(runtime)
-    days: dict[str, Any] = {"partition_key": first.isoformat()}
+    partition_key: str | None = first.isoformat()
+    tags = {TERMINAL: "true"}
     if last is not None and last != first:
-        days = {
-            "tags": {
-                "dagster/asset_partition_range_start": first.isoformat(),
-                "dagster/asset_partition_range_end": last.isoformat(),
-            }
+        partition_key = None
+        tags |= {
+            "dagster/asset_partition_range_start": first.isoformat(),
+            "dagster/asset_partition_range_end": last.isoformat(),
         }
-    with dg.DagsterInstance.get() as instance:
+    with _instance() as instance, _alive(runtime, instance) as run_id:
         result = defs.resolve_job_def(name).execute_in_process(
-            instance=instance, run_config={"loggers": {"terminal": {}}}, raise_on_error=False, **days
+            run_id=run_id,
+            instance=instance,
+            run_config={"loggers": {"terminal": {}}},
+            raise_on_error=False,
+            partition_key=partition_key,
+            tags=tags,
         )
+    if any(_interrupted(event) for event in result.all_events):
+        raise KeyboardInterrupt
     evaluations = result.get_asset_check_evaluations()
     failed = [
         (
@@ -93,5 +114,45 @@ def run_job(runtime: Runtime, name: str, *, first: date, last: date | None = Non
             cause = event.step_failure_data.error
             while cause.cause is not None:
                 cause = cause.cause
-            errors.append(f"{event.step_key}: {cause.message.strip()}")
+            said = re.sub(r"^(\w+\.)+(?=\w+: )", "", cause.message.strip())  # without the modules before the class
+            errors.append(f"{event.step_key}: {said}")
     return RunOutcome(result.run_id, result.success, len(evaluations), failed, errors)
+
+
+def _instance() -> dg.DagsterInstance:
+    """The instance of dagster.yaml, but what steps print goes to this terminal alone.
+
+    Compute logs would be written by child processes that Ctrl-C at the terminal hits as well.
+    """
+    import dagster as dg
+    from dagster._core.instance.ref import InstanceRef
+
+    quiet = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(ROOT), overrides={"compute_logs": quiet}))
+
+
+@contextmanager
+def _alive(runtime: Runtime, instance: dg.DagsterInstance) -> Iterator[str]:
+    """The id of a new run, with a lock on the server that lasts as long as this process; ends runs whose process died.
+
+    The run of a process that was killed still holds its place in the pool of what asks 1NCE: all others would wait for it.
+    """
+    import dagster as dg
+
+    going = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    run_id = str(uuid.uuid4())
+    address = driver_url(runtime.server.dagster, "").render_as_string(hide_password=False)
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", (ALIVE, run_id))
+        for run in instance.get_runs(dg.RunsFilter(tags={TERMINAL: "true"}, statuses=going)):
+            free = connection.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", (ALIVE, run.run_id)).fetchone()
+            if free and free[0]:
+                instance.report_run_failed(run, "The process of this run was killed.")
+                instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        yield run_id
+
+
+def _interrupted(event: dg.DagsterEvent) -> bool:
+    from dagster._core.events import RunFailureReason
+
+    return event.is_job_failure and event.job_failure_data.failure_reason == RunFailureReason.UNEXPECTED_TERMINATION

@@ -152,9 +152,9 @@ class Database:
     def _connect(self, where: str) -> PoolProxiedConnection:
         try:
             return self._engine.raw_connection()
-        except OperationalError as error:
+        except (psycopg.OperationalError, OperationalError) as error:
             raise DatabaseUnavailableError(
-                f"no connection to PostgreSQL at {where}: {reason(error.orig or error)}. Check that it runs and "
+                f"no connection to PostgreSQL at {where}: {reason(getattr(error, 'orig', None) or error)}. Check that it runs and "
                 "SIMSIGHT_DATABASE_URL"
             ) from error
         except psycopg.ProgrammingError as error:
@@ -209,12 +209,12 @@ def _from_csv(buffer: io.BytesIO, schema: Mapping[str, Any]) -> pl.DataFrame:
         *(
             pl.col(name).str.to_datetime("%Y-%m-%d %H:%M:%S%.f%#z", time_zone="UTC", time_unit="us")
             for name, kind in schema.items()
-            if isinstance(kind, pl.Datetime) or kind is pl.Datetime
+            if kind == pl.Datetime
         ),
-        *(pl.col(name).str.to_date("%Y-%m-%d") for name, kind in schema.items() if kind is pl.Date),
-        *((pl.col(name) == "t").alias(name) for name, kind in schema.items() if kind is pl.Boolean),
+        *(pl.col(name).str.to_date("%Y-%m-%d") for name, kind in schema.items() if kind == pl.Date),
+        *((pl.col(name) == "t").alias(name) for name, kind in schema.items() if kind == pl.Boolean),
     )
 
 
 def _parsed_later(kind: Any) -> bool:
-    return kind in (pl.Date, pl.Boolean, pl.Datetime) or isinstance(kind, pl.Datetime)
+    return any(kind == later for later in (pl.Date, pl.Boolean, pl.Datetime))  # a type and an instance of it are equal

@@ -220,6 +220,11 @@ MaybeCount = Annotated[int | None, _optional(whole)]
 MaybeSeconds = Annotated[int | None, _optional(_seconds)]
 
 
+# what the tables take: a value outside is a broken record, not a broken batch
+MaybeInt32 = Annotated[int | None, Field(ge=-(2**31), lt=2**31), _optional(whole)]
+MaybeQuotaStatus = Annotated[int | None, Field(ge=0, le=2), _optional(whole)]
+
+
 def _at(*path: str, default: Any = None) -> Any:
     return Field(default, validation_alias=AliasPath(*path))
 
@@ -247,11 +252,11 @@ class SimCard(_Record):
     ip_address: Text = None
     label: Text = None
     quota_bytes: MaybeBytes = _at("current_quota")
-    quota_status: MaybeCount = _at("quota_status", "id")
+    quota_status: MaybeQuotaStatus = _at("quota_status", "id")
     quota_threshold_at: MaybeTime = _at("quota_status", "threshold_reached_date")
     quota_exceeded_at: MaybeTime = _at("quota_status", "quota_exceeded_date")
-    quota_sms: MaybeCount = _at("current_quota_SMS")
-    sms_quota_status: MaybeCount = _at("quota_status_SMS", "id")
+    quota_sms: MaybeInt32 = _at("current_quota_SMS")
+    sms_quota_status: MaybeQuotaStatus = _at("quota_status_SMS", "id")
     sms_quota_threshold_at: MaybeTime = _at("quota_status_SMS", "threshold_reached_date")
     sms_quota_exceeded_at: MaybeTime = _at("quota_status_SMS", "quota_exceeded_date")
 
@@ -260,7 +265,7 @@ class Connectivity(_Record):
     """Where a SIM is now: status OFFLINE, ATTACHED or ONLINE, the network it was last seen on and its data session."""
 
     iccid: Iccid
-    status: str
+    status: Literal["OFFLINE", "ATTACHED", "ONLINE"]
     located_at: MaybeTime = _at("location", "last_updated")
     operator: Text = _at("location", "operator", "name")
     country: Text = _at("location", "country", "name")
@@ -326,7 +331,7 @@ class Sms(_Record):
 
     iccid: Iccid
     id: Annotated[int, BeforeValidator(whole)]
-    direction: Text = _at("sms_type", "description")
+    direction: Annotated[Literal["MT", "MO"] | None, BeforeValidator(_blank_is_none)] = _at("sms_type", "description")
     status: Text = _at("status", "description")
     submitted_at: MaybeTime = _at("submit_date")
     delivered_at: MaybeTime = _at("delivery_date")
@@ -365,10 +370,10 @@ class Charge(_Record):
 class Product(_Record):
     """A product of 1NCE's catalogue with its prices."""
 
-    id: Annotated[int, BeforeValidator(whole)]
+    id: Annotated[int, Field(ge=0, lt=2**31), BeforeValidator(whole)]
     product: Text = None
     material: Text = None
-    package_size: MaybeCount = None
+    package_size: MaybeInt32 = None
     min_contract_duration: MaybeCount = None  # months
     one_time_charges: list[Charge] = []
     recurring_charges: list[Charge] = []
@@ -420,7 +425,7 @@ class Ticket(_Record):
     """A service request: OPEN, IN_PROGRESS or CLOSED. It names its SIM only in its words, if at all."""
 
     case_id: str = _at("caseId", default=...)
-    status: Text = None
+    status: Literal["OPEN", "IN_PROGRESS", "CLOSED"]
     subject: Text = None
     text: Text = None
     created_at: MaybeTime = _at("createDate")

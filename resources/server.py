@@ -83,7 +83,7 @@ def _embedded(home: Path) -> Iterator[URL]:
 
     data = home.resolve() / "postgres"
     try:
-        data.parent.mkdir(parents=True, exist_ok=True)
+        data.mkdir(parents=True, exist_ok=True)  # get_server would fail where another process is making it
         free = shutil.disk_usage(data.parent).free
         if free < FREE_BYTES_NEEDED:
             raise DatabaseUnavailableError(

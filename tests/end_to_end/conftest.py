@@ -78,9 +78,8 @@ class Home:
 
     def close(self) -> None:
         for process in self.started:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
+            process.kill()
+            process.wait()
         for left in self.processes():
             left.kill()
 
@@ -153,7 +152,7 @@ def connect(url: URL | str) -> psycopg.Connection[tuple[object, ...]]:
 
 
 def every_row(url: URL | str, *, versions: bool = False) -> dict[str, list[str]]:
-    """All rows of core, raw and predictions as JSON text by table, a SIM's number replaced by its ICCID.
+    """All rows of core, raw and predictions as JSON text by table, a SIM's number replaced by its ICCID, without a landing's number.
 
     versions   with the transaction that last wrote the row, so that a row rewritten with the same values shows
     """
@@ -170,7 +169,7 @@ def every_row(url: URL | str, *, versions: bool = False) -> dict[str, list[str]]
             sims = "LEFT JOIN core.sims AS s USING (sim_key)" if of_sims and table != "sims" else ""
             iccid = "coalesce(s.iccid, '') || ' ' || " if sims else ""
             found = connection.execute(
-                f"SELECT {version}{iccid}(to_jsonb(t) - 'sim_key')::text FROM {schema}.{table} AS t {sims} ORDER BY 1".encode()
+                f"SELECT {version}{iccid}(to_jsonb(t) - '{{sim_key,landing_id}}'::text[])::text FROM {schema}.{table} AS t {sims} ORDER BY 1".encode()
             )
             rows[f"{schema}.{table}"] = [str(row[0]) for row in found]
     return rows

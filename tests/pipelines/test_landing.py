@@ -56,7 +56,7 @@ def content(truth: Truth, organization: str = "default") -> dict[str, list[tuple
     """Every core table and the landings of one organization, as sorted rows."""
     found = {}
     for table, statement in CONTENT.items():
-        rows = truth.rows(f"{statement} WHERE t.organization_id = ops.organization(%s)", (organization,))  # type: ignore[arg-type]
+        rows = truth.rows(f"{statement} WHERE t.organization_id = ops.organization(%s)", (organization,))
         found[table] = sorted((tuple(row.values()) for row in rows), key=repr)
     return found
 
@@ -156,8 +156,9 @@ class PlugPulled(Exception):  # noqa: N818
     """The process is stopped."""
 
 
-@pytest.mark.parametrize("kind", ["1NCE fails", "the process stops"])
-@pytest.mark.parametrize("source", ["usage", "events"])
+@pytest.mark.parametrize(
+    ("kind", "source"), [("1NCE fails", "usage"), ("the process stops", "usage"), ("1NCE fails", "events")]
+)
 def test_an_interrupted_ingest_goes_on_where_it_stopped_and_ends_as_an_undisturbed_one(
     account: Account, monkeypatch: pytest.MonkeyPatch, kind: str, source: str
 ) -> None:
@@ -308,20 +309,20 @@ def test_a_replay_after_a_fix_stores_what_passes_now_and_leaves_the_rest(account
     assert (replayed.tried, replayed.passed, replayed.merged.new) == (len(keys), len(keys) - 1, len(keys) - 1)
     rest = account.truth.rows("SELECT record_key, resolution FROM ops.quarantine WHERE resolved_at IS NULL")
     assert rest == [{"record_key": keys[0], "resolution": None}]
-    assert account.truth.column("SELECT DISTINCT resolution FROM ops.quarantine WHERE resolved_at IS NOT NULL") == ["replayed"]
+    assert account.truth.column("SELECT DISTINCT resolution FROM ops.quarantine WHERE resolved_at IS NOT NULL") == [
+        "replayed"
+    ]
     missing = keys[0].split()
     assert account.truth.rows(USAGE) == [
-        row
-        for row in usage_of(account.fleet, FIRST_DAY, NOW)
-        if [row["iccid"], row["day"].isoformat()] != missing
+        row for row in usage_of(account.fleet, FIRST_DAY, NOW) if [row["iccid"], row["day"].isoformat()] != missing
     ]
     assert replay(account.runtime.database, now=NOW + 2 * DAY).tried == 1
 
 
 @pytest.mark.parametrize(
     "faults",
-    [Faults(server_error_rate=0.15), Faults(cut_body_rate=0.15), Faults(server_error_rate=0.05, cut_body_rate=0.05)],
-    ids=["500 and 503", "cut bodies", "both"],
+    [Faults(server_error_rate=0.15), Faults(cut_body_rate=0.15)],
+    ids=["500 and 503", "cut bodies"],
 )
 def test_answers_that_fail_or_are_cut_are_asked_again_until_all_is_there(account: Account, faults: Faults) -> None:
     account.server.set_faults(faults)
@@ -333,6 +334,30 @@ def test_answers_that_fail_or_are_cut_are_asked_again_until_all_is_there(account
     with at(account.runtime, NOW, organization="other") as undisturbed:
         land(undisturbed, first_day=FIRST_DAY)
     assert content(account.truth) == content(account.truth, "other")
+
+
+@pytest.mark.parametrize("source", ["status", "sims", "tickets"])
+def test_a_value_that_no_table_takes_waits_in_quarantine_and_stops_no_other(
+    account: Account, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    simulation = account.server._simulation
+    if source == "status":
+        land(account.runtime, "sims")
+        monkeypatch.setattr(simulation.cards, "status", lambda i, now: {"status": "BLOCKED" if i == 3 else "OFFLINE"})
+    elif source == "sims":
+        cards = simulation.cards.cards(np.arange(account.fleet.sims), NOW)
+        cards[3]["quota_status"] = {"id": 7}
+        monkeypatch.setattr(simulation.cards, "cards", lambda rows, now: cards)
+    else:
+        tickets = simulation.desk.tickets(NOW)
+        tickets[0]["status"] = "WAITING"
+        monkeypatch.setattr(simulation.desk, "tickets", lambda now: tickets)
+
+    landed = land(account.runtime, source)[source]
+
+    assert landed.rejected == 1
+    assert landed.merged.new > 1
+    assert account.truth.column("SELECT source FROM ops.quarantine") == [source]
 
 
 def test_a_sim_whose_call_keeps_failing_is_noted_and_stops_no_other(account: Account) -> None:
@@ -398,16 +423,23 @@ def test_wrong_credentials_stop_at_once_and_name_the_settings(
     wrong = "a-wrong-password-of-the-tests"
     slept: list[float] = []
     monkeypatch.setattr("dagster._core.execution.plan.active.time.sleep", slept.append)
-    with at(account.runtime, NOW, once_password=SecretStr(wrong)) as runtime, dg.DagsterInstance.ephemeral() as instance:
+    with (
+        at(account.runtime, NOW, once_password=SecretStr(wrong)) as runtime,
+        dg.DagsterInstance.ephemeral() as instance,
+    ):
         with pytest.raises(OnceCredentialsError, match=r"ONCE_USERNAME.*ONCE_PASSWORD"):
             land(runtime, "sims")
         account.server.clear_requests()
 
-        run = code_location(runtime).resolve_job_def("ingest").execute_in_process(
-            instance=instance,
-            partition_key=TODAY.isoformat(),
-            raise_on_error=False,
-            run_config={"loggers": {"terminal": {}}},
+        run = (
+            code_location(runtime)
+            .resolve_job_def("ingest")
+            .execute_in_process(
+                instance=instance,
+                partition_key=TODAY.isoformat(),
+                raise_on_error=False,
+                run_config={"loggers": {"terminal": {}}},
+            )
         )
 
         assert not run.success
@@ -431,7 +463,7 @@ def test_simulated_and_real_sims_never_share_an_organization(account: Account) -
     land(account.runtime, "sims")
     real = settings_for(account.runtime.server.simsight, account.runtime.settings.home, "https://api.example.com/x")
 
-    with Runtime(real) as runtime, pytest.raises(SettingsError, match="synthetic data.*SIMSIGHT_ORGANIZATION"):
+    with Runtime(real) as runtime, pytest.raises(SettingsError, match=r"synthetic data.*SIMSIGHT_ORGANIZATION"):
         land(runtime, "sims")
 
 

@@ -153,13 +153,13 @@ def test_an_older_answer_does_not_overwrite_a_newer_one(
     assert stored(admin, "core.sim_usage_replaced") == []
 
 
-@pytest.mark.parametrize("wrong", [{"bytes": -1}, {"bytes": 10, "bytes_rx": 11}, {"bytes": 1, "sms_mt": -1}])
 def test_an_impossible_volume_is_refused_by_the_table_itself(
-    database: Database, admin: psycopg.Connection[Any], sim: int, wrong: dict[str, int]
+    database: Database, admin: psycopg.Connection[Any], sim: int
 ) -> None:
     good = used(sim, 5, LATER, DAY + timedelta(days=1))
-    with pytest.raises(psycopg.errors.CheckViolation):
-        merge(database, "merge_usage", good, used(sim, 0, LATER) | wrong)
+    for wrong in ({"bytes": -1, "bytes_rx": None}, {"bytes": 10, "bytes_rx": 11}, {"bytes": 1, "sms_mt": -1}):
+        with pytest.raises(psycopg.errors.CheckViolation):
+            merge(database, "merge_usage", good, used(sim, 0, LATER) | wrong)
     assert stored(admin, "core.sim_usage") == []
 
 
@@ -207,40 +207,42 @@ def other_merges(sim: int) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
     }
 
 
-@pytest.mark.parametrize("name", sorted(other_merges(0)))
+TABLES = {
+    "merge_sims": "core.sims",
+    "merge_quota": "core.sim_quota",
+    "merge_connectivity": "core.sim_connectivity",
+    "merge_events": "core.sim_events",
+    "merge_sms": "core.sim_sms",
+    "merge_products": "core.products",
+    "merge_orders": "core.orders",
+    "merge_tickets": "core.tickets",
+    "merge_usage_forecasts": "predictions.usage_forecasts",
+    "merge_exhaustions": "predictions.exhaustions",
+}
+
+
 def test_every_merge_writes_new_and_changed_rows_only(
-    database: Database, admin: psycopg.Connection[Any], sim: int, name: str
+    database: Database, admin: psycopg.Connection[Any], sim: int
 ) -> None:
-    record, change = other_merges(sim)[name]
-    table = {
-        "merge_sims": "core.sims",
-        "merge_quota": "core.sim_quota",
-        "merge_connectivity": "core.sim_connectivity",
-        "merge_events": "core.sim_events",
-        "merge_sms": "core.sim_sms",
-        "merge_products": "core.products",
-        "merge_orders": "core.orders",
-        "merge_tickets": "core.tickets",
-        "merge_usage_forecasts": "predictions.usage_forecasts",
-        "merge_exhaustions": "predictions.exhaustions",
-    }[name]
     versions = "t.tableoid, t.ctid::text, t.xmin::text"
-    assert merge(database, name, record) == Merged(new=1)
-    before = stored(admin, table, versions)
-    again = record | ({"changed_at": LATEST} if "changed_at" in record else {})
-    assert merge(database, name, again) == Merged(unchanged=1)
-    assert stored(admin, table, versions) == before
-    assert merge(database, name, again | change) == Merged(changed=1)
-    assert stored(admin, table, versions) != before
-    assert merge(database, name, again | change) == Merged(unchanged=1)
+    for name, (record, change) in other_merges(sim).items():
+        assert (name, merge(database, name, record)) == (name, Merged(new=1))
+        before = stored(admin, TABLES[name], versions)
+        again = record | ({"changed_at": LATER} if "changed_at" in record else {})
+        assert (name, merge(database, name, again)) == (name, Merged(unchanged=1))
+        assert stored(admin, TABLES[name], versions) == before, name
+        assert (name, merge(database, name, again | change)) == (name, Merged(changed=1))
+        assert stored(admin, TABLES[name], versions) != before, name
+        assert (name, merge(database, name, again | change)) == (name, Merged(unchanged=1))
 
 
-@pytest.mark.parametrize("name", ["merge_quota", "merge_connectivity"])
-def test_an_earlier_observation_of_a_day_does_not_replace_a_later_one(database: Database, sim: int, name: str) -> None:
-    record, change = other_merges(sim)[name]
-    merge(database, name, record)
-    assert merge(database, name, record | change | {"observed_at": MIDDAY - timedelta(hours=1)}) == Merged(unchanged=1)
-    assert merge(database, name, record | change | {"observed_at": MIDDAY + timedelta(hours=1)}) == Merged(changed=1)
+def test_an_earlier_observation_of_a_day_does_not_replace_a_later_one(database: Database, sim: int) -> None:
+    for name in ("merge_quota", "merge_connectivity"):
+        record, change = other_merges(sim)[name]
+        merge(database, name, record)
+        earlier, later = (record | change | {"observed_at": MIDDAY + timedelta(hours=h)} for h in (-1, 1))
+        assert (name, merge(database, name, earlier)) == (name, Merged(unchanged=1))
+        assert (name, merge(database, name, later)) == (name, Merged(changed=1))
 
 
 def test_the_same_answer_lands_once_however_often_it_comes(database: Database, admin: psycopg.Connection[Any]) -> None:
@@ -250,6 +252,33 @@ def test_the_same_answer_lands_once_however_often_it_comes(database: Database, a
     assert merge(database, "merge_landings", answer | {"received_at": LATER}) == Merged(unchanged=1)
     kept = stored(admin, "raw.landings", "body, received_at, body_sha256 = sha256(convert_to(body, 'UTF8'))")
     assert set(kept) == {(answer["body"], MIDDAY, True), (other["body"], MIDDAY, True)}
+
+
+@pytest.fixture
+def other(database_url: URL) -> Iterator[Database]:
+    """The same database, for the organization `other`."""
+    opened = Database(database_url, "other")
+    yield opened
+    opened.close()
+
+
+def test_two_organizations_keep_the_same_iccid_apart(
+    database: Database, other: Database, admin: psycopg.Connection[Any]
+) -> None:
+    card = {"iccid": "8988280666000000001", "first_seen_at": MIDDAY, "changed_at": MIDDAY}
+    assert merge(database, "merge_sims", card | {"label": "ours"}) == Merged(new=1)
+    assert merge(other, "merge_sims", card | {"label": "theirs"}) == Merged(new=1)
+    assert merge(database, "merge_sims", card | {"label": "ours"}) == Merged(unchanged=1)
+    assert {row[1] for row in stored(admin, "core.sims", "organization_id, label")} == {"ours", "theirs"}
+
+
+def test_a_merge_cannot_take_over_a_day_of_another_organization(
+    database: Database, other: Database, admin: psycopg.Connection[Any], sim: int
+) -> None:
+    merge(database, "merge_usage", used(sim, 5, LATER))
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+        merge(other, "merge_usage", used(sim, 7, LATEST))
+    assert stored(admin, "core.sim_usage", "bytes") == [(5,)]
 
 
 # --- quarantine --------------------------------------------------------------------------------------------------------
@@ -389,12 +418,8 @@ def test_a_sim_can_have_one_open_alert_of_a_kind_only(
 
 
 def test_one_organization_s_evaluation_leaves_the_alerts_of_another_open(
-    database: Database, database_url: URL, admin: psycopg.Connection[Any], sim: int
+    database: Database, other: Database, admin: psycopg.Connection[Any], sim: int
 ) -> None:
     evaluate(database, DAYS[0], alert(sim))
-    other = Database(database_url, "other")
-    try:
-        assert evaluate(other, DAYS[1])["closed"] == 0
-    finally:
-        other.close()
+    assert evaluate(other, DAYS[1])["closed"] == 0
     assert stored(admin, "predictions.alerts", "closed_at") == [(None,)]

@@ -1,0 +1,242 @@
+"""The command line as a person or a script meets it: exit codes, what errors say, help, doctor, keys and service."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from end_to_end.conftest import Home, connect, every_row, free_port, new_home, said_by
+from sqlalchemy import URL
+
+from simulator.fleet import Fleet
+from simulator.server import SimulatorServer
+
+NOW = "2026-06-30T06:00:00+00:00"
+ICCID = "8988228066000000001"
+HEAVY = (
+    "dagster",
+    "polars",
+    "pandas",
+    "mlflow",
+    "sklearn",
+    "statsforecast",
+    "great_expectations",
+    "matplotlib",
+    "fastapi",
+)
+COMMANDS = ("demo", "simulate", "migrate", "ingest", "run", "import", "serve", "dev", "status", "doctor", "api-key")
+
+
+@pytest.fixture
+def served(database_url: URL) -> Iterator[Home]:
+    """A home whose database is a fresh one of the tests' server, migrated and empty."""
+    with new_home(SIMSIGHT_DATABASE_URL=database_url.render_as_string(hide_password=False), SIMSIGHT_NOW=NOW) as home:
+        yield home
+
+
+@pytest.fixture
+def taken_port() -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield str(listener.getsockname()[1])
+
+
+def _add_sim(url: URL) -> None:
+    with connect(url) as connection:
+        connection.execute(
+            "INSERT INTO core.sims (organization_id, iccid, first_seen_at, changed_at) "
+            "SELECT organization_id, %s, %s, %s FROM core.organizations WHERE slug = 'default'",
+            (ICCID, NOW, NOW),
+        )
+
+
+def _refused(outcome: tuple[int, str], code: int, *words: str) -> str:
+    """The command ended with this code, said these words, and showed no traceback and no password."""
+    ended, said = outcome
+    assert ended == code, said
+    assert "Traceback" not in said, said
+    assert "hush" not in said
+    for word in words:
+        assert word in said, said
+    return said
+
+
+def test_every_command_explains_itself_without_loading_heavy_libraries() -> None:
+    program = f"""
+import json, sys
+from typer.testing import CliRunner
+from pipelines.cli import app
+commands = [[], *([name] for name in {COMMANDS!r}), *(["api-key", name] for name in ("create", "list", "revoke"))]
+pages = [(command, CliRunner().invoke(app, [*command, "--help"])) for command in commands]
+helped = {{" ".join(command): [page.exit_code, page.output] for command, page in pages}}
+print(json.dumps([helped, [name for name in {HEAVY!r} if name in sys.modules]]))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    helped, loaded = json.loads(ended.stdout.splitlines()[-1])
+    assert loaded == []
+    for command, (code, page) in helped.items():
+        assert code == 0, command
+        assert f"Usage: simsight {command}".rstrip() in page.replace("root ", "simsight "), page
+    assert all(name in helped[""][1] for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("ingset",), ("status", "--jsno"), ("demo", "--sims", "0"), ("demo", "--days", "7")]
+)
+def test_wrong_usage_ends_with_code_2_and_names_what_is_wrong(home: Home, arguments: tuple[str, ...]) -> None:
+    _refused(home.run(*arguments), 2, arguments[-2] if len(arguments) == 3 else arguments[-1])
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SIMSIGHT_API_PORT", "eighty"),
+        ("SIMSIGHT_ORGANIZATION", "Not A Slug"),
+        ("SIMSIGHT_NOW", "yesterday"),
+        ("ONCE_REQUESTS_PER_SECOND", "-1"),
+        ("SIMSIGHT_QUOTA_SHARE", "80"),
+    ],
+)
+def test_a_wrong_setting_ends_with_code_2_and_its_name(home: Home, variable: str, value: str) -> None:
+    _refused(home.run("status", **{variable: value}), 2, f"{variable}: ", ".env")
+
+
+@pytest.mark.parametrize("command", ["migrate", "status", "doctor", "demo", "run"])
+def test_a_database_out_of_reach_is_named_without_its_password(home: Home, command: str) -> None:
+    url = "postgresql://somebody:hush-hush@127.0.0.1:1/simsight"
+    outcome = home.run(command, SIMSIGHT_DATABASE_URL=url)
+    _refused(outcome, 1, "no connection to PostgreSQL at 127.0.0.1:1/simsight", "SIMSIGHT_DATABASE_URL")
+
+
+def test_a_home_that_is_a_file_is_said_to_be_one(home: Home) -> None:
+    home.folder.write_text("not a folder")
+    _refused(home.run("status"), 1, str(home.folder))
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="the superuser may write everywhere")
+def test_a_home_that_cannot_be_written_is_named(home: Home) -> None:
+    home.folder.mkdir()
+    home.folder.chmod(0o500)
+    _refused(home.run("status"), 1, str(home.folder))
+
+
+def test_ingest_without_an_account_says_which_settings_are_needed(served: Home) -> None:
+    _refused(served.run("ingest"), 2, "ONCE_USERNAME", "ONCE_PASSWORD", "simsight demo")
+
+
+def test_wrong_credentials_are_said_once_and_do_not_show_the_password(served: Home) -> None:
+    fleet = Fleet(sims=2, start=date(2026, 6, 1))
+    with SimulatorServer(fleet, now=datetime(2026, 6, 30, 6, tzinfo=UTC)) as server:
+        account = {"ONCE_BASE_URL": server.base_url, "ONCE_USERNAME": "demo", "ONCE_PASSWORD": "hush"}
+        said = _refused(served.run("ingest", **account), 1, "refuses the user name and password")
+        assert said.count("ONCE_PASSWORD") == 1
+        _refused(served.run("doctor", **account), 1, "refuses the user name and password")
+
+
+def test_1nce_out_of_reach_is_said_at_once(served: Home) -> None:
+    account = {
+        "ONCE_BASE_URL": "http://127.0.0.1:1/management-api",
+        "ONCE_USERNAME": "demo",
+        "ONCE_PASSWORD": "hush",
+    }
+    for command in ("ingest", "demo"):
+        _refused(served.run(command, **account), 1, "cannot be reached at 127.0.0.1:1", "ONCE_BASE_URL")
+
+
+def test_days_in_the_wrong_order_or_not_yet_come_are_refused(served: Home) -> None:
+    account = {"ONCE_USERNAME": "demo", "ONCE_PASSWORD": "hush"}
+    for days in (("2026-06-20", "2026-06-10"), ("2026-06-20", "2026-07-20")):
+        _refused(served.run("ingest", "--from", days[0], "--to", days[1], **account), 2, "--from", "2026-06-30")
+    _refused(served.run("run", "--as-of", "2026-06-29"), 2, "--as-of 2026-06-29", "2026-06-28")
+
+
+def test_the_demo_keeps_away_from_the_data_of_a_real_account(served: Home, database_url: URL) -> None:
+    _add_sim(database_url)
+    before = every_row(database_url)
+    _refused(served.run("demo", "--sims", "5"), 2, "holds real data", "SIMSIGHT_ORGANIZATION", "SIMSIGHT_HOME")
+    assert every_row(database_url) == before
+
+
+def test_status_of_an_empty_database_says_how_to_fill_it(home: Home, empty_url: URL) -> None:
+    url = empty_url.render_as_string(hide_password=False)
+    for command in (("status",), ("api-key", "list")):
+        _refused(home.run(*command, SIMSIGHT_DATABASE_URL=url), 1, "simsight migrate")
+
+
+def test_a_run_without_data_says_that_there_is_none(served: Home) -> None:
+    _refused(served.run("run"), 1, "no SIM in the database yet", "simsight ingest", "simsight demo")
+
+
+def test_an_import_with_bad_rows_lists_them_and_writes_nothing_or_the_good_ones(
+    served: Home, database_url: URL, tmp_path: Path
+) -> None:
+    _add_sim(database_url)
+    before = every_row(database_url)
+    file = tmp_path / "usage.csv"
+    file.write_text(
+        "iccid,day,mb\n"
+        f"{ICCID},2026-06-01,1.250000\n"
+        f"{ICCID},2026-06-02,lots\n"
+        "8988228066999999999,2026-06-01,1\n"
+        f"{ICCID},2026-13-01,1\n"
+    )
+    lines = ("line 3: mb: got 'lots'", "line 4: iccid: 8988228066999999999 is not in the SIM list", "line 5: day: ")
+    _refused(served.run("import", str(file)), 1, "3 of 4 rows are bad, nothing was imported", "--good-rows", *lines)
+    assert every_row(database_url) == before
+
+    code, said = served.run("import", str(file), "--good-rows")
+    assert code == 0, said
+    assert "1 rows: 1 new, 0 changed, 0 known already; 3 bad ones in quarantine" in said
+    assert len(every_row(database_url)["core.sim_usage"]) == 1
+    code, said = served.run("status", "--json")
+    assert json.loads(said)["quarantined_rows"] == 3
+    _refused(served.run("import", str(tmp_path / "no.csv")), 1, "no.csv cannot be read: No such file or directory")
+
+
+def test_a_port_in_use_is_named_with_the_setting_that_moves_it(served: Home, taken_port: str) -> None:
+    _refused(served.run("serve", SIMSIGHT_API_PORT=taken_port), 1, f"port {taken_port}", "SIMSIGHT_API_PORT")
+    _refused(served.run("dev", SIMSIGHT_UI_PORT=taken_port), 1, f"port {taken_port}", "SIMSIGHT_UI_PORT")
+    _refused(served.run("simulate", "--sims", "2", "--port", taken_port), 1, f":{taken_port}", "another port")
+
+
+def test_doctor_names_grade_and_what_is_missing_and_fails_until_it_is_mended(home: Home, empty_url: URL) -> None:
+    url = empty_url.render_as_string(hide_password=False)
+    said = _refused(
+        home.run("doctor", SIMSIGHT_DATABASE_URL=url), 1, "schema: version 0", "to mend: ", "simsight migrate"
+    )
+    assert "storage grade: " in said
+    assert home.run("migrate", SIMSIGHT_DATABASE_URL=url)[0] == 0
+    said = _refused(home.run("doctor", SIMSIGHT_DATABASE_URL=url), 0, "1NCE account: none set", "Python 3.", "GB free")
+    assert "it lacks: " in said or "TimescaleDB Community" in said
+    assert "to mend" not in said
+    assert "nothing to apply" in home.run("migrate", SIMSIGHT_DATABASE_URL=url)[1]
+
+
+def test_the_service_answers_with_a_key_of_the_command_line_until_it_is_revoked(served: Home) -> None:
+    code, said = served.run("api-key", "create", "dashboard")
+    assert code == 0
+    key = said.strip()
+    port = free_port()
+    service = served.start("serve", SIMSIGHT_API_PORT=str(port))
+    said_by(service)("Application startup complete")
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        assert client.get("/health").status_code == 200
+        assert client.get("/v1/sims").status_code == 401
+        for path in ("/v1/sims", "/v1/report"):
+            assert client.get(path, headers={"X-API-Key": key}).status_code == (404 if path == "/v1/report" else 200)
+        _, listed = served.run("api-key", "list")
+        assert "dashboard: made" in listed
+        assert key not in listed
+        assert served.run("api-key", "revoke", "dashboard")[0] == 0
+        assert client.get("/v1/sims", headers={"X-API-Key": key}).status_code == 401
+    _refused(served.run("api-key", "revoke", "dashboard"), 1, "no API key named 'dashboard'")
+    service.terminate()
+    assert service.wait(20) in (0, 143)
+    assert not served.processes()

@@ -1,0 +1,263 @@
+"""The Dagster code location: what it lists, when it runs what, and that its jobs and sensors do what they say."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from sqlalchemy import URL
+
+from assets.common import DAYS
+from pipelines import definitions
+from pipelines.definitions import as_of_day, code_location, daily_predictions, hourly_ingest, landing_folder
+from resources.runtime import Runtime
+from resources.settings import Settings
+from tests.pipelines.conftest import AS_OF, CORE, NOW, TODAY, Account, Truth, settings_for
+
+GROUPS = {"ingest", "forecast", "alerts", "report", "maintenance"}
+GOOD = "iccid,day,mb\n{iccid},2025-09-01,1.5\n{iccid},2025-09-02,much\n"
+
+
+@pytest.fixture
+def runtime(database_url: URL, tmp_path: Path) -> Iterator[Runtime]:
+    with Runtime(settings_for(database_url, tmp_path, "http://127.0.0.1:9")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def location(runtime: Runtime) -> dg.Definitions:
+    return code_location(runtime)
+
+
+@contextmanager
+def run(
+    location: dg.Definitions, job: str, **how: Any
+) -> Iterator[tuple[dg.ExecuteInProcessResult, dg.DagsterInstance]]:
+    config = {"loggers": {"terminal": {}}} | how.pop("run_config", {})
+    with dg.DagsterInstance.ephemeral() as instance:
+        job_def = location.resolve_job_def(job)
+        yield job_def.execute_in_process(instance=instance, raise_on_error=False, run_config=config, **how), instance
+
+
+def test_the_code_location_loads(location: dg.Definitions) -> None:
+    dg.Definitions.validate_loadable(location)
+    dg.Definitions.validate_loadable(definitions.defs)
+
+
+def test_every_asset_says_what_it_is_whose_it_is_and_what_it_is_made_with(location: dg.Definitions) -> None:
+    specs = list(location.resolve_all_asset_specs())
+
+    assert len(specs) > 10
+    for spec in specs:
+        name = spec.key.to_user_string()
+        assert len(spec.description or "") > 20, name
+        assert spec.group_name in GROUPS, name
+        assert spec.owners, name
+        assert spec.kinds, name
+        table = spec.metadata.get("dagster/table_name")
+        assert table is None or "." in table, name
+
+
+def test_every_core_table_is_an_asset(location: dg.Definitions) -> None:
+    tables = {spec.metadata.get("dagster/table_name") for spec in location.resolve_all_asset_specs()}
+
+    assert {f"core.{name}" for name in CORE} <= tables
+
+
+def test_every_job_schedule_and_sensor_has_a_description(location: dg.Definitions) -> None:
+    repository = location.get_repository_def()
+
+    jobs = [job for job in repository.get_all_jobs() if not job.name.startswith("__")]
+    assert {job.name for job in jobs} == {"ingest", "predict", "import_file", "tidy"}
+    described = {one.name: one.description for one in jobs}
+    described |= {one.name: one.description for one in repository.schedule_defs}
+    described |= {one.name: one.description for one in repository.sensor_defs}
+    assert {name for name, description in described.items() if not description} == set()
+
+
+def test_predict_checks_the_data_before_it_works_with_it(location: dg.Definitions) -> None:
+    dependencies = location.resolve_job_def("predict").graph.dependencies
+    upstream = {
+        node.name: {one.node for dependency in inputs.values() for one in dependency.get_node_dependencies()}
+        for node, inputs in dependencies.items()
+    }
+
+    assert "sim_usage_usage_is_complete" in upstream["usage_forecaster"]
+    assert "sim_quota_quotas_are_sound" in upstream["quota_exhaustions"]
+    assert "sim_quota_quotas_are_sound" not in upstream["usage_forecasts"]
+    assert not {"sims", "sim_usage", "sim_quota"} & set(upstream), "predict asks 1NCE nothing"
+
+
+@pytest.mark.parametrize(
+    ("at", "partition"),
+    [
+        (datetime(2025, 9, 24, 0, 5, tzinfo=UTC), "2025-09-24"),
+        (datetime(2025, 9, 24, 23, 5, tzinfo=UTC), "2025-09-24"),
+        (datetime(2025, 12, 31, 23, 5, tzinfo=UTC), "2025-12-31"),
+    ],
+)
+def test_the_hourly_ingest_asks_for_the_day_that_it_runs_on(at: datetime, partition: str) -> None:
+    context = dg.build_schedule_context(scheduled_execution_time=at)
+
+    request = hourly_ingest(context)
+
+    assert isinstance(request, dg.RunRequest)
+    assert request.partition_key == partition
+    assert hourly_ingest.cron_schedule == "5 * * * *"
+    assert hourly_ingest.execution_timezone == "UTC"
+
+
+@pytest.mark.parametrize(("lateness_days", "partition"), [(0, "2025-09-23"), (1, "2025-09-22"), (3, "2025-09-20")])
+def test_the_daily_predictions_are_as_of_the_last_complete_day(
+    monkeypatch: pytest.MonkeyPatch, lateness_days: int, partition: str
+) -> None:
+    settings = Settings(lateness_days=lateness_days, _env_file=None)
+    monkeypatch.setattr(definitions, "SETTINGS", settings)
+    at = datetime(2025, 9, 24, 2, tzinfo=UTC)
+
+    request = daily_predictions(dg.build_schedule_context(scheduled_execution_time=at))
+
+    assert isinstance(request, dg.RunRequest)
+    assert request.partition_key == partition
+    assert Runtime(settings.model_copy(update={"now": at})).last_complete_day() == date.fromisoformat(partition)
+    assert daily_predictions.cron_schedule == "0 2 * * *"
+
+
+def test_the_as_of_day_is_the_one_the_runtime_knows() -> None:
+    assert as_of_day(NOW, 1) == AS_OF
+
+
+def test_the_days_a_schedule_asks_for_are_partitions() -> None:
+    assert DAYS.has_partition_key(TODAY.isoformat())
+    assert DAYS.has_partition_key(datetime.now(UTC).date().isoformat()), "the present day is one, before it ends"
+
+
+def requests(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[dg.RunRequest | dg.SkipReason]:
+    monkeypatch.setattr(definitions, "SETTINGS", settings)
+    return list(landing_folder(dg.build_sensor_context()))  # type: ignore[arg-type]
+
+
+def test_a_file_that_arrives_is_imported_once_and_again_when_it_changes(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = runtime.settings.landing_folder
+    (nothing,) = requests(runtime.settings, monkeypatch)
+    assert isinstance(nothing, dg.SkipReason)
+    assert "no CSV file in" in str(nothing.skip_message)
+    folder.mkdir()
+    (folder / "usage.csv").write_text("iccid,day,mb\n")
+    (folder / "notes.txt").write_text("not a usage file")
+
+    (first,) = requests(runtime.settings, monkeypatch)
+    (same,) = requests(runtime.settings, monkeypatch)
+    (folder / "usage.csv").write_text("iccid,day,mb\n8988228066000000001,2025-09-01,1\n")
+    (folder / "more.csv").write_text("iccid,day,mb\n")
+    more, changed = requests(runtime.settings, monkeypatch)
+
+    # Dagster starts one run a run key
+    keys = [request.run_key for request in (first, same, more, changed) if isinstance(request, dg.RunRequest)]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+    assert isinstance(changed, dg.RunRequest)
+    assert {"ops": changed.run_config["ops"]} == {"ops": {"imported_usage": {"config": {"path": "usage.csv"}}}}
+
+
+def test_the_import_job_lands_the_file_that_the_sensor_found(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime, truth = account.runtime, account.truth
+    iccid = account.fleet.iccids[0]
+    truth.rows(
+        """
+        INSERT INTO core.sims (organization_id, iccid, first_seen_at, changed_at)
+        VALUES (ops.organization('default'), %s, now(), now())
+        """,
+        (iccid,),
+    )
+    runtime.settings.landing_folder.mkdir()
+    (runtime.settings.landing_folder / "usage.csv").write_text(GOOD.format(iccid=iccid))
+    (request,) = requests(runtime.settings, monkeypatch)
+    assert isinstance(request, dg.RunRequest)
+
+    with run(code_location(runtime), "import_file", run_config=request.run_config) as (result, _):
+        (made,) = result.asset_materializations_for_node("imported_usage")
+
+    figures = {name: made.metadata[name].value for name in ("file", "rows new", "rows changed", "rows quarantined")}
+    assert figures == {"file": "usage.csv", "rows new": 1, "rows changed": 0, "rows quarantined": 1}
+    assert truth.column("SELECT bytes FROM core.sim_usage") == [1_500_000]
+
+
+def test_the_ingest_job_brings_everything_and_its_checks_hold(account: Account) -> None:
+    with run(code_location(account.runtime), "ingest", partition_key=TODAY.isoformat()) as (result, _):
+        made = {
+            event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key
+        }
+        failed = [check.check_name for check in result.get_asset_check_evaluations() if not check.passed]
+
+    assert result.success
+    assert made == set(CORE)
+    assert failed == []
+    for table in CORE:
+        assert account.truth.one(f"SELECT count(*) FROM core.{table}") > 0, table
+
+
+def test_a_range_of_days_is_one_run_and_one_request_a_sim(account: Account) -> None:
+    tags = {"dagster/asset_partition_range_start": "2025-09-01", "dagster/asset_partition_range_end": TODAY.isoformat()}
+
+    with run(code_location(account.runtime), "ingest", tags=tags) as (result, _):
+        assert result.success
+        made = result.asset_materializations_for_node("sim_usage")
+
+    assert len(made) >= 1
+    assert len(account.asked("usage")) == len(account.fleet.iccids)
+
+
+def test_a_failed_run_is_written_down_with_what_went_wrong(runtime: Runtime, database_url: URL) -> None:
+    truth = Truth(database_url)
+    location = code_location(runtime)
+    sensor = location.get_repository_def().get_sensor_def("run_failures")
+    with run(location, "import_file", run_config={"ops": {"imported_usage": {"config": {"path": "gone.csv"}}}}) as (
+        result,
+        instance,
+    ):
+        assert not result.success
+        context = dg.build_run_status_sensor_context(
+            sensor_name="run_failures",
+            dagster_instance=instance,
+            dagster_run=result.dagster_run,
+            dagster_event=result.get_run_failure_event(),
+            resources={"runtime": runtime},
+        ).for_run_failure()
+
+        sensor(context)
+        sensor(context)
+
+    rows = truth.rows(
+        "SELECT f.*, o.slug FROM ops.run_failures AS f JOIN core.organizations AS o USING (organization_id)"
+    )
+    truth.close()
+    (row,) = rows
+    assert (row["slug"], row["run_id"], row["job"], row["failed_at"]) == ("default", result.run_id, "import_file", NOW)
+    assert "gone.csv cannot be read" in row["message"]
+
+
+def test_what_is_slow_to_load_is_loaded_only_where_it_runs(tmp_path: Path) -> None:
+    slow = ["great_expectations", "mlflow", "matplotlib.pyplot"]
+    program = f"import sys, pipelines.definitions; print([name for name in {slow} if name in sys.modules])"
+
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "SIMSIGHT_HOME": str(tmp_path)},
+    )
+
+    assert done.stdout.strip() == "[]"
+    assert list(tmp_path.iterdir()) == [], "loading the code location starts no server and makes no folder"

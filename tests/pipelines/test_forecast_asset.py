@@ -1,0 +1,350 @@
+"""Training, promotion and scoring over a simulated fleet: what is stored is what the models return, and only once."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import polars as pl
+import pytest
+from sqlalchemy import URL
+
+from assets.forecast import (
+    HORIZON,
+    MODEL,
+    PATH_SAMPLES,
+    NoUsageError,
+    champion_forecast,
+    load_history,
+    load_quotas,
+    score_exhaustion,
+    score_usage,
+    train,
+    verdict,
+)
+from ml.evaluation import Backtest
+from ml.exhaustion import quota_exhaustion
+from ml.forecasting import ForecastModel, fit, forecast_usage
+from pipelines.definitions import code_location
+from resources.registry import Registry
+from resources.runtime import Runtime
+from tests.pipelines.conftest import (
+    AS_OF,
+    FIRST_DAY,
+    NOW,
+    TODAY,
+    Filled,
+    Truth,
+    at,
+    land,
+    settings_for,
+    simulated,
+)
+
+DAY = timedelta(days=1)
+PREDICTIONS = [
+    "predictions.usage_forecasts",
+    "predictions.exhaustions",
+    "predictions.scorings",
+    "predictions.backtests",
+]
+FORECAST_COLUMNS = ("mean", "q025", "q10", "q50", "q90", "q975")
+
+
+def registry(runtime: Runtime) -> Registry:
+    return Registry(runtime.mlflow, MODEL, runtime.settings.organization, runtime.mlflow_artifacts)
+
+
+def versions(runtime: Runtime) -> dict[int, str]:
+    """Role of every registered version, as its tag says."""
+    found = runtime.mlflow.search_model_versions(f"name = '{MODEL}'")
+    return {int(version.version): version.tags["role"] for version in found}
+
+
+def test_the_first_version_becomes_the_champion(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    champion = registry(runtime).champion()
+    assert champion is not None
+
+    (row,) = truth.rows("SELECT * FROM predictions.backtests")
+
+    assert (row["model_version"], row["run_id"], row["role"]) == (champion.version, champion.run_id, "champion")
+    assert (row["as_of"], row["created_at"]) == (AS_OF, NOW)
+    assert 0 < row["metrics"]["rmase"] < 1
+    run = runtime.mlflow.get_run(champion.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["data"] == "synthetic data"
+    assert run.data.params["as_of"] == AS_OF.isoformat()
+    assert run.data.metrics["rmase"] == pytest.approx(row["metrics"]["rmase"])
+    files = {file.path for file in runtime.mlflow.list_artifacts(champion.run_id)}
+    assert files == {"model.json", "backtest.csv", "calibration.csv", "backtest.png", "coverage.png"}
+
+
+def test_training_twice_on_the_same_data_makes_one_version(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    before = truth.versions(PREDICTIONS)
+
+    again = train(runtime, AS_OF)
+
+    assert again == {"model version": 1, "trained": "no: this version was trained on the same data"}
+    assert versions(runtime) == {1: "champion"}
+    assert truth.versions(PREDICTIONS) == before
+
+
+def test_a_correction_of_one_day_makes_a_new_version_and_retires_the_champion(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    truth.rows("UPDATE core.sim_usage SET bytes = bytes + 1 WHERE sim_key = 2 AND day = %s", (AS_OF - 40 * DAY,))
+
+    train(runtime, AS_OF)
+
+    champion = registry(runtime).champion()
+    assert champion is not None
+    assert champion.version == 2
+    roles = truth.rows("SELECT model_version, role FROM predictions.backtests ORDER BY 1")
+    assert [(row["model_version"], row["role"]) for row in roles] == [(1, "retired"), (2, "champion")]
+
+
+def test_data_after_the_as_of_day_does_not_change_a_model(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    truth.rows("UPDATE core.sim_usage SET bytes = bytes + 1000000 WHERE day > %s", (AS_OF,))
+
+    assert "no" in train(runtime, AS_OF)["trained"]
+
+
+def test_a_version_that_cannot_be_tested_is_a_challenger_and_the_champion_goes_on_scoring(
+    filled: tuple[Runtime, Truth],
+) -> None:
+    runtime, truth = filled
+    truth.rows("DELETE FROM core.sim_usage WHERE day < %s", (AS_OF - 20 * DAY,))
+
+    trained = train(runtime, AS_OF)
+    scored = score_usage(runtime, AS_OF, run_id="after")
+
+    assert trained["role"].startswith("challenger: it could not be tested")
+    assert versions(runtime) == {1: "champion", 2: "challenger"}
+    assert scored["model version"] == 1
+    assert truth.column("SELECT role FROM predictions.backtests ORDER BY model_version") == ["champion", "challenger"]
+
+
+def backtested(rmase: float, covered: float) -> Backtest:
+    summary = {"rmase": rmase, "coverage_80": covered}
+    return Backtest(frame=pl.DataFrame(), calibration=pl.DataFrame(), summary=summary, note="two windows")
+
+
+@pytest.mark.parametrize(
+    ("rmase", "covered", "role", "why"),
+    [
+        (0.9, 0.8, "champion", "error 0.90 times the baseline's, 80 % interval covered 80% of unseen days"),
+        (0.99, 0.7, "champion", "0.99"),
+        (0.99, 0.9, "champion", "0.99"),
+        (1.0, 0.8, "challenger", "its error is 1.00 times the seasonal naive baseline's"),
+        (0.9, 0.69, "challenger", "covered 69% of unseen days"),
+        (0.9, 0.91, "challenger", "covered 91% of unseen days"),
+        (float("nan"), 0.8, "challenger", "nan"),
+        (0.9, float("nan"), "challenger", "nan"),
+    ],
+)
+def test_only_a_version_that_beats_the_baseline_with_honest_intervals_may_score(
+    rmase: float, covered: float, role: str, why: str
+) -> None:
+    found, said = verdict(backtested(rmase, covered))
+
+    assert found == role
+    assert why in said
+
+
+def test_what_could_not_be_tested_may_not_score() -> None:
+    untested = replace(backtested(0.5, 0.8), summary={}, status="not_enough_history", note="no window")
+
+    assert verdict(untested) == ("challenger", "it could not be tested: no window")
+
+
+def test_stored_forecasts_are_what_the_model_returns(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    champion, history, forecast = champion_forecast(runtime, AS_OF)
+
+    stored = truth.rows("SELECT * FROM predictions.usage_forecasts ORDER BY sim_key, day")
+
+    columns = ["mean", "q0.025", "q0.1", "q0.5", "q0.9", "q0.975"]
+    expected = forecast.frame.sort("sim_key", "day").select("sim_key", "day", pl.col(columns).round().cast(pl.Int64))
+    assert [tuple(row[name] for name in ("sim_key", "day", *FORECAST_COLUMNS)) for row in stored] == expected.rows()
+    assert len(stored) == history["sim_key"].n_unique() * HORIZON
+    assert {row["day"] for row in stored} == {AS_OF + k * DAY for k in range(1, HORIZON + 1)}
+    again = fit(history, as_of=AS_OF, horizon=HORIZON, seed=runtime.settings.seed)
+    registered = ForecastModel.from_dict(registry(runtime).load(champion))
+    assert json.dumps(registered.to_dict()) == json.dumps(again.to_dict())
+    assert forecast_usage(again, history, as_of=AS_OF, horizon=HORIZON).frame.equals(forecast.frame)
+
+
+def test_stored_exhaustions_are_what_the_model_returns(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    _, _, forecast = champion_forecast(runtime, AS_OF)
+    quotas = {row["sim_key"]: row for row in load_quotas(runtime.database, AS_OF).iter_rows(named=True)}
+    keys = forecast.sim_keys.tolist()
+    remaining = np.array([quotas[key]["quota_left"] if key in quotas else np.nan for key in keys], dtype=np.float64)
+    expiry = np.array([(quotas[key]["expires_on"] - AS_OF).days if key in quotas else np.nan for key in keys])
+    paths = np.concatenate([block for _, block in forecast.path_blocks(PATH_SAMPLES)])
+
+    stored = truth.rows("SELECT * FROM predictions.exhaustions ORDER BY sim_key")
+    without_forecast = [row for row in stored if row["sim_key"] not in keys]
+    stored = [row for row in stored if row["sim_key"] in keys]
+
+    expected = quota_exhaustion(
+        paths,
+        remaining,
+        expiry,
+        as_of=AS_OF,
+        history_days=forecast.history_days,
+        ever_used=forecast.ever_used,
+        sim_keys=forecast.sim_keys,
+    ).frame.sort("sim_key")
+    names = ("sim_key", "status", "cause", "p_7", "p_14", "p_30", "p10_date", "p50_date", "p90_date")
+    assert [tuple(row[name] for name in names) for row in stored] == expected.select(names).rows()
+    assert {row["sim_key"]: row["remaining"] for row in stored} == {
+        key: quotas[key]["quota_left"] if key in quotas else None for key in keys
+    }
+    assert {"ok", "extrapolated", "exhausted"} <= {row["status"] for row in stored}
+    # 1NCE no longer answers for the expired SIM: there is nothing to forecast from
+    assert [(row["status"], row["cause"], row["p_14"]) for row in without_forecast] == [("expired", "expiry", 1.0)]
+
+
+def test_a_sim_that_expired_long_ago_is_expired_whatever_usage_is_stored(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    truth.rows("DELETE FROM core.sim_quota WHERE sim_key = 2")
+    truth.rows("UPDATE ops.polls SET problem = 'OnceSimExpiredError' WHERE sim_key = 2")
+
+    score_exhaustion(runtime, AS_OF, run_id="expired")
+
+    (row,) = truth.rows("SELECT * FROM predictions.exhaustions WHERE sim_key = 2")
+    assert (row["status"], row["cause"], row["p_7"], row["remaining"]) == ("expired", "expiry", 1.0, None)
+
+
+def test_scoring_again_changes_nothing(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    before = truth.versions(PREDICTIONS)
+
+    usage = score_usage(runtime, AS_OF, run_id="second")
+    ends = score_exhaustion(runtime, AS_OF, run_id="second")
+
+    assert truth.versions(PREDICTIONS) == before
+    assert (usage["rows new"], usage["rows changed"], ends["rows new"], ends["rows changed"]) == (0, 0, 0, 0)
+
+
+def test_another_day_is_scored_beside_and_leaves_the_first_as_it_was(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    before = truth.versions(["predictions.usage_forecasts", "predictions.exhaustions"])
+
+    score_usage(runtime, AS_OF - DAY, run_id="earlier")
+    score_exhaustion(runtime, AS_OF - DAY, run_id="earlier")
+
+    after = truth.versions(["predictions.usage_forecasts", "predictions.exhaustions"])
+    assert all(before[table] < after[table] for table in before)
+    scorings = truth.rows("SELECT as_of, run_id FROM predictions.scorings ORDER BY as_of")
+    assert [(row["as_of"], row["run_id"]) for row in scorings] == [(AS_OF - DAY, "earlier"), (AS_OF, "first")]
+
+
+def test_a_corrected_day_is_scored_anew_under_the_same_scoring(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    truth.rows("UPDATE core.sim_usage SET bytes = bytes + 5000000 WHERE sim_key = 2 AND day > %s", (AS_OF - 7 * DAY,))
+
+    scored = score_usage(runtime, AS_OF, run_id="corrected")
+
+    assert scored["rows changed"] > 0
+    assert truth.one("SELECT count(*) FROM predictions.scorings") == 1
+
+
+def test_the_views_say_which_model_made_a_row_and_from_data_as_of_when(filled: tuple[Runtime, Truth]) -> None:
+    _, truth = filled
+
+    for view in ("usage_forecasts_v1", "exhaustions_v1"):
+        rows = truth.rows(
+            f"SELECT DISTINCT model_name, model_version, run_id, as_of, created_at FROM predictions.{view}"
+        )
+        assert [tuple(row.values()) for row in rows] == [(MODEL, 1, "first", AS_OF, NOW)]
+    for view, table in (("usage_forecasts_v1", "usage_forecasts"), ("exhaustions_v1", "exhaustions")):
+        counts = [truth.one(f"SELECT count(*) FROM predictions.{name}") for name in (view, table)]
+        assert counts[0] == counts[1] > 0
+
+
+def left_by_ledger(filled: Filled, runtime: Runtime, as_of: date) -> dict[int, int]:
+    """What the simulated ledger says was left at the end of a day, by SIM."""
+    keys = {row["sim_key"]: filled.fleet.index(row["iccid"]) for row in runtime.database.rows("sim_keys")}
+    end = datetime.combine(as_of + DAY, datetime.min.time(), UTC)
+    left, _ = filled.fleet.remaining(np.array(list(keys.values())), end)
+    return dict(zip(keys, left.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("days_ago", [1, 2, 6])
+def test_the_quota_at_a_past_day_is_what_the_ledger_says(
+    filled: tuple[Runtime, Truth], filled_template: Filled, days_ago: int
+) -> None:
+    runtime, _ = filled
+    as_of = TODAY - days_ago * DAY
+
+    quotas = load_quotas(runtime.database, as_of)
+
+    ledger = left_by_ledger(filled_template, runtime, as_of)
+    assert quotas.height == len(ledger) - 1  # all but the expired SIM, which does not answer
+    assert dict(quotas.select("sim_key", "quota_left").iter_rows()) == {key: ledger[key] for key in quotas["sim_key"]}
+
+
+def test_the_quota_at_a_past_day_is_what_the_ledger_says_when_every_day_was_observed(
+    filled_template: Filled, database_url: URL, tmp_path: Path
+) -> None:
+    with (
+        simulated(filled_template.fleet) as server,
+        Runtime(settings_for(database_url, tmp_path, server.base_url)) as runtime,
+    ):
+        for days in range(3):
+            server.set_now(NOW + days * DAY)
+            with at(runtime, NOW + days * DAY) as on_that_day:
+                land(on_that_day, "sims", "usage", "quota", first_day=FIRST_DAY)
+        for as_of in (TODAY - DAY, TODAY, TODAY + DAY):
+            quotas = load_quotas(runtime.database, as_of)
+            ledger = left_by_ledger(filled_template, runtime, as_of)
+            assert dict(quotas.select("sim_key", "quota_left").iter_rows()) == {
+                key: ledger[key] for key in quotas["sim_key"]
+            }
+
+
+def test_without_usage_the_message_says_what_to_run(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+
+    with pytest.raises(NoUsageError, match=r"no usage is stored up to 2020-01-01: run `simsight ingest`"):
+        train(runtime, date(2020, 1, 1))
+    truth.rows("DELETE FROM core.sim_usage")
+    with pytest.raises(NoUsageError):
+        load_history(runtime.database, AS_OF)
+
+
+def test_without_a_champion_the_message_says_what_to_run(database_url: URL, tmp_path: Path) -> None:
+    with (
+        Runtime(settings_for(database_url, tmp_path, "http://127.0.0.1:9")) as runtime,
+        pytest.raises(NoUsageError, match="no champion model is registered: materialize usage_forecaster first"),
+    ):
+        score_usage(runtime, AS_OF, run_id="none")
+
+
+def test_the_assets_report_what_they_did(filled: tuple[Runtime, Truth]) -> None:
+    runtime, _ = filled
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = (
+            code_location(runtime)
+            .get_implicit_global_asset_job_def()
+            .execute_in_process(
+                instance=instance,
+                asset_selection=[dg.AssetKey("usage_forecasts"), dg.AssetKey("quota_exhaustions")],
+                partition_key=AS_OF.isoformat(),
+                run_config={"loggers": {"terminal": {}}},
+            )
+        )
+
+    for asset in ("usage_forecasts", "quota_exhaustions"):
+        (made,) = run.asset_materializations_for_node(asset)
+        assert made.metadata["model version"].value == 1
+        assert made.metadata["as of"].value == AS_OF.isoformat()
+        assert made.metadata["rows new"].value == 0
+        pictures = [value for value in made.metadata.values() if isinstance(value, dg.MarkdownMetadataValue)]
+        assert [picture.value[:30] for picture in pictures] == ["![plot](data:image/png;base64,"]

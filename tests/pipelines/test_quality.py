@@ -1,0 +1,168 @@
+"""The quality suites on a healthy simulated fleet and with one thing broken at a time, and what a failed one stops."""
+
+from typing import Any, LiteralString
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from assets.quality import SUITES, Suite, Validated, _plain, validate
+from pipelines.definitions import code_location
+from resources.runtime import Runtime
+from tests.pipelines.conftest import AS_OF, Truth
+
+BY_NAME = {suite.name: suite for suite in SUITES}
+BLOCKING = {"sims_are_sound", "usage_is_complete", "quotas_are_sound"}
+PREDICTIONS = {"usage_forecaster", "usage_forecasts", "quota_exhaustions", "alerts", "fleet_report"}
+FAULTS: list[tuple[str, LiteralString, str]] = [
+    ("sims_are_sound", "DELETE FROM core.sims", "row_count"),
+    ("sims_are_sound", "UPDATE core.sims SET status = 'Lost' WHERE sim_key = 1", "Lost"),
+    ("sims_are_sound", "UPDATE core.sims SET activated_at = '2025-10-24' WHERE sim_key = 1", "2025-10-24"),
+    ("devices_are_known", "UPDATE core.sims SET imei = NULL WHERE sim_key % 4 = 0", "imei"),
+    ("usage_is_complete", "UPDATE ops.polls SET covered_to = '2025-09-20' WHERE source = 'usage' AND sim_key % 4 = 0", "covered"),
+    ("usage_is_complete", "DELETE FROM ops.polls WHERE source = 'usage' AND sim_key % 4 = 0", "covered"),
+    ("no_day_drops_out", "UPDATE core.sim_usage SET bytes = 0, bytes_rx = 0 WHERE day = '2025-09-12' AND sim_key % 4 > 0", "share_of_median"),
+    ("no_day_drops_out", "DELETE FROM core.sim_usage WHERE day = '2025-09-12'", "share_of_median"),
+    ("quotas_are_sound", "DELETE FROM core.sim_quota", "row_count"),
+    ("quotas_are_sound", "UPDATE core.sim_quota SET amount_total = 2 * 10::bigint ^ 12 WHERE sim_key = 2", "amount_total"),
+    ("quotas_are_sound", "UPDATE ops.polls SET polled_at = polled_at - interval '3 days', problem = NULL WHERE source = 'quota'; UPDATE core.sim_quota SET day = day - 3", "seen_on"),
+    ("status_is_fresh", "DELETE FROM core.sim_connectivity", "row_count"),
+    ("status_is_fresh", "UPDATE ops.polls SET polled_at = polled_at - interval '3 days' WHERE source = 'status'; UPDATE core.sim_connectivity SET day = day - 3", "seen_on"),
+    ("events_are_sound", "UPDATE core.sim_events SET severity = 'Odd' WHERE sim_key = 2", "Odd"),
+    ("events_are_sound", "UPDATE core.sim_events SET occurred_at = occurred_at + interval '60 days' WHERE sim_key = 2", "occurred_on"),
+    ("sms_are_sound", "UPDATE core.sim_sms SET direction = NULL WHERE sim_key % 2 = 0", "direction"),
+    ("sms_are_sound", "UPDATE core.sim_sms SET submitted_at = '2025-10-24'", "submitted_at"),
+    ("prices_are_sound", "DELETE FROM core.products", "row_count"),
+    ("prices_are_sound", "UPDATE core.products SET one_time_minor = -1", "one_time_minor"),
+    ("orders_are_sound", "UPDATE core.orders SET order_type = 'GIFT'", "GIFT"),
+    ("orders_are_sound", "UPDATE core.orders SET ordered_at = NULL", "ordered_at"),
+    ("orders_are_sound", "UPDATE core.orders SET invoice_minor = -1", "invoice_minor"),
+    ("tickets_are_sound", "UPDATE core.tickets SET created_at = NULL", "created_at"),
+    ("tickets_are_sound", "UPDATE core.tickets SET subject = NULL", "subject"),
+]  # fmt: skip
+QUARANTINED = """
+INSERT INTO ops.quarantine (organization_id, source, record_key, reason, record, first_seen_at, last_seen_at)
+SELECT ops.organization('default'), 'usage', n::text, 'broken', '{}', now(), now()
+FROM generate_series(1, (SELECT count(*) / 500 FROM core.sim_usage)) AS n
+"""
+
+
+def outcome(runtime: Runtime, suite: Suite) -> Validated:
+    frame = runtime.database.frame(suite.query, suite.schema, suite.parameters(runtime))
+    return validate(frame, _plain(suite.expectations(runtime)))
+
+
+def test_every_suite_holds_on_a_healthy_fleet(filled: tuple[Runtime, Truth]) -> None:
+    runtime, _ = filled
+
+    outcomes = {suite.name: outcome(runtime, suite) for suite in SUITES}
+
+    assert {name: found.failures for name, found in outcomes.items() if not found.passed} == {}
+    assert all(found.rows for found in outcomes.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "fault", "said"),
+    [*FAULTS, ("little_in_quarantine", QUARANTINED, "share")],
+    ids=[f"{name}-{said}" for name, _, said in FAULTS] + ["little_in_quarantine"],
+)
+def test_a_suite_fails_when_its_fault_is_made_and_says_what_it_saw(
+    filled: tuple[Runtime, Truth], name: str, fault: LiteralString, said: str
+) -> None:
+    runtime, truth = filled
+    truth.rows("SET session_replication_role = replica")  # rows may go without those that point to them
+    for statement in fault.split("; "):
+        truth.rows(statement)
+
+    found = outcome(runtime, BY_NAME[name])
+
+    assert not found.passed
+    assert any(said in failure for failure in found.failures)
+    assert not any("exception" in failure.lower() for failure in found.failures)
+
+
+def test_every_suite_is_broken_by_one_of_the_faults_here() -> None:
+    assert {name for name, _, _ in FAULTS} | {"little_in_quarantine"} == set(BY_NAME)
+
+
+@pytest.mark.parametrize("kind", [pl.Int64, pl.Date, pl.Datetime("us", "UTC"), pl.String, pl.Float64])
+def test_an_empty_frame_of_any_type_can_be_validated(kind: Any) -> None:
+    frame = pl.DataFrame(schema={"value": kind})
+
+    assert validate(frame, [("ExpectColumnValuesToNotBeNull", {"column": "value"})]).passed
+    assert not validate(frame, [("ExpectTableRowCountToBeBetween", {"min_value": 1})]).passed
+
+
+def predict(runtime: Runtime) -> tuple[dg.ExecuteInProcessResult, set[str]]:
+    """A run of the job `predict`, and the prediction assets that it materialized."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = (
+            code_location(runtime)
+            .resolve_job_def("predict")
+            .execute_in_process(
+                instance=instance,
+                partition_key=AS_OF.isoformat(),
+                raise_on_error=False,
+                run_config={"loggers": {"terminal": {}}},
+            )
+        )
+    made = {event.asset_key.to_user_string() for event in run.get_asset_materialization_events() if event.asset_key}
+    return run, made
+
+
+def failed(run: dg.ExecuteInProcessResult) -> dict[str, bool]:
+    """The checks that failed, and whether each blocks."""
+    return {check.check_name: bool(check.blocking) for check in run.get_asset_check_evaluations() if not check.passed}
+
+
+def test_with_sound_data_all_predictions_are_made(filled: tuple[Runtime, Truth]) -> None:
+    run, made = predict(filled[0])
+
+    assert run.success
+    assert made == PREDICTIONS
+    assert {check.check_name for check in run.get_asset_check_evaluations()} == set(BY_NAME)
+    assert failed(run) == {}
+
+
+def test_a_failed_blocking_check_stops_what_depends_on_its_asset_and_nothing_else(
+    filled: tuple[Runtime, Truth],
+) -> None:
+    runtime, truth = filled
+    truth.rows("DELETE FROM core.sim_quota")
+    before = truth.versions(["predictions.exhaustions", "predictions.alerts", "predictions.reports"])
+
+    run, made = predict(runtime)
+
+    assert not run.success
+    assert failed(run) == {"quotas_are_sound": True}
+    assert made == {"usage_forecaster", "usage_forecasts"}
+    assert truth.versions(["predictions.exhaustions", "predictions.alerts", "predictions.reports"]) == before
+
+
+def test_a_gap_in_the_usage_stops_every_prediction(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    truth.rows("UPDATE ops.polls SET covered_to = '2025-09-10' WHERE source = 'usage'")
+
+    run, made = predict(runtime)
+
+    assert failed(run) == {"usage_is_complete": True}
+    assert made == set()
+
+
+def test_a_failed_check_that_does_not_block_warns_and_stops_nothing(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    truth.rows("UPDATE core.sims SET imei = NULL")
+    truth.rows("UPDATE core.orders SET order_type = 'GIFT'")
+
+    run, made = predict(runtime)
+
+    assert run.success
+    assert failed(run) == {"devices_are_known": False, "orders_are_sound": False}
+    assert made == PREDICTIONS
+    severities = {check.severity for check in run.get_asset_check_evaluations() if not check.passed}
+    assert severities == {dg.AssetCheckSeverity.WARN}
+
+
+def test_only_what_predictions_rest_on_blocks() -> None:
+    assert {suite.name for suite in SUITES if suite.blocking} == BLOCKING
+    assert {suite.asset for suite in SUITES if suite.blocking} == {"sims", "sim_usage", "sim_quota"}

@@ -1,0 +1,151 @@
+"""The model registry over a real MLflow store in PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from sqlalchemy import URL
+
+from resources.registry import MODEL_FILE, Registry, Version
+from resources.runtime import Runtime
+from resources.server import driver_url
+from resources.settings import Settings
+from tests.conftest import administer
+
+MODEL = {"weights": [0.1, 1e-300, -3.5], "segments": {"meter": 2**53 + 1}, "note": "Stra\u00dfe"}
+NAMES = count()
+
+
+@pytest.fixture(scope="module")
+def runtime(postgres: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    """A runtime whose MLflow store is a database of its own; MLflow makes its tables once."""
+    name = f"simsight_mlflow_{os.getpid()}"
+    administer(postgres, f"CREATE DATABASE {name}")
+    main = postgres.set(database=name)
+    settings = Settings(
+        _env_file=None,
+        home=tmp_path_factory.mktemp("home"),
+        database_url=main.render_as_string(hide_password=False),
+        dagster_database_url=main.render_as_string(hide_password=False),
+        mlflow_tracking_uri=driver_url(main, "psycopg2").render_as_string(hide_password=False),
+    )
+    with Runtime(settings) as opened:
+        yield opened
+    administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def model() -> str:
+    return f"usage-forecaster-{next(NAMES)}"
+
+
+@pytest.fixture
+def registry(runtime: Runtime, model: str) -> Registry:
+    return Registry(runtime.mlflow, model, "default", runtime.mlflow_artifacts)
+
+
+@pytest.fixture
+def fit(tmp_path: Path) -> Callable[..., Version]:
+    def register(registry: Registry, *, role: str = "champion", fingerprint: str = "f1", **more: Any) -> Version:
+        (tmp_path / MODEL_FILE).write_text(json.dumps(MODEL))
+        (tmp_path / "backtest.html").write_text("<p>rmase 0.8</p>")
+        logged = {
+            "parameters": {"as_of": "2026-03-10", "seed": 7},
+            "metrics": {"rmase": 0.8},
+            "why": "the first",
+        } | more
+        return registry.register(folder=tmp_path, fingerprint=fingerprint, role=role, **logged)
+
+    return register
+
+
+def test_without_a_version_there_is_no_champion(registry: Registry) -> None:
+    assert registry.champion() is None
+    assert registry.with_fingerprint("f1") is None
+
+
+def test_a_fit_comes_back_as_it_was_saved(registry: Registry, runtime: Runtime, fit: Callable[..., Version]) -> None:
+    version = fit(registry)
+    assert registry.champion() == version
+    assert registry.load(version) == MODEL
+    run = runtime.mlflow.get_run(version.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"as_of": "2026-03-10", "seed": "7"}
+    assert run.data.metrics == {"rmase": 0.8}
+    assert {file.path for file in runtime.mlflow.list_artifacts(version.run_id)} == {MODEL_FILE, "backtest.html"}
+    assert str(run.info.artifact_uri).startswith(runtime.mlflow_artifacts)
+
+
+def test_a_better_one_takes_the_alias_and_a_worse_one_leaves_it(
+    registry: Registry, runtime: Runtime, fit: Callable[..., Version]
+) -> None:
+    first = fit(registry)
+    challenger = fit(registry, role="challenger", fingerprint="f2", why="lost by 0.1")
+    assert registry.champion() == first
+    better = fit(registry, fingerprint="f3")
+    assert registry.champion() == better
+    assert [first.version, challenger.version, better.version] == [1, 2, 3]
+    kept = runtime.mlflow.get_model_version(registry.name, "2")
+    assert kept.tags == {"fingerprint": "f2", "role": "challenger", "why": "lost by 0.1"}
+    assert registry.load(first) == MODEL
+
+
+def test_the_same_data_and_parameters_are_found_again_by_their_fingerprint(
+    registry: Registry, fit: Callable[..., Version]
+) -> None:
+    fit(registry, fingerprint="f1")
+    fit(registry, fingerprint="f2")
+    fit(registry, fingerprint="f1")
+    assert [registry.with_fingerprint(known) for known in ("f1", "f2", "f3")] == [3, 2, None]
+
+
+def test_each_organization_has_a_champion_of_its_own(
+    registry: Registry, runtime: Runtime, model: str, fit: Callable[..., Version]
+) -> None:
+    other = Registry(runtime.mlflow, model, "other", runtime.mlflow_artifacts)
+    version = fit(registry)
+    assert (registry.name, other.name) == (model, f"{model}-other")
+    assert other.champion() is None
+    assert other.with_fingerprint("f1") is None
+    fit(other)
+    assert registry.champion() == version
+    assert other.champion() != version
+
+
+def test_a_model_that_has_versions_but_no_champion_says_none(registry: Registry, fit: Callable[..., Version]) -> None:
+    fit(registry, role="challenger")
+    assert registry.champion() is None
+
+
+def test_a_fit_that_cannot_be_saved_ends_as_a_failed_run_and_no_version(
+    registry: Registry, runtime: Runtime, fit: Callable[..., Version]
+) -> None:
+    with pytest.raises(MlflowException):
+        fit(registry, parameters={"not a name!": 1})
+    experiment = runtime.mlflow.get_experiment_by_name(registry.name)
+    assert experiment is not None
+    assert [run.info.status for run in runtime.mlflow.search_runs([experiment.experiment_id])] == ["FAILED"]
+    assert registry.champion() is None
+    assert registry.with_fingerprint("f1") is None
+
+
+def test_a_registry_that_does_not_answer_is_not_one_without_a_champion(
+    postgres: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"simsight_mlflow_{os.getpid()}_gone"
+    administer(postgres, f"CREATE DATABASE {name}")
+    url = driver_url(postgres, "psycopg2").set(database=name).render_as_string(hide_password=False)
+    client = MlflowClient(tracking_uri=url, registry_uri=url)
+    gone = Registry(client, "usage-forecaster", "default", "file:///nowhere")
+    assert gone.champion() is None
+    administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    with pytest.raises(MlflowException):
+        gone.champion()

@@ -1,0 +1,282 @@
+"""The server in use: one that is given, or an embedded one that all processes of a home folder share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import URL, make_url
+
+from resources.database import Database
+from resources.server import (
+    DatabaseUnavailableError,
+    Server,
+    create_databases,
+    describe,
+    driver_url,
+    only_one,
+    running_server,
+)
+from resources.settings import Settings
+from tests.conftest import administer
+
+SECRET = "hunter2"
+ROOT = Path(__file__).parents[2]
+NUMBERS = count()
+# enters when told to, says so; leaves when told to, having used the server once more
+GUEST = """
+import sys
+from pathlib import Path
+import psycopg
+from resources.server import driver_url, running_server
+from resources.settings import Settings
+print("ready", flush=True)
+sys.stdin.readline()
+with running_server(Settings(home=Path(sys.argv[1]), database_url=None, _env_file=None)) as server:
+    address = driver_url(server.simsight, "").render_as_string(hide_password=False)
+    print(address, flush=True)
+    sys.stdin.readline()
+    with psycopg.connect(address) as connection:
+        print(connection.execute("SELECT current_database()").fetchone()[0], flush=True)
+print("left", flush=True)
+"""
+
+
+def settings(**more: Any) -> Settings:
+    return Settings(_env_file=None, **more)
+
+
+def message(**more: Any) -> str:
+    """What a person reads when there is no server; no password may stand in it, traceback and all."""
+    wanted = settings(**more)
+    with pytest.raises(DatabaseUnavailableError) as told, running_server(wanted):
+        pass
+    assert SECRET not in "".join(traceback.format_exception(told.value))
+    return str(told.value)
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A home folder with a short path: a Unix socket's path may have about 100 characters."""
+    with tempfile.TemporaryDirectory(prefix="simsight-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder) / "home"
+
+
+# --- a given server ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (f"postgresql://me:{SECRET}@db.example:5433/fleet", "db.example:5433/fleet"),
+        (f"postgresql+psycopg://me:{SECRET}@db.example/fleet", "db.example/fleet"),
+        (f"postgresql://me:{SECRET}@/fleet?host=/run/pg", "/run/pg/fleet"),
+        ("postgresql:///fleet", "local socket/fleet"),
+        (f"postgres://me:{SECRET}@[::1]:5433/fleet", "::1:5433/fleet"),
+    ],
+)
+def test_an_address_is_shown_without_user_and_password(url: str, shown: str) -> None:
+    assert describe(url) == shown
+
+
+def test_a_closed_port_is_told_with_the_address() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    told = message(database_url=f"postgresql://me:{SECRET}@127.0.0.1:{port}/fleet")
+    assert f"no connection to PostgreSQL at 127.0.0.1:{port}/fleet" in told
+    assert "refused" in told
+    assert "SIMSIGHT_DATABASE_URL" in told
+
+
+def test_a_host_that_does_not_exist_is_told_with_the_address() -> None:
+    assert "nowhere.invalid:5432/fleet" in message(database_url=f"postgresql://me:{SECRET}@nowhere.invalid:5432/fleet")
+
+
+@pytest.fixture
+def login(postgres: URL) -> Iterator[str]:
+    """An ordinary login without any right of its own."""
+    name = f"simsight_login_{os.getpid()}_{next(NUMBERS)}"
+    administer(postgres, f"CREATE ROLE {name} LOGIN PASSWORD '{SECRET}'")
+    yield name
+    administer(postgres, f"DROP ROLE {name}")
+
+
+def test_a_login_that_may_not_create_databases_is_told_which_right_it_needs(postgres: URL, login: str) -> None:
+    url = postgres.set(database="simsight_not_there", username=login, password=SECRET)
+    told = message(database_url=url.render_as_string(hide_password=False))
+    assert "may not create the databases simsight_not_there, dagster, mlflow" in told
+    assert describe(url) in told
+    assert "CREATEDB" in told
+
+
+def test_a_database_that_is_missing_is_created_once_by_whoever_is_first(postgres: URL) -> None:
+    names = [f"simsight_made_{os.getpid()}_{n}" for n in range(2)]
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _: create_databases(postgres, names), range(4)))
+        create_databases(postgres, names)
+        for name in names:
+            administer(postgres.set(database=name), "SELECT 1")
+    finally:
+        administer(postgres, *(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)" for name in names))
+
+
+def test_a_given_server_is_used_as_it_is_and_left_running(postgres: URL, database_url: URL) -> None:
+    given = settings(
+        database_url=database_url.render_as_string(hide_password=False),
+        dagster_database_url=f"postgresql://d:{SECRET}@elsewhere/dagster",
+        mlflow_tracking_uri=f"http://m:{SECRET}@elsewhere",
+    )
+    with running_server(given) as server:
+        assert not server.embedded
+        assert server.simsight.database == server.api.database == database_url.database
+        assert server.mlflow == f"http://m:{SECRET}@elsewhere"
+        assert server.dagster.drivername == "postgresql+psycopg2"
+        variables = server.environment()
+    assert {name for name in variables if SECRET in variables[name]} == {
+        "SIMSIGHT_DAGSTER_DATABASE_URL",
+        "SIMSIGHT_MLFLOW_TRACKING_URI",
+    }
+    again = settings(**{name.removeprefix("SIMSIGHT_").lower(): value for name, value in variables.items()})
+    with running_server(again) as server:  # what a child process does with these variables
+        assert server.environment() == variables
+
+
+# --- the embedded server -----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def guest(home: Path) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", GUEST, str(home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    try:
+        assert told(process) == "ready"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def told(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def tell(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+
+
+def test_processes_share_the_embedded_server_until_the_last_one_leaves(home: Path) -> None:
+    with guest(home) as first, guest(home) as second:
+        tell(first)  # both at the same time, in a home that does not exist yet
+        tell(second)
+        address = told(first)
+        assert address
+        assert told(second) == address
+
+        tell(first)
+        assert [told(first), told(first)] == ["simsight", "left"]
+        first.wait(30)
+        with psycopg.connect(address) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 1 AS n")
+
+        tell(second)
+        assert [told(second), told(second)] == ["simsight", "left"]
+        second.wait(30)
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(address)
+    assert not (home / "postgres" / "postmaster.pid").exists()
+
+    with running_server(settings(home=home)) as server, psycopg.connect(text(server)) as connection:
+        assert connection.execute("SELECT n FROM kept").fetchone() == (1,)
+        have = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
+        assert {"simsight", "dagster", "mlflow"} <= have
+        _wrong_password(home, server, connection)
+
+
+def _wrong_password(home: Path, server: Server, connection: psycopg.Connection[Any]) -> None:
+    """The server trusts its own machine, so one login is told to show a password."""
+    connection.execute("CREATE ROLE locked LOGIN PASSWORD 'another'")
+    connection.commit()
+    rules = home / "postgres" / "pg_hba.conf"
+    rules.write_text("local all locked scram-sha-256\n" + rules.read_text())
+    with psycopg.connect(text(server), autocommit=True) as admin:
+        loaded = admin.execute("SELECT pg_conf_load_time()").fetchone()
+        admin.execute("SELECT pg_reload_conf()")
+        while admin.execute("SELECT pg_conf_load_time()").fetchone() == loaded:
+            admin.execute("SELECT pg_sleep(0.01)")
+    url = server.simsight.set(username="locked", password=SECRET)
+    said = message(database_url=url.render_as_string(hide_password=False))
+    assert describe(url) in said
+    assert "password authentication failed" in said
+    database = Database(url, "default")
+    with (
+        pytest.raises(DatabaseUnavailableError, match="password authentication failed") as refused,
+        database.transaction(),
+    ):
+        pass
+    assert SECRET not in "".join(traceback.format_exception(refused.value))
+
+
+def text(server: Server) -> str:
+    return driver_url(server.simsight, "").render_as_string(hide_password=False)
+
+
+def test_a_home_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    told_so = message(home=tmp_path / "file" / "home")
+    assert "did not start (NotADirectoryError)" in told_so
+    assert "SIMSIGHT_DATABASE_URL" in told_so
+
+
+def test_a_home_on_a_disk_that_is_nearly_full_is_told_before_anything_is_written(home: Path) -> None:
+    mount, unmount = shutil.which("mount"), shutil.which("umount")
+    if os.name != "posix" or os.geteuid() != 0 or not mount or not unmount:
+        pytest.skip("only root can mount a small disk")
+    home.mkdir()
+    if subprocess.run([mount, "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(home)], check=False).returncode:
+        pytest.skip("this machine does not let root mount a small disk")
+    try:
+        told_so = message(home=home)
+        assert list(home.glob("postgres/*")) == []
+    finally:
+        subprocess.run([unmount, str(home)], check=True)
+    assert "8 MB free" in told_so
+    assert "SIMSIGHT_HOME" in told_so
+
+
+def test_only_one_process_holds_a_lock_and_it_is_free_again_afterwards(tmp_path: Path) -> None:
+    lock = tmp_path / "new folder" / "demo.lock"
+    with only_one(lock, "a demo"):
+        with pytest.raises(RuntimeError, match="a demo is already running"), only_one(lock, "a demo"):
+            pass
+        with pytest.raises(RuntimeError, match="a demo is already running"), only_one(lock, "a demo"):
+            pass
+    with only_one(lock, "a demo"):
+        pass
+
+
+def test_a_url_keeps_its_parts_through_another_driver() -> None:
+    url = f"postgresql+psycopg://me:{SECRET}%40x@db.example:5433/fleet?sslmode=require"
+    other = driver_url(url, "psycopg2")
+    assert other.drivername == "postgresql+psycopg2"
+    assert other.password == f"{SECRET}@x"
+    assert other.set(drivername="postgresql+psycopg") == make_url(url)
+    assert driver_url(url, "").drivername == "postgresql"
