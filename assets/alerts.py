@@ -22,7 +22,7 @@ FACTS_SCHEMA = {
 
 
 @dg.asset(
-    deps=["quota_exhaustions", "sim_usage", "sim_quota"],
+    deps=["quota_exhaustions", "usage_history", "sim_quota"],
     partitions_def=DAYS,
     group_name="alerts",
     kinds={"python", "postgres"},

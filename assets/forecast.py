@@ -52,8 +52,32 @@ def load_quotas(database: Database, as_of: date) -> pl.DataFrame:
 
 
 @dg.asset(
-    name="usage_forecaster",
     deps=["sim_usage"],
+    partitions_def=DAYS,
+    group_name="forecast",
+    kinds={"python", "timescaledb"},
+    owners=OWNERS,
+    metadata={"dagster/table_name": "core.sim_usage"},
+)
+def usage_history(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
+    """The daily usage that models and alerts see as of a day (the partition): all complete days up to it.
+
+    It stores nothing of its own: it says what there is, and its blocking check stops predictions on incomplete usage.
+    """
+    history = load_history(runtime.database, date.fromisoformat(context.partition_key))
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": history.height,
+            "sims": history["sim_key"].n_unique(),
+            "first day": str(history["day"].min()),
+            "last day": str(history["day"].max()),
+            "MB": round(history["bytes"].sum() / 1e6, 1),
+        }
+    )
+
+
+@dg.asset(
+    deps=["usage_history"],
     partitions_def=DAYS,
     group_name="forecast",
     kinds={"python", "mlflow"},
@@ -159,7 +183,7 @@ def _fingerprint(history: pl.DataFrame, as_of: date, seed: int) -> str:
 
 
 @dg.asset(
-    deps=["usage_forecaster", "sim_usage"],
+    deps=["usage_forecaster", "usage_history"],
     partitions_def=DAYS,
     group_name="forecast",
     kinds={"python", "timescaledb"},
@@ -296,4 +320,4 @@ def _scoring_id(transaction: Transaction, model_version: int, as_of: date, run_i
     return int(found["scoring_id"])
 
 
-FORECAST = [usage_forecaster, usage_forecasts, quota_exhaustions]
+FORECAST = [usage_history, usage_forecaster, usage_forecasts, quota_exhaustions]

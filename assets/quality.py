@@ -92,7 +92,7 @@ SUITES = [
     ),
     Suite(
         "usage_is_complete",
-        "sim_usage",
+        "usage_history",
         "Usage of the last complete days has been asked for nearly every SIM that was active, and some came on each day.",
         "check_usage_days",
         {"day": pl.Date, "sims": pl.Int64, "asked": pl.Int64, "covered": pl.Float64, "bytes": pl.Int64},

@@ -9,7 +9,7 @@ from assets.alerts import alerts
 from assets.common import DAYS
 from assets.files import imported_usage
 from assets.forecast import FORECAST
-from assets.ingest import INGEST
+from assets.ingest import INGEST, sim_usage
 from assets.maintenance import raw_landings
 from assets.quality import checks
 from assets.report import fleet_report
@@ -32,8 +32,9 @@ ingest = dg.define_asset_job(
 )
 predict = dg.define_asset_job(
     "predict",
-    # the checks of what is stored run first: a blocking one that fails stops the predictions that rest on it
-    prediction_assets | dg.AssetSelection.checks_for_assets(*INGEST),
+    # the checks of what is stored run first: a blocking one that fails stops the predictions that rest on it. Those of
+    # sim_usage belong to its own days; usage_history is checked in their stead
+    prediction_assets | dg.AssetSelection.checks_for_assets(*(asset for asset in INGEST if asset is not sim_usage)),
     partitions_def=DAYS,
     description="Train, score, alert and report as of a day (the partition), after checking the data they rest on.",
 )

@@ -88,7 +88,7 @@ def test_predict_checks_the_data_before_it_works_with_it(location: dg.Definition
         for node, inputs in dependencies.items()
     }
 
-    assert "sim_usage_usage_is_complete" in upstream["usage_forecaster"]
+    assert "usage_history_usage_is_complete" in upstream["usage_forecaster"]
     assert "sim_quota_quotas_are_sound" in upstream["quota_exhaustions"]
     assert "sim_quota_quotas_are_sound" not in upstream["usage_forecasts"]
     assert not {"sims", "sim_usage", "sim_quota"} & set(upstream), "predict asks 1NCE nothing"

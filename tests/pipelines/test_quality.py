@@ -13,7 +13,7 @@ from tests.pipelines.conftest import AS_OF, Truth
 
 BY_NAME = {suite.name: suite for suite in SUITES}
 BLOCKING = {"sims_are_sound", "usage_is_complete", "quotas_are_sound"}
-PREDICTIONS = {"usage_forecaster", "usage_forecasts", "quota_exhaustions", "alerts", "fleet_report"}
+PREDICTIONS = {"usage_history", "usage_forecaster", "usage_forecasts", "quota_exhaustions", "alerts", "fleet_report"}
 FAULTS: list[tuple[str, LiteralString, str]] = [
     ("sims_are_sound", "DELETE FROM core.sims", "row_count"),
     ("sims_are_sound", "UPDATE core.sims SET status = 'Lost' WHERE sim_key = 1", "Lost"),
@@ -29,7 +29,7 @@ FAULTS: list[tuple[str, LiteralString, str]] = [
     ("status_is_fresh", "DELETE FROM core.sim_connectivity", "row_count"),
     ("status_is_fresh", "UPDATE ops.polls SET polled_at = polled_at - interval '3 days' WHERE source = 'status'; UPDATE core.sim_connectivity SET day = day - 3", "seen_on"),
     ("events_are_sound", "UPDATE core.sim_events SET severity = 'Odd' WHERE sim_key = 2", "Odd"),
-    ("events_are_sound", "UPDATE core.sim_events SET occurred_at = occurred_at + interval '60 days' WHERE sim_key = 2", "occurred_on"),
+    ("events_are_sound", "INSERT INTO core.sim_events SELECT sim_key, occurred_at + interval '60 days', event_type, organization_id FROM core.sim_events WHERE sim_key = 2", "occurred_on"),
     ("sms_are_sound", "UPDATE core.sim_sms SET direction = NULL WHERE sim_key % 2 = 0", "direction"),
     ("sms_are_sound", "UPDATE core.sim_sms SET submitted_at = '2025-10-24'", "submitted_at"),
     ("prices_are_sound", "DELETE FROM core.products", "row_count"),
@@ -120,7 +120,8 @@ def test_with_sound_data_all_predictions_are_made(filled: tuple[Runtime, Truth])
 
     assert run.success
     assert made == PREDICTIONS
-    assert {check.check_name for check in run.get_asset_check_evaluations()} == set(BY_NAME)
+    ran = {check.check_name for check in run.get_asset_check_evaluations()}
+    assert ran == {suite.name for suite in SUITES if suite.asset != "sim_usage"}
     assert failed(run) == {}
 
 
@@ -135,7 +136,7 @@ def test_a_failed_blocking_check_stops_what_depends_on_its_asset_and_nothing_els
 
     assert not run.success
     assert failed(run) == {"quotas_are_sound": True}
-    assert made == {"usage_forecaster", "usage_forecasts"}
+    assert made == {"usage_history", "usage_forecaster", "usage_forecasts"}
     assert truth.versions(["predictions.exhaustions", "predictions.alerts", "predictions.reports"]) == before
 
 
@@ -146,7 +147,7 @@ def test_a_gap_in_the_usage_stops_every_prediction(filled: tuple[Runtime, Truth]
     run, made = predict(runtime)
 
     assert failed(run) == {"usage_is_complete": True}
-    assert made == set()
+    assert made == {"usage_history"}
 
 
 def test_a_failed_check_that_does_not_block_warns_and_stops_nothing(filled: tuple[Runtime, Truth]) -> None:
@@ -165,4 +166,4 @@ def test_a_failed_check_that_does_not_block_warns_and_stops_nothing(filled: tupl
 
 def test_only_what_predictions_rest_on_blocks() -> None:
     assert {suite.name for suite in SUITES if suite.blocking} == BLOCKING
-    assert {suite.asset for suite in SUITES if suite.blocking} == {"sims", "sim_usage", "sim_quota"}
+    assert {suite.asset for suite in SUITES if suite.blocking} == {"sims", "usage_history", "sim_quota"}
