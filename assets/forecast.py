@@ -71,7 +71,7 @@ def usage_history(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> d
             "sims": history["sim_key"].n_unique(),
             "first day": str(history["day"].min()),
             "last day": str(history["day"].max()),
-            "MB": round(history["bytes"].sum() / 1e6, 1),
+            "MB": round(int(history["bytes"].sum()) / 1e6, 1),
         }
     )
 

@@ -63,6 +63,12 @@ class Home:
         said, _ = process.communicate(timeout=200)
         return process.returncode, said
 
+    def run_together(self, *commands: tuple[tuple[str, ...], dict[str, str]]) -> list[tuple[int, str]]:
+        """Run several commands, each with variables of its own, at the same time."""
+        running = [self.start(*arguments, **more) for arguments, more in commands]
+        said = [process.communicate(timeout=200)[0] for process in running]
+        return [(process.returncode, text) for process, text in zip(running, said, strict=True)]
+
     def processes(self) -> list[psutil.Process]:
         """Every process that works in this home folder, by its arguments or its environment."""
         found = []

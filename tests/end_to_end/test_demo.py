@@ -145,7 +145,9 @@ def test_the_demo_again_changes_nothing_and_on_the_next_day_brings_that_day(demo
 
 
 def _ask(port: int, query: str) -> Any:
-    answer = httpx.post(f"http://127.0.0.1:{port}/graphql", json={"query": query}, timeout=30).json()
+    # the UI says that it is serving a moment before it listens
+    with httpx.Client(transport=httpx.HTTPTransport(retries=6), timeout=30) as client:
+        answer = client.post(f"http://127.0.0.1:{port}/graphql", json={"query": query}).json()
     assert "errors" not in answer, answer
     return answer["data"]
 
@@ -179,7 +181,7 @@ def test_the_dagster_ui_lists_assets_schedules_and_the_demos_runs_and_ctrl_c_sto
 def test_ctrl_c_stops_the_demo_wherever_it_is_and_the_next_demo_succeeds(home: Home) -> None:
     home.variables["SIMSIGHT_NOW"] = TODAY
     for moment in ("done sim_connectivity ", "backtest over"):
-        process = home.start("demo", "--sims", "12", "--days", "30")
+        process = home.start("demo", "--sims", "6", "--days", "30")
         wait_for = said_by(process)
         wait_for(moment)
         interrupt(process)
@@ -188,6 +190,6 @@ def test_ctrl_c_stops_the_demo_wherever_it_is_and_the_next_demo_succeeds(home: H
         assert "Traceback" not in said
         until(lambda: not home.processes(), "no process is left", 10)
 
-    code, said = home.run("demo", "--sims", "12", "--days", "30")
+    code, said = home.run("demo", "--sims", "6", "--days", "30")
     assert code == 0, said
     assert not home.processes()
