@@ -81,11 +81,12 @@ def simulate(
     from simulator.faults import Faults
     from simulator.fleet import Fleet
     from simulator.server import serve as serve_simulator
+    from simulator.truth import write_truth
 
     now = load_settings().clock()
     fleet = Fleet(seed=seed, sims=sims, start=now.date() - timedelta(days=days))
     if truth is not None:
-        fleet.write_truth(truth)
+        write_truth(fleet, truth)
         console.print(f"What was injected: {truth}")
     console.print(f"A simulated 1NCE account of {sims} SIMs (synthetic data) at http://127.0.0.1:{port}/management-api")
     serve_simulator(fleet, now=now, port=port, faults=Faults(requests_per_second=rate))

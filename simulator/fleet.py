@@ -4,31 +4,26 @@ The quota ledger is the same data seen from the other side: what is left is alwa
 since activation. An exhausted SIM sends nothing until it is topped up, so usage is demand cut by the ledger.
 """
 
-import json
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from simulator.demand import (
     ARCHETYPES,
-    DEVICES,
     IDENTITY,
     MESSAGES,
     NEVER,
     QUOTA,
     SMS_SLOTS,
-    WINDOW,
     Demand,
     Ints,
     Wanted,
     bits,
     draw,
 )
-from simulator.ledger import DAY_SECONDS, Ledger, Pace, Periods, moment, settle, tick
+from simulator.ledger import DAY_SECONDS, Ledger, Pace, Periods, settle, tick
 
 DATA_QUOTA = 500_000_000  # accounting bytes of the plan and of each top-up
 SMS_QUOTA = 250
@@ -194,77 +189,6 @@ class Fleet:
             messages[:, at] = np.minimum(messages[:, at], sent)
         return volume, messages
 
-    def truth(self, days: int = 365) -> dict[str, Any]:
-        """What was put into the fleet on purpose, over `days` days from the start; for scoring, never for a model to read.
-
-        `sims` by ICCID: traits and dates, `topups`, `exhausted` (data) and `exhausted_sms` days, `churn` (days of fading),
-        `death`, and `anomalies` with kind (spike, silence, runaway, firmware_loop), days (inclusive) and `visible`, which is
-        false when the SIM was without service all the while. `clean` SIMs have none of these but top-ups and exhaustion.
-        `tickets`: case, category, priority, ICCID.
-        """
-        from simulator.account import SimCards  # both build on this module
-        from simulator.desk import Desk
-
-        last = self.start.toordinal() + days - 1
-        cards, demand = SimCards(self), self.demand
-        ledger = self.ledger(np.arange(self.sims), last)
-        anomalies = self._anomalies(ledger.data, last)
-
-        def days_of(ticks: Ints) -> list[str]:
-            return [_iso(int(t) // DAY_SECONDS) for t in ticks if t < (last + 1) * DAY_SECONDS]
-
-        sims = {}
-        for i, iccid in enumerate(self.iccids):
-            churns, dies = (day[i] < min(last + 1, demand.expiry[i]) for day in (demand.churn_first, demand.death))
-            sims[iccid] = {
-                "label": cards.label(i),
-                "site": int(demand.site[i]),
-                "archetype": ARCHETYPES[demand.archetype[i]].name,
-                "device_type": DEVICES[demand.device[i]][0],
-                "activation": _iso(demand.activation[i]),
-                "expiry": _iso(demand.expiry[i]),
-                "auto_topup": bool(self.auto_topup[i]),
-                "topups": days_of(ledger.data.credit_at[i, 1:]),
-                "exhausted": days_of(ledger.data.exceeded_at[i]),
-                "exhausted_sms": days_of(ledger.sms.exceeded_at[i]),
-                "churn": {"first_day": _iso(demand.churn_first[i]), "last_day": _iso(demand.churn_last[i])}
-                if churns
-                else None,
-                "death": _iso(demand.death[i]) if dies else None,
-                "anomalies": anomalies.get(i, []),
-                "clean": not (churns or dies or i in anomalies),
-            }
-        tickets = Desk(cards).ticket_truth(moment((last + 1) * DAY_SECONDS - 1))
-        facts = {"synthetic": True, "seed": self.seed, "start": self.start.isoformat(), "days": days}
-        return facts | {"sims": sims, "tickets": tickets}
-
-    def _anomalies(self, data: Periods, through: int) -> dict[int, list[dict[str, Any]]]:
-        """The passing anomalies that begin up to day `through`, by SIM, in order of time."""
-        demand, everyone = self.demand, np.arange(self.sims)
-        found = [("firmware_loop", everyone, demand.loop_first, demand.loop_last)]
-        for window in range((through - demand.start) // WINDOW + 1):
-            injected = demand.injections(everyone, window)
-            for kind, name in ((1, "spike"), (2, "silence"), (3, "runaway")):
-                at = np.flatnonzero(injected.kind == kind)
-                found.append((name, at, injected.first[at], injected.last[at]))
-        anomalies: dict[int, list[dict[str, Any]]] = {}
-        for name, rows, first, last in found:
-            without = (data.dry_from[rows] < first[:, None]) & (data.dry_until[rows] > last[:, None])
-            visible = ~np.any(without, axis=1)
-            for k in np.flatnonzero(first <= through):
-                entry = {
-                    "kind": name,
-                    "first_day": _iso(first[k]),
-                    "last_day": _iso(last[k]),
-                    "visible": bool(visible[k]),
-                }
-                anomalies.setdefault(int(rows[k]), []).append(entry)
-        return {i: sorted(entries, key=lambda entry: entry["first_day"]) for i, entries in anomalies.items()}
-
-    def write_truth(self, path: str | Path, days: int = 365) -> None:
-        """Write `truth(days)` to a JSON file."""
-        Path(path).write_text(json.dumps(self.truth(days), indent=1) + "\n", encoding="utf-8")
-
 
 def _stack(parts: list[Periods]) -> Periods:
     """Histories of several blocks under each other, filled up with NEVER to the longest one's number of periods."""
@@ -274,7 +198,3 @@ def _stack(parts: list[Periods]) -> Periods:
         return np.pad(column, ((0, 0), (0, width - column.shape[1])), constant_values=NEVER)
 
     return Periods(**{name: np.concatenate([padded(vars(part)[name]) for part in parts]) for name in vars(parts[0])})
-
-
-def _iso(day: int) -> str:
-    return date.fromordinal(int(day)).isoformat()

@@ -15,6 +15,8 @@ from simulator.demand import ARCHETYPES, NEVER, draw
 from simulator.desk import Desk
 from simulator.fleet import DATA_QUOTA, SMS_QUOTA, Fleet
 from simulator.ledger import DAY_SECONDS, moment, tick
+from simulator.truth import truth as truth_of
+from simulator.truth import write_truth
 
 START = date(2026, 1, 1)
 NOW = datetime(2026, 6, 30, 9, 0, tzinfo=UTC)
@@ -131,7 +133,7 @@ def test_an_exhausted_sim_sends_nothing_until_it_is_topped_up(fleet: Fleet) -> N
 
 def test_a_fleet_has_its_share_of_every_kind_of_trouble_and_most_of_it_is_clean() -> None:
     fleet = Fleet(sims=2000, start=START)
-    truth = fleet.truth(180)
+    truth = truth_of(fleet, 180)
     sims = truth["sims"].values()
     kinds = [{entry["kind"] for entry in sim["anomalies"]} for sim in sims]
     for kind in ("spike", "silence", "runaway", "firmware_loop"):
@@ -157,7 +159,7 @@ def test_a_fleet_has_its_share_of_every_kind_of_trouble_and_most_of_it_is_clean(
 def test_the_truth_is_in_the_usage() -> None:
     fleet = Fleet(sims=1500, start=START)
     checked = dict.fromkeys(("spike", "silence", "runaway", "death", "churn"), 0)
-    for i, sim in enumerate(fleet.truth(180)["sims"].values()):
+    for i, sim in enumerate(truth_of(fleet, 180)["sims"].values()):
         cases = [(a["kind"], a["first_day"], a["last_day"]) for a in sim["anomalies"] if a["visible"]]
         cases += [("death", sim["death"], "2026-12-31")] if sim["death"] else []
         cases += [("churn", sim["churn"]["last_day"], "2026-12-31")] if sim["churn"] else []
@@ -176,7 +178,7 @@ def test_the_truth_is_in_the_usage() -> None:
 
 def test_the_truth_file_says_it_is_synthetic_and_is_the_same_each_time(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        Fleet(sims=60, start=START).write_truth(tmp_path / name)
+        write_truth(Fleet(sims=60, start=START), tmp_path / name)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     truth = json.loads((tmp_path / "one").read_text(encoding="utf-8"))
     assert truth["synthetic"] is True
