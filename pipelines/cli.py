@@ -35,6 +35,7 @@ keys = typer.Typer(help="Make, list and revoke keys of the HTTP service.", no_ar
 app.add_typer(keys, name="api-key")
 console = Console(highlight=False, soft_wrap=True)
 INTERRUPTED = 130
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def _runtime(settings: Settings) -> Runtime:
@@ -219,7 +220,7 @@ def dev() -> None:
     """Run the Dagster UI (SIMSIGHT_UI_PORT) with its daemon until Ctrl-C; with a simulated account unless one is set."""
     from api.app import listen
     from pipelines.demo import account, prepare
-    from pipelines.runs import ROOT, environment
+    from pipelines.runs import environment
 
     settings = load_settings()
     listen("127.0.0.1", settings.ui_port, setting="SIMSIGHT_UI_PORT").close()
@@ -231,17 +232,44 @@ def dev() -> None:
         )
         command = [str(Path(sys.executable).parent / "dagster"), "dev", "-w", str(ROOT / "workspace.yaml")]
         command += ["-h", "127.0.0.1", "-p", str(settings.ui_port)]
-        # in a session of its own: Ctrl-C reaches this process, which then stops the child in good order
-        child = subprocess.Popen(command, env=os.environ | environment(runtime), cwd=ROOT, start_new_session=True)  # noqa: S603
-        try:
-            # in short waits: while the simulator runs in a thread, Ctrl-C does not end a long one
-            while (code := child.poll()) is None:
-                time.sleep(0.2)
-        finally:
-            if child.poll() is None:
-                child.terminate()
-                child.wait(60)
+        code = _run_child(command, environment(runtime))
     raise typer.Exit(code)
+
+
+@app.command()
+def models() -> None:
+    """Run the MLflow UI (SIMSIGHT_MLFLOW_PORT) until Ctrl-C: trainings, backtests with plots, registered versions."""
+    from api.app import listen
+    from pipelines.demo import prepare
+    from pipelines.runs import environment
+
+    settings = load_settings()
+    listen("127.0.0.1", settings.mlflow_port, setting="SIMSIGHT_MLFLOW_PORT").close()
+    with _runtime(settings) as runtime:
+        prepare(runtime)
+        console.print(f"MLflow UI: http://127.0.0.1:{settings.mlflow_port}")
+        command = [str(Path(sys.executable).parent / "mlflow"), "server", "--host", "127.0.0.1", "--workers", "1"]
+        command += ["--port", str(settings.mlflow_port), "--default-artifact-root", runtime.mlflow_artifacts]
+        # the store's URL may hold a password: the environment, not the command line that every user of the machine sees
+        code = _run_child(command, environment(runtime) | {"MLFLOW_BACKEND_STORE_URI": runtime.server.mlflow})
+    raise typer.Exit(code)
+
+
+def _run_child(command: list[str], variables: dict[str, str]) -> int:
+    """Run a server until it ends or this process is told to; returns its exit code.
+
+    It runs in a session of its own: Ctrl-C reaches this process, which then stops the child in good order.
+    """
+    child = subprocess.Popen(command, env=os.environ | variables, cwd=ROOT, start_new_session=True)  # noqa: S603
+    try:
+        # in short waits: while the simulator runs in a thread, Ctrl-C does not end a long one
+        while (code := child.poll()) is None:
+            time.sleep(0.2)
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            child.wait(60)
+    return code
 
 
 @app.command()
