@@ -32,7 +32,20 @@ HEAVY = (
     "matplotlib",
     "fastapi",
 )
-COMMANDS = ("demo", "simulate", "migrate", "ingest", "run", "import", "serve", "dev", "models", "status", "doctor", "api-key")
+COMMANDS = (
+    "demo",
+    "simulate",
+    "migrate",
+    "ingest",
+    "run",
+    "import",
+    "serve",
+    "dev",
+    "models",
+    "status",
+    "doctor",
+    "api-key",
+)
 
 
 @pytest.fixture
