@@ -1,11 +1,17 @@
 -- Days from %(first)s to %(last)s: SIMs with a row, SIMs that were active by then and answer, the share of these covered by a poll.
-SELECT d.day::date AS day,
-       (SELECT count(*) FROM core.sim_usage AS u WHERE u.day = d.day::date) AS sims,
-       count(*) AS asked,
-       count(*) FILTER (WHERE p.covered_to >= d.day::date)::double precision / count(*) AS covered,
-       (SELECT coalesce(sum(bytes), 0)::bigint FROM core.sim_usage AS u WHERE u.day = d.day::date) AS bytes
-FROM generate_series(%(first)s::date, %(last)s::date, interval '1 day') AS d (day)
-JOIN core.sims AS s ON s.activated_at < d.day
-LEFT JOIN ops.polls AS p ON p.sim_key = s.sim_key AND p.source = 'usage'
-WHERE p.problem IS DISTINCT FROM 'OnceSimExpiredError'
-GROUP BY d.day ORDER BY d.day;
+WITH days AS (
+    SELECT day::date AS day FROM generate_series(%(first)s::date, %(last)s::date, interval '1 day') AS day
+), used AS (
+    SELECT day, count(*) AS sims, sum(bytes)::bigint AS bytes
+    FROM core.sim_usage WHERE day BETWEEN %(first)s::date AND %(last)s::date GROUP BY day
+), asked AS (
+    SELECT d.day, count(*) AS sims, count(*) FILTER (WHERE p.covered_to >= d.day) AS covered
+    FROM days AS d
+    JOIN core.sims AS s ON s.activated_at < d.day
+    LEFT JOIN ops.polls AS p ON p.sim_key = s.sim_key AND p.source = 'usage'
+    WHERE p.problem IS DISTINCT FROM 'OnceSimExpiredError'
+    GROUP BY d.day
+)
+SELECT a.day, coalesce(u.sims, 0) AS sims, a.sims AS asked, a.covered::double precision / a.sims AS covered,
+       coalesce(u.bytes, 0) AS bytes
+FROM asked AS a LEFT JOIN used AS u USING (day) ORDER BY a.day;

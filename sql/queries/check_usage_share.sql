@@ -1,7 +1,10 @@
 -- Days from %(first)s to %(last)s: SIMs with traffic, relative to the median of these days.
-WITH days AS (
-    SELECT d.day::date AS day, (SELECT count(*) FROM core.sim_usage AS u WHERE u.day = d.day::date AND u.bytes > 0) AS sims
-    FROM generate_series(%(first)s::date, %(last)s::date, interval '1 day') AS d (day)
+WITH used AS (
+    SELECT day, count(*) FILTER (WHERE bytes > 0) AS sims
+    FROM core.sim_usage WHERE day BETWEEN %(first)s::date AND %(last)s::date GROUP BY day
+), days AS (
+    SELECT g.d::date AS day, coalesce(u.sims, 0) AS sims
+    FROM generate_series(%(first)s::date, %(last)s::date, interval '1 day') AS g (d) LEFT JOIN used AS u ON u.day = g.d::date
 ), middle AS (
     SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY sims) AS sims FROM days WHERE sims > 0
 )

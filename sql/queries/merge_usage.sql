@@ -18,6 +18,7 @@ WITH compared AS (
     INSERT INTO core.sim_usage (organization_id, sim_key, day, bytes, bytes_rx, sms_mt, sms_mo, known_at)
     SELECT ops.current_organization(), sim_key, day, bytes, bytes_rx, sms_mt, sms_mo, known_at
     FROM compared WHERE is_new OR is_changed
+    ORDER BY sim_key, day  -- in the order of the key, whose index then stays dense
     ON CONFLICT (sim_key, day) DO UPDATE SET
         bytes = excluded.bytes, bytes_rx = excluded.bytes_rx, sms_mt = excluded.sms_mt, sms_mo = excluded.sms_mo,
         known_at = excluded.known_at

