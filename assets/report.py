@@ -43,6 +43,15 @@ ENDS_SCHEMA = {
 }
 
 
+# how a call that gave nothing is called for people
+PROBLEMS = {
+    "OnceSimExpiredError": "expired: 1NCE no longer answers for it",
+    "OnceNotFoundError": "unknown to 1NCE",
+    "OnceForbiddenError": "not of this account",
+    "OnceRequestError": "1NCE failed to answer; it is asked again",
+}
+
+
 @dataclass(frozen=True, eq=False)
 class FleetFacts:
     """What the page shows, as of a day; every list is the top of a longer one, and says of how long.
@@ -137,7 +146,10 @@ def read_facts(runtime: Runtime, as_of: date) -> FleetFacts:
             "alerts_as_of": evaluated["as_of"] if evaluated else None,
             "coverage": transaction.rows("report_coverage", {**day, "days": 30}),
             "quarantine": transaction.rows("report_quarantine", {"top": TOP_REASONS}),
-            "poll_problems": transaction.rows("poll_problems"),
+            "poll_problems": [
+                {**row, "problem": PROBLEMS.get(row["problem"], row["problem"])}
+                for row in transaction.rows("poll_problems")
+            ],
         }
     return FleetFacts(
         organization=runtime.settings.organization,
