@@ -3,7 +3,8 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +14,7 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from assets.common import DAYS, OWNERS, RuntimeParam, picture
+from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture
 from ml.evaluation import Backtest, backtest
 from ml.exhaustion import quota_exhaustion
 from ml.forecasting import QUANTILES, Forecast, ForecastModel, fit, forecast_usage, quantile_column
@@ -64,7 +65,7 @@ def usage_history(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> d
 
     It stores nothing of its own: it says what there is, and its blocking check stops predictions on incomplete usage.
     """
-    history = load_history(runtime.database, date.fromisoformat(context.partition_key))
+    history = load_history(runtime.database, as_of_days(context)[-1])
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": history.height,
@@ -195,8 +196,7 @@ def usage_forecasts(context: dg.AssetExecutionContext, runtime: RuntimeParam) ->
 
     One row a SIM, as-of day (the partition) and day ahead; read it through `predictions.usage_forecasts_v1`.
     """
-    as_of = date.fromisoformat(context.partition_key)
-    return dg.MaterializeResult(metadata=score_usage(runtime, as_of, run_id=context.run.run_id))
+    return _scored(context, runtime, "usage_forecasts", score_usage)
 
 
 @dg.asset(
@@ -213,8 +213,30 @@ def quota_exhaustions(context: dg.AssetExecutionContext, runtime: RuntimeParam) 
     One row a SIM and as-of day (the partition), from sampled futures of the usage forecast; read it through
     `predictions.exhaustions_v1`.
     """
-    as_of = date.fromisoformat(context.partition_key)
-    return dg.MaterializeResult(metadata=score_exhaustion(runtime, as_of, run_id=context.run.run_id))
+    return _scored(context, runtime, "exhaustions", score_exhaustion)
+
+
+def _scored(
+    context: dg.AssetExecutionContext, runtime: Runtime, part: str, score: Callable[..., dict[str, Any]]
+) -> dg.MaterializeResult[None]:
+    days = as_of_days(context)
+    metadata: dict[str, Any] = {}
+    for as_of in days:
+        with settling(runtime.database, as_of, part):
+            metadata = score(runtime, as_of, run_id=context.run.run_id)
+        if len(days) > 1:
+            context.log.info(f"{part} as of {as_of}")
+    return dg.MaterializeResult(metadata=metadata | {"as-of days": len(days)})
+
+
+@contextmanager
+def settling(database: Database, as_of: date, part: str) -> Iterator[None]:
+    """What was stale of these predictions is fresh when the block ends well; a correction that comes meanwhile stays marked."""
+    mark = database.row("stale_mark", {"as_of": as_of, "part": part})
+    yield
+    if mark is not None:
+        with database.transaction() as transaction:
+            transaction.execute("clear_stale_mark", {"as_of": as_of, "part": part, **mark})
 
 
 def champion_forecast(runtime: Runtime, as_of: date) -> tuple[Version, pl.DataFrame, Forecast]:

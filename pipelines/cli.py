@@ -153,6 +153,9 @@ def run(
     as_of: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As-of day; default: the last complete day.")
     ] = None,
+    stale: Annotated[
+        bool, typer.Option("--stale", help="Instead: score again the days whose usage was corrected since.")
+    ] = False,
 ) -> None:
     """Check the data, train, forecast, alert and report as of a day."""
     from pipelines.demo import prepare
@@ -160,6 +163,16 @@ def run(
 
     with _runtime(load_settings()) as runtime:
         prepare(runtime)
+        if stale:
+            from pipelines.definitions import stale_days
+
+            stretches = stale_days(runtime)
+            for begun, end, _ in stretches:
+                console.print(f"as of {begun}" + (f" to {end}" if end != begun else ""))
+                _end(run_job(runtime, "rescore", first=begun, last=end))
+            if not stretches:
+                console.print("no prediction is stale")
+            return
         newest = runtime.last_complete_day()
         day = as_of.date() if as_of else newest
         if not runtime.settings.first_day <= day <= newest:

@@ -8,12 +8,13 @@ import dagster as dg
 from assets.alerts import alerts
 from assets.common import DAYS
 from assets.files import imported_usage
-from assets.forecast import FORECAST
+from assets.forecast import FORECAST, usage_forecaster, usage_history
 from assets.ingest import INGEST, sim_usage
 from assets.maintenance import raw_landings
 from assets.quality import checks
 from assets.report import fleet_report
 from pipelines.progress import terminal
+from pipelines.runs import day_range
 from resources.runtime import Runtime
 from resources.settings import load_settings
 
@@ -38,6 +39,12 @@ predict = dg.define_asset_job(
     partitions_def=DAYS,
     description="Train, score, alert and report as of a day (the partition), after checking the data they rest on.",
 )
+rescore = dg.define_asset_job(
+    "rescore",
+    prediction_assets - dg.AssetSelection.assets(usage_history, usage_forecaster),
+    partitions_def=DAYS,
+    description="Score, alert and report again as of a day or a range of days (one run), with the champion there is.",
+)
 import_file = dg.define_asset_job(
     "import_file",
     dg.AssetSelection.assets(imported_usage),
@@ -46,6 +53,20 @@ import_file = dg.define_asset_job(
 tidy = dg.define_asset_job(
     "tidy", dg.AssetSelection.assets(raw_landings), description="Delete what is kept long enough."
 )
+
+
+def stale_days(runtime: Runtime) -> list[tuple[date, date, datetime]]:
+    """Stretches of as-of days to be computed again: first day, last day, and when the latest correction came."""
+    first = runtime.clock().date() - timedelta(days=runtime.settings.recompute_days)
+    stretches: list[tuple[date, date, datetime]] = []
+    for row in runtime.database.rows("stale_predictions", {"first": first}):
+        day, mark = row["as_of"], row["marked_at"]
+        if stretches and stretches[-1][1] + timedelta(days=1) == day:
+            begun, _, newest = stretches.pop()
+            stretches.append((begun, day, max(newest, mark)))
+        else:
+            stretches.append((day, day, mark))
+    return stretches
 
 
 def as_of_day(now: datetime, lateness_days: int) -> date:
@@ -108,6 +129,22 @@ def landing_folder(context: dg.SensorEvaluationContext) -> Iterator[dg.RunReques
         yield dg.SkipReason(f"no CSV file in {folder}")
 
 
+@dg.sensor(
+    job=rescore,
+    minimum_interval_seconds=300,
+    default_status=SENSING,
+    description="Compute again the as-of days whose predictions late corrections made stale, and only those; days in a row are one run.",
+)
+def stale_predictions(
+    context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    stale = stale_days(runtime)
+    if not stale:
+        yield dg.SkipReason("no prediction of the days looked at is stale")
+    for first, last, mark in stale:
+        yield dg.RunRequest(run_key=f"{first} {last} {mark.isoformat()}", tags=day_range(first, last))
+
+
 @dg.run_failure_sensor(
     default_status=SENSING,
     description="Write every failed run to ops.run_failures, where `simsight status` and downstream apps see it.",
@@ -141,9 +178,9 @@ def code_location(runtime: Runtime) -> dg.Definitions:
     return dg.Definitions(
         assets=[*INGEST, imported_usage, *FORECAST, alerts, fleet_report, raw_landings],
         asset_checks=list(checks()),
-        jobs=[ingest, predict, import_file, tidy],
+        jobs=[ingest, predict, rescore, import_file, tidy],
         schedules=[hourly_ingest, daily_predictions, daily_tidying],
-        sensors=[landing_folder, run_failures],
+        sensors=[landing_folder, stale_predictions, run_failures],
         loggers={"console": dg.colored_console_logger, "terminal": terminal},
         resources={"runtime": runtime},
     )

@@ -107,6 +107,9 @@ class Settings(BaseSettings):
         None, description="Pretend that it is this time (ISO 8601, UTC if no zone); the system clock if unset"
     )
     lateness_days: int = Field(1, ge=0, le=7, description="Days after its end until a usage day counts as complete")
+    recompute_days: int = Field(
+        35, ge=0, description="Days back for which predictions that a late correction made stale are computed again"
+    )
     raw_days: int = Field(30, ge=1, description="Days that answers and files are kept as they came")
     schedules: bool = Field(
         False, description="Start schedules and sensors switched on; else switch them on in the Dagster UI"

@@ -34,6 +34,18 @@ WITH differing AS MATERIALIZED (
     ON CONFLICT (sim_key, day) DO UPDATE SET
         bytes = excluded.bytes, bytes_rx = excluded.bytes_rx, sms_mt = excluded.sms_mt, sms_mo = excluded.sms_mo,
         known_at = excluded.known_at
+), touched AS (
+    SELECT sim_key, min(day) AS first_day FROM differing WHERE bytes <> coalesce(old_bytes, 0) GROUP BY sim_key
+), marked AS (
+    INSERT INTO ops.stale_predictions AS p (organization_id, as_of, part, sims, first_day, marked_at)
+    SELECT (SELECT ops.current_organization()), e.as_of, part, count(*), min(t.first_day), clock_timestamp()
+    FROM touched AS t
+    JOIN predictions.exhaustions AS e ON e.sim_key = t.sim_key AND e.as_of >= t.first_day
+    CROSS JOIN (VALUES ('usage_forecasts'), ('exhaustions')) AS parts (part)
+    WHERE e.sim_key = ANY(%(sim_keys)s::integer[]) AND e.as_of >= %(first_day)s
+    GROUP BY e.as_of, part
+    ON CONFLICT (organization_id, as_of, part) DO UPDATE SET
+        sims = p.sims + excluded.sims, first_day = least(p.first_day, excluded.first_day), marked_at = excluded.marked_at
 )
 SELECT count(*) FILTER (WHERE old_known_at IS NULL) AS new, count(*) FILTER (WHERE old_known_at IS NOT NULL) AS changed,
        %(staged)s - count(*) AS unchanged
