@@ -35,7 +35,6 @@ from sqlalchemy import URL
 from api.app import listen
 from assets.landing import land_account, land_fleet
 from assets.sources import SIMS, USAGE
-
 from resources.database import Database, Merged
 from resources.migrations import ensure_organization, migrate, storage_grade
 from resources.once import OnceClient
@@ -156,6 +155,7 @@ def over_http(url: URL, sims: int) -> None:
     finally:
         simulator.terminate()
         database.close()
+    print()
     print(
         f"http sims={landed.sims} rows={landed.merged.rows} rows_per_second={landed.merged.rows / took:.0f} peak_mb={peak():.0f}"
     )
