@@ -11,6 +11,7 @@ import sys
 import time
 import warnings
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,15 +74,26 @@ def simulate(
     truth: Annotated[
         Path | None, typer.Option(help="Write what was injected into the fleet to this JSON file.")
     ] = None,
+    live: Annotated[bool, typer.Option("--live", help="Let its time go on; else it stands still.")] = False,
+    stream_url: Annotated[
+        str | None, typer.Option(help="Post what happens to this URL, as 1NCE's Data Streamer does.")
+    ] = None,
+    stream_user: Annotated[
+        str, typer.Option(help="User name of the stream; its secret is read from SIMSIGHT_STREAM_SECRET.")
+    ] = "",
+    stream_history: Annotated[int, typer.Option(min=0, max=7, help="Days of the past to send first.")] = 0,
 ) -> None:
     """Serve a simulated 1NCE account (synthetic data) on this machine until Ctrl-C.
 
     Point Simsight at it with ONCE_BASE_URL=http://127.0.0.1:8800/management-api, ONCE_USERNAME=demo, ONCE_PASSWORD=demo.
     POST /simulator/clock {"now": "..."} moves its date.
     """
+    from pydantic import SecretStr
+
     from simulator.faults import Faults
     from simulator.fleet import Fleet
     from simulator.server import serve as serve_simulator
+    from simulator.streamer import Streamer
     from simulator.truth import write_truth
 
     now = load_settings().clock()
@@ -90,7 +102,23 @@ def simulate(
         write_truth(fleet, truth)
         console.print(f"What was injected: {truth}")
     console.print(f"A simulated 1NCE account of {sims} SIMs (synthetic data) at http://127.0.0.1:{port}/management-api")
-    serve_simulator(fleet, now=now, port=port, faults=Faults(requests_per_second=rate))
+    sends = None
+    if stream_url is not None:
+        sends = partial(
+            Streamer,
+            url=stream_url,
+            user=stream_user,
+            secret=SecretStr(os.environ.get("SIMSIGHT_STREAM_SECRET", "")),
+            place=now - timedelta(days=stream_history),
+        )
+    serve_simulator(
+        fleet,
+        now=now,
+        port=port,
+        faults=Faults(requests_per_second=rate),
+        clock=(lambda: datetime.now(UTC)) if live else None,
+        streamer=sends,
+    )
 
 
 @app.command()

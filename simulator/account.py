@@ -182,19 +182,25 @@ class SimCards:
 
     def sessions(self, i: int, first: int, last: int) -> tuple[Ints, Ints]:
         """Ticks at which each PDP context of days `first` to `last` was created and deleted; none on days without bytes."""
+        _, begin, end = self.sessions_of(np.array([i]), first, last)
+        return begin, end
+
+    def sessions_of(self, rows: Ints, first: int, last: int) -> tuple[Ints, Ints, Ints]:
+        """The PDP contexts of many SIMs: (position in `rows`, ticks created, ticks deleted), by SIM, then time."""
+        days = np.arange(first, last + 1)
+        used = self.fleet.usage(rows, date.fromordinal(first), date.fromordinal(last)).volume > 0
+        words = draw(self.fleet.seed, SESSIONS, rows, days)
         demand = self.fleet.demand
-        row, days = np.array([i]), np.arange(first, last + 1)
-        used = self.fleet.usage(row, date.fromordinal(first), date.fromordinal(last)).volume[0] > 0
-        words = draw(self.fleet.seed, SESSIONS, row, days)[0]
-        loops = (days >= demand.loop_first[i]) & (days <= demand.loop_last[i])
+        loops = (days >= demand.loop_first[rows, None]) & (days <= demand.loop_last[rows, None])
         count = np.where(used, np.where(loops, 24, 1 + bits(words, 0, 10) % 3), 0)
         slot = np.arange(24)
-        each = draw(self.fleet.seed, SESSIONS, NEVER + row, (days[:, None] * 24 + slot).ravel())[0].reshape(-1, 24)
-        width = DAY_SECONDS // np.maximum(count, 1)[:, None]
+        each = draw(self.fleet.seed, SESSIONS, NEVER + rows, (days[:, None] * 24 + slot).ravel())
+        each = each.reshape(len(rows), len(days), 24)
+        width = DAY_SECONDS // np.maximum(count, 1)[:, :, None]
         begin = days[:, None] * DAY_SECONDS + slot * width + bits(each, 0, 20) * (width // 2) // (1 << 20)
         end = begin + 20 + bits(each, 20, 20) * (width // 2 - 30) // (1 << 20)
-        real = slot < count[:, None]
-        return begin[real], end[real]
+        real = slot < count[:, :, None]
+        return np.nonzero(real)[0], begin[real], end[real]
 
     def status(self, i: int, now: datetime) -> Json:
         """ONLINE inside a data session, ATTACHED within two days after one, else OFFLINE."""
@@ -289,27 +295,37 @@ class SimCards:
 
     def events(self, i: int, now: datetime) -> tuple[Ints, Ints]:
         """Ticks and kinds (positions in `EVENT_KINDS`) of a SIM's events of the last EVENT_DAYS days, oldest first."""
-        time, demand = tick(now), self.fleet.demand
-        first = max(time // DAY_SECONDS - EVENT_DAYS, int(demand.activation[i]))
-        begin, end = self.sessions(i, first, time // DAY_SECONDS)
-        ledger = self.fleet.ledger(np.array([i]), time // DAY_SECONDS)
-        disabled = demand.churn_last[i] + 14
-        single = np.array([demand.activation[i] * DAY_SECONDS, disabled * DAY_SECONDS if disabled < NEVER else NEVER])
-        parts = [(begin, 0), (end, 1), (single[:1], 3), (single[1:], 4)]
-        for periods, kind in ((ledger.data, 5), (ledger.sms, 8)):
-            parts += [
-                (periods.threshold_at[0], kind),
-                (periods.exceeded_at[0], kind + 1),
-                (periods.credit_at[0, 1:], kind + 2),
-            ]
-        ticks = np.concatenate([times for times, _ in parts])
-        kinds = np.concatenate([np.full(len(times), kind) for times, kind in parts])
-        # a network tells where a device is when its first session of the day begins
-        days, where = np.unique(begin // DAY_SECONDS, return_index=True)
-        ticks, kinds = np.concatenate([ticks, begin[where] - 2]), np.concatenate([kinds, np.full(len(days), 2)])
+        time = tick(now)
+        first = max(time // DAY_SECONDS - EVENT_DAYS, int(self.fleet.demand.activation[i]))
+        _, ticks, kinds = self.events_of(np.array([i]), first, time // DAY_SECONDS)
         shown = (ticks <= time) & (ticks >= (time // DAY_SECONDS - EVENT_DAYS) * DAY_SECONDS)
-        order = np.lexsort((kinds[shown], ticks[shown]))
-        return ticks[shown][order], kinds[shown][order]
+        return ticks[shown], kinds[shown]
+
+    def events_of(self, rows: Ints, first: int, last: int) -> tuple[Ints, Ints, Ints]:
+        """What happened to many SIMs: (position in `rows`, ticks, kinds), by SIM, time and kind.
+
+        Of sessions, those of days `first` to `last`; of changes of the SIM and its quotas, all that are known through `last`.
+        """
+        demand = self.fleet.demand
+        which, begin, end = self.sessions_of(rows, first, last)
+        ledger = self.fleet.ledger(rows, last)
+        everyone = np.arange(len(rows))
+        disabled = np.where(demand.churn_last[rows] < NEVER, (demand.churn_last[rows] + 14) * DAY_SECONDS, NEVER)
+        parts = [(which, begin, 0), (which, end, 1)]
+        parts += [(everyone, demand.activation[rows] * DAY_SECONDS, 3), (everyone, disabled, 4)]
+        for periods, kind in ((ledger.data, 5), (ledger.sms, 8)):
+            changes = (periods.threshold_at, periods.exceeded_at, periods.credit_at[:, 1:])
+            for k, ticks in enumerate(changes):
+                parts.append((np.repeat(everyone, ticks.shape[1]), ticks.ravel(), kind + k))
+        # a network tells where a device is when its first session of the day begins
+        _, opening = np.unique(np.stack([which, begin // DAY_SECONDS]), axis=1, return_index=True)
+        parts.append((which[opening], begin[opening] - 2, 2))
+        who, when = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
+        kinds = np.concatenate([np.full(len(part[1]), part[2]) for part in parts])
+        happens = when < NEVER
+        who, when, kinds = who[happens], when[happens], kinds[happens]
+        order = np.lexsort((kinds, when, who))
+        return who[order], when[order], kinds[order]
 
     def event(self, i: int, ticks: int, kind: int) -> Json:
         """One event as /events lists it."""

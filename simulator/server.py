@@ -4,15 +4,19 @@ import errno
 import socket
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 import uvicorn
 
+from simulator.account import SimCards
 from simulator.app import PREFIX, Simulation, create_app
 from simulator.faults import Faults
 from simulator.fleet import Fleet
+from simulator.streamer import Streamer, deliver
 
 
 class PortInUse(RuntimeError):  # noqa: N818 - the name says what is wrong
@@ -119,16 +123,36 @@ def serve(
     faults: Faults | None = None,
     username: str = "demo",
     password: str = "demo",  # noqa: S107 - a simulated account has no secret
+    clock: Callable[[], datetime] | None = None,
+    streamer: Callable[[SimCards], Streamer] | None = None,
 ) -> None:
     """Serve a simulated account until Ctrl-C or SIGTERM.
 
+    clock     where the virtual time comes from, if it is to move by itself
+    streamer  makes the Data Streamer that sends what happens as the virtual time moves
     Raises PortInUse when the port is taken, ValueError when `now` has no time zone or is before the fleet's start.
     """
     app = create_app(fleet, now=now, username=username, password=password, faults=faults)
-    listener = _listen(host, port)
+    simulation: Simulation = app.state.simulation
+
+    def present() -> datetime:
+        if clock is not None:
+            simulation.set_now(clock())
+        return simulation.now
+
+    def tick_on(stop: threading.Event) -> None:
+        while not stop.wait(1):
+            present()
+
+    listener, stop = _listen(host, port), threading.Event()
+    sends = None if streamer is None else streamer(simulation.cards)
+    work = partial(tick_on, stop) if sends is None else partial(deliver, sends, present, stop)
+    if clock is not None or sends is not None:
+        threading.Thread(target=work, daemon=True).start()
     try:
         uvicorn.Server(_config(app)).run(sockets=[listener])
     except KeyboardInterrupt:
         pass  # uvicorn has already stopped in good order and passes the signal on
     finally:
+        stop.set()
         listener.close()
