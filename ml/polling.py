@@ -41,7 +41,7 @@ INTERVAL_HOURS = {
     "urgent": {"usage": 1.0, "quota": 1.0, "status": 6.0, "events": 12.0, "sms": 44.0},
     "watched": {"usage": 12.0, "quota": 24.0, "status": 12.0, "events": 24.0, "sms": 44.0},
     "active": {"usage": 20.0, "quota": 40.0, "status": 30.0, "events": 44.0, "sms": 44.0},
-    "quiet": {"usage": 36.0, "quota": 44.0, "status": 36.0, "events": 44.0, "sms": 44.0},
+    "quiet": {"usage": 24.0, "quota": 44.0, "status": 36.0, "events": 44.0, "sms": 44.0},
     "ended": {"usage": 44.0, "quota": 44.0, "status": 44.0, "events": 44.0, "sms": 44.0},
 }
 PROMISED_HOURS = 48.0  # no SIM's usage and quota are older, in a fleet that the budget can carry
@@ -49,7 +49,7 @@ URGENT_PROBABILITY = 0.1
 URGENT_SHARE = 0.5
 # the stream shows usage within minutes: the usage call is then needed for the book only
 STREAMED_WITHIN_HOURS = 24.0
-STREAMED_USAGE_HOURS = 40.0
+STREAMED_USAGE_HOURS = 24.0
 PASS_HOURS = 1.0  # a pass's budget is for so long
 
 _TIME = pl.Datetime("us", "UTC")
@@ -128,6 +128,11 @@ def plan(state: pl.DataFrame, *, now: datetime, budget: int | None, sources: tup
 def cost(plan: pl.DataFrame) -> int:
     """Requests that a plan takes."""
     return int(plan["source"].replace_strict(COST, return_dtype=pl.Int64).sum())
+
+
+def pass_budget(minutes: float, requests_per_second: float, sims: int) -> int:
+    """Requests that a pass of so many minutes leaves for single SIMs, after the SIM list of `sims` SIMs, 100 a request."""
+    return max(0, int(minutes * 60 * requests_per_second) - -(-sims // 100))
 
 
 def fleet_cost(sims: int) -> int:
