@@ -102,6 +102,11 @@ class Settings(BaseSettings):
         description="Send requests without pacing; only for a simulator whose own limit is lifted",
     )
 
+    stream_files: str | None = Field(
+        None,
+        description="Folder or bucket (s3://bucket/prefix, with AWS_* variables) that the Data Streamer's records come to as files",
+    )
+
     first_day: date = Field(date(2025, 1, 1), description="First day of the daily partitions")
     now: Annotated[datetime, AfterValidator(_in_utc)] | None = Field(
         None, description="Pretend that it is this time (ISO 8601, UTC if no zone); the system clock if unset"
