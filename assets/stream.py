@@ -107,12 +107,15 @@ def process_batches(database: Database, *, now: datetime, limit: int | None = No
 
     Quarantined records whose SIM is listed by now go first. A batch is marked as processed in the transaction that merges it.
     """
-    done = Processed()
+    done, analyzed = Processed(), False
     while _retry_block(database, done, now):
         pass
     while limit is None or done.batches < limit:
         if not _process_block(database, done, now):
             break
+        if done.batches and not analyzed:
+            database.rows("analyze_new_tables")
+            analyzed = True
     return done
 
 

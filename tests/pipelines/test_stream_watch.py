@@ -66,6 +66,7 @@ def truth(database_url: URL) -> Iterator[Truth]:
 def arrive(truth: Truth, stream: str, first: datetime, last: datetime, every: timedelta) -> None:
     count = (last - first) // every + 1
     truth.rows(ARRIVED, {"stream": stream, "times": [first + n * every for n in range(count)]})
+    truth.rows("ANALYZE raw.stream_batches")
 
 
 def incidents(truth: Truth) -> list[dict[str, Any]]:
