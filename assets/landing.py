@@ -313,6 +313,8 @@ class Replayed:
 
 def replay(database: Database, *, now: datetime) -> Replayed:
     """Parse every open quarantined record again; what passes now is merged and settled, the rest stays."""
+    from assets.stream import SOURCE, retry  # which stands on this module
+
     with database.transaction() as transaction:
         waiting = transaction.rows("quarantine_open")
         keys = {row["iccid"]: row["sim_key"] for row in transaction.rows("sim_keys")}
@@ -332,4 +334,6 @@ def replay(database: Database, *, now: datetime) -> Replayed:
                     source.merge, pl.concat(frames).unique(subset=source.key, keep="last", maintain_order=True)
                 )
         transaction.merge("settle_quarantine", pl.DataFrame(passed, schema=SETTLED_SCHEMA, orient="row").unique())
-    return Replayed(len(waiting), len(passed), merged)
+        streamed = [row for row in waiting if row["source"] == SOURCE]
+        usage, events, streamed_passed = retry(transaction, streamed, now=now)
+    return Replayed(len(waiting), len(passed) + streamed_passed, merged + usage + events)

@@ -35,6 +35,7 @@ class Suite:
     expectations: Callable[[Runtime], Expectations]
     blocking: bool = False
     parameters: Callable[[Runtime], dict[str, Any]] = field(default=lambda runtime: {})
+    shown: bool = False  # with its rows as a table in the Dagster UI: for few rows
 
     @property
     def severity(self) -> dg.AssetCheckSeverity:
@@ -130,6 +131,22 @@ SUITES = [
         "check_quarantine",
         {"waiting": pl.Int64, "rows": pl.Int64, "share": pl.Float64},
         lambda runtime: [_between("share", high=0.001)],
+    ),
+    Suite(
+        "stream_agrees_with_book",
+        "stream_records",
+        "On each complete day of the last week the Data Streamer's volume is within half a percent of the book's, over the SIMs it covers.",
+        "check_stream",
+        {
+            "day": pl.Date,
+            "sims": pl.Int64,
+            "stream_bytes": pl.Int64,
+            "book_bytes": pl.Int64,
+            "difference": pl.Float64,
+        },
+        lambda runtime: [_between("difference", high=0.005)],
+        parameters=_since(7),
+        shown=True,
     ),
     Suite(
         "quotas_are_sound",
@@ -275,10 +292,19 @@ def _check(suite: Suite) -> dg.AssetChecksDefinition:
             passed=outcome.passed,
             severity=suite.severity,
             description="; ".join(outcome.failures) or None,
-            metadata={"rows checked": outcome.rows, "expectations": len(suite.expectations(runtime))},
+            metadata={
+                "rows checked": outcome.rows,
+                "expectations": len(suite.expectations(runtime)),
+                **({"rows": _table(frame)} if suite.shown else {}),
+            },
         )
 
     return check
+
+
+def _table(frame: pl.DataFrame) -> dg.MarkdownMetadataValue:
+    lines = [frame.columns, ["---"] * frame.width, *frame.iter_rows()]
+    return dg.MetadataValue.md("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
 
 
 def _plain(expectations: Expectations) -> Expectations:

@@ -26,12 +26,16 @@ def collect(runtime: Runtime) -> dict[str, Any]:
         fresh = transaction.rows("freshness")
         problems = transaction.rows("poll_problems")
         polled = transaction.frame("poll_state", STATE_SCHEMA, {"now": runtime.clock()})
+        incidents = transaction.rows("open_incidents")
     status = {
         "organization": runtime.settings.organization,
         "data": runtime.data_note or "1NCE account",
         "now": runtime.clock(),
         **counts,
         "open_alerts_by_kind": _by(alerts, "kind", "alerts"),
+        "open_incidents": {
+            row["kind"]: f"since {row['opened_at']:%Y-%m-%d %H:%M} UTC: {row['message']}" for row in incidents
+        },
         "champion": champion
         and {
             "model_name": champion["model_name"],
