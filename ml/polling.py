@@ -108,7 +108,7 @@ def plan(state: pl.DataFrame, *, now: datetime, budget: int | None, sources: tup
     keys = state["sim_key"].to_numpy().astype(np.int64)
     classes = _classes(state, now)
     lateness = {source: _lateness(state, source, classes[source], now) for source in sources}
-    counts = _sims_by_source(classes, len(keys), budget, _streamed(state, now))
+    counts = _sims_by_source(_known_class(state), len(keys), budget, _streamed(state, now))
     parts = []
     for source in sources:
         chosen = _chosen(lateness[source], classes[source] == URGENT, keys, counts[source])
@@ -251,7 +251,7 @@ def _instant(moment: datetime) -> int:
 # --- dividing the budget ---------------------------------------------------------------------------------------------
 
 
-def _sims_by_source(classes: dict[str, Ints], sims: int, budget: int | None, streamed: Flags) -> dict[str, int]:
+def _sims_by_source(classes: Ints, sims: int, budget: int | None, streamed: Flags) -> dict[str, int]:
     """How many SIMs each source may ask.
 
     First every source gets what its intervals call for in the time of a pass, by weight where that is too much, then
@@ -263,9 +263,9 @@ def _sims_by_source(classes: dict[str, Ints], sims: int, budget: int | None, str
         return dict.fromkeys(SOURCES, sims)
     prices = np.array([COST[source] for source in SOURCES], dtype=np.float64)
     weights = np.array([WEIGHT[source] for source in SOURCES])
-    called_for = np.array(
-        [COST[s] * PASS_HOURS * (1 / _intervals(s, classes[s], streamed)).sum() for s in SOURCES]
-    ).clip(max=everyone)
+    called_for = np.array([COST[s] * PASS_HOURS * (1 / _intervals(s, classes, streamed)).sum() for s in SOURCES]).clip(
+        max=everyone
+    )
     given = np.where(np.cumsum(prices) <= budget, prices, 0.0)  # one SIM each: a small budget starves no source
     for wanted in (called_for, everyone):
         given += _fair(budget - given.sum(), weights, np.maximum(wanted - given, 0.0))
