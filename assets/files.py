@@ -111,14 +111,22 @@ def parse_file(
         good.append(rows.filter(pl.col("reason").is_null()).select("line", *kind.values()))
         bad.add(rows.filter(pl.col("reason").is_not_null()))
     values = pl.concat(good)
-    first = pl.struct(kind.key).is_first_distinct()
-    again = values.filter(~first)["line"]
+    again = _again(values, kind)
     if again.len():  # rare: the file is read once more for what stood in those rows
         reason = pl.lit(f"{kind.twice} stood in an earlier {table.unit}; keep one of them").alias("reason")
         for rows in _judged(table, places, kind, today, sims):
             bad.add(rows.filter(pl.col("line").is_in(again.implode())).with_columns(reason))
-        values = values.filter(first)
+        values = values.filter(~pl.col("line").is_in(again.implode()))
     return Parsed(values, bad.all(), table.unit, ignored)
+
+
+def _again(values: pl.DataFrame, kind: Kind) -> pl.Series:
+    """The lines of rows whose key stood in an earlier row."""
+    doubled = (
+        values.lazy().group_by(kind.key).agg(pl.col("line").min().alias("first"), pl.len()).filter(pl.col("len") > 1)
+    )
+    again = values.join(doubled.collect(engine="streaming"), on=kind.key).filter(pl.col("line") > pl.col("first"))
+    return again["line"]
 
 
 def _judged(
@@ -325,7 +333,7 @@ def read_mapping(file: Path | None, pairs: Sequence[str]) -> dict[str, str]:
 
     Raises ImportRefusedError for what is neither.
     """
-    mapping: dict[str, str] = Field({})
+    mapping: dict[str, str] = {}
     if file is not None:
         try:
             found = json.loads(file.read_text(encoding="utf-8"))

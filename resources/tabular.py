@@ -218,7 +218,7 @@ def _decimal(number: pl.Expr) -> pl.Expr:
     small = number.cast(pl.Decimal(38, 12), strict=False).cast(pl.String).str.strip_chars_end("0")
     return (
         pl.when(size >= EXACT)
-        .then(pl.format("{}e+15", number / EXACT))
+        .then(pl.format("{}e+15", (number / EXACT).round_sig_figs(15)))
         .when(number == number.round(0))
         .then(number.cast(pl.Int64, strict=False).cast(pl.String))
         .when(size < 1e-3)
