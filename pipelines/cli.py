@@ -226,6 +226,31 @@ def import_file(
         )
 
 
+@app.command("export")
+def export_rows(
+    view: Annotated[str, typer.Argument(help="View without its version, such as sims, sim_usage or exhaustions.")],
+    to: Annotated[Path, typer.Option("--to", help="File to write: .csv, .xlsx or .parquet.")],
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="Only rows for which this holds, such as as_of=2026-01-10, day>=2026-01-01 or closed_at= (no value); "
+            "repeatable. Several = of one column: any of them.",
+        ),
+    ] = None,
+    columns: Annotated[str | None, typer.Option(help="Columns, separated by commas; default: all.")] = None,
+) -> None:
+    """Export a view of the data or the predictions to a file, whole or not at all."""
+    from pipelines.demo import prepare
+    from resources.export import Export, export_file, format_of
+
+    chosen = [name.strip() for name in columns.split(",")] if columns else []
+    wanted = Export(view, format_of(to), where or [], chosen)
+    with _runtime(load_settings()) as runtime:
+        prepare(runtime)
+        console.print(f"{export_file(runtime.database, wanted, to)} rows in {to}", markup=False)
+
+
 @app.command()
 def serve() -> None:
     """Serve predictions over HTTP (SIMSIGHT_API_HOST, SIMSIGHT_API_PORT) until Ctrl-C. Make a key with `simsight api-key create`."""
