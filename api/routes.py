@@ -19,9 +19,11 @@ from api.models import (
     FieldProblem,
     Forecast,
     Health,
+    Lifecycle,
     Problem,
     Sim,
     SimPage,
+    SimState,
     Usage,
 )
 from api.store import POOL_SIZE, POOL_SPARE, Row, SchemaOutdatedError, Session, Store
@@ -147,9 +149,12 @@ def list_sims(
     after: Annotated[str, Query(pattern="^([0-9]{19})?$", description="`next` of the page before")] = "",
     label: Label = None,
     status: Annotated[Literal["Enabled", "Disabled"] | None, Query(description="Only SIMs of this status")] = None,
+    state: Annotated[SimState | None, Query(description="Only SIMs in this state of their life")] = None,
 ) -> SimPage:
     """In the order of ICCIDs. A walk from page to page meets every SIM once, also while SIMs are added."""
-    found = session.rows("api_sims", {"after": after, "label": label, "status": status, "rows": limit + 1})
+    found = session.rows(
+        "api_sims", {"after": after, "label": label, "status": status, "state": state, "rows": limit + 1}
+    )
     items = found[:limit]
     following = items[-1]["iccid"] if len(found) > limit else None
     _link(request, response, following)
@@ -188,6 +193,25 @@ def get_usage(
         raise _wrong("from", f"{first} to {last} are {days} days: ask for at most {MOST_USAGE_DAYS} at a time")
     items = session.rows("api_usage", {"iccid": iccid, "first_day": first, "last_day": last})
     return Usage.model_validate({"iccid": iccid, "from": first, "to": last, "items": items})
+
+
+@router.get("/v1/sims/{iccid}/lifecycle", tags=["SIMs"], summary="What happened in the life of a SIM", responses=LOST)
+def get_lifecycle(
+    request: Request,
+    response: Response,
+    session: Opened,
+    iccid: Iccid,
+    limit: Limit = 100,
+    after: Annotated[int, Query(ge=0, le=2**63 - 1, description="Only what has a greater lifecycle_id")] = 0,
+) -> Lifecycle:
+    """States, changes of device and country, top-ups, each with its evidence, in the order in which they were found."""
+    found = session.rows("api_lifecycle", {"iccid": iccid, "after": after, "rows": limit + 1})
+    if not found and session.row("api_sim", {"iccid": iccid}) is None:
+        raise _no_sim(iccid)
+    items = found[:limit]
+    following = items[-1]["lifecycle_id"] if len(found) > limit else None
+    _link(request, response, following)
+    return Lifecycle.model_validate({"iccid": iccid, "items": items, "next": following})
 
 
 @router.get(

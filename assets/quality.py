@@ -14,6 +14,7 @@ import polars as pl
 from assets.common import RuntimeParam
 from assets.ingest import poll_budget
 from assets.sources import UTC_TIME
+from ml.lifecycle import STATES
 from ml.polling import fleet_cost
 from resources.runtime import Runtime
 
@@ -161,6 +162,14 @@ SUITES = [
             _between("seen_on", low=runtime.clock().date() - timedelta(days=2), mostly=0.9),
         ],
         blocking=True,
+    ),
+    Suite(
+        "every_sim_has_a_state",
+        "sim_lifecycle",
+        "Every SIM that was listed when the state machine last ran has exactly one known state.",
+        "check_states",
+        {"state": pl.String, "sims": pl.Int64},
+        lambda runtime: [_rows(1), _one_of("state", *STATES)],
     ),
     Suite(
         "status_is_fresh",

@@ -10,6 +10,7 @@ from assets.common import DAYS
 from assets.files import imported_files
 from assets.forecast import FORECAST, usage_forecaster, usage_history
 from assets.ingest import INGEST, sim_usage
+from assets.lifecycle import sim_lifecycle
 from assets.maintenance import raw_landings
 from assets.quality import checks
 from assets.report import fleet_report
@@ -25,7 +26,7 @@ RUNNING = dg.DefaultScheduleStatus.RUNNING if SETTINGS.schedules else dg.Default
 SENSING = dg.DefaultSensorStatus.RUNNING if SETTINGS.schedules else dg.DefaultSensorStatus.STOPPED
 
 ingest_assets = dg.AssetSelection.assets(*INGEST)
-prediction_assets = dg.AssetSelection.assets(*FORECAST, alerts, fleet_report)
+prediction_assets = dg.AssetSelection.assets(*FORECAST, sim_lifecycle, alerts, fleet_report)
 
 ingest = dg.define_asset_job(
     "ingest",
@@ -44,7 +45,7 @@ predict = dg.define_asset_job(
 )
 rescore = dg.define_asset_job(
     "rescore",
-    prediction_assets - dg.AssetSelection.assets(usage_history, usage_forecaster),
+    prediction_assets - dg.AssetSelection.assets(usage_history, usage_forecaster, sim_lifecycle),
     partitions_def=DAYS,
     description="Score, alert and report again as of a day or a range of days (one run), with the champion there is.",
 )
@@ -252,6 +253,7 @@ def code_location(runtime: Runtime) -> dg.Definitions:
             stream_records,
             stream_file_batches,
             *FORECAST,
+            sim_lifecycle,
             alerts,
             fleet_report,
             raw_landings,
