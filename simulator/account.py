@@ -4,13 +4,13 @@ Nothing here reads a clock: `now` is the virtual time, aware and in UTC.
 """
 
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from simulator.demand import (
-    ARCHETYPES,
     CITIES,
+    CODE,
     COUNTRIES,
     DEVICES,
     IDENTITY,
@@ -33,6 +33,9 @@ SMS_DAYS = 90  # the same for SMS
 _CURRENCY = '{"id":1,"symbol":"\\u20ac","code":"EUR"}'
 _KINDS = ("MTR", "TRK", "CAM", "VND", "AGR", "MCH", "RPT", "GTW", "ALM")
 _RATS = {"2G": "2", "3G": "1", "4G": "6", "5G": "7", "NB-IoT": "8"}
+_TRACKER = CODE["workday_tracker"]
+_HOMES = np.array([country for _, country in CITIES])
+_OPERATORS = np.array([len(country[7]) for country in COUNTRIES])
 _LIMITS = {"data": ("16", "MB"), "smsMt": ("10", "SMS"), "smsMo": ("10", "SMS")}
 
 
@@ -55,6 +58,14 @@ def megabytes(units: int) -> str:
 def _luhn(digits: str) -> str:
     doubled = [int(d) * (2 - i % 2) for i, d in enumerate(reversed(digits))]
     return str(-sum(d - 9 if d > 9 else d for d in doubled) % 10)
+
+
+class Sessions(NamedTuple):
+    """Data sessions of many SIMs by SIM, then time: position of the SIM among those asked for, ticks created and deleted."""
+
+    which: Ints
+    begin: Ints
+    end: Ints
 
 
 class SimCards:
@@ -173,34 +184,39 @@ class SimCards:
 
     def location(self, i: int, day: int) -> tuple[Any, tuple[str, str, str]]:
         """Country row and operator of a SIM on a day; trackers spend some weeks in another country."""
+        country, operator = self.locations(np.array([i]), np.array([day]))
+        place = COUNTRIES[country[0]]
+        return place, place[7][operator[0]]
+
+    def locations(self, rows: Ints, days: Ints) -> tuple[Ints, Ints]:
+        """The same for many: rows (n,), each on its own day (n,); positions in `COUNTRIES` and among the country's operators."""
         demand = self.fleet.demand
-        home = CITIES[int(demand.site[i]) % len(CITIES)][1]
-        word = draw(self.fleet.seed, PLACE, np.array([i]), np.array([day // 7]))
-        away = ARCHETYPES[demand.archetype[i]].name == "workday_tracker" and int(bits(word, 0, 8)[0, 0]) < 30
-        country = COUNTRIES[(home + 1 + int(bits(word, 8, 8)[0, 0]) % 4) % 5 if away else home]
-        return country, country[7][int(self._operator[i]) % len(country[7])]
+        home = _HOMES[demand.site[rows] % len(CITIES)]
+        word = draw(self.fleet.seed, PLACE, rows, days[:, None] // 7)[:, 0]
+        away = (demand.archetype[rows] == _TRACKER) & (bits(word, 0, 8) < 30)
+        country = np.where(away, (home + 1 + bits(word, 8, 8) % 4) % 5, home)
+        return country, self._operator[rows] % _OPERATORS[country]
 
     def sessions(self, i: int, first: int, last: int) -> tuple[Ints, Ints]:
         """Ticks at which each PDP context of days `first` to `last` was created and deleted; none on days without bytes."""
         _, begin, end = self.sessions_of(np.array([i]), first, last)
         return begin, end
 
-    def sessions_of(self, rows: Ints, first: int, last: int) -> tuple[Ints, Ints, Ints]:
-        """The PDP contexts of many SIMs: (position in `rows`, ticks created, ticks deleted), by SIM, then time."""
+    def sessions_of(self, rows: Ints, first: int, last: int) -> Sessions:
+        """The PDP contexts of many SIMs, none on days without bytes; each lies within its day."""
         days = np.arange(first, last + 1)
         used = self.fleet.usage(rows, date.fromordinal(first), date.fromordinal(last)).volume > 0
         words = draw(self.fleet.seed, SESSIONS, rows, days)
         demand = self.fleet.demand
         loops = (days >= demand.loop_first[rows, None]) & (days <= demand.loop_last[rows, None])
         count = np.where(used, np.where(loops, 24, 1 + bits(words, 0, 10) % 3), 0)
-        slot = np.arange(24)
-        each = draw(self.fleet.seed, SESSIONS, NEVER + rows, (days[:, None] * 24 + slot).ravel())
-        each = each.reshape(len(rows), len(days), 24)
-        width = DAY_SECONDS // np.maximum(count, 1)[:, :, None]
-        begin = days[:, None] * DAY_SECONDS + slot * width + bits(each, 0, 20) * (width // 2) // (1 << 20)
-        end = begin + 20 + bits(each, 20, 20) * (width // 2 - 30) // (1 << 20)
-        real = slot < count[:, :, None]
-        return np.nonzero(real)[0], begin[real], end[real]
+        width = DAY_SECONDS // np.maximum(count, 1)
+        # one row a session: its SIM, its day, and its slot of that day
+        which, day, slot = np.nonzero(np.arange(24) < count[:, :, None])
+        each = draw(self.fleet.seed, SESSIONS, NEVER + rows[which], (days[day] * 24 + slot)[:, None])[:, 0]
+        half = width[which, day] // 2
+        begin = days[day] * DAY_SECONDS + slot * width[which, day] + bits(each, 0, 20) * half // (1 << 20)
+        return Sessions(which, begin, begin + 20 + bits(each, 20, 20) * (half - 30) // (1 << 20))
 
     def status(self, i: int, now: datetime) -> Json:
         """ONLINE inside a data session, ATTACHED within two days after one, else OFFLINE."""
@@ -297,29 +313,31 @@ class SimCards:
         """Ticks and kinds (positions in `EVENT_KINDS`) of a SIM's events of the last EVENT_DAYS days, oldest first."""
         time = tick(now)
         first = max(time // DAY_SECONDS - EVENT_DAYS, int(self.fleet.demand.activation[i]))
-        _, ticks, kinds = self.events_of(np.array([i]), first, time // DAY_SECONDS)
+        row = np.array([i])
+        _, ticks, kinds = self.events_of(row, self.sessions_of(row, first, time // DAY_SECONDS), time // DAY_SECONDS)
         shown = (ticks <= time) & (ticks >= (time // DAY_SECONDS - EVENT_DAYS) * DAY_SECONDS)
         return ticks[shown], kinds[shown]
 
-    def events_of(self, rows: Ints, first: int, last: int) -> tuple[Ints, Ints, Ints]:
+    def events_of(self, rows: Ints, sessions: Sessions, through: int) -> tuple[Ints, Ints, Ints]:
         """What happened to many SIMs: (position in `rows`, ticks, kinds), by SIM, time and kind.
 
-        Of sessions, those of days `first` to `last`; of changes of the SIM and its quotas, all that are known through `last`.
+        That is what their `sessions` brought, and all changes of the SIMs and their quotas known through day `through`.
         """
         demand = self.fleet.demand
-        which, begin, end = self.sessions_of(rows, first, last)
-        ledger = self.fleet.ledger(rows, last)
+        ledger = self.fleet.ledger(rows, through)
         everyone = np.arange(len(rows))
         disabled = np.where(demand.churn_last[rows] < NEVER, (demand.churn_last[rows] + 14) * DAY_SECONDS, NEVER)
-        parts = [(which, begin, 0), (which, end, 1)]
+        parts = [(sessions.which, sessions.begin, 0), (sessions.which, sessions.end, 1)]
         parts += [(everyone, demand.activation[rows] * DAY_SECONDS, 3), (everyone, disabled, 4)]
         for periods, kind in ((ledger.data, 5), (ledger.sms, 8)):
             changes = (periods.threshold_at, periods.exceeded_at, periods.credit_at[:, 1:])
             for k, ticks in enumerate(changes):
-                parts.append((np.repeat(everyone, ticks.shape[1]), ticks.ravel(), kind + k))
+                sims, nth = np.nonzero(ticks < NEVER)
+                parts.append((sims, ticks[sims, nth], kind + k))
         # a network tells where a device is when its first session of the day begins
-        _, opening = np.unique(np.stack([which, begin // DAY_SECONDS]), axis=1, return_index=True)
-        parts.append((which[opening], begin[opening] - 2, 2))
+        new_sim = np.diff(sessions.which, prepend=-1) > 0
+        opening = new_sim | (np.diff(sessions.begin // DAY_SECONDS, prepend=0) != 0)
+        parts.append((sessions.which[opening], sessions.begin[opening] - 2, 2))
         who, when = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
         kinds = np.concatenate([np.full(len(part[1]), part[2]) for part in parts])
         happens = when < NEVER
