@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from html import escape
 from http import HTTPStatus
 from typing import Any
@@ -24,15 +25,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.models import FieldProblem, Problem
 from api.routes import ProblemError, router, unauthorized
-from api.store import STATEMENT_SECONDS, InvalidKeyError, SchemaOutdatedError, Store, TooSlowError
+from api.store import STATEMENT_SECONDS, InvalidKeyError, SchemaOutdatedError, Store, Streams, TooSlowError
+from api.streams import limiter
+from api.streams import router as streams_router
 from resources.api_keys import PREFIX
 from resources.server import DatabaseUnavailableError
 from resources.settings import Settings
 
 DESCRIPTION = (
-    "Read-only access to SIMs, usage, forecasts, exhaustion dates, alerts and reports. Volumes are exact in bytes (accounting "
+    "Read access to SIMs, usage, forecasts, exhaustion dates, alerts and reports. Volumes are exact in bytes (accounting "
     "bytes: millionths of a MB) and readable in MB; times are UTC, days are UTC days. Every prediction says which model made "
-    "it and what it knew. An API key opens one organization: send it as `Authorization: Bearer ss_...` or `X-API-Key: ss_...`."
+    "it and what it knew. An API key opens one organization: send it as `Authorization: Bearer ss_...` or `X-API-Key: ss_...`. "
+    "Nothing can be changed here; 1NCE's Data Streamer alone brings records, with the secret of its stream."
 )
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -50,18 +54,23 @@ class PortInUseError(Exception):
     """The service cannot listen where it was told to; the message says where and what to set."""
 
 
-def create_app(database_url: URL | str, *, data_note: str = "") -> FastAPI:
-    """The service over one database, which it reads as role simsight_api.
+def create_app(
+    database_url: URL | str, *, data_note: str = "", clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> FastAPI:
+    """The service over one database, which it uses as role simsight_api.
 
+    clock       gives the time at which a POST of the Data Streamer is said to have come
     data_note   shown wherever the data is, such as 'synthetic data': header X-Data-Note and the description
     The database need not be there yet: until it is, answers are 503.
     """
-    store = Store(database_url)
+    store, streams = Store(database_url), Streams(database_url)
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.stream_limiter = limiter()
         yield
         store.close()
+        streams.close()
 
     app = FastAPI(
         title="Simsight",
@@ -71,8 +80,9 @@ def create_app(database_url: URL | str, *, data_note: str = "") -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.store = store
+    app.state.store, app.state.streams, app.state.clock = store, streams, clock
     app.include_router(router)
+    app.include_router(streams_router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     app.add_middleware(GZipMiddleware, minimum_size=1000)
     app.add_middleware(_Headers, headers=HEADERS | ({"X-Data-Note": _header_text(data_note)} if data_note else {}))
@@ -96,7 +106,7 @@ def serve(settings: Settings, database_url: URL | str, *, data_note: str = "") -
     database_url   Server.api of the running server
     Raises PortInUseError before anything is started when it cannot listen there.
     """
-    app = create_app(database_url, data_note=data_note)
+    app = create_app(database_url, data_note=data_note, clock=settings.clock)
     with listen(settings.api_host, settings.api_port) as listener:
         config = uvicorn.Config(app, server_header=False, timeout_graceful_shutdown=10)
         logging.getLogger("uvicorn.access").addFilter(_hide_keys)

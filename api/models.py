@@ -79,6 +79,13 @@ class Prediction(BaseModel):
     run_id: str = Field(description="Pipeline run that scored", examples=["4f1c2d"])
     as_of: date = Field(description="Last complete day the prediction knew")
     created_at: datetime = Field(description="When it was made")
+    data_age_hours: int | None = Field(
+        description="Hours by which the last usage answer lies before the end of as_of; 0 when it came after; null: never asked"
+    )
+    data_grade: Literal["A", "B", "C", "D"] | None = Field(
+        description="A: usage known to the end of as_of, quota seen no more than two days before it; B: usage known, quota older "
+        "or none; C: one or two last days not known; D: more"
+    )
 
 
 class ForecastDay(Prediction):

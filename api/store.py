@@ -1,9 +1,13 @@
-"""What the HTTP service asks of the database: one read-only transaction a request, for the organization of its key."""
+"""What the HTTP service asks of the database: one transaction a request, as role simsight_api.
+
+Readers (`Store`) work read-only for the organization of their key; the webhook (`Streams`) has connections of its own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -18,6 +22,7 @@ from sql import query
 
 POOL_SIZE = 8
 POOL_SPARE = 4  # for the report and the health check, which must not wait behind the other requests
+STREAM_POOL_SIZE = 4
 POOL_WAIT_SECONDS = 5
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 10
@@ -53,38 +58,21 @@ class Session:
         return found[0] if found else None
 
 
-class Store:
-    """A pool of connections in role simsight_api. Connects when first asked and again whenever the database returns."""
+class _Pool:
+    """Connections in role simsight_api. Connects when first asked and again whenever the database returns."""
 
-    def __init__(self, url: URL | str) -> None:
+    def __init__(self, url: URL | str, *, size: int, spare: int, read_only: bool) -> None:
         self._address = describe(url)
         self._engine = create_engine(
             driver_url(url, "psycopg"),
             pool_pre_ping=True,
-            pool_size=POOL_SIZE,
-            max_overflow=POOL_SPARE,
+            pool_size=size,
+            max_overflow=spare,
             pool_timeout=POOL_WAIT_SECONDS,
             connect_args={"connect_timeout": CONNECT_SECONDS},
         )
         event.listen(self._engine, "connect", _as_api)
-
-    @contextmanager
-    def session(self, key: str) -> Iterator[Session]:
-        """A transaction for the organization that the key opens.
-
-        Raises InvalidKeyError; DatabaseUnavailableError, TooSlowError and SchemaOutdatedError also from inside the block.
-        """
-        with self._transaction() as session:
-            found = session.row("api_authenticate", {"key_sha256": key_sha256(key)})
-            if found is None or found["organization_id"] is None:
-                raise InvalidKeyError
-            yield session
-
-    def schema_version(self) -> int:
-        """The newest migration applied; raises as `session` does, but for the key."""
-        with self._transaction() as session:
-            found = session.row("api_schema_version")
-            return int(found["version"] or 0) if found else 0
+        event.listen(self._engine, "connect", _read_only if read_only else _read_write)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -104,6 +92,8 @@ class Store:
             raise TooSlowError from error
         except PoolTimeout as error:
             raise DatabaseUnavailableError(f"all connections to {self._address} are busy") from error
+        except psycopg.errors.ReadOnlySqlTransaction as error:
+            raise DatabaseUnavailableError(f"{self._address} takes no writes: it is a replica") from error
         except (OperationalError, psycopg.OperationalError) as error:
             raise DatabaseUnavailableError(f"no connection to PostgreSQL at {self._address}") from error
         except (
@@ -117,12 +107,71 @@ class Store:
             raise SchemaOutdatedError(str(error.diag.message_primary)) from error
 
 
+class Store(_Pool):
+    """The readers' connections: read-only transactions that see one moment."""
+
+    def __init__(self, url: URL | str) -> None:
+        super().__init__(url, size=POOL_SIZE, spare=POOL_SPARE, read_only=True)
+
+    @contextmanager
+    def session(self, key: str) -> Iterator[Session]:
+        """A transaction for the organization that the key opens.
+
+        Raises InvalidKeyError; DatabaseUnavailableError, TooSlowError and SchemaOutdatedError also from inside the block.
+        """
+        with self._transaction() as session:
+            found = session.row("api_authenticate", {"key_sha256": key_sha256(key)})
+            if found is None or found["organization_id"] is None:
+                raise InvalidKeyError
+            yield session
+
+    def schema_version(self) -> int:
+        """The newest migration applied; raises as `session` does, but for the key."""
+        with self._transaction() as session:
+            found = session.row("api_schema_version")
+            return int(found["version"] or 0) if found else 0
+
+
+class Streams(_Pool):
+    """The webhook's connections: readers cannot take them, and they write nothing but bodies of POSTs."""
+
+    def __init__(self, url: URL | str) -> None:
+        super().__init__(url, size=STREAM_POOL_SIZE, spare=0, read_only=False)
+
+    def secret_sha256(self, stream_id: str) -> bytes | None:
+        """What the secret of a live stream hashes to; None for an unknown or revoked one. Raises as Store.session does."""
+        with self._transaction() as session:
+            found = session.row("api_stream_secret", {"stream_id": stream_id})
+            return bytes(found["secret_sha256"]) if found and found["secret_sha256"] is not None else None
+
+    def land(self, stream_id: str, secret_sha256: bytes, body: bytes, records: int, now: datetime) -> bool:
+        """Keep a body, once, and commit; False when the stream has been revoked. Raises as Store.session does."""
+        values = {
+            "stream_id": stream_id,
+            "secret_sha256": secret_sha256,
+            "body": body,
+            "records": records,
+            "now": now,
+        }
+        with self._transaction() as session:
+            found = session.row("api_land_stream_batch", values)
+        return bool(found and found["live"])
+
+
 def _as_api(connection: psycopg.Connection[Any], _record: object) -> None:
-    """Make a new connection safe: the least role, read-only transactions that see one moment, a limit on time."""
+    """Make a new connection safe: the least role, a limit on time."""
     with connection.cursor() as cursor:
         cursor.execute("SET ROLE simsight_api")
         cursor.execute("SET TIME ZONE 'UTC'")
         cursor.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'".encode())
     connection.commit()
+
+
+def _read_only(connection: psycopg.Connection[Any], _record: object) -> None:
+    """Transactions that write nothing and see one moment."""
     connection.read_only = True
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+
+
+def _read_write(connection: psycopg.Connection[Any], _record: object) -> None:
+    connection.read_only = False

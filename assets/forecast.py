@@ -28,6 +28,7 @@ HORIZON = 30
 HISTORY_DAYS = 730
 PATH_SAMPLES = 500
 HISTORY_SCHEMA = {"sim_key": pl.Int32, "day": pl.Date, "bytes": pl.Int64}
+QUALITY_SCHEMA = {"sim_key": pl.Int32, "data_age_hours": pl.Int16, "data_grade": pl.Int16}
 QUOTA_SCHEMA = {"sim_key": pl.Int32, "quota_left": pl.Int64, "quota_total": pl.Int64, "expires_on": pl.Date}
 # the forecast frame's columns as the table names them: q0.025 is q025
 COLUMNS = {"mean": "mean"} | {quantile_column(level): f"q{str(level)[2:]:0<2}" for level in QUANTILES}
@@ -261,7 +262,7 @@ def score_usage(runtime: Runtime, as_of: date, *, run_id: str) -> dict[str, Any]
             pl.lit(as_of).alias("as_of"),
             pl.lit(scoring, pl.Int32).alias("scoring_id"),
             *(pl.col(name).round().cast(pl.Int64).alias(column) for name, column in COLUMNS.items()),
-        )
+        ).join(_quality(transaction, as_of), on="sim_key", how="left")
         merged = transaction.merge("merge_usage_forecasts", rows)
         transaction.rows("analyze_new_tables")
     total = sum((paths.sum(axis=0, dtype=np.float64) for _, paths in forecast.path_blocks(PATH_SAMPLES)), np.float64(0))
@@ -276,6 +277,7 @@ def score_exhaustion(runtime: Runtime, as_of: date, *, run_id: str) -> dict[str,
     ends = _with_expired(runtime.database, ends, as_of)
     with runtime.database.transaction() as transaction:
         scoring = _scoring_id(transaction, champion.version, as_of, run_id, runtime)
+        ends = ends.join(_quality(transaction, as_of), on="sim_key", how="left")
         merged = transaction.merge(
             "merge_exhaustions", ends.with_columns(pl.lit(scoring, pl.Int32).alias("scoring_id"))
         )
@@ -283,7 +285,14 @@ def score_exhaustion(runtime: Runtime, as_of: date, *, run_id: str) -> dict[str,
     labels = [iccids[key] for key in ends["sim_key"]]
     plot = plot_exhaustion(ends, as_of=as_of, labels=labels, note=runtime.data_note)
     by_status = {f"status {name}": count for name, count in ends["status"].value_counts().sort("status").iter_rows()}
-    return {**_metadata(champion, as_of, merged), **by_status, "who runs out first": picture(plot)}
+    grades = ends["data_grade"].value_counts().drop_nulls().sort("data_grade")
+    by_grade = {f"SIMs on data of grade {'ABCD'[grade - 1]}": count for grade, count in grades.iter_rows()}
+    return {**_metadata(champion, as_of, merged), **by_status, **by_grade, "who runs out first": picture(plot)}
+
+
+def _quality(transaction: Transaction, as_of: date) -> pl.DataFrame:
+    """What a prediction of each SIM stands on: sim_key, data_age_hours, data_grade (1 to 4 for A to D)."""
+    return transaction.frame("data_quality", QUALITY_SCHEMA, {"as_of": as_of})
 
 
 def _metadata(champion: Version, as_of: date, merged: Merged) -> dict[str, Any]:

@@ -12,7 +12,9 @@ import dagster as dg
 import polars as pl
 
 from assets.common import RuntimeParam
+from assets.ingest import poll_budget
 from assets.sources import UTC_TIME
+from ml.polling import fleet_cost
 from resources.runtime import Runtime
 
 Expectations = list[tuple[str, dict[str, Any]]]
@@ -33,6 +35,7 @@ class Suite:
     expectations: Callable[[Runtime], Expectations]
     blocking: bool = False
     parameters: Callable[[Runtime], dict[str, Any]] = field(default=lambda runtime: {})
+    shown: bool = False  # with its rows as a table in the Dagster UI: for few rows
 
     @property
     def severity(self) -> dg.AssetCheckSeverity:
@@ -64,6 +67,14 @@ def _since(days: int) -> Callable[[Runtime], dict[str, Any]]:
         "first": runtime.last_complete_day() - timedelta(days=days - 1),
         "last": runtime.last_complete_day(),
     }
+
+
+def _promised(runtime: Runtime) -> dict[str, Any]:
+    """The last three days that should be known of nearly every SIM: of a fleet too large for an hourly pass, a day less."""
+    budget = poll_budget(runtime)
+    sims = (runtime.database.row("fleet_size") or {"sims": 0})["sims"]
+    last = runtime.last_complete_day() - timedelta(days=int(budget is not None and fleet_cost(sims) > budget))
+    return {"first": last - timedelta(days=2), "last": last}
 
 
 SUITES = [
@@ -102,7 +113,7 @@ SUITES = [
             _between("bytes", low=0),
         ],
         blocking=True,
-        parameters=_since(3),
+        parameters=_promised,
     ),
     Suite(
         "no_day_drops_out",
@@ -120,6 +131,22 @@ SUITES = [
         "check_quarantine",
         {"waiting": pl.Int64, "rows": pl.Int64, "share": pl.Float64},
         lambda runtime: [_between("share", high=0.001)],
+    ),
+    Suite(
+        "stream_agrees_with_book",
+        "stream_records",
+        "On each complete day of the last week the Data Streamer's volume is within half a percent of the book's, over the SIMs it covers.",
+        "check_stream",
+        {
+            "day": pl.Date,
+            "sims": pl.Int64,
+            "stream_bytes": pl.Int64,
+            "book_bytes": pl.Int64,
+            "difference": pl.Float64,
+        },
+        lambda runtime: [_between("difference", high=0.005)],
+        parameters=_since(7),
+        shown=True,
     ),
     Suite(
         "quotas_are_sound",
@@ -265,10 +292,19 @@ def _check(suite: Suite) -> dg.AssetChecksDefinition:
             passed=outcome.passed,
             severity=suite.severity,
             description="; ".join(outcome.failures) or None,
-            metadata={"rows checked": outcome.rows, "expectations": len(suite.expectations(runtime))},
+            metadata={
+                "rows checked": outcome.rows,
+                "expectations": len(suite.expectations(runtime)),
+                **({"rows": _table(frame)} if suite.shown else {}),
+            },
         )
 
     return check
+
+
+def _table(frame: pl.DataFrame) -> dg.MarkdownMetadataValue:
+    lines = [frame.columns, ["---"] * frame.width, *frame.iter_rows()]
+    return dg.MetadataValue.md("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
 
 
 def _plain(expectations: Expectations) -> Expectations:

@@ -34,6 +34,8 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="Make, list and revoke keys of the HTTP service.", no_args_is_help=True)
 app.add_typer(keys, name="api-key")
+streams = typer.Typer(help="Make, list and revoke streams of 1NCE's Data Streamer.", no_args_is_help=True)
+app.add_typer(streams, name="stream")
 console = Console(highlight=False, soft_wrap=True)
 INTERRUPTED = 130
 ROOT = Path(__file__).resolve().parent.parent
@@ -415,6 +417,43 @@ def revoke_key(name: Annotated[str, typer.Argument(help="Name of the key.")]) ->
     with _runtime(load_settings()) as runtime:
         _needs_schema(runtime)
         api_keys.revoke_key(runtime.database, name)
+        console.print(f"{name} is revoked", markup=False)
+
+
+@streams.command("create")
+def create_stream(name: Annotated[str, typer.Argument(help="What the stream is for.")]) -> None:
+    """Make a stream for the organization and print what 1NCE's portal asks for: the secret is shown this once."""
+    from resources import streams as known
+
+    with _runtime(load_settings()) as runtime:
+        _needs_schema(runtime)
+        made = known.create_stream(runtime.database, name, now=runtime.clock())
+    typer.echo(f"URL path:  {made.path}\nuser name: {made.stream_id}\npassword:  {made.secret}")
+
+
+@streams.command("list")
+def list_streams() -> None:
+    """List the organization's streams (never their secrets) and when each last brought something."""
+    from resources import streams as known
+
+    with _runtime(load_settings()) as runtime:
+        _needs_schema(runtime)
+        for stream in known.list_streams(runtime.database):
+            state = f"revoked {stream.revoked_at:%Y-%m-%d}" if stream.revoked_at else "valid"
+            last = f"last records {stream.last_at:%Y-%m-%d %H:%M}" if stream.last_at else "no records yet"
+            console.print(
+                f"{stream.name}: {stream.stream_id}, made {stream.created_at:%Y-%m-%d}, {state}, {last}", markup=False
+            )
+
+
+@streams.command("revoke")
+def revoke_stream(name: Annotated[str, typer.Argument(help="Name of the stream.")]) -> None:
+    """Make a stream stop working at once; what it brought stays."""
+    from resources import streams as known
+
+    with _runtime(load_settings()) as runtime:
+        _needs_schema(runtime)
+        known.revoke_stream(runtime.database, name, now=runtime.clock())
         console.print(f"{name} is revoked", markup=False)
 
 

@@ -13,6 +13,8 @@ from assets.ingest import INGEST, sim_usage
 from assets.maintenance import raw_landings
 from assets.quality import checks
 from assets.report import fleet_report
+from assets.stream import stream_records, watch_stream
+from assets.stream_files import new_files, stream_file_batches
 from pipelines.progress import terminal
 from pipelines.runs import day_range
 from resources.runtime import Runtime
@@ -35,7 +37,8 @@ predict = dg.define_asset_job(
     "predict",
     # the checks of what is stored run first: a blocking one that fails stops the predictions that rest on it. Those of
     # sim_usage belong to its own days; usage_history is checked in their stead
-    prediction_assets | dg.AssetSelection.checks_for_assets(*(asset for asset in INGEST if asset is not sim_usage)),
+    prediction_assets
+    | dg.AssetSelection.checks_for_assets(*(asset for asset in INGEST if asset is not sim_usage), stream_records),
     partitions_def=DAYS,
     description="Train, score, alert and report as of a day (the partition), after checking the data they rest on.",
 )
@@ -53,6 +56,24 @@ import_file = dg.define_asset_job(
 tidy = dg.define_asset_job(
     "tidy", dg.AssetSelection.assets(raw_landings), description="Delete what is kept long enough."
 )
+# its check compares whole days with the book: that is for the daily job, not for every batch
+process_stream = dg.define_asset_job(
+    "process_stream",
+    dg.AssetSelection.assets(stream_records).without_checks(),
+    description="Turn the Data Streamer's records that wait into rows.",
+)
+read_stream_files = dg.define_asset_job(
+    "read_stream_files",
+    dg.AssetSelection.assets(stream_file_batches),
+    description="Take stream records from the files of SIMSIGHT_STREAM_FILES that are new.",
+)
+UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 def stale_days(runtime: Runtime) -> list[tuple[date, date, datetime]]:
@@ -145,6 +166,55 @@ def stale_predictions(
         yield dg.RunRequest(run_key=f"{first} {last} {mark.isoformat()}", tags=day_range(first, last))
 
 
+def _under_way(context: dg.SensorEvaluationContext, job: str) -> bool:
+    return context.instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=UNDER_WAY)) > 0
+
+
+@dg.sensor(
+    job=process_stream,
+    minimum_interval_seconds=15,
+    default_status=SENSING,
+    description="Process the Data Streamer's records when some wait, or when a SIM they waited for is listed; one run at a time.",
+)
+def stream_arrivals(
+    context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
+) -> dg.RunRequest | dg.SkipReason:
+    if _under_way(context, "process_stream"):
+        return dg.SkipReason("a run is under way")
+    work = runtime.database.row("stream_work") or {}
+    if any(work.values()):
+        return dg.RunRequest()
+    return dg.SkipReason("nothing waits")
+
+
+@dg.sensor(
+    job=read_stream_files,
+    minimum_interval_seconds=60,
+    default_status=SENSING,
+    description="Read files of stream records that are new in SIMSIGHT_STREAM_FILES, a folder or bucket; one run at a time.",
+)
+def stream_files(
+    context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
+) -> dg.RunRequest | dg.SkipReason:
+    where = runtime.settings.stream_files
+    if where is None:
+        return dg.SkipReason("SIMSIGHT_STREAM_FILES is not set")
+    if _under_way(context, "read_stream_files"):
+        return dg.SkipReason("a run is under way")
+    if new_files(runtime.database, where):
+        return dg.RunRequest()
+    return dg.SkipReason(f"no new file in {where}")
+
+
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=SENSING,
+    description="Open an incident when a stream that used to deliver delivers nothing, and close it when it does again.",
+)
+def stream_outage(context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.SkipReason:
+    return dg.SkipReason(watch_stream(runtime.database, now=runtime.clock()) or "no stream is out")
+
+
 @dg.run_failure_sensor(
     default_status=SENSING,
     description="Write every failed run to ops.run_failures, where `simsight status` and downstream apps see it.",
@@ -176,11 +246,20 @@ def _why(context: dg.RunFailureSensorContext) -> str:
 def code_location(runtime: Runtime) -> dg.Definitions:
     """Everything of the code location, working with a given runtime."""
     return dg.Definitions(
-        assets=[*INGEST, imported_usage, *FORECAST, alerts, fleet_report, raw_landings],
+        assets=[
+            *INGEST,
+            imported_usage,
+            stream_records,
+            stream_file_batches,
+            *FORECAST,
+            alerts,
+            fleet_report,
+            raw_landings,
+        ],
         asset_checks=list(checks()),
-        jobs=[ingest, predict, rescore, import_file, tidy],
+        jobs=[ingest, predict, rescore, import_file, process_stream, read_stream_files, tidy],
         schedules=[hourly_ingest, daily_predictions, daily_tidying],
-        sensors=[landing_folder, stale_predictions, run_failures],
+        sensors=[landing_folder, stale_predictions, stream_arrivals, stream_files, stream_outage, run_failures],
         loggers={"console": dg.colored_console_logger, "terminal": terminal},
         resources={"runtime": runtime},
     )

@@ -102,6 +102,16 @@ class Settings(BaseSettings):
         description="Send requests without pacing; only for a simulator whose own limit is lifted",
     )
 
+    ingest_minutes: float = Field(
+        50.0,
+        gt=0,
+        description="Minutes an hourly ingest may ask 1NCE; SIMs that do not fit in wait for the next, the most urgent first",
+    )
+    stream_files: str | None = Field(
+        None,
+        description="Folder or bucket (s3://bucket/prefix, with AWS_* variables) that the Data Streamer's records come to as files",
+    )
+
     first_day: date = Field(date(2025, 1, 1), description="First day of the daily partitions")
     now: Annotated[datetime, AfterValidator(_in_utc)] | None = Field(
         None, description="Pretend that it is this time (ISO 8601, UTC if no zone); the system clock if unset"

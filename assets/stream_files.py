@@ -1,0 +1,194 @@
+"""Records of 1NCE's Data Streamer that come as files into a folder or bucket: landed like POSTs, in slices, for stream_records.
+
+JSON (an array, or one object a line) or CSV whose header has the JSON's names with dots (sim.iccid, volume.total); .gz or not.
+Which versions of which files have been read is kept in raw.stream_files, in the transaction that lands them: a file that comes
+late, with an old date, is found all the same, and one whose reading broke off is read again.
+"""
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import islice
+from typing import IO, Any, NamedTuple, cast
+
+import dagster as dg
+import fsspec  # type: ignore[import-untyped]
+import orjson
+import polars as pl
+
+from assets.common import OWNERS, RuntimeParam
+from assets.landing import QUARANTINE_SCHEMA, SETTLED_SCHEMA
+from assets.stream import POOL
+from resources.database import Database
+
+SLICE_RECORDS = 3_000
+MOST_ARRAY_BYTES = 256_000_000  # of a JSON array, which is read whole; lines and CSV are read as they come
+ENDINGS = tuple(kind + packed for kind in (".json", ".jsonl", ".ndjson", ".csv") for packed in ("", ".gz"))
+
+
+class StreamFile(NamedTuple):
+    """A version of a file: its path in the file system, and what changes when it does."""
+
+    path: str
+    version: str
+    size: int
+
+
+class UnreadableFileError(Exception):
+    """A file does not hold records; nothing of it was landed. The message says why."""
+
+
+def new_files(database: Database, where: str) -> list[StreamFile]:
+    """Files under a path or URL that have not been read as they are now, by path."""
+    system, root = fsspec.core.url_to_fs(where)
+    system.invalidate_cache()
+    found = [
+        (path, f"{about['size']} {about.get('ETag') or about.get('mtime')}", about["size"])
+        for path, about in system.find(root, detail=True).items()
+        if path.lower().endswith(ENDINGS)
+    ]
+    schema = {"path": pl.String, "version": pl.String, "size": pl.Int64}
+    with database.transaction() as transaction:
+        transaction.stage("new_stream_files", pl.DataFrame(found, schema=schema, orient="row"))
+        return [StreamFile(**row) for row in transaction.rows("new_stream_files")]
+
+
+def land_file(database: Database, where: str, file: StreamFile, *, now: datetime) -> int:
+    """Land a file's records in one transaction; returns how many. The same records again change nothing.
+
+    Raises UnreadableFileError, after noting in quarantine what is wrong; such a version is not read again.
+    """
+    system, _ = fsspec.core.url_to_fs(where)
+    problem = None
+    try:
+        with system.open(file.path, "rb") as opened, database.transaction() as transaction:
+            records = 0
+            rows = _records(file.path.lower(), opened)
+            while slice_ := list(islice(rows, SLICE_RECORDS)):
+                body = orjson.dumps(slice_)
+                transaction.execute("add_stream_slice", {"body": body, "records": len(slice_), "now": now})
+                records += len(slice_)
+            about = {"path": file.path, "version": file.version, "records": records, "now": now}
+            transaction.execute("add_stream_file", about)
+            settled = [("file", file.path, now, "superseded")]
+            transaction.merge("settle_quarantine", pl.DataFrame(settled, schema=SETTLED_SCHEMA, orient="row"))
+            return records
+    except UnreadableFileError as error:
+        problem = error
+    with database.transaction() as transaction:
+        kept = json.dumps({"record": {"path": file.path}, "asked": {"file": file.path, "line": 0}})
+        bad = [("file", file.path, f"{file.path}: {problem}", kept, now)]
+        transaction.merge("merge_quarantine", pl.DataFrame(bad, schema=QUARANTINE_SCHEMA, orient="row"))
+        transaction.execute("add_stream_file", {"path": file.path, "version": file.version, "records": 0, "now": now})
+    raise problem
+
+
+def _records(name: str, opened: IO[bytes]) -> Iterator[Any]:
+    """The records of a file as they stand in it. Raises UnreadableFileError."""
+    try:
+        if name.endswith(".gz"):
+            with gzip.open(opened) as unpacked:
+                yield from _rows(name.removesuffix(".gz"), cast(IO[bytes], unpacked))
+        else:
+            yield from _rows(name, opened)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UnreadableFileError(f"not gzip, or cut off ({error})") from error
+
+
+def _rows(name: str, opened: IO[bytes]) -> Iterator[Any]:
+    return _csv(opened) if name.endswith(".csv") else _json(opened)
+
+
+def _json(lines: IO[bytes]) -> Iterator[Any]:
+    first = b""
+    while not first.strip():
+        first = lines.readline()
+        if not first:
+            return
+    if first.lstrip().startswith(b"["):
+        whole = first + lines.read(MOST_ARRAY_BYTES)
+        if len(whole) > MOST_ARRAY_BYTES:
+            raise UnreadableFileError(
+                f"an array larger than {MOST_ARRAY_BYTES // 1_000_000} MB: split it, or write one object a line"
+            )
+        try:
+            yield from orjson.loads(whole)
+        except orjson.JSONDecodeError as error:
+            raise UnreadableFileError(f"not JSON ({error}): expected an array, or one object a line") from error
+        return
+    line = first
+    while line:
+        if line.strip():
+            try:
+                yield orjson.loads(line)
+            except orjson.JSONDecodeError:
+                yield line.decode("utf-8", "replace").strip()  # no object: it will wait in quarantine under its text
+        line = lines.readline()
+
+
+def _csv(opened: IO[bytes]) -> Iterator[Any]:
+    rows = csv.DictReader(io.TextIOWrapper(opened, "utf-8-sig", newline=""))
+    try:
+        if "id" not in (rows.fieldnames or []):
+            raise UnreadableFileError(
+                "a CSV without the column id: expected a header like id,start_timestamp,sim.iccid"
+            )
+        for row in rows:
+            if None in row:
+                yield f"line {rows.line_num} has more fields than the header"
+            else:
+                yield _nested(row)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UnreadableFileError(f"not a CSV in UTF-8 ({error})") from error
+
+
+def _nested(row: dict[str, str]) -> dict[str, Any]:
+    """A row with dotted names as the object it stands for; an empty field is none."""
+    record: dict[str, Any] = {}
+    for name, value in row.items():
+        if not value:
+            continue
+        *path, last = name.split(".")
+        inside = record
+        for step in path:
+            if not isinstance(inside.get(step), dict):
+                inside[step] = {}
+            inside = inside[step]
+        inside.setdefault(last, value)
+    return record
+
+
+@dg.asset(
+    group_name="ingest",
+    kinds={"python", "json", "csv"},
+    owners=OWNERS,
+    metadata={"dagster/table_name": "raw.stream_batches"},
+    pool=POOL,
+)
+def stream_file_batches(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
+    """Stream records from the files of SIMSIGHT_STREAM_FILES that are new, a folder or bucket; stream_records takes them up.
+
+    A file that cannot be read is noted in ops.quarantine and stops no other. A local file should be moved into the folder
+    when it is complete.
+    """
+    where = runtime.settings.stream_files
+    if where is None:
+        raise dg.Failure("SIMSIGHT_STREAM_FILES is not set: nothing says where the files are", allow_retries=False)
+    files, records, unreadable, failed = new_files(runtime.database, where), 0, 0, []
+    for file in files:
+        try:
+            records += land_file(runtime.database, where, file, now=runtime.clock())
+        except UnreadableFileError as error:
+            unreadable += 1
+            context.log.warning(f"{file.path}: {error}")
+        except OSError as error:  # not ours to read, or out of reach: the next run tries again
+            failed.append(f"{file.path}: {error.strerror or error}")
+    if failed:
+        raise dg.Failure(f"{len(failed)} of {len(files)} files could not be opened: {'; '.join(failed[:10])}")
+    return dg.MaterializeResult(
+        metadata={"files": len(files), "files unreadable": unreadable, "dagster/row_count": records}
+    )
