@@ -12,7 +12,7 @@ divided among sources by weighted max-min fairness (Bertsekas and Gallager, "Dat
 What holds, whatever the fleet (tests/ml/test_polling.py):
 - A plan never costs more than the budget, and no SIM stands in it twice for a source.
 - Where the whole fleet fits into the budget, the whole fleet is asked.
-- Urgent SIMs come first, up to URGENT_SHARE of a source's budget. The rest is given by lateness alone, which grows without
+- Urgent SIMs come first for usage and quota, up to URGENT_SHARE of the source's budget. The rest is given by lateness alone, which grows without
   bound: nobody is starved, as long as the budget holds one SIM for every source.
 - The same state gives the same plan, in whatever order its rows come.
 """
@@ -40,13 +40,14 @@ URGENT, WATCHED, ACTIVE, QUIET, ENDED = range(len(CLASSES))
 INTERVAL_HOURS = {
     "urgent": {"usage": 1.0, "quota": 1.0, "status": 6.0, "events": 12.0, "sms": 44.0},
     "watched": {"usage": 12.0, "quota": 24.0, "status": 12.0, "events": 24.0, "sms": 44.0},
-    "active": {"usage": 20.0, "quota": 40.0, "status": 30.0, "events": 44.0, "sms": 44.0},
-    "quiet": {"usage": 24.0, "quota": 44.0, "status": 36.0, "events": 44.0, "sms": 44.0},
+    "active": {"usage": 12.0, "quota": 40.0, "status": 12.0, "events": 44.0, "sms": 44.0},
+    "quiet": {"usage": 24.0, "quota": 44.0, "status": 44.0, "events": 44.0, "sms": 44.0},
     "ended": {"usage": 44.0, "quota": 44.0, "status": 44.0, "events": 44.0, "sms": 44.0},
 }
 PROMISED_HOURS = 48.0  # no SIM's usage and quota are older, in a fleet that the budget can carry
 URGENT_PROBABILITY = 0.1
-URGENT_SHARE = 0.5
+# of the budget for usage and for quota, before anybody else: small, since lateness serves urgent SIMs well as long as there is enough
+URGENT_SHARE = {"usage": 0.12, "quota": 0.12}
 # the stream shows usage within minutes: the usage call is then needed for the book only
 STREAMED_WITHIN_HOURS = 24.0
 STREAMED_USAGE_HOURS = 24.0
@@ -111,7 +112,8 @@ def plan(state: pl.DataFrame, *, now: datetime, budget: int | None, sources: tup
     counts = _sims_by_source(_known_class(state), len(keys), budget, _streamed(state, now))
     parts = []
     for source in sources:
-        chosen = _chosen(lateness[source], classes[source] == URGENT, keys, counts[source])
+        share = URGENT_SHARE.get(source, 0.0)
+        chosen = _chosen(lateness[source], classes[source] == URGENT, keys, counts[source], share)
         parts.append(
             pl.DataFrame(
                 {
@@ -289,9 +291,9 @@ def _fair(amount: float, weights: Floats, wanted: Floats) -> Floats:
 # --- choosing --------------------------------------------------------------------------------------------------------
 
 
-def _chosen(lateness: Floats, urgent: Flags, keys: Ints, count: int) -> Ints:
+def _chosen(lateness: Floats, urgent: Flags, keys: Ints, count: int, share: float) -> Ints:
     """Positions of the SIMs to ask, in order: urgent ones up to their share, then by lateness whoever it is."""
-    first = _latest(np.flatnonzero(urgent), lateness, keys, int(count * URGENT_SHARE))
+    first = _latest(np.flatnonzero(urgent), lateness, keys, int(count * share))
     others = np.ones(len(keys), dtype=np.bool_)
     others[first] = False
     rest = _latest(np.flatnonzero(others), lateness, keys, count - len(first))

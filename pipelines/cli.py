@@ -12,7 +12,7 @@ import time
 import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -227,23 +227,47 @@ def run(
 
 @app.command("import")
 def import_file(
-    file: Annotated[
-        Path, typer.Argument(help="CSV with the columns iccid, day, mb, and if known mb_rx, sms_mt, sms_mo.")
-    ],
+    file: Annotated[Path, typer.Argument(help="CSV, XLSX or Parquet file; docs/data.md lists the columns.")],
+    kind: Annotated[
+        Literal["usage", "sims", "labels", "tickets"], typer.Option(help="What the rows of the file are.")
+    ] = "usage",
+    renamed: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map", metavar="THEIRS=OURS", help="A column that is named differently in the file; repeatable."
+        ),
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help='JSON file that names columns: {"Card": "iccid", "Volume": "mb"}.')
+    ] = None,
+    sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook; default: the first.")] = None,
     good_rows: Annotated[
         bool, typer.Option("--good-rows", help="Import the good rows; bad ones wait in quarantine.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is wrong with the file.")] = False,
 ) -> None:
-    """Import daily usage from a CSV file: all of it, or nothing when a row is bad."""
-    from assets.files import import_usage
+    """Import daily usage, SIMs, labels or tickets from a file: all of it, or nothing when a row is bad."""
+    from assets.files import import_file as import_rows
+    from assets.files import named_kind, read_mapping
     from pipelines.demo import prepare
 
+    names = read_mapping(mapping, renamed or [])
     with _runtime(load_settings()) as runtime:
         prepare(runtime)
-        done = import_usage(runtime.database, file, now=runtime.clock(), only_all=not good_rows, dry_run=dry_run)
+        done = import_rows(
+            runtime.database,
+            file,
+            named_kind(kind),
+            now=runtime.clock(),
+            only_all=not good_rows,
+            dry_run=dry_run,
+            mapping=names,
+            sheet=sheet,
+        )
+        if done.ignored:
+            console.print(f"columns not used: {', '.join(done.ignored)}", markup=False)
         for line, reason in done.bad.select("line", "reason").head(20).iter_rows():
-            console.print(f"line {line}: {reason}", markup=False)
+            console.print(f"{done.unit} {line}: {reason}", markup=False)
         if dry_run:
             console.print(f"{file} can be imported" if done.bad.is_empty() else f"{done.bad.height} rows are bad")
             return
@@ -252,6 +276,31 @@ def import_file(
             f"{merged.rows} rows: {merged.new} new, {merged.changed} changed, {merged.unchanged} known already; "
             f"{done.bad.height} bad ones in quarantine"
         )
+
+
+@app.command("export")
+def export_rows(
+    view: Annotated[str, typer.Argument(help="View without its version, such as sims, sim_usage or exhaustions.")],
+    to: Annotated[Path, typer.Option("--to", help="File to write: .csv, .xlsx or .parquet.")],
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="Only rows for which this holds, such as as_of=2026-01-10, day>=2026-01-01 or closed_at= (no value); "
+            "repeatable. Several = of one column: any of them.",
+        ),
+    ] = None,
+    columns: Annotated[str | None, typer.Option(help="Columns, separated by commas; default: all.")] = None,
+) -> None:
+    """Export a view of the data or the predictions to a file, whole or not at all."""
+    from pipelines.demo import prepare
+    from resources.export import Export, export_file, format_of
+
+    chosen = [name.strip() for name in columns.split(",")] if columns else []
+    wanted = Export(view, format_of(to), where or [], chosen)
+    with _runtime(load_settings()) as runtime:
+        prepare(runtime)
+        console.print(f"{export_file(runtime.database, wanted, to)} rows in {to}", markup=False)
 
 
 @app.command()

@@ -7,7 +7,7 @@ import dagster as dg
 
 from assets.alerts import alerts
 from assets.common import DAYS
-from assets.files import imported_usage
+from assets.files import imported_files
 from assets.forecast import FORECAST, usage_forecaster, usage_history
 from assets.ingest import INGEST, sim_usage
 from assets.maintenance import raw_landings
@@ -50,8 +50,8 @@ rescore = dg.define_asset_job(
 )
 import_file = dg.define_asset_job(
     "import_file",
-    dg.AssetSelection.assets(imported_usage),
-    description="Import one usage file from the landing folder.",
+    dg.AssetSelection.assets(imported_files),
+    description="Import one file of usage, SIMs, labels or tickets from the landing folder.",
 )
 tidy = dg.define_asset_job(
     "tidy", dg.AssetSelection.assets(raw_landings), description="Delete what is kept long enough."
@@ -133,21 +133,21 @@ def daily_tidying(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     job=import_file,
     minimum_interval_seconds=30,
     default_status=SENSING,
-    description="Start an import for every CSV file that arrives in the landing folder; a file that changes is imported again.",
+    description="Start an import for every CSV, XLSX or Parquet file that arrives in the landing folder; a changed one is imported again.",
 )
 def landing_folder(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
     folder = SETTINGS.landing_folder
     found = False
-    for path in sorted(folder.glob("*.csv")):
+    for path in sorted(path for ending in ("csv", "xlsx", "parquet") for path in folder.glob(f"[!~.]*.{ending}")):
         about = path.stat()
         # a file still being written changes its size: it is then another run key, and merging twice changes nothing
         found = True
         yield dg.RunRequest(
             run_key=f"{path.name}:{about.st_size}:{about.st_mtime_ns}",
-            run_config=dg.RunConfig({"imported_usage": {"config": {"path": path.name}}}),
+            run_config=dg.RunConfig({"imported_files": {"config": {"path": path.name}}}),
         )
     if not found:
-        yield dg.SkipReason(f"no CSV file in {folder}")
+        yield dg.SkipReason(f"no CSV, XLSX or Parquet file in {folder}")
 
 
 @dg.sensor(
@@ -248,7 +248,7 @@ def code_location(runtime: Runtime) -> dg.Definitions:
     return dg.Definitions(
         assets=[
             *INGEST,
-            imported_usage,
+            imported_files,
             stream_records,
             stream_file_batches,
             *FORECAST,

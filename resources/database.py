@@ -60,6 +60,11 @@ class Transaction:
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
 
+    @property
+    def connection(self) -> psycopg.Connection[Any]:
+        """The connection itself, for what streams through it."""
+        return self._connection
+
     def rows(self, name: str, parameters: Parameters | None = None) -> list[Row]:
         """Run the query sql/queries/<name>.sql and return its rows as dictionaries; for few rows."""
         with self._connection.cursor(row_factory=dict_row) as cursor:
