@@ -4,7 +4,7 @@ Nothing here reads a clock: `now` is the virtual time, aware and in UTC.
 """
 
 from datetime import date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -14,16 +14,15 @@ from simulator.demand import (
     COUNTRIES,
     DEVICES,
     IDENTITY,
-    NEVER,
     PLACE,
     REPORT,
-    SESSIONS,
     Ints,
     bits,
     draw,
 )
 from simulator.faults import Faults
 from simulator.fleet import DATA_QUOTA, SMS_QUOTA, Fleet
+from simulator.happenings import EVENT_KINDS, events_of, sessions_of
 from simulator.ledger import DAY_SECONDS, Periods, moment, tick
 
 Json = dict[str, Any]
@@ -58,14 +57,6 @@ def megabytes(units: int) -> str:
 def _luhn(digits: str) -> str:
     doubled = [int(d) * (2 - i % 2) for i, d in enumerate(reversed(digits))]
     return str(-sum(d - 9 if d > 9 else d for d in doubled) % 10)
-
-
-class Sessions(NamedTuple):
-    """Data sessions of many SIMs by SIM, then time: position of the SIM among those asked for, ticks created and deleted."""
-
-    which: Ints
-    begin: Ints
-    end: Ints
 
 
 class SimCards:
@@ -199,24 +190,8 @@ class SimCards:
 
     def sessions(self, i: int, first: int, last: int) -> tuple[Ints, Ints]:
         """Ticks at which each PDP context of days `first` to `last` was created and deleted; none on days without bytes."""
-        _, begin, end = self.sessions_of(np.array([i]), first, last)
+        _, begin, end = sessions_of(self.fleet, np.array([i]), first, last)
         return begin, end
-
-    def sessions_of(self, rows: Ints, first: int, last: int) -> Sessions:
-        """The PDP contexts of many SIMs, none on days without bytes; each lies within its day."""
-        days = np.arange(first, last + 1)
-        used = self.fleet.usage(rows, date.fromordinal(first), date.fromordinal(last)).volume > 0
-        words = draw(self.fleet.seed, SESSIONS, rows, days)
-        demand = self.fleet.demand
-        loops = (days >= demand.loop_first[rows, None]) & (days <= demand.loop_last[rows, None])
-        count = np.where(used, np.where(loops, 24, 1 + bits(words, 0, 10) % 3), 0)
-        width = DAY_SECONDS // np.maximum(count, 1)
-        # one row a session: its SIM, its day, and its slot of that day
-        which, day, slot = np.nonzero(np.arange(24) < count[:, :, None])
-        each = draw(self.fleet.seed, SESSIONS, NEVER + rows[which], (days[day] * 24 + slot)[:, None])[:, 0]
-        half = width[which, day] // 2
-        begin = days[day] * DAY_SECONDS + slot * width[which, day] + bits(each, 0, 20) * half // (1 << 20)
-        return Sessions(which, begin, begin + 20 + bits(each, 20, 20) * (half - 30) // (1 << 20))
 
     def status(self, i: int, now: datetime) -> Json:
         """ONLINE inside a data session, ATTACHED within two days after one, else OFFLINE."""
@@ -313,37 +288,10 @@ class SimCards:
         """Ticks and kinds (positions in `EVENT_KINDS`) of a SIM's events of the last EVENT_DAYS days, oldest first."""
         time = tick(now)
         first = max(time // DAY_SECONDS - EVENT_DAYS, int(self.fleet.demand.activation[i]))
-        row = np.array([i])
-        _, ticks, kinds = self.events_of(row, self.sessions_of(row, first, time // DAY_SECONDS), time // DAY_SECONDS)
+        row, today = np.array([i]), time // DAY_SECONDS
+        _, ticks, kinds = events_of(self.fleet, row, sessions_of(self.fleet, row, first, today), today)
         shown = (ticks <= time) & (ticks >= (time // DAY_SECONDS - EVENT_DAYS) * DAY_SECONDS)
         return ticks[shown], kinds[shown]
-
-    def events_of(self, rows: Ints, sessions: Sessions, through: int) -> tuple[Ints, Ints, Ints]:
-        """What happened to many SIMs: (position in `rows`, ticks, kinds), by SIM, time and kind.
-
-        That is what their `sessions` brought, and all changes of the SIMs and their quotas known through day `through`.
-        """
-        demand = self.fleet.demand
-        ledger = self.fleet.ledger(rows, through)
-        everyone = np.arange(len(rows))
-        disabled = np.where(demand.churn_last[rows] < NEVER, (demand.churn_last[rows] + 14) * DAY_SECONDS, NEVER)
-        parts = [(sessions.which, sessions.begin, 0), (sessions.which, sessions.end, 1)]
-        parts += [(everyone, demand.activation[rows] * DAY_SECONDS, 3), (everyone, disabled, 4)]
-        for periods, kind in ((ledger.data, 5), (ledger.sms, 8)):
-            changes = (periods.threshold_at, periods.exceeded_at, periods.credit_at[:, 1:])
-            for k, ticks in enumerate(changes):
-                sims, nth = np.nonzero(ticks < NEVER)
-                parts.append((sims, ticks[sims, nth], kind + k))
-        # a network tells where a device is when its first session of the day begins
-        new_sim = np.diff(sessions.which, prepend=-1) > 0
-        opening = new_sim | (np.diff(sessions.begin // DAY_SECONDS, prepend=0) != 0)
-        parts.append((sessions.which[opening], sessions.begin[opening] - 2, 2))
-        who, when = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
-        kinds = np.concatenate([np.full(len(part[1]), part[2]) for part in parts])
-        happens = when < NEVER
-        who, when, kinds = who[happens], when[happens], kinds[happens]
-        order = np.lexsort((kinds, when, who))
-        return who[order], when[order], kinds[order]
 
     def event(self, i: int, ticks: int, kind: int) -> Json:
         """One event as /events lists it."""
@@ -404,21 +352,6 @@ class SimCards:
     def limits(services: tuple[str, ...] = ("data", "smsMt", "smsMo")) -> Json:
         """The monthly limits set for the whole account."""
         return {service: {"id": 1, "limit": _LIMITS[service][0], "unit": _LIMITS[service][1]} for service in services}
-
-
-EVENT_KINDS = (
-    ("Create PDP Context", "Info", False),
-    ("Delete PDP Context", "Info", False),
-    ("Update location", "Info", False),
-    ("Status of SIM changed from 'Issued' to 'Activated'", "Info", False),
-    ("Status of SIM changed from 'Activated' to 'Suspended'", "Info", False),
-    ("Data quota threshold of 20% reached", "Warn", True),
-    ("Data quota status changed from 'ACTIVE' to 'EXHAUSTED'", "Critical", True),
-    ("Data quota topped up", "Info", False),
-    ("SMS quota threshold of 20% reached", "Warn", True),
-    ("SMS quota status changed from 'ACTIVE' to 'EXHAUSTED'", "Critical", True),
-    ("SMS quota topped up", "Info", False),
-)
 
 
 def _states(periods: Periods, time: int) -> list[Json]:

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simulator.account import EVENT_KINDS, Json, Sessions, SimCards
+from simulator.account import Json, SimCards
 from simulator.demand import COUNTRIES, SMS_SLOTS, STREAM, Ints, Words, draw
+from simulator.happenings import EVENT_KINDS, Sessions, events_of, sessions_of
 from simulator.ledger import DAY_SECONDS, tick
 
 TYPES = ("usage", "events")
@@ -127,12 +128,12 @@ def _day(cards: SimCards, day: int, types: tuple[str, ...]) -> Records:
     parts: list[Records] = []
     for rows in np.split(np.arange(cards.fleet.sims), range(_GROUP, cards.fleet.sims, _GROUP)):
         # the network tells where a device is 2 s before its first session: perhaps on the day before
-        sessions = cards.sessions_of(rows, day, day + 1)
+        sessions = sessions_of(cards.fleet, rows, day, day + 1)
         if "usage" in types:
             today = sessions.begin < (day + 1) * DAY_SECONDS
             parts += _usage(cards, rows, day, Sessions(*(column[today] for column in sessions)))
         if "events" in types:
-            which, at, event = cards.events_of(rows, sessions, day + 1)
+            which, at, event = events_of(cards.fleet, rows, sessions, day + 1)
             today = at // DAY_SECONDS == day
             which, at, event = which[today], at[today], event[today]
             none = np.zeros_like(at)

@@ -20,8 +20,9 @@ from assets.stream import process_batches
 from resources.database import Database
 from resources.server import driver_url
 from resources.streams import create_stream
-from simulator.account import EVENT_KINDS, SimCards
+from simulator.account import SimCards
 from simulator.fleet import Fleet
+from simulator.happenings import EVENT_KINDS
 from simulator.ledger import moment
 from simulator.sender import Disturbance, Streamer
 from simulator.streamer import EVENT, Feed

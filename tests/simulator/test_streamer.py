@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resources.once_stream import parse_record
-from simulator.account import EVENT_KINDS, SimCards
+from simulator.account import SimCards
 from simulator.fleet import Fleet
+from simulator.happenings import EVENT_KINDS, sessions_of
 from simulator.ledger import DAY_SECONDS, moment
 from simulator.sender import BROKEN_ID, Disturbance, batches
 from simulator.streamer import Feed, records
@@ -94,7 +95,7 @@ def test_the_book_is_what_the_fleet_used(cards: SimCards) -> None:
 def test_a_day_with_bytes_has_a_session_and_sessions_lie_within_their_day(cards: SimCards) -> None:
     rows, first, last = np.arange(60), date(2026, 5, 1).toordinal(), date(2026, 7, 10).toordinal()
     used = cards.fleet.usage(rows, date.fromordinal(first), date.fromordinal(last)).volume > 0
-    sessions = cards.sessions_of(rows, first, last)
+    sessions = sessions_of(cards.fleet, rows, first, last)
     have = np.zeros_like(used)
     have[sessions.which, sessions.begin // DAY_SECONDS - first] = True
     assert (have == used).all()
@@ -129,7 +130,7 @@ def test_a_long_session_reports_every_quarter_of_an_hour_and_a_small_one_only_at
             if record["volume"]["total"] > 0.1:
                 assert end[-1][1] - begin[-1][1] <= timedelta(minutes=15)
     rows = np.arange(60)
-    which, opened, closed = cards.sessions_of(rows, FIRST.toordinal(), LAST.toordinal())
+    which, opened, closed = sessions_of(cards.fleet, rows, FIRST.toordinal(), LAST.toordinal())
     sessions = {(cards.fleet.iccids[i], moment(t)) for i, t in zip(which.tolist(), opened.tolist(), strict=True)}
     closes = {(cards.fleet.iccids[i], moment(t)) for i, t in zip(which.tolist(), closed.tolist(), strict=True)}
     assert set(begin) - set(end) == sessions  # every record but the first of a session begins where another ends
