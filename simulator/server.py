@@ -4,19 +4,18 @@ import errno
 import socket
 import threading
 import time
-from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from functools import partial
 from types import TracebackType
 from typing import Self
 
 import uvicorn
+from starlette.applications import Starlette
 
-from simulator.account import SimCards
 from simulator.app import PREFIX, Simulation, create_app
+from simulator.delivery import Delivery, Opens
 from simulator.faults import Faults
 from simulator.fleet import Fleet
-from simulator.streamer import Streamer, deliver
 
 
 class PortInUse(RuntimeError):  # noqa: N818 - the name says what is wrong
@@ -52,6 +51,7 @@ class SimulatorServer:
 
     base_url   with 1NCE's path prefix; known as soon as the object is made
     requests   (monotonic time, method, path with query, status) of every call to 1NCE's paths
+    stream     makes what sends the account's records as its time moves, if anything
     Raises PortInUse when the port is taken, ValueError when `now` has no time zone or is before the fleet's start.
     """
 
@@ -64,6 +64,7 @@ class SimulatorServer:
         faults: Faults | None = None,
         username: str = "demo",
         password: str = "demo",  # noqa: S107 - a simulated account has no secret
+        stream: Opens | None = None,
     ) -> None:
         self.requests: list[tuple[float, str, str, int]] = []
         self._app = create_app(
@@ -71,6 +72,7 @@ class SimulatorServer:
         )
         self._simulation: Simulation = self._app.state.simulation
         self._listener = _listen("127.0.0.1", port)
+        self._delivery = _delivery(self._app, stream)
         self.port: int = self._listener.getsockname()[1]
         self.base_url = f"http://127.0.0.1:{self.port}{PREFIX}"
         self._server = uvicorn.Server(_config(self._app))
@@ -82,11 +84,13 @@ class SimulatorServer:
             if not self._thread.is_alive():
                 raise RuntimeError(f"the simulator did not start on port {self.port}; its log says why")
             time.sleep(0.002)
+        self._delivery.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._delivery.__exit__(kind, error, trace)
         self._server.should_exit = True
         self._thread.join(timeout=10)
         self._listener.close()
@@ -102,6 +106,16 @@ class SimulatorServer:
     def clear_requests(self) -> None:
         """Forget the requests seen so far."""
         self.requests.clear()
+
+
+def _delivery(app: Starlette, stream: Opens | None) -> AbstractContextManager[object]:
+    """What sends the account's records while it is served; the application shows it."""
+    if stream is None:
+        return nullcontext()
+    simulation: Simulation = app.state.simulation
+    delivery = Delivery(stream(simulation.cards), lambda: simulation.now)
+    app.routes.extend(delivery.routes())
+    return delivery
 
 
 def _config(app: object) -> uvicorn.Config:
@@ -123,36 +137,21 @@ def serve(
     faults: Faults | None = None,
     username: str = "demo",
     password: str = "demo",  # noqa: S107 - a simulated account has no secret
-    clock: Callable[[], datetime] | None = None,
-    streamer: Callable[[SimCards], Streamer] | None = None,
+    live: bool = False,
+    stream: Opens | None = None,
 ) -> None:
     """Serve a simulated account until Ctrl-C or SIGTERM.
 
-    clock     where the virtual time comes from, if it is to move by itself
-    streamer  makes the Data Streamer that sends what happens as the virtual time moves
+    live     let the virtual time go on at the pace of real time; else it stands still until it is moved
+    stream   makes what sends the account's records as its time moves, if anything
     Raises PortInUse when the port is taken, ValueError when `now` has no time zone or is before the fleet's start.
     """
-    app = create_app(fleet, now=now, username=username, password=password, faults=faults)
-    simulation: Simulation = app.state.simulation
-
-    def present() -> datetime:
-        if clock is not None:
-            simulation.set_now(clock())
-        return simulation.now
-
-    def tick_on(stop: threading.Event) -> None:
-        while not stop.wait(1):
-            present()
-
-    listener, stop = _listen(host, port), threading.Event()
-    sends = None if streamer is None else streamer(simulation.cards)
-    work = partial(tick_on, stop) if sends is None else partial(deliver, sends, present, stop)
-    if clock is not None or sends is not None:
-        threading.Thread(target=work, daemon=True).start()
+    app = create_app(fleet, now=now, username=username, password=password, faults=faults, live=live)
+    listener = _listen(host, port)
     try:
-        uvicorn.Server(_config(app)).run(sockets=[listener])
+        with _delivery(app, stream):
+            uvicorn.Server(_config(app)).run(sockets=[listener])
     except KeyboardInterrupt:
         pass  # uvicorn has already stopped in good order and passes the signal on
     finally:
-        stop.set()
         listener.close()

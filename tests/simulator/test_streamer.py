@@ -1,37 +1,34 @@
-"""The simulator as 1NCE's Data Streamer: what it sends agrees with the account, and arrives whatever the receiver does."""
+"""What the simulated account streams: the shape of records, sums that agree with the daily usage call, and ids that never change."""
 
-import gzip
 import json
-import logging
-from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
-from threading import Thread
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import SecretStr
 
 from resources.once_stream import parse_record
-from simulator.account import EVENT_KINDS, SimCards
+from simulator.account import SimCards
 from simulator.fleet import Fleet
-from simulator.ledger import moment
-from simulator.streamer import Disturbance, Streamer, StreamFailedError, book, records
+from simulator.happenings import EVENT_KINDS, sessions_of
+from simulator.ledger import DAY_SECONDS, moment
+from simulator.sender import BROKEN_ID, Disturbance, batches
+from simulator.streamer import Feed, records
+from simulator.truth import book
 
 FIRST, LAST = date(2026, 6, 20), date(2026, 6, 22)
 BEGIN = datetime(2026, 6, 19, 23, 59, 59, tzinfo=UTC)
 END = BEGIN + timedelta(days=3)
-SECRET = "a-secret-that-nobody-should-see"
+LOOPS = date(2026, 6, 26)  # some SIMs are in the firmware loop, whose sessions are many
 
 
 @pytest.fixture(scope="module")
 def cards() -> SimCards:
-    """60 SIMs; some are in the firmware loop, whose sessions are many."""
     return SimCards(Fleet(seed=12, sims=60, start=date(2026, 3, 1)))
 
 
@@ -40,21 +37,169 @@ def sent(cards: SimCards) -> list[dict[str, Any]]:
     return records(cards, BEGIN, END)
 
 
-def volumes(found: list[dict[str, Any]], kind: int = 5) -> Counter[tuple[str, date]]:
-    total: Counter[tuple[str, date]] = Counter()
+def sums(found: list[dict[str, Any]]) -> pl.DataFrame:
+    """Usage records added up the way `book` shows the daily call's numbers; each must lie within one day."""
+    total: Counter[tuple[str, date, str]] = Counter()
     for record in found:
-        if record.get("traffic_type", {}).get("id") == kind:
-            unit = 1_000_000 if kind == 5 else 1
-            day = datetime.fromisoformat(record["end_timestamp"]).date()
-            total[record["sim"]["iccid"], day] += round(record["volume"]["total"] * unit)
-    return total
+        if "volume" not in record:
+            continue
+        begun, ended = (datetime.fromisoformat(record[name]) for name in ("start_timestamp", "end_timestamp"))
+        assert begun.date() == ended.date()
+        volume, key = record["volume"], (record["sim"]["iccid"], ended.date())
+        if record["traffic_type"] == {"id": 5, "description": "Data"}:
+            total[*key, "bytes"] += round(volume["total"] * 1_000_000)
+            total[*key, "bytes_rx"] += round(volume["rx"] * 1_000_000)
+        else:
+            assert record["traffic_type"] == {"id": 6, "description": "SMS"}
+            total[*key, "sms_mo"] += volume["rx"]
+            total[*key, "sms_mt"] += volume["tx"]
+    keys = sorted({key[:2] for key in total})
+    rows = [(*key, *(total[*key, name] for name in ("bytes", "bytes_rx", "sms_mt", "sms_mo"))) for key in keys]
+    return pl.DataFrame(rows, schema=book_schema(), orient="row")
 
 
-def test_the_usage_records_of_closed_days_add_up_to_the_book(cards: SimCards, sent: list[dict[str, Any]]) -> None:
-    assert volumes(sent) == Counter(book(cards, FIRST, LAST))
-    used = cards.fleet.usage(range(cards.fleet.sims), FIRST, LAST)
-    assert sum(volumes(sent, 6).values()) == int((used.sms_mo + used.sms_mt).sum())
-    assert any(record["volume"]["rx"] for record in sent if "volume" in record)
+def book_schema() -> dict[str, Any]:
+    amounts = dict.fromkeys(("bytes", "bytes_rx", "sms_mt", "sms_mo"), pl.Int64)
+    return {"iccid": pl.String, "day": pl.Date, **amounts}
+
+
+# --- agreement with the account --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", [FIRST, LOOPS])
+def test_the_usage_records_of_closed_days_add_up_to_the_book_of_every_sim(first: date) -> None:
+    cards, days = SimCards(Fleet(seed=12, sims=400, start=date(2026, 3, 1))), 3
+    begin = datetime(first.year, first.month, first.day, tzinfo=UTC) - timedelta(seconds=1)
+    expected = book(cards.fleet, first, first + timedelta(days=days - 1))
+    assert sums(records(cards, begin, begin + timedelta(days=days))).equals(expected)
+    assert expected["bytes"].sum() > 10**8
+    assert expected["sms_mo"].sum() > 0
+
+
+def test_the_book_is_what_the_fleet_used(cards: SimCards) -> None:
+    used = cards.fleet.usage(range(60), FIRST, LAST)
+    found = book(cards.fleet, FIRST, LAST)
+    assert found.schema == book_schema()
+    for name, column in (
+        ("bytes", used.volume),
+        ("bytes_rx", used.rx),
+        ("sms_mt", used.sms_mt),
+        ("sms_mo", used.sms_mo),
+    ):
+        assert found[name].sum() == column.sum()
+    row = found.row(5, named=True)
+    i, day = cards.fleet.index(row["iccid"]), (row["day"] - FIRST).days
+    assert row["bytes"] == used.volume[i, day]
+
+
+def test_a_day_with_bytes_has_a_session_and_sessions_lie_within_their_day(cards: SimCards) -> None:
+    rows, first, last = np.arange(60), date(2026, 5, 1).toordinal(), date(2026, 7, 10).toordinal()
+    used = cards.fleet.usage(rows, date.fromordinal(first), date.fromordinal(last)).volume > 0
+    sessions = sessions_of(cards.fleet, rows, first, last)
+    have = np.zeros_like(used)
+    have[sessions.which, sessions.begin // DAY_SECONDS - first] = True
+    assert (have == used).all()
+    assert (sessions.begin // DAY_SECONDS == sessions.end // DAY_SECONDS).all()
+    for i in rows.tolist():
+        begin, end = cards.sessions(i, first, last)
+        assert (sessions.begin[sessions.which == i] == begin).all()
+        assert (sessions.end[sessions.which == i] == end).all()
+
+
+def test_events_are_those_of_the_events_call(cards: SimCards, sent: list[dict[str, Any]]) -> None:
+    streamed = Counter(
+        (r["sim"]["iccid"], datetime.fromisoformat(r["timestamp"]), r["event_type"]["description"])
+        for r in sent
+        if "event_type" in r
+    )
+    listed: Counter[tuple[str, datetime, str]] = Counter()
+    for i in range(cards.fleet.sims):
+        ticks, kinds = cards.events(i, END)
+        listed.update((cards.fleet.iccids[i], moment(t), EVENT_KINDS[k][0]) for t, k in zip(ticks, kinds, strict=True))
+    assert streamed == Counter({event: n for event, n in listed.items() if BEGIN < event[1] <= END})
+
+
+def test_a_long_session_reports_every_quarter_of_an_hour_and_a_small_one_only_at_its_end(
+    cards: SimCards, sent: list[dict[str, Any]]
+) -> None:
+    begin, end = [], []
+    for record in sent:
+        if record.get("traffic_type", {}).get("id") == 5:
+            begin.append((record["sim"]["iccid"], datetime.fromisoformat(record["start_timestamp"])))
+            end.append((record["sim"]["iccid"], datetime.fromisoformat(record["end_timestamp"])))
+            if record["volume"]["total"] > 0.1:
+                assert end[-1][1] - begin[-1][1] <= timedelta(minutes=15)
+    rows = np.arange(60)
+    which, opened, closed = sessions_of(cards.fleet, rows, FIRST.toordinal(), LAST.toordinal())
+    sessions = {(cards.fleet.iccids[i], moment(t)) for i, t in zip(which.tolist(), opened.tolist(), strict=True)}
+    closes = {(cards.fleet.iccids[i], moment(t)) for i, t in zip(which.tolist(), closed.tolist(), strict=True)}
+    assert set(begin) - set(end) == sessions  # every record but the first of a session begins where another ends
+    assert set(end) - set(begin) == closes
+    assert len(begin) > len(sessions) > 0
+
+
+# --- shape -----------------------------------------------------------------------------------------------------------------
+
+USAGE = {
+    "id": int,
+    "start_timestamp": str,
+    "end_timestamp": str,
+    "volume": {"total": (int, float), "rx": (int, float), "tx": (int, float)},
+    "traffic_type": {"id": int, "description": str},
+    "sim": {"id": int, "iccid": str, "msisdn": str, "production_date": str},
+    "imsi": str,
+    "imsi_id": int,
+    "endpoint": {
+        **{"id": int, "name": str, "imei": str, "ip_address": str},
+        **{"balance": type(None), "tags": type(None)},
+    },
+    "operator": {"id": int, "name": str, "mnc": str, "country": {"id": int, "mcc": str, "name": str}},
+    "tariff": {"id": int, "name": str, "ratezone": {"id": int, "name": str}},
+    "organisation": {"id": int, "name": str},
+    "cost": (int, float),
+    "currency": {"id": int, "code": str, "symbol": str},
+}
+EVENT = {
+    "id": int,
+    "timestamp": str,
+    "event_type": {"id": int, "description": str},
+    "event_severity": {"id": int, "description": str},
+    "event_source": {"id": int, "description": str},
+    "organisation": {"id": int, "name": str},
+    "alert": bool,
+    "description": str,
+    "sim": USAGE["sim"],
+    "imsi": {"id": int, "imsi": str},
+    "endpoint": USAGE["endpoint"],
+    "detail": {
+        "country": {"id": int, "name": str, "mcc": str, "iso_code": str},
+        "operator": {"id": int, "name": str, "mnc": str},
+        "pdp_context": {"pdp_context_id": int, "apn": str},
+    },
+    "user": type(None),
+}
+NULLABLE = {"endpoint", "imsi", "detail", "pdp_context"}
+
+
+def check_shape(value: Any, shape: Any, name: str = "record") -> None:
+    if value is None and name in NULLABLE:
+        return
+    if not isinstance(shape, dict):
+        assert isinstance(value, shape), name
+        return
+    assert list(value) == list(shape), name
+    for inner in shape:
+        check_shape(value[inner], shape[inner], inner)
+
+
+def test_records_have_the_shape_of_1nces(sent: list[dict[str, Any]]) -> None:
+    for record in sent:
+        check_shape(record, EVENT if "event_type" in record else USAGE)
+    usage = [record for record in sent if "volume" in record]
+    events = [record for record in sent if "event_type" in record]
+    assert 0 < sum(record["endpoint"] is None for record in usage) < len(usage) / 20
+    assert any(record["detail"] is None and record["endpoint"] for record in events)
+    assert {record["event_severity"]["description"] for record in events} <= {"INFO", "WARN", "CRITICAL"}
 
 
 def test_every_record_is_one_that_the_pipeline_takes(sent: list[dict[str, Any]]) -> None:
@@ -66,172 +211,112 @@ def test_every_record_is_one_that_the_pipeline_takes(sent: list[dict[str, Any]])
             assert min(amounts.values()) >= 0
 
 
-def test_a_long_session_reports_every_quarter_of_an_hour_and_a_small_one_only_at_its_end(
-    sent: list[dict[str, Any]],
-) -> None:
-    data = [record for record in sent if record.get("traffic_type", {}).get("id") == 5]
-    spans = [
-        datetime.fromisoformat(r["end_timestamp"]) - datetime.fromisoformat(r["start_timestamp"])
-        for r in data
-        if r["volume"]["total"] > 0.1
-    ]
-    assert max(spans) <= timedelta(minutes=15)
-    assert len(data) > sum(record.get("event_type", {}).get("id") == 5 for record in sent) > 0
+def test_ids_are_unique_over_a_year_and_exact_in_every_json_parser() -> None:
+    cards = SimCards(Fleet(seed=12, sims=30, start=date(2026, 1, 1)))
+    found = Feed(cards).between(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 12, 31, tzinfo=UTC))
+    assert len(np.unique(found.id)) == len(found) > 30_000
+    assert found.id.min() > 0
+    assert (999_999 << 24 | 2**24 - 1) < 2**53  # the last id of a million SIMs
 
 
-def test_events_are_those_of_the_events_call(cards: SimCards, sent: list[dict[str, Any]]) -> None:
-    streamed = {
-        (r["sim"]["iccid"], datetime.fromisoformat(r["timestamp"]), r["event_type"]["description"])
-        for r in sent
-        if "event_type" in r
-    }
-    listed = set()
-    for i in range(cards.fleet.sims):
-        ticks, kinds = cards.events(i, END)
-        listed |= {(cards.fleet.iccids[i], moment(t), EVENT_KINDS[k][0]) for t, k in zip(ticks, kinds, strict=True)}
-    assert streamed == {event for event in listed if BEGIN < event[1] <= END}
+# --- stretches of time -----------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
-@given(st.lists(st.integers(1, 3 * 86_400 - 1), min_size=1, max_size=3, unique=True))
-def test_however_time_is_cut_each_record_is_made_once(cuts: list[int]) -> None:
-    few = SimCards(Fleet(seed=3, sims=12, start=date(2026, 3, 1)))
-    whole = records(few, BEGIN, END)
-    borders = [BEGIN, *(BEGIN + timedelta(seconds=cut) for cut in sorted(cuts)), END]
-    parts = [record for a, b in pairwise(borders) for record in records(few, a, b)]
-    assert sorted(parts, key=lambda r: r["id"]) == sorted(whole, key=lambda r: r["id"])
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(st.lists(st.integers(1, 3 * DAY_SECONDS - 1), min_size=1, max_size=4, unique=True), st.booleans())
+def test_however_time_is_cut_each_record_is_made_once_and_is_the_same(cuts: list[int], ahead: bool) -> None:
+    def few() -> SimCards:
+        return SimCards(Fleet(seed=3, sims=12, start=date(2026, 3, 1)))
+
+    whole, cut = records(few(), BEGIN, END), few()
+    if ahead:  # what is known of the future must not change the past
+        cut.fleet.ledger(np.arange(12), date(2028, 1, 1).toordinal())
+    borders = [BEGIN, *(BEGIN + timedelta(seconds=at) for at in sorted(cuts)), END]
+    assert [record for a, b in pairwise(borders) for record in records(cut, a, b)] == whole
 
 
-def test_ids_are_unique_and_exact_in_every_json_parser(sent: list[dict[str, Any]]) -> None:
-    ids = [record["id"] for record in sent]
-    assert len(set(ids)) == len(ids)
-    assert max(ids) < 2**53
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(st.integers(0, 2 * DAY_SECONDS), st.integers(1, DAY_SECONDS))
+def test_a_stretch_begins_after_its_start_and_includes_its_end(cards: SimCards, begin: int, length: int) -> None:
+    after = BEGIN + timedelta(seconds=begin)
+    until = after + timedelta(seconds=length)
+    times = [datetime.fromisoformat(r.get("timestamp") or r["end_timestamp"]) for r in records(cards, after, until)]
+    assert times == sorted(times)
+    assert all(after < time <= until for time in times)
+    if times:
+        assert records(cards, times[-1] - timedelta(seconds=1), times[-1])
+        assert not any(r.get("end_timestamp") == times[-1] for r in records(cards, times[-1], until))
 
 
-def test_a_disturbance_repeats_reorders_and_breaks_but_loses_nothing(sent: list[dict[str, Any]]) -> None:
-    disturbed = Disturbance(duplicates=0.3, late=0.2, reversed=True, broken=0.05)(sent)
-    ids = Counter(record["id"] for record in disturbed)
-    assert {record["id"] for record in sent} <= ids.keys()
-    assert sum(count == 2 for count in ids.values()) > len(sent) * 0.2
-    broken = [record for record in disturbed if record["id"] >= 1 << 52]
-    assert broken
-    for record in broken:
-        with pytest.raises(ValueError, match="timestamp: got 'yesterday'"):
+def test_one_type_alone_is_the_same_as_among_both(cards: SimCards, sent: list[dict[str, Any]]) -> None:
+    assert records(cards, BEGIN, END, ("usage",)) == [record for record in sent if "volume" in record]
+    assert records(cards, BEGIN, END, ("events",)) == [record for record in sent if "event_type" in record]
+    for wrong in ((), ("usage", "weather")):
+        with pytest.raises(ValueError, match="usage, events"):
+            Feed(cards, wrong)
+
+
+def test_a_stretch_that_ends_before_it_begins_is_empty_and_one_without_a_zone_is_refused(cards: SimCards) -> None:
+    assert records(cards, END, BEGIN) == []
+    with pytest.raises(ValueError, match="no time zone"):
+        records(cards, BEGIN.replace(tzinfo=None), END)
+
+
+# --- disturbances ----------------------------------------------------------------------------------------------------------
+
+
+def disturbed(cards: SimCards, how: Disturbance) -> list[dict[str, Any]]:
+    feed = Feed(cards)
+    return [record for batch in batches(feed, feed.between(BEGIN, END), how, 100) for record in batch]
+
+
+def test_without_disturbance_records_go_as_they_are(cards: SimCards, sent: list[dict[str, Any]]) -> None:
+    assert disturbed(cards, Disturbance()) == sent
+
+
+def test_duplicates_come_again_unchanged(cards: SimCards, sent: list[dict[str, Any]]) -> None:
+    found = disturbed(cards, Disturbance(duplicates=0.3))
+    assert found[: len(sent)] == sent
+    again = found[len(sent) :]
+    assert 0.25 < len(again) / len(sent) < 0.35
+    assert all(record in sent for record in again[:50])
+    assert disturbed(cards, Disturbance(duplicates=0.3)) == found
+
+
+def test_late_records_come_last_and_none_is_lost(cards: SimCards, sent: list[dict[str, Any]]) -> None:
+    found = disturbed(cards, Disturbance(late=0.2))
+    assert found != sent
+    assert sorted(r["id"] for r in found) == sorted(r["id"] for r in sent)
+    on_time = round(len(sent) * 0.75)
+    assert [r["id"] for r in found[:on_time]] == [r["id"] for r in sent if r in found[:on_time]]
+
+
+def test_shuffled_records_move_by_so_many_places_at_most(cards: SimCards, sent: list[dict[str, Any]]) -> None:
+    found = disturbed(cards, Disturbance(shuffled=20))
+    place = {record["id"]: n for n, record in enumerate(sent)}
+    moves = [abs(place[record["id"]] - n) for n, record in enumerate(found)]
+    assert 10 < max(moves) <= 20
+    assert len(found) == len(sent)
+    assert disturbed(cards, Disturbance(reversed=True)) == sent[::-1]
+
+
+def test_broken_records_have_ids_of_their_own_and_are_refused(cards: SimCards, sent: list[dict[str, Any]]) -> None:
+    found = disturbed(cards, Disturbance(broken=0.2, late=0.1, duplicates=0.1, shuffled=5, reversed=True))
+    good = [r for r in found if r["id"] is not None and r["id"] < BROKEN_ID]
+    assert {r["id"] for r in good} == {r["id"] for r in sent}
+    reasons = set()
+    for record in found:
+        if record["id"] is None or record["id"] >= BROKEN_ID:
+            with pytest.raises(ValueError, match=r"missing|got") as refused:
+                parse_record(record, received_at=END)
+            reasons.add(str(refused.value).partition(":")[0])
+        else:
             parse_record(record, received_at=END)
+    fields = {"sim.iccid", "id", "timestamp", "start_timestamp", "event_type.description", "volume.total"}
+    assert reasons == fields
 
 
-# --- the sender --------------------------------------------------------------------------------------------------------
-
-
-class Receiver(ThreadingHTTPServer):
-    """Keeps what it is sent, and answers as it is told to."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}/streams/1nce/s"
-        self.answers: list[int] = []  # of the next POSTs; 200 afterwards
-        self.bodies: list[list[dict[str, Any]]] = []
-        self.headers: list[dict[str, str]] = []
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        status = self.server.answers.pop(0) if self.server.answers else 200
-        if status == 200:
-            self.server.bodies.append(json.loads(body))
-        self.server.headers.append(dict(self.headers))
-        self.send_response(status)
-        if status == 307:
-            self.send_header("Location", self.server.url)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as server:
-        thread = Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-def streamer(cards: SimCards, receiver: Receiver, **more: Any) -> Streamer:
-    options: dict[str, Any] = {"place": BEGIN, "backoff_s": 0.001} | more
-    return Streamer(cards, receiver.url, "user", SecretStr(SECRET), **options)
-
-
-def arrived(receiver: Receiver) -> list[dict[str, Any]]:
-    return [record for body in receiver.bodies for record in body]
-
-
-def test_everything_arrives_in_order_with_basic_auth(
-    cards: SimCards, receiver: Receiver, sent: list[dict[str, Any]]
-) -> None:
-    stream = streamer(cards, receiver, batch=3000)
-    assert stream.send_until(END) == len(sent)
-    assert arrived(receiver) == sent
-    assert stream.place == END
-    assert stream.send_until(END) == 0
-    expected = "Basic " + b64encode(f"user:{SECRET}".encode()).decode()
-    assert {headers["Authorization"] for headers in receiver.headers} == {expected}
-
-
-@pytest.mark.parametrize("compressed", [True, False])
-def test_a_batch_that_is_not_answered_200_is_sent_again(
-    cards: SimCards, receiver: Receiver, sent: list[dict[str, Any]], compressed: bool
-) -> None:
-    receiver.answers = [500, 503, 204, 307, 200, 429]
-    stream = streamer(cards, receiver, compressed=compressed)
-    stream.send_until(END)
-    assert arrived(receiver) == sent
-    assert stream.repeats == 5
-
-
-def test_a_stream_that_is_refused_too_often_has_failed_until_a_person_restarts_it(
-    cards: SimCards, receiver: Receiver, sent: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    receiver.answers = [200, 200, *[500] * 4]
-    stream = streamer(cards, receiver, attempts=4)
-    with pytest.raises(StreamFailedError, match="FAILED") as failed:
-        stream.send_until(END)
-    with pytest.raises(StreamFailedError, match="restart"):
-        stream.send_until(END)
-    stream.restart()
-    stream.send_until(END)
-    assert arrived(receiver) == sent  # it went on where it had stopped
-    assert SECRET not in caplog.text + str(failed.value) + repr(vars(stream))
-
-
-def test_a_receiver_that_is_away_is_tried_again(cards: SimCards, receiver: Receiver) -> None:
-    stream = streamer(cards, receiver, attempts=2)
-    stream.url = "http://127.0.0.1:9/"
-    with pytest.raises(StreamFailedError):
-        stream.send_until(END)
-    assert stream.posts == 2
-
-
-def test_a_replay_reaches_back_seven_days(cards: SimCards, receiver: Receiver) -> None:
-    stream = streamer(cards, receiver, place=END - timedelta(days=1), types=("usage",))
-    stream.send_until(END)
-    first = arrived(receiver)
-    stream.replay(END - timedelta(days=1))
-    stream.send_until(END)
-    assert arrived(receiver) == first * 2
-    with pytest.raises(ValueError, match="more than 7 days"):
-        stream.replay(END - timedelta(days=8))
-
-
-def test_a_batch_larger_than_1nce_sends_is_refused(cards: SimCards, receiver: Receiver) -> None:
-    with pytest.raises(ValueError, match="1 to 3000"):
-        streamer(cards, receiver, batch=3001)
+@pytest.mark.parametrize("wrong", [{"duplicates": 1.5}, {"late": -0.1}, {"broken": 2}, {"shuffled": -1}])
+def test_a_disturbance_that_is_none_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="give a"):
+        Disturbance(**wrong)
