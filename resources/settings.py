@@ -144,7 +144,7 @@ class Settings(BaseSettings):
 
     @property
     def landing_folder(self) -> Path:
-        """Where CSV files are dropped for import."""
+        """Where CSV, XLSX and Parquet files are dropped for import."""
         return self.home / "landing"
 
     @property

@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 
+from tests.api.conftest import Seeded
+
 
 def walk(client: httpx.Client, path: str, **parameters: Any) -> list[dict[str, Any]]:
     """All items of a list, page by page, by its Link headers."""

@@ -349,7 +349,7 @@ def test_when_the_connection_breaks_in_the_middle_nothing_is_left(
             export_file(stored, Export("endless", format), tmp_path / f"a.{format}")
 
     assert list(tmp_path.iterdir()) == []
-    assert len(answered(stored, "sims")) == 3
+    assert stored.row("fleet_size") == {"sims": 3}
 
 
 def test_a_folder_that_is_not_there_is_named(stored: Database, tmp_path: Path) -> None:
@@ -400,5 +400,5 @@ def test_memory_does_not_grow_with_the_rows(
 
     few, many = peak(50_000), peak(rows)
 
-    assert many < few + 60, f"{few} MB for 50,000 rows, {many} MB for {rows}"
+    assert many < few + 40, f"{few} MB for 50,000 rows, {many} MB for {rows}"
     sys.stderr.write(f"{format} {few} {many}\n")
