@@ -74,7 +74,14 @@ def test_every_job_schedule_and_sensor_has_a_description(location: dg.Definition
     repository = location.get_repository_def()
 
     jobs = [job for job in repository.get_all_jobs() if not job.name.startswith("__")]
-    assert {job.name for job in jobs} == {"ingest", "predict", "import_file", "tidy"}
+    assert {job.name for job in jobs} == {
+        "ingest",
+        "predict",
+        "import_file",
+        "process_stream",
+        "read_stream_files",
+        "tidy",
+    }
     described = {one.name: one.description for one in jobs}
     described |= {one.name: one.description for one in repository.schedule_defs}
     described |= {one.name: one.description for one in repository.sensor_defs}

@@ -39,6 +39,7 @@ FAULTS: list[tuple[str, LiteralString, str]] = [
     ("orders_are_sound", "UPDATE core.orders SET invoice_minor = -1", "invoice_minor"),
     ("tickets_are_sound", "UPDATE core.tickets SET created_at = NULL", "created_at"),
     ("tickets_are_sound", "UPDATE core.tickets SET subject = NULL", "subject"),
+    ("stream_agrees_with_book", "INSERT INTO core.stream_usage (organization_id, record_id, sim_key, day, kind, started_at, ended_at, bytes, sms, known_at) SELECT organization_id, row_number() OVER (), sim_key, day, 'data', day, day, bytes / 2, 0, known_at FROM core.sim_usage WHERE day > '2025-09-10'", "difference"),
 ]  # fmt: skip
 QUARANTINED = """
 INSERT INTO ops.quarantine (organization_id, source, record_key, reason, record, first_seen_at, last_seen_at)
@@ -58,7 +59,7 @@ def test_every_suite_holds_on_a_healthy_fleet(filled: tuple[Runtime, Truth]) -> 
     outcomes = {suite.name: outcome(runtime, suite) for suite in SUITES}
 
     assert {name: found.failures for name, found in outcomes.items() if not found.passed} == {}
-    assert all(found.rows for found in outcomes.values())
+    assert {name for name, found in outcomes.items() if not found.rows} == {"stream_agrees_with_book"}, "no stream here"
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,14 @@ INSERT INTO core.sim_connectivity (organization_id, sim_key, day, observed_at, s
 SELECT organization_id, sim_key, '2026-01-01', now(), 'ONLINE' FROM core.sims;
 INSERT INTO raw.landings (organization_id, source, request, body_sha256, body, received_at)
 SELECT organization_id, 'sims', '/v1/sims', '', '', now() FROM core.organizations;
+INSERT INTO ops.streams (stream_id, organization_id, name, secret_sha256, created_at)
+SELECT 'stream-of-' || slug, organization_id, 'x', 'x', now() FROM core.organizations;
+INSERT INTO raw.stream_batches (organization_id, stream_id, body_sha256, body, records, received_at)
+SELECT organization_id, 'stream-of-' || slug, '', '[]', 0, now() FROM core.organizations;
+INSERT INTO core.stream_usage (organization_id, record_id, sim_key, day, kind, started_at, ended_at, bytes, sms, known_at)
+SELECT organization_id, 1, sim_key, '2026-03-02', 'data', now(), now(), 5, 0, now() FROM core.sims;
+INSERT INTO ops.incidents (organization_id, kind, opened_at, message, details)
+SELECT organization_id, 'stream_outage', now(), '', '{}' FROM core.organizations;
 INSERT INTO ops.quarantine (organization_id, source, record_key, reason, record, first_seen_at, last_seen_at)
 SELECT organization_id, 'sims', '', '', '{}', now(), now() FROM core.organizations;
 INSERT INTO predictions.scorings (organization_id, model_name, model_version, run_id, as_of, created_at)
@@ -48,6 +56,12 @@ FOREIGN_ROWS = [
     "INSERT INTO raw.landings (organization_id, source, request, body_sha256, body, received_at)"
     " VALUES (%(other)s, 's', 'r', '', '', now())",
     "INSERT INTO ops.api_keys (organization_id, name, key_sha256) VALUES (%(other)s, 'n', 'h')",
+    "INSERT INTO ops.streams (stream_id, organization_id, name, secret_sha256, created_at)"
+    " VALUES ('12345678', %(other)s, 'n', 'h', now())",
+    "INSERT INTO raw.stream_batches (organization_id, stream_id, body_sha256, body, records, received_at)"
+    " VALUES (%(other)s, 's', '', '', 0, now())",
+    "INSERT INTO core.stream_usage (organization_id, record_id, sim_key, day, kind, started_at, ended_at, bytes, sms, known_at)"
+    " VALUES (%(other)s, 2, 1, '2026-03-02', 'data', now(), now(), 5, 0, now())",
 ]
 NOT_FOR_THE_API = [
     "INSERT INTO core.sims (organization_id, iccid, first_seen_at, changed_at) VALUES (1, repeat('7', 19), now(), now())",
@@ -57,6 +71,9 @@ NOT_FOR_THE_API = [
     "SELECT * FROM raw.landings",
     "SELECT * FROM ops.quarantine",
     "SELECT * FROM ops.api_keys",
+    "SELECT * FROM raw.stream_batches",
+    "SELECT * FROM ops.streams",
+    "SELECT * FROM ops.incidents",
     "SELECT ops.organization('other')",
     "SELECT ops.analyze_new_tables()",
     "CREATE TABLE core.mine (a integer)",
@@ -67,6 +84,7 @@ VIEWS = [
     "core.sim_usage_v1",
     "core.sim_quota_v1",
     "core.sim_events_v1",
+    "core.sim_usage_early_v1",
     "predictions.usage_forecasts_v1",
     "predictions.alerts_v1",
 ]
