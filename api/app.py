@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.models import FieldProblem, Problem
 from api.routes import ProblemError, router, unauthorized
-from api.store import STATEMENT_SECONDS, InvalidKeyError, SchemaOutdatedError, Store, Streams, TooSlowError
+from api.store import InvalidKeyError, SchemaOutdatedError, Store, Streams, TooSlowError
 from api.streams import limiter
 from api.streams import router as streams_router
 from resources.api_keys import PREFIX
@@ -212,11 +212,11 @@ def _answer_problems(app: FastAPI) -> None:
         )
 
     @app.exception_handler(TooSlowError)
-    def _too_slow(_request: Request, _error: TooSlowError) -> JSONResponse:
+    def _too_slow(_request: Request, error: TooSlowError) -> JSONResponse:
         return _problem(
             503,
-            f"The query was stopped, at the latest after {STATEMENT_SECONDS} seconds. Ask for less at a time (a smaller limit, "
-            "fewer days), or try again when the database is less busy.",
+            f"The query was stopped, at the latest after {error.seconds} seconds. Ask for less at a time (a smaller limit, "
+            "fewer days, more conditions), or try again when the database is less busy.",
             headers={"Retry-After": "30"},
         )
 
@@ -235,6 +235,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             tags=[
                 {"name": "SIMs", "description": "SIM cards and what they used"},
                 {"name": "predictions", "description": "What the models and rules say"},
+                {"name": "exports", "description": "Whole tables as files"},
                 {"name": "service", "description": "How the service is doing"},
             ],
         )

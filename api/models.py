@@ -41,6 +41,33 @@ class Sim(BaseModel):
     )
     quota_total: Amount | None = Field(description="The whole data quota")
     changed_at: datetime = Field(description="When anything here last changed")
+    state: str | None = Field(
+        description="State of its life: issued, activated, active, silent, suspended, expired or deactivated; null: not judged yet",
+        examples=["active"],
+    )
+    state_since: date | None = Field(description="Since which day it is in this state")
+
+
+SimState = Literal["issued", "activated", "active", "silent", "suspended", "expired", "deactivated"]
+
+
+class LifecycleItem(BaseModel):
+    """Something that happened in the life of a SIM."""
+
+    lifecycle_id: int = Field(description="Rises with time of finding", examples=[17])
+    kind: str = Field(description="state, imei_change, country_change or top_up", examples=["state"])
+    occurred_on: date
+    from_value: str | None = Field(description="State, IMEI or country before; null: none known", examples=["active"])
+    to_value: str = Field(description="After it; of a top-up data or sms", examples=["silent"])
+    evidence: str = Field(examples=["no usage for 9 days since 2026-01-01, where its gaps are of 1 days"])
+    decided_by: str = Field(examples=["state machine 1"])
+    decided_at: datetime
+
+
+class Lifecycle(BaseModel):
+    iccid: str = Field(examples=["8988280666000000001"])
+    items: list[LifecycleItem] = Field(description="In the order in which they were found")
+    next: int | None = Field(description="Pass as `after` for the next page; null on the last")
 
 
 class SimPage(BaseModel):
@@ -79,6 +106,13 @@ class Prediction(BaseModel):
     run_id: str = Field(description="Pipeline run that scored", examples=["4f1c2d"])
     as_of: date = Field(description="Last complete day the prediction knew")
     created_at: datetime = Field(description="When it was made")
+    data_age_hours: int | None = Field(
+        description="Hours by which the last usage answer lies before the end of as_of; 0 when it came after; null: never asked"
+    )
+    data_grade: Literal["A", "B", "C", "D"] | None = Field(
+        description="A: usage known to the end of as_of, quota seen no more than two days before it; B: usage known, quota older "
+        "or none; C: one or two last days not known; D: more"
+    )
 
 
 class ForecastDay(Prediction):

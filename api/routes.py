@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import IO, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, StreamingResponse
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBasic, HTTPBasicCredentials, HTTPBearer
 
 from api.models import (
@@ -19,12 +20,15 @@ from api.models import (
     FieldProblem,
     Forecast,
     Health,
+    Lifecycle,
     Problem,
     Sim,
     SimPage,
+    SimState,
     Usage,
 )
-from api.store import POOL_SIZE, POOL_SPARE, Row, SchemaOutdatedError, Session, Store
+from api.store import EXPORTS_AT_ONCE, POOL_SIZE, POOL_SPARE, Row, SchemaOutdatedError, Session, Store
+from resources.export import MOST_CONDITIONS, Export, ExportError, Format, UnknownViewError
 from sql import migrations
 
 USAGE_DAYS = 90
@@ -99,7 +103,8 @@ def _by_header_or_password(
 # scope: the connection goes back before a slow client has read the answer. max_concurrency: requests wait for a connection
 # without a thread, else the waiting ones could take every thread and those with a connection could not go on.
 Opened = Annotated[Session, Depends(_by_header, scope="function", max_concurrency=POOL_SIZE)]
-OpenedForPage = Annotated[Session, Depends(_by_header_or_password, scope="function", max_concurrency=POOL_SPARE // 2)]
+OpenedForPage = Annotated[Session, Depends(_by_header_or_password, scope="function", max_concurrency=POOL_SPARE // 3)]
+OpenedForExport = Annotated[Session, Depends(_by_header, scope="function", max_concurrency=EXPORTS_AT_ONCE)]
 
 Iccid = Annotated[
     str, Path(pattern="^[0-9]{19}$", description="19 digits, without the Luhn digit", examples=["8988280666000000001"])
@@ -147,9 +152,12 @@ def list_sims(
     after: Annotated[str, Query(pattern="^([0-9]{19})?$", description="`next` of the page before")] = "",
     label: Label = None,
     status: Annotated[Literal["Enabled", "Disabled"] | None, Query(description="Only SIMs of this status")] = None,
+    state: Annotated[SimState | None, Query(description="Only SIMs in this state of their life")] = None,
 ) -> SimPage:
     """In the order of ICCIDs. A walk from page to page meets every SIM once, also while SIMs are added."""
-    found = session.rows("api_sims", {"after": after, "label": label, "status": status, "rows": limit + 1})
+    found = session.rows(
+        "api_sims", {"after": after, "label": label, "status": status, "state": state, "rows": limit + 1}
+    )
     items = found[:limit]
     following = items[-1]["iccid"] if len(found) > limit else None
     _link(request, response, following)
@@ -188,6 +196,25 @@ def get_usage(
         raise _wrong("from", f"{first} to {last} are {days} days: ask for at most {MOST_USAGE_DAYS} at a time")
     items = session.rows("api_usage", {"iccid": iccid, "first_day": first, "last_day": last})
     return Usage.model_validate({"iccid": iccid, "from": first, "to": last, "items": items})
+
+
+@router.get("/v1/sims/{iccid}/lifecycle", tags=["SIMs"], summary="What happened in the life of a SIM", responses=LOST)
+def get_lifecycle(
+    request: Request,
+    response: Response,
+    session: Opened,
+    iccid: Iccid,
+    limit: Limit = 100,
+    after: Annotated[int, Query(ge=0, le=2**63 - 1, description="Only what has a greater lifecycle_id")] = 0,
+) -> Lifecycle:
+    """States, changes of device and country, top-ups, each with its evidence, in the order in which they were found."""
+    found = session.rows("api_lifecycle", {"iccid": iccid, "after": after, "rows": limit + 1})
+    if not found and session.row("api_sim", {"iccid": iccid}) is None:
+        raise _no_sim(iccid)
+    items = found[:limit]
+    following = items[-1]["lifecycle_id"] if len(found) > limit else None
+    _link(request, response, following)
+    return Lifecycle.model_validate({"iccid": iccid, "items": items, "next": following})
 
 
 @router.get(
@@ -272,6 +299,83 @@ def get_report(session: OpenedForPage, as_of: AsOf = None) -> HTMLResponse:
         )
         raise ProblemError(404, f"There is no report{when}.")
     return HTMLResponse(found["html"], headers={"Content-Security-Policy": REPORT_POLICY})
+
+
+MEDIA_TYPES: dict[Format, str] = {
+    "csv": "text/csv; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "parquet": "application/vnd.apache.parquet",
+}
+PIECE_BYTES = 256 * 1024
+
+
+@router.get(
+    "/v1/export/{view}",
+    tags=["exports"],
+    summary="A view of the data or the predictions as a file",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "The file, as an attachment",
+            "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()},
+        },
+        **LOST,
+    },
+)
+def export_view(
+    session: OpenedForExport,
+    view: Annotated[
+        str,
+        Path(
+            max_length=63,
+            description="A documented view without its version, such as sims, sim_usage, sim_quota, sim_events, usage_forecasts, "
+            "exhaustions or alerts; 404 lists those there are",
+            examples=["exhaustions"],
+        ),
+    ],
+    format: Annotated[Format, Query(description="csv, xlsx or parquet")] = "csv",
+    where: Annotated[
+        list[str] | None,
+        Query(
+            max_length=MOST_CONDITIONS,
+            description="column=value, with one of = != >= <= > <; repeatable. Several = of one column: any of the values; all "
+            "else must hold together; an empty value means none. label= works for every view with an iccid",
+            examples=["as_of=2026-01-10"],
+        ),
+    ] = None,
+    columns: Annotated[
+        str, Query(max_length=5000, description="Columns, separated by commas; default: all", examples=["iccid,p_14"])
+    ] = "",
+) -> StreamingResponse:
+    """All rows, in no particular order. The file is made before the first byte is sent: an answer of 200 is a whole file. An
+    export that takes longer than 120 seconds is stopped. In CSV, text that a spreadsheet would run as a formula has an
+    apostrophe before it."""
+    chosen = [name.strip() for name in columns.split(",")] if columns else []
+    file = tempfile.TemporaryFile(prefix="simsight-")  # noqa: SIM115  # without a name: gone when it is closed
+    try:
+        session.export(Export(view, format, where or [], chosen), file)
+    except UnknownViewError as error:
+        file.close()
+        raise ProblemError(404, f"{error}.") from None
+    except ExportError as error:
+        file.close()
+        raise ProblemError(422, f"{error}.") from None
+    except BaseException:
+        file.close()
+        raise
+    size = file.tell()
+    return StreamingResponse(
+        _pieces(file),
+        media_type=MEDIA_TYPES[format],
+        headers={"Content-Disposition": f'attachment; filename="{view}.{format}"', "Content-Length": str(size)},
+    )
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        file.seek(0)
+        while piece := file.read(PIECE_BYTES):
+            yield piece
 
 
 def _most_urgent(session: Session) -> ExhaustionCursor | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import IO, Any
 
 import psycopg
 from psycopg.rows import dict_row
@@ -17,15 +17,18 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from resources.api_keys import key_sha256
+from resources.export import Export, export
 from resources.server import DatabaseUnavailableError, describe, driver_url
 from sql import query
 
 POOL_SIZE = 8
-POOL_SPARE = 4  # for the report and the health check, which must not wait behind the other requests
+POOL_SPARE = 6  # for exports, the report and the health check, which must not wait behind the other requests
+EXPORTS_AT_ONCE = 2
 STREAM_POOL_SIZE = 4
 POOL_WAIT_SECONDS = 5
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 10
+EXPORT_SECONDS = 120
 
 Row = dict[str, Any]
 
@@ -35,7 +38,11 @@ class InvalidKeyError(Exception):
 
 
 class TooSlowError(Exception):
-    """A query was stopped before it finished."""
+    """A query was stopped before it finished, at the latest after `seconds`."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"stopped, at the latest after {seconds} seconds")
+        self.seconds = seconds
 
 
 class SchemaOutdatedError(Exception):
@@ -47,6 +54,7 @@ class Session:
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
+        self.seconds = STATEMENT_SECONDS
 
     def rows(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """Run sql/queries/<name>.sql and return its rows as dictionaries."""
@@ -56,6 +64,12 @@ class Session:
     def row(self, name: str, parameters: Mapping[str, Any] | None = None) -> Row | None:
         found = self.rows(name, parameters)
         return found[0] if found else None
+
+    def export(self, wanted: Export, file: IO[bytes]) -> int:
+        """Write an export to a file, with more time than other queries have; returns its rows. Raises ExportError."""
+        self.seconds = EXPORT_SECONDS
+        self._connection.execute(f"SET LOCAL statement_timeout = '{EXPORT_SECONDS}s'".encode())
+        return export(self._connection, wanted, file)
 
 
 class _Pool:
@@ -84,12 +98,14 @@ class _Pool:
             try:
                 driver = pooled.driver_connection
                 assert isinstance(driver, psycopg.Connection)
-                with driver.transaction():
-                    yield Session(driver)
+                session = Session(driver)
+                try:
+                    with driver.transaction():
+                        yield session
+                except psycopg.errors.QueryCanceled as error:
+                    raise TooSlowError(session.seconds) from error
             finally:
                 pooled.close()
-        except psycopg.errors.QueryCanceled as error:
-            raise TooSlowError from error
         except PoolTimeout as error:
             raise DatabaseUnavailableError(f"all connections to {self._address} are busy") from error
         except psycopg.errors.ReadOnlySqlTransaction as error:

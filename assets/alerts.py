@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from assets.common import DAYS, OWNERS, RuntimeParam
+from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days
 from assets.forecast import load_history, load_quotas
 from ml.alerts import AlertRules, alert_candidates, silence
 from resources.runtime import Runtime
@@ -35,7 +35,10 @@ def alerts(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.Mater
     An alert is one row from its opening to its end: it is not written again every day, and it is closed when what it says
     no longer holds. A day before the last evaluated one changes nothing: alerts move forward in time only.
     """
-    return dg.MaterializeResult(metadata=evaluate_alerts(runtime, date.fromisoformat(context.partition_key)))
+    metadata: dict[str, Any] = {}
+    for as_of in as_of_days(context):
+        metadata = evaluate_alerts(runtime, as_of)
+    return dg.MaterializeResult(metadata=metadata)
 
 
 def evaluate_alerts(runtime: Runtime, as_of: date) -> dict[str, Any]:

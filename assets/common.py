@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 DAYS = dg.DailyPartitionsDefinition(start_date=load_settings().first_day.isoformat(), timezone="UTC", end_offset=1)
 OWNERS = ["team:data"]
 RuntimeParam = dg.ResourceParam[Runtime]
+
+
+def as_of_days(context: dg.AssetExecutionContext) -> list[date]:
+    """The as-of days (partitions) that a run is to compute, oldest first."""
+    return sorted(date.fromisoformat(key) for key in context.partition_keys)
 
 
 def svg(figure: Figure) -> str:

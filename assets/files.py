@@ -1,253 +1,359 @@
-"""Usage that a customer holds elsewhere: from a CSV file into the same tables, with every bad row named by its line."""
+"""What a customer holds elsewhere: files of usage, SIMs, labels or tickets into the same tables, each bad row named by its line."""
 
+import base64
 import hashlib
-import io
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import chain
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
+from pydantic import Field
 
 from assets.common import OWNERS, RuntimeParam
+from assets.kinds import KINDS, Kind, given, kind_of, shown
 from assets.landing import LANDING_SCHEMA, QUARANTINE_SCHEMA, SETTLED_SCHEMA
-from assets.sources import UTC_TIME
+from assets.sources import UTC_TIME, Schema
 from resources.database import Database, Merged, Transaction
+from resources.tabular import ImportRefusedError, Source, Table, open_table
 
-REQUIRED = ("iccid", "day", "mb")
-OPTIONAL = ("mb_rx", "sms_mt", "sms_mo")
-MAX_BYTES = 512_000_000
+MAX_BYTES = 2_000_000_000
+MAX_BAD_ROWS = 100_000
+KEPT_BYTES = 64_000_000  # a larger file is read where it stands, and not kept as it came
+MERGED_ROWS = 1_000_000  # rows a statement
 SHOWN_ERRORS = 20
-EARLIEST_DAY = date(2000, 1, 1)  # an earlier one is a slip of the pen: 1NCE is younger
-
-
-class ImportRefusedError(Exception):
-    """A file cannot be imported; nothing of it was. The message says what, in which line, and what to do."""
+SIM_KEYS: Schema = {"iccid": pl.String, "sim_key": pl.Int32}
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """A usage file: good rows (line, iccid, day, bytes, bytes_rx, sms_mt, sms_mo) and bad ones (line, reason, record)."""
+    """A file's good rows (line and the kind's values) and bad ones (line, reason, record, about); `ignored`: columns not used."""
 
     good: pl.DataFrame
     bad: pl.DataFrame
+    unit: str
+    ignored: list[str]
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import did."""
+    """What an import did. `unit` is how `bad` counts its rows; `ignored` are the columns of the file that were not used."""
 
     merged: Merged
     bad: pl.DataFrame
+    unit: str
+    ignored: list[str]
 
 
-def parse_usage_file(text: bytes, *, today: date) -> Parsed:
-    """Parse a CSV of daily usage with the columns iccid, day (YYYY-MM-DD), mb, and if known mb_rx, sms_mt, sms_mo.
+def match_columns(kind: Kind, header: list[str], mapping: Mapping[str, str]) -> tuple[dict[str, int], list[str]]:
+    """Which column of the file is which of ours, by place, and the file's columns that are none.
 
-    `mb` is a decimal with at most six places; line numbers count the header as line 1. A row is bad when a value is missing,
-    malformed, negative or impossible, when its day has not come, or when the same SIM and day stood in an earlier line.
-    Raises ImportRefusedError when the file is no such CSV at all.
+    mapping   the file's names to ours, for what is named differently there
+    Case and blanks around a name do not matter. Raises ImportRefusedError when a column is missing, unknown or ambiguous.
     """
-    if b"\x00" in text:
-        raise ImportRefusedError("the file holds NUL bytes: it is no text, or text in UTF-16; save it as CSV in UTF-8")
-    columns = [*REQUIRED, *OPTIONAL]
-    header = [name.strip().lower() for name in _csv(text, n_rows=0).columns]
-    missing = [name for name in REQUIRED if name not in header]
+    ours = [*kind.needed, *kind.optional]
+    names = [_plain_name(name) for name in header]
+    wanted: dict[str, str] = {}
+    for theirs, target in mapping.items():
+        plain = _plain_name(target)
+        if plain not in ours:
+            raise ImportRefusedError(
+                f"{theirs}={target}: {kind.name} have no column {target}; known: {', '.join(ours)}"
+            )
+        if _plain_name(theirs) not in names:
+            raise ImportRefusedError(f"{theirs}={target}: the file has no column {theirs}; it has {', '.join(header)}")
+        if plain in wanted:
+            raise ImportRefusedError(f"two columns are mapped to {plain}: {wanted[plain]} and {theirs}; keep one")
+        wanted[plain] = theirs
+    mapped = {_plain_name(theirs) for theirs in wanted.values()}
+    wanted = {name: name for name in ours if name in names and name not in mapped} | wanted
+    missing = [name for name in kind.needed if name not in wanted]
     if missing:
         raise ImportRefusedError(
-            f"the header lacks {', '.join(missing)}; it has {', '.join(header)}. Needed, separated by commas: "
-            f"{', '.join(REQUIRED)}; optional: {', '.join(OPTIONAL)}"
+            f"the header lacks {', '.join(missing)}; it has {', '.join(names)}. Needed for {kind.name}, separated by commas: "
+            f"{', '.join(kind.needed)}; optional: {', '.join(kind.optional) or 'none'}. A column of another name: "
+            "--map theirs=ours"
         )
-    if len(set(header)) < len(header):
-        raise ImportRefusedError(f"the header names a column twice: {', '.join(header)}; keep one of each")
-    rows = _csv(text)
-    rows.columns = header
-    rows = rows.with_columns(pl.lit(None, pl.String).alias(name) for name in OPTIONAL if name not in header)
-    rows = rows.select(pl.col(columns).str.strip_chars().replace("", None)).with_row_index("line", offset=2)
-    rows = rows.filter(~pl.all_horizontal(pl.col(columns).is_null()))  # an empty line, as at the end of many files
-    parsed = rows.select(
-        pl.col("line").cast(pl.Int64),
-        pl.struct(columns).struct.json_encode().alias("record"),
-        pl.col("iccid"),
-        pl.col("day").str.to_date("%Y-%m-%d", strict=False).alias("day"),
-        _megabytes("mb").alias("bytes"),
-        _megabytes("mb_rx").alias("bytes_rx"),
-        *(pl.col(name).str.extract(r"^([0-9]{1,9})$").cast(pl.Int64).alias(name) for name in ("sms_mt", "sms_mo")),
-        *(pl.col(name).alias(f"{name}_text") for name in columns if name != "iccid"),
-    )
-    judged = parsed.with_columns(_reason(today).alias("reason"))
-    good = judged.filter(pl.col("reason").is_null())
-    return Parsed(
-        good.select("line", "iccid", "day", "bytes", "bytes_rx", pl.col("sms_mt", "sms_mo").cast(pl.Int16)),
-        judged.filter(pl.col("reason").is_not_null()).select("line", "reason", "record", "iccid", "day_text"),
-    )
+    twice = [theirs for theirs in wanted.values() if names.count(_plain_name(theirs)) > 1]
+    if twice:
+        raise ImportRefusedError(f"the header names a column twice: {', '.join(twice)}; keep one of each")
+    places = {name: names.index(_plain_name(theirs)) for name, theirs in wanted.items()}
+    return places, [name for place, name in enumerate(header) if name.strip() and place not in places.values()]
 
 
-def _csv(text: bytes, n_rows: int | None = None) -> pl.DataFrame:
-    """The file as columns of text. Raises ImportRefusedError."""
-    try:
-        return pl.read_csv(io.BytesIO(text), infer_schema=False, encoding="utf8", null_values="", n_rows=n_rows)
-    except pl.exceptions.NoDataError:
-        raise ImportRefusedError("the file is empty; it needs a header line: " + ",".join(REQUIRED)) from None
-    except pl.exceptions.ComputeError as error:
-        if "more fields" in str(error):
-            raise ImportRefusedError(
-                "a line has more fields than the header: write decimals with a point, and quote text that holds a comma"
-            ) from None
-        raise ImportRefusedError(f"the file is not a CSV in UTF-8: {str(error).splitlines()[0]}") from None
+def _plain_name(name: str) -> str:
+    return name.removeprefix("\ufeff").strip().lower()
 
 
-def _megabytes(column: str) -> pl.Expr:
-    """Decimal text of MB, at most six places, as whole millionths; null where it is something else."""
-    whole = pl.col(column).str.extract(r"^([0-9]{1,12})(?:\.[0-9]{0,6})?$").cast(pl.Int64)
-    places = pl.col(column).str.extract(r"^[0-9]+\.([0-9]{0,6})$").fill_null("").str.pad_end(6, "0").cast(pl.Int64)
-    return whole * 1_000_000 + places
+def parse_file(
+    source: Source,
+    kind: Kind,
+    *,
+    name: str,
+    today: date,
+    sims: pl.DataFrame,
+    mapping: Mapping[str, str] | None = None,
+    sheet: str | None = None,
+) -> Parsed:
+    """Parse a file of one kind, a batch of rows at a time.
 
-
-def _reason(today: date) -> pl.Expr:
-    """The first rule a row breaks, in words; null for a good row."""
-
-    def malformed(column: str, parsed: str, expected: str) -> pl.Expr:
-        got = pl.format("{}: got '{}', expected {}", pl.lit(column), pl.col(f"{column}_text"), pl.lit(expected))
-        return pl.when(pl.col(f"{column}_text").is_not_null() & pl.col(parsed).is_null()).then(got)
-
-    def lacking(column: str) -> pl.Expr:
-        return pl.when(pl.col(column).is_null()).then(pl.lit(f"{column.removesuffix('_text')}: missing"))
-
-    count = "a whole number, not negative"
-    return pl.coalesce(
-        lacking("iccid"),
-        pl.when(~pl.col("iccid").str.contains(r"^[0-9]{19}$")).then(
-            pl.format("iccid: got '{}', expected 19 digits (without the check digit)", pl.col("iccid"))
-        ),
-        lacking("day_text"),
-        malformed("day", "day", "a date as YYYY-MM-DD"),
-        pl.when(pl.col("day") > today).then(pl.format("day: got {}, which has not come yet", pl.col("day"))),
-        pl.when(pl.col("day") < EARLIEST_DAY).then(
-            pl.format("day: got {}, expected a day from {} on", pl.col("day"), pl.lit(EARLIEST_DAY))
-        ),
-        lacking("mb_text"),
-        malformed("mb", "bytes", "MB as a decimal, not negative, at most six places, such as 1.250000"),
-        malformed("mb_rx", "bytes_rx", "MB as a decimal, not negative, at most six places, or nothing"),
-        pl.when(pl.col("bytes_rx") > pl.col("bytes")).then(pl.lit("mb_rx: more than mb")),
-        malformed("sms_mt", "sms_mt", count),
-        malformed("sms_mo", "sms_mo", count),
-        pl.when(pl.max_horizontal("sms_mt", "sms_mo") > 32767).then(pl.lit("sms: more than 32767 on one day")),
-        pl.when(pl.cum_count("line").over("iccid", "day") > 1).then(
-            pl.lit("this SIM and day stood in an earlier line; keep one of them")
-        ),
-    )
-
-
-def import_usage(database: Database, path: Path, *, now: datetime, only_all: bool, dry_run: bool = False) -> Imported:
-    """Import a usage file in one transaction: every row, or with `only_all=False` the good ones, the others to quarantine.
-
-    An ICCID that the SIM list does not have makes a row bad. The same file again changes nothing; a mended one of the same
-    name settles what waited in quarantine.
-    Raises ImportRefusedError naming the bad lines, or when the file cannot be read.
+    sims   iccid and sim_key of all known SIMs
+    A row is bad when a value is missing, malformed or impossible, when its SIM is unknown, or when an earlier good row was
+    about the same. Raises ImportRefusedError when the file is no such table at all, or has more than 100,000 bad rows.
     """
-    text = _read(path)
-    parsed = parse_usage_file(text, today=now.date())
-    with database.transaction() as transaction:
-        known = pl.DataFrame(
-            transaction.rows("sim_keys"), schema={"iccid": pl.String, "sim_key": pl.Int32}, orient="row"
-        )
-        rows = parsed.good.join(known, on="iccid", how="left", maintain_order="left")
-        unknown = rows.filter(pl.col("sim_key").is_null()).select(
+    table = open_table(source, name=name, sheet=sheet)
+    places, ignored = match_columns(kind, table.header, mapping or {})
+    good, bad = [], _BadRows(kind, table.unit)
+    for rows in _judged(table, places, kind, today, sims):
+        good.append(rows.filter(pl.col("reason").is_null()).select("line", *kind.values()))
+        bad.add(rows.filter(pl.col("reason").is_not_null()))
+    values = pl.concat(good)
+    again = _again(values, kind)
+    if again.len():  # rare: the file is read once more for what stood in those rows
+        reason = pl.lit(f"{kind.twice} stood in an earlier {table.unit}; keep one of them").alias("reason")
+        for rows in _judged(table, places, kind, today, sims):
+            bad.add(rows.filter(pl.col("line").is_in(again.implode())).with_columns(reason))
+        values = values.filter(~pl.col("line").is_in(again.implode()))
+    return Parsed(values, bad.all(), table.unit, ignored)
+
+
+def _again(values: pl.DataFrame, kind: Kind) -> pl.Series:
+    """The lines of rows whose key stood in an earlier row."""
+    doubled = (
+        values.lazy().group_by(kind.key).agg(pl.col("line").min().alias("first"), pl.len()).filter(pl.col("len") > 1)
+    )
+    again = values.join(doubled.collect(engine="streaming"), on=kind.key).filter(pl.col("line") > pl.col("first"))
+    return again["line"]
+
+
+def _judged(
+    table: Table, places: dict[str, int], kind: Kind, today: date, sims: pl.DataFrame
+) -> Iterator[pl.DataFrame]:
+    """The rows of a file, judged; an empty frame first, so that a file without rows has its columns too."""
+    absent = [pl.lit(None, pl.String).alias(column.name) for column in kind.columns if column.name not in places]
+    nothing = pl.DataFrame(schema={"line": pl.Int64, **dict.fromkeys(places, pl.String)})
+    for rows in chain([nothing], table.batches(places)):
+        judged = kind.judge(rows.with_columns(absent), today=today)
+        if kind.sims:
+            unknown = pl.format(
+                "iccid: {} is not in the SIM list; ingest the account first, import it as sims, or correct it", "iccid"
+            )
+            judged = judged.join(sims, on="iccid", how="left", maintain_order="left").with_columns(
+                pl.coalesce("reason", pl.when(pl.col("sim_key").is_null()).then(unknown)).alias("reason")
+            )
+        yield judged
+
+
+class _BadRows:
+    """The bad rows of a file, as far as it makes sense to list them."""
+
+    def __init__(self, kind: Kind, unit: str) -> None:
+        self._kind, self._unit, self._count = kind, unit, 0
+        self._frames: list[pl.DataFrame] = []
+
+    def add(self, judged: pl.DataFrame) -> None:
+        kind = self._kind
+        record = pl.struct(given(column.name).alias(column.name) for column in kind.columns)
+        bad = judged.select(
             "line",
-            pl.format("iccid: {} is not in the SIM list; ingest the account first, or correct it", "iccid").alias(
-                "reason"
-            ),
-            pl.struct("iccid", pl.col("day").cast(pl.String), "bytes").struct.json_encode().alias("record"),
-            "iccid",
-            pl.col("day").cast(pl.String).alias("day_text"),
+            "reason",
+            record.struct.json_encode().alias("record"),
+            pl.concat_str(*(shown(name).fill_null("?") for name in kind.about), separator=" ").alias("about"),
         )
-        bad = pl.concat([parsed.bad, unknown]).sort("line")
-        if only_all and bad.height:
-            raise ImportRefusedError(_bad_lines(path, bad, rows.height + parsed.bad.height))
-        if dry_run:
-            return Imported(Merged(), bad)
-        good = rows.filter(pl.col("sim_key").is_not_null()).with_columns(pl.lit(now).cast(UTC_TIME).alias("known_at"))
-        merged = transaction.merge("merge_usage", good)
-        landing = [("file", path.name, text.decode("utf-8", "replace").replace("\x00", "\ufffd"), now)]
+        self._frames.append(bad)
+        self._count += bad.height
+        if self._count > MAX_BAD_ROWS:
+            first = self.all().row(0, named=True)
+            raise ImportRefusedError(
+                f"more than {MAX_BAD_ROWS} rows are bad, the first in {self._unit} {first['line']}: {first['reason']}"
+            )
+
+    def all(self) -> pl.DataFrame:
+        return pl.concat(self._frames).sort("line")
+
+
+def import_file(
+    database: Database,
+    path: Path,
+    kind: Kind,
+    *,
+    now: datetime,
+    only_all: bool,
+    dry_run: bool = False,
+    mapping: Mapping[str, str] | None = None,
+    sheet: str | None = None,
+) -> Imported:
+    """Import a file in one transaction: every row, or with `only_all=False` the good ones, the others to quarantine.
+
+    An ICCID that the SIM list does not have makes a row of usage or labels bad. The same file again changes nothing; a mended
+    one of the same name settles what waited in quarantine.
+    Raises ImportRefusedError naming the bad rows, or when the file cannot be read.
+    """
+    source = _read(path)
+    sims = database.frame("sim_keys", SIM_KEYS) if kind.sims else pl.DataFrame(schema=SIM_KEYS)
+    parsed = parse_file(source, kind, name=path.name, today=now.date(), mapping=mapping, sheet=sheet, sims=sims)
+    if only_all and parsed.bad.height:
+        raise ImportRefusedError(_bad_rows(path, parsed))
+    if dry_run:
+        return Imported(Merged(), parsed.bad, parsed.unit, parsed.ignored)
+    merged = Merged()
+    with database.transaction() as transaction:
+        for rows in parsed.good.iter_slices(MERGED_ROWS):
+            merged += transaction.merge(kind.merge, rows.with_columns(pl.lit(now).cast(UTC_TIME).alias("known_at")))
+        landing = [("file", path.name, _body(source), now)]
         transaction.merge("merge_landings", pl.DataFrame(landing, schema=LANDING_SCHEMA, orient="row"))
-        waiting = _quarantined(path, bad, now)
+        waiting = _quarantined(path, kind, parsed, now)
         transaction.merge("settle_quarantine", _settled(transaction, path, waiting, now))
         transaction.merge("merge_quarantine", waiting)
-    return Imported(merged, bad)
+    return Imported(merged, parsed.bad, parsed.unit, parsed.ignored)
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path) -> Source:
     try:
-        if path.stat().st_size > MAX_BYTES:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
             raise ImportRefusedError(f"{path} is larger than {MAX_BYTES // 1_000_000} MB; split it")
+        if size > KEPT_BYTES:
+            with path.open("rb"):
+                return path
         return path.read_bytes()
     except OSError as error:
         raise ImportRefusedError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _bad_lines(path: Path, bad: pl.DataFrame, rows: int) -> str:
-    shown = [f"  line {line}: {reason}" for line, reason in bad.select("line", "reason").head(SHOWN_ERRORS).iter_rows()]
+def _body(source: Source) -> str:
+    """A file as it is kept: text as it came, other formats in base64, of a large one what identifies it."""
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return f"too large to keep: {source.stat().st_size} bytes, SHA-256 {digest}"
+    try:
+        text = source.decode()
+    except UnicodeDecodeError:
+        text = "\x00"
+    return base64.b64encode(source).decode() if "\x00" in text else text
+
+
+def _bad_rows(path: Path, parsed: Parsed) -> str:
+    bad, unit = parsed.bad, parsed.unit
+    listed = [
+        f"  {unit} {line}: {reason}" for line, reason in bad.select("line", "reason").head(SHOWN_ERRORS).iter_rows()
+    ]
     more = [f"  and {bad.height - SHOWN_ERRORS} more"] if bad.height > SHOWN_ERRORS else []
     return "\n".join(
         [
-            f"{path}: {bad.height} of {rows} rows are bad, nothing was imported:",
-            *shown,
+            f"{path}: {bad.height} of {parsed.good.height + bad.height} rows are bad, nothing was imported:",
+            *listed,
             *more,
             "Mend them, or import the good ones with --good-rows (the bad ones then wait in quarantine).",
         ]
     )
 
 
-def _quarantined(path: Path, bad: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    records = [
-        (
-            "file",
-            f"{iccid or '?'} {day or '?'} {hashlib.sha256(f'{path.name}:{line}'.encode()).hexdigest()[:8]}",
-            f"{path.name} line {line}: {reason}",
-            json.dumps({"record": json.loads(record), "asked": {"file": path.name, "line": line}}),
-            now,
-        )
-        for line, reason, record, iccid, day in bad.iter_rows()
-    ]
-    return pl.DataFrame(records, schema=QUARANTINE_SCHEMA, orient="row")
+def _quarantined(path: Path, kind: Kind, parsed: Parsed, now: datetime) -> pl.DataFrame:
+    file = hashlib.sha256(path.name.encode()).hexdigest()[:8]
+    asked = json.dumps({"file": path.name, "kind": kind.name})[:-1]
+    line = pl.col("line").cast(pl.String)
+    record = pl.concat_str(
+        pl.lit('{"record": '), "record", pl.lit(f', "asked": {asked}, "{parsed.unit}": '), line, pl.lit("}}")
+    )
+    return parsed.bad.select(
+        pl.lit("file").alias("source"),
+        pl.concat_str("about", pl.lit(f" {file}:"), line).alias("record_key"),
+        pl.concat_str(pl.lit(f"{path.name} {parsed.unit} "), line, pl.lit(": "), "reason").alias("reason"),
+        record.alias("record"),
+        pl.lit(now).cast(UTC_TIME).alias("seen_at"),
+    ).select(list(QUARANTINE_SCHEMA))
 
 
 def _settled(transaction: Transaction, path: Path, waiting: pl.DataFrame, now: datetime) -> pl.DataFrame:
     """What an earlier import of the same file left in quarantine and this one no longer holds: it has been mended."""
     earlier = [
         ("file", row["record_key"], now, "superseded")
-        for row in transaction.rows("quarantine_open")
-        if row["source"] == "file" and row["record"]["asked"]["file"] == path.name
+        for row in transaction.rows("quarantine_of_file", {"file": path.name})
     ]
     settled = pl.DataFrame(earlier, schema=SETTLED_SCHEMA, orient="row").unique()
     return settled.join(waiting, on="record_key", how="anti")
 
 
-class UsageFile(dg.Config):
-    """Which file to import; a name without folders is looked for in the landing folder."""
+class ImportedFile(dg.Config):
+    """Which file to import; a name without folders is looked for in the landing folder.
+
+    kind is usage, sims, labels or tickets, by default what the file's name begins with, or usage. mapping gives the file's
+    column names ours where they differ; sheet is the one of a workbook, by default the first.
+    """
 
     path: str
+    kind: str | None = None
+    mapping: dict[str, str] = Field({})
+    sheet: str | None = None
 
 
 @dg.asset(
-    group_name="ingest", kinds={"python", "csv"}, owners=OWNERS, metadata={"dagster/table_name": "core.sim_usage"}
+    group_name="ingest",
+    kinds={"python", "csv", "excel", "parquet"},
+    owners=OWNERS,
+    metadata={"tables": sorted({kind.table for kind in KINDS.values()})},
 )
-def imported_usage(config: UsageFile, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-    """Daily usage from a CSV file of the landing folder: the good rows are stored, the bad ones wait in quarantine.
+def imported_files(config: ImportedFile, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
+    """Usage, SIMs, labels or tickets from a CSV, XLSX or Parquet file: the good rows are stored, the bad ones wait in quarantine.
 
-    Columns: iccid, day (YYYY-MM-DD), mb, and if known mb_rx, sms_mt, sms_mo.
+    The kind is what the file's name begins with (usage where it says nothing); the columns of each are in docs/data.md.
     """
     path = Path(config.path)
     path = path if path.is_absolute() else runtime.settings.landing_folder / path.name
-    imported = import_usage(runtime.database, path, now=runtime.clock(), only_all=False)
+    kind = named_kind(config.kind) if config.kind else kind_of(path)
+    imported = import_file(
+        runtime.database,
+        path,
+        kind,
+        now=runtime.clock(),
+        only_all=False,
+        mapping=config.mapping,
+        sheet=config.sheet,
+    )
     return dg.MaterializeResult(
         metadata={
             "file": path.name,
+            "kind": kind.name,
             "dagster/row_count": imported.merged.rows,
             "rows new": imported.merged.new,
             "rows changed": imported.merged.changed,
             "rows quarantined": imported.bad.height,
+            "columns not used": imported.ignored,
         }
     )
+
+
+def read_mapping(file: Path | None, pairs: Sequence[str]) -> dict[str, str]:
+    """Column names of a file to ours, from a JSON object in a file and from texts `theirs=ours`, which win.
+
+    Raises ImportRefusedError for what is neither.
+    """
+    mapping: dict[str, str] = {}
+    if file is not None:
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ImportRefusedError(f"{file} cannot be read: {error.strerror}") from None
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or not all(isinstance(ours, str) for ours in found.values()):
+            raise ImportRefusedError(f'{file} must hold one JSON object of column names, such as {{"Card": "iccid"}}')
+        mapping |= found
+    for pair in pairs:
+        theirs, equals, ours = pair.rpartition("=")
+        if not (equals and theirs and ours):
+            raise ImportRefusedError(f"--map {pair}: expected THEIRS=OURS, such as --map Card=iccid")
+        mapping = {name: target for name, target in mapping.items() if target != ours} | {theirs: ours}
+    return mapping
+
+
+def named_kind(name: str) -> Kind:
+    """The kind of a name. Raises ImportRefusedError naming those there are."""
+    if name not in KINDS:
+        raise ImportRefusedError(f"{name!r} is no kind of file; known: {', '.join(KINDS)}")
+    return KINDS[name]

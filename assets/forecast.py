@@ -3,7 +3,8 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +14,7 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from assets.common import DAYS, OWNERS, RuntimeParam, picture
+from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture
 from ml.evaluation import Backtest, backtest
 from ml.exhaustion import quota_exhaustion
 from ml.forecasting import QUANTILES, Forecast, ForecastModel, fit, forecast_usage, quantile_column
@@ -27,6 +28,7 @@ HORIZON = 30
 HISTORY_DAYS = 730
 PATH_SAMPLES = 500
 HISTORY_SCHEMA = {"sim_key": pl.Int32, "day": pl.Date, "bytes": pl.Int64}
+QUALITY_SCHEMA = {"sim_key": pl.Int32, "data_age_hours": pl.Int16, "data_grade": pl.Int16}
 QUOTA_SCHEMA = {"sim_key": pl.Int32, "quota_left": pl.Int64, "quota_total": pl.Int64, "expires_on": pl.Date}
 # the forecast frame's columns as the table names them: q0.025 is q025
 COLUMNS = {"mean": "mean"} | {quantile_column(level): f"q{str(level)[2:]:0<2}" for level in QUANTILES}
@@ -64,7 +66,7 @@ def usage_history(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> d
 
     It stores nothing of its own: it says what there is, and its blocking check stops predictions on incomplete usage.
     """
-    history = load_history(runtime.database, date.fromisoformat(context.partition_key))
+    history = load_history(runtime.database, as_of_days(context)[-1])
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": history.height,
@@ -195,8 +197,7 @@ def usage_forecasts(context: dg.AssetExecutionContext, runtime: RuntimeParam) ->
 
     One row a SIM, as-of day (the partition) and day ahead; read it through `predictions.usage_forecasts_v1`.
     """
-    as_of = date.fromisoformat(context.partition_key)
-    return dg.MaterializeResult(metadata=score_usage(runtime, as_of, run_id=context.run.run_id))
+    return _scored(context, runtime, "usage_forecasts", score_usage)
 
 
 @dg.asset(
@@ -213,8 +214,30 @@ def quota_exhaustions(context: dg.AssetExecutionContext, runtime: RuntimeParam) 
     One row a SIM and as-of day (the partition), from sampled futures of the usage forecast; read it through
     `predictions.exhaustions_v1`.
     """
-    as_of = date.fromisoformat(context.partition_key)
-    return dg.MaterializeResult(metadata=score_exhaustion(runtime, as_of, run_id=context.run.run_id))
+    return _scored(context, runtime, "exhaustions", score_exhaustion)
+
+
+def _scored(
+    context: dg.AssetExecutionContext, runtime: Runtime, part: str, score: Callable[..., dict[str, Any]]
+) -> dg.MaterializeResult[None]:
+    days = as_of_days(context)
+    metadata: dict[str, Any] = {}
+    for as_of in days:
+        with settling(runtime.database, as_of, part):
+            metadata = score(runtime, as_of, run_id=context.run.run_id)
+        if len(days) > 1:
+            context.log.info(f"{part} as of {as_of}")
+    return dg.MaterializeResult(metadata=metadata | {"as-of days": len(days)})
+
+
+@contextmanager
+def settling(database: Database, as_of: date, part: str) -> Iterator[None]:
+    """What was stale of these predictions is fresh when the block ends well; a correction that comes meanwhile stays marked."""
+    mark = database.row("stale_mark", {"as_of": as_of, "part": part})
+    yield
+    if mark is not None:
+        with database.transaction() as transaction:
+            transaction.execute("clear_stale_mark", {"as_of": as_of, "part": part, **mark})
 
 
 def champion_forecast(runtime: Runtime, as_of: date) -> tuple[Version, pl.DataFrame, Forecast]:
@@ -239,7 +262,7 @@ def score_usage(runtime: Runtime, as_of: date, *, run_id: str) -> dict[str, Any]
             pl.lit(as_of).alias("as_of"),
             pl.lit(scoring, pl.Int32).alias("scoring_id"),
             *(pl.col(name).round().cast(pl.Int64).alias(column) for name, column in COLUMNS.items()),
-        )
+        ).join(_quality(transaction, as_of), on="sim_key", how="left")
         merged = transaction.merge("merge_usage_forecasts", rows)
         transaction.rows("analyze_new_tables")
     total = sum((paths.sum(axis=0, dtype=np.float64) for _, paths in forecast.path_blocks(PATH_SAMPLES)), np.float64(0))
@@ -254,6 +277,7 @@ def score_exhaustion(runtime: Runtime, as_of: date, *, run_id: str) -> dict[str,
     ends = _with_expired(runtime.database, ends, as_of)
     with runtime.database.transaction() as transaction:
         scoring = _scoring_id(transaction, champion.version, as_of, run_id, runtime)
+        ends = ends.join(_quality(transaction, as_of), on="sim_key", how="left")
         merged = transaction.merge(
             "merge_exhaustions", ends.with_columns(pl.lit(scoring, pl.Int32).alias("scoring_id"))
         )
@@ -261,7 +285,14 @@ def score_exhaustion(runtime: Runtime, as_of: date, *, run_id: str) -> dict[str,
     labels = [iccids[key] for key in ends["sim_key"]]
     plot = plot_exhaustion(ends, as_of=as_of, labels=labels, note=runtime.data_note)
     by_status = {f"status {name}": count for name, count in ends["status"].value_counts().sort("status").iter_rows()}
-    return {**_metadata(champion, as_of, merged), **by_status, "who runs out first": picture(plot)}
+    grades = ends["data_grade"].value_counts().drop_nulls().sort("data_grade")
+    by_grade = {f"SIMs on data of grade {'ABCD'[grade - 1]}": count for grade, count in grades.iter_rows()}
+    return {**_metadata(champion, as_of, merged), **by_status, **by_grade, "who runs out first": picture(plot)}
+
+
+def _quality(transaction: Transaction, as_of: date) -> pl.DataFrame:
+    """What a prediction of each SIM stands on: sim_key, data_age_hours, data_grade (1 to 4 for A to D)."""
+    return transaction.frame("data_quality", QUALITY_SCHEMA, {"as_of": as_of})
 
 
 def _metadata(champion: Version, as_of: date, merged: Merged) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """The ingest assets: what the 1NCE account says about its SIMs, landed, checked and merged."""
 
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import date, timedelta
 
 import dagster as dg
 
 from assets.common import DAYS, OWNERS, RuntimeParam
 from assets.landing import Landed, Progress, land_account, land_fleet
 from assets.sources import EVENTS, ORDERS, PRODUCTS, QUOTA, SIMS, SMS, STATUS, TICKETS, USAGE, Source
+from ml.polling import pass_budget
 from resources.once import OnceCredentialsError
 from resources.runtime import Runtime
 from resources.settings import SettingsError
@@ -52,7 +53,7 @@ def _fleet_asset(source: Source, table: str, description: str) -> dg.AssetsDefin
     )
     def fleet_answers(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
         today = runtime.clock().date()
-        return _result(lambda: _land(context, runtime, source, today, today))
+        return _result(lambda: _land(context, runtime, source, today, today, budget=poll_budget(runtime)))
 
     return fleet_answers
 
@@ -101,16 +102,30 @@ tickets = _account_asset(TICKETS, "core.tickets", "Support requests with their m
 def sim_usage(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
     """Daily usage of every SIM, one row a SIM and UTC day: the book of record.
 
-    Source: `GET /v1/sims/{iccid}/usage`; one request covers up to six months, so a range of days is one run. The present
+    Source: `GET /v1/sims/{iccid}/usage`; one request covers up to six months, so a range of days is one run. Of a fleet too large
+    to be asked within SIMSIGHT_INGEST_MINUTES, those are asked whose answer is worth most (`ml.polling`). The present
     day grows until it ends; later corrections replace a day and what they replace is kept. Rows that break a rule are in
     ops.quarantine.
     """
     days = context.partition_key_range
     first, last = date.fromisoformat(days.start), date.fromisoformat(days.end)
-    return _result(lambda: _land(context, runtime, USAGE, first, last))
+    # whoever asks for the past wants all of it
+    budget = poll_budget(runtime) if first >= runtime.clock().date() - timedelta(days=1) else None
+    return _result(lambda: _land(context, runtime, USAGE, first, last, budget=budget))
 
 
-def _land(context: dg.AssetExecutionContext, runtime: Runtime, source: Source, first: date, last: date) -> Landed:
+def poll_budget(runtime: Runtime) -> int | None:
+    """Requests that an hourly pass may spend on single SIMs; None: no limit."""
+    settings = runtime.settings
+    if settings.once_unlimited or settings.once_requests_per_second is None:
+        return None
+    sims = (runtime.database.row("fleet_size") or {"sims": 0})["sims"]
+    return pass_budget(settings.ingest_minutes, settings.once_requests_per_second, sims)
+
+
+def _land(
+    context: dg.AssetExecutionContext, runtime: Runtime, source: Source, first: date, last: date, *, budget: int | None
+) -> Landed:
     return land_fleet(
         runtime.database,
         runtime.once,
@@ -119,6 +134,7 @@ def _land(context: dg.AssetExecutionContext, runtime: Runtime, source: Source, f
         last_day=last,
         clock=runtime.clock,
         progress=_in_tenths(context, source.name),
+        budget=budget,
     )
 
 

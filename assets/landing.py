@@ -18,6 +18,7 @@ from typing import Any
 import polars as pl
 
 from assets.sources import ORDERS, PRODUCTS, QUOTA, SIMS, SOURCES, USAGE, UTC_TIME, Schema, Sim, Source
+from ml.polling import STATE_SCHEMA, fleet_cost, plan
 from resources.database import Database, Merged, Transaction
 from resources.once import Answer, OnceClient, OnceError
 
@@ -45,6 +46,7 @@ class Landed:
     retries: int = 0
     merged: Merged = field(default_factory=Merged)
     rejected: int = 0
+    waiting: int = 0
     problems: dict[str, int] = field(default_factory=dict)
 
     def metadata(self) -> dict[str, Any]:
@@ -52,6 +54,7 @@ class Landed:
         return {
             "sims asked": self.sims,
             "sims asked before an interruption": self.already,
+            "sims left for a later pass": self.waiting,
             "requests": self.requests,
             "retries": self.retries,
             "dagster/row_count": self.merged.rows,
@@ -193,9 +196,12 @@ def land_fleet(
     last_day: date,
     clock: Clock,
     progress: Progress = lambda done, of: None,
+    budget: int | None = None,
 ) -> Landed:
     """Ask every SIM for one kind of answer, batch by batch, and store it; take up an unfinished pass over the same days.
 
+    budget   requests that a pass over all kinds of answers may take; where that is not enough for the fleet, the planner
+             (ml.polling) chooses whom to ask now. None: everyone
     Usage is asked from `first_day`, or from earlier where a SIM is not covered up to there, at most six months back.
     A SIM whose call fails is noted with the problem and does not stop the others. Raises OnceCredentialsError and
     OnceUnavailableError, after storing what had come.
@@ -207,9 +213,16 @@ def land_fleet(
         begun = begun or transaction.row("begin_sweep", {**window, "now": now})
         assert begun is not None
         waiting = transaction.rows("sims_to_poll", {"source": source.name, "sweep_id": begun["sweep_id"]})
-        fleet = transaction.row("fleet_size")
+        fleet = (transaction.row("fleet_size") or {"sims": 0})["sims"]
+        landed = Landed(source.name, already=fleet - len(waiting))
+        if budget is not None and fleet_cost(fleet) > budget:
+            state = transaction.frame("poll_state", STATE_SCHEMA, {"now": now})
+            chosen = plan(state, now=now, budget=budget, sources=(source.name,))["sim_key"]
+            by_key = {row["sim_key"]: row for row in waiting}
+            landed.waiting = len(waiting)
+            waiting = [by_key[key] for key in chosen if key in by_key]
+            landed.waiting -= len(waiting)
     sims = [_sim_to_ask(row, first_day, last_day, now) for row in waiting]
-    landed = Landed(source.name, already=(fleet["sims"] if fleet else len(sims)) - len(sims))
     sweep = _Sweep(database, source, begun["sweep_id"], landed, clock, progress, len(sims), _suspects(database, source))
     asyncio.run(sweep.run(make_client, sims))
     with database.transaction() as transaction:

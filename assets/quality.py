@@ -12,7 +12,10 @@ import dagster as dg
 import polars as pl
 
 from assets.common import RuntimeParam
+from assets.ingest import poll_budget
 from assets.sources import UTC_TIME
+from ml.lifecycle import STATES
+from ml.polling import fleet_cost
 from resources.runtime import Runtime
 
 Expectations = list[tuple[str, dict[str, Any]]]
@@ -67,6 +70,14 @@ def _since(days: int) -> Callable[[Runtime], dict[str, Any]]:
     }
 
 
+def _promised(runtime: Runtime) -> dict[str, Any]:
+    """The last three days that should be known of nearly every SIM: of a fleet too large for an hourly pass, a day less."""
+    budget = poll_budget(runtime)
+    sims = (runtime.database.row("fleet_size") or {"sims": 0})["sims"]
+    last = runtime.last_complete_day() - timedelta(days=int(budget is not None and fleet_cost(sims) > budget))
+    return {"first": last - timedelta(days=2), "last": last}
+
+
 SUITES = [
     Suite(
         "sims_are_sound",
@@ -103,7 +114,7 @@ SUITES = [
             _between("bytes", low=0),
         ],
         blocking=True,
-        parameters=_since(3),
+        parameters=_promised,
     ),
     Suite(
         "no_day_drops_out",
@@ -151,6 +162,14 @@ SUITES = [
             _between("seen_on", low=runtime.clock().date() - timedelta(days=2), mostly=0.9),
         ],
         blocking=True,
+    ),
+    Suite(
+        "every_sim_has_a_state",
+        "sim_lifecycle",
+        "Every SIM that was listed when the state machine last ran has exactly one known state.",
+        "check_states",
+        {"state": pl.String, "sims": pl.Int64},
+        lambda runtime: [_rows(1), _one_of("state", *STATES)],
     ),
     Suite(
         "status_is_fresh",

@@ -14,7 +14,7 @@ import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from assets.common import DAYS, OWNERS, RuntimeParam, picture, svg
+from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture, svg
 from assets.forecast import HISTORY_DAYS, HORIZON, MODEL, PATH_SAMPLES, load_history
 from ml.alerts import silence
 from ml.forecasting import ForecastModel, forecast_usage
@@ -99,7 +99,10 @@ def fleet_report(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg
     One self-contained HTML page: no network, no script. It is kept in predictions.reports, served by the API, and written
     to the report folder as fleet-<day>.html; fleet-latest.html is the newest. The same data give the same bytes.
     """
-    return dg.MaterializeResult(metadata=make_report(runtime, date.fromisoformat(context.partition_key)))
+    metadata: dict[str, Any] = {}
+    for as_of in as_of_days(context):
+        metadata = make_report(runtime, as_of)
+    return dg.MaterializeResult(metadata=metadata)
 
 
 def make_report(runtime: Runtime, as_of: date) -> dict[str, Any]:

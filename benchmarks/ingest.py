@@ -1,16 +1,23 @@
 """How fast usage is loaded, as a share of plain COPY in the same run, and how much a row takes.
 
-    python -m benchmarks.ingest [--sims 20000] [--days 100] [--database-url postgresql://...]
+    python -m benchmarks.ingest [--sims 20000] [--days 100] [--database-url postgresql://...] [--http-sims N]
 
 The load is the pipeline's own: blocks of SIMs staged by COPY and merged into core.sim_usage, first into an empty table, then
-the same rows again. Plain COPY writes the same rows as CSV into an unlogged table without keys: the limit. Making the CSV is part
-of both. Uses a database of its own on the server, which it drops; without --database-url the server is an embedded one.
+the same rows again, from the frame on. Plain COPY writes the same rows, made into CSV before the clock starts, into an unlogged
+table without keys: the limit. The three take turns block by block, so that a busy machine slows them alike.
+--http-sims asks a simulated account of N SIMs in a process of its own for 180 days each, over HTTP and without a rate limit, and says how
+much memory this process took at most.
+Uses a database of its own on the server, which it drops; without --database-url the server is an embedded one.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
+import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,13 +25,19 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import numpy as np
 import polars as pl
 import psycopg
+from pydantic import SecretStr
 from sqlalchemy import URL
 
+from api.app import listen
+from assets.landing import land_account, land_fleet
+from assets.sources import SIMS, USAGE
 from resources.database import Database, Merged
 from resources.migrations import ensure_organization, migrate, storage_grade
+from resources.once import OnceClient
 from resources.server import driver_url
 
 NAME = "simsight_benchmark"
@@ -89,32 +102,63 @@ def blocks(sims: int, days: int, seed: int = 7) -> list[pl.DataFrame]:
     return frames
 
 
-def plain_copy(url: URL, frames: list[pl.DataFrame]) -> float:
-    """Rows a second of COPY into an unlogged table without keys."""
-    with psycopg.connect(_text(url), autocommit=True) as connection:
-        connection.execute(
-            "CREATE UNLOGGED TABLE plain (sim_key integer, day date, bytes bigint, bytes_rx bigint, sms_mt smallint,"
-            " sms_mo smallint, known_at timestamptz)"
-        )
-        began = time.perf_counter()
-        for frame in frames:
-            buffer = io.BytesIO()
-            frame.write_csv(buffer, include_header=False, datetime_format="%Y-%m-%dT%H:%M:%S%.6fZ")
-            with connection.cursor() as cursor, cursor.copy("COPY plain FROM STDIN (FORMAT csv)") as copy:
-                copy.write(buffer.getvalue())
-        took = time.perf_counter() - began
-        connection.execute("DROP TABLE plain")
-    return sum(frame.height for frame in frames) / took
-
-
-def load(database: Database, frames: list[pl.DataFrame]) -> tuple[float, Merged]:
-    """Rows a second of the pipeline's load, a transaction a block."""
-    done = Merged()
+def plain_copy(connection: psycopg.Connection, frame: pl.DataFrame) -> float:
+    """Seconds that COPY of a block into the unlogged table `plain`, without keys, takes."""
+    buffer = io.BytesIO()
+    frame.write_csv(buffer, include_header=False, datetime_format="%Y-%m-%dT%H:%M:%S%.6fZ")
     began = time.perf_counter()
-    for frame in frames:
-        with database.transaction() as transaction:
-            done += transaction.merge("merge_usage", frame)
-    return done.rows / (time.perf_counter() - began), done
+    with connection.cursor() as cursor, cursor.copy("COPY plain FROM STDIN (FORMAT csv)") as copy:
+        copy.write(buffer.getbuffer())
+    return time.perf_counter() - began
+
+
+def load(database: Database, frame: pl.DataFrame) -> tuple[float, Merged]:
+    """Seconds that the pipeline's load of a block takes, one transaction."""
+    began = time.perf_counter()
+    with database.transaction() as transaction:
+        merged = transaction.merge("merge_usage", frame)
+    return time.perf_counter() - began, merged
+
+
+def over_http(url: URL, sims: int) -> None:
+    """Ingest the list and 180 days of usage of a simulated account through the pipeline's own client; prints what it took."""
+    with listen("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "pipelines.cli", "simulate", "--sims", str(sims), "--port", str(port)]
+    now = datetime.now(UTC)
+    simulator = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    database = Database(url, "default")
+
+    def client() -> OnceClient:
+        base = f"http://127.0.0.1:{port}/management-api"
+        return OnceClient(base_url=base, username="demo", password=SecretStr("demo"), requests_per_second=None)
+
+    def peak() -> float:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux counts KiB
+
+    def progress(done: int, of: int) -> None:
+        print(f"  {done} of {of} SIMs, {peak():.0f} MB at most", end="\r", flush=True)
+
+    try:
+        while simulator.poll() is None:
+            with contextlib.suppress(httpx.TransportError):
+                httpx.get(f"http://127.0.0.1:{port}/simulator")
+                break
+            time.sleep(0.2)
+        land_account(database, client, SIMS, clock=lambda: now)
+        began = time.perf_counter()
+        first = now.date() - timedelta(days=179)
+        landed = land_fleet(
+            database, client, USAGE, first_day=first, last_day=now.date(), clock=lambda: now, progress=progress
+        )
+        took = time.perf_counter() - began
+    finally:
+        simulator.terminate()
+        database.close()
+    print()
+    print(
+        f"http sims={landed.sims} rows={landed.merged.rows} rows_per_second={landed.merged.rows / took:.0f} peak_mb={peak():.0f}"
+    )
 
 
 def main() -> None:
@@ -122,7 +166,14 @@ def main() -> None:
     parser.add_argument("--sims", type=int, default=20_000)
     parser.add_argument("--days", type=int, default=100)
     parser.add_argument("--database-url", help="a server where databases can be made")
+    parser.add_argument("--http-sims", type=int, help="ask a simulated account of so many SIMs, and nothing else")
     arguments = parser.parse_args()
+    if arguments.http_sims:
+        with server(arguments.database_url) as url:
+            migrate(url)
+            ensure_organization(url, "default")
+            over_http(url, arguments.http_sims)
+        return
     frames = blocks(arguments.sims, arguments.days)
     rows = sum(frame.height for frame in frames)
     with server(arguments.database_url) as url:
@@ -135,10 +186,20 @@ def main() -> None:
                 " SELECT 1, lpad(n::text, 19, '0'), now(), now() FROM generate_series(1, %s) AS n",
                 (arguments.sims,),
             )
-        plain = plain_copy(url, frames)
+        plain = first = repeat = 0.0
+        loaded = repeated = Merged()
         database = Database(url, "default")
-        first, loaded = load(database, frames)
-        repeat, repeated = load(database, frames)
+        with psycopg.connect(_text(url), autocommit=True) as connection:
+            connection.execute(
+                "CREATE UNLOGGED TABLE plain (sim_key integer, day date, bytes bigint, bytes_rx bigint, sms_mt smallint,"
+                " sms_mo smallint, known_at timestamptz)"
+            )
+            for frame in frames:
+                plain += plain_copy(connection, frame)
+                took, merged = load(database, frame)
+                first, loaded = first + took, loaded + merged
+                took, merged = load(database, frame)
+                repeat, repeated = repeat + took, repeated + merged
         database.close()
         assert (loaded.new, repeated.unchanged) == (rows, rows), "the load lost or changed rows"
         with psycopg.connect(_text(url), autocommit=True) as connection:
@@ -150,8 +211,10 @@ def main() -> None:
                 else "SELECT pg_total_relation_size('core.sim_usage')"
             ).fetchone()
         assert size is not None
-        print(f"rows/s: plain COPY {plain:,.0f}, first load {first:,.0f}, the same again {repeat:,.0f}")
-        print(f"ingest first={first / plain:.2f} repeat={repeat / plain:.2f} bytes_per_row={size[0] / rows:.0f}")
+        print(
+            f"rows/s: plain COPY {rows / plain:,.0f}, first load {rows / first:,.0f}, the same again {rows / repeat:,.0f}"
+        )
+        print(f"ingest first={plain / first:.2f} repeat={plain / repeat:.2f} bytes_per_row={size[0] / rows:.0f}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Volumes are shown in MB. Colours are Okabe and Ito's (2008), safe for colour-bli
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import numpy as np
@@ -20,6 +20,7 @@ from ml.evaluation import BASELINE, FORECASTER
 from ml.expectation import SEGMENTS
 from ml.forecasting import FloatPaths, quantile_column
 from ml.history import BYTES_PER_MB, FloatArray
+from ml.lifecycle import STATES
 
 BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#999999", "#333333"
 
@@ -151,6 +152,19 @@ def plot_exhaustion(
     axes.set_xlabel("median date; the line spans 10 to 90 % probability")
     axes.legend(loc="lower left", frameon=False, fontsize=8)
     _date_axis(axes)
+    return figure
+
+
+def plot_states(counts: Mapping[str, int], *, as_of: date, note: str = "") -> Figure:
+    """How many SIMs are in each state of their life; states without a SIM are left out."""
+    figure, axes = _figure(f"SIMs by state as of {as_of}", note, size=(8, 1.4 + 0.35 * max(len(counts), 2)))
+    if not counts:
+        return _nothing(axes, "there is no SIM")
+    names = [state for state in STATES if state in counts]
+    bars = axes.barh(names, [counts[name] for name in names], color=BLUE)
+    axes.bar_label(bars, padding=3, fontsize=8, color=INK)
+    axes.invert_yaxis()
+    axes.set_xlabel("SIMs")
     return figure
 
 

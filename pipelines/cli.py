@@ -12,7 +12,7 @@ import time
 import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -21,6 +21,7 @@ from resources.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
     from resources.runtime import Runtime
+    from simulator.delivery import Opens
 
 app = typer.Typer(
     name="simsight",
@@ -75,11 +76,26 @@ def simulate(
     truth: Annotated[
         Path | None, typer.Option(help="Write what was injected into the fleet to this JSON file.")
     ] = None,
+    live: Annotated[bool, typer.Option("--live", help="Let its time go on; else it stands still until moved.")] = False,
+    stream_url: Annotated[
+        str | None,
+        typer.Option(
+            help="Post what happens to this URL, as 1NCE's Data Streamer does; secret: SIMSIGHT_STREAM_SECRET."
+        ),
+    ] = None,
+    stream_user: Annotated[str, typer.Option(help="User name of the stream: its id.")] = "",
+    stream_history: Annotated[
+        int, typer.Option(min=0, max=7, help="Days of the past that the stream begins with.")
+    ] = 0,
+    stream_folder: Annotated[
+        Path | None, typer.Option(help="Instead of posting: write what happens to files here, every 15 minutes.")
+    ] = None,
 ) -> None:
     """Serve a simulated 1NCE account (synthetic data) on this machine until Ctrl-C.
 
     Point Simsight at it with ONCE_BASE_URL=http://127.0.0.1:8800/management-api, ONCE_USERNAME=demo, ONCE_PASSWORD=demo.
-    POST /simulator/clock {"now": "..."} moves its date.
+    POST /simulator/clock {"now": "..."} moves its date, and a stream sends what happened meanwhile. /simulator/stream shows how
+    the stream stands; POST {"restart": true} or {"replay": "..."} there.
     """
     from simulator.faults import Faults
     from simulator.fleet import Fleet
@@ -87,12 +103,33 @@ def simulate(
     from simulator.truth import write_truth
 
     now = load_settings().clock()
+    stream = _stream(stream_url, stream_user, stream_folder, now - timedelta(days=stream_history))
     fleet = Fleet(seed=seed, sims=sims, start=now.date() - timedelta(days=days))
     if truth is not None:
         write_truth(fleet, truth)
         console.print(f"What was injected: {truth}")
     console.print(f"A simulated 1NCE account of {sims} SIMs (synthetic data) at http://127.0.0.1:{port}/management-api")
-    serve_simulator(fleet, now=now, port=port, faults=Faults(requests_per_second=rate))
+    serve_simulator(fleet, now=now, port=port, faults=Faults(requests_per_second=rate), live=live, stream=stream)
+
+
+def _stream(url: str | None, user: str, folder: Path | None, place: datetime) -> Opens | None:
+    """What sends a simulated account's records from `place` on, if anything; the secret comes from the environment."""
+    from pydantic import SecretStr
+
+    from simulator.sender import Streamer
+    from simulator.stream_files import Folder
+    from simulator.streamer import Feed
+
+    if url is None:
+        return None if folder is None else lambda cards: Folder(Feed(cards), folder, place=place)
+    if folder is not None:
+        raise SettingsError("--stream-url and --stream-folder: give one of them")
+    secret = SecretStr(os.environ.get("SIMSIGHT_STREAM_SECRET", ""))
+    if not user or not secret.get_secret_value():
+        raise SettingsError(
+            "--stream-url: needs the stream's id in --stream-user and its secret in SIMSIGHT_STREAM_SECRET (`simsight stream create`)"
+        )
+    return lambda cards: Streamer(Feed(cards), url, user, secret, place=place)
 
 
 @app.command()
@@ -155,6 +192,9 @@ def run(
     as_of: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="As-of day; default: the last complete day.")
     ] = None,
+    stale: Annotated[
+        bool, typer.Option("--stale", help="Instead: score again the days whose usage was corrected since.")
+    ] = False,
 ) -> None:
     """Check the data, train, forecast, alert and report as of a day."""
     from pipelines.demo import prepare
@@ -162,6 +202,16 @@ def run(
 
     with _runtime(load_settings()) as runtime:
         prepare(runtime)
+        if stale:
+            from pipelines.definitions import stale_days
+
+            stretches = stale_days(runtime)
+            for begun, end, _ in stretches:
+                console.print(f"as of {begun}" + (f" to {end}" if end != begun else ""))
+                _end(run_job(runtime, "rescore", first=begun, last=end))
+            if not stretches:
+                console.print("no prediction is stale")
+            return
         newest = runtime.last_complete_day()
         day = as_of.date() if as_of else newest
         if not runtime.settings.first_day <= day <= newest:
@@ -177,23 +227,47 @@ def run(
 
 @app.command("import")
 def import_file(
-    file: Annotated[
-        Path, typer.Argument(help="CSV with the columns iccid, day, mb, and if known mb_rx, sms_mt, sms_mo.")
-    ],
+    file: Annotated[Path, typer.Argument(help="CSV, XLSX or Parquet file; docs/data.md lists the columns.")],
+    kind: Annotated[
+        Literal["usage", "sims", "labels", "tickets"], typer.Option(help="What the rows of the file are.")
+    ] = "usage",
+    renamed: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map", metavar="THEIRS=OURS", help="A column that is named differently in the file; repeatable."
+        ),
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help='JSON file that names columns: {"Card": "iccid", "Volume": "mb"}.')
+    ] = None,
+    sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook; default: the first.")] = None,
     good_rows: Annotated[
         bool, typer.Option("--good-rows", help="Import the good rows; bad ones wait in quarantine.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is wrong with the file.")] = False,
 ) -> None:
-    """Import daily usage from a CSV file: all of it, or nothing when a row is bad."""
-    from assets.files import import_usage
+    """Import daily usage, SIMs, labels or tickets from a file: all of it, or nothing when a row is bad."""
+    from assets.files import import_file as import_rows
+    from assets.files import named_kind, read_mapping
     from pipelines.demo import prepare
 
+    names = read_mapping(mapping, renamed or [])
     with _runtime(load_settings()) as runtime:
         prepare(runtime)
-        done = import_usage(runtime.database, file, now=runtime.clock(), only_all=not good_rows, dry_run=dry_run)
+        done = import_rows(
+            runtime.database,
+            file,
+            named_kind(kind),
+            now=runtime.clock(),
+            only_all=not good_rows,
+            dry_run=dry_run,
+            mapping=names,
+            sheet=sheet,
+        )
+        if done.ignored:
+            console.print(f"columns not used: {', '.join(done.ignored)}", markup=False)
         for line, reason in done.bad.select("line", "reason").head(20).iter_rows():
-            console.print(f"line {line}: {reason}", markup=False)
+            console.print(f"{done.unit} {line}: {reason}", markup=False)
         if dry_run:
             console.print(f"{file} can be imported" if done.bad.is_empty() else f"{done.bad.height} rows are bad")
             return
@@ -202,6 +276,31 @@ def import_file(
             f"{merged.rows} rows: {merged.new} new, {merged.changed} changed, {merged.unchanged} known already; "
             f"{done.bad.height} bad ones in quarantine"
         )
+
+
+@app.command("export")
+def export_rows(
+    view: Annotated[str, typer.Argument(help="View without its version, such as sims, sim_usage or exhaustions.")],
+    to: Annotated[Path, typer.Option("--to", help="File to write: .csv, .xlsx or .parquet.")],
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="Only rows for which this holds, such as as_of=2026-01-10, day>=2026-01-01 or closed_at= (no value); "
+            "repeatable. Several = of one column: any of them.",
+        ),
+    ] = None,
+    columns: Annotated[str | None, typer.Option(help="Columns, separated by commas; default: all.")] = None,
+) -> None:
+    """Export a view of the data or the predictions to a file, whole or not at all."""
+    from pipelines.demo import prepare
+    from resources.export import Export, export_file, format_of
+
+    chosen = [name.strip() for name in columns.split(",")] if columns else []
+    wanted = Export(view, format_of(to), where or [], chosen)
+    with _runtime(load_settings()) as runtime:
+        prepare(runtime)
+        console.print(f"{export_file(runtime.database, wanted, to)} rows in {to}", markup=False)
 
 
 @app.command()

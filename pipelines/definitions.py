@@ -7,15 +7,17 @@ import dagster as dg
 
 from assets.alerts import alerts
 from assets.common import DAYS
-from assets.files import imported_usage
-from assets.forecast import FORECAST
+from assets.files import imported_files
+from assets.forecast import FORECAST, usage_forecaster, usage_history
 from assets.ingest import INGEST, sim_usage
+from assets.lifecycle import sim_lifecycle
 from assets.maintenance import raw_landings
 from assets.quality import checks
 from assets.report import fleet_report
 from assets.stream import stream_records, watch_stream
 from assets.stream_files import new_files, stream_file_batches
 from pipelines.progress import terminal
+from pipelines.runs import day_range
 from resources.runtime import Runtime
 from resources.settings import load_settings
 
@@ -24,7 +26,7 @@ RUNNING = dg.DefaultScheduleStatus.RUNNING if SETTINGS.schedules else dg.Default
 SENSING = dg.DefaultSensorStatus.RUNNING if SETTINGS.schedules else dg.DefaultSensorStatus.STOPPED
 
 ingest_assets = dg.AssetSelection.assets(*INGEST)
-prediction_assets = dg.AssetSelection.assets(*FORECAST, alerts, fleet_report)
+prediction_assets = dg.AssetSelection.assets(*FORECAST, sim_lifecycle, alerts, fleet_report)
 
 ingest = dg.define_asset_job(
     "ingest",
@@ -41,10 +43,16 @@ predict = dg.define_asset_job(
     partitions_def=DAYS,
     description="Train, score, alert and report as of a day (the partition), after checking the data they rest on.",
 )
+rescore = dg.define_asset_job(
+    "rescore",
+    prediction_assets - dg.AssetSelection.assets(usage_history, usage_forecaster, sim_lifecycle),
+    partitions_def=DAYS,
+    description="Score, alert and report again as of a day or a range of days (one run), with the champion there is.",
+)
 import_file = dg.define_asset_job(
     "import_file",
-    dg.AssetSelection.assets(imported_usage),
-    description="Import one usage file from the landing folder.",
+    dg.AssetSelection.assets(imported_files),
+    description="Import one file of usage, SIMs, labels or tickets from the landing folder.",
 )
 tidy = dg.define_asset_job(
     "tidy", dg.AssetSelection.assets(raw_landings), description="Delete what is kept long enough."
@@ -67,6 +75,20 @@ UNDER_WAY = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+
+
+def stale_days(runtime: Runtime) -> list[tuple[date, date, datetime]]:
+    """Stretches of as-of days to be computed again: first day, last day, and when the latest correction came."""
+    first = runtime.clock().date() - timedelta(days=runtime.settings.recompute_days)
+    stretches: list[tuple[date, date, datetime]] = []
+    for row in runtime.database.rows("stale_predictions", {"first": first}):
+        day, mark = row["as_of"], row["marked_at"]
+        if stretches and stretches[-1][1] + timedelta(days=1) == day:
+            begun, _, newest = stretches.pop()
+            stretches.append((begun, day, max(newest, mark)))
+        else:
+            stretches.append((day, day, mark))
+    return stretches
 
 
 def as_of_day(now: datetime, lateness_days: int) -> date:
@@ -112,21 +134,37 @@ def daily_tidying(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     job=import_file,
     minimum_interval_seconds=30,
     default_status=SENSING,
-    description="Start an import for every CSV file that arrives in the landing folder; a file that changes is imported again.",
+    description="Start an import for every CSV, XLSX or Parquet file that arrives in the landing folder; a changed one is imported again.",
 )
 def landing_folder(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
     folder = SETTINGS.landing_folder
     found = False
-    for path in sorted(folder.glob("*.csv")):
+    for path in sorted(path for ending in ("csv", "xlsx", "parquet") for path in folder.glob(f"[!~.]*.{ending}")):
         about = path.stat()
         # a file still being written changes its size: it is then another run key, and merging twice changes nothing
         found = True
         yield dg.RunRequest(
             run_key=f"{path.name}:{about.st_size}:{about.st_mtime_ns}",
-            run_config=dg.RunConfig({"imported_usage": {"config": {"path": path.name}}}),
+            run_config=dg.RunConfig({"imported_files": {"config": {"path": path.name}}}),
         )
     if not found:
-        yield dg.SkipReason(f"no CSV file in {folder}")
+        yield dg.SkipReason(f"no CSV, XLSX or Parquet file in {folder}")
+
+
+@dg.sensor(
+    job=rescore,
+    minimum_interval_seconds=300,
+    default_status=SENSING,
+    description="Compute again the as-of days whose predictions late corrections made stale, and only those; days in a row are one run.",
+)
+def stale_predictions(
+    context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    stale = stale_days(runtime)
+    if not stale:
+        yield dg.SkipReason("no prediction of the days looked at is stale")
+    for first, last, mark in stale:
+        yield dg.RunRequest(run_key=f"{first} {last} {mark.isoformat()}", tags=day_range(first, last))
 
 
 def _under_way(context: dg.SensorEvaluationContext, job: str) -> bool:
@@ -211,18 +249,19 @@ def code_location(runtime: Runtime) -> dg.Definitions:
     return dg.Definitions(
         assets=[
             *INGEST,
-            imported_usage,
+            imported_files,
             stream_records,
             stream_file_batches,
             *FORECAST,
+            sim_lifecycle,
             alerts,
             fleet_report,
             raw_landings,
         ],
         asset_checks=list(checks()),
-        jobs=[ingest, predict, import_file, process_stream, read_stream_files, tidy],
+        jobs=[ingest, predict, rescore, import_file, process_stream, read_stream_files, tidy],
         schedules=[hourly_ingest, daily_predictions, daily_tidying],
-        sensors=[landing_folder, stream_arrivals, stream_files, stream_outage, run_failures],
+        sensors=[landing_folder, stale_predictions, stream_arrivals, stream_files, stream_outage, run_failures],
         loggers={"console": dg.colored_console_logger, "terminal": terminal},
         resources={"runtime": runtime},
     )

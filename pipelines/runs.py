@@ -83,10 +83,7 @@ def run_job(runtime: Runtime, name: str, *, first: date, last: date | None = Non
     tags = {TERMINAL: "true"}
     if last is not None and last != first:
         partition_key = None
-        tags |= {
-            "dagster/asset_partition_range_start": first.isoformat(),
-            "dagster/asset_partition_range_end": last.isoformat(),
-        }
+        tags |= day_range(first, last)
     with _instance() as instance, _alive(runtime, instance) as run_id:
         result = defs.resolve_job_def(name).execute_in_process(
             run_id=run_id,
@@ -117,6 +114,14 @@ def run_job(runtime: Runtime, name: str, *, first: date, last: date | None = Non
             said = re.sub(r"^(\w+\.)+(?=\w+: )", "", cause.message.strip())  # without the modules before the class
             errors.append(f"{event.step_key}: {said}")
     return RunOutcome(result.run_id, result.success, len(evaluations), failed, errors)
+
+
+def day_range(first: date, last: date) -> dict[str, str]:
+    """The tags that make one run of a range of daily partitions."""
+    return {
+        "dagster/asset_partition_range_start": first.isoformat(),
+        "dagster/asset_partition_range_end": last.isoformat(),
+    }
 
 
 def _instance() -> dg.DagsterInstance:

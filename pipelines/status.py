@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 
 from assets.forecast import MODEL
+from ml.polling import STATE_SCHEMA, staleness
 from resources.migrations import schema_version, storage_grade
 from resources.runtime import Runtime
 from resources.server import describe, driver_url
@@ -24,6 +25,7 @@ def collect(runtime: Runtime) -> dict[str, Any]:
         alerts = transaction.rows("alerts_by_kind")
         fresh = transaction.rows("freshness")
         problems = transaction.rows("poll_problems")
+        polled = transaction.frame("poll_state", STATE_SCHEMA, {"now": runtime.clock()})
         incidents = transaction.rows("open_incidents")
     status = {
         "organization": runtime.settings.organization,
@@ -44,6 +46,15 @@ def collect(runtime: Runtime) -> dict[str, Any]:
             "backtest": champion["metrics"],
         },
         "sims_without_an_answer": {f"{row['source']}: {row['problem']}": row["sims"] for row in problems},
+        "hours_since_usage_and_quota": {
+            row["class"]: {
+                "sims": row["sims"],
+                "never": row["never_answered"],
+                "median": row["median_hours"],
+                "max": row["max_hours"],
+            }
+            for row in staleness(polled, now=runtime.clock()).iter_rows(named=True)
+        },
         "storage": {
             "grade": grade.name,
             "postgresql": grade.postgres,

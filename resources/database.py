@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
 import psycopg
 from psycopg.rows import dict_row
@@ -18,6 +19,16 @@ from resources.server import DatabaseUnavailableError, describe, reason
 from sql import query
 
 NULL = r"\N"  # on the way in only: Polars writes NULL and the empty text alike without it, PostgreSQL does not
+
+# SQL types of fixed width: what a Polars column must be for them, their form on the wire, and PostgreSQL's zero in Polars' count
+BINARY: dict[str, tuple[pl.DataType, str, int]] = {
+    "smallint": (pl.Int16(), ">i2", 0),
+    "integer": (pl.Int32(), ">i4", 0),
+    "bigint": (pl.Int64(), ">i8", 0),
+    "double precision": (pl.Float64(), ">f8", 0),
+    "date": (pl.Date(), ">i4", 10_957),
+    "timestamptz": (pl.Datetime("us", "UTC"), ">i8", 946_684_800_000_000),
+}
 
 Row = dict[str, Any]
 Parameters = Mapping[str, Any]
@@ -49,6 +60,11 @@ class Transaction:
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
 
+    @property
+    def connection(self) -> psycopg.Connection[Any]:
+        """The connection itself, for what streams through it."""
+        return self._connection
+
     def rows(self, name: str, parameters: Parameters | None = None) -> list[Row]:
         """Run the query sql/queries/<name>.sql and return its rows as dictionaries; for few rows."""
         with self._connection.cursor(row_factory=dict_row) as cursor:
@@ -78,20 +94,41 @@ class Transaction:
         The file sql/queries/<name>.sql, which is to be run next, names the columns in a line `-- staged: column type, ...`.
         """
         columns = staged_columns(name)
-        names = [column.split()[0] for column in columns]
         self._connection.execute("DROP TABLE IF EXISTS pg_temp.staged")
-        self._connection.execute(f"CREATE TEMPORARY TABLE staged ({', '.join(columns)}) ON COMMIT DROP".encode())
-        copy_in = f"COPY staged ({', '.join(names)}) FROM STDIN (FORMAT csv, NULL '{NULL}')".encode()
-        with self._connection.cursor() as cursor, cursor.copy(copy_in) as copy:
-            copy.write(_to_csv(rows.select(names)))
-        self._connection.execute("ANALYZE staged")
+        definition = ", ".join(f"{column} {kind}" for column, kind in columns.items())
+        self._connection.execute(f"CREATE TEMPORARY TABLE staged ({definition}) ON COMMIT DROP".encode())
+        into = f"COPY staged ({', '.join(columns)}) FROM STDIN"
+        rows = rows.select(list(columns))
+        if BINARY.keys() >= set(columns.values()):  # twice as fast as text, but a NULL would make a row shorter
+            filled = rows.drop_nulls()
+            self._copy(f"{into} (FORMAT binary)", _to_binary(filled, columns))
+            rows = rows.filter(pl.any_horizontal(pl.all().is_null())) if filled.height < rows.height else rows.clear()
+        if rows.height:
+            self._copy(f"{into} (FORMAT csv, NULL '{NULL}')", _to_csv(rows))
+        if not header(name, "by"):  # the planner has no other way to know what it joins
+            self._connection.execute("ANALYZE staged")
+
+    def _copy(self, statement: str, content: bytes) -> None:
+        with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+            copy.write(content)
 
     def merge(self, name: str, rows: pl.DataFrame) -> Merged:
-        """Load a frame: stage it, then run the merge sql/queries/<name>.sql, which counts new, changed and unchanged rows."""
+        """Load a frame: stage it, then run the merge sql/queries/<name>.sql, which counts new, changed and unchanged rows.
+
+        A line `-- lock: word` there lets one such merge of an organization in at a time. One that says `-- by: sim_key, day` is
+        staged in that order and told what it is about: parameters sim_keys, first_day, last_day and staged (rows).
+        """
         if rows.is_empty():
             return Merged()
+        about: Row = {}
+        if header(name, "by"):
+            rows = rows.sort("sim_key", "day")
+            about = {"sim_keys": rows["sim_key"].unique().to_list(), "staged": rows.height}
+            about |= {"first_day": rows["day"].min(), "last_day": rows["day"].max()}
         self.stage(name, rows)
-        counts = self.row(name)
+        if lock := header(name, "lock"):
+            self._connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s), ops.current_organization())", (lock,))
+        counts = self.row(name, about)
         assert counts is not None, f"{name}.sql must return new, changed, unchanged"
         return Merged(**counts)
 
@@ -179,12 +216,35 @@ class Database:
         self._engine.dispose()
 
 
-def staged_columns(name: str) -> list[str]:
-    """The columns, as SQL, that the merge <name>.sql takes: its line `-- staged: a integer, b text`."""
-    for line in query(name).splitlines():
-        if line.startswith("-- staged: "):
-            return [column.strip() for column in line.removeprefix("-- staged: ").split(",")]
-    raise ValueError(f"sql/queries/{name}.sql has no line '-- staged: ...'")
+def header(name: str, word: str) -> str | None:
+    """What the line `-- word: ...` of sql/queries/<name>.sql says; None where there is no such line."""
+    begin = f"-- {word}: "
+    return next((line.removeprefix(begin) for line in query(name).splitlines() if line.startswith(begin)), None)
+
+
+def staged_columns(name: str) -> dict[str, str]:
+    """The columns that the merge <name>.sql takes, with their SQL types: its line `-- staged: a integer, b text`."""
+    columns = header(name, "staged")
+    if columns is None:
+        raise ValueError(f"sql/queries/{name}.sql has no line '-- staged: ...'")
+    return dict(column.split(maxsplit=1) for column in columns.split(", "))
+
+
+def _to_binary(frame: pl.DataFrame, columns: Mapping[str, str]) -> bytes:
+    """Rows without nulls in PostgreSQL's binary COPY format, made column by column.
+
+    Source: PostgreSQL manual, COPY, "Binary Format": a header, then a row its number of fields and for each its length and value.
+    """
+    layout: list[tuple[str, str]] = [("fields", ">i2")]
+    for name, kind in columns.items():
+        layout += [(f"length of {name}", ">i4"), (name, BINARY[kind][1])]
+    rows = np.empty(frame.height, dtype=layout)
+    rows["fields"] = len(columns)
+    for name, kind in columns.items():
+        dtype, form, zero = BINARY[kind]
+        rows[f"length of {name}"] = np.dtype(form).itemsize
+        rows[name] = frame[name].cast(dtype).to_physical().to_numpy() - zero  # a number too large for the type raises
+    return b"PGCOPY\n\xff\r\n\x00" + bytes(8) + rows.tobytes() + b"\xff\xff"
 
 
 def _to_csv(frame: pl.DataFrame) -> bytes:

@@ -175,6 +175,8 @@ class Window:
             ticket.arrives_by = now  # nothing known yet to compare with
         else:
             late = self._round_trips[-1] - min(self._round_trips)
+            # the quickest of late was not quite without delay itself
+            late += JITTER_S / 2
             ticket.arrives_by = min(now, ticket.sent_at + min(max(late, JITTER_S), MAX_LATE_S))
 
     def hold(self, seconds: float) -> None:

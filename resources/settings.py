@@ -102,6 +102,11 @@ class Settings(BaseSettings):
         description="Send requests without pacing; only for a simulator whose own limit is lifted",
     )
 
+    ingest_minutes: float = Field(
+        50.0,
+        gt=0,
+        description="Minutes an hourly ingest may ask 1NCE; SIMs that do not fit in wait for the next, the most urgent first",
+    )
     stream_files: str | None = Field(
         None,
         description="Folder or bucket (s3://bucket/prefix, with AWS_* variables) that the Data Streamer's records come to as files",
@@ -112,6 +117,9 @@ class Settings(BaseSettings):
         None, description="Pretend that it is this time (ISO 8601, UTC if no zone); the system clock if unset"
     )
     lateness_days: int = Field(1, ge=0, le=7, description="Days after its end until a usage day counts as complete")
+    recompute_days: int = Field(
+        35, ge=0, description="Days back for which predictions that a late correction made stale are computed again"
+    )
     raw_days: int = Field(30, ge=1, description="Days that answers and files are kept as they came")
     schedules: bool = Field(
         False, description="Start schedules and sensors switched on; else switch them on in the Dagster UI"
@@ -136,7 +144,7 @@ class Settings(BaseSettings):
 
     @property
     def landing_folder(self) -> Path:
-        """Where CSV files are dropped for import."""
+        """Where CSV, XLSX and Parquet files are dropped for import."""
         return self.home / "landing"
 
     @property

@@ -9,21 +9,20 @@ from typing import Any
 import numpy as np
 
 from simulator.demand import (
-    ARCHETYPES,
     CITIES,
+    CODE,
     COUNTRIES,
     DEVICES,
     IDENTITY,
-    NEVER,
     PLACE,
     REPORT,
-    SESSIONS,
     Ints,
     bits,
     draw,
 )
 from simulator.faults import Faults
 from simulator.fleet import DATA_QUOTA, SMS_QUOTA, Fleet
+from simulator.happenings import EVENT_KINDS, events_of, sessions_of
 from simulator.ledger import DAY_SECONDS, Periods, moment, tick
 
 Json = dict[str, Any]
@@ -33,6 +32,9 @@ SMS_DAYS = 90  # the same for SMS
 _CURRENCY = '{"id":1,"symbol":"\\u20ac","code":"EUR"}'
 _KINDS = ("MTR", "TRK", "CAM", "VND", "AGR", "MCH", "RPT", "GTW", "ALM")
 _RATS = {"2G": "2", "3G": "1", "4G": "6", "5G": "7", "NB-IoT": "8"}
+_TRACKER = CODE["workday_tracker"]
+_HOMES = np.array([country for _, country in CITIES])
+_OPERATORS = np.array([len(country[7]) for country in COUNTRIES])
 _LIMITS = {"data": ("16", "MB"), "smsMt": ("10", "SMS"), "smsMo": ("10", "SMS")}
 
 
@@ -173,28 +175,23 @@ class SimCards:
 
     def location(self, i: int, day: int) -> tuple[Any, tuple[str, str, str]]:
         """Country row and operator of a SIM on a day; trackers spend some weeks in another country."""
+        country, operator = self.locations(np.array([i]), np.array([day]))
+        place = COUNTRIES[country[0]]
+        return place, place[7][operator[0]]
+
+    def locations(self, rows: Ints, days: Ints) -> tuple[Ints, Ints]:
+        """The same for many: rows (n,), each on its own day (n,); positions in `COUNTRIES` and among the country's operators."""
         demand = self.fleet.demand
-        home = CITIES[int(demand.site[i]) % len(CITIES)][1]
-        word = draw(self.fleet.seed, PLACE, np.array([i]), np.array([day // 7]))
-        away = ARCHETYPES[demand.archetype[i]].name == "workday_tracker" and int(bits(word, 0, 8)[0, 0]) < 30
-        country = COUNTRIES[(home + 1 + int(bits(word, 8, 8)[0, 0]) % 4) % 5 if away else home]
-        return country, country[7][int(self._operator[i]) % len(country[7])]
+        home = _HOMES[demand.site[rows] % len(CITIES)]
+        word = draw(self.fleet.seed, PLACE, rows, days[:, None] // 7)[:, 0]
+        away = (demand.archetype[rows] == _TRACKER) & (bits(word, 0, 8) < 30)
+        country = np.where(away, (home + 1 + bits(word, 8, 8) % 4) % 5, home)
+        return country, self._operator[rows] % _OPERATORS[country]
 
     def sessions(self, i: int, first: int, last: int) -> tuple[Ints, Ints]:
         """Ticks at which each PDP context of days `first` to `last` was created and deleted; none on days without bytes."""
-        demand = self.fleet.demand
-        row, days = np.array([i]), np.arange(first, last + 1)
-        used = self.fleet.usage(row, date.fromordinal(first), date.fromordinal(last)).volume[0] > 0
-        words = draw(self.fleet.seed, SESSIONS, row, days)[0]
-        loops = (days >= demand.loop_first[i]) & (days <= demand.loop_last[i])
-        count = np.where(used, np.where(loops, 24, 1 + bits(words, 0, 10) % 3), 0)
-        slot = np.arange(24)
-        each = draw(self.fleet.seed, SESSIONS, NEVER + row, (days[:, None] * 24 + slot).ravel())[0].reshape(-1, 24)
-        width = DAY_SECONDS // np.maximum(count, 1)[:, None]
-        begin = days[:, None] * DAY_SECONDS + slot * width + bits(each, 0, 20) * (width // 2) // (1 << 20)
-        end = begin + 20 + bits(each, 20, 20) * (width // 2 - 30) // (1 << 20)
-        real = slot < count[:, None]
-        return begin[real], end[real]
+        _, begin, end = sessions_of(self.fleet, np.array([i]), first, last)
+        return begin, end
 
     def status(self, i: int, now: datetime) -> Json:
         """ONLINE inside a data session, ATTACHED within two days after one, else OFFLINE."""
@@ -289,27 +286,12 @@ class SimCards:
 
     def events(self, i: int, now: datetime) -> tuple[Ints, Ints]:
         """Ticks and kinds (positions in `EVENT_KINDS`) of a SIM's events of the last EVENT_DAYS days, oldest first."""
-        time, demand = tick(now), self.fleet.demand
-        first = max(time // DAY_SECONDS - EVENT_DAYS, int(demand.activation[i]))
-        begin, end = self.sessions(i, first, time // DAY_SECONDS)
-        ledger = self.fleet.ledger(np.array([i]), time // DAY_SECONDS)
-        disabled = demand.churn_last[i] + 14
-        single = np.array([demand.activation[i] * DAY_SECONDS, disabled * DAY_SECONDS if disabled < NEVER else NEVER])
-        parts = [(begin, 0), (end, 1), (single[:1], 3), (single[1:], 4)]
-        for periods, kind in ((ledger.data, 5), (ledger.sms, 8)):
-            parts += [
-                (periods.threshold_at[0], kind),
-                (periods.exceeded_at[0], kind + 1),
-                (periods.credit_at[0, 1:], kind + 2),
-            ]
-        ticks = np.concatenate([times for times, _ in parts])
-        kinds = np.concatenate([np.full(len(times), kind) for times, kind in parts])
-        # a network tells where a device is when its first session of the day begins
-        days, where = np.unique(begin // DAY_SECONDS, return_index=True)
-        ticks, kinds = np.concatenate([ticks, begin[where] - 2]), np.concatenate([kinds, np.full(len(days), 2)])
+        time = tick(now)
+        first = max(time // DAY_SECONDS - EVENT_DAYS, int(self.fleet.demand.activation[i]))
+        row, today = np.array([i]), time // DAY_SECONDS
+        _, ticks, kinds = events_of(self.fleet, row, sessions_of(self.fleet, row, first, today), today)
         shown = (ticks <= time) & (ticks >= (time // DAY_SECONDS - EVENT_DAYS) * DAY_SECONDS)
-        order = np.lexsort((kinds[shown], ticks[shown]))
-        return ticks[shown][order], kinds[shown][order]
+        return ticks[shown], kinds[shown]
 
     def event(self, i: int, ticks: int, kind: int) -> Json:
         """One event as /events lists it."""
@@ -370,21 +352,6 @@ class SimCards:
     def limits(services: tuple[str, ...] = ("data", "smsMt", "smsMo")) -> Json:
         """The monthly limits set for the whole account."""
         return {service: {"id": 1, "limit": _LIMITS[service][0], "unit": _LIMITS[service][1]} for service in services}
-
-
-EVENT_KINDS = (
-    ("Create PDP Context", "Info", False),
-    ("Delete PDP Context", "Info", False),
-    ("Update location", "Info", False),
-    ("Status of SIM changed from 'Issued' to 'Activated'", "Info", False),
-    ("Status of SIM changed from 'Activated' to 'Suspended'", "Info", False),
-    ("Data quota threshold of 20% reached", "Warn", True),
-    ("Data quota status changed from 'ACTIVE' to 'EXHAUSTED'", "Critical", True),
-    ("Data quota topped up", "Info", False),
-    ("SMS quota threshold of 20% reached", "Warn", True),
-    ("SMS quota status changed from 'ACTIVE' to 'EXHAUSTED'", "Critical", True),
-    ("SMS quota topped up", "Info", False),
-)
 
 
 def _states(periods: Periods, time: int) -> list[Json]:

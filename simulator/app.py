@@ -4,7 +4,7 @@ Names, types, limits and errors follow 1NCE's official OpenAPI files. Where they
 - an expired SIM answers 422 to every call about one SIM (each lists it) and stays in the list;
 - 403, 404 and 422 have no body, as in the files; a bad parameter, for which no GET names an answer, gets 400 {"message"};
 - orders, SMS and support carry no X- headers: the files promise them in words only;
-- /simulator and /simulator/clock are ours and outside 1NCE's paths.
+- /simulator, /simulator/clock and /simulator/stream are ours and outside 1NCE's paths.
 """
 
 import base64
@@ -13,7 +13,7 @@ import json
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -49,10 +49,13 @@ class NoAnswerError(Exception):
 class Simulation:
     """What a running simulated account remembers: the virtual time, the faults, tokens and the number of calls."""
 
-    def __init__(self, fleet: Fleet, now: datetime, username: str, password: str, faults: Faults) -> None:
+    def __init__(
+        self, fleet: Fleet, now: datetime, username: str, password: str, faults: Faults, live: bool = False
+    ) -> None:
         self.fleet, self.cards = fleet, SimCards(fleet)
         self.desk = Desk(self.cards)
         self.username, self.password = username, password
+        self._live = live
         self.tokens: dict[str, float] = {}  # token -> when it was given, on the monotonic clock
         self.set_now(now)
         self.set_faults(faults)
@@ -63,7 +66,13 @@ class Simulation:
             raise ValueError(f"the virtual time {now} has no time zone; give one such as 2026-06-30T09:00:00Z")
         if now.astimezone(UTC).date() < self.fleet.start:
             raise ValueError(f"the virtual time {now} is before the fleet's start {self.fleet.start}; give a later one")
-        self.now = now.astimezone(UTC)
+        self._moved = (now.astimezone(UTC), time.monotonic())
+
+    @property
+    def now(self) -> datetime:
+        """The virtual time: where it was last moved to, and of a live account what has passed since."""
+        moved_to, at = self._moved
+        return moved_to + timedelta(seconds=time.monotonic() - at) if self._live else moved_to
 
     def set_faults(self, faults: Faults) -> None:
         """Change the faults, for tokens already given too; call numbers, walks and the rate limit's window start afresh."""
@@ -89,13 +98,15 @@ def create_app(
     password: str = "demo",  # noqa: S107 - a simulated account has no secret
     faults: Faults | None = None,
     requests: list[tuple[float, str, str, int]] | None = None,
+    live: bool = False,
 ) -> Starlette:
     """The simulated account as an ASGI application; `app.state.simulation` moves the time and the faults.
 
     requests   where to write (monotonic time, method, path with query, status) of each call to 1NCE's paths, or None
+    live       let the virtual time go on at the pace of real time
     Raises ValueError when `now` has no time zone or lies before the fleet's start.
     """
-    simulation = Simulation(fleet, now, username, password, faults or Faults())
+    simulation = Simulation(fleet, now, username, password, faults or Faults(), live)
     one = f"{PREFIX}/v1/sims/{{iccid}}"
     routes = [
         Route(f"{PREFIX}/oauth/token", _token, methods=["POST"]),

@@ -26,9 +26,8 @@ _WORD = (1 << 64) - 1
 _MAX_DAY = 300_000_000  # no device sends more than 300 MB a day
 
 # streams of the hash
-DAY, WANDER, RUN, INJECT, TRAITS, IDENTITY, SITES, LIFE, MESSAGES, SESSIONS, QUOTA, PLACE, REPORT, TICKETS = range(
-    1, 15
-)
+DAY, WANDER, RUN, INJECT, TRAITS, IDENTITY, SITES, LIFE = range(1, 9)
+MESSAGES, SESSIONS, QUOTA, PLACE, REPORT, TICKETS, STREAM = range(9, 16)
 
 
 @dataclass(frozen=True)

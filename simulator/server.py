@@ -4,13 +4,16 @@ import errno
 import socket
 import threading
 import time
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from types import TracebackType
 from typing import Self
 
 import uvicorn
+from starlette.applications import Starlette
 
 from simulator.app import PREFIX, Simulation, create_app
+from simulator.delivery import Delivery, Opens
 from simulator.faults import Faults
 from simulator.fleet import Fleet
 
@@ -48,6 +51,7 @@ class SimulatorServer:
 
     base_url   with 1NCE's path prefix; known as soon as the object is made
     requests   (monotonic time, method, path with query, status) of every call to 1NCE's paths
+    stream     makes what sends the account's records as its time moves, if anything
     Raises PortInUse when the port is taken, ValueError when `now` has no time zone or is before the fleet's start.
     """
 
@@ -60,6 +64,7 @@ class SimulatorServer:
         faults: Faults | None = None,
         username: str = "demo",
         password: str = "demo",  # noqa: S107 - a simulated account has no secret
+        stream: Opens | None = None,
     ) -> None:
         self.requests: list[tuple[float, str, str, int]] = []
         self._app = create_app(
@@ -67,6 +72,7 @@ class SimulatorServer:
         )
         self._simulation: Simulation = self._app.state.simulation
         self._listener = _listen("127.0.0.1", port)
+        self._delivery = _delivery(self._app, stream)
         self.port: int = self._listener.getsockname()[1]
         self.base_url = f"http://127.0.0.1:{self.port}{PREFIX}"
         self._server = uvicorn.Server(_config(self._app))
@@ -78,11 +84,13 @@ class SimulatorServer:
             if not self._thread.is_alive():
                 raise RuntimeError(f"the simulator did not start on port {self.port}; its log says why")
             time.sleep(0.002)
+        self._delivery.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._delivery.__exit__(kind, error, trace)
         self._server.should_exit = True
         self._thread.join(timeout=10)
         self._listener.close()
@@ -98,6 +106,16 @@ class SimulatorServer:
     def clear_requests(self) -> None:
         """Forget the requests seen so far."""
         self.requests.clear()
+
+
+def _delivery(app: Starlette, stream: Opens | None) -> AbstractContextManager[object]:
+    """What sends the account's records while it is served; the application shows it."""
+    if stream is None:
+        return nullcontext()
+    simulation: Simulation = app.state.simulation
+    delivery = Delivery(stream(simulation.cards), lambda: simulation.now)
+    app.routes.extend(delivery.routes())
+    return delivery
 
 
 def _config(app: object) -> uvicorn.Config:
@@ -119,15 +137,20 @@ def serve(
     faults: Faults | None = None,
     username: str = "demo",
     password: str = "demo",  # noqa: S107 - a simulated account has no secret
+    live: bool = False,
+    stream: Opens | None = None,
 ) -> None:
     """Serve a simulated account until Ctrl-C or SIGTERM.
 
+    live     let the virtual time go on at the pace of real time; else it stands still until it is moved
+    stream   makes what sends the account's records as its time moves, if anything
     Raises PortInUse when the port is taken, ValueError when `now` has no time zone or is before the fleet's start.
     """
-    app = create_app(fleet, now=now, username=username, password=password, faults=faults)
+    app = create_app(fleet, now=now, username=username, password=password, faults=faults, live=live)
     listener = _listen(host, port)
     try:
-        uvicorn.Server(_config(app)).run(sockets=[listener])
+        with _delivery(app, stream):
+            uvicorn.Server(_config(app)).run(sockets=[listener])
     except KeyboardInterrupt:
         pass  # uvicorn has already stopped in good order and passes the signal on
     finally:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from simulator.account import SimCards
 from simulator.demand import ARCHETYPES, DEVICES, WINDOW, Ints
@@ -78,6 +79,21 @@ def _anomalies(fleet: Fleet, data: Periods, through: int) -> dict[int, list[dict
             }
             anomalies.setdefault(int(rows[k]), []).append(entry)
     return {i: sorted(entries, key=lambda entry: entry["first_day"]) for i, entries in anomalies.items()}
+
+
+def book(fleet: Fleet, first_day: date, last_day: date) -> pl.DataFrame:
+    """What the daily usage call says of closed days: one row a SIM and day with traffic, by SIM, then day.
+
+    Columns: iccid (text), day (date), bytes and bytes_rx (accounting bytes, Int64), sms_mt and sms_mo (messages, Int64).
+    """
+    used = fleet.usage(np.arange(fleet.sims), first_day, last_day)
+    which, day = np.nonzero(used.volume + used.sms_mt + used.sms_mo)
+    columns = {"bytes": used.volume, "bytes_rx": used.rx, "sms_mt": used.sms_mt, "sms_mo": used.sms_mo}
+    days = (first_day.toordinal() - date(1970, 1, 1).toordinal() + day).astype("M8[D]")
+    return pl.DataFrame(
+        {"iccid": np.array(fleet.iccids)[which].tolist(), "day": days}
+        | {name: column[which, day] for name, column in columns.items()}
+    )
 
 
 def write_truth(fleet: Fleet, path: str | Path, days: int = 365) -> None:

@@ -2,7 +2,7 @@
 -- Parameters: iccid text, as_of date or NULL for the SIM's latest. Indexes: sims_organization_id_iccid_key, exhaustions_pkey.
 -- CASE and not coalesce: row-level security would keep coalesce out of the index condition, as not known to be leakproof.
 SELECT iccid, label, status, cause, p_7, p_14, p_30, p10_date, p50_date, p90_date, remaining, expires_on,
-       model_name, model_version, run_id, as_of, created_at
+       model_name, model_version, run_id, as_of, created_at, data_age_hours, data_grade
 FROM predictions.exhaustions_v1
 WHERE iccid = %(iccid)s::text
   AND as_of = CASE WHEN %(as_of)s::date IS NOT NULL THEN %(as_of)s::date ELSE (

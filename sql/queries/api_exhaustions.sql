@@ -2,7 +2,7 @@
 -- Parameters: as_of date; the last row seen as p_14 double precision, p50_date text ('infinity' for none) and iccid text
 -- (2, 'infinity' and '' for the first page); rows integer. Index: exhaustions_by_as_of, sorted on within equal p_14.
 SELECT iccid, label, status, cause, p_7, p_14, p_30, p10_date, p50_date, p90_date, remaining, expires_on,
-       model_name, model_version, run_id, as_of, created_at
+       model_name, model_version, run_id, as_of, created_at, data_age_hours, data_grade
 FROM predictions.exhaustions_v1
 WHERE as_of = %(as_of)s
   AND p_14 <= %(p_14)s::double precision

@@ -1,14 +1,14 @@
 -- Usage forecasts: one row a SIM, as-of day and day ahead.
--- staged: sim_key integer, as_of date, day date, scoring_id integer, mean bigint, q025 bigint, q10 bigint, q50 bigint, q90 bigint, q975 bigint
+-- staged: sim_key integer, as_of date, day date, scoring_id integer, mean bigint, q025 bigint, q10 bigint, q50 bigint, q90 bigint, q975 bigint, data_age_hours smallint, data_grade smallint
 WITH compared AS (
     SELECT s.*, t.sim_key IS NULL AS is_new,
            t.sim_key IS NOT NULL
-               AND (s.scoring_id, s.mean, s.q025, s.q10, s.q50, s.q90, s.q975)
-               IS DISTINCT FROM (t.scoring_id, t.mean, t.q025, t.q10, t.q50, t.q90, t.q975) AS is_changed
+               AND (s.scoring_id, s.mean, s.q025, s.q10, s.q50, s.q90, s.q975, s.data_age_hours, s.data_grade)
+               IS DISTINCT FROM (t.scoring_id, t.mean, t.q025, t.q10, t.q50, t.q90, t.q975, t.data_age_hours, t.data_grade) AS is_changed
     FROM staged AS s LEFT JOIN predictions.usage_forecasts AS t ON t.sim_key = s.sim_key AND t.as_of = s.as_of AND t.day = s.day
 ), written AS (
-    INSERT INTO predictions.usage_forecasts (organization_id, sim_key, as_of, day, scoring_id, mean, q025, q10, q50, q90, q975)
-    SELECT ops.current_organization(), sim_key, as_of, day, scoring_id, mean, q025, q10, q50, q90, q975
+    INSERT INTO predictions.usage_forecasts (organization_id, sim_key, as_of, day, scoring_id, mean, q025, q10, q50, q90, q975, data_age_hours, data_grade)
+    SELECT ops.current_organization(), sim_key, as_of, day, scoring_id, mean, q025, q10, q50, q90, q975, data_age_hours, data_grade
     FROM compared WHERE is_new OR is_changed
     ON CONFLICT (sim_key, as_of, day) DO UPDATE SET
         scoring_id = excluded.scoring_id,
@@ -17,7 +17,9 @@ WITH compared AS (
         q10 = excluded.q10,
         q50 = excluded.q50,
         q90 = excluded.q90,
-        q975 = excluded.q975
+        q975 = excluded.q975,
+        data_age_hours = excluded.data_age_hours,
+        data_grade = excluded.data_grade
 )
 SELECT count(*) FILTER (WHERE is_new) AS new, count(*) FILTER (WHERE is_changed) AS changed,
        count(*) FILTER (WHERE NOT is_new AND NOT is_changed) AS unchanged

@@ -1,6 +1,6 @@
 -- One row a SIM, the first %(top)s to end as of %(as_of)s, ended ones left out. Where only the expiry is sure, it is the date.
 -- remaining: bytes (millionths of a MB); total: SIMs with a date at all. Index: exhaustions_by_as_of.
-SELECT s.iccid, s.label, e.status, e.ends_on, e.p10_date, e.p90_date, e.p_14, e.remaining, e.cause, e.total
+SELECT s.iccid, coalesce(s.own_label, s.label) AS label, e.status, e.ends_on, e.p10_date, e.p90_date, e.p_14, e.remaining, e.cause, e.total
 FROM (
     SELECT *, count(*) OVER () AS total
     FROM (

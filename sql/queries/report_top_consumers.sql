@@ -1,6 +1,6 @@
 -- One row a SIM, the %(top)s with the most bytes (millionths of a MB) in the %(days)s days up to %(as_of)s.
 -- total: SIMs with any usage; fleet_bytes: what they used together. Index: sim_usage_by_day.
-SELECT s.sim_key, s.iccid, s.label, u.bytes, u.total, u.fleet_bytes
+SELECT s.sim_key, s.iccid, coalesce(s.own_label, s.label) AS label, u.bytes, u.total, u.fleet_bytes
 FROM (
     SELECT sim_key, sum(bytes)::bigint AS bytes, count(*) OVER () AS total, (sum(sum(bytes)) OVER ())::bigint AS fleet_bytes
     FROM core.sim_usage

@@ -205,6 +205,8 @@ def test_the_service_loads_no_pipeline_and_no_training_library() -> None:
         "matplotlib",
         "sklearn",
         "numpy",
+        "pyarrow",
+        "xlsxwriter",
     ]
     code = f"import sys, api.app; print([name for name in {heavy} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

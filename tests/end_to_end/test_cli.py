@@ -39,6 +39,7 @@ COMMANDS = (
     "ingest",
     "run",
     "import",
+    "export",
     "serve",
     "dev",
     "models",
@@ -216,6 +217,30 @@ def test_an_import_with_bad_rows_lists_them_and_writes_nothing_or_the_good_ones(
         waiting = connection.execute("SELECT count(*) FROM ops.quarantine WHERE resolved_at IS NULL").fetchone()
     assert waiting == (3,)
     _refused(served.run("import", str(tmp_path / "no.csv")), 1, "no.csv cannot be read: No such file or directory")
+
+
+def test_labels_come_in_under_other_names_and_go_out_with_the_sims(
+    served: Home, database_url: URL, tmp_path: Path
+) -> None:
+    _add_sim(database_url)
+    labels, mapping, sims = tmp_path / "labels.csv", tmp_path / "mapping.json", tmp_path / "sims.csv"
+    labels.write_text(f"Card,Site,Floor\n{ICCID},Bridge 7,2\n")
+    mapping.write_text('{"Card": "iccid"}')
+    how = ("import", str(labels), "--kind", "labels", "--mapping", str(mapping), "--map", "site=label")
+
+    assert "labels.csv can be imported" in served.run(*how, "--dry-run")[1]
+    code, said = served.run(*how)
+    assert code == 0, said
+    assert "columns not used: Floor" in said
+    assert "1 rows: 1 new, 0 changed" in said
+
+    export = ("export", "sims", "--to", str(sims), "--columns", "iccid,label", "--where", "label=Bridge 7")
+    assert served.run(*export) == (0, f"1 rows in {sims}\n")
+    assert sims.read_text() == f"iccid,label\n{ICCID},Bridge 7\n"
+    _refused(served.run("export", "sim", "--to", str(sims)), 1, "there is no view 'sim' to export; there are alerts")
+    _refused(served.run("export", "sims", "--to", "a.pdf"), 1, "a.pdf: the name must end with .csv, .xlsx or .parquet")
+    _refused(served.run(*how[:4], "--map", "Card"), 1, "--map Card: expected THEIRS=OURS")
+    assert sims.read_text() == f"iccid,label\n{ICCID},Bridge 7\n"
 
 
 def test_a_port_in_use_is_named_with_the_setting_that_moves_it(served: Home, taken_port: str) -> None:

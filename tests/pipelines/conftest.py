@@ -121,6 +121,10 @@ class Truth:
         (value,) = self.column(statement, parameters)
         return value
 
+    def run(self, statement: str) -> None:
+        """Run a statement made by the test itself."""
+        self._connection.execute(statement.encode())
+
     def versions(self, tables: Sequence[str] = CORE_TABLES) -> dict[str, set[tuple[str, str]]]:
         """The place and version of every row: the same when nothing was written."""
         found = {}

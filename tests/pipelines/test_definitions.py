@@ -77,6 +77,7 @@ def test_every_job_schedule_and_sensor_has_a_description(location: dg.Definition
     assert {job.name for job in jobs} == {
         "ingest",
         "predict",
+        "rescore",
         "import_file",
         "process_stream",
         "read_stream_files",
@@ -156,7 +157,7 @@ def test_a_file_that_arrives_is_imported_once_and_again_when_it_changes(
     folder = runtime.settings.landing_folder
     (nothing,) = requests(runtime.settings, monkeypatch)
     assert isinstance(nothing, dg.SkipReason)
-    assert "no CSV file in" in str(nothing.skip_message)
+    assert "no CSV, XLSX or Parquet file in" in str(nothing.skip_message)
     folder.mkdir()
     (folder / "usage.csv").write_text("iccid,day,mb\n")
     (folder / "notes.txt").write_text("not a usage file")
@@ -172,7 +173,7 @@ def test_a_file_that_arrives_is_imported_once_and_again_when_it_changes(
     assert keys[0] == keys[1]
     assert len(set(keys)) == 3
     assert isinstance(changed, dg.RunRequest)
-    assert {"ops": changed.run_config["ops"]} == {"ops": {"imported_usage": {"config": {"path": "usage.csv"}}}}
+    assert {"ops": changed.run_config["ops"]} == {"ops": {"imported_files": {"config": {"path": "usage.csv"}}}}
 
 
 def test_the_import_job_lands_the_file_that_the_sensor_found(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +192,7 @@ def test_the_import_job_lands_the_file_that_the_sensor_found(account: Account, m
     assert isinstance(request, dg.RunRequest)
 
     with run(code_location(runtime), "import_file", run_config=request.run_config) as (result, _):
-        (made,) = result.asset_materializations_for_node("imported_usage")
+        (made,) = result.asset_materializations_for_node("imported_files")
 
     figures = {name: made.metadata[name].value for name in ("file", "rows new", "rows changed", "rows quarantined")}
     assert figures == {"file": "usage.csv", "rows new": 1, "rows changed": 0, "rows quarantined": 1}
@@ -227,7 +228,7 @@ def test_a_failed_run_is_written_down_with_what_went_wrong(runtime: Runtime, dat
     truth = Truth(database_url)
     location = code_location(runtime)
     sensor = location.get_repository_def().get_sensor_def("run_failures")
-    with run(location, "import_file", run_config={"ops": {"imported_usage": {"config": {"path": "gone.csv"}}}}) as (
+    with run(location, "import_file", run_config={"ops": {"imported_files": {"config": {"path": "gone.csv"}}}}) as (
         result,
         instance,
     ):

@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 from sqlalchemy import URL
 
-from assets.files import ImportRefusedError, import_usage, parse_usage_file
+from assets.files import Imported, ImportRefusedError, Parsed, import_file, parse_file
+from assets.kinds import USAGE
 from resources.database import Database
 from tests.pipelines.conftest import Truth
 
@@ -41,6 +44,16 @@ def written(folder: Path, text: str, name: str = "usage.csv") -> Path:
     path = folder / name
     path.write_bytes(text.encode())
     return path
+
+
+def import_usage(database: Database, path: Path, **how: Any) -> Imported:
+    return import_file(database, path, USAGE, **how)
+
+
+def parse_usage_file(data: bytes, *, today: date) -> Parsed:
+    """Parse a CSV of usage; the SIMs A and B are known."""
+    known = pl.DataFrame({"iccid": [A, B], "sim_key": [1, 2]}, schema_overrides={"sim_key": pl.Int32})
+    return parse_file(data, USAGE, name="usage.csv", today=today, sims=known)
 
 
 def reasons(text: str | bytes) -> dict[int, str]:
@@ -109,11 +122,11 @@ def test_good_rows_are_stored_and_the_others_wait_with_their_line(
     waiting = truth.rows("SELECT * FROM ops.quarantine WHERE source = 'file' AND resolved_at IS NULL ORDER BY reason")
     assert [row["reason"] for row in waiting] == [
         "usage.csv line 3: mb: got 'much', expected MB as a decimal, not negative, at most six places, such as 1.250000",
-        "usage.csv line 4: iccid: 8988228066000000009 is not in the SIM list; ingest the account first, or correct it",
+        "usage.csv line 4: iccid: 8988228066000000009 is not in the SIM list; ingest the account first, import it as sims, or correct it",
     ]
     assert waiting[0]["record"] == {
         "record": {"iccid": A, "day": "2025-09-02", "mb": "much", "mb_rx": None, "sms_mt": None, "sms_mo": None},
-        "asked": {"file": "usage.csv", "line": 3},
+        "asked": {"file": "usage.csv", "kind": "usage", "line": 3},
     }
     assert list(done.bad["line"]) == [3, 4]
 
@@ -228,7 +241,7 @@ def test_a_file_may_be_written_in_many_ways(text: str) -> None:
     parsed = parse_usage_file(text.encode(), today=TODAY)
 
     assert parsed.bad.is_empty()
-    assert parsed.good.select("iccid", "day", "bytes").rows() == [(A, date(2025, 9, 1), 1_500_000)]
+    assert parsed.good.select("sim_key", "day", "bytes").rows() == [(1, date(2025, 9, 1), 1_500_000)]
 
 
 def test_line_numbers_count_empty_lines() -> None:
@@ -238,7 +251,7 @@ def test_line_numbers_count_empty_lines() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "the file is empty; it needs a header line: iccid,day,mb"),
+        (b"", "the file is empty; it needs a header line"),
         (b"\n\n", "the file is empty"),
         (b"iccid,megabytes\n1,2\n", "the header lacks day, mb; it has iccid, megabytes"),
         (f"iccid;day;mb\n{A};2025-09-01;1,5\n".encode(), "separated by commas"),

@@ -43,6 +43,8 @@ STATEMENTS = {
     "echo": "-- staged: number bigint, small smallint, words text, flag boolean, day date, moment timestamptz, share double precision\n"
     "SELECT * FROM staged; ",
     "words": "-- staged: words text\nSELECT words FROM staged",
+    "numbers": "-- staged: number bigint, small smallint, day date, moment timestamptz, share double precision\n"
+    "SELECT * FROM staged ORDER BY number",
     "nothing": "SELECT * FROM (VALUES (1::bigint, 'a', now())) AS v WHERE false",
     "wait": "SELECT pg_sleep(60)",
     "divide": "SELECT 1 / 0",
@@ -129,6 +131,24 @@ records = st.tuples(
 def test_a_frame_comes_back_exactly_as_it_went_in(database: Database, rows: list[tuple[Any, ...]]) -> None:
     frame = pl.DataFrame(rows, schema=SCHEMA, orient="row")
     assert_frame_equal(there_and_back(database, "echo", frame), frame, check_exact=True)
+
+
+@pytest.mark.usefixtures("statements")
+@given(rows=st.lists(records, max_size=8, unique_by=lambda row: row[0]))
+@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_numbers_come_back_exactly_too_with_and_without_gaps(database: Database, rows: list[tuple[Any, ...]]) -> None:
+    # columns of fixed width go another way
+    frame = pl.DataFrame(rows, schema=SCHEMA, orient="row").drop("words", "flag")
+    assert_frame_equal(
+        there_and_back(database, "numbers", frame), frame.sort("number", nulls_last=True), check_exact=True
+    )
+
+
+@pytest.mark.usefixtures("statements")
+def test_a_number_too_large_for_its_column_is_refused_not_cut(database: Database) -> None:
+    frame = pl.DataFrame([(1, 40_000, None, None, DAY, NOW, 0.5)], schema=SCHEMA | {"small": pl.Int64}, orient="row")
+    with pytest.raises(pl.exceptions.InvalidOperationError, match="40000"):
+        there_and_back(database, "numbers", frame)
 
 
 @pytest.mark.usefixtures("statements")

@@ -34,6 +34,12 @@ INSERT INTO raw.stream_batches (organization_id, stream_id, body_sha256, body, r
 SELECT organization_id, 'stream-of-' || slug, '', '[]', 0, now() FROM core.organizations;
 INSERT INTO core.stream_usage (organization_id, record_id, sim_key, day, kind, started_at, ended_at, bytes, sms, known_at)
 SELECT organization_id, 1, sim_key, '2026-03-02', 'data', now(), now(), 5, 0, now() FROM core.sims;
+INSERT INTO core.sim_states (organization_id, sim_key, state, since, evidence, decided_as_of, decided_by, decided_at)
+SELECT organization_id, sim_key, 'active', now(), '', now(), '', now() FROM core.sims;
+INSERT INTO core.sim_lifecycle (organization_id, sim_key, kind, occurred_on, to_value, evidence, decided_by, decided_at)
+SELECT organization_id, sim_key, 'state', now(), 'active', '', '', now() FROM core.sims;
+INSERT INTO ops.stale_predictions (organization_id, as_of, part, sims, first_day, marked_at)
+SELECT organization_id, now(), 'exhaustions', 1, now(), now() FROM core.organizations;
 INSERT INTO ops.incidents (organization_id, kind, opened_at, message, details)
 SELECT organization_id, 'stream_outage', now(), '', '{}' FROM core.organizations;
 INSERT INTO ops.quarantine (organization_id, source, record_key, reason, record, first_seen_at, last_seen_at)

@@ -1,0 +1,316 @@
+"""What can be imported from files, one `Kind` a table: its columns, how each is read, the rules, and the merge it feeds.
+
+Everything here is declared and set-based: a cell is text, `parse` makes a value of it or null, and a rule is an expression that
+says in words what is wrong, or null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+EARLIEST_DAY = date(2000, 1, 1)  # an earlier one is a slip of the pen: 1NCE is younger
+TODAY = pl.col("today")
+Need = Literal["value", "column", "none"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a file.
+
+    parse     from the text to the value, named `to`; null for what is malformed
+    expected  what is expected, in words (or an expression that gives them)
+    need      value: each row must have one; column: it must be in the header, its cells may be empty; none: optional
+    rules     what is wrong with a value, in words, or null
+    """
+
+    name: str
+    to: str
+    parse: Callable[[pl.Expr], pl.Expr]
+    expected: str | pl.Expr
+    need: Need = "none"
+    rules: tuple[pl.Expr, ...] = ()
+
+    @property
+    def given(self) -> pl.Expr:
+        """The text as it stood in the file, while the row is judged."""
+        return given(self.name)
+
+    def reasons(self) -> list[pl.Expr]:
+        expected = self.expected if isinstance(self.expected, pl.Expr) else pl.lit(self.expected)
+        malformed = pl.format("{}: got '{}', expected {}", pl.lit(self.name), shown(self.name), expected)
+        lacking = [pl.when(self.given.is_null()).then(pl.lit(f"{self.name}: missing"))] if self.need == "value" else []
+        return [*lacking, pl.when(self.given.is_not_null() & pl.col(self.to).is_null()).then(malformed), *self.rules]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file.
+
+    key    columns (as parsed) of which the same values may stand in one row only; `twice` says so in words
+    about  columns (as given) that name a row in quarantine
+    merge  query that takes the parsed columns and known_at
+    sims   whether each row is about a SIM that must be known: its iccid becomes sim_key
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    twice: str
+    about: tuple[str, ...]
+    merge: str
+    table: str
+    sims: bool = False
+    rules: tuple[pl.Expr, ...] = ()
+    derived: tuple[pl.Expr, ...] = ()
+
+    @property
+    def needed(self) -> list[str]:
+        return [column.name for column in self.columns if column.need != "none"]
+
+    @property
+    def optional(self) -> list[str]:
+        return [column.name for column in self.columns if column.need == "none"]
+
+    def judge(self, rows: pl.DataFrame, *, today: date) -> pl.DataFrame:
+        """Rows of text (line and all columns by name) with their values, `reason` (null for a good row) and the text as given."""
+        named = rows.rename({column.name: f"given_{column.name}" for column in self.columns})
+        parsed = named.with_columns(
+            pl.lit(today).alias("today"),
+            *(column.parse(column.given).alias(column.to) for column in self.columns),
+            *self.derived,
+        )
+        reasons = [reason for column in self.columns for reason in column.reasons()]
+        return parsed.with_columns(pl.coalesce(*reasons, *self.rules).alias("reason"))
+
+    def values(self) -> list[str]:
+        """The names of the parsed columns, as the merge takes them."""
+        derived = [expr.meta.output_name() for expr in self.derived]
+        return [
+            *(column.to if column.to != "iccid" or not self.sims else "sim_key" for column in self.columns),
+            *derived,
+        ]
+
+
+def given(name: str) -> pl.Expr:
+    """A column's text as it stood in the file."""
+    return pl.col(f"given_{name}")
+
+
+def shown(name: str) -> pl.Expr:
+    """The same, cut to what a person wants to read of it (and an index can hold)."""
+    return given(name).str.head(80)
+
+
+def kind_of(path: Path) -> Kind:
+    """The kind of a file by how its name begins, such as labels-2026.csv; usage where it says nothing."""
+    name = path.name.lower()
+    return next((kind for kind in KINDS.values() if name.startswith(kind.name)), KINDS["usage"])
+
+
+def _iccid(text: pl.Expr) -> pl.Expr:
+    short = text.str.extract(r"^([0-9]{19})$")
+    return pl.coalesce(short, text.str.extract(r"^([0-9]{20})$").map_batches(_without_luhn, return_dtype=pl.String))
+
+
+def _without_luhn(long: pl.Series) -> pl.Series:
+    """The first 19 of 20 digits where the 20th is their Luhn check digit, else null."""
+    known = long.drop_nulls()
+    if known.is_empty():
+        return long
+    digits = np.frombuffer("".join(known).encode(), dtype=np.uint8).reshape(-1, 20) - ord("0")
+    doubled = digits[:, -2::-2] * 2
+    total = digits[:, -1::-2].sum(axis=1) + np.where(doubled > 9, doubled - 9, doubled).sum(axis=1)
+    right = known.filter(pl.Series(total % 10 == 0)).unique()
+    return pl.select(pl.when(long.is_in(right.implode())).then(long.str.slice(0, 19))).to_series()
+
+
+def _megabytes(text: pl.Expr) -> pl.Expr:
+    """Decimal text of MB, at most six places that are not zero, as whole millionths; null where it is something else."""
+    whole = text.str.extract(r"^([0-9]{1,12})(?:\.[0-9]{0,6}0*)?$").cast(pl.Int64)
+    places = text.str.extract(r"^[0-9]+\.([0-9]{0,6})0*$").fill_null("").str.pad_end(6, "0").cast(pl.Int64)
+    return whole * 1_000_000 + places
+
+
+def _count(text: pl.Expr) -> pl.Expr:
+    return text.str.extract(r"^([0-9]{1,9})$").cast(pl.Int64)
+
+
+def _day(text: pl.Expr) -> pl.Expr:
+    # spreadsheets know no days, only midnights
+    return text.str.extract(r"^([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]00:00(?::00(?:\.0+)?)?Z?)?$").str.to_date(
+        "%Y-%m-%d", strict=False
+    )
+
+
+def _time(text: pl.Expr) -> pl.Expr:
+    """ISO 8601: a day, or a day and a time, in UTC unless it gives an offset."""
+    parts = text.str.extract_groups(
+        r"^([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2})(:[0-9]{2})?(\.[0-9]{1,9})?\s*(?:([Zz])|([+-][0-9]{2}):?([0-9]{2})?)?)?$"
+    ).struct
+    return pl.concat_str(
+        parts.field("1"),
+        pl.lit("T"),
+        parts.field("2").fill_null("00:00"),
+        parts.field("3").fill_null(":00"),
+        parts.field("4").fill_null(".0"),
+        parts.field("6").fill_null("+00"),
+        pl.lit(":"),
+        parts.field("7").fill_null("00"),
+    ).str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%:z", time_unit="us", time_zone="UTC", strict=False)
+
+
+def _plain(text: pl.Expr) -> pl.Expr:
+    """Free text; the apostrophe that an export puts before what a spreadsheet would take for a formula comes off again."""
+    return text.str.replace(r"^'('*[=+\-@\t\r])", "$1")
+
+
+def _digits(least: int, most: int) -> Callable[[pl.Expr], pl.Expr]:
+    return lambda text: text.str.extract(rf"^([0-9]{{{least},{most}}})$")
+
+
+def _one_of(*words: str) -> Callable[[pl.Expr], pl.Expr]:
+    return lambda text: text.str.to_lowercase().replace_strict({word.lower(): word for word in words}, default=None)
+
+
+def _free(name: str, to: str, *, longest: int, need: Need = "none") -> Column:
+    """A column of free text."""
+    too_long = pl.when(pl.col(to).str.len_chars() > longest).then(pl.lit(f"{name}: longer than {longest} characters"))
+    return Column(name, to, _plain, "text", need, (too_long,))
+
+
+def _not_yet(name: str, value: pl.Expr) -> pl.Expr:
+    day = value.dt.date() if name != "day" else value
+    return pl.when(day > TODAY).then(pl.format(f"{name}: got {{}}, which has not come yet", given(name)))
+
+
+def _too_early(name: str, value: pl.Expr) -> pl.Expr:
+    day = value.dt.date() if name != "day" else value
+    return pl.when(day < EARLIEST_DAY).then(
+        pl.format(f"{name}: got {{}}, expected a day from {EARLIEST_DAY} on", given(name))
+    )
+
+
+def _moment(name: str, need: Need = "none") -> Column:
+    value = pl.col(name)
+    rules = (_not_yet(name, value), _too_early(name, value))
+    return Column(name, name, _time, "a time as YYYY-MM-DDTHH:MM:SSZ, or a date as YYYY-MM-DD", need, rules)
+
+
+ICCID = Column(
+    "iccid",
+    "iccid",
+    _iccid,
+    pl.when(given("iccid").str.contains(r"^[0-9]+[.,]?[0-9]*[eE]\+?[0-9]+$"))
+    .then(
+        pl.lit(
+            "19 digits as text: a spreadsheet has rounded this number; format the column as text and fill in the ICCIDs again"
+        )
+    )
+    .otherwise(pl.lit("19 digits (without the check digit), or 20 with the right check digit")),
+    "value",
+)
+MEGABYTES = "MB as a decimal, not negative, at most six places"
+COUNT = "a whole number, not negative"
+OCTET = "(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+DAY = Column(
+    "day",
+    "day",
+    _day,
+    "a date as YYYY-MM-DD",
+    "value",
+    (_not_yet("day", pl.col("day")), _too_early("day", pl.col("day"))),
+)
+
+USAGE = Kind(
+    "usage",
+    (
+        ICCID,
+        DAY,
+        Column("mb", "bytes", _megabytes, f"{MEGABYTES}, such as 1.250000", "value"),
+        Column(
+            "mb_rx",
+            "bytes_rx",
+            _megabytes,
+            f"{MEGABYTES}, or nothing",
+            rules=(pl.when(pl.col("bytes_rx") > pl.col("bytes")).then(pl.lit("mb_rx: more than mb")),),
+        ),
+        Column("sms_mt", "sms_mt", _count, COUNT),
+        Column("sms_mo", "sms_mo", _count, COUNT),
+    ),
+    ("sim_key", "day"),
+    "this SIM and day",
+    ("iccid", "day"),
+    "merge_usage",
+    "core.sim_usage",
+    sims=True,
+    rules=(pl.when(pl.max_horizontal("sms_mt", "sms_mo") > 32767).then(pl.lit("sms: more than 32767 on one day")),),
+)
+SIMS = Kind(
+    "sims",
+    (
+        ICCID,
+        Column("imei", "imei", _digits(14, 16), "14 to 16 digits as text"),
+        Column("msisdn", "msisdn", lambda text: text.str.extract(r"^\+?([0-9]{5,15})$"), "5 to 15 digits as text"),
+        Column("imsi", "imsi", _digits(14, 15), "14 or 15 digits as text"),
+        Column(
+            "ip_address",
+            "ip_address",
+            lambda text: text.str.extract(rf"^((?:{OCTET}\.){{3}}{OCTET}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]{{1,38}})$"),
+            "an IP address such as 10.20.0.1",
+        ),
+        _free("label", "label", longest=500),
+        Column("status", "status", _one_of("Enabled", "Disabled"), "Enabled or Disabled"),
+        _moment("activated_at"),
+    ),
+    ("iccid",),
+    "this SIM",
+    ("iccid",),
+    "merge_imported_sims",
+    "core.sims",
+    derived=(given("iccid").str.extract(r"^([0-9]{20})$").alias("iccid_with_luhn"),),
+)
+LABELS = Kind(
+    "labels",
+    (ICCID, _free("label", "own_label", longest=500, need="column")),
+    ("sim_key",),
+    "this SIM",
+    ("iccid",),
+    "merge_labels",
+    "core.sims",
+    sims=True,
+)
+TICKETS = Kind(
+    "tickets",
+    (
+        _free("case_id", "case_id", longest=200, need="value"),
+        _free("subject", "subject", longest=1000, need="value"),
+        _free("body", "body", longest=100_000, need="column"),
+        Column(
+            "status",
+            "status",
+            _one_of("OPEN", "IN_PROGRESS", "CLOSED"),
+            "OPEN, IN_PROGRESS or CLOSED",
+            "value",
+        ),
+        _moment("created_at", "value"),
+        _moment("solved_at"),
+    ),
+    ("case_id",),
+    "this case",
+    ("case_id",),
+    "merge_imported_tickets",
+    "core.tickets",
+    rules=(
+        pl.when(pl.col("solved_at") < pl.col("created_at")).then(
+            pl.format("solved_at: got {}, which is before created_at", given("solved_at"))
+        ),
+    ),
+)
+KINDS = {kind.name: kind for kind in (USAGE, SIMS, LABELS, TICKETS)}

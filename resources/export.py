@@ -1,0 +1,246 @@
+"""Exports: the rows of a documented view, chosen by conditions, streamed into a CSV, XLSX or Parquet file.
+
+Which views and columns there are is read from the database, so a new view can be exported as soon as it is there. A session
+sees its own organization's rows only. Imports no data library: `resources.writers` does, when an export runs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal, get_args
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from sql import query
+
+if TYPE_CHECKING:
+    from resources.database import Database
+
+Format = Literal["csv", "xlsx", "parquet"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+BLOCK_ROWS = 50_000
+BLOCK_BYTES = 16_000_000
+OPERATORS = {"=": "=", "!=": "<>", ">=": ">=", "<=": "<=", ">": ">", "<": "<"}
+MOST_CONDITIONS = 1000
+TYPED = {
+    *("smallint", "integer", "bigint", "numeric", "real", "double precision", "boolean", "date"),
+    *("timestamp with time zone", "timestamp without time zone"),
+}
+HIDDEN = "organization_id"  # the same in every row, and a number of this database only
+
+
+class ExportError(Exception):
+    """An export is not possible as asked; the message says why and what is."""
+
+
+class UnknownViewError(ExportError):
+    """There is no such view; the message lists those there are."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of an export: its name and its PostgreSQL type as SQL."""
+
+    name: str
+    type: str
+
+    @property
+    def base(self) -> str:
+        """The type without its length or precision."""
+        return re.sub(r"\([0-9, ]*\)", "", self.type)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is written as text: everything but numbers, truth, days and times."""
+        return self.base not in TYPED
+
+
+@dataclass(frozen=True)
+class View:
+    """A documented view: `name` is short, without the version, `columns` are by name, in order."""
+
+    name: str
+    schema: str
+    relation: str
+    columns: dict[str, Column]
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        return sql.Identifier(self.schema, self.relation)
+
+
+@dataclass(frozen=True)
+class Export:
+    """What to export: a view by its short name (the newest version) or its full one, conditions, columns (default: all).
+
+    A condition is `column=value`, with one of = != >= <= > <. Several = of one column mean any of the values, other conditions
+    must all hold; an empty value means no value. `label=` works for every view with an iccid.
+    """
+
+    view: str
+    format: Format
+    where: Sequence[str] = ()
+    columns: Sequence[str] = ()
+
+
+def format_of(path: Path) -> Format:
+    """The format a file name asks for. Raises ExportError."""
+    ending = path.suffix.lower().removeprefix(".")
+    for known in FORMATS:
+        if ending == known:
+            return known
+    raise ExportError(f"{path.name}: the name must end with .csv, .xlsx or .parquet")
+
+
+def views(connection: psycopg.Connection[Any]) -> dict[str, View]:
+    """Every view that the session may export, by its full name and, for the newest version, by its short one."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(query("export_columns").encode()).fetchall()
+    found: dict[str, View] = {}
+    for row in rows:
+        relation = row["relation"]
+        short = re.sub(r"_v[0-9]+$", "", relation)
+        view = found.setdefault(relation, View(short, row["schema"], relation, {}))
+        view.columns[row["name"]] = Column(row["name"], row["type"])
+        found[short] = view  # versions come in order: the newest stays
+    return found
+
+
+def export(connection: psycopg.Connection[Any], wanted: Export, file: IO[bytes]) -> int:
+    """Write the rows to a binary file, a block at a time, inside an open transaction; returns how many there were.
+
+    Rows come in no particular order. Raises UnknownViewError; ExportError for unknown columns, for conditions that do not fit
+    and for what the format cannot hold.
+    """
+    from resources.writers import WRITERS
+
+    known = views(connection)
+    view = known.get(wanted.view)
+    if view is None:
+        names = sorted({view.name for view in known.values()})
+        raise UnknownViewError(f"there is no view {wanted.view!r} to export; there are {', '.join(names)}")
+    columns = [_column(view, name) for name in wanted.columns or [name for name in view.columns if name != HIDDEN]]
+    if len({column.name for column in columns}) < len(columns):
+        raise ExportError(f"a column is named twice: {', '.join(wanted.columns)}")
+    conditions, values = _conditions(connection, view, known, wanted.where)
+    statement = sql.SQL("COPY (SELECT {columns} FROM {view} WHERE {conditions}) TO STDOUT (FORMAT csv)").format(
+        columns=sql.SQL(", ").join(_cell(column, wanted.format) for column in columns),
+        view=view.identifier,
+        conditions=sql.SQL(" AND ").join([sql.SQL("true"), *conditions]),
+    )
+    # closed at once, also when writing fails: the connection must be out of the COPY before the transaction ends
+    with closing(_blocks(connection, statement, values)) as blocks:
+        return WRITERS[wanted.format](file, columns, blocks)
+
+
+def export_file(database: Database, wanted: Export, path: Path) -> int:
+    """Export into a file, which is there as a whole or, when anything goes wrong, not at all (or as it was before).
+
+    Returns the number of rows. Raises as `export`, and ExportError when the file cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            with database.transaction() as transaction:
+                rows = export(transaction.connection, wanted, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise ExportError(f"{path} cannot be written: {error.strerror}") from None
+    finally:
+        part.unlink(missing_ok=True)
+    return rows
+
+
+def _column(view: View, name: str) -> Column:
+    if name not in view.columns:
+        raise ExportError(f"{view.name} has no column {name!r}; it has {', '.join(view.columns)}")
+    return view.columns[name]
+
+
+def _cell(column: Column, format: Format) -> sql.Composable:
+    """How a column is written: numbers without idle zeros, truth in words, and text in CSV so that no spreadsheet runs it."""
+    name = sql.Identifier(column.name)
+    if column.base == "numeric":
+        return sql.SQL("trim_scale({})").format(name)
+    if column.base == "boolean":
+        return sql.SQL("{}::text").format(name)
+    if format == "csv" and column.is_text:
+        # an import takes the apostrophe off again
+        return sql.SQL(
+            r"CASE WHEN {name}::text ~ '^''*[=+@\t\r-]' THEN '''' || {name}::text ELSE {name}::text END"
+        ).format(name=name)
+    return name
+
+
+def _conditions(
+    connection: psycopg.Connection[Any], view: View, known: dict[str, View], where: Sequence[str]
+) -> tuple[list[sql.Composable], list[Any]]:
+    """The conditions as SQL with placeholders, and the values for these."""
+    if len(where) > MOST_CONDITIONS:
+        raise ExportError(f"{len(where)} conditions: at most {MOST_CONDITIONS}")
+    grouped: dict[tuple[str, str, str], list[str]] = {}
+    for text in where:
+        matched = re.fullmatch(r"\s*(\w+)\s*(!=|>=|<=|=|>|<)(.*)", text, flags=re.DOTALL)
+        if matched is None:
+            raise ExportError(f"{text!r} is no condition; expected column=value, with one of {' '.join(OPERATORS)}")
+        name, operator, value = matched[1], matched[2], matched[3].strip()
+        # several = of one column are alternatives; anything else stands for itself
+        grouped.setdefault((name, operator, "" if operator == "=" and value else text), []).append(value)
+    conditions: list[sql.Composable] = []
+    given: list[Any] = []
+    for (name, operator, _), values in grouped.items():
+        by_label = name == "label" and name not in view.columns and "iccid" in view.columns
+        column = _column(known["sims"] if by_label else view, name)
+        condition, parameters = _condition(connection, column, operator, values)
+        if by_label:
+            condition = sql.SQL("iccid IN (SELECT iccid FROM {} WHERE {})").format(known["sims"].identifier, condition)
+        conditions.append(condition)
+        given += parameters
+    return conditions, given
+
+
+def _condition(
+    connection: psycopg.Connection[Any], column: Column, operator: str, values: list[str]
+) -> tuple[sql.Composable, list[Any]]:
+    name, kind = sql.Identifier(column.name), sql.SQL(column.type)  # the catalog's own words
+    if values == [""]:
+        if operator not in ("=", "!="):
+            raise ExportError(f"{column.name}{operator}: a value is missing")
+        return sql.SQL("{} IS NULL" if operator == "=" else "{} IS NOT NULL").format(name), []
+    if operator == "=":
+        held, parameters = sql.SQL("= ANY(%s::text[]::{}[])").format(kind), [values]
+    else:
+        held, parameters = sql.SQL("{} %s::text::{}").format(sql.SQL(OPERATORS[operator]), kind), values  # type: ignore[assignment]
+    try:
+        with connection.transaction():
+            connection.execute(sql.SQL("SELECT NULL::{} {}").format(kind, held), parameters)
+    except (psycopg.DataError, UnicodeEncodeError):
+        shown = ", ".join(values[:3])
+        raise ExportError(f"{column.name}{operator}{shown}: expected a value of the type {column.type}") from None
+    except psycopg.errors.UndefinedFunction:
+        raise ExportError(f"{column.name}: a {column.type} cannot be compared with {operator}") from None
+    return sql.SQL("{} {}").format(name, held), parameters
+
+
+def _blocks(connection: psycopg.Connection[Any], statement: sql.Composed, values: list[Any]) -> Generator[list[bytes]]:
+    """The rows as lines of CSV, some at a time. The protocol gives one message a row."""
+    rows: list[bytes] = []
+    size = 0
+    with connection.cursor() as cursor, cursor.copy(statement, values) as copy:
+        for row in copy:
+            rows.append(bytes(row))
+            size += len(row)
+            if len(rows) >= BLOCK_ROWS or size >= BLOCK_BYTES:
+                yield rows
+                rows, size = [], 0
+    if rows:
+        yield rows

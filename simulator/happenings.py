@@ -1,0 +1,78 @@
+"""What happens to the SIMs of a synthetic fleet, worked out for many at once: data sessions, and the events they bring."""
+
+from datetime import date
+from typing import NamedTuple
+
+import numpy as np
+
+from simulator.demand import NEVER, SESSIONS, Ints, bits, draw
+from simulator.fleet import Fleet
+from simulator.ledger import DAY_SECONDS
+
+# text, severity, and whether it is an alert
+EVENT_KINDS = (
+    ("Create PDP Context", "Info", False),
+    ("Delete PDP Context", "Info", False),
+    ("Update location", "Info", False),
+    ("Status of SIM changed from 'Issued' to 'Activated'", "Info", False),
+    ("Status of SIM changed from 'Activated' to 'Suspended'", "Info", False),
+    ("Data quota threshold of 20% reached", "Warn", True),
+    ("Data quota status changed from 'ACTIVE' to 'EXHAUSTED'", "Critical", True),
+    ("Data quota topped up", "Info", False),
+    ("SMS quota threshold of 20% reached", "Warn", True),
+    ("SMS quota status changed from 'ACTIVE' to 'EXHAUSTED'", "Critical", True),
+    ("SMS quota topped up", "Info", False),
+)
+
+
+class Sessions(NamedTuple):
+    """Data sessions of many SIMs by SIM, then time: position of the SIM among those asked for, ticks created and deleted."""
+
+    which: Ints
+    begin: Ints
+    end: Ints
+
+
+def sessions_of(fleet: Fleet, rows: Ints, first: int, last: int) -> Sessions:
+    """The PDP contexts of many SIMs, none on days without bytes; each lies within its day."""
+    days = np.arange(first, last + 1)
+    used = fleet.usage(rows, date.fromordinal(first), date.fromordinal(last)).volume > 0
+    words = draw(fleet.seed, SESSIONS, rows, days)
+    demand = fleet.demand
+    loops = (days >= demand.loop_first[rows, None]) & (days <= demand.loop_last[rows, None])
+    count = np.where(used, np.where(loops, 24, 1 + bits(words, 0, 10) % 3), 0)
+    width = DAY_SECONDS // np.maximum(count, 1)
+    # one row a session: its SIM, its day, and its slot of that day
+    which, day, slot = np.nonzero(np.arange(24) < count[:, :, None])
+    each = draw(fleet.seed, SESSIONS, NEVER + rows[which], (days[day] * 24 + slot)[:, None])[:, 0]
+    half = width[which, day] // 2
+    begin = days[day] * DAY_SECONDS + slot * width[which, day] + bits(each, 0, 20) * half // (1 << 20)
+    return Sessions(which, begin, begin + 20 + bits(each, 20, 20) * (half - 30) // (1 << 20))
+
+
+def events_of(fleet: Fleet, rows: Ints, sessions: Sessions, through: int) -> tuple[Ints, Ints, Ints]:
+    """What happened to many SIMs: (position in `rows`, ticks, kinds), by SIM, time and kind.
+
+    That is what their `sessions` brought, and all changes of the SIMs and their quotas known through day `through`.
+    """
+    demand = fleet.demand
+    ledger = fleet.ledger(rows, through)
+    everyone = np.arange(len(rows))
+    disabled = np.where(demand.churn_last[rows] < NEVER, (demand.churn_last[rows] + 14) * DAY_SECONDS, NEVER)
+    parts = [(sessions.which, sessions.begin, 0), (sessions.which, sessions.end, 1)]
+    parts += [(everyone, demand.activation[rows] * DAY_SECONDS, 3), (everyone, disabled, 4)]
+    for periods, kind in ((ledger.data, 5), (ledger.sms, 8)):
+        changes = (periods.threshold_at, periods.exceeded_at, periods.credit_at[:, 1:])
+        for k, ticks in enumerate(changes):
+            sims, nth = np.nonzero(ticks < NEVER)
+            parts.append((sims, ticks[sims, nth], kind + k))
+    # a network tells where a device is when its first session of the day begins
+    new_sim = np.diff(sessions.which, prepend=-1) > 0
+    opening = new_sim | (np.diff(sessions.begin // DAY_SECONDS, prepend=0) != 0)
+    parts.append((sessions.which[opening], sessions.begin[opening] - 2, 2))
+    who, when = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
+    kinds = np.concatenate([np.full(len(part[1]), part[2]) for part in parts])
+    happens = when < NEVER
+    who, when, kinds = who[happens], when[happens], kinds[happens]
+    order = np.lexsort((kinds, when, who))
+    return who[order], when[order], kinds[order]

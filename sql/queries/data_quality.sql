@@ -1,0 +1,18 @@
+-- What predictions as of %(as_of)s stand on, one row a SIM: hours by which the last usage answer lies before the end of the day, and a
+-- grade from 1 (A) to 4 (D), see predictions.exhaustions. A row of an imported file counts as knowing its day.
+SELECT s.sim_key,
+       least(greatest(ceil(extract(epoch FROM (%(as_of)s::date + 1)::timestamp AT TIME ZONE 'UTC' - p.answered_at) / 3600), 0), 32767)::smallint
+           AS data_age_hours,
+       CASE WHEN known.known_to >= %(as_of)s::date AND q.sim_key IS NOT NULL THEN 1
+            WHEN known.known_to >= %(as_of)s::date THEN 2
+            WHEN known.known_to >= %(as_of)s::date - 2 THEN 3
+            ELSE 4 END::smallint AS data_grade
+FROM core.sims AS s
+LEFT JOIN ops.polls AS p ON p.sim_key = s.sim_key AND p.source = 'usage'
+LEFT JOIN LATERAL (
+    SELECT greatest(p.covered_to, (SELECT max(u.day) FROM core.sim_usage AS u WHERE u.sim_key = s.sim_key)) AS known_to
+) AS known ON true
+LEFT JOIN (
+    SELECT DISTINCT sim_key FROM core.sim_quota WHERE kind = 'data' AND day BETWEEN %(as_of)s::date - 2 AND %(as_of)s::date + 7
+) AS q ON q.sim_key = s.sim_key
+ORDER BY s.sim_key;

@@ -1,0 +1,82 @@
+"""A simulated fleet's stream through the real webhook into the database: what is stored is what the fleet did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import httpx
+import numpy as np
+import polars as pl
+import psycopg
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import URL
+
+from api.app import create_app
+from assets.stream import process_batches
+from resources.database import Database
+from resources.server import driver_url
+from resources.streams import create_stream
+from simulator.account import SimCards
+from simulator.fleet import Fleet
+from simulator.happenings import EVENT_KINDS
+from simulator.ledger import moment
+from simulator.sender import Disturbance, Streamer
+from simulator.streamer import EVENT, Feed
+from simulator.truth import book
+
+Serve = Callable[[Any], AbstractContextManager[httpx.Client]]
+FIRST, LAST = date(2026, 6, 24), date(2026, 6, 28)  # the firmware loop begins meanwhile
+BEGIN = datetime(2026, 6, 23, 23, 59, 59, tzinfo=UTC)
+END = BEGIN + timedelta(days=5)
+
+pytestmark = pytest.mark.database
+
+
+def test_what_is_stored_of_a_disturbed_stream_adds_up_to_the_book(
+    database: Database, database_url: URL, serve_app: Serve
+) -> None:
+    cards = SimCards(Fleet(seed=12, sims=80, start=date(2026, 3, 1)))
+    feed, stream = Feed(cards), create_stream(database, "fleet", now=END)
+    address = driver_url(database_url, "").render_as_string(hide_password=False)
+    disturbance = Disturbance(duplicates=0.2, late=0.2, shuffled=30, reversed=True, broken=0.02)
+    with psycopg.connect(address, autocommit=True) as connection:
+        for iccid in cards.fleet.iccids:
+            connection.execute(
+                "INSERT INTO core.sims (organization_id, iccid, first_seen_at, changed_at)"
+                " VALUES (ops.organization('default'), %s, now(), now())",
+                (iccid,),
+            )
+        with serve_app(create_app(database_url, clock=lambda: END)) as client:
+            secret = SecretStr(stream.secret)
+            url = f"{str(client.base_url).rstrip('/')}{stream.path}"
+            streamer = Streamer(feed, url, stream.stream_id, secret, place=BEGIN, batch=200, disturbance=disturbance)
+            streamer.send_until(END)
+            streamer.replay(END - timedelta(days=2))
+            streamer.send_until(END)
+            streamer.close()
+        done = process_batches(database, now=END)
+
+        usage = connection.execute(
+            "SELECT iccid, day, sum(bytes)::bigint, sum(bytes_rx)::bigint, sum(sms)::bigint"
+            " FROM core.stream_usage JOIN core.sims USING (organization_id, sim_key) GROUP BY 1, 2 ORDER BY 1, 2"
+        ).fetchall()
+        events = connection.execute(
+            "SELECT iccid, occurred_at, event_type FROM core.sim_events JOIN core.sims USING (organization_id, sim_key)"
+        ).fetchall()
+
+    expected = book(cards.fleet, FIRST, LAST).with_columns(sms=pl.col("sms_mt") + pl.col("sms_mo"))
+    shown = expected.select("iccid", "day", "bytes", "bytes_rx", "sms")
+    found = pl.DataFrame(usage, schema=shown.schema, orient="row").with_columns(pl.col("bytes_rx").fill_null(0))
+    assert found.equals(shown)
+    happened = feed.between(BEGIN, END)
+    happened = happened.take(np.flatnonzero(happened.kind == EVENT))
+    columns = (happened.sim.tolist(), happened.at.tolist(), happened.event.tolist())
+    assert {(iccid, at.astimezone(UTC), kind) for iccid, at, kind in events} == {
+        (cards.fleet.iccids[i], moment(at), EVENT_KINDS[kind][0]) for i, at, kind in zip(*columns, strict=True)
+    }
+    assert len(events) == len(happened) > 1000
+    assert done.quarantined > 50
