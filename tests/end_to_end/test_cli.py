@@ -46,6 +46,7 @@ COMMANDS = (
     "status",
     "doctor",
     "api-key",
+    "stream",
 )
 
 
@@ -87,7 +88,7 @@ def test_every_command_explains_itself_without_loading_heavy_libraries() -> None
 import json, sys
 from typer.testing import CliRunner
 from pipelines.cli import app
-commands = [[], *([name] for name in {COMMANDS!r}), *(["api-key", name] for name in ("create", "list", "revoke"))]
+commands = [[], *([name] for name in {COMMANDS!r}), *([group, name] for group in ("api-key", "stream") for name in ("create", "list", "revoke"))]
 pages = [(command, CliRunner().invoke(app, [*command, "--help"])) for command in commands]
 helped = {{" ".join(command): [page.exit_code, page.output] for command, page in pages}}
 print(json.dumps([helped, [name for name in {HEAVY!r} if name in sys.modules]]))
@@ -287,3 +288,31 @@ def test_the_service_answers_with_a_key_of_the_command_line_until_it_is_revoked(
     service.terminate()
     assert service.wait(20) in (0, 143)
     assert not served.processes()
+
+
+def test_the_service_takes_records_for_a_stream_of_the_command_line_until_it_is_revoked(
+    served: Home, database_url: URL
+) -> None:
+    code, said = served.run("stream", "create", "usage")
+    assert code == 0
+    path, user, password = (line.split(":")[1].strip() for line in said.splitlines()[-3:])
+    _refused(served.run("stream", "create", "usage"), 1, "a live stream named 'usage' exists")
+    port = free_port()
+    service = served.start("serve", SIMSIGHT_API_PORT=str(port))
+    said_by_service = said_by(service)
+    said_by_service("Application startup complete")
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        assert client.post(path, json=[{"id": 1}], auth=(user, "wrong")).status_code == 401
+        assert client.post(path, json=[{"id": 1}], auth=(user, password)).json() == {"records": 1}
+        _, listed = served.run("stream", "list")
+        assert f"usage: {user}, made 2026-06-30, valid, last records 2026-06-30 06:00" in listed
+        assert served.run("stream", "revoke", "usage")[0] == 0
+        assert client.post(path, json=[{"id": 2}], auth=(user, password)).status_code == 401
+    _refused(served.run("stream", "revoke", "usage"), 1, "no stream named 'usage'")
+    assert password not in listed + said_by_service("401")
+    _, status = served.run("status", "--json")
+    assert json.loads(status)["stream_batches_waiting"] == 1
+    assert json.loads(status)["open_incidents"] == {}
+    with connect(database_url) as connection:
+        stored = connection.execute("SELECT to_jsonb(s)::text FROM ops.streams AS s").fetchall()
+    assert password not in str(stored)
