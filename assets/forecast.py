@@ -1,46 +1,38 @@
-"""Usage forecasts and quota exhaustion: train with a backtest, promote, score the fleet."""
+"""What forecasts rest on, and the daily usage of every SIM 30 days ahead, by the champion model, over blocks of SIMs."""
 
-import hashlib
-import json
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import date
-from importlib.metadata import version
-from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import dagster as dg
 import numpy as np
 import polars as pl
 
+from assets.blocks import LAST_KEY, MODEL, Block, NoUsageError, Part, block_ops, champion_of, registry_of, score_day
 from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture
-from ml.evaluation import Backtest, backtest
-from ml.exhaustion import quota_exhaustion
-from ml.forecasting import QUANTILES, Forecast, ForecastModel, fit, forecast_usage, quantile_column
-from ml.plots import plot_backtest, plot_coverage, plot_exhaustion, plot_fleet_forecast
-from resources.database import Database, Merged, Transaction
-from resources.registry import Registry, Version
+from ml.forecasting import QUANTILES, Forecast, ForecastModel, forecast_usage, quantile_column
+from ml.plots import plot_fleet_forecast
+from resources.database import Database
+from resources.registry import Version
 from resources.runtime import Runtime
 
-MODEL = "usage-forecaster"
 HORIZON = 30
 HISTORY_DAYS = 730
 PATH_SAMPLES = 500
 HISTORY_SCHEMA = {"sim_key": pl.Int32, "day": pl.Date, "bytes": pl.Int64}
 QUALITY_SCHEMA = {"sim_key": pl.Int32, "data_age_hours": pl.Int16, "data_grade": pl.Int16}
 QUOTA_SCHEMA = {"sim_key": pl.Int32, "quota_left": pl.Int64, "quota_total": pl.Int64, "expires_on": pl.Date}
+FLEET_SCHEMA = {"day": pl.Date, "expected": pl.Float64, "spread": pl.Float64}
+SHOWN_DAYS = 90
 # the forecast frame's columns as the table names them: q0.025 is q025
 COLUMNS = {"mean": "mean"} | {quantile_column(level): f"q{str(level)[2:]:0<2}" for level in QUANTILES}
 
 
-class NoUsageError(Exception):
-    """There is nothing to learn from; the message says what to run first."""
-
-
-def load_history(database: Database, as_of: date) -> pl.DataFrame:
-    """Daily usage of every SIM up to `as_of`: sim_key, day, bytes. Raises NoUsageError when there is none."""
-    history = database.frame("usage_history", HISTORY_SCHEMA, {"as_of": as_of, "days": HISTORY_DAYS})
+def load_history(database: Database, as_of: date, sim_keys: list[int] | None = None) -> pl.DataFrame:
+    """Daily usage up to `as_of` of every SIM, or of those given: sim_key, day, bytes. Raises NoUsageError when there is none."""
+    history = database.frame(
+        "usage_history", HISTORY_SCHEMA, {"as_of": as_of, "days": HISTORY_DAYS, "sim_keys": sim_keys}
+    )
     if history.is_empty():
         raise NoUsageError(
             f"no usage is stored up to {as_of}: run `simsight ingest` first, or choose a later as-of day"
@@ -48,9 +40,10 @@ def load_history(database: Database, as_of: date) -> pl.DataFrame:
     return history
 
 
-def load_quotas(database: Database, as_of: date) -> pl.DataFrame:
-    """Data quota of every SIM at the end of `as_of`: sim_key, quota_left and quota_total in bytes, expires_on."""
-    return database.frame("quota_as_of", QUOTA_SCHEMA, {"as_of": as_of})
+def load_quotas(database: Database, as_of: date, first_key: int = 0, last_key: int = LAST_KEY) -> pl.DataFrame:
+    """Data quota of SIMs at the end of `as_of`: sim_key, quota_left and quota_total in bytes, expires_on."""
+    which = {"as_of": as_of, "first_key": first_key, "last_key": last_key}
+    return database.frame("quota_as_of", QUOTA_SCHEMA, which)
 
 
 @dg.asset(
@@ -66,289 +59,97 @@ def usage_history(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> d
 
     It stores nothing of its own: it says what there is, and its blocking check stops predictions on incomplete usage.
     """
-    history = load_history(runtime.database, as_of_days(context)[-1])
+    as_of = as_of_days(context)[-1]
+    found = runtime.database.row("usage_extent", {"as_of": as_of, "days": HISTORY_DAYS})
+    if not found or not found["rows"]:
+        raise NoUsageError(
+            f"no usage is stored up to {as_of}: run `simsight ingest` first, or choose a later as-of day"
+        )
     return dg.MaterializeResult(
         metadata={
-            "dagster/row_count": history.height,
-            "sims": history["sim_key"].n_unique(),
-            "first day": str(history["day"].min()),
-            "last day": str(history["day"].max()),
-            "MB": round(int(history["bytes"].sum()) / 1e6, 1),
+            "dagster/row_count": found["rows"],
+            "sims": found["sims"],
+            "first day": str(found["first_day"]),
+            "last day": str(found["last_day"]),
+            "MB": round(int(found["bytes"]) / 1e6, 1),
         }
     )
 
 
-@dg.asset(
-    deps=["usage_history"],
-    partitions_def=DAYS,
-    group_name="forecast",
-    kinds={"python", "mlflow"},
-    owners=OWNERS,
-    metadata={"dagster/table_name": "predictions.backtests"},
-)
-def usage_forecaster(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-    """The registered model `usage-forecaster`, trained on what was known on the as-of day (the partition).
-
-    Backtested from several past days against seasonal naive (repeating last week). It becomes the champion, which scores,
-    when it beats the baseline and its 80 % interval covers about 80 %; otherwise it is kept as challenger.
-    """
-    as_of = date.fromisoformat(context.partition_key)
-    trained = train(runtime, as_of, log=context.log.info)
-    return dg.MaterializeResult(metadata=trained)
-
-
-def train(runtime: Runtime, as_of: date, *, log: Callable[[str], object] = lambda text: None) -> dict[str, Any]:
-    """Fit, backtest, register and promote the forecaster; returns metadata. The same data again trains nothing."""
-    history = load_history(runtime.database, as_of)
-    registry = Registry(runtime.mlflow, MODEL, runtime.settings.organization, runtime.mlflow_artifacts)
-    fingerprint = _fingerprint(history, as_of, runtime.settings.seed)
-    known = registry.with_fingerprint(fingerprint)
-    if known is not None:
-        return {"model version": known, "trained": "no: this version was trained on the same data"}
-    log(f"backtest over {history['sim_key'].n_unique()} SIMs")
-    tested = backtest(history, as_of=as_of, horizon=HORIZON, seed=runtime.settings.seed)
-    model = fit(history, as_of=as_of, horizon=HORIZON, seed=runtime.settings.seed)
-    role, why = verdict(tested)
-    if role == "challenger" and registry.champion() is None:
-        role, why = "champion", f"the first version, although {why}"
-    plots = {
-        "backtest.png": plot_backtest(tested.frame, note=runtime.data_note),
-        "coverage.png": plot_coverage(tested.calibration, note=runtime.data_note),
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "model.json").write_text(json.dumps(model.to_dict()))
-        tested.frame.write_csv(Path(folder) / "backtest.csv")
-        tested.calibration.write_csv(Path(folder) / "calibration.csv")
-        for name, figure in plots.items():
-            figure.savefig(Path(folder) / name)
-        registered = registry.register(
-            folder=Path(folder),
-            parameters={
-                "as_of": as_of.isoformat(),
-                "horizon_days": HORIZON,
-                "sims": history["sim_key"].n_unique(),
-                "rows": history.height,
-                "seed": runtime.settings.seed,
-                "simsight": version("simsight"),
-                "data": runtime.data_note or "1NCE account",
-            },
-            metrics=tested.summary,
-            fingerprint=fingerprint,
-            role=role,
-            why=why,
-        )
-    now = runtime.clock()
+def load_inputs(runtime: Runtime, block: Block) -> pl.DataFrame:
+    """What a forecast of each SIM of a block rests on: sim_key, usage_hash, data_age_hours, data_grade (1 to 4 for A to D)."""
     with runtime.database.transaction() as transaction:
-        if role == "champion":
-            transaction.execute("retire_champion", {"model_name": MODEL})
-        transaction.execute(
-            "record_backtest",
-            {
-                "model_name": MODEL,
-                "model_version": registered.version,
-                "run_id": registered.run_id,
-                "as_of": as_of,
-                "role": role,
-                "metrics": json.dumps(tested.summary),
-                "now": now,
-            },
+        usage = transaction.frame(
+            "usage_hashes", {"sim_key": pl.Int32, "usage_hash": pl.Int64}, block.range | {"days": HISTORY_DAYS}
         )
-    return {
-        "model version": registered.version,
-        "role": f"{role}: {why}",
-        "MLflow run": registered.run_id,
-        "backtest": tested.note,
-        **{name: round(value, 4) for name, value in tested.summary.items()},
-        "error by segment": picture(plots["backtest.png"]),
-        "stated and achieved probability": picture(plots["coverage.png"]),
-    }
+        quality = transaction.frame("data_quality", QUALITY_SCHEMA, block.range)
+    return usage.join(quality, on="sim_key", how="left", maintain_order="left")
 
 
-def verdict(tested: Backtest) -> tuple[str, str]:
-    """Whether a version may score: (role, why). The bounds leave room for a small fleet's noise, not for a broken model."""
-    if tested.status != "ok":
-        return "challenger", f"it could not be tested: {tested.note}"
-    rmase, covered = tested.summary["rmase"], tested.summary["coverage_80"]
-    if not rmase < 1:  # NaN included: a fleet without traffic says nothing
-        return "challenger", f"its error is {rmase:.2f} times the seasonal naive baseline's"
-    if not 0.7 <= covered <= 0.9:
-        return "challenger", f"its 80 % interval covered {covered:.0%} of unseen days"
-    return "champion", f"error {rmase:.2f} times the baseline's, 80 % interval covered {covered:.0%} of unseen days"
+def load_model(runtime: Runtime, version: Version) -> ForecastModel:
+    """A registered version as it was saved."""
+    return ForecastModel.from_dict(registry_of(runtime).load(version))
 
 
-def _fingerprint(history: pl.DataFrame, as_of: date, seed: int) -> str:
-    rows = history.hash_rows(seed=0).to_numpy()
-    facts = (
-        f"{as_of} {seed} {HORIZON} {version('simsight')} {history.height} {np.bitwise_xor.reduce(rows)} {rows.sum()}"
-    )
-    return hashlib.sha256(facts.encode()).hexdigest()
+def champion_forecast(runtime: Runtime, as_of: date) -> tuple[Version, pl.DataFrame, Forecast]:
+    """The champion, the history of all SIMs and their forecast, as the blocks compute it piece by piece."""
+    champion = champion_of(runtime)
+    history = load_history(runtime.database, as_of)
+    model = load_model(runtime, champion)
+    return champion, history, forecast_usage(model, history, as_of=as_of, horizon=HORIZON)
 
 
-@dg.asset(
-    deps=["usage_forecaster", "usage_history"],
+def forecast_block(runtime: Runtime, block: Block, sim_keys: pl.Series) -> Forecast:
+    """The forecast of some SIMs of a block. Deterministic, so that it need not be stored to be shared."""
+    history = load_history(runtime.database, block.as_of, sim_keys.to_list())
+    return forecast_usage(load_model(runtime, block.version), history, as_of=block.as_of, horizon=HORIZON)
+
+
+def _score(runtime: Runtime, block: Block, inputs: pl.DataFrame) -> pl.DataFrame:
+    forecast = forecast_block(runtime, block, inputs["sim_key"])
+    return forecast.frame.select(
+        "sim_key",
+        "day",
+        pl.lit(block.as_of).alias("as_of"),
+        *(pl.col(name).round().cast(pl.Int64).alias(column) for name, column in COLUMNS.items()),
+    ).join(inputs.select("sim_key", "data_age_hours", "data_grade"), on="sim_key", how="left", maintain_order="left")
+
+
+def _show(runtime: Runtime, as_of: date) -> dict[str, Any]:
+    """The fleet's days ahead. Its fan takes the SIMs as independent, as the sum of their sampled futures does."""
+    with runtime.database.transaction() as transaction:
+        ahead = transaction.frame("fleet_forecast", FLEET_SCHEMA, {"as_of": as_of})
+        shown = {"as_of": as_of, "days": SHOWN_DAYS}
+        daily = transaction.frame("report_fleet_days", {"day": pl.Date, "bytes": pl.Int64}, shown)
+        sims = (transaction.row("report_forecast", {"as_of": as_of}) or {"sims": 0})["sims"]
+    normal = np.array([NormalDist().inv_cdf((k + 0.5) / PATH_SAMPLES) for k in range(PATH_SAMPLES)])
+    futures = ahead["expected"].to_numpy() + normal[:, None] * ahead["spread"].to_numpy()
+    daily = daily.filter(pl.col("bytes").cum_sum() > 0)
+    plot = plot_fleet_forecast(daily, np.maximum(futures, 0), as_of=as_of, note=runtime.data_note)
+    return {"sims": sims, "fleet": picture(plot)}
+
+
+USAGE_FORECASTS = Part("usage_forecasts", "merge_usage_forecasts", load_inputs, _score, _show)
+_plan, _score_block, _publish = block_ops(USAGE_FORECASTS, ("usage_forecaster", "usage_history"))
+
+
+@dg.graph_asset(
+    ins={name: dg.AssetIn(name, dagster_type=dg.Nothing) for name in ("usage_forecaster", "usage_history")},
     partitions_def=DAYS,
     group_name="forecast",
     kinds={"python", "timescaledb"},
     owners=OWNERS,
     metadata={"dagster/table_name": "predictions.usage_forecasts"},
 )
-def usage_forecasts(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-    """Daily usage of every SIM, 30 days ahead, with quantiles, by the champion model.
+def usage_forecasts(usage_forecaster: None, usage_history: None) -> None:
+    """Daily usage of every SIM, 30 days ahead, with quantiles, by the champion model; scored over blocks of SIMs.
 
-    One row a SIM, as-of day (the partition) and day ahead; read it through `predictions.usage_forecasts_v1`.
+    One row a SIM, as-of day (the partition) and day ahead; read it through `predictions.usage_forecasts_v1`. SIMs without new or
+    corrected data since they were scored as of that day by the same version are left as they are.
     """
-    return _scored(context, runtime, "usage_forecasts", score_usage)
-
-
-@dg.asset(
-    deps=["usage_forecasts", "sim_quota"],
-    partitions_def=DAYS,
-    group_name="forecast",
-    kinds={"python", "postgres"},
-    owners=OWNERS,
-    metadata={"dagster/table_name": "predictions.exhaustions"},
-)
-def quota_exhaustions(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-    """When every SIM ends, by volume or by expiry, whichever comes first: probabilities and dates.
-
-    One row a SIM and as-of day (the partition), from sampled futures of the usage forecast; read it through
-    `predictions.exhaustions_v1`.
-    """
-    return _scored(context, runtime, "exhaustions", score_exhaustion)
-
-
-def _scored(
-    context: dg.AssetExecutionContext, runtime: Runtime, part: str, score: Callable[..., dict[str, Any]]
-) -> dg.MaterializeResult[None]:
-    days = as_of_days(context)
-    metadata: dict[str, Any] = {}
-    for as_of in days:
-        with settling(runtime.database, as_of, part):
-            metadata = score(runtime, as_of, run_id=context.run.run_id)
-        if len(days) > 1:
-            context.log.info(f"{part} as of {as_of}")
-    return dg.MaterializeResult(metadata=metadata | {"as-of days": len(days)})
-
-
-@contextmanager
-def settling(database: Database, as_of: date, part: str) -> Iterator[None]:
-    """What was stale of these predictions is fresh when the block ends well; a correction that comes meanwhile stays marked."""
-    mark = database.row("stale_mark", {"as_of": as_of, "part": part})
-    yield
-    if mark is not None:
-        with database.transaction() as transaction:
-            transaction.execute("clear_stale_mark", {"as_of": as_of, "part": part, **mark})
-
-
-def champion_forecast(runtime: Runtime, as_of: date) -> tuple[Version, pl.DataFrame, Forecast]:
-    """The champion, the history it knows and its forecast. Deterministic, so that it need not be stored to be shared."""
-    registry = Registry(runtime.mlflow, MODEL, runtime.settings.organization, runtime.mlflow_artifacts)
-    champion = registry.champion()
-    if champion is None:
-        raise NoUsageError("no champion model is registered: materialize usage_forecaster first (`simsight run`)")
-    model = ForecastModel.from_dict(registry.load(champion))
-    history = load_history(runtime.database, as_of)
-    return champion, history, forecast_usage(model, history, as_of=as_of, horizon=HORIZON)
+    return _publish(_plan(usage_forecaster, usage_history).map(_score_block).collect())
 
 
 def score_usage(runtime: Runtime, as_of: date, *, run_id: str) -> dict[str, Any]:
     """Forecast every SIM's usage as of a day and store it, all or nothing; returns metadata."""
-    champion, history, forecast = champion_forecast(runtime, as_of)
-    with runtime.database.transaction() as transaction:
-        scoring = _scoring_id(transaction, champion.version, as_of, run_id, runtime)
-        rows = forecast.frame.select(
-            "sim_key",
-            "day",
-            pl.lit(as_of).alias("as_of"),
-            pl.lit(scoring, pl.Int32).alias("scoring_id"),
-            *(pl.col(name).round().cast(pl.Int64).alias(column) for name, column in COLUMNS.items()),
-        ).join(_quality(transaction, as_of), on="sim_key", how="left")
-        merged = transaction.merge("merge_usage_forecasts", rows)
-        transaction.rows("analyze_new_tables")
-    total = sum((paths.sum(axis=0, dtype=np.float64) for _, paths in forecast.path_blocks(PATH_SAMPLES)), np.float64(0))
-    plot = plot_fleet_forecast(history, np.asarray(total), as_of=as_of, note=runtime.data_note)
-    return {**_metadata(champion, as_of, merged), "sims": forecast.sim_keys.size, "fleet": picture(plot)}
-
-
-def score_exhaustion(runtime: Runtime, as_of: date, *, run_id: str) -> dict[str, Any]:
-    """When every SIM ends, as of a day, stored all or nothing; returns metadata."""
-    champion, _, forecast = champion_forecast(runtime, as_of)
-    ends = _exhaustion(forecast, load_quotas(runtime.database, as_of), as_of)
-    ends = _with_expired(runtime.database, ends, as_of)
-    with runtime.database.transaction() as transaction:
-        scoring = _scoring_id(transaction, champion.version, as_of, run_id, runtime)
-        ends = ends.join(_quality(transaction, as_of), on="sim_key", how="left")
-        merged = transaction.merge(
-            "merge_exhaustions", ends.with_columns(pl.lit(scoring, pl.Int32).alias("scoring_id"))
-        )
-        iccids = {row["sim_key"]: row["iccid"] for row in transaction.rows("sim_keys")}
-    labels = [iccids[key] for key in ends["sim_key"]]
-    plot = plot_exhaustion(ends, as_of=as_of, labels=labels, note=runtime.data_note)
-    by_status = {f"status {name}": count for name, count in ends["status"].value_counts().sort("status").iter_rows()}
-    grades = ends["data_grade"].value_counts().drop_nulls().sort("data_grade")
-    by_grade = {f"SIMs on data of grade {'ABCD'[grade - 1]}": count for grade, count in grades.iter_rows()}
-    return {**_metadata(champion, as_of, merged), **by_status, **by_grade, "who runs out first": picture(plot)}
-
-
-def _quality(transaction: Transaction, as_of: date) -> pl.DataFrame:
-    """What a prediction of each SIM stands on: sim_key, data_age_hours, data_grade (1 to 4 for A to D)."""
-    return transaction.frame("data_quality", QUALITY_SCHEMA, {"as_of": as_of})
-
-
-def _metadata(champion: Version, as_of: date, merged: Merged) -> dict[str, Any]:
-    return {
-        "model version": champion.version,
-        "as of": as_of.isoformat(),
-        "dagster/row_count": merged.rows,
-        "rows new": merged.new,
-        "rows changed": merged.changed,
-    }
-
-
-def _exhaustion(forecast: Forecast, quotas: pl.DataFrame, as_of: date) -> pl.DataFrame:
-    """Exhaustion of every forecast SIM, with the volume and expiry day it rests on."""
-    known = pl.DataFrame({"sim_key": forecast.sim_keys}, schema={"sim_key": pl.Int32}).join(
-        quotas, on="sim_key", how="left", maintain_order="left"
-    )
-    remaining = known["quota_left"].cast(pl.Float64).fill_null(np.nan).to_numpy()
-    expiry = (known["expires_on"] - as_of).dt.total_days().cast(pl.Float64).fill_null(np.nan).to_numpy()
-    blocks = [
-        quota_exhaustion(
-            paths,
-            remaining[block],
-            expiry[block],
-            as_of=as_of,
-            history_days=forecast.history_days[block],
-            ever_used=forecast.ever_used[block],
-            sim_keys=forecast.sim_keys[block],
-        ).frame
-        for block, paths in forecast.path_blocks(PATH_SAMPLES)
-    ]
-    return pl.concat(blocks).with_columns(known["quota_left"].alias("remaining"), known["expires_on"])
-
-
-def _with_expired(database: Database, ends: pl.DataFrame, as_of: date) -> pl.DataFrame:
-    """With the SIMs for which 1NCE no longer answers because they expired: without a quota, there is nothing to forecast."""
-    expired = database.frame("expired_sims", {"sim_key": pl.Int32}, {"as_of": as_of})
-    unsure = pl.col("status") == "not_enough_evidence"
-    ends = ends.filter(~(unsure & pl.col("sim_key").is_in(expired["sim_key"].implode())))
-    rows = expired.join(ends, on="sim_key", how="anti").with_columns(
-        pl.lit(as_of).alias("as_of"),
-        pl.lit("expired").alias("status"),
-        pl.lit("expiry").alias("cause"),
-        *(pl.lit(1.0).alias(name) for name in ("p_7", "p_14", "p_30")),
-    )
-    return pl.concat([ends, rows], how="diagonal")
-
-
-def _scoring_id(transaction: Transaction, model_version: int, as_of: date, run_id: str, runtime: Runtime) -> int:
-    """The scoring of this version and day: the same one again when it is scored again, so that nothing changes."""
-    what = {"model_name": MODEL, "model_version": model_version, "as_of": as_of}
-    found = transaction.row("find_scoring", what) or transaction.row(
-        "new_scoring", {**what, "run_id": run_id, "now": runtime.clock()}
-    )
-    assert found is not None
-    return int(found["scoring_id"])
-
-
-FORECAST = [usage_history, usage_forecaster, usage_forecasts, quota_exhaustions]
+    return score_day(runtime, USAGE_FORECASTS, as_of, run_id=run_id)

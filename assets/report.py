@@ -15,13 +15,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture, svg
-from assets.forecast import HISTORY_DAYS, HORIZON, MODEL, PATH_SAMPLES, load_history
+from assets.blocks import MODEL
+from assets.forecast import HISTORY_DAYS, HORIZON, PATH_SAMPLES, load_history, load_model
 from ml.alerts import silence
-from ml.forecasting import ForecastModel, forecast_usage
+from ml.forecasting import forecast_usage
 from ml.history import BYTES_PER_MB, USAGE_SCHEMA, FloatArray
 from ml.plots import plot_exhaustion, plot_fleet_forecast
 from resources.database import Row, Transaction
-from resources.registry import Registry, Version
+from resources.registry import Version
 from resources.runtime import Runtime
 
 TOP = 20
@@ -168,12 +169,14 @@ def read_facts(runtime: Runtime, as_of: date) -> FleetFacts:
 
 def _futures(runtime: Runtime, model: Row, as_of: date) -> FloatArray:
     """Sampled futures of the fleet's sum, (samples, days) bytes, by the version that made the stored forecast."""
-    registry = Registry(runtime.mlflow, MODEL, runtime.settings.organization, runtime.mlflow_artifacts)
-    saved = ForecastModel.from_dict(registry.load(Version(model["model_version"], model["run_id"])))
-    forecast = forecast_usage(saved, load_history(runtime.database, as_of), as_of=as_of, horizon=HORIZON)
+    saved = load_model(runtime, Version(model["model_version"], model["run_id"]))
+    keys = sorted(row["sim_key"] for row in runtime.database.rows("sims_forecast", {"as_of": as_of}))
     total = np.zeros((PATH_SAMPLES, HORIZON))
-    for _, paths in forecast.path_blocks(PATH_SAMPLES):
-        total += paths.sum(axis=0, dtype=np.float64)
+    for start in range(0, len(keys), runtime.settings.block_sims):
+        block = load_history(runtime.database, as_of, keys[start : start + runtime.settings.block_sims])
+        forecast = forecast_usage(saved, block, as_of=as_of, horizon=HORIZON)
+        for _, paths in forecast.path_blocks(PATH_SAMPLES):
+            total += paths.sum(axis=0, dtype=np.float64)
     return total
 
 

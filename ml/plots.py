@@ -155,6 +155,41 @@ def plot_exhaustion(
     return figure
 
 
+def plot_drift(scores: pl.DataFrame, *, note: str = "") -> Figure:
+    """How forecasts did, day by day: error as a share of seasonal naive's, and how often the 80 % interval held.
+
+    scores  rows of ml.drift.SCORES_SCHEMA; an empty frame gives a picture that says so
+    """
+    figure, axes = _figure("Forecasts against what happened", note)
+    if scores.is_empty():
+        return _nothing(axes, "no forecast of a closed day yet")
+    for horizon, colour in (("1-7", BLUE), ("8-30", ORANGE)):
+        by_day = (
+            scores.filter(horizon=horizon)
+            .group_by("day")
+            .agg((pl.col("rmase", "coverage_80") * pl.col("n")).sum() / pl.col("n").sum())
+            .sort("day")
+        )
+        label = f"{horizon.replace('-', ' to ')} days ahead"
+        axes.plot(by_day["day"], by_day["rmase"], color=colour, marker="o", markersize=3, label=f"error, {label}")
+        axes.plot(
+            by_day["day"],
+            by_day["coverage_80"],
+            color=colour,
+            linestyle=":",
+            marker="s",
+            markersize=3,
+            label=f"80 % held, {label}",
+        )
+    axes.axhline(1, color=INK, linewidth=1, linestyle="--", label="error of seasonal naive")
+    axes.axhline(0.8, color=GREY, linewidth=1, linestyle="--")
+    axes.set_ylim(0, max(1.25, min(3.0, float(scores["rmase"].max() or 0) * 1.1)))  # type: ignore[arg-type]
+    axes.set_ylabel("error over seasonal naive's; share of days")
+    axes.legend(loc="lower left", ncols=2, frameon=False, fontsize=8)
+    _date_axis(axes)
+    return figure
+
+
 def plot_states(counts: Mapping[str, int], *, as_of: date, note: str = "") -> Figure:
     """How many SIMs are in each state of their life; states without a SIM are left out."""
     figure, axes = _figure(f"SIMs by state as of {as_of}", note, size=(8, 1.4 + 0.35 * max(len(counts), 2)))

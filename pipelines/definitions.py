@@ -6,9 +6,12 @@ from datetime import date, datetime, timedelta
 import dagster as dg
 
 from assets.alerts import alerts
+from assets.blocks import MODEL
 from assets.common import DAYS
+from assets.drift import forecast_drift, forecasts_hold
+from assets.exhaustion import quota_exhaustions
 from assets.files import imported_files
-from assets.forecast import FORECAST, usage_forecaster, usage_history
+from assets.forecast import usage_forecasts, usage_history
 from assets.ingest import INGEST, sim_usage
 from assets.lifecycle import sim_lifecycle
 from assets.maintenance import raw_landings
@@ -16,6 +19,7 @@ from assets.quality import checks
 from assets.report import fleet_report
 from assets.stream import stream_records, watch_stream
 from assets.stream_files import new_files, stream_file_batches
+from assets.training import usage_forecaster
 from pipelines.progress import terminal
 from pipelines.runs import day_range
 from resources.runtime import Runtime
@@ -24,6 +28,9 @@ from resources.settings import load_settings
 SETTINGS = load_settings()
 RUNNING = dg.DefaultScheduleStatus.RUNNING if SETTINGS.schedules else dg.DefaultScheduleStatus.STOPPED
 SENSING = dg.DefaultSensorStatus.RUNNING if SETTINGS.schedules else dg.DefaultSensorStatus.STOPPED
+
+FORECAST = [usage_history, usage_forecaster, usage_forecasts, quota_exhaustions, forecast_drift]
+RETRAIN = timedelta(days=7)
 
 ingest_assets = dg.AssetSelection.assets(*INGEST)
 prediction_assets = dg.AssetSelection.assets(*FORECAST, sim_lifecycle, alerts, fleet_report)
@@ -34,14 +41,28 @@ ingest = dg.define_asset_job(
     partitions_def=DAYS,
     description="Everything 1NCE says about the fleet, with checks. The partition is the usage day; ranges are one run.",
 )
+# the checks of what is stored run first: a blocking one that fails stops the predictions that rest on it. Those of
+# sim_usage belong to its own days; usage_history is checked in their stead
+predict_assets = prediction_assets | dg.AssetSelection.checks_for_assets(
+    *(asset for asset in INGEST if asset is not sim_usage), stream_records
+)
 predict = dg.define_asset_job(
     "predict",
-    # the checks of what is stored run first: a blocking one that fails stops the predictions that rest on it. Those of
-    # sim_usage belong to its own days; usage_history is checked in their stead
-    prediction_assets
-    | dg.AssetSelection.checks_for_assets(*(asset for asset in INGEST if asset is not sim_usage), stream_records),
+    predict_assets,
     partitions_def=DAYS,
     description="Train, score, alert and report as of a day (the partition), after checking the data they rest on.",
+)
+train = dg.define_asset_job(
+    "train",
+    dg.AssetSelection.assets(usage_history, usage_forecaster),
+    partitions_def=DAYS,
+    description="Train the forecaster as of a day (the partition) and decide whether it becomes champion.",
+)
+score = dg.define_asset_job(
+    "score",
+    predict_assets - dg.AssetSelection.assets(usage_forecaster),
+    partitions_def=DAYS,
+    description="Score, alert and report as of a day (the partition) with the champion there is, after checking the data.",
 )
 rescore = dg.define_asset_job(
     "rescore",
@@ -108,11 +129,29 @@ def hourly_ingest(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 
 
 @dg.schedule(
-    job=predict,
+    job=train,
+    cron_schedule="0 1 * * *",
+    execution_timezone="UTC",
+    default_status=RUNNING,
+    description="Train every week: at 01:00 UTC when the newest version is a week old, or when there is none yet.",
+)
+def weekly_training(
+    context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]
+) -> dg.RunRequest | dg.SkipReason:
+    as_of = as_of_day(context.scheduled_execution_time, SETTINGS.lateness_days)
+    versions = runtime.database.rows("model_versions", {"model_name": MODEL})
+    newest = max((row["as_of"] for row in versions), default=None)
+    if newest is not None and as_of - newest < RETRAIN:
+        return dg.SkipReason(f"the newest version knows the days up to {newest}")
+    return dg.RunRequest(partition_key=as_of.isoformat())
+
+
+@dg.schedule(
+    job=score,
     cron_schedule="0 2 * * *",
     execution_timezone="UTC",
     default_status=RUNNING,
-    description="Train, score, alert and report every day at 02:00 UTC, as of the last complete day.",
+    description="Score, alert and report every day at 02:00 UTC, as of the last complete day.",
 )
 def daily_predictions(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     as_of = as_of_day(context.scheduled_execution_time, SETTINGS.lateness_days)
@@ -258,9 +297,9 @@ def code_location(runtime: Runtime) -> dg.Definitions:
             fleet_report,
             raw_landings,
         ],
-        asset_checks=list(checks()),
-        jobs=[ingest, predict, rescore, import_file, process_stream, read_stream_files, tidy],
-        schedules=[hourly_ingest, daily_predictions, daily_tidying],
+        asset_checks=[*checks(), forecasts_hold],
+        jobs=[ingest, predict, train, score, rescore, import_file, process_stream, read_stream_files, tidy],
+        schedules=[hourly_ingest, weekly_training, daily_predictions, daily_tidying],
         sensors=[landing_folder, stale_predictions, stream_arrivals, stream_files, stream_outage, run_failures],
         loggers={"console": dg.colored_console_logger, "terminal": terminal},
         resources={"runtime": runtime},

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from assets.forecast import MODEL
+from assets.blocks import MODEL
 from ml.polling import STATE_SCHEMA, staleness
 from resources.migrations import schema_version, storage_grade
 from resources.runtime import Runtime

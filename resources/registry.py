@@ -55,6 +55,13 @@ class Registry:
         values: dict[str, Any] = json.loads(Path(folder).read_text())
         return values
 
+    def point(self, role: str, version: Version, before: Version | None = None) -> None:
+        """Make a version the one of a role, such as champion; the one `before` is tagged as retired."""
+        self._client.set_model_version_tag(self.name, str(version.version), "role", role)
+        if before is not None:
+            self._client.set_model_version_tag(self.name, str(before.version), "role", "retired")
+        self._client.set_registered_model_alias(self.name, role, str(version.version))
+
     def register(
         self,
         *,
@@ -65,7 +72,7 @@ class Registry:
         role: str,
         why: str,
     ) -> Version:
-        """Log a run with the files of `folder` (model.json among them), make a version of it, set its alias."""
+        """Log a run with the files of `folder` (model.json among them) and make a version of it. `point` gives it its role."""
         from mlflow.entities import Metric, Param
         from mlflow.exceptions import MlflowException
 
@@ -90,7 +97,6 @@ class Registry:
                 run_id=run_id,
                 tags={"fingerprint": fingerprint, "role": role, "why": why},
             )
-            self._client.set_registered_model_alias(self.name, role, str(made.version))
         except BaseException:
             self._client.set_terminated(run_id, "FAILED")
             raise

@@ -120,6 +120,9 @@ class Settings(BaseSettings):
     recompute_days: int = Field(
         35, ge=0, description="Days back for which predictions that a late correction made stale are computed again"
     )
+    block_sims: int = Field(
+        10_000, ge=1, description="SIMs that are scored together: the unit of memory, of retry and of distribution"
+    )
     raw_days: int = Field(30, ge=1, description="Days that answers and files are kept as they came")
     schedules: bool = Field(
         False, description="Start schedules and sensors switched on; else switch them on in the Dagster UI"

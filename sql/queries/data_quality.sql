@@ -1,4 +1,4 @@
--- What predictions as of %(as_of)s stand on, one row a SIM: hours by which the last usage answer lies before the end of the day, and a
+-- What predictions as of %(as_of)s stand on, one row a SIM from %(first_key)s to %(last_key)s: hours by which the last usage answer lies before the end of the day, and a
 -- grade from 1 (A) to 4 (D), see predictions.exhaustions. A row of an imported file counts as knowing its day.
 SELECT s.sim_key,
        least(greatest(ceil(extract(epoch FROM (%(as_of)s::date + 1)::timestamp AT TIME ZONE 'UTC' - p.answered_at) / 3600), 0), 32767)::smallint
@@ -13,6 +13,9 @@ LEFT JOIN LATERAL (
     SELECT greatest(p.covered_to, (SELECT max(u.day) FROM core.sim_usage AS u WHERE u.sim_key = s.sim_key)) AS known_to
 ) AS known ON true
 LEFT JOIN (
-    SELECT DISTINCT sim_key FROM core.sim_quota WHERE kind = 'data' AND day BETWEEN %(as_of)s::date - 2 AND %(as_of)s::date + 7
+    SELECT DISTINCT sim_key FROM core.sim_quota
+    WHERE kind = 'data' AND day BETWEEN %(as_of)s::date - 2 AND %(as_of)s::date + 7
+      AND sim_key BETWEEN %(first_key)s AND %(last_key)s
 ) AS q ON q.sim_key = s.sim_key
+WHERE s.sim_key BETWEEN %(first_key)s AND %(last_key)s
 ORDER BY s.sim_key;

@@ -11,19 +11,10 @@ import polars as pl
 import pytest
 from sqlalchemy import URL
 
-from assets.forecast import (
-    HORIZON,
-    MODEL,
-    PATH_SAMPLES,
-    NoUsageError,
-    champion_forecast,
-    load_history,
-    load_quotas,
-    score_exhaustion,
-    score_usage,
-    train,
-    verdict,
-)
+from assets.blocks import MODEL, NoUsageError
+from assets.exhaustion import score_exhaustion
+from assets.forecast import HORIZON, PATH_SAMPLES, champion_forecast, load_history, load_quotas, score_usage
+from assets.training import train, verdict
 from ml.evaluation import Backtest
 from ml.exhaustion import quota_exhaustion
 from ml.forecasting import ForecastModel, fit, forecast_usage
