@@ -5,8 +5,6 @@ in one transaction, so that readers see the old day or the new one. A SIM whose 
 from last (ops.scored_sims) is left as it is.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -171,7 +169,7 @@ def publish(
                 )
                 assert scoring is not None
                 scoring_id = int(scoring["scoring_id"])
-            rows = pl.read_ipc(io.BytesIO(found["content"]), memory_map=False).with_columns(
+            rows = pl.read_ipc(io.BytesIO(found["content"])).with_columns(
                 pl.lit(scoring_id, pl.Int32).alias("scoring_id"), pl.lit(part.name).alias("part")
             )
             merged += transaction.merge(part.merge, rows)

@@ -21,7 +21,7 @@ OWNERS = ["team:data"]
 RuntimeParam = dg.ResourceParam[Runtime]
 
 
-def as_of_days(context: dg.AssetExecutionContext) -> list[date]:
+def as_of_days(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> list[date]:
     """The as-of days (partitions) that a run is to compute, oldest first."""
     return sorted(date.fromisoformat(key) for key in context.partition_keys)
 

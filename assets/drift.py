@@ -1,7 +1,5 @@
 """How forecasts did: what was forecast held against what then happened, day by day, and a check that warns when they no longer hold."""
 
-from __future__ import annotations
-
 from datetime import date, timedelta
 from typing import Any
 

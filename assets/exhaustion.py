@@ -1,7 +1,5 @@
 """When every SIM ends, by volume or by expiry, over blocks of SIMs."""
 
-from __future__ import annotations
-
 from datetime import date
 from typing import Any
 
@@ -113,13 +111,14 @@ _plan, _score_block, _publish = block_ops(EXHAUSTIONS, ("usage_forecasts", "sim_
     owners=OWNERS,
     metadata={"dagster/table_name": "predictions.exhaustions"},
 )
-def quota_exhaustions(usage_forecasts: None, sim_quota: None) -> None:
+def quota_exhaustions(usage_forecasts: Any, sim_quota: Any) -> Any:
     """When every SIM ends, by volume or by expiry, whichever comes first: probabilities and dates; over blocks of SIMs.
 
     One row a SIM and as-of day (the partition), from sampled futures of the usage forecast; read it through
     `predictions.exhaustions_v1`. SIMs whose usage, quota and model version are those they were scored from are left as they are.
     """
-    return _publish(_plan(usage_forecasts, sim_quota).map(_score_block).collect())
+    blocks = _plan(usage_forecasts=usage_forecasts, sim_quota=sim_quota)
+    return _publish(blocks.map(_score_block).collect())
 
 
 def score_exhaustion(runtime: Runtime, as_of: date, *, run_id: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from assets.blocks import LAST_KEY, MODEL, Block, NoUsageError, Part, block_ops, champion_of, registry_of, score_day
+from assets.blocks import LAST_KEY, Block, NoUsageError, Part, block_ops, champion_of, registry_of, score_day
 from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture
 from ml.forecasting import QUANTILES, Forecast, ForecastModel, forecast_usage, quantile_column
 from ml.plots import plot_fleet_forecast
@@ -141,13 +141,14 @@ _plan, _score_block, _publish = block_ops(USAGE_FORECASTS, ("usage_forecaster", 
     owners=OWNERS,
     metadata={"dagster/table_name": "predictions.usage_forecasts"},
 )
-def usage_forecasts(usage_forecaster: None, usage_history: None) -> None:
+def usage_forecasts(usage_forecaster: Any, usage_history: Any) -> Any:
     """Daily usage of every SIM, 30 days ahead, with quantiles, by the champion model; scored over blocks of SIMs.
 
     One row a SIM, as-of day (the partition) and day ahead; read it through `predictions.usage_forecasts_v1`. SIMs without new or
     corrected data since they were scored as of that day by the same version are left as they are.
     """
-    return _publish(_plan(usage_forecaster, usage_history).map(_score_block).collect())
+    blocks = _plan(usage_forecaster=usage_forecaster, usage_history=usage_history)
+    return _publish(blocks.map(_score_block).collect())
 
 
 def score_usage(runtime: Runtime, as_of: date, *, run_id: str) -> dict[str, Any]:

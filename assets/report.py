@@ -15,7 +15,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture, svg
-from assets.blocks import MODEL
 from assets.forecast import HISTORY_DAYS, HORIZON, PATH_SAMPLES, load_history, load_model
 from ml.alerts import silence
 from ml.forecasting import forecast_usage

@@ -1,7 +1,5 @@
 """Training of the usage forecaster: backtest, comparison with the champion, one MLflow run, one version; and rollback."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -161,24 +159,26 @@ def decide(
     Without such days there is nothing to compare: the version that knows more of the past scores.
     """
     role, why = verdict(tested)
-    if champion is None:
-        return "champion", why if role == "champion" else f"the first version, although {why}"
-    if rival is None:
-        return "champion", f"the champion, version {champion.version}, was made by other code and cannot score; {why}"
-    if role == "challenger":
-        return role, why
-    if as_of < rival.as_of:
-        return "challenger", f"it knows less than the champion, version {champion.version}, as of {rival.as_of}; {why}"
-    if compared is None or not compared.summary:
-        nothing = compared.note if compared else "nothing to compare"
-        return "champion", f"{why}; not compared with version {champion.version}: {nothing}"
-    if compared.worse:
-        return "challenger", f"{compared.worse}, version {champion.version}, over {compared.note}; {why}"
-    figures = compared.summary
-    return "champion", (
-        f"not worse than version {champion.version} (error {figures['rmase']:.3f} against {figures['champion_rmase']:.3f} of "
-        f"the baseline's) over {compared.note}; {why}"
-    )
+    if champion is None or rival is None or compared is None:
+        first = (
+            f"the champion, version {champion.version}, was made by other code and cannot score"
+            if champion
+            else "the first version"
+        )
+        return "champion", f"{first}{';' if role == 'champion' else ', although'} {why}"
+    if role == "champion":
+        figures, old = compared.summary, f"version {champion.version}"
+        if as_of < rival.as_of:
+            role, beside = "challenger", f"it knows less than the champion, {old}, as of {rival.as_of}"
+        elif not figures:
+            beside = f"not compared with {old}: {compared.note}"
+        elif compared.worse:
+            role, beside = "challenger", f"{compared.worse}, {old}, over {compared.note}"
+        else:
+            errors = f"error {figures['rmase']:.3f} against {figures['champion_rmase']:.3f} of the baseline's"
+            beside = f"not worse than {old} ({errors}) over {compared.note}"
+        why = f"{beside}; {why}"
+    return role, why
 
 
 def _rival(runtime: Runtime, champion: Version | None) -> ForecastModel | None:
@@ -269,7 +269,7 @@ def code_version() -> str:
         return commit
     if (ROOT / ".git").exists():  # not a repository that this package merely lies in
         try:
-            told = subprocess.run(
+            told = subprocess.run(  # noqa: S603
                 ["git", "-C", str(ROOT), "rev-parse", "HEAD"],  # noqa: S607
                 capture_output=True,
                 text=True,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from datetime import date, timedelta
 
+import numpy as np
 import polars as pl
 
 DAYS = 3
@@ -49,21 +50,20 @@ def drift(scores: pl.DataFrame, *, as_of: date) -> list[str]:
     )
     if recent.is_empty():
         return []
-    n = recent["n"]
-    sims = int(recent.group_by("day").agg(pl.col("sims").max())["sims"].min())  # type: ignore[arg-type]
+    sims = min(recent.group_by("day").agg(pl.col("sims").max())["sims"].to_list())
 
     def mean(name: str) -> float:
         known = recent.filter(pl.col(name).is_not_null())
-        return float((known[name] * known["n"]).sum() / known["n"].sum()) if known.height else math.nan
+        weights = known["n"].to_numpy()
+        return float(np.average(known[name].to_numpy(), weights=weights)) if known.height else math.nan
 
     said = []
     chance = ERRORS / math.sqrt(sims)
     promised = mean("promised_80")
     promised = 0.8 if math.isnan(promised) else promised
     covered, least = mean("coverage_80"), promised - COVERAGE_SLACK - chance * math.sqrt(promised * (1 - promised))
-    over = (
-        f"over {recent['day'].n_unique()} day(s) up to {recent['day'].max()} ({n.sum():,} forecasts of {sims:,} SIMs)"
-    )
+    days = sorted(recent["day"].unique().to_list())
+    over = f"over {len(days)} day(s) up to {days[-1]} ({recent['n'].sum():,} forecasts of {sims:,} SIMs)"
     if covered < least:
         said.append(f"the 80 % interval held {covered:.0%} {over}; at least {least:.0%} were to be expected")
     baseline = mean("baseline_error")

@@ -17,8 +17,8 @@ from sqlalchemy import URL
 from assets.alerts import evaluate_alerts
 from assets.exhaustion import score_exhaustion
 from assets.forecast import score_usage
-from assets.training import train
 from assets.report import FleetFacts, describe_backtest, fleet_report, make_report, read_facts, render, write_report
+from assets.training import train
 from resources.migrations import note_organization
 from resources.runtime import Runtime
 from resources.server import driver_url
