@@ -338,7 +338,64 @@ def dev() -> None:
 
 
 @app.command()
-def models() -> None:
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+) -> None:
+    """List the versions of the forecaster, newest first: role, what each was trained on, how good it was, and why it has its role."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    from pipelines.status import model_versions
+
+    with _runtime(load_settings()) as runtime:
+        _needs_schema(runtime)
+        versions = model_versions(runtime)
+    if as_json:
+        typer.echo(json.dumps(versions, indent=2))
+        return
+    if not versions:
+        console.print("no version is registered yet: `simsight run` trains the first")
+        return
+    table = Table(box=SIMPLE)
+    for heading in ("version", "role", "trained as of", "error", "80 % held", "in use since", "why"):
+        table.add_column(heading, overflow="fold", no_wrap=heading != "why")
+    for row in versions:
+        figures, since = row["backtest"], row["champion_since"]
+        table.add_row(
+            str(row["version"]),
+            row["role"],
+            row["as_of"],
+            f"{figures['rmase']:.2f}" if "rmase" in figures else "-",
+            f"{figures['coverage_80']:.0%}" if "coverage_80" in figures else "-",
+            f"{since[:16].replace('T', ' ')} by {row['decided_by']}" if since else "-",
+            row["why"] or "-",
+        )
+    console.print(table)
+    console.print("error: of the median in the version's own backtest, as a share of repeating last week's")
+
+
+@app.command()
+def rollback(
+    to: Annotated[
+        int | None, typer.Option(min=1, help="Version to go back to; default: the champion before the present one.")
+    ] = None,
+    why: Annotated[str, typer.Option(help="Kept with who did it and when.")] = "rolled back by hand",
+    by: Annotated[str | None, typer.Option(help="Who decides it; default: the user of this machine.")] = None,
+) -> None:
+    """Make an earlier version of the forecaster champion again, in the registry and in the database."""
+    from getpass import getuser
+
+    from assets.training import rollback as roll_back
+
+    with _runtime(load_settings()) as runtime:
+        _needs_schema(runtime)
+        done = roll_back(runtime, to=to, by=by or getuser(), why=why)
+    console.print(f"version {done.version} is champion again, in place of version {done.before}")
+    console.print("what is stored was made by the version before: `simsight run` scores the last complete day anew")
+
+
+@app.command("mlflow")
+def mlflow_ui() -> None:
     """Run the MLflow UI (SIMSIGHT_MLFLOW_PORT) until Ctrl-C: trainings, backtests with plots, registered versions."""
     from api.app import listen
     from pipelines.demo import prepare

@@ -70,6 +70,30 @@ def collect(runtime: Runtime) -> dict[str, Any]:
     return plain
 
 
+def model_versions(runtime: Runtime) -> list[dict[str, Any]]:
+    """The forecaster's versions, newest first, ready for JSON: version, role, backtest, comparison, why, since when and by whom."""
+    rows = runtime.database.rows("model_versions", {"model_name": MODEL})
+    found = _plain(
+        [
+            {
+                "version": row["model_version"],
+                "role": row["role"],
+                "as_of": row["as_of"],
+                "trained_at": row["created_at"],
+                "run_id": row["run_id"],
+                "backtest": row["metrics"],
+                "comparison": row["comparison"],
+                "why": row["why"],
+                "champion_since": row["champion_since"],
+                "decided_by": row["decided_by"],
+            }
+            for row in rows
+        ]
+    )
+    assert isinstance(found, list)
+    return found
+
+
 def _by(rows: list[dict[str, Any]], key: str, count: str) -> dict[str, int]:
     sums: dict[str, int] = {}
     for row in rows:
@@ -80,6 +104,8 @@ def _by(rows: list[dict[str, Any]], key: str, count: str) -> dict[str, int]:
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
     if isinstance(value, datetime | date):
         return value.isoformat()
     return value

@@ -43,6 +43,8 @@ COMMANDS = (
     "serve",
     "dev",
     "models",
+    "rollback",
+    "mlflow",
     "status",
     "doctor",
     "api-key",

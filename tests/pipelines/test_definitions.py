@@ -15,7 +15,14 @@ from sqlalchemy import URL
 
 from assets.common import DAYS
 from pipelines import definitions
-from pipelines.definitions import as_of_day, code_location, daily_predictions, hourly_ingest, landing_folder
+from pipelines.definitions import (
+    as_of_day,
+    code_location,
+    daily_predictions,
+    hourly_ingest,
+    landing_folder,
+    weekly_training,
+)
 from resources.runtime import Runtime
 from resources.settings import Settings
 from tests.pipelines.conftest import AS_OF, CORE, NOW, TODAY, Account, Truth, settings_for
@@ -77,6 +84,8 @@ def test_every_job_schedule_and_sensor_has_a_description(location: dg.Definition
     assert {job.name for job in jobs} == {
         "ingest",
         "predict",
+        "train",
+        "score",
         "rescore",
         "import_file",
         "process_stream",
@@ -100,6 +109,39 @@ def test_predict_checks_the_data_before_it_works_with_it(location: dg.Definition
     assert "sim_quota_quotas_are_sound" in upstream["quota_exhaustions"]
     assert "sim_quota_quotas_are_sound" not in upstream["usage_forecasts"]
     assert not {"sims", "sim_usage", "sim_quota"} & set(upstream), "predict asks 1NCE nothing"
+
+
+def test_the_daily_scoring_uses_the_champion_there_is(location: dg.Definitions) -> None:
+    nodes = {node.name for node in location.resolve_job_def("score").graph.nodes}
+
+    assert {"usage_forecasts", "quota_exhaustions", "forecast_drift", "alerts", "fleet_report"} <= nodes
+    assert "usage_forecaster" not in nodes
+    assert {node.name for node in location.resolve_job_def("train").graph.nodes} == {
+        "usage_history",
+        "usage_history_usage_is_complete",
+        "usage_forecaster",
+    }
+
+
+def test_a_training_is_due_without_a_version_and_a_week_after_the_newest(runtime: Runtime, database_url: URL) -> None:
+    def asked(day: int) -> dg.RunRequest | dg.SkipReason:
+        at = datetime(2025, 9, day, 1, tzinfo=UTC)
+        context = dg.build_schedule_context(scheduled_execution_time=at, resources={"runtime": runtime})
+        found = weekly_training(context)
+        assert isinstance(found, dg.RunRequest | dg.SkipReason)
+        return found
+
+    first = asked(10)
+    assert isinstance(first, dg.RunRequest)
+    assert first.partition_key == "2025-09-08"
+    truth = Truth(database_url)
+    truth.rows(
+        "INSERT INTO predictions.backtests (organization_id, model_name, model_version, run_id, as_of, role, metrics, created_at)"
+        " VALUES (1, 'usage-forecaster', 1, 'r', '2025-09-08', 'champion', '{}', now())"
+    )
+    truth.close()
+    assert isinstance(asked(16), dg.SkipReason)
+    assert isinstance(asked(17), dg.RunRequest)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from assets.forecast import settling
+from assets.blocks import plan, publish, score_block
+from assets.exhaustion import score_exhaustion
+from assets.forecast import USAGE_FORECASTS, score_usage
 from assets.sources import USAGE
 from pipelines.definitions import code_location, stale_days, stale_predictions
 from pipelines.runs import day_range
@@ -111,24 +113,37 @@ def test_a_correction_that_comes_while_a_day_is_scored_stays_marked(scored: tupl
     runtime, truth = scored
     sim = busiest(truth)
     correct(runtime, sim, AS_OF)
-    with settling(runtime.database, AS_OF, "usage_forecasts"):
-        correct(runtime, sim, AS_OF, 6_000_000)
-    with settling(runtime.database, AS_OF, "exhaustions"):
-        pass
+    staged = [
+        score_block(runtime, USAGE_FORECASTS, block) for block in plan(runtime, USAGE_FORECASTS, AS_OF, work_id="first")
+    ]
+    correct(runtime, sim, AS_OF, 6_000_000)
+    publish(runtime, USAGE_FORECASTS, AS_OF, staged, run_id="first")
+    score_exhaustion(runtime, AS_OF, run_id="first")
     assert truth.column("SELECT part FROM ops.stale_predictions") == ["usage_forecasts"]
     assert days(runtime) == [(AS_OF, AS_OF)]
+    assert score_usage(runtime, AS_OF, run_id="second")["SIMs scored"] == 1
+    assert days(runtime) == []
 
 
-def test_a_scoring_that_fails_leaves_the_mark(scored: tuple[Runtime, Truth]) -> None:
+def test_a_scoring_that_lacks_a_block_publishes_nothing_and_leaves_the_mark(scored: tuple[Runtime, Truth]) -> None:
     runtime, truth = scored
     correct(runtime, busiest(truth), AS_OF)
+    before = truth.versions(["predictions.usage_forecasts", "predictions.scorings", "ops.scored_sims"])
+    small = Runtime(runtime.settings.model_copy(update={"block_sims": 20}))
+    truth.rows("DELETE FROM ops.scored_sims")  # all is to be scored again
+    with small:
+        staged = [
+            score_block(small, USAGE_FORECASTS, block)
+            for block in plan(small, USAGE_FORECASTS, AS_OF, work_id="cut off")
+        ]
+        assert len(staged) == 2
+        truth.rows("DELETE FROM ops.staged_blocks WHERE block = 1")
 
-    def fail() -> None:
-        with settling(runtime.database, AS_OF, "usage_forecasts"):
-            raise RuntimeError
+        with pytest.raises(RuntimeError, match="block 1 is not staged"):
+            publish(small, USAGE_FORECASTS, AS_OF, staged, run_id="cut off")
 
-    with pytest.raises(RuntimeError):
-        fail()
+    after = truth.versions(["predictions.usage_forecasts", "predictions.scorings", "ops.scored_sims"])
+    assert after == before | {"ops.scored_sims": set()}
     assert days(runtime) == [(AS_OF, AS_OF)]
 
 

@@ -1,0 +1,104 @@
+"""Scoring over blocks of SIMs: the same rows however SIMs are divided, only what changed, and a failed block again alone."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from assets import forecast
+from assets.blocks import RETRY
+from assets.exhaustion import score_exhaustion
+from assets.forecast import score_usage
+from pipelines.definitions import code_location
+from resources.runtime import Runtime
+from tests.pipelines.conftest import AS_OF, Truth
+
+DAY = timedelta(days=1)
+FORECASTS = "SELECT sim_key, day, mean, q025, q10, q50, q90, q975 FROM predictions.usage_forecasts ORDER BY 1, 2"
+ENDS = "SELECT sim_key, status, cause, p_7, p_14, p_30, p10_date, p50_date, p90_date FROM predictions.exhaustions ORDER BY 1"
+
+
+@pytest.fixture
+def divided(filled: tuple[Runtime, Truth]) -> Iterator[tuple[Runtime, Truth]]:
+    """The scored fleet of 40 SIMs, from now on in blocks of 15."""
+    runtime, truth = filled
+    with Runtime(runtime.settings.model_copy(update={"block_sims": 15})) as small:
+        yield small, truth
+
+
+def both(runtime: Runtime, run_id: str) -> list[tuple[int, int]]:
+    """SIMs scored and SIMs left as they were, of forecasts and of exhaustions."""
+    done = [score(runtime, AS_OF, run_id=run_id) for score in (score_usage, score_exhaustion)]
+    return [(one["SIMs scored"], one["SIMs as before"]) for one in done]
+
+
+def test_only_sims_with_new_data_are_scored_again(divided: tuple[Runtime, Truth]) -> None:
+    runtime, truth = divided
+    sims = truth.one("SELECT count(DISTINCT sim_key) FROM predictions.usage_forecasts")
+    ends = truth.one("SELECT count(*) FROM predictions.exhaustions")
+
+    assert both(runtime, "nothing new") == [(0, sims), (0, ends)]
+
+    truth.rows("UPDATE core.sim_usage SET bytes = bytes + 9000000 WHERE sim_key = 2 AND day = %s", (AS_OF - DAY,))
+    assert both(runtime, "usage corrected") == [(1, sims - 1), (1, ends - 1)]
+
+    truth.rows("UPDATE core.sim_quota SET amount_left = amount_left - 1000000 WHERE kind = 'data' AND sim_key = 3")
+    assert both(runtime, "volume left corrected") == [(0, sims), (1, ends - 1)]
+
+    truth.rows("DELETE FROM predictions.usage_forecasts WHERE sim_key IN (4, 5)")
+    assert both(runtime, "rows lost") == [(2, sims - 2), (0, ends)]
+    assert truth.one("SELECT count(*) FROM ops.staged_blocks") == 0
+
+
+def test_sims_have_the_same_rows_in_whatever_block_they_are(divided: tuple[Runtime, Truth]) -> None:
+    runtime, truth = divided
+    whole = truth.rows(FORECASTS), truth.rows(ENDS)
+    for table in ("predictions.usage_forecasts", "predictions.exhaustions", "ops.scored_sims"):
+        truth.run(f"DELETE FROM {table}")
+
+    usage = score_usage(runtime, AS_OF, run_id="in blocks")
+    score_exhaustion(runtime, AS_OF, run_id="in blocks")
+
+    assert usage["blocks"] == 3
+    assert (truth.rows(FORECASTS), truth.rows(ENDS)) == whole
+
+
+def test_a_block_that_fails_is_tried_again_alone_and_the_day_appears_whole(
+    divided: tuple[Runtime, Truth], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime, truth = divided
+    whole = truth.rows(FORECASTS)
+    truth.rows("DELETE FROM predictions.usage_forecasts")
+    tried: list[int] = []
+    visible: list[int] = []
+    honest = forecast.forecast_block
+
+    def forecast_block(runtime: Runtime, block: Any, sim_keys: Any) -> Any:
+        tried.append(block.number)
+        visible.append(truth.one("SELECT count(*) FROM predictions.usage_forecasts"))
+        if block.number == 1 and tried.count(1) == 1:
+            raise ConnectionError("the machine of this block went away")
+        return honest(runtime, block, sim_keys)
+
+    monkeypatch.setattr(forecast, "forecast_block", forecast_block)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = (
+            code_location(runtime)
+            .resolve_implicit_global_asset_job_def()
+            .execute_in_process(
+                instance=instance,
+                asset_selection=[dg.AssetKey("usage_forecasts")],
+                partition_key=AS_OF.isoformat(),
+                run_config={"loggers": {"terminal": {}}},
+            )
+        )
+
+    assert RETRY.max_retries > 0
+    again = [event.step_key for event in run.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"]
+    assert again == [f"usage_forecasts.score_usage_forecasts[{AS_OF:%Y%m%d}_1]"]
+    assert sorted(tried) == [0, 1, 1, 2]
+    assert set(visible) == {0}, "nothing of a day is seen before all of it is scored"
+    assert truth.rows(FORECASTS) == whole
