@@ -62,7 +62,9 @@ def fit(tmp_path: Path) -> Callable[..., Version]:
             "metrics": {"rmase": 0.8},
             "why": "the first",
         } | more
-        return registry.register(folder=tmp_path, fingerprint=fingerprint, role=role, **logged)
+        version = registry.register(folder=tmp_path, fingerprint=fingerprint, role=role, **logged)
+        registry.point(role, version)
+        return version
 
     return register
 
@@ -96,6 +98,16 @@ def test_a_better_one_takes_the_alias_and_a_worse_one_leaves_it(
     kept = runtime.mlflow.get_model_version(registry.name, "2")
     assert kept.tags == {"fingerprint": "f2", "role": "challenger", "why": "lost by 0.1"}
     assert registry.load(first) == MODEL
+
+
+def test_a_version_has_no_role_until_it_is_given_one_and_an_earlier_one_can_have_it_again(
+    registry: Registry, runtime: Runtime, fit: Callable[..., Version]
+) -> None:
+    first, second = fit(registry), fit(registry, fingerprint="f2")
+    registry.point("champion", first, before=second)
+    assert registry.champion() == first
+    roles = [runtime.mlflow.get_model_version(registry.name, str(n)).tags["role"] for n in (1, 2)]
+    assert roles == ["champion", "retired"]
 
 
 def test_the_same_data_and_parameters_are_found_again_by_their_fingerprint(
