@@ -90,6 +90,8 @@ def test_the_forecast_is_the_latest_with_its_model_and_quantiles(client: httpx.C
         "run_id": "run-default-2026-01-10",
         "as_of": "2026-01-10",
         "created_at": "",
+        "data_age_hours": None,
+        "data_grade": None,
         "day": "2026-01-11",
         "mean": {"bytes": 1_500_000, "mb": 1.5},
         "q025": {"bytes": 100, "mb": 0.0001},

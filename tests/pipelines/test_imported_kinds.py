@@ -255,7 +255,9 @@ def test_an_own_label_wins_survives_the_next_ingest_and_can_be_taken_away(accoun
     key = create_key(runtime.database, "tests", now=datetime.now(UTC), valid_for=None)
     store = Store(runtime.server.api)
     with store.session(key) as session:
-        found = session.rows("api_sims", {"after": "", "label": "Bridge 7, north", "status": None, "rows": 2})
+        found = session.rows(
+            "api_sims", {"after": "", "label": "Bridge 7, north", "status": None, "state": None, "rows": 2}
+        )
     store.close()
     assert [row["iccid"] for row in found] == [iccid]
 
