@@ -88,7 +88,7 @@ def test_days_that_are_not_in_a_row_are_runs_of_their_own(scored: tuple[Runtime,
 def test_only_the_stale_days_are_computed_again_in_one_run(scored: tuple[Runtime, Truth]) -> None:
     runtime, truth = scored
     sim = busiest(truth)
-    rows = "SELECT as_of, ctid::text, xmin::text FROM predictions.usage_forecasts WHERE sim_key = %s AND as_of < %s"
+    rows = "SELECT as_of, ctid::text, xmin::text FROM predictions.usage_forecasts WHERE sim_key = %s AND as_of < %s ORDER BY as_of, day"
     untouched = truth.rows(rows, (sim, AS_OF - DAY))
     before = truth.one("SELECT sum(mean) FROM predictions.usage_forecasts WHERE as_of >= %s", (AS_OF - DAY,))
     correct(runtime, sim, AS_OF - DAY, 250_000_000)
