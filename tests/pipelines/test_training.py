@@ -102,7 +102,7 @@ def test_a_registry_that_fails_leaves_the_database_as_it_was(
     assert truth.one("SELECT count(*) FROM predictions.promotions") == 1
 
 
-def tested(**summary: float) -> Backtest:
+def backtested(**summary: float) -> Backtest:
     return Backtest(frame=pl.DataFrame(), calibration=pl.DataFrame(), summary=GOOD | summary, note="")
 
 
@@ -114,13 +114,13 @@ def compared(**summary: float) -> Comparison:
 @pytest.mark.parametrize(
     ("backtest", "comparison", "role", "said"),
     [
-        (tested(), compared(), "champion", "not worse than version 4 (error 0.900 against 0.900"),
-        (tested(), compared(rmase=0.8), "champion", "error 0.800 against 0.900"),
-        (tested(), compared(rmase=0.92), "challenger", "error 0.920 against the champion's 0.900, version 4"),
-        (tested(), compared(pinball=0.21), "challenger", "pinball loss 0.210 against the champion's 0.200"),
-        (tested(rmase=1.2), compared(rmase=0.8), "challenger", "its error is 1.20 times"),
+        (backtested(), compared(), "champion", "not worse than version 4 (error 0.900 against 0.900"),
+        (backtested(), compared(rmase=0.8), "champion", "error 0.800 against 0.900"),
+        (backtested(), compared(rmase=0.92), "challenger", "error 0.920 against the champion's 0.900, version 4"),
+        (backtested(), compared(pinball=0.21), "challenger", "pinball loss 0.210 against the champion's 0.200"),
+        (backtested(rmase=1.2), compared(rmase=0.8), "challenger", "its error is 1.20 times"),
         (
-            tested(),
+            backtested(),
             Comparison(pl.DataFrame(), note="no week has passed"),
             "champion",
             "not compared with version 4: no week has passed",
@@ -138,7 +138,7 @@ def test_the_better_one_on_unseen_days_scores(
 
 
 def test_a_champion_of_other_code_makes_room_whatever_the_backtest_says(filled_model: Any) -> None:
-    found, why = decide(tested(rmase=1.2), as_of=AS_OF, champion=Version(4, "r"), rival=None, compared=None)
+    found, why = decide(backtested(rmase=1.2), as_of=AS_OF, champion=Version(4, "r"), rival=None, compared=None)
     assert found == "champion"
     assert why.startswith(
         "the champion, version 4, was made by other code and cannot score, although its error is 1.20"
