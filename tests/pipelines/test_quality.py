@@ -134,7 +134,7 @@ def test_with_sound_data_all_predictions_are_made(filled: tuple[Runtime, Truth])
     assert run.success
     assert made == PREDICTIONS
     ran = {check.check_name for check in run.get_asset_check_evaluations()}
-    assert ran == {suite.name for suite in SUITES if suite.asset != "sim_usage"}
+    assert ran == {suite.name for suite in SUITES if suite.asset != "sim_usage"} | {"forecasts_hold"}
     assert failed(run) == {}
 
 
@@ -149,7 +149,7 @@ def test_a_failed_blocking_check_stops_what_depends_on_its_asset_and_nothing_els
 
     assert not run.success
     assert failed(run) == {"quotas_are_sound": True}
-    assert made == {"usage_history", "usage_forecaster", "usage_forecasts"}
+    assert made == {"usage_history", "usage_forecaster", "usage_forecasts", "forecast_drift"}
     assert truth.versions(["predictions.exhaustions", "predictions.alerts", "predictions.reports"]) == before
 
 
