@@ -196,6 +196,14 @@ SUITES = [
         ],
     ),
     Suite(
+        "every_sim_has_a_state",
+        "sim_lifecycle",
+        "Every SIM that was there on the last evaluated day has a state, and the counts by state add up to the fleet.",
+        "check_lifecycle",
+        {"sims": pl.Int64, "without_state": pl.Int64, "difference": pl.Int64},
+        lambda runtime: [_between("without_state", high=0), _between("difference", low=0, high=0)],
+    ),
+    Suite(
         "tickets_are_sound",
         "tickets",
         "Every support request has a status, a subject and a date.",

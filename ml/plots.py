@@ -22,6 +22,17 @@ from ml.forecasting import FloatPaths, quantile_column
 from ml.history import BYTES_PER_MB, FloatArray
 
 BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#999999", "#333333"
+# from the bottom of a column to its top
+STATE_COLOURS = {
+    "active": GREEN,
+    "activated": "#56B4E9",
+    "issued": BLUE,
+    "ordered": "#F0E442",
+    "silent": "#E69F00",
+    "suspended": ORANGE,
+    "expired": "#CC79A7",
+    "deactivated": GREY,
+}
 
 
 def plot_sim_forecast(
@@ -150,6 +161,36 @@ def plot_exhaustion(
     axes.set_ylabel("SIM")
     axes.set_xlabel("median date; the line spans 10 to 90 % probability")
     axes.legend(loc="lower left", frameon=False, fontsize=8)
+    _date_axis(axes)
+    return figure
+
+
+def plot_states(counts: pl.DataFrame, *, note: str = "") -> Figure:
+    """The fleet by state of its SIMs, a column a day, the newest day's figures in the legend.
+
+    counts  as_of, state, sims: one row an evaluated day and state; states that no SIM was in on any day are left out
+    """
+    figure, axes = _figure("States of the fleet", note)
+    if counts.is_empty():
+        return _nothing(axes, "no day has been evaluated")
+    days = counts["as_of"].unique().sort()
+    place = _numbers(days.to_list())
+    below = np.zeros(len(days))
+    for state, colour in STATE_COLOURS.items():
+        sims = days.to_frame().join(
+            counts.filter(pl.col("state") == state), on="as_of", how="left", maintain_order="left"
+        )
+        height = sims["sims"].fill_null(0).cast(pl.Float64).to_numpy()
+        if height.any():
+            axes.bar(place, height, width=0.9, bottom=below, color=colour, label=f"{state} {int(height[-1]):,}")
+            below = below + height
+    axes.set_xlim(min(place[0], place[-1] - 13) - 0.7, place[-1] + 0.7)
+    axes.set_ylabel("SIMs")
+    axes.set_xlabel("as-of day (UTC)")
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles[::-1], labels[::-1], loc="outside right upper", frameon=False, fontsize=8, title=f"{days[-1]}"
+    )
     _date_axis(axes)
     return figure
 

@@ -10,6 +10,7 @@ from assets.common import DAYS
 from assets.files import imported_usage
 from assets.forecast import FORECAST
 from assets.ingest import INGEST, sim_usage
+from assets.lifecycle import sim_lifecycle
 from assets.maintenance import raw_landings
 from assets.quality import checks
 from assets.report import fleet_report
@@ -22,7 +23,7 @@ RUNNING = dg.DefaultScheduleStatus.RUNNING if SETTINGS.schedules else dg.Default
 SENSING = dg.DefaultSensorStatus.RUNNING if SETTINGS.schedules else dg.DefaultSensorStatus.STOPPED
 
 ingest_assets = dg.AssetSelection.assets(*INGEST)
-prediction_assets = dg.AssetSelection.assets(*FORECAST, alerts, fleet_report)
+prediction_assets = dg.AssetSelection.assets(*FORECAST, alerts, sim_lifecycle, fleet_report)
 
 ingest = dg.define_asset_job(
     "ingest",
@@ -139,7 +140,7 @@ def _why(context: dg.RunFailureSensorContext) -> str:
 def code_location(runtime: Runtime) -> dg.Definitions:
     """Everything of the code location, working with a given runtime."""
     return dg.Definitions(
-        assets=[*INGEST, imported_usage, *FORECAST, alerts, fleet_report, raw_landings],
+        assets=[*INGEST, imported_usage, *FORECAST, alerts, sim_lifecycle, fleet_report, raw_landings],
         asset_checks=list(checks()),
         jobs=[ingest, predict, import_file, tidy],
         schedules=[hourly_ingest, daily_predictions, daily_tidying],

@@ -1,0 +1,559 @@
+"""Where each SIM is in its life, and what moved it there: one state machine over the whole fleet.
+
+The machine is `MACHINE`: states from the most to the least decisive. A SIM is in the first state whose guard holds, so it is in
+exactly one; docs/lifecycle.md draws the same table. 1NCE itself knows Enabled and Disabled and an expiry date, no more: "silent" and
+"deactivated" are inferred here, and their evidence says so. Nothing here reads a clock or loops over SIMs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+import polars as pl
+
+from ml.alerts import AlertRules, silence, silent_after
+from ml.history import BYTES_PER_MB, USAGE_SCHEMA
+
+VERSION = "state machine 1"
+UTC_TIME = pl.Datetime("us", "UTC")
+Schema = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class State:
+    """A state of the machine: when a SIM is in it, and which states may follow."""
+
+    name: str
+    guard: str
+    followed_by: tuple[str, ...]
+
+
+MACHINE = (
+    State(
+        "ordered",
+        "it is in an order for new SIMs and not in the SIM list yet",
+        ("issued", "activated", "active", "silent", "suspended", "expired", "deactivated"),
+    ),
+    State(
+        "expired",
+        "its expiry date has passed, or 1NCE refuses it as expired",
+        ("issued", "activated", "active", "silent", "suspended", "deactivated"),
+    ),
+    State(
+        "deactivated",
+        "it has been Disabled, or unknown to 1NCE, for more days than `deactivated_days`: our inference",
+        ("issued", "activated", "active", "silent", "suspended", "expired"),
+    ),
+    State(
+        "suspended",
+        "it is Disabled, or unknown to 1NCE, or its data quota is used up",
+        ("issued", "activated", "active", "silent", "expired", "deactivated"),
+    ),
+    State(
+        "issued",
+        "it is in the SIM list, was never activated and never heard of",
+        ("activated", "active", "silent", "suspended", "expired", "deactivated"),
+    ),
+    State(
+        "activated",
+        "it is activated, and was never heard of",
+        ("active", "silent", "suspended", "expired", "deactivated"),
+    ),
+    State(
+        "silent",
+        "nothing was heard of it for far longer than its usual gap: our inference",
+        ("active", "suspended", "expired", "deactivated"),
+    ),
+    State(
+        "active",
+        "none of the above: it was heard of within its usual gap, or its habits are not known yet",
+        ("silent", "suspended", "expired", "deactivated"),
+    ),
+)
+STATES = tuple(state.name for state in MACHINE)
+ALLOWED = pl.DataFrame(
+    [(state.name, following) for state in MACHINE for following in state.followed_by],
+    schema={"from_value": pl.String, "to_value": pl.String},
+    orient="row",
+)
+OUT_OF_SERVICE = ("suspended", "expired", "deactivated")
+BEGINNING = ("ordered", "issued", "activated", "active", "suspended")  # the usual order of a life, for steps of the same day
+HEARD_OF = ("active", "silent")  # who was in one of these has lived, even if its signs of life are no longer looked at
+
+SIM_SCHEMA = {
+    "sim_key": pl.Int32,
+    "order_number": pl.Int64,
+    "ordered_on": pl.Date,
+    "listed_on": pl.Date,
+    "activated_on": pl.Date,
+    "disabled_on": pl.Date,
+    "quota_left": pl.Int64,
+    "quota_total": pl.Int64,
+    "exhausted_on": pl.Date,
+    "expires_at": UTC_TIME,
+    "last_word": pl.String,
+    "last_word_on": pl.Date,
+    "usage_known_to": pl.Date,
+    "network_first_on": pl.Date,
+    "network_last_on": pl.Date,
+}
+ACTIVITY_SCHEMA = {**USAGE_SCHEMA, "sms_mo": pl.Int64}
+PREVIOUS_SCHEMA = {
+    "sim_key": pl.Int32,
+    "state": pl.String,
+    "since": pl.Date,
+    "cause": pl.String,
+    "off_on": pl.Date,
+    "resumed_on": pl.Date,
+}
+QUOTA_EVENT_SCHEMA = {"sim_key": pl.Int32, "day": pl.Date, "kind": pl.String, "evidence": pl.String}
+RUN_SCHEMA = {"sim_key": pl.Int32, "kind": pl.String, "day": pl.Date, "value": pl.String, "evidence": pl.String}
+KNOWN_SCHEMA = {"sim_key": pl.Int32, "kind": pl.String, "value": pl.String, "since": pl.Date}
+STATE_SCHEMA = {
+    "sim_key": pl.Int32,
+    "state": pl.String,
+    "since": pl.Date,
+    "cause": pl.String,
+    "evidence": pl.String,
+    "off_on": pl.Date,
+    "resumed_on": pl.Date,
+}
+ENTRY_SCHEMA = {
+    "sim_key": pl.Int32,
+    "kind": pl.String,
+    "occurred_on": pl.Date,
+    "from_value": pl.String,
+    "to_value": pl.String,
+    "evidence": pl.String,
+}
+PATH_SCHEMA = {"sim_key": pl.Int32, "day": pl.Date, "rank": pl.Int32, "state": pl.String, "evidence": pl.String}
+
+
+@dataclass(frozen=True)
+class LifecycleRules:
+    """What the guards hold facts against.
+
+    deactivated_days  a SIM that is Disabled or unknown to 1NCE for more days than this is deactivated
+    silence           when a SIM is silent: the same rules as the alert "silent"
+    """
+
+    deactivated_days: int = 30
+    silence: AlertRules = field(default_factory=AlertRules)
+
+
+@dataclass(frozen=True, eq=False)
+class Lifecycle:
+    """What an evaluation says.
+
+    states   one row a SIM (STATE_SCHEMA), by SIM: its state, since which day, why, and the evidence as of this evaluation
+    entries  the transitions that lead there from the previous states (ENTRY_SCHEMA, kind "state"), in their order
+    refused  SIMs whose facts call for a transition that the table does not allow: they keep their state
+    """
+
+    states: pl.DataFrame
+    entries: pl.DataFrame
+    refused: int
+
+
+@dataclass(frozen=True)
+class _Cause:
+    """One reason for a state: when it holds, from which day, and the sentence that says so."""
+
+    state: str
+    name: str | None
+    guard: pl.Expr
+    since: pl.Expr
+    evidence: pl.Expr
+
+
+def evaluate(
+    sims: pl.DataFrame,
+    activity: pl.DataFrame,
+    quota_events: pl.DataFrame,
+    previous: pl.DataFrame,
+    *,
+    as_of: date,
+    now: datetime,
+    rules: LifecycleRules | None = None,
+) -> Lifecycle:
+    """The state of every SIM of `sims` and the transitions from its previous one.
+
+    sims          one row a SIM (SIM_SCHEMA), known up to `now`. disabled_on, exhausted_on: since when it is Disabled, or its data
+                  quota used up; null when it is not. quota_left, quota_total in bytes. last_word: "answered", "expired" or
+                  "unknown" (1NCE does not know it), the last thing 1NCE said when asked for it. usage_known_to: the last day,
+                  at most `as_of`, whose usage has been asked for in full; silence is counted up to it, so that a SIM nobody asked
+                  for does not fall silent. network_first_on, network_last_on: first and last day it was seen on a network
+    activity      usage days with bytes or sent SMS (ACTIVITY_SCHEMA), up to `as_of`; a SMS to the device is no sign of life
+    quota_events  its data quota was "exhausted" or had a "top_up" on a day (QUOTA_EVENT_SCHEMA)
+    previous      its state of the last evaluation (PREVIOUS_SCHEMA); a SIM that is not in it gets the history that the facts tell
+    as_of         last complete usage day
+    now           the moment the evaluation stands for; facts after it are not looked at
+    Raises ValueError when a frame lacks a column, a SIM comes twice in `sims` or `previous`, or the activity is broken.
+    """
+    rules = rules or LifecycleRules()
+    sims = _checked(sims, SIM_SCHEMA, "SIM facts", key=["sim_key"])
+    activity = _checked(activity, ACTIVITY_SCHEMA, "activity")
+    previous = _checked(previous, PREVIOUS_SCHEMA, "previous states", key=["sim_key"])
+    on = now.date()
+    quota_events = _checked(quota_events, QUOTA_EVENT_SCHEMA, "quota events").filter(pl.col("day") <= on)
+    episodes = _episodes(quota_events)
+    facts = _facts(sims, activity, quota_events, episodes, previous, as_of=as_of, now=now, rules=rules)
+    judged = _judge(facts, _causes(now, rules))
+    moved = judged.filter(pl.col("prev_state").is_not_null(), pl.col("state") != pl.col("prev_state"))
+    moved = moved.join(ALLOWED, left_on=["prev_state", "state"], right_on=["from_value", "to_value"], how="semi")
+    stays = pl.col("prev_state").is_not_null() & ~pl.col("sim_key").is_in(moved["sim_key"].implode())
+    refused = stays & (pl.col("state") != pl.col("prev_state"))
+    judged = judged.with_columns(
+        since=pl.when(stays).then("prev_since").otherwise("since"),
+        evidence=pl.when(refused)
+        .then(pl.format("It stays {}: the facts call for {}, which cannot follow it.", "prev_state", "state"))
+        .otherwise("evidence"),
+        cause=pl.when(refused).then("prev_cause").otherwise("cause"),
+        refused=refused,
+    ).with_columns(state=pl.when("refused").then("prev_state").otherwise("state"))
+    begun = _begin(judged.filter(pl.col("prev_state").is_null()), episodes, on)
+    judged = (
+        judged.join(begun.group_by("sim_key").agg(begun=pl.col("occurred_on").last()), on="sim_key", how="left")
+        .with_columns(since=pl.coalesce("begun", "since"))
+        .sort("sim_key")
+    )
+    steps = moved.select(
+        "sim_key",
+        "evidence",
+        kind=pl.lit("state"),
+        occurred_on="since",
+        from_value="prev_state",
+        to_value="state",
+    )
+    entries = pl.concat([_as(begun, ENTRY_SCHEMA), _as(steps, ENTRY_SCHEMA)])
+    return Lifecycle(_as(judged, STATE_SCHEMA), entries, int(judged["refused"].sum()))
+
+
+def value_changes(runs: pl.DataFrame, known: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Changes of a SIM's device (kind "imei") and visited country (kind "country").
+
+    runs   the days on which a value differs from the one before it among the days looked at (RUN_SCHEMA), in order of time within
+           a day; the first value looked at comes too. Two IMEIs with the same first 14 digits are the same device
+    known  the value held since a day, from the last evaluation (KNOWN_SCHEMA)
+    Returns the changes (ENTRY_SCHEMA, at most one a SIM, kind and day: from the day before to the end of the day) and the values
+    to remember (KNOWN_SCHEMA). Days may be looked at again: what was remembered since a later day is not changed by them.
+    """
+    runs, known = _checked(runs, RUN_SCHEMA, "runs"), _checked(known, KNOWN_SCHEMA, "known values")
+    place = ["sim_key", "kind"]
+    same = pl.when(pl.col("kind") == "imei").then(pl.col("value").str.slice(0, 14)).otherwise("value")
+    days = (
+        runs.group_by(*place, "day", maintain_order=True)
+        .last()
+        .sort(*place, "day")
+        .with_columns(identity=same)
+        .filter((pl.col("identity") != pl.col("identity").shift(1).over(place)).fill_null(value=True))
+        .join(known.with_columns(known_identity=same).rename({"value": "known_value"}), on=place, how="left")
+        .with_columns(
+            before=pl.col("value").shift(1).over(place),
+            identity_before=pl.col("identity").shift(1).over(place),
+            later=(pl.col("day") > pl.col("since")).fill_null(value=False),
+        )
+        .with_columns(
+            from_value=pl.coalesce("before", pl.when("later").then("known_value")),
+            identity_from=pl.coalesce("identity_before", pl.when("later").then("known_identity")),
+        )
+    )
+    changed = (pl.col("identity_from") != pl.col("identity")).fill_null(value=False)
+    entries = days.filter(changed).rename({"day": "occurred_on", "value": "to_value"})
+    noted = (
+        days.group_by(place, maintain_order=True)
+        .last()
+        .filter(
+            pl.col("since").is_null() | (pl.col("later") & (pl.col("identity") != pl.col("known_identity"))),
+        )
+        .with_columns(since="day")
+    )
+    return _as(entries, ENTRY_SCHEMA), _as(noted, KNOWN_SCHEMA)
+
+
+def _facts(
+    sims: pl.DataFrame,
+    activity: pl.DataFrame,
+    quota_events: pl.DataFrame,
+    episodes: pl.DataFrame,
+    previous: pl.DataFrame,
+    *,
+    as_of: date,
+    now: datetime,
+    rules: LifecycleRules,
+) -> pl.DataFrame:
+    """One row a SIM with everything the guards look at."""
+    on = now.date()
+    signs = activity.filter((pl.col("bytes") > 0) | (pl.col("sms_mo") > 0)).group_by("sim_key")
+    days = signs.agg(used_first_on=pl.col("day").min(), used_last_on=pl.col("day").max())
+    habits = silence(activity, as_of=as_of, rules=rules.silence).select("sim_key", "active_days", "usual_gap_days")
+    by_sim = quota_events.sort("day").group_by("sim_key", maintain_order=True)
+    dry = pl.col("day").filter(pl.col("kind") == "exhausted")
+    quota_days = by_sim.agg(
+        dry_first_on=dry.min(),
+        dry_last_on=dry.max(),
+        topped_up_on=pl.col("day").filter(pl.col("kind") == "top_up").max(),
+    )
+    refilled = episodes.filter(pl.col("kind") == "top_up").group_by("sim_key").agg(refilled_on=pl.col("day").max())
+    before = previous.rename({name: f"prev_{name}" for name in PREVIOUS_SCHEMA if name != "sim_key"})
+    facts = sims
+    for frame in (days, habits, quota_days, refilled, before):
+        facts = facts.join(frame, on="sim_key", how="left")
+    is_off = pl.coalesce("disabled_on", pl.when(pl.col("last_word") == "unknown").then("last_word_on"))
+    facts = facts.with_columns(
+        # a quota is used up by somebody who uses it
+        first_sign_on=pl.min_horizontal("used_first_on", "network_first_on", "dry_first_on"),
+        last_sign_on=pl.max_horizontal("used_last_on", "network_last_on", "dry_last_on"),
+        off_on=pl.when(is_off.is_not_null()).then(pl.min_horizontal("prev_off_on", is_off)),
+        exhausted_on=pl.when(pl.col("exhausted_on") <= on).then("exhausted_on"),
+        expired_on=pl.when(pl.col("expires_at") <= now).then(pl.col("expires_at").dt.date()),
+        refused=(pl.col("last_word") == "expired")
+        | (pl.col("last_word").is_null() & (pl.col("prev_state") == "expired").fill_null(value=False)),
+        active_days=pl.col("active_days").fill_null(0),
+    ).with_columns(pl.col("refused").fill_null(value=False))
+    is_out = (
+        (pl.col("off_on") <= on).fill_null(value=False)
+        | pl.col("exhausted_on").is_not_null()
+        | pl.col("expired_on").is_not_null()
+        | pl.col("refused")
+    )
+    back = ~is_out & pl.col("prev_state").is_in(OUT_OF_SERVICE).fill_null(value=False)
+    topped_up = pl.when(pl.col("topped_up_on") >= pl.col("prev_since")).then("topped_up_on")
+    facts = facts.with_columns(
+        resumed_on=pl.when(back)
+        .then(pl.coalesce(topped_up, pl.lit(on)))
+        .otherwise(pl.coalesce("prev_resumed_on", pl.when(pl.col("prev_state").is_null()).then("refilled_on")))
+    ).with_columns(
+        # who comes back is given its usual gap from then on
+        heard_on=pl.max_horizontal("last_sign_on", "resumed_on"),
+        lived=pl.col("last_sign_on").is_not_null() | pl.col("prev_state").is_in(HEARD_OF).fill_null(value=False),
+        silent_after=silent_after(rules.silence, "usual_gap_days"),
+    )
+    return facts.with_columns(quiet_days=(pl.col("usage_known_to") - pl.col("heard_on")).dt.total_days())
+
+
+def _causes(now: datetime, rules: LifecycleRules) -> tuple[_Cause, ...]:
+    """The guards, from the most to the least decisive, in the order of MACHINE."""
+    on = pl.lit(now.date())
+    off_days = (on - pl.col("off_on")).dt.total_days()
+    is_off = pl.col("off_on") <= on
+    disabled = pl.col("disabled_on").is_not_null()
+    off_by = pl.when(disabled).then(pl.lit("Disabled in the SIM list")).otherwise(pl.lit("Unknown to 1NCE"))
+    days = pl.duration(days=1)
+    newer_sign = (pl.col("last_sign_on") > pl.col("prev_since")).fill_null(value=False)
+    stays_silent = (pl.col("prev_state") == "silent").fill_null(value=False) & ~newer_sign
+    gap = pl.coalesce(
+        pl.format("its longest usual gap is {} d", pl.col("usual_gap_days").ceil().cast(pl.Int64)),
+        pl.format("too few active days ({}) to know its usual gap", "active_days"),
+    )
+    heard = pl.coalesce(
+        pl.when(pl.col("resumed_on") > pl.col("last_sign_on"))
+        .then(pl.format("Back in service since {}; last sign of life on {}", _day("resumed_on"), _day("last_sign_on"))),
+        pl.format("Last sign of life on {}", _day("last_sign_on")),
+        pl.format("Back in service since {}", _day("resumed_on")),
+        pl.lit("No sign of life on the days that are stored"),
+    )  # fmt: skip
+    left = pl.coalesce(
+        pl.format("{} MB of {} MB are left", _megabytes("quota_left"), _megabytes("quota_total")),
+        pl.lit("nothing is left by the SIM list"),
+    )
+    return (
+        _Cause(
+            "expired",
+            "expiry_date",
+            pl.col("expired_on").is_not_null(),
+            pl.col("expired_on"),
+            pl.format("Its expiry date, {}, has passed.", _day("expired_on")),
+        ),
+        _Cause(
+            "expired",
+            "refused",
+            pl.col("refused"),
+            pl.col("last_word_on"),
+            pl.coalesce(
+                pl.format("1NCE answers that it is expired, asked on {}.", _day("last_word_on")),
+                pl.lit("1NCE has answered that it is expired, and nothing else since."),
+            ),
+        ),
+        _Cause(
+            "deactivated",
+            "off",
+            off_days > rules.deactivated_days,
+            pl.col("off_on") + (rules.deactivated_days + 1) * days,
+            pl.format(
+                "{} for {} days, since {}: more than {}. 1NCE has no state 'deactivated', this is inferred.",
+                off_by,
+                off_days,
+                _day("off_on"),
+                pl.lit(rules.deactivated_days),
+            ),
+        ),
+        _Cause(
+            "suspended",
+            "disabled",
+            is_off & disabled,
+            pl.col("off_on"),
+            pl.format("Disabled in the SIM list, known since {}.", _day("off_on")),
+        ),
+        _Cause(
+            "suspended",
+            "unknown",
+            is_off,
+            pl.col("off_on"),
+            pl.format("1NCE does not know it or says it belongs to another account, since {}.", _day("off_on")),
+        ),
+        _Cause(
+            "suspended",
+            "exhausted",
+            pl.col("exhausted_on").is_not_null(),
+            pl.col("exhausted_on"),
+            pl.format("Its data quota is used up since {}: {}.", _day("exhausted_on"), left),
+        ),
+        _Cause(
+            "issued",
+            None,
+            (pl.col("activated_on").is_null() | (pl.col("activated_on") > on)) & ~pl.col("lived"),
+            pl.col("listed_on"),
+            pl.format("In the SIM list since {}, never activated.", _day("listed_on")),
+        ),
+        _Cause(
+            "activated",
+            None,
+            ~pl.col("lived"),
+            pl.col("activated_on"),
+            pl.format("Activated on {}; no data, sent SMS or network event since.", _day("activated_on")),
+        ),
+        _Cause(
+            "silent",
+            None,
+            pl.coalesce(pl.col("quiet_days") > pl.col("silent_after"), stays_silent),
+            pl.coalesce(pl.col("heard_on") + (pl.col("silent_after").floor().cast(pl.Int64) + 1) * days, "prev_since"),
+            pl.coalesce(
+                pl.format(
+                    "{}, {} days up to {}; {}: silent after {} days.",
+                    heard,
+                    "quiet_days",
+                    _day("usage_known_to"),
+                    gap,
+                    pl.col("silent_after").floor().cast(pl.Int64),
+                ),
+                pl.format("{}: it was silent, and nothing was heard of it since.", heard),
+            ),
+        ),
+        _Cause(
+            "active",
+            None,
+            pl.lit(value=True),
+            pl.coalesce(
+                pl.max_horizontal(
+                    pl.when(pl.col("prev_state").is_null()).then("first_sign_on").otherwise("last_sign_on"),
+                    "resumed_on",
+                ),
+                pl.col("prev_since"),
+                on,
+            ),
+            pl.format("{}; {}.", heard, gap),
+        ),
+    )
+
+
+def _judge(facts: pl.DataFrame, causes: tuple[_Cause, ...]) -> pl.DataFrame:
+    """The facts with the first cause that holds: state, cause, since (neither before the previous state nor ahead), evidence."""
+    no_text, no_day = pl.lit(None, dtype=pl.String), pl.lit(None, dtype=pl.Date)
+    state, cause, since, evidence = no_text, no_text, no_day, no_text
+    for one in reversed(causes):
+        holds = one.guard.fill_null(value=False)
+        state = pl.when(holds).then(pl.lit(one.state)).otherwise(state)
+        cause = pl.when(holds).then(pl.lit(one.name, dtype=pl.String)).otherwise(cause)
+        since = pl.when(holds).then(one.since).otherwise(since)
+        evidence = pl.when(holds).then(one.evidence).otherwise(evidence)
+    judged = facts.with_columns(state=state, cause=cause, since=since, evidence=evidence)
+    return judged.with_columns(since=pl.max_horizontal("since", "prev_since"))
+
+
+def _episodes(quota_events: pl.DataFrame) -> pl.DataFrame:
+    """Exhausted, topped up, exhausted ...: in turns, from the first exhaustion on. A top-up in good time ends nothing."""
+    rank = pl.col("kind").replace_strict({"exhausted": 0, "top_up": 1}, return_dtype=pl.Int8)
+    ordered = quota_events.sort("sim_key", "day", rank)
+    before = pl.col("kind").shift(1).over("sim_key").fill_null("top_up")
+    return ordered.filter(pl.col("kind") != before)
+
+
+def _begin(judged: pl.DataFrame, episodes: pl.DataFrame, on: date) -> pl.DataFrame:
+    """The history of SIMs that had none (ENTRY_SCHEMA): what the dates of the facts tell, and the state they are in now."""
+    began = pl.min_horizontal("listed_on", "activated_on", "first_sign_on")
+    first = pl.when(pl.col("first_sign_on").is_not_null()).then(pl.max_horizontal("first_sign_on", "activated_on"))
+    lived = judged.with_columns(first_sign_on=first)
+    off = judged.filter(pl.col("off_on") <= on)
+    new = judged.select("sim_key")
+    states = {"exhausted": "suspended", "top_up": "active"}
+    order = pl.format("In order {} of {}.", "order_number", _day("ordered_on"))
+    parts = [
+        _step(judged.filter(pl.col("ordered_on") <= began), "ordered_on", "ordered", order),
+        _step(
+            judged.filter(
+                pl.col("listed_on") < pl.min_horizontal(pl.lit(on), "activated_on", "first_sign_on"),
+            ),
+            "listed_on",
+            "issued",
+            pl.format("In the SIM list since {}.", _day("listed_on")),
+        ),
+        _step(
+            judged.filter(pl.col("activated_on") <= on),
+            "activated_on",
+            "activated",
+            pl.format("Activated on {}.", _day("activated_on")),
+        ),
+        _step(
+            lived,
+            "first_sign_on",
+            "active",
+            pl.format("First sign of life on the days that are stored: {}.", _day("first_sign_on")),
+        ),
+        _step(off, "off_on", "suspended", pl.format("Disabled or unknown to 1NCE since {}.", _day("off_on"))),
+        episodes.join(new, on="sim_key", how="semi").with_columns(
+            rank=pl.lit(len(BEGINNING), pl.Int32), state=pl.col("kind").replace_strict(states)
+        ),
+    ]
+    path = pl.concat([_as(part, PATH_SCHEMA) for part in parts])
+    latest = path.group_by("sim_key").agg(latest=pl.col("day").max())
+    last = judged.join(latest, on="sim_key", how="left").with_columns(
+        day=pl.max_horizontal("since", "latest"), rank=pl.lit(len(BEGINNING) + 1, pl.Int32)
+    )
+    path = pl.concat([path, _as(last, PATH_SCHEMA)]).sort("sim_key", "day", "rank", maintain_order=True)
+    before = pl.col("state").shift(1).over("sim_key")
+    steps = path.with_columns(from_value=before).filter((pl.col("state") != before).fill_null(value=True))
+    return _as(steps.with_columns(kind=pl.lit("state"), occurred_on="day", to_value="state"), ENTRY_SCHEMA)
+
+
+def _step(sims: pl.DataFrame, day: str, state: str, evidence: pl.Expr) -> pl.DataFrame:
+    rank = BEGINNING.index(state)
+    return sims.filter(pl.col(day).is_not_null()).select(
+        "sim_key", day=day, rank=pl.lit(rank, pl.Int32), state=pl.lit(state), evidence=evidence
+    )
+
+
+def _checked(frame: pl.DataFrame, schema: Schema, what: str, key: list[str] | None = None) -> pl.DataFrame:
+    missing = [name for name in schema if name not in frame.columns]
+    if missing:
+        raise ValueError(f"{what} lack the column(s) {', '.join(missing)}; they need {', '.join(schema)}")
+    if key:
+        twice = frame.filter(pl.struct(key).is_duplicated())
+        if twice.height:
+            raise ValueError(f"{what} hold SIM {twice['sim_key'][0]} twice; give one row a SIM")
+    return _as(frame, schema)
+
+
+def _as(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    return frame.select(pl.col(name).cast(kind) for name, kind in schema.items())
+
+
+def _day(column: str) -> pl.Expr:
+    return pl.col(column).dt.to_string("%Y-%m-%d")
+
+
+def _megabytes(column: str) -> pl.Expr:
+    return (pl.col(column) / BYTES_PER_MB).round(1)

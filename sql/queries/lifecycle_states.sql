@@ -1,0 +1,3 @@
+-- The state each SIM was last found in, with what is remembered of it.
+SELECT sim_key, state, since, cause, off_on, resumed_on, imei, imei_since, country, country_since
+FROM core.sim_states ORDER BY sim_key;
