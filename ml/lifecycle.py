@@ -80,7 +80,13 @@ ALLOWED = pl.DataFrame(
     orient="row",
 )
 OUT_OF_SERVICE = ("suspended", "expired", "deactivated")
-BEGINNING = ("ordered", "issued", "activated", "active", "suspended")  # the usual order of a life, for steps of the same day
+BEGINNING = (
+    "ordered",
+    "issued",
+    "activated",
+    "active",
+    "suspended",
+)  # the usual order of a life, for steps of the same day
 HEARD_OF = ("active", "silent")  # who was in one of these has lived, even if its signs of life are no longer looked at
 
 SIM_SCHEMA = {
@@ -484,11 +490,17 @@ def _episodes(quota_events: pl.DataFrame) -> pl.DataFrame:
 
 def _begin(judged: pl.DataFrame, episodes: pl.DataFrame, on: date) -> pl.DataFrame:
     """The history of SIMs that had none (ENTRY_SCHEMA): what the dates of the facts tell, and the state they are in now."""
-    began = pl.min_horizontal("listed_on", "activated_on", "first_sign_on")
-    first = pl.when(pl.col("first_sign_on").is_not_null()).then(pl.max_horizontal("first_sign_on", "activated_on"))
-    lived = judged.with_columns(first_sign_on=first)
+    judged = judged.with_columns(activated_on=pl.when(pl.col("activated_on") <= on).then("activated_on"))
+    judged = judged.with_columns(
+        first_sign_on=pl.when(pl.col("first_sign_on").is_not_null()).then(
+            pl.max_horizontal("first_sign_on", "activated_on")
+        )
+    )
     off = judged.filter(pl.col("off_on") <= on)
-    new = judged.select("sim_key")
+    began = pl.min_horizontal("listed_on", "activated_on", "first_sign_on", "off_on")
+    in_service = pl.col("day").is_between(
+        pl.col("activated_on").fill_null(date.min), pl.col("off_on").fill_null(date.max)
+    )
     states = {"exhausted": "suspended", "top_up": "active"}
     order = pl.format("In order {} of {}.", "order_number", _day("ordered_on"))
     parts = [
@@ -502,21 +514,21 @@ def _begin(judged: pl.DataFrame, episodes: pl.DataFrame, on: date) -> pl.DataFra
             pl.format("In the SIM list since {}.", _day("listed_on")),
         ),
         _step(
-            judged.filter(pl.col("activated_on") <= on),
+            judged,
             "activated_on",
             "activated",
             pl.format("Activated on {}.", _day("activated_on")),
         ),
         _step(
-            lived,
+            judged,
             "first_sign_on",
             "active",
             pl.format("First sign of life on the days that are stored: {}.", _day("first_sign_on")),
         ),
         _step(off, "off_on", "suspended", pl.format("Disabled or unknown to 1NCE since {}.", _day("off_on"))),
-        episodes.join(new, on="sim_key", how="semi").with_columns(
-            rank=pl.lit(len(BEGINNING), pl.Int32), state=pl.col("kind").replace_strict(states)
-        ),
+        episodes.join(judged.select("sim_key", "activated_on", "off_on"), on="sim_key")
+        .filter(in_service)
+        .with_columns(rank=pl.lit(len(BEGINNING), pl.Int32), state=pl.col("kind").replace_strict(states)),
     ]
     path = pl.concat([_as(part, PATH_SCHEMA) for part in parts])
     latest = path.group_by("sim_key").agg(latest=pl.col("day").max())
