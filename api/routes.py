@@ -19,9 +19,11 @@ from api.models import (
     FieldProblem,
     Forecast,
     Health,
+    Lifecycle,
     Problem,
     Sim,
     SimPage,
+    SimState,
     Usage,
 )
 from api.store import POOL_SIZE, POOL_SPARE, Row, SchemaOutdatedError, Session, Store
@@ -147,9 +149,11 @@ def list_sims(
     after: Annotated[str, Query(pattern="^([0-9]{19})?$", description="`next` of the page before")] = "",
     label: Label = None,
     status: Annotated[Literal["Enabled", "Disabled"] | None, Query(description="Only SIMs of this status")] = None,
+    state: Annotated[SimState | None, Query(description="Only SIMs in this state of their life")] = None,
 ) -> SimPage:
     """In the order of ICCIDs. A walk from page to page meets every SIM once, also while SIMs are added."""
-    found = session.rows("api_sims", {"after": after, "label": label, "status": status, "rows": limit + 1})
+    chosen = {"label": label, "status": status, "state": state}
+    found = session.rows("api_sims", {"after": after, **chosen, "rows": limit + 1})
     items = found[:limit]
     following = items[-1]["iccid"] if len(found) > limit else None
     _link(request, response, following)
@@ -162,6 +166,36 @@ def get_sim(session: Opened, iccid: Iccid) -> Sim:
     if found is None:
         raise _no_sim(iccid)
     return Sim.model_validate(found)
+
+
+@router.get("/v1/sims/{iccid}/lifecycle", tags=["SIMs"], summary="The life of a SIM", responses=LOST)
+def get_lifecycle(
+    request: Request,
+    response: Response,
+    session: Opened,
+    iccid: Iccid,
+    limit: Limit = 100,
+    after: Annotated[
+        str,
+        Query(pattern="^([0-9]{4}-[0-9]{2}-[0-9]{2}[.][0-9]{1,18})?$", description="`next` of the page before"),
+    ] = "",
+) -> Lifecycle:
+    """The states it went through, changes of device and of visited country, and top-ups: when, on what evidence, and who
+    decided. Newest last. A SIM that is ordered and not in the SIM list yet has one entry, its order."""
+    day, _, entry = after.partition(".")
+    try:
+        place = {"day": date.fromisoformat(day) if day else date.min, "entry": int(entry or 0)}
+    except ValueError:
+        raise _wrong("after", "is not a cursor of this list: pass `next` of the page before, or leave it out") from None
+    found = session.rows("api_lifecycle", {"iccid": iccid, **place, "rows": limit + 1})
+    if not found and session.row("api_sim", {"iccid": iccid}) is None:
+        found = session.rows("api_lifecycle_ordered", {"iccid": iccid})
+        if not found:
+            raise _no_sim(iccid)
+    items = found[:limit]
+    following = f"{items[-1]['occurred_on']}.{items[-1]['entry_id']}" if len(found) > limit else None
+    _link(request, response, following)
+    return Lifecycle.model_validate({"iccid": iccid, "items": items, "next": following})
 
 
 @router.get("/v1/sims/{iccid}/usage", tags=["SIMs"], summary="Daily usage of a SIM", responses=LOST)

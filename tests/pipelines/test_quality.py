@@ -13,7 +13,15 @@ from tests.pipelines.conftest import AS_OF, Truth
 
 BY_NAME = {suite.name: suite for suite in SUITES}
 BLOCKING = {"sims_are_sound", "usage_is_complete", "quotas_are_sound"}
-PREDICTIONS = {"usage_history", "usage_forecaster", "usage_forecasts", "quota_exhaustions", "alerts", "fleet_report"}
+PREDICTIONS = {
+    "usage_history",
+    "usage_forecaster",
+    "usage_forecasts",
+    "quota_exhaustions",
+    "alerts",
+    "sim_lifecycle",
+    "fleet_report",
+}
 FAULTS: list[tuple[str, LiteralString, str]] = [
     ("sims_are_sound", "DELETE FROM core.sims", "row_count"),
     ("sims_are_sound", "UPDATE core.sims SET status = 'Lost' WHERE sim_key = 1", "Lost"),
@@ -37,6 +45,7 @@ FAULTS: list[tuple[str, LiteralString, str]] = [
     ("orders_are_sound", "UPDATE core.orders SET order_type = 'GIFT'", "GIFT"),
     ("orders_are_sound", "UPDATE core.orders SET ordered_at = NULL", "ordered_at"),
     ("orders_are_sound", "UPDATE core.orders SET invoice_minor = -1", "invoice_minor"),
+    ("every_sim_has_a_state", "INSERT INTO core.sim_state_counts VALUES (1, '2025-09-22', 'active', 40, now())", "without_state"),
     ("tickets_are_sound", "UPDATE core.tickets SET created_at = NULL", "created_at"),
     ("tickets_are_sound", "UPDATE core.tickets SET subject = NULL", "subject"),
 ]  # fmt: skip

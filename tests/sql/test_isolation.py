@@ -37,6 +37,12 @@ SELECT organization_id, sim_key, '2026-01-01', '2026-01-02', scoring_id, 1, 1, 1
 FROM core.sims JOIN predictions.scorings USING (organization_id);
 INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, message, opened_as_of, opened_at, seen_as_of)
 SELECT organization_id, sim_key, 'silent', 'info', '', '2026-01-01', now(), '2026-01-01' FROM core.sims;
+INSERT INTO core.sim_states (organization_id, sim_key, state, since, evidence, as_of, decided_by, decided_at)
+SELECT organization_id, sim_key, 'active', '2026-01-01', '', '2026-01-01', 'm', now() FROM core.sims;
+INSERT INTO core.sim_lifecycle (organization_id, sim_key, occurred_on, kind, evidence, as_of, decided_by, decided_at)
+SELECT organization_id, sim_key, '2026-01-01', 'top_up', '', '2026-01-01', 'm', now() FROM core.sims;
+INSERT INTO core.sim_state_counts (organization_id, as_of, state, sims, evaluated_at)
+SELECT organization_id, '2026-01-01', 'active', 1, now() FROM core.organizations;
 """
 SEEDED = [line.split()[2] for line in SEED.splitlines() if line.startswith("INSERT")]
 FOREIGN_ROWS = [
@@ -67,6 +73,8 @@ VIEWS = [
     "core.sim_usage_v1",
     "core.sim_quota_v1",
     "core.sim_events_v1",
+    "core.sim_states_v1",
+    "core.sim_lifecycle_v1",
     "predictions.usage_forecasts_v1",
     "predictions.alerts_v1",
 ]
