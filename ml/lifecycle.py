@@ -454,11 +454,10 @@ def _causes(now: datetime, rules: LifecycleRules) -> tuple[_Cause, ...]:
             None,
             pl.lit(value=True),
             pl.coalesce(
-                pl.max_horizontal(
-                    pl.when(pl.col("prev_state").is_null()).then("first_sign_on").otherwise("last_sign_on"),
-                    "resumed_on",
-                ),
-                pl.col("prev_since"),
+                pl.when(pl.col("prev_state").is_in(OUT_OF_SERVICE)).then("resumed_on"),
+                pl.when(pl.col("prev_state") == "silent").then("last_sign_on"),
+                pl.max_horizontal("first_sign_on", "resumed_on"),
+                "prev_since",
                 on,
             ),
             pl.format("{}; {}.", heard, gap),

@@ -143,7 +143,10 @@ def test_the_api_role_sees_nothing_without_an_organization_and_only_its_own_with
 def test_an_organization_does_not_outlive_its_request_on_a_pooled_connection(seeded: Any) -> None:
     store = Store(seeded.url)
     with store.session(seeded.keys["default"]) as session:
-        assert len(session.rows("api_sims", {"after": "", "label": None, "status": None, "state": None, "rows": 100})) == 12
+        assert (
+            len(session.rows("api_sims", {"after": "", "label": None, "status": None, "state": None, "rows": 100}))
+            == 12
+        )
     with store._transaction() as session:
         assert session.rows("api_sims", {"after": "", "label": None, "status": None, "state": None, "rows": 100}) == []
     store.close()

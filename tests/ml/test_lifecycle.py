@@ -141,8 +141,11 @@ def slow_state(one: Life) -> tuple[str, str | None, date, date | None, date | No
                 return "silent", None, heard + (after + 1) * DAY
         elif previous.get("state") == "silent" and not (signs and max(signs) > previous["since"]):
             return "silent", None, previous["since"]
-        last = [max(signs) if previous else min(signs)] if signs else []
-        return "active", None, max([*last, *([resumed] if resumed else [])], default=previous.get("since", ON))
+        if previous.get("state") in OUT_OF_SERVICE and resumed:
+            return "active", None, resumed
+        if previous.get("state") == "silent" and signs:
+            return "active", None, max(signs)
+        return "active", None, max(filter(None, [min(signs, default=None), resumed]), default=ON)
 
     state, cause, since = found()
     if not previous:

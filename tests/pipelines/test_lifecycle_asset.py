@@ -1,0 +1,276 @@
+"""The life of SIMs over a simulated fleet: day after day; idempotent, late, isolated, and nobody silent by an outage of ours."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import URL
+
+from assets.lifecycle import evaluate_lifecycle, stands_for
+from resources.database import Database
+from resources.runtime import Runtime
+from simulator.fleet import Fleet
+from tests.pipelines.conftest import AS_OF, NOW, Account, Truth, at, land, settings_for, simulated
+
+DAY = timedelta(days=1)
+TABLES = ["core.sim_states", "core.sim_lifecycle", "core.sim_state_counts"]
+# a SIM of the small fleet that runs out on 27 August and is topped up by hand on 6 September
+RUNS_OUT = 11
+START = datetime(2025, 8, 26, 6, tzinfo=UTC)
+SOURCES = ("sims", "usage", "quota", "events", "orders")
+
+
+def states(truth: Truth) -> dict[int, dict[str, Any]]:
+    return {row["sim_key"]: row for row in truth.rows("SELECT * FROM core.sim_states")}
+
+
+def history(truth: Truth, sim: int, kind: str = "state") -> list[tuple[date, str, str]]:
+    rows = truth.rows(
+        """
+        SELECT occurred_on, from_value, to_value FROM core.sim_lifecycle
+        WHERE sim_key = %s AND kind = %s ORDER BY occurred_on, entry_id
+        """,
+        (sim, kind),
+    )
+    return [(row["occurred_on"], row["from_value"], row["to_value"]) for row in rows]
+
+
+@pytest.fixture
+def story(small_fleet: Fleet, database_url: URL, tmp_path: Path) -> Iterator[Account]:
+    """The small fleet in August, before one of its SIMs runs out."""
+    with (
+        simulated(small_fleet, START) as server,
+        Runtime(settings_for(database_url, tmp_path, server.base_url, START)) as runtime,
+    ):
+        truth = Truth(database_url)
+        yield Account(small_fleet, server, runtime, truth)
+        truth.close()
+
+
+def days_pass(story: Account, now: datetime, *sources: str) -> dict[str, Any]:
+    """Ingest and evaluate at a time, as the jobs do."""
+    story.server.set_now(now)
+    with at(story.runtime, now) as runtime:
+        if sources:
+            land(runtime, *sources)
+        return evaluate_lifecycle(runtime, runtime.last_complete_day())
+
+
+def test_a_sim_that_runs_out_is_suspended_and_active_again_after_its_top_up(story: Account) -> None:
+    days_pass(story, START, *SOURCES)
+    sim = story.truth.one("SELECT sim_key FROM core.sims WHERE iccid = %s", (story.fleet.iccids[RUNS_OUT],))
+    assert states(story.truth)[sim]["state"] == "active"
+
+    days_pass(story, START + 3 * DAY, *SOURCES)
+    dry = states(story.truth)[sim]
+    assert (dry["state"], dry["since"], dry["cause"]) == ("suspended", date(2025, 8, 27), "exhausted")
+    assert "-0.2 MB of 499.8 MB are left" in dry["evidence"]
+
+    said = days_pass(story, START + 13 * DAY, *SOURCES)
+    back = states(story.truth)[sim]
+    assert (back["state"], back["since"], back["resumed_on"]) == ("active", date(2025, 9, 6), date(2025, 9, 6))
+    assert said["transitions by kind"]["suspended to active"] == 1
+    assert history(story.truth, sim)[-2:] == [
+        (date(2025, 8, 27), "active", "suspended"),
+        (date(2025, 9, 6), "suspended", "active"),
+    ]
+    # seen as an order, as an event and as a rise of the quota, and told once
+    assert history(story.truth, sim, "top_up")[-1] == (date(2025, 9, 6), None, None)
+    assert len([day for day, _, _ in history(story.truth, sim, "top_up") if day > date(2025, 8, 1)]) == 1
+
+
+def test_evaluating_a_day_again_writes_nothing(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    first = evaluate_lifecycle(runtime, AS_OF)
+    before = truth.versions(TABLES)
+
+    again = evaluate_lifecycle(runtime, AS_OF)
+
+    assert first["states new"] == first["dagster/row_count"] == 40
+    assert sum(first[f"sims {state}"] for state in ("active", "silent", "suspended", "expired", "deactivated")) == 40
+    assert (again["states new"], again["states changed"], again["history entries new"]) == (0, 0, 0)
+    assert truth.versions(TABLES) == before
+
+
+def test_a_day_before_the_last_one_changes_nothing(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    evaluate_lifecycle(runtime, AS_OF)
+    before = truth.versions(TABLES)
+    truth.rows("UPDATE core.sims SET status = 'Disabled'")
+
+    assert evaluate_lifecycle(runtime, AS_OF - DAY) == {"evaluated": f"no: states already stand as of {AS_OF}"}
+    assert truth.versions(TABLES) == before
+
+
+def test_days_in_order_build_the_history(filled: tuple[Runtime, Truth]) -> None:
+    """A past day knows no more than that day: the history of a backfill grows day by day."""
+    runtime, truth = filled
+    for days in range(60, -1, -12):
+        evaluate_lifecycle(runtime, AS_OF - days * DAY)
+        assert truth.one("SELECT max(occurred_on) FROM core.sim_lifecycle") <= AS_OF - (days - 2) * DAY
+    days = truth.rows(
+        "SELECT as_of, sum(sims)::integer AS sims FROM core.sim_state_counts GROUP BY as_of ORDER BY as_of"
+    )
+    assert len(days) == 6
+    assert days[-1]["sims"] == 40
+    broken = truth.one(
+        """
+        SELECT count(*) FROM (
+            SELECT from_value, lag(to_value) OVER (PARTITION BY sim_key ORDER BY occurred_on, entry_id) AS before
+            FROM core.sim_lifecycle WHERE kind = 'state'
+        ) AS chain WHERE from_value IS DISTINCT FROM before
+        """
+    )
+    assert broken == 0
+
+
+def test_the_present_state_is_the_last_of_the_history(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    evaluate_lifecycle(runtime, AS_OF)
+    for sim, row in states(truth).items():
+        last = history(truth, sim)[-1]
+        assert (last[0], last[2]) == (row["since"], row["state"])
+
+
+def quiet(truth: Truth, days: int) -> int:
+    """A SIM that used to send every day is made silent for its last days; its SIM key."""
+    sim: int = truth.one(
+        """
+        SELECT u.sim_key FROM core.sim_usage AS u JOIN predictions.exhaustions AS e USING (sim_key)
+        WHERE u.bytes > 0 AND e.status = 'extrapolated' GROUP BY u.sim_key ORDER BY count(*) DESC, u.sim_key LIMIT 1
+        """
+    )
+    since = AS_OF - days * DAY
+    truth.rows(
+        "UPDATE core.sim_usage SET bytes = 0, bytes_rx = 0, sms_mo = 0 WHERE sim_key = %s AND day > %s", (sim, since)
+    )
+    truth.rows("DELETE FROM core.sim_events WHERE sim_key = %s AND occurred_at >= %s::date + 1", (sim, since))
+    truth.rows("UPDATE core.sim_connectivity SET located_at = NULL WHERE sim_key = %s", (sim,))
+    return sim
+
+
+def test_usage_that_comes_late_wakes_a_silent_sim_and_the_history_keeps_both(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    sim = quiet(truth, 10)
+    evaluate_lifecycle(runtime, AS_OF)
+    silent = states(truth)[sim]
+    assert (silent["state"], silent["since"]) == ("silent", AS_OF - 6 * DAY)
+    assert f"Last sign of life on {AS_OF - 10 * DAY}, 10 days up to {AS_OF}" in silent["evidence"]
+
+    truth.rows("UPDATE core.sim_usage SET bytes = 5 WHERE sim_key = %s AND day = %s", (sim, AS_OF - DAY))
+    evaluate_lifecycle(runtime, AS_OF)
+
+    assert states(truth)[sim]["state"] == "active"
+    assert history(truth, sim)[-2:] == [
+        (AS_OF - 6 * DAY, "active", "silent"),
+        (AS_OF - DAY, "silent", "active"),
+    ]
+
+
+def test_an_outage_of_ours_makes_nobody_silent(filled: tuple[Runtime, Truth]) -> None:
+    """Polling stops for three weeks: no SIM is judged by days that nobody asked for."""
+    runtime, truth = filled
+    evaluate_lifecycle(runtime, AS_OF)
+    before = {sim: row["state"] for sim, row in states(truth).items()}
+
+    for days in (7, 14, 21):
+        with at(runtime, NOW + days * DAY) as later:
+            said = evaluate_lifecycle(later, later.last_complete_day())
+            assert said["transitions by kind"].get("active to silent", 0) == 0
+
+    now = {sim: row["state"] for sim, row in states(truth).items()}
+    assert {sim for sim in now if now[sim] == "silent" != before[sim]} == set()
+    assert sum(state == "active" for state in now.values()) == sum(state == "active" for state in before.values()) > 20
+
+
+def test_a_failed_evaluation_leaves_nothing(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    truth.rows("ALTER TABLE core.sim_state_counts ADD CONSTRAINT broken CHECK (sims < 0)")
+    with pytest.raises(Exception, match="broken"):
+        evaluate_lifecycle(runtime, AS_OF)
+    assert truth.versions(TABLES) == {table: set() for table in TABLES}
+
+
+def test_another_organizations_sims_stay_as_they_are(filled: tuple[Runtime, Truth], database_url: URL) -> None:
+    runtime, truth = filled
+    truth.rows(
+        """
+        INSERT INTO core.sims (organization_id, iccid, first_seen_at, changed_at, activated_at)
+        SELECT ops.organization('other'), iccid, first_seen_at, changed_at, activated_at FROM core.sims
+        """
+    )
+    evaluate_lifecycle(runtime, AS_OF)
+    strangers = truth.rows(
+        """
+        SELECT 1 FROM core.sim_states WHERE organization_id <> 1 UNION ALL
+        SELECT 1 FROM core.sim_lifecycle WHERE organization_id <> 1 UNION ALL
+        SELECT 1 FROM core.sim_state_counts WHERE organization_id <> 1
+        """
+    )
+    assert strangers == []
+    assert len(states(truth)) == 40
+    other = Database(runtime.server.simsight, "other")
+    assert other.rows("lifecycle_states") == []
+    other.close()
+
+
+def test_ordered_sims_are_those_of_an_order_that_are_not_listed(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    listed, ordered = truth.one("SELECT min(iccid) FROM core.sims"), "8988228066999999999"
+    truth.rows(
+        """
+        INSERT INTO core.orders (organization_id, order_number, order_type, ordered_at, products, iccids, changed_at)
+        VALUES (1, 99, 'ADDITIONAL_ORDER', '2025-09-20 10:00Z', '[]', %s, now())
+        """,
+        ([listed, ordered],),
+    )
+    assert evaluate_lifecycle(runtime, AS_OF)["sims ordered"] == 1
+    (row,) = truth.rows("SELECT * FROM core.sim_states_v1 WHERE state = 'ordered'")
+    assert (row["iccid"], row["since"], row["decided_by"]) == (ordered, date(2025, 9, 20), "order 99")
+
+
+def test_a_new_imei_and_a_border_crossed_are_entries(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    evaluate_lifecycle(runtime, AS_OF - DAY)
+    sim = truth.one("SELECT min(sim_key) FROM core.sim_states WHERE state = 'active' AND imei IS NOT NULL")
+    before = states(truth)[sim]
+    truth.rows(
+        """
+        INSERT INTO core.sim_events (organization_id, sim_key, occurred_at, event_type, imei, country, operator)
+        VALUES (1, %s, %s, 'Create PDP Context', '864120000007770', 'Norway', 'Telenor')
+        """,
+        (sim, datetime(2025, 9, 24, 5, tzinfo=UTC)),
+    )
+    for _ in range(2):
+        evaluate_lifecycle(runtime, AS_OF)
+    assert history(truth, sim, "imei_change")[-1:] == [(NOW.date(), before["imei"], "864120000007770")]
+    assert history(truth, sim, "country_change")[-1:] == [(NOW.date(), before["country"], "Norway")]
+    now = states(truth)[sim]
+    assert (now["imei"], now["imei_since"], now["country"]) == ("864120000007770", NOW.date(), "Norway")
+    assert (now["evidence"], now["decided_at"]) == (before["evidence"], before["decided_at"])
+
+
+def test_a_sim_that_1nce_no_longer_knows_is_suspended_and_later_deactivated(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    evaluate_lifecycle(runtime, AS_OF)
+    sim = truth.one("SELECT min(sim_key) FROM core.sim_states WHERE state = 'active'")
+    gone = "UPDATE ops.polls SET problem = 'OnceNotFoundError', polled_at = %s WHERE sim_key = %s"
+    for days, state in ((1, "suspended"), (20, "suspended"), (33, "deactivated")):
+        truth.rows(gone, (NOW + days * DAY, sim))
+        with at(runtime, NOW + days * DAY) as later:
+            evaluate_lifecycle(later, later.last_complete_day())
+        assert states(truth)[sim]["state"] == state
+    assert "Unknown to 1NCE for 32 days" in states(truth)[sim]["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("now", "moment"),
+    [
+        (datetime(2025, 9, 24, 2, tzinfo=UTC), datetime(2025, 9, 24, 2, tzinfo=UTC)),
+        (datetime(2025, 9, 30, 2, tzinfo=UTC), datetime(2025, 9, 24, 23, 59, 59, 999999, UTC)),
+    ],
+)
+def test_an_evaluation_stands_for_the_day_its_as_of_day_became_complete(now: datetime, moment: datetime) -> None:
+    assert stands_for(date(2025, 9, 22), now, 1) == moment
