@@ -55,6 +55,23 @@ SMS_SCHEMA = {
 }
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """What stated probabilities of an end by a date turned out to be, in a backtest: at evenly spaced levels from 0 to 1.
+
+    achieved  the shares that had ended, ascending
+    """
+
+    achieved: tuple[float, ...]
+
+    def apply(self, days: FloatArray) -> FloatArray:
+        """Sampled ends (n, samples), ascending, so chosen anew that what they state is what was achieved."""
+        samples = days.shape[1]
+        rising = np.maximum.accumulate(np.array(self.achieved)) + 1e-9 * np.arange(len(self.achieved))
+        stated = np.interp((np.arange(samples) + 0.5) / samples, rising, np.linspace(0, 1, rising.size))
+        return np.asarray(days[:, np.minimum((stated * samples).astype(np.int64), samples - 1)], dtype=np.float64)
+
+
 @dataclass(frozen=True, eq=False)
 class Exhaustion:
     """One row a SIM, in the order given (EXHAUSTION_SCHEMA).
@@ -87,6 +104,7 @@ def quota_exhaustion(
     sim_keys: npt.ArrayLike | None = None,
     later: FloatPaths | None = None,
     step_days: npt.ArrayLike = (),
+    calibration: Calibration | None = None,
     topup: npt.ArrayLike | None = None,
     topup_at: npt.ArrayLike | None = None,
     monthly_limit: float | None = None,
@@ -102,6 +120,7 @@ def quota_exhaustion(
     sim_keys         (sims,) ids for the frame; by default 0, 1, 2 ...
     later            (sims, samples, steps) bytes of each step after the paths' last day, by `Outlook.beyond`
     step_days        (steps,) how many days each step has
+    calibration      of a backtest (`ml.exhaustion_scores`): stretches the sampled days of the volume's end
     topup, topup_at  (sims,) bytes that an automatic top-up adds, and bytes left at which it comes; NaN or 0: none
     monthly_limit    bytes after which a SIM is stopped until the calendar month ends; None: no limit
     used_this_month  (sims,) bytes used in the month of as_of + 1 up to `as_of`
@@ -146,6 +165,9 @@ def quota_exhaustion(
     volume = _passage_days(paths, later, steps, rest)
     automatic = (added > 0) & ~exhausted
     columns |= _topups(paths, later, steps, as_of, rest, np.where(automatic & ~unsure, added, np.nan), threshold)
+    volume.sort(axis=1)
+    if calibration is not None:
+        volume = calibration.apply(volume)
     volume[automatic] = np.inf
     clock = np.where(np.isnan(expiry), np.inf, np.ceil(expiry))
     end = np.minimum(volume, clock[:, None])
@@ -156,7 +178,7 @@ def quota_exhaustion(
     dates = {f"p{share}_date": _date_of(_rank(ordered, share), as_of, unsure) for share in (10, 50, 90)}
     middle = _rank(ordered, 50)
     # At a tie the volume is named: it is the one that a top-up can mend.
-    by_volume = _rank(np.sort(volume, axis=1), 50) <= clock
+    by_volume = _rank(volume, 50) <= clock
     by_volume = np.where(exhausted | expired, exhausted, by_volume)
     nothing = unsure | (middle > FARTHEST_DAYS)
     cause = np.where(by_volume, "volume", "expiry").astype(object)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ml.exhaustion import quota_exhaustion
+from ml.exhaustion import Calibration, quota_exhaustion
 from ml.forecasting import fit, forecast_usage
 from ml.history import FloatArray, dense
 from ml.outlook import SEGMENTS, learn_outlook, sample_sims, state
@@ -32,6 +32,8 @@ TESTED_SIMS = 600
 SAMPLES = 200
 # Bounds of the share of dates within P10 and P90, before the room that chance gets.
 PROMISED, ROOM = 0.8, 0.08
+# A calibration leans on the stated probabilities as if so many SIM-windows had met them exactly.
+TRUSTED_WINDOWS = 200
 
 SCORE_SCHEMA = {
     "group": pl.String,
@@ -138,15 +140,26 @@ def score_dates(
     )
 
 
+def calibration_of(days: FloatArray, ended: FloatArray, known: FloatArray) -> Calibration:
+    """What stated probabilities turned out to be; arguments as `score_dates` takes them."""
+    low, high = transform_bounds(days, ended, known)
+    trust = low.size / (low.size + TRUSTED_WINDOWS)
+    achieved = [trust * float(share_below(low, high, level).mean()) + (1 - trust) * level for level in LEVELS.tolist()]
+    return Calibration((0.0, *(round(share, 4) for share in achieved), 1.0))
+
+
 @dataclass(frozen=True, eq=False)
 class ExhaustionBacktest:
-    """A backtest's outcome: `scores` by segment of `ml.outlook`, None unless status is "ok".
+    """A backtest's outcome: `scores` by segment of `ml.outlook` and a `calibration`; both None unless status is "ok".
 
-    low, high  bounds within which the overall coverage is as promised, with room for chance
-    status     "ok" or "not_enough_history"; `note` says in a sentence what was tested or what is missing
+    scores       of dates calibrated by the other origins of the backtest; with one origin only they are as they come
+    calibration  learnt from all origins, for dates from `as_of` on
+    low, high    bounds within which the overall coverage is as promised, with room for chance
+    status       "ok" or "not_enough_history"; `note` says in a sentence what was tested or what is missing
     """
 
     scores: Scores | None
+    calibration: Calibration | None
     low: float
     high: float
     status: str
@@ -165,14 +178,18 @@ def exhaustion_backtest(history: pl.DataFrame, *, as_of: date, horizon: int = 30
     the SIM's level (mean use of its last eight weeks), the longest at most half of the days known since. So coverage is measured
     on every fleet, whether or not any SIM ran out. Of a large fleet TESTED_SIMS SIMs are tested, drawn by the seed.
 
-    The bounds are 72 to 88 %, widened by 2.6 standard errors of as many draws as there are SIMs: windows of one SIM hang together.
+    Sums over days miss by more than days do: how often dates of each stated probability were right is learnt as a calibration,
+    and tested on the origins that it was not learnt from. The bounds are 72 to 88 %, widened by 2.6 standard errors of as many draws as there are SIMs: windows of one SIM hang together.
     Raises ValueError for a broken history (see `ml.history.check_history`).
     """
     sampled = sample_sims(history, TESTED_SIMS, seed)
     panel = dense(sampled, as_of=as_of, lookback_days=730)
     longest = panel.values.shape[1]
     backs = [back for back in BACKS if longest - back >= MIN_KNOWN_DAYS and back >= horizon]
-    parts, ends, certain, groups = [], [], [], []
+    parts: list[FloatArray] = []
+    ends: list[FloatArray] = []
+    until: list[FloatArray] = []
+    groups: list[str] = []
     for back in backs:
         origin = as_of - timedelta(days=back)
         known = sampled.filter(pl.col("day") <= origin)
@@ -182,13 +199,14 @@ def exhaustion_backtest(history: pl.DataFrame, *, as_of: date, horizon: int = 30
         forecast = forecast_usage(model, known, as_of=origin, horizon=horizon)
         outlook = learn_outlook(known, as_of=origin, horizon=horizon, seed=seed)
         values = panel.values[np.searchsorted(panel.sim_keys, forecast.sim_keys)]
-        segments, levels = state(values[:, : longest - back])
-        used = np.nancumsum(values[:, longest - back :], axis=1)
+        values, came = values[:, : longest - back], values[:, longest - back :]
+        segments, levels = state(values)
+        used = np.nancumsum(came, axis=1)
         tested = (levels > 0) & (forecast.history_days >= MIN_KNOWN_DAYS - horizon)
-        for block, paths in forecast.path_blocks(SAMPLES):
+        for block, sampled_paths in forecast.path_blocks(SAMPLES):
             there = tested[block]
-            paths, level, segment = paths[there], levels[block][there], segments[block][there]
-            later = outlook.beyond(paths, segment, level)
+            paths, level, segment = sampled_paths[there], levels[block][there], segments[block][there]
+            later = outlook.beyond(paths, values[block][there])
             for days in (days for days in LASTS if 2 * days <= back):
                 rest = level * days
                 found = quota_exhaustion(
@@ -204,7 +222,7 @@ def exhaustion_backtest(history: pl.DataFrame, *, as_of: date, horizon: int = 30
                 reached = 1.0 + (used[block][there] < rest[:, None]).sum(axis=1)
                 parts.append(found.days)
                 ends.append(np.where(reached <= back, reached, np.inf))
-                certain.append(np.full(rest.size, float(back)))
+                until.append(np.full(rest.size, float(back)))
                 groups += [SEGMENTS[index] for index in segment]
     sims = int(panel.sim_keys.size)
     room = ROOM + 2.6 * float(np.sqrt(PROMISED * (1 - PROMISED) / max(sims, 1)))
@@ -212,10 +230,17 @@ def exhaustion_backtest(history: pl.DataFrame, *, as_of: date, horizon: int = 30
     if not groups:
         need = MIN_KNOWN_DAYS + min(BACKS)
         note = f"The longest history has {longest} days with use; a backtest of exhaustion dates needs {need}."
-        return ExhaustionBacktest(None, low, high, "not_enough_history", note)
-    scores = score_dates(np.concatenate(parts), np.concatenate(ends), groups=groups, known=np.concatenate(certain))
+        return ExhaustionBacktest(None, None, low, high, "not_enough_history", note)
+    days_ended, ended, last = np.concatenate(parts), np.concatenate(ends), np.concatenate(until)
+    tried = days_ended.copy()
+    for origin_back in np.unique(last):
+        others = last != origin_back
+        if others.any():
+            learnt = calibration_of(days_ended[others], ended[others], last[others])
+            tried[~others] = learnt.apply(days_ended[~others])
+    scores = score_dates(tried, ended, groups=groups, known=last)
     note = (
         f"{scores.coverage:.1%} of {len(groups)} hypothetical dates of {sims} SIMs, from {len(backs)} day(s) up to {as_of}, lay "
         f"between P10 and P90; expected are 80 %, allowed {low:.0%} to {high:.0%}."
     )
-    return ExhaustionBacktest(scores, low, high, "ok", note)
+    return ExhaustionBacktest(scores, calibration_of(days_ended, ended, last), low, high, "ok", note)

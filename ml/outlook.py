@@ -1,11 +1,11 @@
 """How use goes on beyond the forecast's horizon: like that of SIMs of the same kind, after days that now lie in the past.
 
 From days in the fleet's own past (`learn_outlook`), each SIM's use of the months that followed is kept, in units of its level: its
-mean daily use of the eight weeks before. A SIM's future borrows these courses from SIMs of its segment, so that devices that
-stopped, ran away or came back do so as often as they did. Courses are matched to the SIM's sampled paths by rank of the horizon's
+mean daily use of the eight weeks before. A SIM's future borrows these courses from SIMs of its segment and size, so that devices
+that stopped, ran away or came back do so as often as they did. Courses are matched to the SIM's sampled paths by rank of the horizon's
 total, so that a path that begins high goes on high. Beyond the longest course that the history holds, its last rate goes on,
-spread ever wider: a log-normal factor whose standard deviation is the one measured at the course's end times the root of the time
-since, in lengths of the course (a random walk), for one year; then it stays.
+spread ever wider: a log-normal factor whose standard deviation is DRIFT of the one measured at the course's end times the root of
+the time since, in lengths of the course (a random walk), for one year; then it stays.
 
 A path's own recent mean would not do: it knows nothing of changes of level that come later, and on the simulated fleet such P10 to
 P90 covered 64 % (benchmarks/exhaustion.py).
@@ -29,9 +29,13 @@ from ml.history import FloatArray, IntArray, dense
 
 SEASON = 7
 LEVEL_DAYS = 56
-SEGMENTS = ("steady", "moderate", "variable", "wild", "sparse", "rare", "quiet", "young")
-# Coefficient of variation of the last eight weeks' totals: borders between steady, moderate, variable and wild.
+SEGMENTS = ("steady", "moderate", "variable", "wild", "falling", "rising", "sparse", "rare", "quiet", "young")
+# Scatter of the last eight weeks' totals around their trend, as a share of their mean: borders from steady to wild.
 NOISE_BORDERS = (0.1, 0.25, 0.6)
+# A trend counts when it is this share of the mean a week, and this many standard errors.
+TREND, TREND_ERRORS = 0.03, 3.0
+# Shares of the fleet: borders between small, middling and heavy users. Few SIMs use most, and they behave alike.
+SIZE_BORDERS = (0.5, 0.85)
 # Share of the last eight weeks' days with use: below the first a SIM is rare, below the second sparse.
 USE_BORDERS = (0.2, 0.6)
 QUIET_DAYS = 14
@@ -50,6 +54,9 @@ ENDING_WEEKS = 8
 STOPPED = 0.02
 # Without enough past to learn from: how far levels drift in eight weeks, as a standard deviation of the logarithm.
 DEFAULT_SPREAD = 0.5
+# How much of the spread at a course's end is drift that goes on: the rest is noise and comes back. Chosen on simulated fleets of
+# other seeds than the benchmark's, between 0 (dates too sure by far) and 1 (too vague).
+DRIFT = 0.6
 DRIFT_DAYS = 364
 DRIFT_STEP = 28
 
@@ -58,16 +65,18 @@ DRIFT_STEP = 28
 class Outlook:
     """What the fleet's past says about the time beyond the horizon.
 
-    courses     (segments, COURSES, weeks) use a day of each week after the horizon, in units of the level; within a segment
-                in the order of the use within the horizon
-    spreads     (segments,) standard deviation of the logarithm of the rate at a course's end, devices that stopped left out
+    courses     (segments x sizes, COURSES, weeks) use a day of each week after the horizon, in units of the level; in the order
+                of the use within the horizon
+    spreads     (segments x sizes,) standard deviation of the logarithm of the rate at a course's end, without devices that stopped
+    sizes       borders of the level, in bytes a day, between small, middling and heavy users
     course_days length of a course, the horizon included
-    windows     (segments,) how many SIM-windows each segment saw; below MIN_COURSES it uses the courses of all
+    windows     (segments x sizes,) how many SIM-windows each saw; below MIN_COURSES it uses those of its segment, or of all
     """
 
     horizon: int
     courses: FloatArray
     spreads: FloatArray
+    sizes: FloatArray
     course_days: int
     windows: tuple[int, ...]
     seed: int
@@ -78,23 +87,25 @@ class Outlook:
         drifting = DRIFT_DAYS // DRIFT_STEP
         return np.array([SEASON] * self.courses.shape[2] + [DRIFT_STEP] * drifting, dtype=np.int64)
 
-    def beyond(self, paths: FloatPaths, segments: IntArray, levels: FloatArray) -> FloatPaths:
+    def beyond(self, paths: FloatPaths, values: FloatArray) -> FloatPaths:
         """Use of each step after the horizon, (sims, samples, steps) in bytes, to follow sampled paths (sims, samples, days).
 
-        segments, levels  (sims,) as `state` gives them at the paths' as-of day
+        values  (sims, days) bytes known at the paths' as-of day, NaN for unknown days; the last eight weeks count
         """
         samples = paths.shape[1]
+        segments, levels = state(values)
+        kinds = _kinds(segments, levels, self.sizes)
         order = np.argsort(paths.sum(axis=2, dtype=np.float64), axis=1, kind="stable")
         rank = np.empty_like(order)
         np.put_along_axis(rank, order, np.arange(samples)[None, :], axis=1)
-        course = self.courses[segments[:, None], rank * self.courses.shape[1] // samples].astype(np.float32)
+        course = self.courses[kinds[:, None], rank * self.courses.shape[1] // samples].astype(np.float32)
         ending = course[:, :, -ENDING_WEEKS:].mean(axis=2)
         # One normal score a sample, in an order of its own: later drift does not depend on how a path began.
         scores = np.array([NormalDist().inv_cdf((k + 0.5) / samples) for k in range(samples)])
         scores = scores[np.random.default_rng(self.seed).permutation(samples)]
         later = DRIFT_STEP * (np.arange(DRIFT_DAYS // DRIFT_STEP) + 0.5)
         root = np.sqrt(later / self.course_days)
-        factor = np.exp(self.spreads[segments][:, None, None] * scores[None, :, None] * root).astype(np.float32)
+        factor = np.exp(DRIFT * self.spreads[kinds][:, None, None] * scores[None, :, None] * root).astype(np.float32)
         use = np.concatenate([course * SEASON, ending[:, :, None] * factor * DRIFT_STEP], axis=2)
         use *= levels.astype(np.float32)[:, None, None]
         return np.asarray(use, dtype=np.float32)
@@ -104,8 +115,8 @@ def state(values: FloatArray) -> tuple[IntArray, FloatArray]:
     """What kind of SIM each is at the end of `values` (sims, days), NaN for unknown days, and how much it uses.
 
     Returns the segment (sims,) as an index into SEGMENTS and the level (sims,): mean bytes a day of the last eight weeks. "young"
-    has less than eight weeks known, "quiet" used nothing for two weeks, "rare" and "sparse" use few days, the others differ in
-    the coefficient of variation of their weeks.
+    has less than eight weeks known, "quiet" used nothing for two weeks, "rare" and "sparse" use few days, "falling" and "rising"
+    have a trend, the others differ in the scatter of their weeks.
     """
     sims, days = values.shape
     last = np.full((sims, LEVEL_DAYS), np.nan)
@@ -114,9 +125,15 @@ def state(values: FloatArray) -> tuple[IntArray, FloatArray]:
     known = (~np.isnan(last)).sum(axis=1)
     level = np.nansum(last, axis=1) / np.maximum(known, 1)
     weeks = np.nansum(last.reshape(sims, -1, SEASON), axis=2)
-    noise = weeks.std(axis=1, ddof=1) / np.maximum(weeks.mean(axis=1), 1e-9)
+    time = np.arange(weeks.shape[1]) - (weeks.shape[1] - 1) / 2
+    mean = np.maximum(weeks.mean(axis=1), 1e-9)
+    slope = (weeks @ time) / (time @ time)
+    around = weeks - weeks.mean(axis=1, keepdims=True) - slope[:, None] * time
+    noise = np.sqrt((around**2).sum(axis=1) / (time.size - 2))
+    trending = (np.abs(slope) > TREND * mean) & (np.abs(slope) > TREND_ERRORS * noise / np.sqrt(time @ time))
     used = (last > 0).sum(axis=1) / np.maximum(known, 1)
-    segment = np.digitize(noise, NOISE_BORDERS)
+    segment = np.digitize(noise / mean, NOISE_BORDERS)
+    segment[trending] = np.where(slope < 0, SEGMENTS.index("falling"), SEGMENTS.index("rising"))[trending]
     segment[used < USE_BORDERS[1]] = SEGMENTS.index("sparse")
     segment[used < USE_BORDERS[0]] = SEGMENTS.index("rare")
     segment[np.nansum(last[:, -QUIET_DAYS:], axis=1) == 0] = SEGMENTS.index("quiet")
@@ -139,12 +156,17 @@ def learn_outlook(history: pl.DataFrame, *, as_of: date, horizon: int = 30, seed
     weeks = max(weeks, 4)
     length = horizon + SEASON * weeks
     backs = [length + ORIGIN_STEP * k for k in range(ORIGINS) if days - length - ORIGIN_STEP * k >= LEVEL_DAYS // 2]
-    segments, first, courses = _past_courses(values, backs, horizon, weeks)
+    _, now = state(values)
+    sizes = np.quantile(now[now > 0], SIZE_BORDERS) if (now > 0).any() else np.zeros(len(SIZE_BORDERS))
+    segments, level, first, courses = _past_courses(values, backs, horizon, weeks)
+    kinds = _kinds(segments, level, sizes)
     kept, spreads, windows = [], [], []
-    for index in range(len(SEGMENTS)):
-        chosen = segments == index
+    for kind in range(len(SEGMENTS) * (len(SIZE_BORDERS) + 1)):
+        chosen = kinds == kind
         windows.append(int(chosen.sum()))
         if windows[-1] < MIN_COURSES:
+            chosen = segments == kind % len(SEGMENTS)
+        if chosen.sum() < MIN_COURSES:
             chosen = segments < SEGMENTS.index("quiet")
         if chosen.sum() < MIN_COURSES:
             kept.append(_level_courses(weeks))
@@ -154,7 +176,12 @@ def learn_outlook(history: pl.DataFrame, *, as_of: date, horizon: int = 30, seed
         picked = order[((np.arange(COURSES) + 0.5) / COURSES * order.size).astype(np.int64)]
         kept.append(courses[picked].round(4))
         spreads.append(_spread(courses[chosen][:, -ENDING_WEEKS:].mean(axis=1)))
-    return Outlook(horizon, np.array(kept), np.array(spreads), length, tuple(windows), seed)
+    return Outlook(horizon, np.array(kept), np.array(spreads), np.asarray(sizes), length, tuple(windows), seed)
+
+
+def _kinds(segments: IntArray, levels: FloatArray, sizes: FloatArray) -> IntArray:
+    """Segment and size as one index: the segments of small users, then of middling, then of heavy ones."""
+    return np.asarray(segments + len(SEGMENTS) * np.digitize(levels, sizes), dtype=np.int64)
 
 
 def sample_sims(history: pl.DataFrame, most: int, seed: int) -> pl.DataFrame:
@@ -168,9 +195,11 @@ def sample_sims(history: pl.DataFrame, most: int, seed: int) -> pl.DataFrame:
 
 def _past_courses(
     values: FloatArray, backs: list[int], horizon: int, weeks: int
-) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Segment, use within the horizon and course (windows, weeks) of every SIM from each past day, in units of its level."""
-    segments, first, courses = [np.empty(0, np.int64)], [np.empty(0)], [np.empty((0, weeks))]
+) -> tuple[IntArray, FloatArray, FloatArray, FloatArray]:
+    """Segment and level of every SIM on each past day, and in units of the level its use within the horizon and its course after it,
+    (windows, weeks)."""
+    segments, levels = [np.empty(0, np.int64)], [np.empty(0)]
+    first, courses = [np.empty(0)], [np.empty((0, weeks))]
     for back in backs:
         begin = values.shape[1] - back
         known, came = values[:, :begin], values[:, begin : begin + horizon + SEASON * weeks]
@@ -182,9 +211,10 @@ def _past_courses(
             there &= (segment == SEGMENTS.index("young")) == young
             per_day = came[there] / level[there, None]
             segments.append(segment[there])
+            levels.append(level[there])
             first.append(per_day[:, :horizon].sum(axis=1))
             courses.append(per_day[:, horizon:].reshape(len(per_day), weeks, SEASON).mean(axis=2))
-    return np.concatenate(segments), np.concatenate(first), np.concatenate(courses)
+    return np.concatenate(segments), np.concatenate(levels), np.concatenate(first), np.concatenate(courses)
 
 
 def _spread(ending: FloatArray) -> float:
