@@ -12,8 +12,6 @@ import warnings
 
 import numpy as np
 import polars as pl
-from statsforecast import StatsForecast
-from statsforecast.models import SeasonalExponentialSmoothingOptimized
 
 from ml.history import FloatArray, IntArray, known_days
 
@@ -100,6 +98,10 @@ def _centre(values: FloatArray, recent: FloatArray) -> FloatArray:
 
 def _smoothed(values: FloatArray) -> FloatArray:
     """Seasonal exponential smoothing of every SIM at once: the next seven days, (sims, 7)."""
+    # half of the time that a process of ours takes to start, and most of them forecast nothing
+    from statsforecast import StatsForecast
+    from statsforecast.models import SeasonalExponentialSmoothingOptimized
+
     sims, days = values.shape
     frame = pl.DataFrame(
         {"unique_id": np.repeat(np.arange(sims), days), "ds": np.tile(np.arange(days), sims), "y": values.ravel()}
