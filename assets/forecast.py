@@ -1,4 +1,4 @@
-"""Usage forecasts and quota exhaustion: train with a backtest, promote, score the fleet."""
+"""Usage forecasts: train with a backtest, promote, score the fleet."""
 
 import hashlib
 import json
@@ -16,9 +16,8 @@ import polars as pl
 
 from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture
 from ml.evaluation import Backtest, backtest
-from ml.exhaustion import quota_exhaustion
 from ml.forecasting import QUANTILES, Forecast, ForecastModel, fit, forecast_usage, quantile_column
-from ml.plots import plot_backtest, plot_coverage, plot_exhaustion, plot_fleet_forecast
+from ml.plots import plot_backtest, plot_coverage, plot_fleet_forecast
 from resources.database import Database, Merged, Transaction
 from resources.registry import Registry, Version
 from resources.runtime import Runtime
@@ -197,29 +196,13 @@ def usage_forecasts(context: dg.AssetExecutionContext, runtime: RuntimeParam) ->
 
     One row a SIM, as-of day (the partition) and day ahead; read it through `predictions.usage_forecasts_v1`.
     """
-    return _scored(context, runtime, "usage_forecasts", score_usage)
+    return score_partitions(context, runtime, "usage_forecasts", score_usage)
 
 
-@dg.asset(
-    deps=["usage_forecasts", "sim_quota"],
-    partitions_def=DAYS,
-    group_name="forecast",
-    kinds={"python", "postgres"},
-    owners=OWNERS,
-    metadata={"dagster/table_name": "predictions.exhaustions"},
-)
-def quota_exhaustions(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-    """When every SIM ends, by volume or by expiry, whichever comes first: probabilities and dates.
-
-    One row a SIM and as-of day (the partition), from sampled futures of the usage forecast; read it through
-    `predictions.exhaustions_v1`.
-    """
-    return _scored(context, runtime, "exhaustions", score_exhaustion)
-
-
-def _scored(
+def score_partitions(
     context: dg.AssetExecutionContext, runtime: Runtime, part: str, score: Callable[..., dict[str, Any]]
 ) -> dg.MaterializeResult[None]:
+    """Score the as-of days of a run, oldest first, and settle what was stale of them."""
     days = as_of_days(context)
     metadata: dict[str, Any] = {}
     for as_of in days:
@@ -255,47 +238,27 @@ def score_usage(runtime: Runtime, as_of: date, *, run_id: str) -> dict[str, Any]
     """Forecast every SIM's usage as of a day and store it, all or nothing; returns metadata."""
     champion, history, forecast = champion_forecast(runtime, as_of)
     with runtime.database.transaction() as transaction:
-        scoring = _scoring_id(transaction, champion.version, as_of, run_id, runtime)
+        scoring = scoring_id_of(transaction, champion.version, as_of, run_id, runtime)
         rows = forecast.frame.select(
             "sim_key",
             "day",
             pl.lit(as_of).alias("as_of"),
             pl.lit(scoring, pl.Int32).alias("scoring_id"),
             *(pl.col(name).round().cast(pl.Int64).alias(column) for name, column in COLUMNS.items()),
-        ).join(_quality(transaction, as_of), on="sim_key", how="left")
+        ).join(quality(transaction, as_of), on="sim_key", how="left")
         merged = transaction.merge("merge_usage_forecasts", rows)
         transaction.rows("analyze_new_tables")
     total = sum((paths.sum(axis=0, dtype=np.float64) for _, paths in forecast.path_blocks(PATH_SAMPLES)), np.float64(0))
     plot = plot_fleet_forecast(history, np.asarray(total), as_of=as_of, note=runtime.data_note)
-    return {**_metadata(champion, as_of, merged), "sims": forecast.sim_keys.size, "fleet": picture(plot)}
+    return {**scored_metadata(champion, as_of, merged), "sims": forecast.sim_keys.size, "fleet": picture(plot)}
 
 
-def score_exhaustion(runtime: Runtime, as_of: date, *, run_id: str) -> dict[str, Any]:
-    """When every SIM ends, as of a day, stored all or nothing; returns metadata."""
-    champion, _, forecast = champion_forecast(runtime, as_of)
-    ends = _exhaustion(forecast, load_quotas(runtime.database, as_of), as_of)
-    ends = _with_expired(runtime.database, ends, as_of)
-    with runtime.database.transaction() as transaction:
-        scoring = _scoring_id(transaction, champion.version, as_of, run_id, runtime)
-        ends = ends.join(_quality(transaction, as_of), on="sim_key", how="left")
-        merged = transaction.merge(
-            "merge_exhaustions", ends.with_columns(pl.lit(scoring, pl.Int32).alias("scoring_id"))
-        )
-        iccids = {row["sim_key"]: row["iccid"] for row in transaction.rows("sim_keys")}
-    labels = [iccids[key] for key in ends["sim_key"]]
-    plot = plot_exhaustion(ends, as_of=as_of, labels=labels, note=runtime.data_note)
-    by_status = {f"status {name}": count for name, count in ends["status"].value_counts().sort("status").iter_rows()}
-    grades = ends["data_grade"].value_counts().drop_nulls().sort("data_grade")
-    by_grade = {f"SIMs on data of grade {'ABCD'[grade - 1]}": count for grade, count in grades.iter_rows()}
-    return {**_metadata(champion, as_of, merged), **by_status, **by_grade, "who runs out first": picture(plot)}
-
-
-def _quality(transaction: Transaction, as_of: date) -> pl.DataFrame:
+def quality(transaction: Transaction, as_of: date) -> pl.DataFrame:
     """What a prediction of each SIM stands on: sim_key, data_age_hours, data_grade (1 to 4 for A to D)."""
     return transaction.frame("data_quality", QUALITY_SCHEMA, {"as_of": as_of})
 
 
-def _metadata(champion: Version, as_of: date, merged: Merged) -> dict[str, Any]:
+def scored_metadata(champion: Version, as_of: date, merged: Merged) -> dict[str, Any]:
     return {
         "model version": champion.version,
         "as of": as_of.isoformat(),
@@ -305,43 +268,7 @@ def _metadata(champion: Version, as_of: date, merged: Merged) -> dict[str, Any]:
     }
 
 
-def _exhaustion(forecast: Forecast, quotas: pl.DataFrame, as_of: date) -> pl.DataFrame:
-    """Exhaustion of every forecast SIM, with the volume and expiry day it rests on."""
-    known = pl.DataFrame({"sim_key": forecast.sim_keys}, schema={"sim_key": pl.Int32}).join(
-        quotas, on="sim_key", how="left", maintain_order="left"
-    )
-    remaining = known["quota_left"].cast(pl.Float64).fill_null(np.nan).to_numpy()
-    expiry = (known["expires_on"] - as_of).dt.total_days().cast(pl.Float64).fill_null(np.nan).to_numpy()
-    blocks = [
-        quota_exhaustion(
-            paths,
-            remaining[block],
-            expiry[block],
-            as_of=as_of,
-            history_days=forecast.history_days[block],
-            ever_used=forecast.ever_used[block],
-            sim_keys=forecast.sim_keys[block],
-        ).frame
-        for block, paths in forecast.path_blocks(PATH_SAMPLES)
-    ]
-    return pl.concat(blocks).with_columns(known["quota_left"].alias("remaining"), known["expires_on"])
-
-
-def _with_expired(database: Database, ends: pl.DataFrame, as_of: date) -> pl.DataFrame:
-    """With the SIMs for which 1NCE no longer answers because they expired: without a quota, there is nothing to forecast."""
-    expired = database.frame("expired_sims", {"sim_key": pl.Int32}, {"as_of": as_of})
-    unsure = pl.col("status") == "not_enough_evidence"
-    ends = ends.filter(~(unsure & pl.col("sim_key").is_in(expired["sim_key"].implode())))
-    rows = expired.join(ends, on="sim_key", how="anti").with_columns(
-        pl.lit(as_of).alias("as_of"),
-        pl.lit("expired").alias("status"),
-        pl.lit("expiry").alias("cause"),
-        *(pl.lit(1.0).alias(name) for name in ("p_7", "p_14", "p_30")),
-    )
-    return pl.concat([ends, rows], how="diagonal")
-
-
-def _scoring_id(transaction: Transaction, model_version: int, as_of: date, run_id: str, runtime: Runtime) -> int:
+def scoring_id_of(transaction: Transaction, model_version: int, as_of: date, run_id: str, runtime: Runtime) -> int:
     """The scoring of this version and day: the same one again when it is scored again, so that nothing changes."""
     what = {"model_name": MODEL, "model_version": model_version, "as_of": as_of}
     found = transaction.row("find_scoring", what) or transaction.row(
@@ -351,4 +278,4 @@ def _scoring_id(transaction: Transaction, model_version: int, as_of: date, run_i
     return int(found["scoring_id"])
 
 
-FORECAST = [usage_history, usage_forecaster, usage_forecasts, quota_exhaustions]
+FORECAST = [usage_history, usage_forecaster, usage_forecasts]

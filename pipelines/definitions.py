@@ -7,6 +7,8 @@ import dagster as dg
 
 from assets.alerts import alerts
 from assets.common import DAYS
+from assets.exhaustion import quota_exhaustions
+from assets.exhaustion_backtest import exhaustion_backtested
 from assets.files import imported_files
 from assets.forecast import FORECAST, usage_forecaster, usage_history
 from assets.ingest import INGEST, sim_usage
@@ -26,7 +28,9 @@ RUNNING = dg.DefaultScheduleStatus.RUNNING if SETTINGS.schedules else dg.Default
 SENSING = dg.DefaultSensorStatus.RUNNING if SETTINGS.schedules else dg.DefaultSensorStatus.STOPPED
 
 ingest_assets = dg.AssetSelection.assets(*INGEST)
-prediction_assets = dg.AssetSelection.assets(*FORECAST, sim_lifecycle, alerts, fleet_report)
+prediction_assets = dg.AssetSelection.assets(
+    *FORECAST, exhaustion_backtested, quota_exhaustions, sim_lifecycle, alerts, fleet_report
+)
 
 ingest = dg.define_asset_job(
     "ingest",
@@ -45,7 +49,7 @@ predict = dg.define_asset_job(
 )
 rescore = dg.define_asset_job(
     "rescore",
-    prediction_assets - dg.AssetSelection.assets(usage_history, usage_forecaster, sim_lifecycle),
+    prediction_assets - dg.AssetSelection.assets(usage_history, usage_forecaster, exhaustion_backtested, sim_lifecycle),
     partitions_def=DAYS,
     description="Score, alert and report again as of a day or a range of days (one run), with the champion there is.",
 )
@@ -253,6 +257,8 @@ def code_location(runtime: Runtime) -> dg.Definitions:
             stream_records,
             stream_file_batches,
             *FORECAST,
+            exhaustion_backtested,
+            quota_exhaustions,
             sim_lifecycle,
             alerts,
             fleet_report,

@@ -14,7 +14,8 @@ from psycopg.rows import dict_row
 from pydantic import SecretStr
 from sqlalchemy import URL
 
-from assets.forecast import score_exhaustion, score_usage, train
+from assets.exhaustion import score_exhaustion
+from assets.forecast import score_usage, train
 from assets.landing import Landed, MakeClient, land_account, land_fleet
 from assets.sources import SOURCES, Source
 from resources.once import OnceClient

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import URL
 
 from assets.alerts import evaluate_alerts
-from assets.forecast import score_exhaustion, train
+from assets.exhaustion import score_exhaustion
+from assets.forecast import train
 from resources.runtime import Runtime
 from simulator.fleet import Fleet
 from tests.pipelines.conftest import AS_OF, NOW, Account, Truth, at, land, settings_for, simulated
