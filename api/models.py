@@ -167,6 +167,29 @@ class Exhaustion(Prediction):
     p90_date: date | None = Field(description="Late date: 90 %")
     remaining: Amount | None = Field(description="Data volume left at the end of as_of; may be negative")
     expires_on: date | None = Field(description="Day the SIM expires")
+    p_90: Probability = Field(description="Within 90 days", examples=[1.0])
+    topup_date: date | None = Field(
+        description="Median day of the next automatic top-up; null for SIMs whose last top-up did not come by itself"
+    )
+    topups_30: float | None = Field(description="Automatic top-ups expected within 30 days", examples=[0.4])
+    p_limit: Probability = Field(
+        description="Probability that the monthly limit stops the SIM in the month of as_of + 1; null without a limit",
+        examples=[0.2],
+    )
+    limit_date: date | None = Field(description="Median day of that, where it is at least as likely as not")
+    sms_remaining: int | None = Field(description="SMS left at the end of as_of", examples=[231])
+    sms_status: str | None = Field(
+        description="As status, for the SMS quota: ok, exhausted, expired or not_enough_evidence", examples=["ok"]
+    )
+    sms_p_7: Probability = Field(
+        description="Probability that the SMS are used up or the SIM expires within 7 days after as_of", examples=[0.0]
+    )
+    sms_p_14: Probability = Field(description="Within 14 days", examples=[0.0])
+    sms_p_30: Probability = Field(description="Within 30 days", examples=[0.01])
+    sms_p_90: Probability = Field(description="Within 90 days", examples=[0.2])
+    sms_p10_date: date | None = Field(description="Early date of the end of the SMS quota: 10 %")
+    sms_p50_date: date | None = Field(description="Median date of the end of the SMS quota")
+    sms_p90_date: date | None = Field(description="Late date of the end of the SMS quota: 90 %")
 
 
 class ExhaustionPage(BaseModel):

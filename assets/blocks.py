@@ -33,7 +33,10 @@ class NoUsageError(Exception):
 
 @dataclass(frozen=True)
 class Block:
-    """SIMs of neighbouring keys that are scored together, as of a day, by one version. Small: it travels between processes."""
+    """SIMs of neighbouring keys that are scored together, as of a day, by one version. Small: it travels between processes.
+
+    basis  what the part learnt from the fleet for all blocks of the day, at most a few MB
+    """
 
     part: str
     as_of: date
@@ -43,6 +46,7 @@ class Block:
     version: Version
     work_id: str
     stale_mark: datetime | None
+    basis: Any = None
 
     @property
     def range(self) -> dict[str, Any]:
@@ -74,6 +78,7 @@ class Part:
     inputs  (runtime, block) -> one row a SIM that can be scored, with all that its rows rest on; column sim_key first
     score   (runtime, block, inputs of the SIMs to score) -> the merge's rows but for scoring_id
     show    (runtime, as_of) -> metadata of what is published as of a day
+    learn   (runtime, as_of) -> what all blocks of a day have in common, as Block.basis; SIMs are not scored again for its sake
     """
 
     name: str
@@ -81,6 +86,7 @@ class Part:
     inputs: Callable[[Runtime, Block], pl.DataFrame]
     score: Callable[[Runtime, Block, pl.DataFrame], pl.DataFrame]
     show: Callable[[Runtime, date], dict[str, Any]]
+    learn: Callable[[Runtime, date], Any] = lambda runtime, as_of: None
 
 
 def registry_of(runtime: Runtime) -> Registry:
@@ -106,9 +112,9 @@ def plan(runtime: Runtime, part: Part, as_of: date, *, work_id: str) -> list[Blo
         raise NoUsageError(
             f"no usage is stored up to {as_of}: run `simsight ingest` first, or choose a later as-of day"
         )
-    stale_mark = mark["marked_at"] if mark else None
+    stale_mark, basis = (mark["marked_at"] if mark else None), part.learn(runtime, as_of)
     return [
-        Block(part.name, as_of, row["block"], row["first_key"], row["last_key"], champion, work_id, stale_mark)
+        Block(part.name, as_of, row["block"], row["first_key"], row["last_key"], champion, work_id, stale_mark, basis)
         for row in ranges
     ]
 

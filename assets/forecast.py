@@ -19,6 +19,8 @@ from resources.runtime import Runtime
 HORIZON = 30
 HISTORY_DAYS = 730
 PATH_SAMPLES = 500
+# What a fleet has to teach is known from so many SIMs; more take memory and time.
+LEARNING_SIMS = 20_000
 HISTORY_SCHEMA = {"sim_key": pl.Int32, "day": pl.Date, "bytes": pl.Int64}
 QUALITY_SCHEMA = {"sim_key": pl.Int32, "data_age_hours": pl.Int16, "data_grade": pl.Int16}
 QUOTA_SCHEMA = {"sim_key": pl.Int32, "quota_left": pl.Int64, "quota_total": pl.Int64, "expires_on": pl.Date}
@@ -38,6 +40,13 @@ def load_history(database: Database, as_of: date, sim_keys: list[int] | None = N
             f"no usage is stored up to {as_of}: run `simsight ingest` first, or choose a later as-of day"
         )
     return history
+
+
+def load_sample(runtime: Runtime, as_of: date) -> pl.DataFrame:
+    """The usage history of the fleet, of a large one that of LEARNING_SIMS SIMs evenly spread over it: what models learn from."""
+    keys = sorted(row["sim_key"] for row in runtime.database.rows("sim_keys"))
+    chosen = keys[:: -(-len(keys) // LEARNING_SIMS)] if len(keys) > LEARNING_SIMS else None
+    return load_history(runtime.database, as_of, chosen)
 
 
 def load_quotas(database: Database, as_of: date, first_key: int = 0, last_key: int = LAST_KEY) -> pl.DataFrame:
@@ -99,14 +108,14 @@ def champion_forecast(runtime: Runtime, as_of: date) -> tuple[Version, pl.DataFr
     return champion, history, forecast_usage(model, history, as_of=as_of, horizon=HORIZON)
 
 
-def forecast_block(runtime: Runtime, block: Block, sim_keys: pl.Series) -> Forecast:
-    """The forecast of some SIMs of a block. Deterministic, so that it need not be stored to be shared."""
+def forecast_block(runtime: Runtime, block: Block, sim_keys: pl.Series) -> tuple[pl.DataFrame, Forecast]:
+    """The history and the forecast of some SIMs of a block. Deterministic, so that it need not be stored to be shared."""
     history = load_history(runtime.database, block.as_of, sim_keys.to_list())
-    return forecast_usage(load_model(runtime, block.version), history, as_of=block.as_of, horizon=HORIZON)
+    return history, forecast_usage(load_model(runtime, block.version), history, as_of=block.as_of, horizon=HORIZON)
 
 
 def _score(runtime: Runtime, block: Block, inputs: pl.DataFrame) -> pl.DataFrame:
-    forecast = forecast_block(runtime, block, inputs["sim_key"])
+    _, forecast = forecast_block(runtime, block, inputs["sim_key"])
     return forecast.frame.select(
         "sim_key",
         "day",

@@ -18,7 +18,7 @@ import polars as pl
 
 from assets.blocks import MODEL, registry_of
 from assets.common import DAYS, OWNERS, RuntimeParam, picture
-from assets.forecast import HORIZON, load_history, load_model
+from assets.forecast import HORIZON, load_model, load_sample
 from ml.comparison import Comparison, compare
 from ml.evaluation import Backtest, backtest
 from ml.forecasting import ForecastModel, fit
@@ -26,8 +26,6 @@ from ml.plots import plot_backtest, plot_coverage
 from resources.registry import Version
 from resources.runtime import Runtime
 
-# What a fleet has to teach is known from so many SIMs; more take memory and time.
-TRAINING_SIMS = 20_000
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -56,7 +54,7 @@ def usage_forecaster(context: dg.AssetExecutionContext, runtime: RuntimeParam) -
 
 def train(runtime: Runtime, as_of: date, *, log: Callable[[str], object] = lambda text: None) -> dict[str, Any]:
     """Fit, backtest, compare, register and perhaps promote the forecaster; returns metadata. The same data again trains nothing."""
-    history = _learnt_from(runtime, as_of)
+    history = load_sample(runtime, as_of)
     registry, seed, code = registry_of(runtime), runtime.settings.seed, code_version()
     fingerprint = _fingerprint(history, as_of, seed, code)
     recorded = {row["model_version"] for row in runtime.database.rows("model_versions", {"model_name": MODEL})}
@@ -124,13 +122,6 @@ def train(runtime: Runtime, as_of: date, *, log: Callable[[str], object] = lambd
         "error by segment": picture(plots["backtest.png"]),
         "stated and achieved probability": picture(plots["coverage.png"]),
     }
-
-
-def _learnt_from(runtime: Runtime, as_of: date) -> pl.DataFrame:
-    """The usage history of the fleet, of a large one that of TRAINING_SIMS SIMs evenly spread over it."""
-    keys = [row["sim_key"] for row in runtime.database.rows("sim_keys")]
-    chosen = sorted(keys)[:: -(-len(keys) // TRAINING_SIMS)] if len(keys) > TRAINING_SIMS else None
-    return load_history(runtime.database, as_of, chosen)
 
 
 def verdict(tested: Backtest) -> tuple[str, str]:

@@ -130,6 +130,29 @@ def plot_coverage(calibration: pl.DataFrame, *, note: str = "") -> Figure:
     return figure
 
 
+def plot_reliability(calibration: pl.DataFrame, *, note: str = "") -> Figure:
+    """Stated probability of the end by a date against the share that had ended by it: on the diagonal, dates are honest.
+
+    calibration  `ml.exhaustion_scores.Scores.calibration`; "all" is drawn bold, each group of SIMs thin
+    """
+    figure, axes = _figure("Exhaustion dates: stated and achieved probability", note, size=(5.6, 5.4))
+    if calibration.is_empty():
+        return _nothing(axes, "not enough history for a backtest")
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle="--", label="perfectly calibrated")
+    for (name,), line in calibration.sort("level").group_by("group", maintain_order=True):
+        if name != "all":
+            axes.plot(line["level"], line["achieved"], color=GREY, linewidth=0.8, alpha=0.7)
+            axes.annotate(str(name), (line["level"][-1], line["achieved"][-1]), fontsize=6, color=GREY)
+    whole = calibration.filter(pl.col("group") == "all").sort("level")
+    axes.plot(whole["level"], whole["achieved"], color=BLUE, marker="o", markersize=4, label="all SIMs")
+    axes.set_xlim(0, 1.12)
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel("probability stated")
+    axes.set_ylabel("share that had ended")
+    axes.legend(loc="lower right", frameon=False, fontsize=8)
+    return figure
+
+
 def plot_exhaustion(
     frame: pl.DataFrame, *, as_of: date, labels: Sequence[str] | None = None, top: int = 20, note: str = ""
 ) -> Figure:

@@ -10,6 +10,7 @@ from assets.blocks import MODEL
 from assets.common import DAYS
 from assets.drift import forecast_drift, forecasts_hold
 from assets.exhaustion import quota_exhaustions
+from assets.exhaustion_backtest import exhaustion_backtested
 from assets.files import imported_files
 from assets.forecast import usage_forecasts, usage_history
 from assets.ingest import INGEST, sim_usage
@@ -29,11 +30,20 @@ SETTINGS = load_settings()
 RUNNING = dg.DefaultScheduleStatus.RUNNING if SETTINGS.schedules else dg.DefaultScheduleStatus.STOPPED
 SENSING = dg.DefaultSensorStatus.RUNNING if SETTINGS.schedules else dg.DefaultSensorStatus.STOPPED
 
-FORECAST = [usage_history, usage_forecaster, usage_forecasts, quota_exhaustions, forecast_drift]
+FORECAST = [
+    usage_history,
+    usage_forecaster,
+    usage_forecasts,
+    exhaustion_backtested,
+    quota_exhaustions,
+    forecast_drift,
+]
 RETRAIN = timedelta(days=7)
 
 ingest_assets = dg.AssetSelection.assets(*INGEST)
-prediction_assets = dg.AssetSelection.assets(*FORECAST, sim_lifecycle, alerts, fleet_report)
+prediction_assets = dg.AssetSelection.assets(
+    *FORECAST, sim_lifecycle, alerts, fleet_report
+)
 
 ingest = dg.define_asset_job(
     "ingest",
@@ -66,7 +76,7 @@ score = dg.define_asset_job(
 )
 rescore = dg.define_asset_job(
     "rescore",
-    prediction_assets - dg.AssetSelection.assets(usage_history, usage_forecaster, sim_lifecycle),
+    prediction_assets - dg.AssetSelection.assets(usage_history, usage_forecaster, exhaustion_backtested, sim_lifecycle),
     partitions_def=DAYS,
     description="Score, alert and report again as of a day or a range of days (one run), with the champion there is.",
 )

@@ -129,6 +129,9 @@ class Settings(BaseSettings):
     )
     seed: int = Field(7, description="Seed of everything random")
 
+    monthly_limit_mb: float | None = Field(
+        None, gt=0, description="Monthly data limit in MB that the 1NCE account sets for all its SIMs; none if unset"
+    )
     exhaustion_probability: float = Field(
         0.5, gt=0, lt=1, description="Alert when a SIM will run out within 14 days with at least this probability"
     )

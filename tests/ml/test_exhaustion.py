@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.exhaustion import EXHAUSTION_SCHEMA, FARTHEST_DAYS, quota_exhaustion
+from ml.exhaustion import EXHAUSTION_SCHEMA, FARTHEST_DAYS, Calibration, quota_exhaustion, sms_exhaustion
 
 AS_OF = date(2026, 3, 10)
 
@@ -39,7 +39,7 @@ def slow_exhaustion(paths: np.ndarray, remaining: float, expiry: float) -> dict[
     ends = [end_of_path(path, remaining, expiry) for path in paths.tolist()]
     days = sorted(end for _, end in ends)
     volumes = sorted(volume for volume, _ in ends)
-    row: dict[str, Any] = {f"p_{d}": sum(end <= d for end in days) / len(days) for d in (7, 14, 30)}
+    row: dict[str, Any] = {f"p_{d}": sum(end <= d for end in days) / len(days) for d in (7, 14, 30, 90)}
     row["p_volume_30"] = sum(volume <= 30 for volume in volumes) / len(volumes)
     for share in (10, 50, 90):
         day = next(d for i, d in enumerate(days, start=1) if i * 100 >= share * len(days))
@@ -84,7 +84,7 @@ def test_less_volume_never_ends_later(seed: int, less: int) -> None:
     remaining = rng.integers(1, 3000, 4).astype(float)
     never = np.full(4, np.nan)
     more, fewer = ends(paths, remaining, never), ends(paths, remaining - less, never)
-    for column in ("p_7", "p_14", "p_30", "p_volume_30"):
+    for column in ("p_7", "p_14", "p_30", "p_90", "p_volume_30"):
         assert (fewer[column] >= more[column]).all()
     for column in ("p10_date", "p50_date", "p90_date"):
         assert (fewer[column] <= more[column]).all()
@@ -153,3 +153,122 @@ def test_shapes_and_values_that_cannot_be_right_are_refused() -> None:
     paths[1, 0, 4] = -1
     with pytest.raises(ValueError, match="row 1 hold a negative"):
         ends(paths, [1, 1], [1, 1])
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_steps_after_the_paths_are_days_at_an_even_rate(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    paths = rng.integers(0, 9, (3, 5, 10)).astype(np.float32)
+    steps = np.array([7, 7, 28])
+    daily = rng.integers(0, 9, (3, 5, 3)).astype(np.float32)
+    walked = np.concatenate([paths, np.repeat(daily, steps, axis=2)], axis=2)
+    left, never = rng.integers(1, 200, 3).astype(float), np.full(3, np.nan)
+    found = quota_exhaustion(
+        paths,
+        left,
+        never,
+        as_of=AS_OF,
+        history_days=[99] * 3,
+        ever_used=[True] * 3,
+        later=daily * steps,
+        step_days=steps,
+    )
+    reached = 1.0 + (walked.cumsum(axis=2) < left[:, None, None]).sum(axis=2)
+    inside = np.sort(np.where(reached <= walked.shape[2], reached, np.inf), axis=1)
+    known = found.days <= walked.shape[2]
+    assert (known == np.isfinite(inside)).all()
+    assert (found.days[known] == inside[known]).all()
+    row = found.frame
+    assert ((row["p_7"] <= row["p_14"]) & (row["p_14"] <= row["p_30"]) & (row["p_30"] <= row["p_90"])).all()
+    dates = row.drop_nulls("p90_date")
+    assert ((dates["p10_date"] <= dates["p50_date"]) & (dates["p50_date"] <= dates["p90_date"])).all()
+
+
+def test_a_calibration_gives_the_dates_the_share_that_they_had() -> None:
+    days = np.arange(1.0, 201)[None, :]
+    # what was stated as 25 and 75 % happened in 10 and 90 % of cases: the stated spans were twice too wide in the middle
+    narrower = Calibration((0.0, 0.1, 0.5, 0.9, 1.0)).apply(days)
+    assert [int(narrower[0, k]) for k in (19, 99, 179)] == [49, 100, 150]
+    assert (np.diff(narrower) >= 0).all()
+    assert (Calibration((0.0, 0.5, 1.0)).apply(days) == days).all()
+
+
+def test_a_top_up_re_arms_and_an_automatic_one_leaves_only_the_expiry() -> None:
+    paths = np.full((1, 4, 30), 10, np.float32)
+    empty, filled = ends(paths, [0.0], [400.0]), ends(paths, [150.0], [400.0])
+    assert (empty["status"][0], filled["status"][0]) == ("exhausted", "ok")
+    assert filled["p50_date"][0] == AS_OF + timedelta(days=15)
+    automatic = ends(paths, [150.0], [400.0], topup=[100.0], topup_at=[30.0]).row(0, named=True)
+    assert (automatic["cause"], automatic["p50_date"]) == ("expiry", AS_OF + timedelta(days=400))
+    # 120 until the threshold, then one for every 100 of the 180 that follow
+    assert (automatic["topup_date"], automatic["topups_30"]) == (AS_OF + timedelta(days=12), 2.0)
+    assert (filled["topup_date"][0], filled["topups_30"][0]) == (None, None)
+    assert ends(paths, [20.0], [400.0], topup=[100.0], topup_at=[30.0])["topup_date"][0] == AS_OF
+
+
+def test_a_monthly_limit_stops_a_sim_until_the_month_ends() -> None:
+    paths = np.full((2, 4, 30), 10, np.float32)
+    limited = {"monthly_limit": 100.0, "used_this_month": [60.0, 0.0]}
+    free, stopped = (
+        ends(paths, [250.0, 250.0], [np.nan, np.nan]),
+        ends(paths, [250.0, 250.0], [np.nan, np.nan], **limited),
+    )
+    # of March 21 days are left: the first has 40 left of the limit, the second 100
+    assert stopped["p_limit"].to_list() == [1.0, 1.0]
+    assert stopped["limit_date"].to_list() == [AS_OF + timedelta(days=4), AS_OF + timedelta(days=10)]
+    assert (stopped["p50_date"] > free["p50_date"]).all()
+    assert ends(paths, [250.0, 250.0], [np.nan] * 2, monthly_limit=1000.0, used_this_month=[0, 0])[
+        "p_limit"
+    ].to_list() == [0, 0]
+    assert free["p_limit"].to_list() == [None, None]
+
+
+def messages(left: list[float], sent: list[int], expiry: float = 4000, days: int = 182) -> pl.DataFrame:
+    return sms_exhaustion(
+        left,
+        [expiry] * len(left),
+        as_of=AS_OF,
+        known_days=[days] * len(left),
+        messages=sent,
+        squares=sent,
+        sim_keys=range(len(left)),
+    )
+
+
+def test_sms_end_sooner_the_fewer_are_left_and_the_more_are_sent() -> None:
+    frame = messages([5, 50, 50, 0, math.nan], [91, 91, 182, 91, 91])
+    few, many, fast = frame.rows(named=True)[:3]
+    assert few["sms_p50_date"] < fast["sms_p50_date"] < many["sms_p50_date"]
+    # half a message a day: five last about ten days
+    assert abs((few["sms_p50_date"] - AS_OF).days - 10) <= 1
+    for row in (few, many, fast):
+        assert row["sms_p_7"] <= row["sms_p_14"] <= row["sms_p_30"] <= row["sms_p_90"]
+        assert row["sms_p10_date"] <= row["sms_p50_date"] <= row["sms_p90_date"]
+    assert frame["sms_status"].to_list() == ["ok", "ok", "ok", "exhausted", "not_enough_evidence"]
+    assert (frame["sms_p_7"][3], frame["sms_p_7"][4]) == (1.0, None)
+
+
+def test_sms_dates_hold_on_counts_drawn_from_known_rates() -> None:
+    rng = np.random.default_rng(5)
+    rate = rng.gamma(2, 0.2, 2000)
+    counts = rng.poisson(rate[:, None], (2000, 182))
+    frame = sms_exhaustion(
+        np.full(2000, 40.0),
+        np.full(2000, np.nan),
+        as_of=AS_OF,
+        known_days=np.full(2000, 182),
+        messages=counts.sum(axis=1),
+        squares=(counts**2).sum(axis=1),
+        sim_keys=np.arange(2000),
+    )
+    true = np.ceil(rng.gamma(40, 1 / rate))
+    low, high = ((frame[f"sms_p{share}_date"] - AS_OF).dt.total_days().fill_null(9999).to_numpy() for share in (10, 90))
+    assert 0.77 < ((true >= low) & (true <= high)).mean() < 0.85
+
+
+def test_an_expiry_before_the_sms_are_used_up_is_their_end() -> None:
+    row = messages([200], [10], expiry=20).row(0, named=True)
+    assert (row["sms_p90_date"], row["sms_p_30"], row["sms_status"]) == (AS_OF + timedelta(days=20), 1.0, "ok")
+    assert messages([5], [10], expiry=0)["sms_status"][0] == "expired"
+    assert messages([5], [0], days=5)["sms_status"][0] == "not_enough_evidence"

@@ -12,11 +12,11 @@ import pytest
 from sqlalchemy import URL
 
 from assets.blocks import MODEL, NoUsageError
-from assets.exhaustion import score_exhaustion
-from assets.forecast import HORIZON, PATH_SAMPLES, champion_forecast, load_history, load_quotas, score_usage
+from assets.exhaustion import exhaustion, load_facts, score_exhaustion
+from assets.exhaustion_backtest import load_basis
+from assets.forecast import HORIZON, champion_forecast, load_history, load_quotas, score_usage
 from assets.training import train, verdict
 from ml.evaluation import Backtest
-from ml.exhaustion import quota_exhaustion
 from ml.forecasting import ForecastModel, fit, forecast_usage
 from pipelines.definitions import code_location
 from resources.registry import Registry
@@ -171,34 +171,27 @@ def test_stored_forecasts_are_what_the_model_returns(filled: tuple[Runtime, Trut
 
 def test_stored_exhaustions_are_what_the_model_returns(filled: tuple[Runtime, Truth]) -> None:
     runtime, truth = filled
-    _, _, forecast = champion_forecast(runtime, AS_OF)
-    quotas = {row["sim_key"]: row for row in load_quotas(runtime.database, AS_OF).iter_rows(named=True)}
-    keys = forecast.sim_keys.tolist()
-    remaining = np.array([quotas[key]["quota_left"] if key in quotas else np.nan for key in keys], dtype=np.float64)
-    expiry = np.array([(quotas[key]["expires_on"] - AS_OF).days if key in quotas else np.nan for key in keys])
-    paths = np.concatenate([block for _, block in forecast.path_blocks(PATH_SAMPLES)])
+    _, history, forecast = champion_forecast(runtime, AS_OF)
+    quotas = load_quotas(runtime.database, AS_OF)
+    known = quotas.join(load_facts(runtime.database, AS_OF), on="sim_key", how="full", coalesce=True)
+    expected = exhaustion(forecast, history, known, AS_OF, basis=load_basis(runtime, AS_OF, history)).sort("sim_key")
 
     stored = truth.rows("SELECT * FROM predictions.exhaustions ORDER BY sim_key")
-    without_forecast = [row for row in stored if row["sim_key"] not in keys]
-    stored = [row for row in stored if row["sim_key"] in keys]
+    without_forecast = [row for row in stored if row["sim_key"] not in forecast.sim_keys]
+    stored = [row for row in stored if row["sim_key"] in forecast.sim_keys]
 
-    expected = quota_exhaustion(
-        paths,
-        remaining,
-        expiry,
-        as_of=AS_OF,
-        history_days=forecast.history_days,
-        ever_used=forecast.ever_used,
-        sim_keys=forecast.sim_keys,
-    ).frame.sort("sim_key")
-    names = ("sim_key", "status", "cause", "p_7", "p_14", "p_30", "p10_date", "p50_date", "p90_date")
+    names = [name for name in expected.columns if name not in ("as_of", "p_volume_30", "extrapolated")]
     assert [tuple(row[name] for name in names) for row in stored] == expected.select(names).rows()
+    left = dict(quotas.select("sim_key", "quota_left").iter_rows())
     assert {row["sim_key"]: row["remaining"] for row in stored} == {
-        key: quotas[key]["quota_left"] if key in quotas else None for key in keys
+        key: left.get(key) for key in forecast.sim_keys.tolist()
     }
     assert {"ok", "extrapolated", "exhausted"} <= {row["status"] for row in stored}
+    assert {row["p_limit"] for row in stored} == {None}
+    assert any(row["sms_p50_date"] for row in stored)
     # 1NCE no longer answers for the expired SIM: there is nothing to forecast from
-    assert [(row["status"], row["cause"], row["p_14"]) for row in without_forecast] == [("expired", "expiry", 1.0)]
+    sure = [(row["status"], row["cause"], row["p_90"], row["sms_status"], row["sms_p_7"]) for row in without_forecast]
+    assert sure == [("expired", "expiry", 1.0, "expired", 1.0)]
 
 
 def test_a_sim_that_expired_long_ago_is_expired_whatever_usage_is_stored(filled: tuple[Runtime, Truth]) -> None:
