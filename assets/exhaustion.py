@@ -189,7 +189,10 @@ _plan, _score_block, _publish = block_ops(EXHAUSTIONS, ("usage_forecasts", "sim_
 
 
 @dg.graph_asset(
-    ins={name: dg.AssetIn(name, dagster_type=dg.Nothing) for name in ("usage_forecasts", "sim_quota", "exhaustion_backtest")},
+    ins={
+        name: dg.AssetIn(name, dagster_type=dg.Nothing)
+        for name in ("usage_forecasts", "sim_quota", "exhaustion_backtest")
+    },
     partitions_def=DAYS,
     group_name="forecast",
     kinds={"python", "postgres"},

@@ -41,9 +41,7 @@ FORECAST = [
 RETRAIN = timedelta(days=7)
 
 ingest_assets = dg.AssetSelection.assets(*INGEST)
-prediction_assets = dg.AssetSelection.assets(
-    *FORECAST, sim_lifecycle, alerts, fleet_report
-)
+prediction_assets = dg.AssetSelection.assets(*FORECAST, sim_lifecycle, alerts, fleet_report)
 
 ingest = dg.define_asset_job(
     "ingest",
