@@ -102,7 +102,9 @@ def test_courses_follow_the_rank_of_the_paths_and_grow_vaguer(outlook: Outlook, 
     rate = later / outlook.step_days
     assert np.median(rate[:, :, -1] / level[:, None]) == pytest.approx(1, abs=0.25)
     spread = np.quantile(rate, 0.9, axis=1) - np.quantile(rate, 0.1, axis=1)
-    assert (spread[:, -1] > spread[:, 0]).mean() > 0.8
+    # a single week is noisier than a month: compared are the first and the last month after the courses
+    first_month = int((outlook.step_days == 7).sum())
+    assert (spread[:, -1] > spread[:, first_month]).mean() > 0.8
 
 
 def test_segments_say_what_kind_of_sim_it_is() -> None:
