@@ -240,6 +240,7 @@ def block_ops(part: Part, after: Sequence[str]) -> tuple[dg.OpDefinition, dg.OpD
     @dg.op(
         name=f"publish_{part.name}",
         out=dg.Out(dg.Nothing),
+        retry_policy=RETRY,
         description="Write all blocks of an as-of day in one transaction: readers see the old day or the new one.",
     )
     def published(context: dg.OpExecutionContext, runtime: RuntimeParam, staged: list[Staged]) -> None:

@@ -309,6 +309,10 @@ def code_location(runtime: Runtime) -> dg.Definitions:
         jobs=[ingest, predict, train, score, rescore, import_file, process_stream, read_stream_files, tidy],
         schedules=[hourly_ingest, weekly_training, daily_predictions, daily_tidying],
         sensors=[landing_folder, stale_predictions, stream_arrivals, stream_files, stream_outage, run_failures],
+        # a step is a process: forked from one that has imported everything, it need not import it again
+        executor=dg.multiprocess_executor.configured(
+            {"start_method": {"forkserver": {"preload_modules": ["pipelines.definitions", "mlflow"]}}}
+        ),
         loggers={"console": dg.colored_console_logger, "terminal": terminal},
         resources={"runtime": runtime},
     )

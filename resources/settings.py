@@ -121,7 +121,7 @@ class Settings(BaseSettings):
         35, ge=0, description="Days back for which predictions that a late correction made stale are computed again"
     )
     block_sims: int = Field(
-        10_000, ge=1, description="SIMs that are scored together: the unit of memory, of retry and of distribution"
+        25_000, ge=1, description="SIMs that are scored together: the unit of memory, of retry and of distribution"
     )
     raw_days: int = Field(30, ge=1, description="Days that answers and files are kept as they came")
     schedules: bool = Field(

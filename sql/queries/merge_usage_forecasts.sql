@@ -1,15 +1,21 @@
 -- Usage forecasts: one row a SIM, as-of day and day ahead.
+-- New rows need no ON CONFLICT, which would cost more: publications of one organization wait for each other.
 -- staged: sim_key integer, as_of date, day date, scoring_id integer, mean bigint, q025 bigint, q10 bigint, q50 bigint, q90 bigint, q975 bigint, data_age_hours smallint, data_grade smallint
+-- lock: forecasts
 WITH compared AS (
     SELECT s.*, t.sim_key IS NULL AS is_new,
            t.sim_key IS NOT NULL
                AND (s.scoring_id, s.mean, s.q025, s.q10, s.q50, s.q90, s.q975, s.data_age_hours, s.data_grade)
                IS DISTINCT FROM (t.scoring_id, t.mean, t.q025, t.q10, t.q50, t.q90, t.q975, t.data_age_hours, t.data_grade) AS is_changed
     FROM staged AS s LEFT JOIN predictions.usage_forecasts AS t ON t.sim_key = s.sim_key AND t.as_of = s.as_of AND t.day = s.day
-), written AS (
+), added AS (
     INSERT INTO predictions.usage_forecasts (organization_id, sim_key, as_of, day, scoring_id, mean, q025, q10, q50, q90, q975, data_age_hours, data_grade)
-    SELECT ops.current_organization(), sim_key, as_of, day, scoring_id, mean, q025, q10, q50, q90, q975, data_age_hours, data_grade
-    FROM compared WHERE is_new OR is_changed
+    SELECT (SELECT ops.current_organization()), sim_key, as_of, day, scoring_id, mean, q025, q10, q50, q90, q975, data_age_hours, data_grade
+    FROM compared WHERE is_new
+), changed AS (
+    INSERT INTO predictions.usage_forecasts (organization_id, sim_key, as_of, day, scoring_id, mean, q025, q10, q50, q90, q975, data_age_hours, data_grade)
+    SELECT (SELECT ops.current_organization()), sim_key, as_of, day, scoring_id, mean, q025, q10, q50, q90, q975, data_age_hours, data_grade
+    FROM compared WHERE is_changed
     ON CONFLICT (sim_key, as_of, day) DO UPDATE SET
         scoring_id = excluded.scoring_id,
         mean = excluded.mean,
