@@ -129,6 +129,19 @@ def test_exhaustions_are_ranked_by_probability_then_date_and_each_comes_once(cli
         assert items[-1]["p_14"] is None
 
 
+def test_an_exhaustion_tells_of_ninety_days_sms_limit_and_top_ups(client: httpx.Client, seeded: Any) -> None:
+    seeded.run(
+        "UPDATE predictions.exhaustions SET p_90 = 0.9, topup_date = '2026-02-01', topups_30 = 0.5, p_limit = 0.25,"
+        " sms_status = 'ok', sms_remaining = 12, sms_p_90 = 0.75, sms_p50_date = '2026-03-01'"
+    )
+    found = client.get(f"/v1/sims/{seeded.iccid(2)}/exhaustion").json()
+    given = ("p_90", "topup_date", "topups_30", "p_limit", "sms_status", "sms_remaining", "sms_p_90", "sms_p50_date")
+    assert [found[name] for name in given] == [0.9, "2026-02-01", 0.5, 0.25, "ok", 12, 0.75, "2026-03-01"]
+    assert (found["limit_date"], found["sms_p_7"], found["sms_p10_date"]) == (None, None, None)
+    listed = walk(client, "/v1/exhaustions", limit=5)
+    assert {item["sms_remaining"] for item in listed} == {12}
+
+
 def test_a_walk_over_exhaustions_stays_on_its_day_when_a_newer_scoring_arrives(
     client: httpx.Client, seeded: Any
 ) -> None:

@@ -80,3 +80,14 @@ def test_a_sim_without_forecast_is_named(weekly_history: pl.DataFrame, last_day:
     forecast = forecast_usage(fit(history, as_of=last_day), history, as_of=last_day)
     with pytest.raises(ValueError, match="no SIM 77"):
         plots.plot_sim_forecast(history, forecast.frame, sim_key=77)
+
+
+def test_reliability_is_drawn_bold_for_all_and_thin_by_group() -> None:
+    level = [0.25, 0.5, 0.75]
+    calibration = pl.DataFrame(
+        {"group": ["all"] * 3 + ["steady"] * 3, "level": level * 2, "achieved": [0.2, 0.5, 0.8, 0.1, 0.4, 0.9]}
+    )
+    figure = plots.plot_reliability(calibration, note=NOTE)
+    assert len(figure.axes[0].lines) == 3
+    assert NOTE in texts(figure)
+    assert "not enough history" in plots.plot_reliability(calibration.clear()).axes[0].texts[0].get_text()
