@@ -1,1 +1,1 @@
-"""The read-only HTTP service over the prediction views."""
+"""The HTTP service: it serves the views of the pipeline, and takes what 1NCE streams."""

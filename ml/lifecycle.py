@@ -37,9 +37,7 @@ MACHINE = (
     State("ordered", "it is in an order for new SIMs and not in the SIM list yet", _LISTED),
     State("expired", "its expiry date has passed, or 1NCE refuses it as expired", _LISTED),
     State("deactivated", "it has been off for more days than `deactivated_days`: our inference", _LISTED),
-    State(
-        "suspended", "it is off (Disabled, gone from the SIM list or unknown to 1NCE), or its data is used up", _LISTED
-    ),
+    State("suspended", "it is off (Disabled, not in the SIM list or unknown to 1NCE), or its data is used up", _LISTED),
     State("issued", "it is in the SIM list, was never activated and never heard of", _LISTED[1:]),
     State("activated", "it is activated, and was never heard of", _LISTED[2:]),
     State("silent", "nothing was heard of it for far longer than its usual gap: our inference", _LISTED[2:]),
@@ -100,7 +98,7 @@ PATH_SCHEMA = {"sim_key": pl.Int32, "day": pl.Date, "rank": pl.Int32, "state": p
 class LifecycleRules:
     """What the guards hold facts against.
 
-    deactivated_days  a SIM that is Disabled or unknown to 1NCE for more days than this is deactivated
+    deactivated_days  a SIM that is off for more days than this is deactivated
     silence           when a SIM is silent: the same rules as the alert "silent"
     """
 
@@ -257,7 +255,7 @@ def _causes(now: datetime, rules: LifecycleRules) -> tuple[_Cause, ...]:
     disabled, unlisted = pl.col("disabled_on").is_not_null(), pl.col("unlisted_on").is_not_null()
     off_by = (
         pl.when(disabled).then(pl.lit("Disabled in the SIM list"))
-        .when(unlisted).then(pl.lit("Gone from the SIM list"))
+        .when(unlisted).then(pl.lit("Not in the SIM list"))
         .otherwise(pl.lit("Unknown to 1NCE"))
     )  # fmt: skip
     inferred = _say(
@@ -316,9 +314,7 @@ def _causes(now: datetime, rules: LifecycleRules) -> tuple[_Cause, ...]:
         _Cause(
             "suspended", "disabled", is_off & disabled, "off_on", _say("Disabled in the SIM list, since {}.", "off_on")
         ),
-        _Cause(
-            "suspended", "unlisted", is_off & unlisted, "off_on", _say("Gone from the SIM list since {}.", "off_on")
-        ),
+        _Cause("suspended", "unlisted", is_off & unlisted, "off_on", _say("Not in the SIM list since {}.", "off_on")),
         _Cause("suspended", "unknown", is_off, "off_on", stranger),
         _Cause("suspended", "exhausted", dry, "exhausted_on", used_up),
         _Cause("issued", None, issued, "listed_on", _say("In the SIM list since {}, never activated.", "listed_on")),
@@ -367,7 +363,7 @@ def _begin(judged: pl.DataFrame, episodes: pl.DataFrame, on: date) -> pl.DataFra
     )
     order = _say("In order {} of {}.", pl.col("order_number"), "ordered_on")
     first_sign = _say("First sign of life on the days that are stored: {}.", "first_sign_on")
-    off = _say("Disabled, gone from the SIM list or unknown to 1NCE since {}.", "off_on")
+    off = _say("Disabled, not in the SIM list or unknown to 1NCE since {}.", "off_on")
     parts = [
         _step(judged.filter(pl.col("ordered_on") <= began), "ordered_on", "ordered", order),
         _step(judged.filter(waited), "listed_on", "issued", _say("In the SIM list since {}.", "listed_on")),

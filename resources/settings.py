@@ -137,7 +137,9 @@ class Settings(BaseSettings):
     )
     quota_share: float = Field(0.8, gt=0, le=1, description="Alert when this share of a SIM's quota is used")
     deactivated_days: int = Field(
-        30, ge=1, description="A SIM that is Disabled for more days than this is taken for deactivated"
+        30,
+        ge=1,
+        description="A SIM that is off (Disabled, or not in the SIM list) for more days than this is taken for deactivated",
     )
 
     api_host: str = Field("127.0.0.1", description="Address the HTTP service listens on")

@@ -293,15 +293,22 @@ class SimCards:
         shown = (ticks <= time) & (ticks >= (time // DAY_SECONDS - EVENT_DAYS) * DAY_SECONDS)
         return ticks[shown], kinds[shown]
 
-    def event(self, i: int, ticks: int, kind: int) -> Json:
-        """One event as /events lists it."""
-        text, severity, alert = EVENT_KINDS[kind]
-        answer: Json = {"timestamp": offset_stamp(ticks), "event_type": text, "iccid": self.fleet.iccids[i]}
-        if kind < 3:
-            country, operator = self.location(i, ticks // DAY_SECONDS)
-            answer |= {"imei": self.imei(i), "imsi": self.imsi(i), "country": country[0], "operator": operator[1]}
-            answer |= {"mcc": country[4], "mnc": operator[2]}
-        return answer | {"alert": alert, "event_severity": severity}
+    def described(self, i: int, ticks: Ints, kinds: Ints) -> list[Json]:
+        """Events of a SIM as /events lists them."""
+        iccid, device = self.fleet.iccids[i], {"imei": self.imei(i), "imsi": self.imsi(i)}
+        places = zip(
+            *(ints.tolist() for ints in self.locations(np.full(len(ticks), i), ticks // DAY_SECONDS)), strict=True
+        )
+        answers: list[Json] = []
+        for at, kind, (country, operator) in zip(ticks.tolist(), kinds.tolist(), places, strict=True):
+            text, severity, alert = EVENT_KINDS[kind]
+            answer: Json = {"timestamp": offset_stamp(at), "event_type": text, "iccid": iccid}
+            if kind < 3:
+                name, _, _, _, mcc, _, _, operators = COUNTRIES[country]
+                _, network, mnc = operators[operator]
+                answer |= device | {"country": name, "operator": network, "mcc": mcc, "mnc": mnc}
+            answers.append(answer | {"alert": alert, "event_severity": severity})
+        return answers
 
     def messages(self, i: int, now: datetime) -> list[tuple[int, int, bool]]:
         """(tick, id, mobile-originated) of a SIM's SMS of the last SMS_DAYS days, oldest first."""

@@ -329,8 +329,7 @@ async def _events(request: Request) -> Response:
     if not keys or keys[0][1]:
         ticks, kinds = ticks[::-1], kinds[::-1]
     begin = (page - 1) * size
-    shown = zip(ticks[begin : begin + size].tolist(), kinds[begin : begin + size].tolist(), strict=True)
-    events = [simulation.cards.event(i, at, kind) for at, kind in shown]
+    events = simulation.cards.described(i, ticks[begin : begin + size], kinds[begin : begin + size])
     answer = {"events": events, "totalEvents": len(ticks), "totalPages": -(-len(ticks) // size)}
     return _json(answer, headers=_totals(page, size, len(events), len(ticks)))
 

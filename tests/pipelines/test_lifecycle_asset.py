@@ -351,7 +351,7 @@ def test_a_sim_that_left_the_list_is_suspended_and_back_when_it_is_listed_again(
         evaluate_lifecycle(later, later.last_complete_day())
     gone = states(account.truth)[stranger]
     assert (gone["state"], gone["cause"], gone["since"]) == ("suspended", "unlisted", NOW.date())
-    assert gone["evidence"] == "Gone from the SIM list since 2025-09-24."
+    assert gone["evidence"] == "Not in the SIM list since 2025-09-24."
 
     account.truth.rows("UPDATE core.sims SET unlisted_at = now() WHERE sim_key <> %s", (stranger,))
     land(account.runtime, "sims")

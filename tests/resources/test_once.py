@@ -570,11 +570,13 @@ async def test_each_takes_no_more_keys_than_a_slow_consumer_can_follow() -> None
 
 async def test_never_more_under_way_than_allowed() -> None:
     now = most = 0
+    five = asyncio.Barrier(5)  # nobody is answered until five wait, however slow the machine is
 
     async def rest(path: str) -> Reply:
         nonlocal now, most
         now += 1
         most = max(most, now)
+        await five.wait()
         await asyncio.sleep(0.002)
         now -= 1
         return ok(sim(path[-19:]))
