@@ -13,8 +13,7 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from ml.expectation import SEASON, SEGMENTS
-from ml.forecasting import QUANTILES, fit, forecast_usage, quantile_column, seasonal_naive
+from ml.forecasting import QUANTILES, SEASON, SEGMENTS, fit, forecast_usage, quantile_column, seasonal_naive
 from ml.history import FloatArray, dense
 
 FORECASTER = "usage-forecaster"
