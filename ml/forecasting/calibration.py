@@ -28,6 +28,8 @@ LEVELS = np.array([NormalDist().cdf(float(z)) for z in SCORES])
 # With no residual to learn from at all: a wide normal error, in units of the SIM's own mean absolute error.
 DEFAULT_TABLE = 2.0 * SCORES
 TAIL = 0.1
+# An origin with more errors beyond an edge than this was a shock to the whole fleet: it counts as so many.
+SHOCK = 0.25
 STRETCHES = np.arange(0.7, 2.51, 0.02)
 
 
@@ -109,7 +111,8 @@ def _stretch(held: list[tuple[FloatArray, FloatArray, FloatArray]]) -> tuple[flo
             # how many times the edge an error is, on its side; ties at the edge itself are within
             times = np.where(usable, errors / np.where(usable, edge, 1), 0)
             times = np.sort(times[~np.isnan(errors)])
-            beyond += 1 - np.searchsorted(times, STRETCHES * (1 + 1e-9), side="right") / max(times.size, 1)
+            missed = 1 - np.searchsorted(times, STRETCHES * (1 + 1e-9), side="right") / max(times.size, 1)
+            beyond += np.minimum(missed, SHOCK)
         enough = np.flatnonzero(beyond / len(held) <= TAIL)
         chosen.append(float(STRETCHES[enough[0]]) if enough.size else float(STRETCHES[-1]))
     return chosen[0], chosen[1]

@@ -172,7 +172,11 @@ def fit(history: pl.DataFrame, *, as_of: date, horizon: int = 30, seed: int = 7)
         own = segments == segment
         windows.append(int(own.sum()))
         pool = own if windows[-1] >= MIN_WINDOWS else everyone | own
-        spreads.append(learn_spread(errors[pool], origins[pool], horizon))
+        missed = errors[pool]
+        if segment == router.MOVED:
+            # Moves come together, from one cause: what way the last ones went on says nothing about the next.
+            missed = missed - np.nan_to_num(_column_medians(missed))
+        spreads.append(learn_spread(missed, origins[pool], horizon))
     return ForecastModel(
         as_of=as_of,
         horizon=horizon,
@@ -183,6 +187,11 @@ def fit(history: pl.DataFrame, *, as_of: date, horizon: int = 30, seed: int = 7)
         templates=tuple(spread.templates for spread in spreads),
         windows=tuple(windows),
     )
+
+
+def _column_medians(errors: FloatArray) -> FloatArray:
+    known = ~np.isnan(errors)
+    return np.array([np.median(errors[k, day]) if k.any() else 0.0 for day, k in enumerate(known.T)])
 
 
 def forecast_usage(
@@ -247,9 +256,16 @@ def _expect(values: FloatArray, shared: FloatArray, horizon: int) -> tuple[IntAr
     weeks = forecast_weeks(values, origins)
     missed = router.records(values, weeks)
     relative, number = router.relative_records(missed, 0)
-    segments = classify(values)
+    segments = _segments(values, router.moved(values, weeks[:, :2])[:, 0])
     centre, scale = _centre(values, weeks[:, 0], segments, relative, number, shared, horizon)
     return segments, centre, scale
+
+
+def _segments(values: FloatArray, moved: npt.NDArray[np.bool_]) -> IntArray:
+    """Segments of SIMs (sims,), those in regular use that have just moved apart."""
+    segments = classify(values)
+    segments[moved & (segments > router.MOVED)] = router.MOVED
+    return segments
 
 
 def _centre(
@@ -290,6 +306,7 @@ def _learn(values: FloatArray, horizon: int) -> tuple[FloatArray, IntArray, IntA
     depth = min(max([0, *past]) + router.RECORDS + router.LAG, _origins(days))
     weeks = forecast_weeks(values, depth)
     missed = router.records(values, weeks)
+    moves = router.moved(values, weeks)
     segments, origins, errors = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty((0, horizon))]
     for k in past:
         known = values[:, : days - STEP * k]
@@ -300,9 +317,10 @@ def _learn(values: FloatArray, horizon: int) -> tuple[FloatArray, IntArray, IntA
         # How well can a young SIM be forecast? Forget all but a week of what is known of every SIM, and see.
         cut[:, :-SEASON] = np.nan
         relative, number = router.relative_records(missed, k)
-        shared = router.segment_records(relative, number, classify(known))
+        now = _segments(known, moves[:, k])
+        shared = router.segment_records(missed, moves, relative, number, now, k)
         for seen, young in ((known, False), (cut, True)):
-            segment = classify(seen)
+            segment = classify(seen) if young else now
             keep = (~np.isnan(seen).all(axis=1)) & ((segment == SEGMENTS.index("young")) == young)
             part = (relative[:, keep], number[:, keep])
             centre, scale = _centre(seen[keep], weeks[keep, k], segment[keep], *part, shared, horizon)
@@ -311,7 +329,7 @@ def _learn(values: FloatArray, horizon: int) -> tuple[FloatArray, IntArray, IntA
             origins.append(np.full(int(told.sum()), k, np.int64))
             errors.append(((came[keep] - centre) / np.maximum(scale, 1e-9))[told])
     relative, number = router.relative_records(missed, 0)
-    shared = router.segment_records(relative, number, classify(values))
+    shared = router.segment_records(missed, moves, relative, number, _segments(values, moves[:, 0]), 0)
     return shared, np.concatenate(segments), np.concatenate(origins), np.concatenate(errors)
 
 

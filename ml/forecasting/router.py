@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.forecasting.candidates import NAMES, STEP, Float32
-from ml.forecasting.segments import SEASON, SEGMENTS
+from ml.forecasting.segments import SEASON, SEGMENTS, nan_mean
 from ml.history import FloatArray, IntArray
 
 AHEAD = 28
@@ -33,7 +33,14 @@ SEGMENT_WEIGHT, FLEET_WEIGHT = 15.0, 200.0
 # What to expect where no record is: these two forecast badly nearly everywhere.
 HANDICAP = np.where(np.isin(NAMES, ("last week", "zero")), 0.3, 1.0)
 
-Floats = npt.NDArray[np.floating]
+MOVED = SEGMENTS.index("moved")
+USUAL = NAMES.index("median of 8 weeks")
+# A day is far from its weekday's usual value beyond this many typical deviations.
+FAR = 3.0
+# After a move what is new counts, until the fleet's own moves say otherwise: this many of them weigh as much.
+FAST = np.array([name.endswith(("last week", "median of 7 days", "smoothing 0.25")) for name in NAMES])
+AFTER_MOVE = np.where(FAST, 0.85, 1.05)
+MOVES = 30.0
 
 
 def records(values: FloatArray, weeks: Float32) -> FloatArray:
@@ -63,6 +70,29 @@ def records(values: FloatArray, weeks: Float32) -> FloatArray:
     return missed
 
 
+def moved(values: FloatArray, weeks: Float32) -> npt.NDArray[np.bool_]:
+    """Whether the week before each origin was unlike the eight weeks that ended a week earlier, (sims, origins).
+
+    True where nearly every day lies far from its weekday's median, all to one side: the level is new, or the week is odd.
+    """
+    sims, origins = weeks.shape[:2]
+    days = values.shape[1]
+    result = np.zeros((sims, origins), dtype=np.bool_)
+    for origin in range(origins - 1):
+        end, before = days - STEP * origin, days - STEP * (origin + 1)
+        past = np.full((sims, 8 * SEASON), np.nan)
+        past[:, max(8 * SEASON - before, 0) :] = values[:, max(before - 8 * SEASON, 0) : before]
+        usual = weeks[:, origin + 1, USUAL].astype(np.float64)
+        off = np.abs(past.reshape(sims, 8, SEASON) - usual[:, None, :]).reshape(sims, -1)
+        typical = nan_mean(np.minimum(off, 3 * nan_mean(off)[:, None]))[:, None]
+        away = values[:, end - SEASON : end] - usual
+        far = np.maximum(((away > FAR * typical).sum(axis=1)), (away < -FAR * typical).sum(axis=1))
+        result[:, origin] = (
+            (far >= SEASON - 1) & (usual.sum(axis=1) > 0) & (np.isfinite(past).sum(axis=1) >= 2 * SEASON)
+        )
+    return result
+
+
 def relative_records(missed: FloatArray, origin: int) -> tuple[FloatArray, FloatArray]:
     """Each SIM's records told by `origin`: mean error relative to the mean candidate's (parts, sims, candidates), and their number.
 
@@ -82,8 +112,18 @@ def relative_records(missed: FloatArray, origin: int) -> tuple[FloatArray, Float
     return relative, number
 
 
-def segment_records(relative: FloatArray, number: FloatArray, segments: IntArray) -> FloatArray:
-    """What the SIMs of each segment have in common, (parts, segments, candidates), leant on the whole fleet's."""
+def segment_records(
+    missed: FloatArray,
+    moves: npt.NDArray[np.bool_],
+    relative: FloatArray,
+    number: FloatArray,
+    segments: IntArray,
+    origin: int,
+) -> FloatArray:
+    """What the SIMs of each segment have in common, (parts, segments, candidates), leant on the whole fleet's.
+
+    For "moved" it is what was missed after every move of the fleet (moves: sims, origins) that can be told at `origin`.
+    """
     shared = np.ones((len(PARTS), len(SEGMENTS), len(NAMES)))
     for part in range(len(PARTS)):
         fleet = number[part] @ relative[part]
@@ -92,12 +132,18 @@ def segment_records(relative: FloatArray, number: FloatArray, segments: IntArray
             of = segments == segment
             own, count = number[part, of] @ relative[part, of], number[part, of].sum()
             shared[part, segment] = (own + FLEET_WEIGHT * fleet) / (count + FLEET_WEIGHT)
+        first = origin + LAG - (part == 0)
+        told = missed[part, :, first:][moves[:, first:]]
+        middle = told.mean(axis=1)
+        told = told[middle > 0] / middle[middle > 0, None]
+        shared[part, MOVED] = (told.sum(axis=0) + MOVES * AFTER_MOVE) / (len(told) + MOVES)
     return shared
 
 
 def weights(relative: FloatArray, number: FloatArray, shared: FloatArray, segments: IntArray) -> FloatArray:
     """The weight of every candidate, (parts, sims, candidates), adding up to 1 a SIM."""
-    count = number[..., None]
+    # What a SIM's calm past says does not count after a move.
+    count = np.where(segments == MOVED, 0, number)[..., None]
     leant = (count * relative + SEGMENT_WEIGHT * shared[:, segments]) / (count + SEGMENT_WEIGHT)
     best = leant.min(axis=2, keepdims=True)
     weight = np.exp(-SHARPNESS * (leant - best)) * HANDICAP

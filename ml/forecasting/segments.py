@@ -11,7 +11,7 @@ from ml.history import FloatArray, IntArray, known_days
 SEASON = 7
 WEEKS = 8
 YOUNG_DAYS = 14
-SEGMENTS = ("young", "dormant", "quiet", "rare", "sparse", "steady", "moderate", "variable")
+SEGMENTS = ("young", "dormant", "quiet", "rare", "sparse", "moved", "steady", "moderate", "variable")
 # A SIM's mean absolute error as a share of its mean use: the borders between steady, moderate and variable.
 NOISE_BORDERS = (0.2, 0.45)
 # Share of days with use over the last eight weeks: below the first a SIM is rare, below the second sparse.
