@@ -11,6 +11,7 @@ from ml.forecasting.model import (
     seasonal_naive,
 )
 from ml.forecasting.segments import SEASON, SEGMENTS, YOUNG_DAYS
+from ml.forecasting.series import forecast_series
 
 __all__ = [
     "QUANTILES",
@@ -21,6 +22,7 @@ __all__ = [
     "Forecast",
     "ForecastModel",
     "fit",
+    "forecast_series",
     "forecast_usage",
     "quantile_column",
     "seasonal_naive",

@@ -63,6 +63,11 @@ class ForecastModel:
     season_length: int = SEASON
     name: str = "usage-forecaster"
 
+    @property
+    def candidates(self) -> pl.DataFrame:
+        """Which candidate each segment leans on and why (`router.CANDIDATES_SCHEMA`)."""
+        return router.choices(self.records, self.windows)
+
     def to_dict(self) -> dict[str, Any]:
         """The whole model as JSON-ready values."""
         return {
@@ -111,6 +116,7 @@ class Forecast:
     segments      (sims,) index into SEGMENTS
     history_days  (sims,) known days up to `as_of`
     centre, scale (sims, horizon) bytes: a path is centre + scale * error, never below zero
+    problems      what was wrong with which SIM's rows (`ml.history.PROBLEMS_SCHEMA`); only a SIM without a good row has no forecast
     """
 
     frame: pl.DataFrame
@@ -121,6 +127,7 @@ class Forecast:
     scale: FloatArray
     templates: tuple[FloatArray, ...]
     seed: int
+    problems: pl.DataFrame
 
     @property
     def ever_used(self) -> npt.NDArray[np.bool_]:
@@ -158,7 +165,7 @@ def fit(history: pl.DataFrame, *, as_of: date, horizon: int = 30, seed: int = 7)
 
     From up to ORIGINS days in the history, whole weeks before `as_of` so that weekdays line up, every SIM is forecast
     from what was known then and compared with what came. Nothing after `as_of` is read.
-    Raises ValueError for a broken history (see `ml.history.check_history`) or a horizon below 1.
+    Broken rows are left out (see `ml.history`). Raises ValueError for another schema or a horizon below 1.
     """
     if horizon < 1:
         raise ValueError(f"horizon is {horizon} days; it must be at least 1")
@@ -202,11 +209,11 @@ def forecast_usage(
     horizon: int = 30,
     quantiles: Sequence[float] = QUANTILES,
 ) -> Forecast:
-    """Forecast every SIM that has at least one record, for the days as_of + 1 to as_of + horizon.
+    """Forecast every SIM that has at least one usable row, for the days as_of + 1 to as_of + horizon.
 
     The frame has sim_key, day, mean (of the sampled futures' distribution, right for sums) and a column a quantile
     (`q0.5` is the best single guess of a day): finite, not negative, not crossing. A SIM that never used a byte is
-    forecast as zero. Raises ValueError for a broken history, for quantiles outside 0.0013 to 0.9987, or for a horizon
+    forecast as zero. Broken rows are left out and told in `problems`. Raises ValueError for another schema, for quantiles outside 0.0013 to 0.9987, or for a horizon
     beyond the one the model was fitted for.
     """
     if not 1 <= horizon <= model.horizon:
@@ -240,6 +247,7 @@ def forecast_usage(
         scale=scale,
         templates=model.templates,
         seed=model.seed,
+        problems=panel.problems,
     )
 
 

@@ -12,8 +12,11 @@ in Petropoulos and Svetunkov (2020).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from ml.forecasting.candidates import NAMES, STEP, Float32
 from ml.forecasting.segments import SEASON, SEGMENTS, nan_mean
@@ -25,6 +28,17 @@ LAG = AHEAD // STEP
 RECORDS = 13
 # Days of each part of the horizon that has weights of its own.
 PARTS = (slice(0, SEASON), slice(SEASON, None))
+PART_NAMES = ("1-7", "8+")
+# error: what the candidate missed by in the segment's past, relative to the mean candidate; weight: its share before a SIM's own
+# record is known; n: windows that the segment's intervals were learnt from
+CANDIDATES_SCHEMA = {
+    "segment": pl.String,
+    "days": pl.String,
+    "candidate": pl.String,
+    "error": pl.Float64,
+    "weight": pl.Float64,
+    "n": pl.UInt32,
+}
 SHARPNESS = 20.0
 # A record counts this share of the next younger one.
 FADING = 0.93
@@ -167,3 +181,24 @@ def combine(weeks: Float32, weight: FloatArray, horizon: int) -> FloatArray:
         week = np.take_along_axis(ordered, middle[:, None, :], axis=1)[:, 0]
         ahead[:, days] = np.tile(week, (1, -(-width // SEASON)))[:, :width]
     return ahead
+
+
+def choices(shared: FloatArray, windows: Sequence[int]) -> pl.DataFrame:
+    """Which candidate each segment leans on and why, from the segments' records and number of windows (CANDIDATES_SCHEMA)."""
+    nothing = np.ones((len(PARTS), len(SEGMENTS), len(NAMES)))
+    weight = weights(nothing, np.zeros(nothing.shape[:2]), shared, np.arange(len(SEGMENTS)))
+    columns = [
+        {
+            "segment": segment,
+            "days": PART_NAMES[part],
+            "candidate": name,
+            "error": error,
+            "weight": share,
+            "n": windows[i],
+        }
+        for part in range(len(PARTS))
+        for i, segment in enumerate(SEGMENTS)
+        for name, error, share in zip(NAMES, shared[part, i].tolist(), weight[part, i].tolist(), strict=True)
+    ]
+    frame = pl.DataFrame(columns, schema=CANDIDATES_SCHEMA)
+    return frame.sort("segment", "days", "weight", descending=[False, False, True], maintain_order=True)

@@ -33,8 +33,9 @@ def classify(values: FloatArray) -> IntArray:
     """
     recent = _recent(values)
     last = recent.reshape(len(values), WEEKS * SEASON)
-    noise = nan_mean(np.abs(recent - _weekday_median(recent)[:, None, :]).reshape(last.shape))
-    return _segment(values, last, noise / np.maximum(nan_mean(last), 1e-9))
+    mean = nan_mean(last)
+    missed = _tamed(np.abs(recent - _weekday_median(recent)[:, None, :]), mean)
+    return _segment(values, last, nan_mean(missed.reshape(last.shape)) / np.maximum(mean, 1e-9))
 
 
 def usual_error(values: FloatArray, centre: FloatArray, segments: IntArray) -> FloatArray:
@@ -46,9 +47,7 @@ def usual_error(values: FloatArray, centre: FloatArray, segments: IntArray) -> F
     sims = len(values)
     flat = (sims, WEEKS * SEASON)
     mean, used = nan_mean(recent.reshape(flat)), nan_mean(values)
-    missed = np.abs(recent - centre[:, None, :])
-    # A few days out of all proportion widen the tails that the fleet shares, not the SIM's own measure.
-    missed = np.minimum(missed, OUTLIER * _nan_median(missed.reshape(flat))[:, None, None] + 0.1 * mean[:, None, None])
+    missed = _tamed(np.abs(recent - centre[:, None, :]), mean)
     overall = nan_mean(np.asarray(missed.reshape(flat), dtype=np.float64))
     # A weekday has at most eight errors: lean on the SIM's overall error as if it had eight more.
     scale = (np.nansum(missed, axis=1) + WEEKS * overall[:, None]) / ((~np.isnan(missed)).sum(axis=1) + WEEKS)
@@ -78,6 +77,12 @@ def _segment(values: FloatArray, last: FloatArray, noise: FloatArray) -> IntArra
     segment[known_days(values) < YOUNG_DAYS] = SEGMENTS.index("young")
     segment[nan_mean(values) == 0] = SEGMENTS.index("dormant")
     return segment.astype(np.int64)
+
+
+def _tamed(missed: FloatArray, mean: FloatArray) -> FloatArray:
+    """Errors (sims, 8, 7) drawn in: a few days out of all proportion widen the tails that the fleet shares, not a SIM's measure."""
+    median = _nan_median(missed.reshape(len(missed), WEEKS * SEASON))
+    return np.asarray(np.minimum(missed, (OUTLIER * median + 0.1 * mean)[:, None, None]), dtype=np.float64)
 
 
 def _recent(values: FloatArray) -> FloatArray:
