@@ -13,7 +13,7 @@ demo: $(INSTALLED)
 	@$(BIN)/simsight demo
 
 test: $(INSTALLED)
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n logical --dist loadfile
 
 dev: $(INSTALLED)
 	@$(BIN)/simsight dev

@@ -26,8 +26,16 @@ Amount = Annotated[Volume, BeforeValidator(_volume)]
 Probability = Annotated[float | None, Field(ge=0, le=1)]
 
 
+SimState = Literal["ordered", "issued", "activated", "active", "silent", "suspended", "expired", "deactivated"]
+STATE_WORDS = (
+    "ordered: not in the SIM list yet; issued: listed, not activated; activated: not heard of yet; active; silent: not heard of for "
+    "unusually long; suspended: disabled, not in the SIM list any more, or quota used up; expired; deactivated: disabled or gone for "
+    "long, inferred"
+)
+
+
 class Sim(BaseModel):
-    """A SIM card, as the 1NCE SIM list last gave it."""
+    """A SIM card, as the 1NCE SIM list last gave it, and the state of its life."""
 
     iccid: str = Field(description="19 digits, without the Luhn digit", examples=["8988280666000000001"])
     imei: str | None = Field(examples=["353500720000001"])
@@ -40,40 +48,48 @@ class Sim(BaseModel):
         description="0: more than 20 % of the data quota left, 1: less, 2: none", examples=[0]
     )
     quota_total: Amount | None = Field(description="The whole data quota")
-    changed_at: datetime = Field(description="When anything here last changed")
-    state: str | None = Field(
-        description="State of its life: issued, activated, active, silent, suspended, expired or deactivated; null: not judged yet",
-        examples=["active"],
-    )
-    state_since: date | None = Field(description="Since which day it is in this state")
-
-
-SimState = Literal["issued", "activated", "active", "silent", "suspended", "expired", "deactivated"]
-
-
-class LifecycleItem(BaseModel):
-    """Something that happened in the life of a SIM."""
-
-    lifecycle_id: int = Field(description="Rises with time of finding", examples=[17])
-    kind: str = Field(description="state, imei_change, country_change or top_up", examples=["state"])
-    occurred_on: date
-    from_value: str | None = Field(description="State, IMEI or country before; null: none known", examples=["active"])
-    to_value: str = Field(description="After it; of a top-up data or sms", examples=["silent"])
-    evidence: str = Field(examples=["no usage for 9 days since 2026-01-01, where its gaps are of 1 days"])
-    decided_by: str = Field(examples=["state machine 1"])
-    decided_at: datetime
-
-
-class Lifecycle(BaseModel):
-    iccid: str = Field(examples=["8988280666000000001"])
-    items: list[LifecycleItem] = Field(description="In the order in which they were found")
-    next: int | None = Field(description="Pass as `after` for the next page; null on the last")
+    changed_at: datetime = Field(description="When anything the SIM list says of it last changed")
+    state: SimState | None = Field(description=f"{STATE_WORDS}. null until it is first evaluated", examples=["active"])
+    state_since: date | None = Field(description="UTC day from which it is in this state", examples=["2026-01-04"])
 
 
 class SimPage(BaseModel):
     items: list[Sim]
     next: str | None = Field(
         description="Pass as `after` for the next page; null on the last", examples=["8988280666000000001"]
+    )
+
+
+class LifecycleEntry(BaseModel):
+    """A state that a SIM entered, or something that happened to it."""
+
+    occurred_on: date = Field(description="UTC day on which it happened; for a state, from which it holds")
+    kind: Literal["state", "imei_change", "country_change", "top_up"]
+    from_value: str | None = Field(
+        description="State, IMEI or country before; null for the first known and for a top-up", examples=["active"]
+    )
+    to_value: str = Field(description="State, IMEI or country after; of a top-up data or sms", examples=["silent"])
+    evidence: str = Field(
+        examples=["Last sign of life on 2026-03-27, 4 days up to 2026-03-31; its longest usual gap is 1 d."]
+    )
+    as_of: date = Field(description="Last complete usage day known when it was decided")
+    decided_by: str = Field(description="The state machine, or a person", examples=["state machine 1"])
+    decided_at: datetime
+
+
+class Lifecycle(BaseModel):
+    """The state of a SIM and a page of the history that led there."""
+
+    iccid: str = Field(examples=["8988280666000000001"])
+    state: SimState | None = Field(description=f"{STATE_WORDS}. null until it is first evaluated", examples=["silent"])
+    since: date | None = Field(description="UTC day from which it is in this state")
+    cause: str | None = Field(
+        description="Why, where a state has several causes: expiry_date, refused; disabled, unlisted, unknown, exhausted; off"
+    )
+    evidence: str | None = Field(description="On what it was decided, with numbers")
+    items: list[LifecycleEntry] = Field(description="Newest last")
+    next: str | None = Field(
+        description="Pass as `after` for the next page; null on the last", examples=["2026-03-31.41"]
     )
 
 

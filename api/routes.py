@@ -154,10 +154,10 @@ def list_sims(
     status: Annotated[Literal["Enabled", "Disabled"] | None, Query(description="Only SIMs of this status")] = None,
     state: Annotated[SimState | None, Query(description="Only SIMs in this state of their life")] = None,
 ) -> SimPage:
-    """In the order of ICCIDs. A walk from page to page meets every SIM once, also while SIMs are added."""
-    found = session.rows(
-        "api_sims", {"after": after, "label": label, "status": status, "state": state, "rows": limit + 1}
-    )
+    """In the order of ICCIDs. A walk from page to page meets every SIM once, also while SIMs are added. SIMs that are ordered
+    and not in the SIM list yet are there when they are asked for by their state."""
+    chosen = {"after": after, "label": label, "status": status, "state": state, "rows": limit + 1}
+    found = session.rows("api_ordered" if state == "ordered" else "api_sims", {"iccid": None, **chosen})
     items = found[:limit]
     following = items[-1]["iccid"] if len(found) > limit else None
     _link(request, response, following)
@@ -166,10 +166,42 @@ def list_sims(
 
 @router.get("/v1/sims/{iccid}", tags=["SIMs"], summary="One SIM", responses=LOST)
 def get_sim(session: Opened, iccid: Iccid) -> Sim:
-    found = session.row("api_sim", {"iccid": iccid})
+    """A SIM that is ordered and not in the SIM list yet has little more than its state."""
+    found = session.row("api_sim", {"iccid": iccid}) or session.row(
+        "api_ordered", {"iccid": iccid, "after": "", "label": None, "status": None, "rows": 1}
+    )
     if found is None:
         raise _no_sim(iccid)
     return Sim.model_validate(found)
+
+
+@router.get("/v1/sims/{iccid}/lifecycle", tags=["SIMs"], summary="The life of a SIM", responses=LOST)
+def get_lifecycle(
+    request: Request,
+    response: Response,
+    session: Opened,
+    iccid: Iccid,
+    limit: Limit = 100,
+    after: Annotated[
+        str,
+        Query(pattern="^([0-9]{4}-[0-9]{2}-[0-9]{2}[.][0-9]{1,18})?$", description="`next` of the page before"),
+    ] = "",
+) -> Lifecycle:
+    """Its state, and the states it went through, changes of device and of visited country, and top-ups: when, on what
+    evidence, and who decided. Newest last. A SIM that is ordered and not in the SIM list yet has a state and no history."""
+    day, _, entry = after.partition(".")
+    try:
+        place = {"day": date.fromisoformat(day) if day else date.min, "entry": int(entry or 0)}
+    except ValueError:
+        raise _wrong("after", "is not a cursor of this list: pass `next` of the page before, or leave it out") from None
+    state = session.row("api_state", {"iccid": iccid})
+    if state is None:
+        raise _no_sim(iccid)
+    found = session.rows("api_lifecycle", {"iccid": iccid, **place, "rows": limit + 1})
+    items = found[:limit]
+    following = f"{items[-1]['occurred_on']}.{items[-1]['entry_id']}" if len(found) > limit else None
+    _link(request, response, following)
+    return Lifecycle.model_validate({**state, "items": items, "next": following})
 
 
 @router.get("/v1/sims/{iccid}/usage", tags=["SIMs"], summary="Daily usage of a SIM", responses=LOST)
@@ -196,25 +228,6 @@ def get_usage(
         raise _wrong("from", f"{first} to {last} are {days} days: ask for at most {MOST_USAGE_DAYS} at a time")
     items = session.rows("api_usage", {"iccid": iccid, "first_day": first, "last_day": last})
     return Usage.model_validate({"iccid": iccid, "from": first, "to": last, "items": items})
-
-
-@router.get("/v1/sims/{iccid}/lifecycle", tags=["SIMs"], summary="What happened in the life of a SIM", responses=LOST)
-def get_lifecycle(
-    request: Request,
-    response: Response,
-    session: Opened,
-    iccid: Iccid,
-    limit: Limit = 100,
-    after: Annotated[int, Query(ge=0, le=2**63 - 1, description="Only what has a greater lifecycle_id")] = 0,
-) -> Lifecycle:
-    """States, changes of device and country, top-ups, each with its evidence, in the order in which they were found."""
-    found = session.rows("api_lifecycle", {"iccid": iccid, "after": after, "rows": limit + 1})
-    if not found and session.row("api_sim", {"iccid": iccid}) is None:
-        raise _no_sim(iccid)
-    items = found[:limit]
-    following = items[-1]["lifecycle_id"] if len(found) > limit else None
-    _link(request, response, following)
-    return Lifecycle.model_validate({"iccid": iccid, "items": items, "next": following})
 
 
 @router.get(

@@ -6,8 +6,10 @@ Readers (`Store`) work read-only for the organization of their key; the webhook 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
+from math import inf
+from time import monotonic
 from typing import IO, Any
 
 import psycopg
@@ -25,6 +27,8 @@ POOL_SIZE = 8
 POOL_SPARE = 6  # for exports, the report and the health check, which must not wait behind the other requests
 EXPORTS_AT_ONCE = 2
 STREAM_POOL_SIZE = 4
+SECRET_SECONDS = 5
+MOST_SECRETS = 1000
 POOL_WAIT_SECONDS = 5
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 10
@@ -100,7 +104,7 @@ class _Pool:
                 assert isinstance(driver, psycopg.Connection)
                 session = Session(driver)
                 try:
-                    with driver.transaction():
+                    with nullcontext() if driver.autocommit else driver.transaction():
                         yield session
                 except psycopg.errors.QueryCanceled as error:
                     raise TooSlowError(session.seconds) from error
@@ -153,12 +157,24 @@ class Streams(_Pool):
 
     def __init__(self, url: URL | str) -> None:
         super().__init__(url, size=STREAM_POOL_SIZE, spare=0, read_only=False)
+        self._secrets: dict[str, tuple[float, bytes | None]] = {}
 
     def secret_sha256(self, stream_id: str) -> bytes | None:
-        """What the secret of a live stream hashes to; None for an unknown or revoked one. Raises as Store.session does."""
+        """What the secret of a live stream hashes to; None for an unknown or revoked one. Raises as Store.session does.
+
+        The answer may be some seconds old: `land` asks again.
+        """
+        now = monotonic()
+        asked_at, known = self._secrets.get(stream_id, (-inf, None))
+        if now - asked_at < SECRET_SECONDS:
+            return known
         with self._transaction() as session:
             found = session.row("api_stream_secret", {"stream_id": stream_id})
-            return bytes(found["secret_sha256"]) if found and found["secret_sha256"] is not None else None
+        known = bytes(found["secret_sha256"]) if found and found["secret_sha256"] is not None else None
+        if len(self._secrets) >= MOST_SECRETS:
+            self._secrets.clear()
+        self._secrets[stream_id] = (now, known)
+        return known
 
     def land(self, stream_id: str, secret_sha256: bytes, body: bytes, records: int, now: datetime) -> bool:
         """Keep a body, once, and commit; False when the stream has been revoked. Raises as Store.session does."""
@@ -190,4 +206,6 @@ def _read_only(connection: psycopg.Connection[Any], _record: object) -> None:
 
 
 def _read_write(connection: psycopg.Connection[Any], _record: object) -> None:
-    connection.read_only = False
+    """Each statement is a transaction of its own, which saves two ways to the server; written also where the login reads only."""
+    connection.autocommit = True
+    connection.execute("SET default_transaction_read_only = off")

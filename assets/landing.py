@@ -157,13 +157,19 @@ def land_account(database: Database, make_client: MakeClient, source: Source, *,
             "begin_sweep", {"source": source.name, "first_day": today, "last_day": today, "now": clock()}
         )
         assert begun is not None
-    landed = asyncio.run(_land_account(database, make_client, source))
+    listed: list[str] = []
+    landed = asyncio.run(_land_account(database, make_client, source, listed))
     with database.transaction() as transaction:
+        # an empty list, or one with records that could not be read, says of nobody that it is gone
+        if source is SIMS and listed and not landed.rejected:
+            transaction.stage("mark_unlisted", pl.DataFrame({"iccid": listed}).unique())
+            transaction.row("mark_unlisted", {"begun": begun["started_at"], "now": clock()})
         transaction.execute("finish_sweep", {"sweep_id": begun["sweep_id"], "now": clock()})
     return landed
 
 
-async def _land_account(database: Database, make_client: MakeClient, source: Source) -> Landed:
+async def _land_account(database: Database, make_client: MakeClient, source: Source, listed: list[str]) -> Landed:
+    """`listed` is filled with the ICCIDs that the SIM list names."""
     landed = Landed(source.name)
     suspects = _suspects(database, source)
     async with make_client() as once:
@@ -173,6 +179,8 @@ async def _land_account(database: Database, make_client: MakeClient, source: Sou
                     merged, rejected = store(transaction, source, [(None, page)], suspects=suspects)
                 landed.merged += merged
                 landed.rejected += rejected
+                if source is SIMS:
+                    listed += [sim.iccid for sim in page.items]
         landed.requests, landed.retries = once.stats.requests, once.stats.retries
     return landed
 

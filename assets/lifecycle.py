@@ -1,30 +1,37 @@
-"""The life of every SIM: which state it is in, and the history of states, devices, countries and top-ups."""
+"""The life of every SIM: its present state and the history of what moved it there."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture
-from assets.forecast import load_history, load_quotas
-from assets.sources import UTC_TIME
-from ml.alerts import silence
-from ml.lifecycle import FACTS_SCHEMA, MACHINE, STATES, lifecycle
+from assets.forecast import HISTORY_DAYS
+from ml.lifecycle import (
+    ACTIVITY_SCHEMA,
+    ENTRY_SCHEMA,
+    PREVIOUS_SCHEMA,
+    QUOTA_EVENT_SCHEMA,
+    SIM_SCHEMA,
+    STATES,
+    VERSION,
+    LifecycleRules,
+    evaluate,
+)
 from ml.plots import plot_states
+from resources.database import Transaction
 from resources.runtime import Runtime
 
-FIRST_LOOK_DAYS = 400
-# events and quotas may come late: look at the days before the last evaluation again
-OVERLAP_DAYS = 7
-KNOWN_SCHEMA = {
-    name: FACTS_SCHEMA[name]
-    for name in ("sim_key", "status", "activated_on", "refused", "disabled_on", "covered_to", "was", "was_since")
-}
+# what came late is found by looking at the days before the last evaluation again
+LATE_DAYS = 7
+SHOWN_DAYS = 90
+BEGINNING = date(1970, 1, 1)
+COUNT_SCHEMA = {"as_of": pl.Date, "state": pl.String, "sims": pl.Int64}
 
 
 @dg.asset(
-    deps=["usage_history", "sim_quota", "sim_events"],
+    deps=["usage_history", "sim_quota", "sim_events", "sim_connectivity", "orders"],
     partitions_def=DAYS,
     group_name="alerts",
     kinds={"python", "postgres"},
@@ -32,10 +39,11 @@ KNOWN_SCHEMA = {
     metadata={"dagster/table_name": "core.sim_states"},
 )
 def sim_lifecycle(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-    """The state of every SIM as of a day (the partition), by one state machine, with its history and evidence.
+    """The state of every SIM as of a day (the partition): ordered, issued, activated, active, silent, suspended, expired or
+    deactivated, by one state machine, with its history: when, from what evidence, who decided.
 
-    States: issued, activated, active, silent, suspended, expired, deactivated (docs/lifecycle.md). Changes of device and
-    country and top-ups are in the same history. A day before the last evaluated one changes nothing.
+    Changes of device and of visited country and top-ups are in the history too. A day before the last evaluated one changes
+    nothing: states move forward in time only. Read it through `core.sim_states_v1` and `core.sim_lifecycle_v1`.
     """
     metadata: dict[str, Any] = {}
     for as_of in as_of_days(context):
@@ -44,47 +52,84 @@ def sim_lifecycle(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> d
 
 
 def evaluate_lifecycle(runtime: Runtime, as_of: date) -> dict[str, Any]:
-    """Run the state machine as of a day and store what changed, all or nothing; returns metadata."""
-    last = (runtime.database.row("lifecycle_evaluated_to") or {"as_of": None})["as_of"]
-    if last and last > as_of:
-        return {"evaluated": f"no: states already stand as of {last}"}
-    now = runtime.clock()
-    facts = lifecycle_facts(runtime, as_of)
-    states = lifecycle(facts, as_of=as_of)
-    decided = states.with_columns(
-        pl.lit(as_of).alias("decided_as_of"),
-        pl.lit(MACHINE).alias("decided_by"),
-        pl.lit(now).cast(UTC_TIME).alias("decided_at"),
-    )
-    since = last - timedelta(days=OVERLAP_DAYS) if last else as_of - timedelta(days=FIRST_LOOK_DAYS)
+    """Derive every SIM's state as of a day and write what changed, all or nothing; returns metadata."""
+    now = stands_for(as_of, runtime.clock(), runtime.settings.lateness_days)
+    rules = LifecycleRules(deactivated_days=runtime.settings.deactivated_days)
     with runtime.database.transaction() as transaction:
-        begun = transaction.row(
-            "begin_sweep", {"source": "lifecycle", "first_day": as_of, "last_day": as_of, "now": now}
+        transaction.row("lifecycle_lock")
+        last = transaction.row("lifecycle_evaluated_to")
+        last_day: date | None = last["as_of"] if last else None
+        if last_day and last_day > as_of:
+            return {"evaluated": f"no: states already stand as of {last_day}"}
+        previous = transaction.frame("lifecycle_previous", PREVIOUS_SCHEMA)
+        sims = transaction.frame(
+            "lifecycle_facts",
+            SIM_SCHEMA,
+            {"as_of": as_of, "now": now, "lateness": runtime.settings.lateness_days},
         )
-        assert begun is not None
-        merged = transaction.merge("merge_sim_states", decided)
-        added = transaction.rows(
-            "add_lifecycle_events", {"since": since, "as_of": as_of, "now": now, "decided_by": MACHINE}
-        )
-        transaction.execute("finish_sweep", {"sweep_id": begun["sweep_id"], "now": now})
-    counts = dict(states["state"].value_counts().iter_rows())
+        activity = transaction.frame("lifecycle_activity", ACTIVITY_SCHEMA, {"as_of": as_of, "days": HISTORY_DAYS})
+        # a history that begins needs everything; one that goes on, what is new and what came late
+        window = {"first": last_day - timedelta(days=LATE_DAYS) if last_day else BEGINNING, "now": now}
+        quota_events = transaction.frame("lifecycle_quota_events", QUOTA_EVENT_SCHEMA, window)
+        changes = transaction.frame("lifecycle_changes", ENTRY_SCHEMA, window)
+        lives = evaluate(sims, activity, quota_events, previous, as_of=as_of, now=now, rules=rules)
+        decided = {"as_of": as_of, "decided_by": VERSION, "decided_at": runtime.clock()}
+        entries = pl.concat(
+            [lives.entries, changes, _top_ups(quota_events)],
+        ).with_row_index("place")
+        news = lives.states.join(previous, on=list(PREVIOUS_SCHEMA), how="anti", nulls_equal=True)
+        merged = transaction.merge("merge_sim_states", _said(news, decided))
+        added = transaction.merge("add_lifecycle_entries", _said(entries, decided))
+        ordered = transaction.row("lifecycle_ordered", {"now": now})
+        counts = _counts(lives.states, ordered["sims"] if ordered else 0)
+        transaction.stage("merge_state_counts", counts)
+        transaction.execute("merge_state_counts", {"as_of": as_of, "now": runtime.clock()})
+        days = _shown(transaction, as_of)
+        if added.new:
+            transaction.rows("analyze_new_tables")
+    moved = lives.entries.group_by("from_value", "to_value").len().sort("len", descending=True)
     return {
         "as of": as_of.isoformat(),
-        **{f"SIMs {state}": counts[state] for state in STATES if state in counts},
-        "SIMs new": merged.new,
-        "SIMs in another state": merged.changed,
-        "SIMs whose facts contradict their state": int(states["held"].sum()),
-        **{f"new {row['kind']}": row["added"] for row in added},
-        "dagster/row_count": states.height,
-        "states": picture(plot_states(counts, as_of=as_of, note=runtime.data_note)),
+        "dagster/row_count": lives.states.height,
+        **{f"sims {state}": count for state, count in counts.iter_rows()},
+        "transitions": lives.entries.height,
+        "transitions by kind": {f"{before or 'new'} to {after}": n for before, after, n in moved.iter_rows()},
+        "transitions refused": lives.refused,
+        "device changes": changes.filter(pl.col("kind") == "imei_change").height,
+        "country changes": changes.filter(pl.col("kind") == "country_change").height,
+        "history entries new": added.new,
+        "states new": merged.new,
+        "states changed": merged.changed,
+        "states of the fleet": picture(plot_states(days, note=runtime.data_note)),
     }
 
 
-def lifecycle_facts(runtime: Runtime, as_of: date) -> pl.DataFrame:
-    """One row a SIM with what the state machine looks at (ml.lifecycle.FACTS_SCHEMA)."""
-    database = runtime.database
-    known = database.frame("lifecycle_facts", KNOWN_SCHEMA, {"as_of": as_of})
-    habits = silence(load_history(database, as_of), as_of=as_of)
-    return known.join(load_quotas(database, as_of), on="sim_key", how="left", maintain_order="left").join(
-        habits, on="sim_key", how="left", maintain_order="left"
+def stands_for(as_of: date, now: datetime, lateness_days: int) -> datetime:
+    """The moment an evaluation as of a day stands for: now, or the end of the day on which `as_of` became the last complete day."""
+    return min(now, datetime.combine(as_of + timedelta(days=1 + lateness_days), time.max, UTC))
+
+
+def _top_ups(quota_events: pl.DataFrame) -> pl.DataFrame:
+    """Top-ups as entries of the history."""
+    return quota_events.filter(pl.col("kind") == "top_up").select(
+        "sim_key",
+        "kind",
+        occurred_on="day",
+        from_value=pl.lit(None, dtype=pl.String),
+        to_value="quota",
+        evidence="evidence",
     )
+
+
+def _said(rows: pl.DataFrame, decided: dict[str, Any]) -> pl.DataFrame:
+    return rows.with_columns(pl.lit(value).alias(name) for name, value in decided.items())
+
+
+def _counts(states: pl.DataFrame, ordered: int) -> pl.DataFrame:
+    """SIMs in each state, every state listed, also at zero."""
+    found = dict(states["state"].value_counts().iter_rows()) | {"ordered": ordered}
+    return pl.DataFrame({"state": STATES, "sims": [found.get(state, 0) for state in STATES]})
+
+
+def _shown(transaction: Transaction, as_of: date) -> pl.DataFrame:
+    return transaction.frame("state_counts", COUNT_SCHEMA, {"as_of": as_of, "days": SHOWN_DAYS})

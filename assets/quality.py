@@ -14,7 +14,6 @@ import polars as pl
 from assets.common import RuntimeParam
 from assets.ingest import poll_budget
 from assets.sources import UTC_TIME
-from ml.lifecycle import STATES
 from ml.polling import fleet_cost
 from resources.runtime import Runtime
 
@@ -166,10 +165,10 @@ SUITES = [
     Suite(
         "every_sim_has_a_state",
         "sim_lifecycle",
-        "Every SIM that was listed when the state machine last ran has exactly one known state.",
-        "check_states",
-        {"state": pl.String, "sims": pl.Int64},
-        lambda runtime: [_one_of("state", *STATES)],
+        "Every SIM that was listed by the last evaluated day has a state, and the counts by state add up to the fleet.",
+        "check_lifecycle",
+        {"sims": pl.Int64, "without_state": pl.Int64, "difference": pl.Int64},
+        lambda runtime: [_between("without_state", high=0), _between("difference", low=0, high=0)],
     ),
     Suite(
         "status_is_fresh",

@@ -61,6 +61,7 @@ class FleetFacts:
     futures     (samples, days) bytes: sampled futures of the fleet's sum from as_of + 1; None without a forecast
     model       the model version that made the forecast, with its backtest; None without
     first_ends  the SIMs that end first (ENDS_SCHEMA)
+    states      SIMs in each state of their life as of the day, from the most to the fewest; empty when not evaluated
     The other lists are rows of the query sql/queries/report_<name>.sql.
     """
 
@@ -69,6 +70,7 @@ class FleetFacts:
     note: str
     probability: float
     figures: Row
+    states: list[Row]
     daily: pl.DataFrame
     forecast: Row | None
     futures: FloatArray | None
@@ -86,7 +88,7 @@ class FleetFacts:
 
 
 @dg.asset(
-    deps=["usage_forecasts", "quota_exhaustions", "alerts"],
+    deps=["usage_forecasts", "quota_exhaustions", "alerts", "sim_lifecycle"],
     partitions_def=DAYS,
     group_name="report",
     kinds={"python", "html"},
@@ -139,6 +141,7 @@ def read_facts(runtime: Runtime, as_of: date) -> FleetFacts:
         assert data is not None
         facts: dict[str, Any] = {
             "figures": figures,
+            "states": _states(transaction, as_of),
             "data": data,
             "daily": transaction.frame("report_fleet_days", DAILY_SCHEMA, {**day, "days": SHOWN_DAYS}),
             "first_ends": transaction.frame("report_first_ends", ENDS_SCHEMA, {**day, "top": TOP}),
@@ -175,6 +178,12 @@ def _futures(runtime: Runtime, model: Row, as_of: date) -> FloatArray:
     for _, paths in forecast.path_blocks(PATH_SAMPLES):
         total += paths.sum(axis=0, dtype=np.float64)
     return total
+
+
+def _states(transaction: Transaction, as_of: date) -> list[Row]:
+    """state, sims: the states that SIMs are in as of the day."""
+    rows = transaction.rows("state_counts", {"as_of": as_of, "days": 1})
+    return sorted((row for row in rows if row["sims"]), key=lambda row: (-row["sims"], row["state"]))
 
 
 def _silent(transaction: Transaction, as_of: date) -> list[Row]:

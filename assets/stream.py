@@ -4,10 +4,12 @@ Records come at least once and in any order. A record that came before changes n
 quarantine with the reason and takes no other with it; one of a SIM not listed yet is taken up as soon as it is.
 """
 
+import gc
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import dagster as dg
@@ -23,6 +25,7 @@ from resources.once_stream import EventRecord, UsageRecord, parse_record, record
 SOURCE = "stream"
 BLOCK_RECORDS = 20_000
 BLOCK_BYTES = 16_000_000
+EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 # what works on the stream runs one at a time
 POOL = "stream"
 
@@ -124,12 +127,13 @@ def _process_block(database: Database, done: Processed, now: datetime) -> int:
         batches = transaction.rows("take_stream_batches", {"records": BLOCK_RECORDS, "bytes": BLOCK_BYTES})
         if not batches:
             return 0
-        incoming = [
-            Incoming(record, batch["received_at"], batch["batch_id"], at)
-            for batch in batches
-            for at, record in enumerate(_records(batch["body"]))
-        ]
-        usage, events, refused = store(transaction, incoming)
+        with _collector_at_rest():
+            incoming = [
+                Incoming(record, batch["received_at"], batch["batch_id"], at)
+                for batch in batches
+                for at, record in enumerate(_records(batch["body"]))
+            ]
+            usage, events, refused = store(transaction, incoming)
         transaction.merge("merge_quarantine", _quarantined(incoming, refused))
         ids = [batch["batch_id"] for batch in batches]
         transaction.execute("finish_stream_batches", {"batch_ids": ids, "now": now})
@@ -139,6 +143,18 @@ def _process_block(database: Database, done: Processed, now: datetime) -> int:
     done.events += events
     done.quarantined += len(refused)
     return len(batches)
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """No search for cycles meanwhile: parsed JSON has none, and its many objects would be walked again and again."""
+    active = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if active:
+            gc.enable()
 
 
 def _records(body: bytes) -> list[Any]:
@@ -233,10 +249,19 @@ def _parse(incoming: Iterable[Incoming]) -> tuple[pl.DataFrame, pl.DataFrame, li
         else:
             rows = usage if type(row) is UsageRecord else events
             rows.append((*row, came.received_at, seq))
-    return (
-        pl.DataFrame(usage, schema=USAGE_SCHEMA, orient="row"),
-        pl.DataFrame(events, schema=EVENT_SCHEMA, orient="row"),
-        refused,
+    return _frame(usage, USAGE_SCHEMA), _frame(events, EVENT_SCHEMA), refused
+
+
+def _frame(rows: list[tuple[Any, ...]], schema: Schema) -> pl.DataFrame:
+    """Rows as a frame. Times go in as whole microseconds, which is several times as fast as handing over datetimes."""
+    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+    return pl.DataFrame(
+        [
+            pl.Series(name, [(moment - EPOCH) // MICROSECOND for moment in column], pl.Int64).cast(kind)
+            if kind == UTC_TIME
+            else pl.Series(name, column, kind)
+            for (name, kind), column in zip(schema.items(), columns, strict=True)
+        ]
     )
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from datetime import date, timedelta
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import polars as pl

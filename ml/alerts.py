@@ -86,7 +86,7 @@ def silence(history: pl.DataFrame, *, as_of: date, rules: AlertRules | None = No
             days_silent=(pl.lit(as_of) - pl.col("last_active_day")).dt.total_days(),
             usual_gap_days=pl.when(pl.col("active_days") >= rules.silent_active_days).then("usual_gap_days"),
         )
-        .with_columns(is_silent=(pl.col("days_silent") > _silent_after(rules, "usual_gap_days")).fill_null(value=False))
+        .with_columns(is_silent=(pl.col("days_silent") > silent_after(rules, "usual_gap_days")).fill_null(value=False))
     )
     return silent.select(pl.col(name).cast(kind) for name, kind in SILENCE_SCHEMA.items()).sort("sim_key")
 
@@ -144,7 +144,7 @@ def _quota(facts: pl.DataFrame, rules: AlertRules) -> pl.DataFrame:
 
 
 def _silent(facts: pl.DataFrame, rules: AlertRules) -> pl.DataFrame:
-    after = _silent_after(rules, "active_gap_p99_days")
+    after = silent_after(rules, "active_gap_p99_days")
     # Thresholds here are "more than"; the smallest whole day above it is the one that is crossed.
     levels = {"critical": (2 * after).floor() + 1, "warning": after.floor() + 1}
     message = pl.format(
@@ -157,8 +157,8 @@ def _silent(facts: pl.DataFrame, rules: AlertRules) -> pl.DataFrame:
     return _crossed(facts.with_columns(value=days.cast(pl.Float64)), "silent", levels, message)
 
 
-def _silent_after(rules: AlertRules, gap: str) -> pl.Expr:
-    """The longest silence, in days, that is still usual; null when the usual gap is."""
+def silent_after(rules: AlertRules, gap: str) -> pl.Expr:
+    """The longest silence, in days, that is still usual; null when the usual gap (the column of that name) is."""
     return pl.max_horizontal(pl.lit(float(rules.silent_days)), rules.silent_factor * pl.col(gap)) + 0 * pl.col(gap)
 
 

@@ -6,7 +6,7 @@ Volumes are shown in MB. Colours are Okabe and Ito's (2008), safe for colour-bli
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 
 import numpy as np
@@ -19,9 +19,19 @@ from matplotlib.figure import Figure
 from ml.evaluation import BASELINE, FORECASTER
 from ml.forecasting import SEGMENTS, FloatPaths, quantile_column
 from ml.history import BYTES_PER_MB, FloatArray
-from ml.lifecycle import STATES
 
 BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#999999", "#333333"
+# from the bottom of a column to its top
+STATE_COLOURS = {
+    "active": GREEN,
+    "activated": "#56B4E9",
+    "issued": BLUE,
+    "ordered": "#F0E442",
+    "silent": "#E69F00",
+    "suspended": ORANGE,
+    "expired": "#CC79A7",
+    "deactivated": GREY,
+}
 
 
 def plot_sim_forecast(
@@ -154,16 +164,33 @@ def plot_exhaustion(
     return figure
 
 
-def plot_states(counts: Mapping[str, int], *, as_of: date, note: str = "") -> Figure:
-    """How many SIMs are in each state of their life; states without a SIM are left out."""
-    figure, axes = _figure(f"SIMs by state as of {as_of}", note, size=(8, 1.4 + 0.35 * max(len(counts), 2)))
-    if not counts:
-        return _nothing(axes, "there is no SIM")
-    names = [state for state in STATES if state in counts]
-    bars = axes.barh(names, [counts[name] for name in names], color=BLUE)
-    axes.bar_label(bars, padding=3, fontsize=8, color=INK)
-    axes.invert_yaxis()
-    axes.set_xlabel("SIMs")
+def plot_states(counts: pl.DataFrame, *, note: str = "") -> Figure:
+    """The fleet by state of its SIMs, a column a day, the newest day's figures in the legend.
+
+    counts  as_of, state, sims: one row an evaluated day and state; states that no SIM was in on any day are left out
+    """
+    figure, axes = _figure("States of the fleet", note)
+    if counts.is_empty():
+        return _nothing(axes, "no day has been evaluated")
+    days = counts["as_of"].unique().sort()
+    place = _numbers(days.to_list())
+    below = np.zeros(len(days))
+    for state, colour in STATE_COLOURS.items():
+        sims = days.to_frame().join(
+            counts.filter(pl.col("state") == state), on="as_of", how="left", maintain_order="left"
+        )
+        height = sims["sims"].fill_null(0).cast(pl.Float64).to_numpy()
+        if height.any():
+            axes.bar(place, height, width=0.9, bottom=below, color=colour, label=f"{state} {int(height[-1]):,}")
+            below = below + height
+    axes.set_xlim(min(place[0], place[-1] - 13) - 0.7, place[-1] + 0.7)
+    axes.set_ylabel("SIMs")
+    axes.set_xlabel("as-of day (UTC)")
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles[::-1], labels[::-1], loc="outside right upper", frameon=False, fontsize=8, title=f"{days[-1]}"
+    )
+    _date_axis(axes)
     return figure
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 
 from resources.once_values import mb_to_bytes, parse_time, whole
@@ -18,6 +19,7 @@ DATA, SMS = 5, 6  # traffic_type.id
 MOST_MB = 10**9
 MOST_SMS = 2**31 - 1
 LONGEST = timedelta(days=100)  # of a record; one that claims more is broken, and would be split into as many rows
+AHEAD = timedelta(days=1)  # of our clock, at most
 EARLIEST = datetime(2017, 1, 1, tzinfo=UTC)  # 1NCE is younger
 _DIGITS = re.compile(r"\d{19,20}", re.ASCII)
 _LUHN = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
@@ -117,7 +119,9 @@ def _usage(record: dict[str, Any], received_at: datetime) -> UsageRecord:
 
 def _volumes(record: dict[str, Any], convert: Any) -> tuple[int, int | None, int | None]:
     """(total, rx, tx): of three one may be missing, it follows; with the total alone the directions are not known."""
-    total, rx, tx = (_value(record, f"volume.{name}", convert, needed=False) for name in ("total", "rx", "tx"))
+    total = _value(record, "volume.total", convert, needed=False)
+    rx = _value(record, "volume.rx", convert, needed=False)
+    tx = _value(record, "volume.tx", convert, needed=False)
     if total is None and rx is not None and tx is not None:
         total = rx + tx
     if total is None:
@@ -126,7 +130,7 @@ def _volumes(record: dict[str, Any], convert: Any) -> tuple[int, int | None, int
         rx = total - tx
     elif tx is None and rx is not None:
         tx = total - rx
-    if min(total, rx or 0, tx or 0) < 0:
+    if total < 0 or (rx or 0) < 0 or (tx or 0) < 0:
         raise ValueError(f"volume: got {shown(record['volume'])}, expected nothing negative")
     if rx is not None and tx is not None and rx + tx != total:
         raise ValueError(
@@ -159,7 +163,7 @@ def _id(record: dict[str, Any]) -> int:
 
 def _time(record: dict[str, Any], path: str, received_at: datetime) -> datetime:
     moment: datetime = _value(record, path, parse_time)
-    if not EARLIEST <= moment <= received_at + timedelta(days=1):
+    if not EARLIEST <= moment <= received_at + AHEAD:
         raise ValueError(
             f"{path}: got {shown(record[path])}, expected a time from {EARLIEST:%Y} on that was not in the future when it came"
         )
@@ -169,9 +173,16 @@ def _time(record: dict[str, Any], path: str, received_at: datetime) -> datetime:
 def _at(record: dict[str, Any], path: str) -> Any:
     """The value at a dotted path; None where it, or an object on the way, is missing, null or something else."""
     value: Any = record
-    for name in path.split("."):
-        value = value.get(name) if type(value) is dict else None
+    for name in _steps(path):
+        if type(value) is not dict:
+            return None
+        value = value.get(name)
     return value
+
+
+@cache
+def _steps(path: str) -> tuple[str, ...]:
+    return tuple(path.split("."))
 
 
 def _value(record: dict[str, Any], path: str, convert: Any, *, needed: bool = True) -> Any:

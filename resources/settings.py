@@ -130,6 +130,9 @@ class Settings(BaseSettings):
         0.5, gt=0, lt=1, description="Alert when a SIM will run out within 14 days with at least this probability"
     )
     quota_share: float = Field(0.8, gt=0, le=1, description="Alert when this share of a SIM's quota is used")
+    deactivated_days: int = Field(
+        30, ge=1, description="A SIM that is Disabled for more days than this is taken for deactivated"
+    )
 
     api_host: str = Field("127.0.0.1", description="Address the HTTP service listens on")
     api_port: int = Field(8000, ge=1, le=65535, description="Port the HTTP service listens on")

@@ -1,6 +1,6 @@
 -- One row a SIM after a given ICCID, in the order of ICCIDs.
 -- Parameters: after text ('' for the first page), label, status and state text or NULL for any, rows integer.
--- Index: sims_organization_id_iccid_key.
+-- Index: sims_organization_id_iccid_key; sim_states_by_state for a rare state.
 SELECT iccid, imei, msisdn, ip_address, label, status, activated_at, quota_status,
        (quota_total_mb * 1000000)::bigint AS quota_total, changed_at, state, state_since
 FROM core.sims_v1

@@ -1,2 +1,2 @@
--- The last as-of day the state machine was run for; NULL when never. Index sweeps_latest.
-SELECT max(last_day) AS as_of FROM ops.sweeps WHERE source = 'lifecycle' AND finished_at IS NOT NULL;
+-- The last as-of day the states stand for; NULL when never evaluated.
+SELECT max(as_of) AS as_of FROM core.sim_state_counts;

@@ -1,18 +1,79 @@
--- What the state machine needs of every SIM beside usage and quota, one row a SIM. Indexes: polls_pkey, sim_states_pkey, and
--- the events of the last 100 days.
-WITH stopped AS (
-    SELECT sim_key, max(occurred_at) AS at FROM core.sim_events
-    WHERE event_type ILIKE '%%to ''Suspended''%%' AND occurred_at > (%(as_of)s::date - 100)::timestamp AT TIME ZONE 'UTC'
-        AND occurred_at < (%(as_of)s::date + 1)::timestamp AT TIME ZONE 'UTC'
-    GROUP BY sim_key
+-- One row a SIM with what its state is derived from, known up to %(now)s; as_of date is the last complete usage day, lateness
+-- integer the days until a day's usage is complete. Amounts in bytes. Indexes: the primary keys, read from their newest end.
+WITH said AS (  -- what 1NCE last said of it; a call that merely failed says nothing
+    SELECT DISTINCT ON (sim_key) sim_key, (polled_at AT TIME ZONE 'UTC')::date AS last_word_on,
+           CASE problem WHEN 'OnceSimExpiredError' THEN 'expired' WHEN 'OnceNotFoundError' THEN 'unknown'
+                        WHEN 'OnceForbiddenError' THEN 'unknown' ELSE 'answered' END AS last_word
+    FROM ops.polls
+    WHERE polled_at <= %(now)s
+        AND (problem IS NULL OR problem IN ('OnceSimExpiredError', 'OnceNotFoundError', 'OnceForbiddenError'))
+    ORDER BY sim_key, polled_at DESC
+), ordered AS (
+    SELECT DISTINCT ON (i.iccid) i.iccid, o.order_number, o.ordered_at
+    FROM core.orders AS o CROSS JOIN LATERAL unnest(o.iccids) AS i (iccid)
+    WHERE o.order_type IN ('FIRST_ORDER', 'ADDITIONAL_ORDER') AND o.ordered_at <= %(now)s
+    ORDER BY i.iccid, o.ordered_at
+), listed AS (
+    SELECT max(started_at) AS at FROM ops.sweeps WHERE source = 'sims' AND finished_at <= %(now)s
 )
-SELECT s.sim_key, s.status, (s.activated_at AT TIME ZONE 'UTC')::date AS activated_on,
-       coalesce(q.problem = 'OnceSimExpiredError', false) AS refused,
-       coalesce((e.at AT TIME ZONE 'UTC')::date, CASE WHEN t.state IN ('suspended', 'deactivated') THEN t.since END) AS disabled_on,
-       u.covered_to, t.state AS was, t.since AS was_since
+SELECT s.sim_key, o.order_number, (o.ordered_at AT TIME ZONE 'UTC')::date AS ordered_on,
+       (s.first_seen_at AT TIME ZONE 'UTC')::date AS listed_on,
+       (s.activated_at AT TIME ZONE 'UTC')::date AS activated_on,
+       -- the listed status is today's: the first change after now says what it was then
+       CASE WHEN n.was_off THEN (coalesce(d.at, %(now)s) AT TIME ZONE 'UTC')::date
+            WHEN n.was_off IS NULL AND s.status = 'Disabled' THEN (coalesce(d.at, s.changed_at) AT TIME ZONE 'UTC')::date
+       END AS disabled_on,
+       CASE WHEN s.unlisted_at <= %(now)s::timestamptz - interval '1 day' THEN (s.unlisted_at AT TIME ZONE 'UTC')::date END AS unlisted_on,
+       CASE WHEN x.by_quota THEN q.amount_left END AS quota_left,
+       CASE WHEN x.by_quota THEN q.amount_total END AS quota_total,
+       CASE WHEN x.by_quota AND q.amount_left <= 0
+                THEN (coalesce(q.status_changed_at, q.observed_at) AT TIME ZONE 'UTC')::date
+            WHEN NOT x.by_quota AND s.quota_status = 2
+                THEN (greatest(s.changed_at, q.observed_at) AT TIME ZONE 'UTC')::date
+       END AS exhausted_on,
+       q.expires_at, w.last_word, w.last_word_on,
+       least(p.covered_to - %(lateness)s::integer, %(as_of)s::date) AS usage_known_to,
+       (f.at AT TIME ZONE 'UTC')::date AS network_first_on,
+       (greatest(e.at, c.at) AT TIME ZONE 'UTC')::date AS network_last_on
 FROM core.sims AS s
-LEFT JOIN ops.polls AS u ON u.sim_key = s.sim_key AND u.source = 'usage'
-LEFT JOIN ops.polls AS q ON q.sim_key = s.sim_key AND q.source = 'quota'
+CROSS JOIN listed AS l
+LEFT JOIN said AS w ON w.sim_key = s.sim_key
+LEFT JOIN ordered AS o ON o.iccid = s.iccid
+LEFT JOIN ops.polls AS p ON p.sim_key = s.sim_key AND p.source = 'usage'
 LEFT JOIN core.sim_states AS t ON t.sim_key = s.sim_key
-LEFT JOIN stopped AS e ON e.sim_key = s.sim_key
+LEFT JOIN LATERAL (
+    SELECT amount_left, amount_total, expires_at, observed_at, status_changed_at FROM core.sim_quota
+    WHERE sim_key = s.sim_key AND kind = 'data' AND day <= (%(now)s::timestamptz AT TIME ZONE 'UTC')::date
+        AND observed_at <= %(now)s
+    ORDER BY day DESC LIMIT 1
+) AS q ON true
+-- the SIM list knows no amount; its word counts where it is the newer one
+CROSS JOIN LATERAL (SELECT coalesce(q.observed_at >= l.at, q.observed_at IS NOT NULL) AS by_quota) AS x
+LEFT JOIN LATERAL (  -- a network is named by what a network saw
+    SELECT occurred_at AS at FROM core.sim_events
+    WHERE sim_key = s.sim_key AND occurred_at <= %(now)s AND (country IS NOT NULL OR operator IS NOT NULL)
+    ORDER BY occurred_at DESC LIMIT 1
+) AS e ON true
+LEFT JOIN LATERAL (  -- of use for a SIM without a history only
+    SELECT occurred_at AS at FROM core.sim_events
+    WHERE t.sim_key IS NULL AND sim_key = s.sim_key AND occurred_at <= %(now)s
+        AND (country IS NOT NULL OR operator IS NOT NULL)
+    ORDER BY occurred_at LIMIT 1
+) AS f ON true
+LEFT JOIN LATERAL (
+    SELECT located_at AS at FROM core.sim_connectivity
+    WHERE sim_key = s.sim_key AND day <= (%(now)s::timestamptz AT TIME ZONE 'UTC')::date AND located_at <= %(now)s
+    ORDER BY day DESC LIMIT 1
+) AS c ON true
+LEFT JOIN LATERAL (
+    SELECT event_type ~* 'SIM changed from ''?(suspended|disabled|deactivated)' AS was_off FROM core.sim_events
+    WHERE sim_key = s.sim_key AND occurred_at > %(now)s AND event_type ~* 'SIM changed from .* to '
+    ORDER BY occurred_at LIMIT 1
+) AS n ON true
+LEFT JOIN LATERAL (
+    SELECT max(occurred_at) AS at FROM core.sim_events
+    WHERE coalesce(n.was_off, s.status = 'Disabled') AND sim_key = s.sim_key AND occurred_at <= %(now)s
+        AND event_type ~* 'SIM changed from .* to ''?(suspended|disabled|deactivated)'
+) AS d ON true
+WHERE least(s.first_seen_at, s.activated_at) <= %(now)s OR t.sim_key IS NOT NULL
 ORDER BY s.sim_key;

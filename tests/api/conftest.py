@@ -66,6 +66,25 @@ INSERT INTO predictions.reports (organization_id, as_of, html, created_at)
 SELECT organization_id, as_of, '<!doctype html><style>p{color:red}</style><p>' || slug || ' as of ' || as_of || '</p>', now()
 FROM core.organizations, (VALUES (date '2026-01-09'), (date '2026-01-10')) AS days (as_of);
 
+INSERT INTO core.sim_states (organization_id, sim_key, state, since, evidence, as_of, decided_by, decided_at)
+SELECT organization_id, sim_key, CASE WHEN right(iccid, 2) < '03' THEN 'silent' ELSE 'active' END, date '2026-01-05', 'seeded',
+       date '2026-01-10', 'state machine 1', now()
+FROM core.sims WHERE right(iccid, 2) < '07';
+
+INSERT INTO core.sim_lifecycle
+    (organization_id, sim_key, occurred_on, kind, from_value, to_value, evidence, as_of, decided_by, decided_at)
+SELECT organization_id, sim_key, date '2025-12-01' + n, kind, before, after, label || ' entry ' || n, date '2026-01-10',
+       'state machine 1', timestamptz '2026-01-12 02:00Z'
+FROM core.sims, (VALUES (0, 'state', NULL, 'activated'), (0, 'state', 'activated', 'active'),
+    (9, 'country_change', 'Germany', 'Italy'), (20, 'top_up', NULL, 'data'), (35, 'state', 'active', 'silent')
+) AS e (n, kind, before, after)
+WHERE right(iccid, 2) < '03';
+
+INSERT INTO core.orders (organization_id, order_number, order_type, ordered_at, products, iccids, changed_at)
+SELECT organization_id, 7, 'ADDITIONAL_ORDER', '2026-01-08 12:00Z', '[]',
+       ARRAY[CASE slug WHEN 'default' THEN '89' ELSE '99' END || '88280666000000077'], now()
+FROM core.organizations;
+
 """
 
 

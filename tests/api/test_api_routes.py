@@ -7,8 +7,6 @@ from typing import Any
 
 import httpx
 
-from tests.api.conftest import Seeded
-
 
 def walk(client: httpx.Client, path: str, **parameters: Any) -> list[dict[str, Any]]:
     """All items of a list, page by page, by its Link headers."""
@@ -198,39 +196,3 @@ def test_a_hundred_requests_at_once_are_all_answered(client: httpx.Client) -> No
 def test_large_answers_are_compressed(client: httpx.Client, seeded: Any) -> None:
     assert client.get("/v1/sims").headers.get("content-encoding") == "gzip"
     assert "content-encoding" not in client.get(f"/v1/sims/{seeded.iccid(1)}").headers
-
-
-# --- the life of a SIM -------------------------------------------------------------------------------------------------
-
-LIFE = """
-INSERT INTO core.sim_states (organization_id, sim_key, state, since, evidence, decided_as_of, decided_by, decided_at)
-SELECT organization_id, sim_key, CASE WHEN right(iccid, 2) = '03' THEN 'silent' ELSE 'active' END, '2026-01-02', 'because',
-       '2026-01-10', 'state machine 1', now()
-FROM core.sims WHERE right(iccid, 2) <> '12';
-
-INSERT INTO core.sim_lifecycle (organization_id, sim_key, kind, occurred_on, from_value, to_value, evidence, decided_by, decided_at)
-SELECT organization_id, sim_key, kind, day, NULL, value, 'because', 'state machine 1', now()
-FROM core.sims, (VALUES ('state', date '2026-01-02', 'active'), ('top_up', date '2026-01-03', 'data'),
-                        ('imei_change', date '2026-01-04', '3529811000000101')) AS life (kind, day, value)
-WHERE right(iccid, 2) = '03';
-"""
-
-
-def test_the_state_of_a_sim_is_shown_and_can_be_asked_for(client: httpx.Client, seeded: Seeded) -> None:
-    seeded.run(*LIFE.split(";\n\n"))
-    sim = client.get(f"/v1/sims/{seeded.iccid(3)}").json()
-    assert (sim["state"], sim["state_since"]) == ("silent", "2026-01-02")
-    assert client.get(f"/v1/sims/{seeded.iccid(12)}").json()["state"] is None
-    silent = client.get("/v1/sims", params={"state": "silent"}).json()["items"]
-    assert [item["iccid"] for item in silent] == [seeded.iccid(3)]
-    assert client.get("/v1/sims", params={"state": "dead"}).status_code == 422
-
-
-def test_the_life_of_a_sim_comes_in_pages_and_stays_in_its_organization(client: httpx.Client, seeded: Seeded) -> None:
-    seeded.run(*LIFE.split(";\n\n"))
-    first = client.get(f"/v1/sims/{seeded.iccid(3)}/lifecycle", params={"limit": 2}).json()
-    rest = client.get(f"/v1/sims/{seeded.iccid(3)}/lifecycle", params={"limit": 2, "after": first["next"]}).json()
-    assert [item["kind"] for item in first["items"] + rest["items"]] == ["state", "top_up", "imei_change"]
-    assert rest["next"] is None
-    assert client.get(f"/v1/sims/{seeded.iccid(1)}/lifecycle").json()["items"] == []
-    assert client.get(f"/v1/sims/{seeded.iccid(3, 'other')}/lifecycle").status_code == 404

@@ -104,7 +104,7 @@ def test_a_key_needs_a_free_name_and_time_to_live(database: Database) -> None:
 
 
 def test_another_organizations_sim_is_as_unknown_as_one_that_never_was(client: httpx.Client, seeded: Any) -> None:
-    for tail in ("", "/usage", "/forecast", "/exhaustion"):
+    for tail in ("", "/usage", "/forecast", "/exhaustion", "/lifecycle"):
         theirs, nobodys = (
             client.get(f"/v1/sims/{iccid}{tail}") for iccid in (seeded.iccid(1, "other"), "7000000000000000000")
         )
@@ -120,6 +120,8 @@ def test_lists_hold_no_other_organizations_rows(client: httpx.Client) -> None:
 READABLE = [
     "core.sims_v1",
     "core.sim_usage_v1",
+    "core.sim_states_v1",
+    "core.sim_lifecycle_v1",
     "predictions.usage_forecasts_v1",
     "predictions.exhaustions_v1",
     "predictions.alerts_v1",

@@ -135,7 +135,7 @@ def said_by(process: subprocess.Popen[str], seconds: float = 120) -> Callable[[s
     return wait_for
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
     """Wait until something holds."""
     deadline = time.monotonic() + seconds
     while not condition():

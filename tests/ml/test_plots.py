@@ -16,6 +16,13 @@ from ml.exhaustion import quota_exhaustion
 from ml.forecasting import fit, forecast_usage
 
 NOTE = "synthetic data"
+STATES = pl.DataFrame(
+    {
+        "as_of": [date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 2)],
+        "state": ["active", "active", "silent"],
+        "sims": [40, 38, 2],
+    }
+)
 
 
 def texts(figure: Figure) -> str:
@@ -43,6 +50,8 @@ def figures(weekly_history: pl.DataFrame, last_day: date) -> dict[str, Figure]:
         "backtest": plots.plot_backtest(tested.frame, note=NOTE),
         "coverage": plots.plot_coverage(tested.calibration, note=NOTE),
         "exhaustion": plots.plot_exhaustion(ends.frame, as_of=last_day, note=NOTE),
+        "states": plots.plot_states(STATES, note=NOTE),
+        "nothing evaluated": plots.plot_states(STATES.clear(), note=NOTE),
         "nothing tested": plots.plot_backtest(tested.frame.clear(), note=NOTE),
         "nothing covered": plots.plot_coverage(tested.calibration.clear(), note=NOTE),
         "nothing ends": plots.plot_exhaustion(ends.frame.clear(), as_of=last_day, note=NOTE),

@@ -16,6 +16,7 @@ from sqlalchemy import URL
 
 from assets.alerts import evaluate_alerts
 from assets.forecast import score_exhaustion, score_usage, train
+from assets.lifecycle import evaluate_lifecycle
 from assets.report import FleetFacts, describe_backtest, fleet_report, make_report, read_facts, render, write_report
 from resources.migrations import note_organization
 from resources.runtime import Runtime
@@ -98,6 +99,7 @@ def runtime(filled_url: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         score_usage(opened, AS_OF, run_id="test")
         score_exhaustion(opened, AS_OF, run_id="test")
         evaluate_alerts(opened, AS_OF)
+        evaluate_lifecycle(opened, AS_OF)
         yield opened
 
 
@@ -208,6 +210,17 @@ def test_the_expected_volume_is_the_sum_of_the_forecasts_within_its_interval(
             float(text.replace(",", "")) for text in re.findall(r"[\d,.]*\d", interval.removeprefix("80 % interval"))
         )
         assert low < float(stored) < high
+
+
+def test_the_states_of_the_sims_add_up_to_the_fleet(page: str, truth: psycopg.Connection[Any]) -> None:
+    rows = re.findall(
+        r'<tr><td>(\w+)</td><td class="n">(\d+)</td><td class="n">([\d.]+) %</td>', section(page, "states")
+    )
+    stored = "SELECT state, count(*) FROM core.sim_states WHERE mine GROUP BY state"
+    counted = truth.execute(stored.replace("mine", "organization_id = ops.organization('default')").encode()).fetchall()
+    assert {state: int(sims) for state, sims, _ in rows} == dict(counted)
+    assert sum(int(sims) for _, sims, _ in rows) == 30
+    assert sum(float(share) for _, _, share in rows) == pytest.approx(100, abs=0.2)
 
 
 def test_a_silent_sim_is_listed_with_its_habits(page: str) -> None:

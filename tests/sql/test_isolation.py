@@ -34,10 +34,6 @@ INSERT INTO raw.stream_batches (organization_id, stream_id, body_sha256, body, r
 SELECT organization_id, 'stream-of-' || slug, '', '[]', 0, now() FROM core.organizations;
 INSERT INTO core.stream_usage (organization_id, record_id, sim_key, day, kind, started_at, ended_at, bytes, sms, known_at)
 SELECT organization_id, 1, sim_key, '2026-03-02', 'data', now(), now(), 5, 0, now() FROM core.sims;
-INSERT INTO core.sim_states (organization_id, sim_key, state, since, evidence, decided_as_of, decided_by, decided_at)
-SELECT organization_id, sim_key, 'active', now(), '', now(), '', now() FROM core.sims;
-INSERT INTO core.sim_lifecycle (organization_id, sim_key, kind, occurred_on, to_value, evidence, decided_by, decided_at)
-SELECT organization_id, sim_key, 'state', now(), 'active', '', '', now() FROM core.sims;
 INSERT INTO ops.stale_predictions (organization_id, as_of, part, sims, first_day, marked_at)
 SELECT organization_id, now(), 'exhaustions', 1, now(), now() FROM core.organizations;
 INSERT INTO ops.incidents (organization_id, kind, opened_at, message, details)
@@ -51,6 +47,12 @@ SELECT organization_id, sim_key, '2026-01-01', '2026-01-02', scoring_id, 1, 1, 1
 FROM core.sims JOIN predictions.scorings USING (organization_id);
 INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, message, opened_as_of, opened_at, seen_as_of)
 SELECT organization_id, sim_key, 'silent', 'info', '', '2026-01-01', now(), '2026-01-01' FROM core.sims;
+INSERT INTO core.sim_states (organization_id, sim_key, state, since, evidence, as_of, decided_by, decided_at)
+SELECT organization_id, sim_key, 'active', '2026-01-01', '', '2026-01-01', 'm', now() FROM core.sims;
+INSERT INTO core.sim_lifecycle (organization_id, sim_key, occurred_on, kind, to_value, evidence, as_of, decided_by, decided_at)
+SELECT organization_id, sim_key, '2026-01-01', 'top_up', 'data', '', '2026-01-01', 'm', now() FROM core.sims;
+INSERT INTO core.sim_state_counts (organization_id, as_of, state, sims, evaluated_at)
+SELECT organization_id, '2026-01-01', 'active', 1, now() FROM core.organizations;
 """
 SEEDED = [line.split()[2] for line in SEED.splitlines() if line.startswith("INSERT")]
 FOREIGN_ROWS = [
@@ -91,6 +93,8 @@ VIEWS = [
     "core.sim_quota_v1",
     "core.sim_events_v1",
     "core.sim_usage_early_v1",
+    "core.sim_states_v1",
+    "core.sim_lifecycle_v1",
     "predictions.usage_forecasts_v1",
     "predictions.alerts_v1",
 ]
