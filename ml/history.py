@@ -90,7 +90,10 @@ def usable_rows(history: pl.DataFrame, *, as_of: date) -> tuple[pl.DataFrame, pl
     Raises ValueError when the whole frame lacks a column or has another schema.
     """
     _check_schema(history)
-    twice = pl.len().over("sim_key", "day") > 1
+    # A row that is refused for itself does not speak against a good one of the same day.
+    valid = pl.when(pl.col("bytes") >= 0).then(pl.col("bytes"))
+    rows = history.select(list(USAGE_SCHEMA)).sort(valid.is_null(), maintain_order=True)
+    twice = valid.is_not_null() & (valid.count().over("sim_key", "day") > 1)
     problem = (
         pl.when(pl.col("sim_key").is_null() | pl.col("day").is_null())
         .then(pl.lit("no SIM or no day"))
@@ -100,12 +103,12 @@ def usable_rows(history: pl.DataFrame, *, as_of: date) -> tuple[pl.DataFrame, pl
         .then(pl.lit("missing bytes"))
         .when(pl.col("bytes") < 0)
         .then(pl.lit("negative bytes"))
-        .when(twice & (pl.col("bytes").n_unique().over("sim_key", "day") > 1))
+        .when(twice & (valid.drop_nulls().n_unique().over("sim_key", "day") > 1))
         .then(pl.lit("the same day twice, with different bytes"))
         .when(twice & (pl.int_range(pl.len()).over("sim_key", "day") > 0))
         .then(pl.lit("the same row twice"))
     )
-    rows = history.select(list(USAGE_SCHEMA)).with_columns(problem.alias("problem"))
+    rows = rows.with_columns(problem.alias("problem"))
     wrong = rows.filter(pl.col("problem").is_not_null())
     if wrong.is_empty():
         return rows.drop("problem"), pl.DataFrame(schema=PROBLEMS_SCHEMA)
