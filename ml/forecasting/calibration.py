@@ -27,9 +27,7 @@ SCORES = np.arange(-3.0, 3.01, 0.25)
 LEVELS = np.array([NormalDist().cdf(float(z)) for z in SCORES])
 # With no residual to learn from at all: a wide normal error, in units of the SIM's own mean absolute error.
 DEFAULT_TABLE = 2.0 * SCORES
-TAIL = 0.1
-# An origin with more errors beyond an edge than this was a shock to the whole fleet: it counts as so many.
-SHOCK = 0.25
+TAIL, FAR_TAIL = 0.1, 0.025
 STRETCHES = np.arange(0.7, 2.51, 0.02)
 
 
@@ -84,21 +82,32 @@ def _table(errors: FloatArray, pools: list[IntArray], week: IntArray) -> FloatAr
             table[index] = table[index - 1]
     usable = [row for row in range(len(pools)) if not np.isnan(each[row]).any()]
     if len(usable) > 2:
-        low, high = TAIL, 1 - TAIL
-        held = []
-        for row in usable:
-            others = np.median(each[[other for other in usable if other != row]], axis=0)[week]
-            middle = others[:, SCORES.size // 2]
-            edges = [_at(others, level) - middle for level in (low, high)]
-            held.append((errors[pools[row]] - middle, edges[0], edges[1]))
-        stretch = _stretch(held)
         middle = table[:, SCORES.size // 2, None]
-        table = middle + (table - middle) * np.where(SCORES < 0, stretch[0], stretch[1])
+        wider = []
+        for tail in (TAIL, FAR_TAIL):
+            held = []
+            for row in usable:
+                others = np.median(each[[other for other in usable if other != row]], axis=0)[week]
+                half = others[:, SCORES.size // 2]
+                held.append((errors[pools[row]] - half, _at(others, tail) - half, _at(others, 1 - tail) - half))
+            wider.append(_stretch(held, tail))
+        # Between the two tails the factor goes over from one to the other.
+        known_at = [NormalDist().inv_cdf(1 - tail) for tail in (TAIL, FAR_TAIL)]
+        factor = np.where(
+            SCORES < 0,
+            np.interp(-SCORES, known_at, [sides[0] for sides in wider]),
+            np.interp(SCORES, known_at, [sides[1] for sides in wider]),
+        )
+        off = (table - middle) * factor
+        below = SCORES.size // 2
+        off[:, below:] = np.maximum.accumulate(off[:, below:], axis=1)
+        off[:, : below + 1] = np.minimum.accumulate(off[:, below::-1], axis=1)[:, ::-1]
+        table = middle + off
     return table
 
 
-def _stretch(held: list[tuple[FloatArray, FloatArray, FloatArray]]) -> tuple[float, float]:
-    """How much wider than the others' median the two sides must be, for a tenth of the errors beyond each on average."""
+def _stretch(held: list[tuple[FloatArray, FloatArray, FloatArray]], tail: float) -> tuple[float, float]:
+    """How much wider than the others' median the two sides must be, for a share `tail` of the errors beyond each on average."""
     chosen = []
     for side in (1, 2):
         beyond = np.zeros(STRETCHES.size)
@@ -106,14 +115,13 @@ def _stretch(held: list[tuple[FloatArray, FloatArray, FloatArray]]) -> tuple[flo
             edge = edges[side - 1]
             usable = np.abs(edge) > 1e-9
             if not usable.any():
-                beyond += TAIL
+                beyond += tail
                 continue
             # how many times the edge an error is, on its side; ties at the edge itself are within
             times = np.where(usable, errors / np.where(usable, edge, 1), 0)
             times = np.sort(times[~np.isnan(errors)])
-            missed = 1 - np.searchsorted(times, STRETCHES * (1 + 1e-9), side="right") / max(times.size, 1)
-            beyond += np.minimum(missed, SHOCK)
-        enough = np.flatnonzero(beyond / len(held) <= TAIL)
+            beyond += 1 - np.searchsorted(times, STRETCHES * (1 + 1e-9), side="right") / max(times.size, 1)
+        enough = np.flatnonzero(beyond / len(held) <= tail)
         chosen.append(float(STRETCHES[enough[0]]) if enough.size else float(STRETCHES[-1]))
     return chosen[0], chosen[1]
 
@@ -151,7 +159,7 @@ def _templates(errors: FloatArray, origins: IntArray, table: FloatArray, week: I
         for row, pool in enumerate(pools):
             others = np.median(np.delete(each, row, axis=0), axis=0)
             held.append(((sums[pool] - others[1])[:, None], *(np.array([others[side] - others[1]]) for side in (0, 2))))
-        stretch = _stretch(held)
+        stretch = _stretch(held, TAIL)
         had = chosen.sum(axis=1)
         off = had - np.median(had)
         chosen = chosen + (off * (np.where(off < 0, stretch[0], stretch[1]) - 1) / errors.shape[1])[:, None]
