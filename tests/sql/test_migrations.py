@@ -197,6 +197,7 @@ def test_a_fresh_database_uses_hypertables_exactly_where_the_server_has_them(dat
             "core.sim_quota",
             "core.sim_connectivity",
             "core.sim_events",
+            "core.stream_usage",
             "predictions.usage_forecasts",
         }
 
