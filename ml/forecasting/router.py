@@ -54,7 +54,7 @@ FAR = 3.0
 # After a move what is new counts, until the fleet's own moves say otherwise: this many of them weigh as much.
 FAST = np.array([name.endswith(("last week", "median of 7 days", "smoothing 0.25")) for name in NAMES])
 AFTER_MOVE = np.where(FAST, 0.85, 1.05)
-MOVES = 30.0
+MOVES = 500.0
 
 
 def records(values: FloatArray, weeks: Float32) -> FloatArray:

@@ -238,7 +238,8 @@ def test_what_once_befell_the_whole_fleet_is_not_expected_again(
         forecast_usage(fit(history, as_of=last_day), history, as_of=last_day).frame["q0.975"].sum()
         for history in (make_history(calm), make_history(shocked))
     ]
-    assert upper[1] < 1.5 * upper[0]
+    # wider, since one month in a few had it, but far from the fiftyfold of that week
+    assert upper[1] < 2 * upper[0]
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
