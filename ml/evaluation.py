@@ -13,8 +13,8 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from ml.expectation import SEASON, SEGMENTS
-from ml.forecasting import QUANTILES, fit, forecast_usage, quantile_column, seasonal_naive
+from ml.forecasting import QUANTILES, SEASON, SEGMENTS, fit, forecast_usage, quantile_column, seasonal_naive
+from ml.forecasting.router import CANDIDATES_SCHEMA
 from ml.history import FloatArray, dense
 
 FORECASTER = "usage-forecaster"
@@ -48,6 +48,8 @@ class Backtest:
                  mase and pinball (means over SIMs, null where no SIM has a scale), rmase (mase over the baseline's),
                  coverage_80 and coverage_95 (shares of SIM-days), n (SIM-windows)
     calibration  one row a model and quantile level: the share of days at or below that quantile
+    candidates   which candidates the forecaster leans on by segment, and why, as of the latest origin
+                 (`ml.forecasting.router.CANDIDATES_SCHEMA`)
     summary      the forecaster's overall figures by name, for a tracking server; empty unless status is "ok". Besides the
                  frame's: coverage_80_in_use (SIMs that use most days), sum_coverage_80 (of the sum over the horizon, from
                  paths), pinball_ratio (to the baseline's), baseline_*, windows, sim_windows
@@ -56,6 +58,7 @@ class Backtest:
 
     frame: pl.DataFrame
     calibration: pl.DataFrame
+    candidates: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=CANDIDATES_SCHEMA))
     summary: dict[str, float] = field(default_factory=dict)
     status: str = "ok"
     note: str = ""
@@ -70,8 +73,8 @@ def naive_scale(values: FloatArray) -> FloatArray:
 
 
 def mase(actual: FloatArray, predicted: FloatArray, scale: FloatArray) -> FloatArray:
-    """Mean absolute error of each row (sims, days) over its scale (sims,); NaN where the scale is NaN."""
-    return np.asarray(np.abs(actual - predicted).mean(axis=1) / scale, dtype=np.float64)
+    """Mean absolute error of each row's known days (sims, days) over its scale (sims,); NaN where the scale is NaN."""
+    return np.asarray(_known_mean(np.abs(actual - predicted)) / scale, dtype=np.float64)
 
 
 def rmase(model: FloatArray, baseline: FloatArray) -> float:
@@ -88,8 +91,15 @@ def pinball(actual: FloatArray, quantiles: FloatArray, levels: Sequence[float]) 
 
 
 def coverage(actual: FloatArray, low: FloatArray, high: FloatArray) -> float:
-    """Share of days within [low, high], all of one shape."""
-    return float(((actual >= low) & (actual <= high)).mean())
+    """Share of known days within [low, high], all of one shape."""
+    known = ~np.isnan(actual)
+    return float(((actual >= low) & (actual <= high))[known].mean())
+
+
+def _known_mean(values: FloatArray) -> FloatArray:
+    """Mean of each row over what is not NaN; NaN where nothing is."""
+    known = (~np.isnan(values)).sum(axis=1)
+    return np.where(known > 0, np.nansum(values, axis=1) / np.maximum(known, 1), np.nan)
 
 
 def backtest(
@@ -108,7 +118,7 @@ def backtest(
     forecast is the median. A SIM is scored in a window when it had a record by then; MASE and pinball leave out SIMs
     without a scale (constant or unused before the origin), coverage does not.
     With too short a history for one window the status says so and no figure is given.
-    Raises ValueError for a broken history (see `ml.history.check_history`).
+    Broken rows are left out (see `ml.history`); raises ValueError for another schema.
     """
     panel = dense(history, as_of=as_of)
     longest = panel.values.shape[1]
@@ -122,12 +132,13 @@ def backtest(
             note=f"The longest history has {longest} days; a backtest of {horizon} days ahead needs {need}.",
         )
     scores, levels, sums = [], [], []
+    candidates: pl.DataFrame | None = None
     for back in backs:
         origin = as_of - timedelta(days=back)
         known = history.filter(pl.col("day") <= origin)
-        forecast = forecast_usage(
-            fit(known, as_of=origin, horizon=horizon, seed=seed), known, as_of=origin, horizon=horizon
-        )
+        model = fit(known, as_of=origin, horizon=horizon, seed=seed)
+        candidates = model.candidates if candidates is None else candidates
+        forecast = forecast_usage(model, known, as_of=origin, horizon=horizon)
         naive = seasonal_naive(known, as_of=origin, horizon=horizon)
         row = np.searchsorted(panel.sim_keys, forecast.sim_keys)
         values = panel.values[row]
@@ -142,7 +153,7 @@ def backtest(
         for block, paths in forecast.path_blocks(PATH_SAMPLES):
             low, high = np.quantile(paths.sum(axis=2, dtype=np.float64), (0.1, 0.9), axis=1)
             total = actual[block].sum(axis=1)
-            sums.append((total >= low) & (total <= high))
+            sums.append(((total >= low) & (total <= high))[~np.isnan(total)])
     frame = _aggregate(pl.concat(scores))
     calibration = pl.concat(levels).group_by("model", "level").agg(pl.col("achieved").mean()).sort("model", "level")
     summary = _summary(frame, horizon) | {
@@ -152,6 +163,7 @@ def backtest(
     return Backtest(
         frame=frame,
         calibration=calibration.select(list(CALIBRATION_SCHEMA)),
+        candidates=pl.DataFrame(schema=CANDIDATES_SCHEMA) if candidates is None else candidates,
         summary={name: value for name, value in summary.items() if np.isfinite(value)},
         note=f"{len(backs)} window(s) of {horizon} days up to {as_of}, {panel.sim_keys.size} SIMs.",
     )
@@ -173,12 +185,15 @@ def _scores(frame: pl.DataFrame, actual: FloatArray, scale: FloatArray) -> tuple
         scores[name] = pl.DataFrame(
             {
                 "mase": mase(y, q[0.5][:, part], scale),
-                "pinball": loss[:, part].mean(axis=1) / scale,
-                "coverage_80": ((y >= q[0.1][:, part]) & (y <= q[0.9][:, part])).mean(axis=1),
-                "coverage_95": ((y >= q[0.025][:, part]) & (y <= q[0.975][:, part])).mean(axis=1),
+                "pinball": _known_mean(loss[:, part]) / scale,
+                "coverage_80": _known_mean(np.where(np.isnan(y), y, (y >= q[0.1][:, part]) & (y <= q[0.9][:, part]))),
+                "coverage_95": _known_mean(
+                    np.where(np.isnan(y), y, (y >= q[0.025][:, part]) & (y <= q[0.975][:, part]))
+                ),
             }
-        ).with_columns(pl.col("mase", "pinball").fill_nan(None))
-    below = (actual[:, :, None] <= quantiles).mean(axis=(0, 1))
+        ).with_columns(pl.all().fill_nan(None))
+    known = ~np.isnan(actual)
+    below = (actual[:, :, None] <= quantiles)[known].mean(axis=0)
     return scores, pl.DataFrame({"level": list(QUANTILES), "achieved": below})
 
 

@@ -16,8 +16,7 @@ import numpy.typing as npt
 import polars as pl
 from scipy.stats import betaprime
 
-from ml.expectation import YOUNG_DAYS
-from ml.forecasting import FloatPaths
+from ml.forecasting import YOUNG_DAYS, FloatPaths
 from ml.history import FloatArray
 
 WITHIN_DAYS = (7, 14, 30, 90)

@@ -3,11 +3,15 @@
 A usage history has one row a SIM and day: sim_key (Int32, an opaque series id), day (Date, a complete UTC day), bytes
 (Int64, accounting bytes: millionths of a MB, not negative). A day before a SIM's first record is unknown; a day after it
 without a record counts as zero, up to and including `as_of`.
+
+A broken row harms its own SIM and day alone. It is left out and told in a `problems` frame, and its day counts as unknown, not
+as zero: bytes that are missing or negative, a day given twice with different bytes. Rows after `as_of` are left out, a row that
+is given twice counts once. A SIM without any usable row is in `problems` only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 import numpy as np
@@ -20,6 +24,7 @@ IntArray = npt.NDArray[np.int64]
 USAGE_SCHEMA = {"sim_key": pl.Int32, "day": pl.Date, "bytes": pl.Int64}
 BYTES_PER_MB = 1_000_000
 LOOKBACK_DAYS = 400
+PROBLEMS_SCHEMA = {"sim_key": pl.Int64, "problem": pl.String, "rows": pl.UInt32}
 
 
 @dataclass(frozen=True)
@@ -27,20 +32,18 @@ class Panel:
     """A usage history as a matrix.
 
     sim_keys  (sims,) int64, ascending
-    values    (sims, days) float64 bytes, the last column is `as_of`; NaN before a SIM's first record
+    values    (sims, days) float64 bytes, the last column is `as_of`; NaN before a SIM's first record and where a row was refused
+    problems  one row a SIM and problem (PROBLEMS_SCHEMA): what was refused, and how many rows of it
     """
 
     sim_keys: IntArray
     values: FloatArray
     as_of: date
-
-    def until(self, days_back: int) -> FloatArray:
-        """The values known `days_back` days before `as_of`: the same SIMs, fewer columns."""
-        return self.values[:, : max(self.values.shape[1] - days_back, 0)]
+    problems: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PROBLEMS_SCHEMA))
 
 
 def known_days(values: FloatArray) -> IntArray:
-    """How many days of each SIM are known, (sims,), counted from its first record."""
+    """How many days of each SIM are known, (sims,), from its first record on."""
     return np.asarray((~np.isnan(values)).sum(axis=1), dtype=np.int64)
 
 
@@ -49,12 +52,7 @@ def check_history(history: pl.DataFrame, *, as_of: date) -> None:
 
     The rules: the three columns are there and hold no null, no negative bytes, no day after `as_of`, no SIM and day twice.
     """
-    missing = [name for name in USAGE_SCHEMA if name not in history.columns]
-    if missing:
-        raise ValueError(f"usage history lacks the column(s) {', '.join(missing)}; it needs {', '.join(USAGE_SCHEMA)}")
-    wrong = [name for name, kind in USAGE_SCHEMA.items() if name != "sim_key" and history.schema[name] != kind]
-    if wrong or not history.schema["sim_key"].is_integer():
-        raise ValueError(f"usage history has the schema {dict(history.schema)}; it needs {USAGE_SCHEMA}")
+    _check_schema(history)
     rules = {
         "a missing value": pl.any_horizontal(pl.col(*USAGE_SCHEMA).is_null()),
         "negative bytes": pl.col("bytes") < 0,
@@ -67,6 +65,15 @@ def check_history(history: pl.DataFrame, *, as_of: date) -> None:
         _refuse(keys.filter(keys.is_duplicated()), "the same day twice")
 
 
+def _check_schema(history: pl.DataFrame) -> None:
+    missing = [name for name in USAGE_SCHEMA if name not in history.columns]
+    if missing:
+        raise ValueError(f"usage history lacks the column(s) {', '.join(missing)}; it needs {', '.join(USAGE_SCHEMA)}")
+    wrong = [name for name, kind in USAGE_SCHEMA.items() if name != "sim_key" and history.schema[name] != kind]
+    if wrong or not history.schema["sim_key"].is_integer():
+        raise ValueError(f"usage history has the schema {dict(history.schema)}; it needs {USAGE_SCHEMA}")
+
+
 def _refuse(rows: pl.DataFrame, what: str) -> None:
     if rows.height:
         first = rows.row(0, named=True)
@@ -76,14 +83,66 @@ def _refuse(rows: pl.DataFrame, what: str) -> None:
         )
 
 
-def dense(history: pl.DataFrame, *, as_of: date, lookback_days: int = LOOKBACK_DAYS) -> Panel:
-    """Check a history and lay it out as a matrix of at most `lookback_days` days that ends with `as_of`.
+def usable_rows(history: pl.DataFrame, *, as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows that can be used, and what was wrong with the others (PROBLEMS_SCHEMA).
 
-    A SIM whose records all lie before the look-back is kept, as zeros. Raises ValueError as `check_history` does.
+    A day that is unknown because its row was refused is in the first frame with null bytes.
+    Raises ValueError when the whole frame lacks a column or has another schema.
     """
-    check_history(history, as_of=as_of)
+    _check_schema(history)
+    plain = history.select(list(USAGE_SCHEMA))
+    sound = plain.select(
+        no_null=~pl.any_horizontal(pl.all().is_null().any()),
+        positive=(pl.col("bytes") >= 0).all(),
+        past=(pl.col("day") <= as_of).all(),
+        # one number a SIM and day: a tenth of the cost of counting pairs
+        once=(pl.col("sim_key").cast(pl.Int64) * 1_000_000 + pl.col("day").cast(pl.Int32)).n_unique() == pl.len(),
+    )
+    if all(sound.row(0)):
+        return plain, pl.DataFrame(schema=PROBLEMS_SCHEMA)
+    # A row that is refused for itself does not speak against a good one of the same day.
+    valid = pl.when(pl.col("bytes") >= 0).then(pl.col("bytes"))
+    rows = plain.sort(valid.is_null(), maintain_order=True)
+    twice = valid.is_not_null() & (valid.count().over("sim_key", "day") > 1)
+    problem = (
+        pl.when(pl.col("sim_key").is_null() | pl.col("day").is_null())
+        .then(pl.lit("no SIM or no day"))
+        .when(pl.col("day") > as_of)
+        .then(pl.lit("a day after as_of"))
+        .when(pl.col("bytes").is_null())
+        .then(pl.lit("missing bytes"))
+        .when(pl.col("bytes") < 0)
+        .then(pl.lit("negative bytes"))
+        .when(twice & (valid.drop_nulls().n_unique().over("sim_key", "day") > 1))
+        .then(pl.lit("the same day twice, with different bytes"))
+        .when(twice & (pl.int_range(pl.len()).over("sim_key", "day") > 0))
+        .then(pl.lit("the same row twice"))
+    )
+    rows = rows.with_columns(problem.alias("problem"))
+    wrong = rows.filter(pl.col("problem").is_not_null())
+    if wrong.is_empty():
+        return rows.drop("problem"), pl.DataFrame(schema=PROBLEMS_SCHEMA)
+    problems = wrong.group_by("sim_key", "problem").agg(rows=pl.len()).sort("sim_key", "problem")
+    unknown = wrong.filter(~pl.col("problem").is_in(["no SIM or no day", "a day after as_of", "the same row twice"]))
+    good = rows.filter(pl.col("problem").is_null())
+    # A SIM is known from its first usable row on, and not at all without one.
+    first = good.group_by("sim_key").agg(first=pl.col("day").min())
+    unknown = unknown.unique(["sim_key", "day"]).join(first, on="sim_key").filter(pl.col("day") > pl.col("first"))
+    blank = unknown.with_columns(pl.lit(None, pl.Int64).alias("bytes")).select(list(USAGE_SCHEMA))
+    blank = blank.join(good, on=["sim_key", "day"], how="anti")
+    return pl.concat([good.drop("problem"), blank]), problems.select(
+        pl.col(name).cast(kind) for name, kind in PROBLEMS_SCHEMA.items()
+    )
+
+
+def dense(history: pl.DataFrame, *, as_of: date, lookback_days: int = LOOKBACK_DAYS) -> Panel:
+    """Lay a history out as a matrix of at most `lookback_days` days that ends with `as_of`, leaving out what is broken.
+
+    A SIM whose records all lie before the look-back is kept, as zeros. Raises ValueError as `usable_rows` does.
+    """
+    history, problems = usable_rows(history, as_of=as_of)
     if history.is_empty():
-        return Panel(np.empty(0, np.int64), np.empty((0, 0)), as_of)
+        return Panel(np.empty(0, np.int64), np.empty((0, 0)), as_of, problems)
     keys, row = np.unique(history["sim_key"].to_numpy().astype(np.int64), return_inverse=True)
     days_back = _days_back(history["day"], as_of)
     width = int(min(days_back.max() + 1, lookback_days))
@@ -92,8 +151,9 @@ def dense(history: pl.DataFrame, *, as_of: date, lookback_days: int = LOOKBACK_D
     values = np.zeros((keys.size, width))
     values[np.arange(width)[::-1][None, :] > first[:, None]] = np.nan
     inside = days_back < width
-    values[row[inside], width - 1 - days_back[inside]] = history["bytes"].to_numpy()[inside]
-    return Panel(keys, values, as_of)
+    volume = history["bytes"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    values[row[inside], width - 1 - days_back[inside]] = volume[inside]
+    return Panel(keys, values, as_of, problems)
 
 
 def _days_back(days: pl.Series, as_of: date) -> IntArray:

@@ -17,8 +17,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from ml.evaluation import BASELINE, FORECASTER
-from ml.expectation import SEGMENTS
-from ml.forecasting import FloatPaths, quantile_column
+from ml.forecasting import SEGMENTS, FloatPaths, quantile_column
 from ml.history import BYTES_PER_MB, FloatArray
 
 BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#999999", "#333333"

@@ -84,6 +84,12 @@ def test_the_summary_is_plain_numbers_for_a_tracking_server(outcome: Backtest) -
     assert outcome.summary["pinball_ratio"] < 0.9
 
 
+def test_a_backtest_tells_the_candidates_of_every_segment(outcome: Backtest) -> None:
+    table = outcome.candidates
+    assert set(table.columns) == {"segment", "days", "candidate", "error", "weight", "n"}
+    assert table.group_by("segment", "days").agg(pl.col("weight").sum())["weight"].to_numpy() == pytest.approx(1)
+
+
 def test_the_figures_agree_with_scoring_one_window_by_hand(
     weekly_volumes: np.ndarray, make_history: MakeHistory, last_day: date
 ) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml.history import USAGE_SCHEMA, check_history, dense
+from ml.history import USAGE_SCHEMA, check_history, dense, usable_rows
 
 AS_OF = date(2026, 3, 10)
 
@@ -44,3 +44,40 @@ def test_a_sim_last_heard_of_before_the_look_back_is_kept_as_zeros() -> None:
 def test_a_broken_history_is_refused_by_sim_and_day(history: pl.DataFrame, what: str) -> None:
     with pytest.raises(ValueError, match=what):
         check_history(history, as_of=AS_OF)
+
+
+def test_a_refused_row_leaves_its_day_unknown_and_is_told() -> None:
+    broken = rows(
+        (1, 3, 10),
+        (1, 2, -4),
+        (1, 0, 6),
+        (2, 1, 5),
+        (2, 1, 7),
+        (2, 4, 1),
+        (3, 2, None),
+        (4, 2, 8),
+        (4, 2, 8),
+        (4, -2, 1),
+    )
+    panel = dense(broken, as_of=AS_OF)
+    assert panel.sim_keys.tolist() == [1, 2, 4]
+    nan = np.nan
+    np.testing.assert_array_equal(panel.values, [[nan, 10, nan, 0, 6], [1, 0, 0, nan, 0], [nan, nan, 8, 0, 0]])
+    assert panel.problems.rows() == [
+        (1, "negative bytes", 1),
+        (2, "the same day twice, with different bytes", 2),
+        (3, "missing bytes", 1),
+        (4, "a day after as_of", 1),
+        (4, "the same row twice", 1),
+    ]
+
+
+def test_a_history_without_problems_is_passed_on_as_it_is() -> None:
+    good, problems = usable_rows(rows((1, 3, 10), (2, 0, 4)), as_of=AS_OF)
+    assert good.rows() == rows((1, 3, 10), (2, 0, 4)).rows()
+    assert problems.is_empty()
+
+
+def test_a_frame_of_another_schema_is_refused_as_a_whole() -> None:
+    with pytest.raises(ValueError, match="lacks the column"):
+        dense(rows((1, 3, 10)).drop("day"), as_of=AS_OF)

@@ -1,14 +1,11 @@
 """Daily usage of every SIM, up to `horizon` days ahead, with quantiles and sampled futures.
 
-A SIM's usual week comes from `ml.expectation`. Around it lies what the whole fleet's forecasts, made the same way from earlier
-days, have missed by: the errors of rolling origins, scaled by each SIM's own error per weekday and pooled over SIMs that
-behave alike (`SEGMENTS`) and over weeks ahead. So young SIMs borrow from the fleet, and an interval is as wide as
-forecasts were wrong, not as wide as a formula says. Of several origins the median counts, so that what once befell the
-fleet as a whole is not forecast again.
+What a SIM will use is the weighted median of many simple forecasts (`candidates`), weighted by their record in its own past and
+in that of SIMs that behave alike (`router`). Around it lies what the whole fleet's forecasts, made the same way from earlier
+days, have missed by (`calibration`). So young SIMs borrow from the fleet, and an interval is as wide as forecasts were
+wrong, not as wide as a formula says.
 
-Sources: split-conformal calibration over rolling origins (Vovk et al. 2005; Stankeviciute et
-al. 2021) for the quantiles; bootstrap of whole residual windows for the paths (Hyndman and Athanasopoulos, Forecasting:
-Principles and Practice, 5.5), which keeps the dependence between days.
+A SIM's forecast depends on the model and its own history alone: a fleet can be scored in blocks, in any order.
 """
 
 from __future__ import annotations
@@ -23,19 +20,19 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ml.expectation import SEASON, SEGMENTS, WEEKS, YOUNG_DAYS, expectation, nan_mean
-from ml.history import FloatArray, IntArray, Panel, dense, known_days
+from ml.forecasting import router
+from ml.forecasting.calibration import LEVELS, MIN_WINDOWS, SCORES, learn_spread, week_of
+from ml.forecasting.candidates import NAMES, STEP, Float32, forecast_weeks
+from ml.forecasting.segments import IDLE, SEASON, SEGMENTS, WEEKS, YOUNG_DAYS, classify, nan_mean, usual_error
+from ml.history import FloatArray, IntArray, dense, known_days
 
 QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
-ORIGINS = 8
-ORIGIN_STEP = 14
-TEMPLATES = 300
-MIN_WINDOWS = 20
-# Quantiles are tabulated at evenly spaced normal scores: fine in the middle, and reaching 0.13 % and 99.87 %.
-SCORES = np.arange(-3.0, 3.01, 0.25)
-LEVELS = np.array([NormalDist().cdf(float(z)) for z in SCORES])
-# With no residual to learn from at all: a wide normal error, in units of the SIM's own mean absolute error.
-DEFAULT_TABLE = 2.0 * SCORES
+# Past origins whose errors are learnt from: this many, or more of a small fleet, up to the second number.
+ORIGINS, MOST_ORIGINS = 8, 20
+ENOUGH_WINDOWS = 400
+# Beyond so many SIMs more teach nothing new: a fixed choice of them by key.
+FIT_SIMS = 3000
+SCORE_SIMS = 2000
 
 FloatPaths = npt.NDArray[np.float32]
 
@@ -49,6 +46,7 @@ def quantile_column(level: float) -> str:
 class ForecastModel:
     """What a fit learnt from the fleet: how far forecasts miss, in units of a SIM's own mean absolute error.
 
+    records    (parts, segments, candidates) what each candidate missed by in SIMs of a segment, relative to the mean one
     table      (segments, weeks ahead, LEVELS) quantiles of the scaled error
     templates  one (windows, horizon) array a segment: whole windows of scaled errors, for paths
     windows    (segments,) how many windows each segment learnt from; below MIN_WINDOWS it uses the whole fleet's errors
@@ -58,11 +56,17 @@ class ForecastModel:
     horizon: int
     seed: int
     sims: int
+    records: FloatArray
     table: FloatArray
     templates: tuple[FloatArray, ...]
     windows: tuple[int, ...]
     season_length: int = SEASON
     name: str = "usage-forecaster"
+
+    @property
+    def candidates(self) -> pl.DataFrame:
+        """Which candidate each segment leans on and why (`router.CANDIDATES_SCHEMA`)."""
+        return router.choices(self.records, self.windows)
 
     def to_dict(self) -> dict[str, Any]:
         """The whole model as JSON-ready values."""
@@ -76,14 +80,17 @@ class ForecastModel:
             "segments": list(SEGMENTS),
             "levels": LEVELS.round(6).tolist(),
             "windows": list(self.windows),
+            "candidates": list(NAMES),
+            "records": self.records.tolist(),
             "table": self.table.tolist(),
             "templates": [template.tolist() for template in self.templates],
         }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ForecastModel:
-        """The model that `to_dict` wrote. Raises ValueError when it was made for other segments or levels."""
-        if values["segments"] != list(SEGMENTS) or len(values["levels"]) != LEVELS.size:
+        """The model that `to_dict` wrote. Raises ValueError when it was made for other segments, candidates or levels."""
+        known = (list(SEGMENTS), list(NAMES), LEVELS.size)
+        if (values["segments"], values.get("candidates"), len(values["levels"])) != known:
             raise ValueError("this forecast model was made by another version of ml.forecasting: fit it again")
         horizon = int(values["horizon"])
         return cls(
@@ -91,6 +98,7 @@ class ForecastModel:
             horizon=horizon,
             seed=int(values["seed"]),
             sims=int(values["sims"]),
+            records=np.array(values["records"], dtype=np.float64),
             table=np.array(values["table"], dtype=np.float64),
             templates=tuple(np.array(t, dtype=np.float64).reshape(-1, horizon) for t in values["templates"]),
             windows=tuple(values["windows"]),
@@ -108,6 +116,7 @@ class Forecast:
     segments      (sims,) index into SEGMENTS
     history_days  (sims,) known days up to `as_of`
     centre, scale (sims, horizon) bytes: a path is centre + scale * error, never below zero
+    problems      what was wrong with which SIM's rows (`ml.history.PROBLEMS_SCHEMA`); only a SIM without a good row has no forecast
     """
 
     frame: pl.DataFrame
@@ -118,6 +127,7 @@ class Forecast:
     scale: FloatArray
     templates: tuple[FloatArray, ...]
     seed: int
+    problems: pl.DataFrame
 
     @property
     def ever_used(self) -> npt.NDArray[np.bool_]:
@@ -151,35 +161,44 @@ class Forecast:
 
 
 def fit(history: pl.DataFrame, *, as_of: date, horizon: int = 30, seed: int = 7) -> ForecastModel:
-    """Learn how far forecasts miss, from the fleet's own past.
+    """Learn which candidates to trust, and how far forecasts miss, from the fleet's own past.
 
     From up to ORIGINS days in the history, whole weeks before `as_of` so that weekdays line up, every SIM is forecast
     from what was known then and compared with what came. Nothing after `as_of` is read.
-    Raises ValueError for a broken history (see `ml.history.check_history`) or a horizon below 1.
+    Broken rows are left out (see `ml.history`). Raises ValueError for another schema or a horizon below 1.
     """
     if horizon < 1:
         raise ValueError(f"horizon is {horizon} days; it must be at least 1")
     panel = dense(history, as_of=as_of)
-    segments, origins, errors = _past_errors(panel, horizon)
-    week = _week_of(horizon)
-    table = np.empty((len(SEGMENTS), week[-1] + 1, LEVELS.size))
-    templates, windows = [], []
+    chosen = np.argsort(_draws(panel.sim_keys, 1, seed)[:, 0], kind="stable")[:FIT_SIMS]
+    values, _ = _normal(panel.values[np.sort(chosen)])
+    records, segments, origins, errors = _learn(values, horizon)
+    spreads, windows = [], []
     everyone = segments != SEGMENTS.index("young")
     for segment in range(len(SEGMENTS)):
-        chosen = segments == segment
-        windows.append(int(chosen.sum()))
-        pool = chosen if windows[-1] >= MIN_WINDOWS else everyone | chosen
-        table[segment] = _error_quantiles(errors[pool], origins[pool], week)
-        templates.append(_spread_of_windows(errors[pool], origins[pool], table[segment], week))
+        own = segments == segment
+        windows.append(int(own.sum()))
+        pool = own if windows[-1] >= MIN_WINDOWS else everyone | own
+        missed = errors[pool]
+        if segment == router.MOVED:
+            # Moves come together, from one cause: what way the last ones went on says nothing about the next.
+            missed = missed - np.nan_to_num(_column_medians(missed))
+        spreads.append(learn_spread(missed, origins[pool], horizon))
     return ForecastModel(
         as_of=as_of,
         horizon=horizon,
         seed=seed,
         sims=int(panel.sim_keys.size),
-        table=table,
-        templates=tuple(templates),
+        records=records.round(4),
+        table=np.array([spread.table for spread in spreads]),
+        templates=tuple(spread.templates for spread in spreads),
         windows=tuple(windows),
     )
+
+
+def _column_medians(errors: FloatArray) -> FloatArray:
+    known = ~np.isnan(errors)
+    return np.array([np.median(errors[k, day]) if k.any() else 0.0 for day, k in enumerate(known.T)])
 
 
 def forecast_usage(
@@ -190,11 +209,11 @@ def forecast_usage(
     horizon: int = 30,
     quantiles: Sequence[float] = QUANTILES,
 ) -> Forecast:
-    """Forecast every SIM that has at least one record, for the days as_of + 1 to as_of + horizon.
+    """Forecast every SIM that has at least one usable row, for the days as_of + 1 to as_of + horizon.
 
     The frame has sim_key, day, mean (of the sampled futures' distribution, right for sums) and a column a quantile
     (`q0.5` is the best single guess of a day): finite, not negative, not crossing. A SIM that never used a byte is
-    forecast as zero. Raises ValueError for a broken history, for quantiles outside 0.0013 to 0.9987, or for a horizon
+    forecast as zero. Broken rows are left out and told in `problems`. Raises ValueError for another schema, for quantiles outside 0.0013 to 0.9987, or for a horizon
     beyond the one the model was fitted for.
     """
     if not 1 <= horizon <= model.horizon:
@@ -202,9 +221,16 @@ def forecast_usage(
     if any(not LEVELS[0] <= level <= LEVELS[-1] for level in quantiles):
         raise ValueError(f"quantiles {tuple(quantiles)} must lie between {LEVELS[0]:.4f} and {LEVELS[-1]:.4f}")
     panel = dense(history, as_of=as_of)
-    segments, centre, scale = expectation(panel.values)
-    centre, scale = _ahead(centre, horizon), _ahead(scale, horizon)
-    week = _week_of(model.horizon)[:horizon]
+    sims = panel.sim_keys.size
+    segments = np.empty(sims, np.int64)
+    centre, scale = np.empty((2, sims, horizon))
+    for start in range(0, sims, SCORE_SIMS):
+        block = slice(start, start + SCORE_SIMS)
+        values, unit = _normal(panel.values[block])
+        segments[block], centre[block], scale[block] = _expect(values, model.records, horizon)
+        centre[block] *= unit[:, None]
+        scale[block] *= unit[:, None]
+    week = week_of(model.horizon)[:horizon]
     at = np.interp([NormalDist().inv_cdf(level) for level in quantiles], SCORES, np.arange(SCORES.size))
     low = np.minimum(at.astype(np.int64), SCORES.size - 2)
     part = at - low
@@ -221,7 +247,98 @@ def forecast_usage(
         scale=scale,
         templates=model.templates,
         seed=model.seed,
+        problems=panel.problems,
     )
+
+
+def _normal(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Values in units of each SIM's mean use, and the unit (sims,): so that single precision is enough for any volume."""
+    unit = nan_mean(values)
+    unit = np.where(unit > 0, unit, 1.0)
+    return values / unit[:, None], unit
+
+
+def _expect(values: FloatArray, shared: FloatArray, horizon: int) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Segment (sims,), centre and scale (sims, horizon) of the days after the last column."""
+    origins = min(router.RECORDS + router.LAG, _origins(values.shape[1]))
+    weeks = forecast_weeks(values, origins)
+    missed = router.records(values, weeks)
+    relative, number = router.relative_records(missed, 0)
+    segments = _segments(values, router.moved(values, weeks[:, :2])[:, 0])
+    centre, scale = _centre(values, weeks[:, 0], segments, relative, number, shared, horizon)
+    return segments, centre, scale
+
+
+def _segments(values: FloatArray, moved: npt.NDArray[np.bool_]) -> IntArray:
+    """Segments of SIMs (sims,), those in regular use that have just moved apart."""
+    segments = classify(values)
+    segments[moved & (segments > router.MOVED)] = router.MOVED
+    return segments
+
+
+def _centre(
+    values: FloatArray,
+    weeks: Float32,
+    segments: IntArray,
+    relative: FloatArray,
+    number: FloatArray,
+    shared: FloatArray,
+    horizon: int,
+) -> tuple[FloatArray, FloatArray]:
+    """Centre and scale (sims, horizon) at one origin, given the candidates' weeks (sims, candidates, 7) and records there."""
+    # two weeks at least: the second is what the later days repeat, and what the usual error is measured against
+    width = max(horizon, 2 * SEASON)
+    centre = router.combine(weeks, router.weights(relative, number, shared, segments), width)
+    young = segments == SEGMENTS.index("young")
+    centre[young] = nan_mean(values[young])[:, None]
+    centre[np.isin(segments, IDLE)] = 0
+    scale = usual_error(values, centre[:, SEASON : 2 * SEASON], segments)
+    return centre[:, :horizon], _ahead(scale, horizon)
+
+
+def _origins(days: int) -> int:
+    """How many origins have two weeks or more before them; at least one."""
+    return max((days - YOUNG_DAYS) // STEP + 1, 1)
+
+
+def _learn(values: FloatArray, horizon: int) -> tuple[FloatArray, IntArray, IntArray, FloatArray]:
+    """The segments' records, and scaled errors of past forecasts (windows, horizon), after each window's segment and origin."""
+    sims, days = values.shape
+    first = -(-horizon // STEP)
+    most = min(max(ORIGINS, -(-ENOUGH_WINDOWS // max(sims, 1))), MOST_ORIGINS)
+    possible = range(first, min(_origins(days), first + most))
+    # Forecasts from less than the eight weeks they look at miss by more: learn from them only when there is nothing else.
+    past = [k for k in possible if days - STEP * k >= WEEKS * SEASON] or list(possible)
+    # A history too short for a full horizon still teaches the first weeks of it.
+    past = past or [k for k in (max(_origins(days) - 1, 0),) if k]
+    depth = min(max([0, *past]) + router.RECORDS + router.LAG, _origins(days))
+    weeks = forecast_weeks(values, depth)
+    missed = router.records(values, weeks)
+    moves = router.moved(values, weeks)
+    segments, origins, errors = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty((0, horizon))]
+    for k in past:
+        known = values[:, : days - STEP * k]
+        came = np.full((sims, horizon), np.nan)
+        width = min(STEP * k, horizon)
+        came[:, :width] = values[:, known.shape[1] : known.shape[1] + width]
+        cut = known.copy()
+        # How well can a young SIM be forecast? Forget all but a week of what is known of every SIM, and see.
+        cut[:, :-SEASON] = np.nan
+        relative, number = router.relative_records(missed, k)
+        now = _segments(known, moves[:, k])
+        shared = router.segment_records(missed, moves, relative, number, now, k)
+        for seen, young in ((known, False), (cut, True)):
+            segment = classify(seen) if young else now
+            keep = (~np.isnan(seen).all(axis=1)) & ((segment == SEGMENTS.index("young")) == young)
+            part = (relative[:, keep], number[:, keep])
+            centre, scale = _centre(seen[keep], weeks[keep, k], segment[keep], *part, shared, horizon)
+            told = scale.max(axis=1) > 0
+            segments.append(segment[keep][told])
+            origins.append(np.full(int(told.sum()), k, np.int64))
+            errors.append(((came[keep] - centre) / np.maximum(scale, 1e-9))[told])
+    relative, number = router.relative_records(missed, 0)
+    shared = router.segment_records(missed, moves, relative, number, _segments(values, moves[:, 0]), 0)
+    return shared, np.concatenate(segments), np.concatenate(origins), np.concatenate(errors)
 
 
 def seasonal_naive(
@@ -248,79 +365,6 @@ def seasonal_naive(
     return _long_frame(panel.sim_keys, as_of, horizon, columns)
 
 
-def _past_errors(panel: Panel, horizon: int) -> tuple[IntArray, IntArray, FloatArray]:
-    """Scaled errors of forecasts made in the past, (windows, horizon), NaN where unknown, after their segment and origin."""
-    days = panel.values.shape[1]
-    ahead = -(-horizon // SEASON) * SEASON
-    backs = [ahead + ORIGIN_STEP * k for k in range(ORIGINS)]
-    # Forecasts from less than the eight weeks they look at miss by more: learn from them only when there is nothing else.
-    backs = [back for back in backs if days - back >= WEEKS * SEASON] or [
-        back for back in backs if days - back >= YOUNG_DAYS
-    ]
-    # A history too short for a full horizon still teaches the first weeks of it.
-    backs = backs or [back for back in (days // 2 // SEASON * SEASON,) if back]
-    segments, origins, errors = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty((0, horizon))]
-    for back in backs:
-        known = panel.until(back)
-        came = np.full((known.shape[0], horizon), np.nan)
-        width = min(back, horizon)
-        came[:, :width] = panel.values[:, known.shape[1] : known.shape[1] + width]
-        cut = known.copy()
-        # How well can a young SIM be forecast? Forget all but a week of what is known of every SIM, and see.
-        cut[:, :-SEASON] = np.nan
-        for seen, young in ((known, False), (cut, True)):
-            there = ~np.isnan(seen).all(axis=1)
-            segment, centre, scale = expectation(seen[there])
-            error = (came[there] - _ahead(centre, horizon)) / np.maximum(_ahead(scale, horizon), 1e-9)
-            keep = (scale.max(axis=1) > 0) & ((segment == SEGMENTS.index("young")) == young)
-            segments.append(segment[keep])
-            origins.append(np.full(keep.sum(), back, np.int64))
-            errors.append(error[keep])
-    return np.concatenate(segments), np.concatenate(origins), np.concatenate(errors)
-
-
-def _error_quantiles(errors: FloatArray, origins: IntArray, week: IntArray) -> FloatArray:
-    """Quantiles (weeks, LEVELS) of errors (windows, horizon): their median over the origins (windows,).
-
-    So what once befell many SIMs together (an update, a price, an outage) is not expected to befall them every month. A
-    week without errors takes the quantiles of the week before it.
-    """
-    table = np.tile(DEFAULT_TABLE, (week[-1] + 1, 1))
-    for index in range(week[-1] + 1):
-        part = errors[:, week == index]
-        pools = [part[origins == origin] for origin in np.unique(origins)]
-        pools = [pool for pool in pools if len(pool) >= MIN_WINDOWS] or [part]
-        known = [pool[~np.isnan(pool)] for pool in pools]
-        tables = [np.quantile(pool, LEVELS) for pool in known if pool.size >= MIN_WINDOWS]
-        if tables:
-            table[index] = np.median(tables, axis=0)
-        elif index:
-            table[index] = table[index - 1]
-    return table.round(4)
-
-
-def _spread_of_windows(errors: FloatArray, origins: IntArray, table: FloatArray, week: IntArray) -> FloatArray:
-    """At most TEMPLATES whole windows that stand for all: evenly spread over the order of their sums.
-
-    As with the quantiles, of each rank the origins' median is taken: the window whose sum is in the middle.
-    """
-    whole = ~np.isnan(errors).any(axis=1)
-    errors, origins = np.clip(errors[whole], table[week, 0], table[week, -1]), origins[whole]
-    if len(errors) < MIN_WINDOWS:
-        # No window reaches the horizon: days of one rank each, the widest spread that the quantiles allow.
-        return table[week].T.round(4)
-    sums = errors.sum(axis=1)
-    pools = [np.flatnonzero(origins == origin) for origin in np.unique(origins)]
-    pools = [pool for pool in pools if pool.size >= MIN_WINDOWS] or [np.arange(len(errors))]
-    share = (np.arange(min(TEMPLATES, len(errors))) + 0.5) / min(TEMPLATES, len(errors))
-    ranked = np.array(
-        [pool[np.argsort(sums[pool], kind="stable")][(share * pool.size).astype(np.int64)] for pool in pools]
-    )
-    middle = np.argsort(sums[ranked], axis=0, kind="stable")[len(pools) // 2]
-    chosen: FloatArray = errors[ranked[middle, np.arange(share.size)]].round(4)
-    return chosen
-
-
 def _mean_use(
     templates: tuple[FloatArray, ...], segments: IntArray, centre: FloatArray, scale: FloatArray
 ) -> FloatArray:
@@ -343,11 +387,6 @@ def _draws(sim_keys: IntArray, samples: int, seed: int) -> npt.NDArray[np.uint64
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return np.asarray((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11), dtype=np.uint64)
-
-
-def _week_of(horizon: int) -> IntArray:
-    """The week ahead, from 0, of each day of the horizon; a last part of a week belongs to the week before it."""
-    return np.minimum(np.arange(horizon) // SEASON, max(horizon // SEASON - 1, 0)).astype(np.int64)
 
 
 def _ahead(week: FloatArray, horizon: int) -> FloatArray:

@@ -1,0 +1,166 @@
+"""How wide intervals and sampled futures must be: what forecasts made the same way from earlier days missed by.
+
+Errors are in units of a SIM's own usual error and pooled over SIMs of a segment and over weeks ahead. Of several origins the
+median counts, so that what once befell the fleet as a whole is not forecast again; that alone would be too narrow, since every
+month has something that most others have not. So each origin is held against the others' median, and the spread is widened until
+days, and sums over the horizon, are covered as often as they should be, on average over origins.
+
+Sources: split-conformal calibration over rolling origins (Vovk et al. 2005; Stankeviciute et al. 2021), left out origin
+by origin (Barber et al. 2021, the jackknife+); bootstrap of whole residual windows for the paths (Hyndman and
+Athanasopoulos, Forecasting: Principles and Practice, 5.5), which keeps the dependence between days.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from ml.forecasting.segments import SEASON
+from ml.history import FloatArray, IntArray
+
+TEMPLATES = 300
+MIN_WINDOWS = 20
+# Quantiles are tabulated at evenly spaced normal scores: fine in the middle, and reaching 0.13 % and 99.87 %.
+SCORES = np.arange(-3.0, 3.01, 0.25)
+LEVELS = np.array([NormalDist().cdf(float(z)) for z in SCORES])
+# With no residual to learn from at all: a wide normal error, in units of the SIM's own mean absolute error.
+DEFAULT_TABLE = 2.0 * SCORES
+TAIL, FAR_TAIL = 0.1, 0.025
+STRETCHES = np.arange(0.7, 2.51, 0.02)
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """How far a segment's forecasts miss, in units of a SIM's usual error.
+
+    table      (weeks ahead, LEVELS) quantiles of a day's error
+    templates  (windows, horizon) whole windows of errors, for paths
+    """
+
+    table: FloatArray
+    templates: FloatArray
+
+
+def learn_spread(errors: FloatArray, origins: IntArray, horizon: int) -> Spread:
+    """The spread of errors (windows, horizon), NaN where unknown, of windows from `origins` (windows,)."""
+    week = week_of(horizon)
+    pools = _pools(origins)
+    table = _table(errors, pools, week)
+    return Spread(table.round(4), _templates(errors, origins, table, week).round(4))
+
+
+def week_of(horizon: int) -> IntArray:
+    """The week ahead, from 0, of each day of the horizon; a last part of a week belongs to the week before it."""
+    return np.minimum(np.arange(horizon) // SEASON, max(horizon // SEASON - 1, 0)).astype(np.int64)
+
+
+def _pools(origins: IntArray) -> list[IntArray]:
+    """Rows of each origin; one pool of all when origins have few windows."""
+    pools = [np.flatnonzero(origins == origin) for origin in np.unique(origins)]
+    pools = [pool for pool in pools if pool.size >= MIN_WINDOWS]
+    return pools if len(pools) > 1 else [np.arange(origins.size)]
+
+
+def _table(errors: FloatArray, pools: list[IntArray], week: IntArray) -> FloatArray:
+    """Quantiles (weeks, LEVELS): their median over the pools, stretched. A week without errors takes those of the week before."""
+    weeks = int(week[-1]) + 1
+    each = np.full((len(pools), weeks, LEVELS.size), np.nan)
+    for row, pool in enumerate(pools):
+        for index in range(weeks):
+            part = errors[pool][:, week == index]
+            known = part[~np.isnan(part)]
+            if known.size >= MIN_WINDOWS:
+                each[row, index] = np.quantile(known, LEVELS)
+    table = np.tile(DEFAULT_TABLE, (weeks, 1))
+    for index in range(weeks):
+        known_rows = each[~np.isnan(each[:, index, 0]), index]
+        if len(known_rows):
+            table[index] = np.median(known_rows, axis=0)
+        elif index:
+            table[index] = table[index - 1]
+    usable = [row for row in range(len(pools)) if not np.isnan(each[row]).any()]
+    if len(usable) > 2:
+        middle = table[:, SCORES.size // 2, None]
+        wider = []
+        for tail in (TAIL, FAR_TAIL):
+            held = []
+            for row in usable:
+                others = np.median(each[[other for other in usable if other != row]], axis=0)[week]
+                half = others[:, SCORES.size // 2]
+                held.append((errors[pools[row]] - half, _at(others, tail) - half, _at(others, 1 - tail) - half))
+            wider.append(_stretch(held, tail))
+        # Between the two tails the factor goes over from one to the other.
+        known_at = [NormalDist().inv_cdf(1 - tail) for tail in (TAIL, FAR_TAIL)]
+        factor = np.where(
+            SCORES < 0,
+            np.interp(-SCORES, known_at, [sides[0] for sides in wider]),
+            np.interp(SCORES, known_at, [sides[1] for sides in wider]),
+        )
+        off = (table - middle) * factor
+        below = SCORES.size // 2
+        off[:, below:] = np.maximum.accumulate(off[:, below:], axis=1)
+        off[:, : below + 1] = np.minimum.accumulate(off[:, below::-1], axis=1)[:, ::-1]
+        table = middle + off
+    return table
+
+
+def _stretch(held: list[tuple[FloatArray, FloatArray, FloatArray]], tail: float) -> tuple[float, float]:
+    """How much wider than the others' median the two sides must be, for a share `tail` of the errors beyond each on average."""
+    chosen = []
+    for side in (1, 2):
+        beyond = np.zeros(STRETCHES.size)
+        for errors, *edges in held:
+            edge = edges[side - 1]
+            usable = np.abs(edge) > 1e-9
+            if not usable.any():
+                beyond += tail
+                continue
+            # how many times the edge an error is, on its side; ties at the edge itself are within
+            times = np.where(usable, errors / np.where(usable, edge, 1), 0)
+            times = np.sort(times[~np.isnan(errors)])
+            beyond += 1 - np.searchsorted(times, STRETCHES * (1 + 1e-9), side="right") / max(times.size, 1)
+        enough = np.flatnonzero(beyond / len(held) <= tail)
+        chosen.append(float(STRETCHES[enough[0]]) if enough.size else float(STRETCHES[-1]))
+    return chosen[0], chosen[1]
+
+
+def _at(table: FloatArray, level: float) -> FloatArray:
+    """The quantile `level` of each row of a table (rows, LEVELS)."""
+    at = float(np.interp(NormalDist().inv_cdf(level), SCORES, np.arange(SCORES.size)))
+    low = min(int(at), SCORES.size - 2)
+    return np.asarray(table[:, low] + (table[:, low + 1] - table[:, low]) * (at - low))
+
+
+def _templates(errors: FloatArray, origins: IntArray, table: FloatArray, week: IntArray) -> FloatArray:
+    """At most TEMPLATES whole windows that stand for all: evenly spread over the order of their sums.
+
+    Of each rank the origins' median is taken: the window whose sum is in the middle. Then every window is moved as a whole, so
+    that sums spread as widely as, on average over origins, they had to.
+    """
+    whole = ~np.isnan(errors).any(axis=1)
+    errors, origins = np.clip(errors[whole], table[week, 0], table[week, -1]), origins[whole]
+    if len(errors) < MIN_WINDOWS:
+        # No window reaches the horizon: days of one rank each, the widest spread that the quantiles allow.
+        return table[week].T
+    sums = errors.sum(axis=1)
+    pools = _pools(origins)
+    count = min(TEMPLATES, len(errors))
+    share = (np.arange(count) + 0.5) / count
+    ranked = np.array(
+        [pool[np.argsort(sums[pool], kind="stable")][(share * pool.size).astype(np.int64)] for pool in pools]
+    )
+    middle = np.argsort(sums[ranked], axis=0, kind="stable")[len(pools) // 2]
+    chosen: FloatArray = errors[ranked[middle, np.arange(count)]]
+    if len(pools) > 2:
+        held = []
+        each = np.array([np.quantile(sums[pool], (TAIL, 0.5, 1 - TAIL)) for pool in pools])
+        for row, pool in enumerate(pools):
+            others = np.median(np.delete(each, row, axis=0), axis=0)
+            held.append(((sums[pool] - others[1])[:, None], *(np.array([others[side] - others[1]]) for side in (0, 2))))
+        stretch = _stretch(held, TAIL)
+        had = chosen.sum(axis=1)
+        off = had - np.median(had)
+        chosen = chosen + (off * (np.where(off < 0, stretch[0], stretch[1]) - 1) / errors.shape[1])[:, None]
+    return chosen

@@ -1,0 +1,204 @@
+"""Which candidates count for which SIM: weights from what they missed by, and their weighted median.
+
+Every candidate has a record in every SIM's own past: how far it missed in the four weeks after each past origin, relative to the
+mean candidate. A SIM's record is leant on its segment's, the more so the shorter it is, and a segment's on the fleet's, and
+that on none at all. A weight falls off exponentially with the record, so that a candidate which misses by a tenth more than
+another counts a seventh of it. The first week and the later ones have weights of their own: what follows fast is good
+for a few days.
+
+Sources: exponentially weighted forecasters (Vovk 1990; Cesa-Bianchi and Lugosi 2006, chapter 2); the median of forecasts as
+in Petropoulos and Svetunkov (2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from ml.forecasting.candidates import NAMES, STEP, Float32
+from ml.forecasting.segments import SEASON, SEGMENTS, nan_mean
+from ml.history import FloatArray, IntArray
+
+AHEAD = 28
+# A record at origin k can be told at origin k - LAG: its four weeks have passed by then.
+LAG = AHEAD // STEP
+RECORDS = 13
+# Days of each part of the horizon that has weights of its own.
+PARTS = (slice(0, SEASON), slice(SEASON, None))
+PART_NAMES = ("1-7", "8+")
+# error: what the candidate missed by in the segment's past, relative to the mean candidate; weight: its share before a SIM's own
+# record is known; n: windows that the segment's intervals were learnt from
+CANDIDATES_SCHEMA = {
+    "segment": pl.String,
+    "days": pl.String,
+    "candidate": pl.String,
+    "error": pl.Float64,
+    "weight": pl.Float64,
+    "n": pl.UInt32,
+}
+SHARPNESS = 20.0
+# A record counts this share of the next younger one.
+FADING = 0.93
+# A segment's record counts as much as this many of a SIM's own, and the fleet's as this many SIM records of a segment's.
+SEGMENT_WEIGHT, FLEET_WEIGHT = 15.0, 200.0
+# What to expect where no record is: these two forecast badly nearly everywhere.
+HANDICAP = np.where(np.isin(NAMES, ("last week", "zero")), 0.3, 1.0)
+
+MOVED = SEGMENTS.index("moved")
+USUAL = NAMES.index("median of 8 weeks")
+# A day is far from its weekday's usual value beyond this many typical deviations.
+FAR = 3.0
+# After a move what is new counts, until the fleet's own moves say otherwise: this many of them weigh as much.
+FAST = np.array([name.endswith(("last week", "median of 7 days", "smoothing 0.25")) for name in NAMES])
+AFTER_MOVE = np.where(FAST, 0.85, 1.05)
+MOVES = 500.0
+
+
+def records(values: FloatArray, weeks: Float32) -> FloatArray:
+    """Mean absolute error of every candidate after every origin, (parts, sims, origins, candidates), NaN where unknown.
+
+    values  (sims, days), NaN unknown
+    weeks   (sims, origins, candidates, 7) as `candidates.forecast_weeks` makes them
+    A SIM has no record at an origin before which fewer than two weeks are known.
+    """
+    sims, origins = weeks.shape[:2]
+    days = values.shape[1]
+    missed = np.full((len(PARTS), sims, origins, len(NAMES)), np.nan)
+    seen = np.cumsum(~np.isnan(values), axis=1)
+    for origin in range(1, origins):
+        end = days - STEP * origin
+        if end < 1:
+            break
+        for part, ahead in enumerate((slice(end, end + SEASON), slice(end + SEASON, end + AHEAD))):
+            if origin * STEP < (SEASON, AHEAD)[part]:
+                continue
+            came = values[:, ahead].astype(np.float32).reshape(sims, 1, -1, SEASON)
+            known = ~np.isnan(came)
+            off = np.abs(np.where(known, came - weeks[:, origin, :, None, :], 0)).sum(axis=(2, 3))
+            count = known.sum(axis=(2, 3))
+            told = (count[:, 0] > 0) & (seen[:, end - 1] >= 2 * SEASON)
+            missed[part, told, origin] = off[told] / count[told]
+    return missed
+
+
+def moved(values: FloatArray, weeks: Float32) -> npt.NDArray[np.bool_]:
+    """Whether the week before each origin was unlike the eight weeks that ended a week earlier, (sims, origins).
+
+    True where nearly every day lies far from its weekday's median, all to one side: the level is new, or the week is odd.
+    """
+    sims, origins = weeks.shape[:2]
+    days = values.shape[1]
+    result = np.zeros((sims, origins), dtype=np.bool_)
+    for origin in range(origins - 1):
+        end, before = days - STEP * origin, days - STEP * (origin + 1)
+        past = np.full((sims, 8 * SEASON), np.nan)
+        past[:, max(8 * SEASON - before, 0) :] = values[:, max(before - 8 * SEASON, 0) : before]
+        usual = weeks[:, origin + 1, USUAL].astype(np.float64)
+        off = np.abs(past.reshape(sims, 8, SEASON) - usual[:, None, :]).reshape(sims, -1)
+        typical = nan_mean(np.minimum(off, 3 * nan_mean(off)[:, None]))[:, None]
+        away = values[:, end - SEASON : end] - usual
+        far = np.maximum(((away > FAR * typical).sum(axis=1)), (away < -FAR * typical).sum(axis=1))
+        result[:, origin] = (
+            (far >= SEASON - 1) & (usual.sum(axis=1) > 0) & (np.isfinite(past).sum(axis=1) >= 2 * SEASON)
+        )
+    return result
+
+
+def relative_records(missed: FloatArray, origin: int) -> tuple[FloatArray, FloatArray]:
+    """Each SIM's records told by `origin`: mean error relative to the mean candidate's (parts, sims, candidates), and their number.
+
+    Younger records count more. The number, (parts, sims), counts them with their weight; without any the records are 1.
+    """
+    relative = np.ones((len(PARTS), missed.shape[1], missed.shape[3]))
+    number = np.zeros(relative.shape[:2])
+    for part in range(len(PARTS)):
+        told = missed[part, :, origin + LAG - (part == 0) :][:, :RECORDS]
+        known = ~np.isnan(told[:, :, 0])
+        weight = known * FADING ** np.arange(told.shape[1])
+        total = (np.where(known[..., None], told, 0) * weight[..., None]).sum(axis=1)
+        middle = total.mean(axis=1)
+        some = middle > 0
+        relative[part, some] = total[some] / middle[some, None]
+        number[part] = np.where(some, weight.sum(axis=1), 0)
+    return relative, number
+
+
+def segment_records(
+    missed: FloatArray,
+    moves: npt.NDArray[np.bool_],
+    relative: FloatArray,
+    number: FloatArray,
+    segments: IntArray,
+    origin: int,
+) -> FloatArray:
+    """What the SIMs of each segment have in common, (parts, segments, candidates), leant on the whole fleet's.
+
+    For "moved" it is what was missed after every move of the fleet (moves: sims, origins) that can be told at `origin`.
+    """
+    shared = np.ones((len(PARTS), len(SEGMENTS), len(NAMES)))
+    for part in range(len(PARTS)):
+        fleet = number[part] @ relative[part]
+        fleet = (fleet + FLEET_WEIGHT / 10) / (number[part].sum() + FLEET_WEIGHT / 10)
+        for segment in range(len(SEGMENTS)):
+            of = segments == segment
+            own, count = number[part, of] @ relative[part, of], number[part, of].sum()
+            shared[part, segment] = (own + FLEET_WEIGHT * fleet) / (count + FLEET_WEIGHT)
+        first = origin + LAG - (part == 0)
+        told = missed[part, :, first:][moves[:, first:]]
+        middle = told.mean(axis=1)
+        told = told[middle > 0] / middle[middle > 0, None]
+        shared[part, MOVED] = (told.sum(axis=0) + MOVES * AFTER_MOVE) / (len(told) + MOVES)
+    return shared
+
+
+def weights(relative: FloatArray, number: FloatArray, shared: FloatArray, segments: IntArray) -> FloatArray:
+    """The weight of every candidate, (parts, sims, candidates), adding up to 1 a SIM."""
+    # What a SIM's calm past says does not count after a move.
+    count = np.where(segments == MOVED, 0, number)[..., None]
+    leant = (count * relative + SEGMENT_WEIGHT * shared[:, segments]) / (count + SEGMENT_WEIGHT)
+    best = leant.min(axis=2, keepdims=True)
+    weight = np.exp(-SHARPNESS * (leant - best)) * HANDICAP
+    return np.asarray(weight / weight.sum(axis=2, keepdims=True), dtype=np.float64)
+
+
+def combine(weeks: Float32, weight: FloatArray, horizon: int) -> FloatArray:
+    """The weighted median of the candidates for each day ahead, (sims, horizon).
+
+    weeks (sims, candidates, 7), weight (parts, sims, candidates)
+    """
+    order = np.argsort(weeks, axis=1, kind="stable")
+    ordered = np.take_along_axis(weeks, order, axis=1)
+    ahead = np.empty((len(weeks), horizon))
+    for part, days in enumerate(PARTS):
+        width = len(range(horizon)[days])
+        if not width:
+            continue
+        share = np.take_along_axis(np.broadcast_to(weight[part][..., None], weeks.shape), order, axis=1)
+        middle = np.argmax(np.cumsum(share, axis=1) >= 0.5 - 1e-9, axis=1)
+        week = np.take_along_axis(ordered, middle[:, None, :], axis=1)[:, 0]
+        ahead[:, days] = np.tile(week, (1, -(-width // SEASON)))[:, :width]
+    return ahead
+
+
+def choices(shared: FloatArray, windows: Sequence[int]) -> pl.DataFrame:
+    """Which candidate each segment leans on and why, from the segments' records and number of windows (CANDIDATES_SCHEMA)."""
+    nothing = np.ones((len(PARTS), len(SEGMENTS), len(NAMES)))
+    weight = weights(nothing, np.zeros(nothing.shape[:2]), shared, np.arange(len(SEGMENTS)))
+    columns = [
+        {
+            "segment": segment,
+            "days": PART_NAMES[part],
+            "candidate": name,
+            "error": error,
+            "weight": share,
+            "n": windows[i],
+        }
+        for part in range(len(PARTS))
+        for i, segment in enumerate(SEGMENTS)
+        for name, error, share in zip(NAMES, shared[part, i].tolist(), weight[part, i].tolist(), strict=True)
+    ]
+    frame = pl.DataFrame(columns, schema=CANDIDATES_SCHEMA)
+    return frame.sort("segment", "days", "weight", descending=[False, False, True], maintain_order=True)
