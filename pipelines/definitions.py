@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 
 import dagster as dg
 
+from assets.alert_rules import alert_rules_evaluated
 from assets.alerts import alerts
 from assets.blocks import MODEL
 from assets.common import DAYS
@@ -41,7 +42,7 @@ FORECAST = [
 RETRAIN = timedelta(days=7)
 
 ingest_assets = dg.AssetSelection.assets(*INGEST)
-prediction_assets = dg.AssetSelection.assets(*FORECAST, sim_lifecycle, alerts, fleet_report)
+prediction_assets = dg.AssetSelection.assets(*FORECAST, sim_lifecycle, alerts, alert_rules_evaluated, fleet_report)
 
 ingest = dg.define_asset_job(
     "ingest",
@@ -302,6 +303,7 @@ def code_location(runtime: Runtime) -> dg.Definitions:
             *FORECAST,
             sim_lifecycle,
             alerts,
+            alert_rules_evaluated,
             fleet_report,
             raw_landings,
         ],
