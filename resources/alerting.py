@@ -96,8 +96,22 @@ def add_rule(
     return saved, replayed
 
 
+def enable_rule(database: Database, name: str, *, last: date, now: datetime, force: bool = False) -> Replay:
+    """Switch a rule on after replaying it up to `last`; returns the replay. Raises AlertError for an unknown name, RuleError."""
+    found = next((row for row in database.rows("rules_list") if row["name"] == name), None)
+    if found is None:
+        raise AlertError(f"there is no rule named {name!r}; `simsight rules list` shows those there are")
+    rule = stored_rule(found)
+    with database.transaction() as transaction:
+        replayed = replay(transaction, rule, last=last)
+        if not force:
+            check_replay(rule, replayed)
+    switch_rule(database, name, enabled=True, now=now)
+    return replayed
+
+
 def switch_rule(database: Database, name: str, *, enabled: bool, now: datetime, deleted: bool = False) -> int:
-    """Switch a rule on or off, or delete it; returns how many open alerts that closed. Raises AlertError for an unknown name."""
+    """Switch a rule on or off without looking, or delete it; returns how many open alerts that closed. Raises AlertError for an unknown name."""
     with database.transaction() as transaction:
         done = transaction.row("switch_rule", {"name": name, "enabled": enabled, "deleted": deleted, "now": now})
     if done is None:

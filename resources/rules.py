@@ -93,6 +93,17 @@ class Rule:
         return f"{self.about.words} {self.operator} {self.threshold:g} {self.about.unit}".rstrip() + days
 
 
+def parse_condition(text: str) -> tuple[str, str, float]:
+    """Metric, operator and threshold of a text such as "usage_day_mb > 100". Raises RuleError."""
+    found = re.fullmatch(r"\s*(\w+)\s*(>=|<=|>|<)\s*([-+.0-9eE]+)\s*", text)
+    try:
+        if found is not None:
+            return found[1], found[2], float(found[3])
+    except ValueError:
+        pass
+    raise RuleError({"condition": f'{text!r} is no condition: write it as "usage_day_mb > 100"'})
+
+
 def check_rule(rule: Rule) -> None:
     """Raises RuleError that names everything that is wrong with the rule in itself."""
     wrong: dict[str, str] = {}
