@@ -22,6 +22,7 @@ from assets.report import fleet_report
 from assets.stream import stream_records, watch_stream
 from assets.stream_files import new_files, stream_file_batches
 from assets.training import usage_forecaster
+from pipelines.alerting import alert_outbox, alert_rules, critical_alerts, hourly_rules, notify, refresh_sims, under_way
 from pipelines.progress import terminal
 from pipelines.runs import day_range
 from resources.runtime import Runtime
@@ -98,13 +99,6 @@ read_stream_files = dg.define_asset_job(
     dg.AssetSelection.assets(stream_file_batches),
     description="Take stream records from the files of SIMSIGHT_STREAM_FILES that are new.",
 )
-UNDER_WAY = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 def stale_days(runtime: Runtime) -> list[tuple[date, date, datetime]]:
@@ -215,10 +209,6 @@ def stale_predictions(
         yield dg.RunRequest(run_key=f"{first} {last} {mark.isoformat()}", tags=day_range(first, last))
 
 
-def _under_way(context: dg.SensorEvaluationContext, job: str) -> bool:
-    return context.instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=UNDER_WAY)) > 0
-
-
 @dg.sensor(
     job=process_stream,
     minimum_interval_seconds=15,
@@ -228,7 +218,7 @@ def _under_way(context: dg.SensorEvaluationContext, job: str) -> bool:
 def stream_arrivals(
     context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
 ) -> dg.RunRequest | dg.SkipReason:
-    if _under_way(context, "process_stream"):
+    if under_way(context, "process_stream"):
         return dg.SkipReason("a run is under way")
     work = runtime.database.row("stream_work") or {}
     if any(work.values()):
@@ -248,7 +238,7 @@ def stream_files(
     where = runtime.settings.stream_files
     if where is None:
         return dg.SkipReason("SIMSIGHT_STREAM_FILES is not set")
-    if _under_way(context, "read_stream_files"):
+    if under_way(context, "read_stream_files"):
         return dg.SkipReason("a run is under way")
     if new_files(runtime.database, where):
         return dg.RunRequest()
@@ -308,9 +298,31 @@ def code_location(runtime: Runtime) -> dg.Definitions:
             raw_landings,
         ],
         asset_checks=[*checks(), forecasts_hold],
-        jobs=[ingest, predict, train, score, rescore, import_file, process_stream, read_stream_files, tidy],
-        schedules=[hourly_ingest, weekly_training, daily_predictions, daily_tidying],
-        sensors=[landing_folder, stale_predictions, stream_arrivals, stream_files, stream_outage, run_failures],
+        jobs=[
+            ingest,
+            predict,
+            train,
+            score,
+            rescore,
+            import_file,
+            process_stream,
+            read_stream_files,
+            tidy,
+            alert_rules,
+            notify,
+            refresh_sims,
+        ],
+        schedules=[hourly_ingest, weekly_training, daily_predictions, daily_tidying, hourly_rules],
+        sensors=[
+            landing_folder,
+            stale_predictions,
+            stream_arrivals,
+            stream_files,
+            stream_outage,
+            run_failures,
+            alert_outbox,
+            critical_alerts,
+        ],
         # a step is a process: forked from one that has imported everything, it need not import it again
         executor=dg.multiprocess_executor.configured(
             {"start_method": {"forkserver": {"preload_modules": ["pipelines.definitions", "mlflow"]}}}
