@@ -249,11 +249,15 @@ COMMENT ON FUNCTION ops.add_alert_rule(bytea, jsonb, timestamptz) IS
 REVOKE ALL ON FUNCTION ops.add_alert_rule(bytea, jsonb, timestamptz) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ops.add_alert_rule(bytea, jsonb, timestamptz) TO simsight_api;
 
-CREATE VIEW core.usage_answers WITH (security_barrier = true) AS
-SELECT organization_id, sim_key, answered_at FROM ops.polls
-WHERE source = 'usage' AND organization_id = ops.current_organization();
-COMMENT ON VIEW core.usage_answers IS 'One row a SIM: when 1NCE last answered for its usage; of the session''s organization, for readers who may not read ops';
-GRANT SELECT ON core.usage_answers TO simsight_pipeline, simsight_api;
+CREATE FUNCTION ops.usage_answers() RETURNS TABLE (sim_key integer, answered_at timestamptz)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT p.sim_key, p.answered_at FROM ops.polls AS p
+    WHERE p.source = 'usage' AND p.organization_id = ops.current_organization() AND p.answered_at IS NOT NULL;
+END;
+COMMENT ON FUNCTION ops.usage_answers() IS 'One row a SIM of the session''s organization: when 1NCE last answered for its usage; for readers who may not read ops';
+REVOKE ALL ON FUNCTION ops.usage_answers() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ops.usage_answers() TO simsight_pipeline, simsight_api;
 
 CREATE OR REPLACE VIEW predictions.alerts_v1 WITH (security_invoker = true) AS
 SELECT a.organization_id, a.alert_id, s.iccid, coalesce(s.own_label, s.label) AS label, a.kind, a.severity, a.value, a.threshold,

@@ -6,7 +6,7 @@ WITH news AS (
 )
 SELECT ARRAY(
            SELECT DISTINCT a.sim_key FROM news AS n JOIN predictions.alerts AS a USING (alert_id)
-           LEFT JOIN core.usage_answers AS u ON u.sim_key = a.sim_key
+           LEFT JOIN ops.usage_answers() AS u ON u.sim_key = a.sim_key
            WHERE a.sim_key IS NOT NULL AND a.closed_at IS NULL AND n.at > %(now)s::timestamptz - interval '1 day'
              AND (u.answered_at IS NULL OR u.answered_at < %(now)s::timestamptz - interval '10 minutes')
            ORDER BY a.sim_key LIMIT %(rows)s) AS sim_keys,

@@ -3,7 +3,6 @@
 SELECT a.sim_key, d.day::date AS day,
        coalesce(e.data_age_hours,
                 greatest(extract(epoch FROM (d.day + interval '1 day') AT TIME ZONE 'UTC' - a.answered_at) / 3600, 0))::double precision AS value
-FROM core.usage_answers AS a
+FROM ops.usage_answers() AS a
 CROSS JOIN generate_series(%(first)s::date::timestamp, %(last)s::date::timestamp, interval '1 day') AS d (day)
 LEFT JOIN predictions.exhaustions AS e ON e.sim_key = a.sim_key AND e.as_of = d.day::date
-WHERE a.answered_at IS NOT NULL

@@ -239,7 +239,11 @@ def test_labels_come_in_under_other_names_and_go_out_with_the_sims(
     export = ("export", "sims", "--to", str(sims), "--columns", "iccid,label", "--where", "label=Bridge 7")
     assert served.run(*export) == (0, f"1 rows in {sims}\n")
     assert sims.read_text() == f"iccid,label\n{ICCID},Bridge 7\n"
-    _refused(served.run("export", "sim", "--to", str(sims)), 1, "there is no view 'sim' to export; there are alerts")
+    _refused(
+        served.run("export", "sim", "--to", str(sims)),
+        1,
+        "there is no view 'sim' to export; there are alert_history, alert_rules, alerts",
+    )
     _refused(served.run("export", "sims", "--to", "a.pdf"), 1, "a.pdf: the name must end with .csv, .xlsx or .parquet")
     _refused(served.run(*how[:4], "--map", "Card"), 1, "--map Card: expected THEIRS=OURS")
     assert sims.read_text() == f"iccid,label\n{ICCID},Bridge 7\n"
