@@ -51,6 +51,7 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
+MOST_BODY_BYTES = 1_000_000  # of what is posted under /v1, which is read before the key is looked at
 MOST_WS_BYTES = 4096  # of what a client of the WebSocket sends, which is not looked at
 
 log = logging.getLogger(__name__)
@@ -96,6 +97,7 @@ def create_app(
     app.include_router(alerts_router)
     app.include_router(streams_router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.add_middleware(_SmallBodies)
     app.add_middleware(GZipMiddleware, minimum_size=1000)
     app.add_middleware(_Headers, headers=HEADERS | ({"X-Data-Note": _header_text(data_note)} if data_note else {}))
     _answer_problems(app)
@@ -171,6 +173,27 @@ class _Headers:
             await send(message)
 
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+class _SmallBodies:
+    """Stops reading a body under /v1 at its limit, whatever the headers say."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        size = 0
+
+        async def counted() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > MOST_BODY_BYTES:
+                raise HTTPException(413, f"The body is larger than {MOST_BODY_BYTES // 1_000_000} MB")
+            return message
+
+        small = scope["type"] == "http" and scope["path"].startswith("/v1/")
+        await self._app(scope, counted if small else receive, send)
 
 
 def _header_text(text: str) -> str:

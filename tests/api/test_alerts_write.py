@@ -147,3 +147,8 @@ def test_the_api_role_writes_through_its_functions_only(seeded: Any) -> None:
         " AND p.provolatile = 'v' AND p.prorettype <> 'trigger'::regtype ORDER BY 1"
     )
     assert [name for (name,) in rights] == ["act_on_alert", "add_alert_rule", "land_stream_batch"]
+
+
+def test_a_body_is_read_up_to_its_limit_only(stranger: httpx.Client) -> None:
+    answer = stranger.post("/v1/alert-rules", content=(b" " * 100_000 for _ in range(20)))
+    assert (answer.status_code, answer.headers["content-type"]) == (413, "application/problem+json")

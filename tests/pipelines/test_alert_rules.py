@@ -339,6 +339,31 @@ def test_a_rule_is_replaced_switched_off_and_deleted(filled: tuple[Runtime, Trut
     assert add(runtime, "heavy", "usage_day_mb", ">", 800) != rule
 
 
+def test_an_anomaly_counts_by_its_score_unless_it_belongs_to_an_incident(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    if truth.one("SELECT to_regclass('predictions.incidents') IS NULL"):
+        pytest.skip("this database has no anomalies yet")
+    rule = add(runtime, "odd", "anomaly_score", ">=", 3)
+    incident = truth.one(
+        "INSERT INTO predictions.incidents (organization_id, kind, title, scope, first_day, last_day, severity, sims, model_version,"
+        " created_at, updated_at) VALUES (1, 'spike', 't', '{}', %(d)s, %(d)s, 'info', 1, 1, now(), now()) RETURNING incident_id",
+        {"d": AS_OF},
+    )
+    for sim, kind, score, of in (
+        (3, "spike", 2.5, None),
+        (3, "silence", 3.5, None),
+        (4, "spike", 2.9, None),
+        (5, "spike", 9, incident),
+    ):
+        truth.rows(
+            "INSERT INTO predictions.anomalies (sim_key, day, kind, organization_id, score, severity, reasons, first_day, incident_id,"
+            " model_version, as_of, detected_at, live) VALUES (%s, %s, %s, 1, %s, 'info', '', %s, %s, 1, %s, now(), false)",
+            (sim, AS_OF, kind, score, AS_OF, of, AS_OF),
+        )
+    evaluate(runtime)
+    assert holding(truth, rule) == {3: 3.5}
+
+
 def test_an_incident_is_one_alert_for_as_long_as_it_goes_on(filled: tuple[Runtime, Truth], tmp_path: Path) -> None:
     runtime, truth = filled
     if truth.one("SELECT to_regclass('predictions.incidents') IS NULL"):
