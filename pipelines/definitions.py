@@ -325,7 +325,11 @@ def code_location(runtime: Runtime) -> dg.Definitions:
         ],
         # a step is a process: forked from one that has imported everything, it need not import it again
         executor=dg.multiprocess_executor.configured(
-            {"start_method": {"forkserver": {"preload_modules": ["pipelines.definitions", "mlflow"]}}}
+            {
+                "start_method": {
+                    "forkserver": {"preload_modules": ["pipelines.definitions", "mlflow", "matplotlib.figure"]}
+                }
+            }
         ),
         loggers={"console": dg.colored_console_logger, "terminal": terminal},
         resources={"runtime": runtime},
