@@ -15,7 +15,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from resources.alerting import AlertError, enable_rule, replay, switch_rule
+from resources.alerting import AlertError, enable_rule, replay, stored_rule, switch_rule
 from resources.rules import METRICS, Replay, Rule, parse_condition
 from resources.settings import SettingsError, load_settings
 
@@ -100,20 +100,18 @@ def list_rules(as_json: AsJson = False) -> None:
     """The rules, what each last found, and why one does not work."""
     with opened() as runtime:
         rows = runtime.database.rows("rules_list")
-    for row in rows:
-        row["condition"] = f"{row['metric']} {row['operator']} {row['threshold']:g} for {row['for_days']} d"
-    columns = [
-        "name",
-        "condition",
-        "scope",
-        "severity",
-        "enabled",
-        "holding",
-        "open_alerts",
-        "evaluated_as_of",
-        "error",
-    ]
-    print_rows(rows, columns, as_json=as_json, none="there is no rule yet: `simsight rules add`")
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, default=str))
+    for row in () if as_json else rows:
+        whom = ", ".join(f"{name} {value}" for name, value in row["scope"].items()) or "all SIMs"
+        found = f"{row['holding']} hold as of {row['evaluated_as_of']}, {row['open_alerts']} open"
+        console.print(
+            f"{row['name']} [{row['severity']}] {'on' if row['enabled'] else 'off'}: {stored_rule(row).written}; {whom[:100]}; "
+            f"{found if row['evaluated_as_of'] else 'not evaluated yet'}{'; ' + row['error'] if row['error'] else ''}",
+            markup=False,
+        )
+    if not rows and not as_json:
+        console.print("there is no rule yet: `simsight rules add`")
 
 
 @rules.command("test")
@@ -218,8 +216,17 @@ def list_alerts(
     """Alerts, the loudest and newest first."""
     with opened() as runtime:
         found = runtime.database.rows("alerts_list", {"state": state, "kind": kind, "rows": rows})
-    columns = ["alert_id", "severity", "state", "kind", "iccid", "label", "message", "opened_as_of", "acted_by"]
-    print_rows(found, columns, as_json=as_json, none="no alert")
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, default=str))
+    for row in () if as_json else found:
+        whom = " ".join(part for part in (row["label"], row["iccid"]) if part) or "fleet"
+        acted = f" by {row['acted_by']}" if row["acted_by"] else ""
+        console.print(
+            f"{row['alert_id']} [{row['severity']}] {row['state']}{acted}, since {row['opened_as_of']}, {whom}: {row['message']}",
+            markup=False,
+        )
+    if not found and not as_json:
+        console.print("no alert")
 
 
 @alerts.command("history")

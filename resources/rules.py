@@ -87,6 +87,12 @@ class Rule:
         return METRICS[self.metric]
 
     @property
+    def written(self) -> str:
+        """The condition as it is written: "usage_day_mb > 100 for 3 days"."""
+        days = f" for {self.for_days} days" if self.for_days > 1 else ""
+        return f"{self.metric} {self.operator} {self.threshold:g}{days}"
+
+    @property
     def condition(self) -> str:
         """What it says, for people: "usage of the day > 100 MB for 3 days"."""
         days = f" for {self.for_days} days" if self.for_days > 1 else ""
