@@ -98,11 +98,12 @@ def compose(
         "data_note": data_note,
         "created_at": _plain(message["created_at"]),
         "severity": severity,
-        "title": title,
+        "title": " ".join(title.split())[:200],
         "count": many,
         "alerts": [{name: _plain(value) for name, value in alert.items() if name != "of"} for alert in alerts],
     }
-    return Notice(str(message["delivery_key"]), title[:200], "\n".join(lines) or "No alert is open.", values)
+    title = " ".join(title.split())[:200]  # a label may hold anything, a line feed would end a mail's header
+    return Notice(str(message["delivery_key"]), title, "\n".join(lines) or "No alert is open.", values)
 
 
 def trial_notice(key: str, *, organization: str, channel: str, now: datetime) -> Notice:

@@ -203,6 +203,15 @@ def test_an_alert_is_mailed_once_and_its_end_is_told(fleet: Fleet, mailed: MailS
     assert [subject.startswith("[warning] resolved: pump-1") for subject in mailed.subjects] == [False, True]
 
 
+def test_a_label_with_line_feeds_does_not_break_a_mail(fleet: Fleet, mailed: MailServer) -> None:
+    fleet.run("UPDATE core.sims SET own_label = E'a\\nBcc: eve@example.org\\r\\n' WHERE label = 'pump-1'")
+    fleet.alert(1, "critical")
+    fleet.alert(2, "warning")
+    assert fleet.notify()["sent"] == 2
+    assert mailed.mails[0]["Bcc"] is None
+    assert "a Bcc: eve@example.org" in mailed.subjects[0]
+
+
 def test_many_sims_of_one_day_are_one_message(fleet: Fleet, mailed: MailServer) -> None:
     for sim in range(1, 51):
         fleet.alert(sim)
