@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 
 import dagster as dg
 
+from assets.aggregates import aggregate_forecasts
 from assets.alerts import alerts
 from assets.blocks import MODEL
 from assets.common import DAYS
@@ -37,6 +38,7 @@ FORECAST = [
     exhaustion_backtested,
     quota_exhaustions,
     forecast_drift,
+    aggregate_forecasts,
 ]
 RETRAIN = timedelta(days=7)
 
@@ -74,7 +76,11 @@ score = dg.define_asset_job(
 )
 rescore = dg.define_asset_job(
     "rescore",
-    prediction_assets - dg.AssetSelection.assets(usage_history, usage_forecaster, exhaustion_backtested, sim_lifecycle),
+    # totals hardly move by a correction, and the next day's run takes it in: they are not worth minutes a day
+    prediction_assets
+    - dg.AssetSelection.assets(
+        usage_history, usage_forecaster, exhaustion_backtested, sim_lifecycle, aggregate_forecasts
+    ),
     partitions_def=DAYS,
     description="Score, alert and report again as of a day or a range of days (one run), with the champion there is.",
 )

@@ -21,8 +21,9 @@ import numpy.typing as npt
 import polars as pl
 
 from ml.forecasting import router
-from ml.forecasting.calibration import LEVELS, MIN_WINDOWS, SCORES, learn_spread, week_of
+from ml.forecasting.calibration import LEVELS, MIN_WINDOWS, learn_spread, quantiles_at, week_of
 from ml.forecasting.candidates import NAMES, STEP, Float32, forecast_weeks
+from ml.forecasting.global_model import GlobalModel, Window, ahead, features, learn_shares, train, unit
 from ml.forecasting.segments import IDLE, SEASON, SEGMENTS, WEEKS, YOUNG_DAYS, classify, nan_mean, usual_error
 from ml.history import FloatArray, IntArray, dense, known_days
 
@@ -33,6 +34,8 @@ ENOUGH_WINDOWS = 400
 # Beyond so many SIMs more teach nothing new: a fixed choice of them by key.
 FIT_SIMS = 3000
 SCORE_SIMS = 2000
+# What the global model learns from: at most so many SIMs, every so manyth origin of a long history, from the first that can be told.
+TEACH_SIMS, TEACH_STEP, TEACH_FIRST = 1000, 2, 2
 
 FloatPaths = npt.NDArray[np.float32]
 
@@ -50,6 +53,7 @@ class ForecastModel:
     table      (segments, weeks ahead, LEVELS) quantiles of the scaled error
     templates  one (windows, horizon) array a segment: whole windows of scaled errors, for paths
     windows    (segments,) how many windows each segment learnt from; below MIN_WINDOWS it uses the whole fleet's errors
+    learned    the global model that corrects the weighted median; None where it would not pay or there is too little to learn from
     """
 
     as_of: date
@@ -60,6 +64,7 @@ class ForecastModel:
     table: FloatArray
     templates: tuple[FloatArray, ...]
     windows: tuple[int, ...]
+    learned: GlobalModel | None = None
     season_length: int = SEASON
     name: str = "usage-forecaster"
 
@@ -84,6 +89,7 @@ class ForecastModel:
             "records": self.records.tolist(),
             "table": self.table.tolist(),
             "templates": [template.tolist() for template in self.templates],
+            "learned": self.learned and {"lightgbm": self.learned.text, "shares": self.learned.shares.tolist()},
         }
 
     @classmethod
@@ -92,7 +98,7 @@ class ForecastModel:
         known = (list(SEGMENTS), list(NAMES), LEVELS.size)
         if (values["segments"], values.get("candidates"), len(values["levels"])) != known:
             raise ValueError("this forecast model was made by another version of ml.forecasting: fit it again")
-        horizon = int(values["horizon"])
+        horizon, learned = int(values["horizon"]), values.get("learned")
         return cls(
             as_of=date.fromisoformat(values["as_of"]),
             horizon=horizon,
@@ -102,6 +108,7 @@ class ForecastModel:
             table=np.array(values["table"], dtype=np.float64),
             templates=tuple(np.array(t, dtype=np.float64).reshape(-1, horizon) for t in values["templates"]),
             windows=tuple(values["windows"]),
+            learned=GlobalModel(learned["lightgbm"], np.array(learned["shares"])) if learned else None,
             season_length=int(values["season_length"]),
             name=str(values["name"]),
         )
@@ -172,18 +179,18 @@ def fit(history: pl.DataFrame, *, as_of: date, horizon: int = 30, seed: int = 7)
     panel = dense(history, as_of=as_of)
     chosen = np.argsort(_draws(panel.sim_keys, 1, seed)[:, 0], kind="stable")[:FIT_SIMS]
     values, _ = _normal(panel.values[np.sort(chosen)])
-    records, segments, origins, errors = _learn(values, horizon)
+    records, segments, origins, errors, learned = _learn(values, horizon, seed)
     spreads, windows = [], []
     everyone = segments != SEGMENTS.index("young")
     for segment in range(len(SEGMENTS)):
         own = segments == segment
         windows.append(int(own.sum()))
         pool = own if windows[-1] >= MIN_WINDOWS else everyone | own
-        missed = errors[pool]
+        missed, when = errors[pool], origins[pool]
         if segment == router.MOVED:
-            # Moves come together, from one cause: what way the last ones went on says nothing about the next.
-            missed = missed - np.nan_to_num(_column_medians(missed))
-        spreads.append(learn_spread(missed, origins[pool], horizon))
+            # Moves come together, from one cause: which way the last ones went on says nothing about the next.
+            missed, when = np.concatenate([missed, -missed]), np.concatenate([when, when])
+        spreads.append(learn_spread(missed, when, horizon))
     return ForecastModel(
         as_of=as_of,
         horizon=horizon,
@@ -193,12 +200,8 @@ def fit(history: pl.DataFrame, *, as_of: date, horizon: int = 30, seed: int = 7)
         table=np.array([spread.table for spread in spreads]),
         templates=tuple(spread.templates for spread in spreads),
         windows=tuple(windows),
+        learned=learned,
     )
-
-
-def _column_medians(errors: FloatArray) -> FloatArray:
-    known = ~np.isnan(errors)
-    return np.array([np.median(errors[k, day]) if k.any() else 0.0 for day, k in enumerate(known.T)])
 
 
 def forecast_usage(
@@ -218,23 +221,18 @@ def forecast_usage(
     """
     if not 1 <= horizon <= model.horizon:
         raise ValueError(f"horizon is {horizon} days, the model was fitted for 1 to {model.horizon}: fit it for more")
-    if any(not LEVELS[0] <= level <= LEVELS[-1] for level in quantiles):
-        raise ValueError(f"quantiles {tuple(quantiles)} must lie between {LEVELS[0]:.4f} and {LEVELS[-1]:.4f}")
+    tables = quantiles_at(model.table, quantiles)
     panel = dense(history, as_of=as_of)
     sims = panel.sim_keys.size
     segments = np.empty(sims, np.int64)
     centre, scale = np.empty((2, sims, horizon))
     for start in range(0, sims, SCORE_SIMS):
         block = slice(start, start + SCORE_SIMS)
-        values, unit = _normal(panel.values[block])
-        segments[block], centre[block], scale[block] = _expect(values, model.records, horizon)
-        centre[block] *= unit[:, None]
-        scale[block] *= unit[:, None]
+        values, size = _normal(panel.values[block])
+        segments[block], centre[block], scale[block] = _expect(values, model.records, model.learned, horizon)
+        centre[block] *= size[:, None]
+        scale[block] *= size[:, None]
     week = week_of(model.horizon)[:horizon]
-    at = np.interp([NormalDist().inv_cdf(level) for level in quantiles], SCORES, np.arange(SCORES.size))
-    low = np.minimum(at.astype(np.int64), SCORES.size - 2)
-    part = at - low
-    tables = model.table[:, :, low] * (1 - part) + model.table[:, :, low + 1] * part
     columns: dict[str, FloatArray] = {"mean": _mean_use(model.templates, segments, centre, scale)}
     for index, level in enumerate(quantiles):
         columns[quantile_column(level)] = np.maximum(centre + scale * tables[segments][:, week, index], 0)
@@ -253,20 +251,24 @@ def forecast_usage(
 
 def _normal(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Values in units of each SIM's mean use, and the unit (sims,): so that single precision is enough for any volume."""
-    unit = nan_mean(values)
-    unit = np.where(unit > 0, unit, 1.0)
-    return values / unit[:, None], unit
+    level = nan_mean(values)
+    level = np.where(level > 0, level, 1.0)
+    return values / level[:, None], level
 
 
-def _expect(values: FloatArray, shared: FloatArray, horizon: int) -> tuple[IntArray, FloatArray, FloatArray]:
+def _expect(
+    values: FloatArray, shared: FloatArray, learned: GlobalModel | None, horizon: int
+) -> tuple[IntArray, FloatArray, FloatArray]:
     """Segment (sims,), centre and scale (sims, horizon) of the days after the last column."""
     origins = min(router.RECORDS + router.LAG, _origins(values.shape[1]))
     weeks = forecast_weeks(values, origins)
     missed = router.records(values, weeks)
     relative, number = router.relative_records(missed, 0)
     segments = _segments(values, router.moved(values, weeks[:, :2])[:, 0])
-    centre, scale = _centre(values, weeks[:, 0], segments, relative, number, shared, horizon)
-    return segments, centre, scale
+    centre = _centre(values, weeks[:, 0], segments, router.weights(relative, number, shared, segments), horizon)
+    if learned:
+        centre = _corrected(learned, values, weeks[:, 0], segments, centre)
+    return segments, centre[:, :horizon], _scale(values, centre, segments, horizon)
 
 
 def _segments(values: FloatArray, moved: npt.NDArray[np.bool_]) -> IntArray:
@@ -276,24 +278,39 @@ def _segments(values: FloatArray, moved: npt.NDArray[np.bool_]) -> IntArray:
     return segments
 
 
-def _centre(
-    values: FloatArray,
-    weeks: Float32,
-    segments: IntArray,
-    relative: FloatArray,
-    number: FloatArray,
-    shared: FloatArray,
-    horizon: int,
-) -> tuple[FloatArray, FloatArray]:
-    """Centre and scale (sims, horizon) at one origin, given the candidates' weeks (sims, candidates, 7) and records there."""
-    # two weeks at least: the second is what the later days repeat, and what the usual error is measured against
-    width = max(horizon, 2 * SEASON)
-    centre = router.combine(weeks, router.weights(relative, number, shared, segments), width)
+def _centre(values: FloatArray, weeks: Float32, segments: IntArray, weight: FloatArray, horizon: int) -> FloatArray:
+    """Centre at one origin, (sims, days), of the candidates' weeks (sims, candidates, 7) and their weights there.
+
+    Two weeks at least: the second is what the later days repeat, and what the usual error is measured against.
+    """
+    centre = router.combine(weeks, weight, max(horizon, 2 * SEASON))
     young = segments == SEGMENTS.index("young")
     centre[young] = nan_mean(values[young])[:, None]
     centre[np.isin(segments, IDLE)] = 0
-    scale = usual_error(values, centre[:, SEASON : 2 * SEASON], segments)
-    return centre[:, :horizon], _ahead(scale, horizon)
+    return centre
+
+
+def _corrected(
+    learned: GlobalModel, values: FloatArray, weeks: Float32, segments: IntArray, centre: FloatArray
+) -> FloatArray:
+    """The centre (sims, days) with what the global model adds to it."""
+    centre = centre.copy()
+    for rows in np.array_split(np.flatnonzero(learned.shares[segments] > 0), max(len(values) // 1000, 1)):
+        if rows.size:
+            known = values[rows]
+            told = features(known, weeks[rows], _two_weeks(centre[rows]), segments[rows])
+            added = learned.correction(told, segments[rows]) * unit(known)[:, None, None]
+            centre[rows] = np.maximum(centre[rows] + ahead(added, centre.shape[1]), 0)
+    return centre
+
+
+def _two_weeks(centre: FloatArray) -> FloatArray:
+    """The first week ahead and the second, which is that of all later days, (sims, 2, 7)."""
+    return centre[:, : 2 * SEASON].reshape(-1, 2, SEASON)
+
+
+def _scale(values: FloatArray, centre: FloatArray, segments: IntArray, horizon: int) -> FloatArray:
+    return _ahead(usual_error(values, centre[:, SEASON : 2 * SEASON], segments), horizon)
 
 
 def _origins(days: int) -> int:
@@ -301,8 +318,15 @@ def _origins(days: int) -> int:
     return max((days - YOUNG_DAYS) // STEP + 1, 1)
 
 
-def _learn(values: FloatArray, horizon: int) -> tuple[FloatArray, IntArray, IntArray, FloatArray]:
-    """The segments' records, and scaled errors of past forecasts (windows, horizon), after each window's segment and origin."""
+def _learn(
+    values: FloatArray, horizon: int, seed: int
+) -> tuple[FloatArray, IntArray, IntArray, FloatArray, GlobalModel | None]:
+    """The segments' records, scaled errors of past forecasts (windows, horizon) after each window's segment and origin, and the
+    global model.
+
+    The errors are those of forecasts as they could be made at the time: with what a global model learnt from origins before, and
+    from origins so old that nothing was before them without one.
+    """
     sims, days = values.shape
     first = -(-horizon // STEP)
     most = min(max(ORIGINS, -(-ENOUGH_WINDOWS // max(sims, 1))), MOST_ORIGINS)
@@ -311,34 +335,66 @@ def _learn(values: FloatArray, horizon: int) -> tuple[FloatArray, IntArray, IntA
     past = [k for k in possible if days - STEP * k >= WEEKS * SEASON] or list(possible)
     # A history too short for a full horizon still teaches the first weeks of it.
     past = past or [k for k in (max(_origins(days) - 1, 0),) if k]
-    depth = min(max([0, *past]) + router.RECORDS + router.LAG, _origins(days))
+    oldest = (days - WEEKS * SEASON) // STEP
+    teach = list(range(TEACH_FIRST, oldest + 1, TEACH_STEP if oldest >= 6 * TEACH_STEP else 1))
+    # what is older than the errors to be told, or the older half
+    border = min(max([0, *past]), (TEACH_FIRST + oldest) // 2) + router.LAG
+    depth = min(max([0, *past, *teach]) + router.RECORDS + router.LAG, _origins(days))
     weeks = forecast_weeks(values, depth)
     missed = router.records(values, weeks)
     moves = router.moved(values, weeks)
+    some = slice(None, None, max(sims // TEACH_SIMS, 1))
+    states, windows = {}, {}
+    for k in sorted({*past, *teach}):
+        known = values[:, : days - STEP * k]
+        relative, number = router.relative_records(missed, k)
+        now = _segments(known, moves[:, k])
+        shared = router.segment_records(missed, moves, relative, number, now, k)
+        centre = _centre(
+            known, weeks[:, k], now, router.weights(relative, number, shared, now), max(horizon, router.AHEAD)
+        )
+        states[k] = (now, centre, relative, number, shared)
+        if known.shape[1] >= WEEKS * SEASON:
+            told = features(known[some], weeks[some, k], _two_weeks(centre[some]), now[some])
+            came = values[some, known.shape[1] : known.shape[1] + router.AHEAD]
+            windows[k] = Window(told, centre[some, : came.shape[1]], came, unit(known[some]), now[some])
+    before = [windows[k] for k in teach if k >= border]
+    judged = [k for k in past if k in windows and k <= border - router.LAG]
+    text = train(before, seed=seed) if len(before) > 1 and judged else None
+    shares = learn_shares(text, [windows[k] for k in judged]) if text else np.zeros(len(SEGMENTS))
+    learned = None
+    if text and shares.any():
+        earlier = GlobalModel(text, shares)
+        for k in judged:
+            now, centre, *rest = states[k]
+            known = values[:, : days - STEP * k]
+            states[k] = (now, _corrected(earlier, known, weeks[:, k], now, centre), *rest)
+        learned = GlobalModel(train([windows[k] for k in teach], seed=seed) or text, shares)
     segments, origins, errors = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty((0, horizon))]
     for k in past:
         known = values[:, : days - STEP * k]
+        now, centre, relative, number, shared = states[k]
         came = np.full((sims, horizon), np.nan)
         width = min(STEP * k, horizon)
         came[:, :width] = values[:, known.shape[1] : known.shape[1] + width]
         cut = known.copy()
         # How well can a young SIM be forecast? Forget all but a week of what is known of every SIM, and see.
         cut[:, :-SEASON] = np.nan
-        relative, number = router.relative_records(missed, k)
-        now = _segments(known, moves[:, k])
-        shared = router.segment_records(missed, moves, relative, number, now, k)
         for seen, young in ((known, False), (cut, True)):
             segment = classify(seen) if young else now
             keep = (~np.isnan(seen).all(axis=1)) & ((segment == SEGMENTS.index("young")) == young)
-            part = (relative[:, keep], number[:, keep])
-            centre, scale = _centre(seen[keep], weeks[keep, k], segment[keep], *part, shared, horizon)
+            expected = centre[keep]
+            if young:
+                weight = router.weights(relative[:, keep], number[:, keep], shared, segment[keep])
+                expected = _centre(seen[keep], weeks[keep, k], segment[keep], weight, max(horizon, router.AHEAD))
+            scale = _scale(seen[keep], expected, segment[keep], horizon)
             told = scale.max(axis=1) > 0
             segments.append(segment[keep][told])
             origins.append(np.full(int(told.sum()), k, np.int64))
-            errors.append(((came[keep] - centre) / np.maximum(scale, 1e-9))[told])
+            errors.append(((came[keep] - expected[:, :horizon]) / np.maximum(scale, 1e-9))[told])
     relative, number = router.relative_records(missed, 0)
     shared = router.segment_records(missed, moves, relative, number, _segments(values, moves[:, 0]), 0)
-    return shared, np.concatenate(segments), np.concatenate(origins), np.concatenate(errors)
+    return shared, np.concatenate(segments), np.concatenate(origins), np.concatenate(errors), learned
 
 
 def seasonal_naive(
