@@ -157,7 +157,8 @@ def _prophet(values: FloatArray, as_of: date, horizon: int, seed: int) -> FloatA
     days = pd.date_range(as_of - timedelta(days=len(values) - 1), periods=len(values) + horizon)
     model = Prophet(daily_seasonality=False, uncertainty_samples=0)
     model.fit(pd.DataFrame({"ds": days[: len(values)], "y": values}), seed=seed)
-    return np.maximum(model.predict(pd.DataFrame({"ds": days[len(values) :]}))["yhat"].to_numpy(np.float64), 0)
+    ahead = model.predict(pd.DataFrame({"ds": days[len(values) :]}))["yhat"]
+    return np.maximum(np.asarray(ahead, dtype=np.float64), 0)
 
 
 def _choose(errors: FloatArray) -> tuple[IntArray, FloatArray, IntArray]:
@@ -167,8 +168,8 @@ def _choose(errors: FloatArray) -> tuple[IntArray, FloatArray, IntArray]:
     """
     origins, methods, series, days = errors.shape
     by_window = nan_mean(np.abs(errors).reshape(-1, days)).reshape(origins, methods, series)
-    some = ~np.isnan(errors).all(axis=3)
-    both = some.all(axis=1)
+    some = np.asarray(~np.isnan(errors).all(axis=3), dtype=np.bool_)
+    both = np.asarray(some.all(axis=1))
     total = np.where(both[:, None], by_window, 0).sum(axis=0)
     count = both.sum(axis=0)
     tested = (count > 0) & (total[0] > 0)
@@ -187,7 +188,7 @@ def _intervals(
 ) -> dict[str, FloatArray]:
     """Mean and quantiles (series, horizon) around the centre, from scaled errors (origins, series, horizon), NaN unknown."""
     origins, series, _ = missed.shape
-    some = ~np.isnan(missed).all(axis=2)
+    some = np.asarray(~np.isnan(missed).all(axis=2), dtype=np.bool_)
     size = nan_mean(np.abs(missed).reshape(-1, horizon)).reshape(origins, series)
     usual = float(size[some].mean()) if some.any() else 1.0
     total, count = size.sum(axis=0), some.sum(axis=0)

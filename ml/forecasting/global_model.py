@@ -20,7 +20,7 @@ import numpy as np
 
 from ml.forecasting.candidates import NAMES, Float32
 from ml.forecasting.segments import SEASON, SEGMENTS, WEEKS, nan_mean
-from ml.history import FloatArray, IntArray
+from ml.history import FloatArray, IntArray, known_days
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -111,8 +111,9 @@ def features(values: FloatArray, weeks: Float32, base: FloatArray, segments: Int
     told += [nan_mean(values) / scale, nan_mean(values[:, -26 * SEASON :]) / scale, nan_mean(last) / scale]
     told += [used[:, -n:].mean(axis=1) for n in (7, 14, 56)]
     told += [np.nan_to_num(last).max(axis=1) / scale, nan_mean(np.abs(off))]
-    told.append(np.argmax(np.append(used[:, ::-1], np.ones((sims, 1), dtype=np.bool_), axis=1), axis=1))
-    told += [(~np.isnan(values)).sum(axis=1), segments]
+    since = np.argmax(np.append(used[:, ::-1], np.ones((sims, 1), dtype=np.bool_), axis=1), axis=1)
+    told.append(since.astype(np.float64))
+    told += [known_days(values).astype(np.float64), segments.astype(np.float64)]
     level = [nan_mean(values[:, max(days - a, 0) : max(days - b, 0)]) for a, b in ((7, 0), (14, 7), (28, 0), (56, 28))]
     told += [(level[0] - level[1]) / scale, (level[2] - level[3]) / scale]
     told += [(nan_mean(values[:, -56:]) - nan_mean(values[:, max(days - 112, 0) : max(days - 56, 0)])) / scale]
@@ -128,7 +129,7 @@ def features(values: FloatArray, weeks: Float32, base: FloatArray, segments: Int
     by_day = np.stack([base / scale[:, None, None], shape, parts, busy], axis=3)
     wide = np.broadcast_to(of_sim[:, None, None], (*base.shape, of_sim.shape[1]))
     everything = np.concatenate([apart.swapaxes(2, 3), by_day, wide], axis=3)
-    return np.clip(everything, -1e6, 1e6).astype(np.float32)
+    return np.asarray(np.clip(everything, -1e6, 1e6), dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """Daily usage of every SIM, up to `horizon` days ahead, with quantiles and sampled futures.
 
 What a SIM will use is the weighted median of many simple forecasts (`candidates`), weighted by their record in its own past and
-in that of SIMs that behave alike (`router`). Around it lies what the whole fleet's forecasts, made the same way from earlier
+in that of SIMs that behave alike (`router`), and corrected by one LightGBM for the fleet where that paid (`global_model`). Around it lies what the whole fleet's forecasts, made the same way from earlier
 days, have missed by (`calibration`). So young SIMs borrow from the fleet, and an interval is as wide as forecasts were
 wrong, not as wide as a formula says.
 
@@ -22,20 +22,19 @@ import polars as pl
 
 from ml.forecasting import router
 from ml.forecasting.calibration import LEVELS, MIN_WINDOWS, learn_spread, quantiles_at, week_of
-from ml.forecasting.candidates import NAMES, STEP, Float32, forecast_weeks
-from ml.forecasting.global_model import GlobalModel, Window, ahead, features, learn_shares, train, unit
-from ml.forecasting.segments import IDLE, SEASON, SEGMENTS, WEEKS, YOUNG_DAYS, classify, nan_mean, usual_error
+from ml.forecasting.candidates import NAMES
+from ml.forecasting.expectation import expect, normal, repeated
+from ml.forecasting.global_model import GlobalModel
+from ml.forecasting.learning import learn
+from ml.forecasting.segments import SEASON, SEGMENTS, nan_mean
 from ml.history import FloatArray, IntArray, dense, known_days
 
 QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
-# Past origins whose errors are learnt from: this many, or more of a small fleet, up to the second number.
-ORIGINS, MOST_ORIGINS = 8, 20
-ENOUGH_WINDOWS = 400
 # Beyond so many SIMs more teach nothing new: a fixed choice of them by key.
 FIT_SIMS = 3000
 SCORE_SIMS = 2000
-# What the global model learns from: at most so many SIMs, every so manyth origin of a long history, from the first that can be told.
-TEACH_SIMS, TEACH_STEP, TEACH_FIRST = 1000, 2, 2
+# A median of fewer moves of one origin says nothing of what they had in common.
+FEW = 5
 
 FloatPaths = npt.NDArray[np.float32]
 
@@ -178,8 +177,8 @@ def fit(history: pl.DataFrame, *, as_of: date, horizon: int = 30, seed: int = 7)
         raise ValueError(f"horizon is {horizon} days; it must be at least 1")
     panel = dense(history, as_of=as_of)
     chosen = np.argsort(_draws(panel.sim_keys, 1, seed)[:, 0], kind="stable")[:FIT_SIMS]
-    values, _ = _normal(panel.values[np.sort(chosen)])
-    records, segments, origins, errors, learned = _learn(values, horizon, seed)
+    values, _ = normal(panel.values[np.sort(chosen)])
+    records, segments, origins, errors, learned = learn(values, horizon, seed)
     spreads, windows = [], []
     everyone = segments != SEGMENTS.index("young")
     for segment in range(len(SEGMENTS)):
@@ -189,6 +188,7 @@ def fit(history: pl.DataFrame, *, as_of: date, horizon: int = 30, seed: int = 7)
         missed, when = errors[pool], origins[pool]
         if segment == router.MOVED:
             # Moves come together, from one cause: which way the last ones went on says nothing about the next.
+            missed = _without_direction(missed, when)
             missed, when = np.concatenate([missed, -missed]), np.concatenate([when, when])
         spreads.append(learn_spread(missed, when, horizon))
     return ForecastModel(
@@ -202,6 +202,16 @@ def fit(history: pl.DataFrame, *, as_of: date, horizon: int = 30, seed: int = 7)
         windows=tuple(windows),
         learned=learned,
     )
+
+
+def _without_direction(errors: FloatArray, origins: IntArray) -> FloatArray:
+    """Errors (windows, horizon) less the median of those of the same origin and day."""
+    errors = errors.copy()
+    for rows in (np.flatnonzero(origins == origin) for origin in np.unique(origins)):
+        for day in range(errors.shape[1]):
+            known = errors[rows, day][~np.isnan(errors[rows, day])]
+            errors[rows, day] -= np.median(known) if known.size >= FEW else 0.0
+    return errors
 
 
 def forecast_usage(
@@ -228,8 +238,8 @@ def forecast_usage(
     centre, scale = np.empty((2, sims, horizon))
     for start in range(0, sims, SCORE_SIMS):
         block = slice(start, start + SCORE_SIMS)
-        values, size = _normal(panel.values[block])
-        segments[block], centre[block], scale[block] = _expect(values, model.records, model.learned, horizon)
+        values, size = normal(panel.values[block])
+        segments[block], centre[block], scale[block] = expect(values, model.records, model.learned, horizon)
         centre[block] *= size[:, None]
         scale[block] *= size[:, None]
     week = week_of(model.horizon)[:horizon]
@@ -249,154 +259,6 @@ def forecast_usage(
     )
 
 
-def _normal(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Values in units of each SIM's mean use, and the unit (sims,): so that single precision is enough for any volume."""
-    level = nan_mean(values)
-    level = np.where(level > 0, level, 1.0)
-    return values / level[:, None], level
-
-
-def _expect(
-    values: FloatArray, shared: FloatArray, learned: GlobalModel | None, horizon: int
-) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Segment (sims,), centre and scale (sims, horizon) of the days after the last column."""
-    origins = min(router.RECORDS + router.LAG, _origins(values.shape[1]))
-    weeks = forecast_weeks(values, origins)
-    missed = router.records(values, weeks)
-    relative, number = router.relative_records(missed, 0)
-    segments = _segments(values, router.moved(values, weeks[:, :2])[:, 0])
-    centre = _centre(values, weeks[:, 0], segments, router.weights(relative, number, shared, segments), horizon)
-    if learned:
-        centre = _corrected(learned, values, weeks[:, 0], segments, centre)
-    return segments, centre[:, :horizon], _scale(values, centre, segments, horizon)
-
-
-def _segments(values: FloatArray, moved: npt.NDArray[np.bool_]) -> IntArray:
-    """Segments of SIMs (sims,), those in regular use that have just moved apart."""
-    segments = classify(values)
-    segments[moved & (segments > router.MOVED)] = router.MOVED
-    return segments
-
-
-def _centre(values: FloatArray, weeks: Float32, segments: IntArray, weight: FloatArray, horizon: int) -> FloatArray:
-    """Centre at one origin, (sims, days), of the candidates' weeks (sims, candidates, 7) and their weights there.
-
-    Two weeks at least: the second is what the later days repeat, and what the usual error is measured against.
-    """
-    centre = router.combine(weeks, weight, max(horizon, 2 * SEASON))
-    young = segments == SEGMENTS.index("young")
-    centre[young] = nan_mean(values[young])[:, None]
-    centre[np.isin(segments, IDLE)] = 0
-    return centre
-
-
-def _corrected(
-    learned: GlobalModel, values: FloatArray, weeks: Float32, segments: IntArray, centre: FloatArray
-) -> FloatArray:
-    """The centre (sims, days) with what the global model adds to it."""
-    centre = centre.copy()
-    for rows in np.array_split(np.flatnonzero(learned.shares[segments] > 0), max(len(values) // 1000, 1)):
-        if rows.size:
-            known = values[rows]
-            told = features(known, weeks[rows], _two_weeks(centre[rows]), segments[rows])
-            added = learned.correction(told, segments[rows]) * unit(known)[:, None, None]
-            centre[rows] = np.maximum(centre[rows] + ahead(added, centre.shape[1]), 0)
-    return centre
-
-
-def _two_weeks(centre: FloatArray) -> FloatArray:
-    """The first week ahead and the second, which is that of all later days, (sims, 2, 7)."""
-    return centre[:, : 2 * SEASON].reshape(-1, 2, SEASON)
-
-
-def _scale(values: FloatArray, centre: FloatArray, segments: IntArray, horizon: int) -> FloatArray:
-    return _ahead(usual_error(values, centre[:, SEASON : 2 * SEASON], segments), horizon)
-
-
-def _origins(days: int) -> int:
-    """How many origins have two weeks or more before them; at least one."""
-    return max((days - YOUNG_DAYS) // STEP + 1, 1)
-
-
-def _learn(
-    values: FloatArray, horizon: int, seed: int
-) -> tuple[FloatArray, IntArray, IntArray, FloatArray, GlobalModel | None]:
-    """The segments' records, scaled errors of past forecasts (windows, horizon) after each window's segment and origin, and the
-    global model.
-
-    The errors are those of forecasts as they could be made at the time: with what a global model learnt from origins before, and
-    from origins so old that nothing was before them without one.
-    """
-    sims, days = values.shape
-    first = -(-horizon // STEP)
-    most = min(max(ORIGINS, -(-ENOUGH_WINDOWS // max(sims, 1))), MOST_ORIGINS)
-    possible = range(first, min(_origins(days), first + most))
-    # Forecasts from less than the eight weeks they look at miss by more: learn from them only when there is nothing else.
-    past = [k for k in possible if days - STEP * k >= WEEKS * SEASON] or list(possible)
-    # A history too short for a full horizon still teaches the first weeks of it.
-    past = past or [k for k in (max(_origins(days) - 1, 0),) if k]
-    oldest = (days - WEEKS * SEASON) // STEP
-    teach = list(range(TEACH_FIRST, oldest + 1, TEACH_STEP if oldest >= 6 * TEACH_STEP else 1))
-    # what is older than the errors to be told, or the older half
-    border = min(max([0, *past]), (TEACH_FIRST + oldest) // 2) + router.LAG
-    depth = min(max([0, *past, *teach]) + router.RECORDS + router.LAG, _origins(days))
-    weeks = forecast_weeks(values, depth)
-    missed = router.records(values, weeks)
-    moves = router.moved(values, weeks)
-    some = slice(None, None, max(sims // TEACH_SIMS, 1))
-    states, windows = {}, {}
-    for k in sorted({*past, *teach}):
-        known = values[:, : days - STEP * k]
-        relative, number = router.relative_records(missed, k)
-        now = _segments(known, moves[:, k])
-        shared = router.segment_records(missed, moves, relative, number, now, k)
-        centre = _centre(
-            known, weeks[:, k], now, router.weights(relative, number, shared, now), max(horizon, router.AHEAD)
-        )
-        states[k] = (now, centre, relative, number, shared)
-        if known.shape[1] >= WEEKS * SEASON:
-            told = features(known[some], weeks[some, k], _two_weeks(centre[some]), now[some])
-            came = values[some, known.shape[1] : known.shape[1] + router.AHEAD]
-            windows[k] = Window(told, centre[some, : came.shape[1]], came, unit(known[some]), now[some])
-    before = [windows[k] for k in teach if k >= border]
-    judged = [k for k in past if k in windows and k <= border - router.LAG]
-    text = train(before, seed=seed) if len(before) > 1 and judged else None
-    shares = learn_shares(text, [windows[k] for k in judged]) if text else np.zeros(len(SEGMENTS))
-    learned = None
-    if text and shares.any():
-        earlier = GlobalModel(text, shares)
-        for k in judged:
-            now, centre, *rest = states[k]
-            known = values[:, : days - STEP * k]
-            states[k] = (now, _corrected(earlier, known, weeks[:, k], now, centre), *rest)
-        learned = GlobalModel(train([windows[k] for k in teach], seed=seed) or text, shares)
-    segments, origins, errors = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty((0, horizon))]
-    for k in past:
-        known = values[:, : days - STEP * k]
-        now, centre, relative, number, shared = states[k]
-        came = np.full((sims, horizon), np.nan)
-        width = min(STEP * k, horizon)
-        came[:, :width] = values[:, known.shape[1] : known.shape[1] + width]
-        cut = known.copy()
-        # How well can a young SIM be forecast? Forget all but a week of what is known of every SIM, and see.
-        cut[:, :-SEASON] = np.nan
-        for seen, young in ((known, False), (cut, True)):
-            segment = classify(seen) if young else now
-            keep = (~np.isnan(seen).all(axis=1)) & ((segment == SEGMENTS.index("young")) == young)
-            expected = centre[keep]
-            if young:
-                weight = router.weights(relative[:, keep], number[:, keep], shared, segment[keep])
-                expected = _centre(seen[keep], weeks[keep, k], segment[keep], weight, max(horizon, router.AHEAD))
-            scale = _scale(seen[keep], expected, segment[keep], horizon)
-            told = scale.max(axis=1) > 0
-            segments.append(segment[keep][told])
-            origins.append(np.full(int(told.sum()), k, np.int64))
-            errors.append(((came[keep] - expected[:, :horizon]) / np.maximum(scale, 1e-9))[told])
-    relative, number = router.relative_records(missed, 0)
-    shared = router.segment_records(missed, moves, relative, number, _segments(values, moves[:, 0]), 0)
-    return shared, np.concatenate(segments), np.concatenate(origins), np.concatenate(errors), learned
-
-
 def seasonal_naive(
     history: pl.DataFrame, *, as_of: date, horizon: int = 30, quantiles: Sequence[float] = QUANTILES
 ) -> pl.DataFrame:
@@ -412,7 +274,7 @@ def seasonal_naive(
         last = values[:, -SEASON:].copy()
     short = np.isnan(last).any(axis=1)
     last[short] = nan_mean(values[short])[:, None]
-    centre = _ahead(last, horizon)
+    centre = repeated(last, horizon)
     sigma = np.sqrt(nan_mean((values[:, SEASON:] - values[:, :-SEASON]) ** 2))
     spread = sigma[:, None] * np.sqrt(np.arange(horizon) // SEASON + 1)
     columns = {"mean": centre}
@@ -443,11 +305,6 @@ def _draws(sim_keys: IntArray, samples: int, seed: int) -> npt.NDArray[np.uint64
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return np.asarray((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11), dtype=np.uint64)
-
-
-def _ahead(week: FloatArray, horizon: int) -> FloatArray:
-    """A week (sims, 7) repeated to (sims, horizon)."""
-    return np.tile(week, (1, -(-horizon // SEASON)))[:, :horizon]
 
 
 def _long_frame(sim_keys: IntArray, as_of: date, horizon: int, columns: dict[str, FloatArray]) -> pl.DataFrame:
