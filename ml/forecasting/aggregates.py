@@ -91,7 +91,7 @@ def forecast_aggregate(
         chosen = np.where(np.isnan(now[chosen, np.arange(keys.size), 0]), 0, chosen)
         centre = now[chosen, np.arange(keys.size)]
         missed = errors[:, chosen, np.arange(keys.size)] / scale[..., None]
-        told = windows > 1
+        told = (windows > 1) & (np.nansum(values, axis=1) > 0)
         for name, bound in _intervals(centre, _scale(values), missed, quantiles, horizon).items():
             columns[name][told] = bound[told]
     days = pl.date_range(as_of + timedelta(days=1), as_of + timedelta(days=horizon), "1d", eager=True)
@@ -155,7 +155,8 @@ def _prophet(values: FloatArray, as_of: date, horizon: int, seed: int) -> FloatA
     from prophet import Prophet
 
     days = pd.date_range(as_of - timedelta(days=len(values) - 1), periods=len(values) + horizon)
-    model = Prophet(daily_seasonality=False, uncertainty_samples=0)
+    # a week swings with the level it has grown to
+    model = Prophet(seasonality_mode="multiplicative", daily_seasonality=False, uncertainty_samples=0)
     model.fit(pd.DataFrame({"ds": days[: len(values)], "y": values}), seed=seed)
     ahead = model.predict(pd.DataFrame({"ds": days[len(values) :]}))["yhat"]
     return np.maximum(np.asarray(ahead, dtype=np.float64), 0)
@@ -177,7 +178,7 @@ def _choose(errors: FloatArray) -> tuple[IntArray, FloatArray, IntArray]:
     ratios[:, tested] = total[:, tested] / total[0, tested]
     chosen = np.zeros(series, np.int64)
     if tested.any():
-        pooled = ratios[:, tested].mean(axis=1)[:, None]
+        pooled = np.median(ratios[:, tested], axis=1)[:, None]
         leant = (count[tested] * ratios[:, tested] + LEAN * pooled) / (count[tested] + LEAN)
         chosen[tested] = np.argmin(leant, axis=0)
     return chosen, ratios, some[:, 0].sum(axis=0).astype(np.int64)

@@ -33,12 +33,12 @@ USED = np.array([index for index, name in enumerate(NAMES) if name != "zero"])
 RECENT_DAYS = (1, 2, 3, 7, 14, 28, 56)
 LIMIT = 30.0
 # Days ahead that are learnt from in each window, of its four weeks; rows at most and at least.
-DAYS_A_WINDOW = 8
-MOST_ROWS, LEAST_ROWS = 40_000, 4_000
-ROUNDS = 80
+DAYS_A_WINDOW = 6
+MOST_ROWS, LEAST_ROWS = 25_000, 4_000
+ROUNDS = 60
 PARAMETERS: dict[str, Any] = {
     "objective": "l1",
-    "learning_rate": 0.1,
+    "learning_rate": 0.12,
     "num_leaves": 15,
     "min_data_in_leaf": 60,
     "feature_fraction": 0.6,

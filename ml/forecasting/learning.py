@@ -17,8 +17,8 @@ from ml.history import FloatArray, IntArray
 # Past origins whose errors are learnt from: this many, or more of a small fleet, up to the second number.
 ORIGINS, MOST_ORIGINS = 8, 20
 ENOUGH_WINDOWS, LEAST_ORIGINS = 400, 3
-# What the global model learns from: about so many SIMs, every so manyth origin of a long history, the first whose four weeks have passed.
-TEACH_SIMS, TEACH_STEP = 1000, 2
+# What the global model learns from: at most so many SIMs, every so manyth origin of a long history, the first whose four weeks have passed.
+TEACH_SIMS, TEACH_STEP = 800, 2
 YOUNG = SEGMENTS.index("young")
 
 
@@ -99,7 +99,7 @@ def _teach(
     judged = [k for k in past if k <= border - router.LAG and states[k].known.shape[1] >= WEEKS * SEASON]
     if len(before) < 2 or not judged:
         return None, None
-    some = slice(None, None, max(len(values) // TEACH_SIMS, 1))
+    some = slice(None, None, -(-len(values) // TEACH_SIMS))
     windows = {}
     for k in sorted({*teach, *judged}):
         known, segments, weeks, centre = (part[some] for part in vars(states[k]).values())

@@ -1,10 +1,10 @@
 -- Daily totals up to %(as_of)s, %(days)s of them, of the groups with the most SIMs: the fleet, the %(labels)s commonest beginnings of labels (up to
--- the first separator) and the %(countries)s commonest countries (where a SIM was last seen within a month); groups of one SIM are left out.
+-- the first separator) and the %(countries)s commonest countries (where a SIM was seen: the nearest observation, at most a month off); groups of one SIM are left out.
 -- One row a group and day with usage; sims is the number of SIMs in the group. Primary keys and chunk exclusion.
 WITH placed AS (
     SELECT DISTINCT ON (sim_key) sim_key, country FROM core.sim_connectivity
-    WHERE day <= %(as_of)s AND day > %(as_of)s::date - 31 AND country IS NOT NULL
-    ORDER BY sim_key, day DESC
+    WHERE day BETWEEN %(as_of)s::date - 31 AND %(as_of)s::date + 7 AND country IS NOT NULL
+    ORDER BY sim_key, abs(day - %(as_of)s::date), day
 ), grouped AS (
     SELECT s.sim_key, substring(coalesce(s.own_label, s.label) FROM '^[^-_/:. ]+') AS label, p.country
     FROM core.sims AS s LEFT JOIN placed AS p USING (sim_key)
