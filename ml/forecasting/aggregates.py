@@ -24,12 +24,13 @@ from ml.history import FloatArray, IntArray, dense
 
 OWN, PROPHET, BOTH = "usage-forecaster", "prophet", "mean of both"
 METHODS = (OWN, PROPHET, BOTH)
-# Past days to forecast from, whole weeks apart, at most so many; before each of them at least this much history, Prophet more.
+# Past days to forecast from, whole weeks apart, at most so many; before each of them at least this much history. Prophet, tried with
+# less, was chosen by luck and lost.
 ORIGINS, MOST_WEEKS = 6, 4
-TRAINING_DAYS, PROPHET_DAYS = 56, 84
+TRAINING_DAYS, PROPHET_DAYS = 56, 168
 LOOKBACK_DAYS = 1100
-# What the other series say counts as much as this many windows of a series' own.
-LEAN = 3.0
+# What the other series say counts as much as this many windows of a series' own: of the choice, and of how far it misses.
+LEAN_CHOICE, LEAN = 1.0, 3.0
 CHOICES_SCHEMA = {
     "group": pl.String,
     "method": pl.String,
@@ -59,7 +60,8 @@ def forecast_aggregate(
 
     totals  group (text), day (date), bytes (whole numbers, not negative), in any order; a day without a row after a group's first
             is zero, broken rows are treated as `ml.history` says
-    With too little history to test on (8 weeks and a horizon) our own forecaster is taken, with its own intervals.
+    With too little history to test on (8 weeks and a horizon, for Prophet 24 weeks) our own forecaster is taken, with its own
+    intervals where it was not tested either.
     Raises ValueError when a column is missing or of another kind, or a quantile or the horizon is out of range.
     """
     missing = [name for name in ("group", "day", "bytes") if name not in totals.columns]
@@ -179,7 +181,7 @@ def _choose(errors: FloatArray) -> tuple[IntArray, FloatArray, IntArray]:
     chosen = np.zeros(series, np.int64)
     if tested.any():
         pooled = np.median(ratios[:, tested], axis=1)[:, None]
-        leant = (count[tested] * ratios[:, tested] + LEAN * pooled) / (count[tested] + LEAN)
+        leant = (count[tested] * ratios[:, tested] + LEAN_CHOICE * pooled) / (count[tested] + LEAN_CHOICE)
         chosen[tested] = np.argmin(leant, axis=0)
     return chosen, ratios, some[:, 0].sum(axis=0).astype(np.int64)
 

@@ -88,7 +88,7 @@ def test_a_trend_is_for_prophet_and_the_choice_says_why(forecast: AggregateForec
     assert {row["method"] for row in choices.values()} <= set(METHODS)
     assert choices["growing 0"]["method"] in (PROPHET, BOTH)
     assert choices["growing 0"][PROPHET] < 1
-    assert choices["growing 0"]["windows"] >= 3
+    assert choices["growing 0"]["windows"] == 6
     assert choices["new"]["method"] == OWN
     assert choices["new"][PROPHET] is None
     assert choices["new"]["windows"] == 0
@@ -107,6 +107,8 @@ def test_short_histories_and_no_totals_at_all() -> None:
     assert short.frame.columns == ["group", "day", "method", "mean", "q0.1", "q0.5", "q0.9"]
     assert short.frame.height == 2 * 14
     assert short.choices["method"].to_list() == [OWN, OWN]
+    half_a_year = forecast_aggregate(totals_of({"a": week(180, 1)}), LAST)
+    assert half_a_year.choices.row(0) == ("a", OWN, 6, None, None)
     nothing = forecast_aggregate(totals_of({"a": week(40, 1)}).clear(), LAST)
     assert nothing.frame.is_empty()
     assert nothing.choices.is_empty()
@@ -119,7 +121,7 @@ def test_a_frame_without_its_columns_is_refused() -> None:
 
 def test_prophet_is_quiet(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
     with caplog.at_level(logging.DEBUG):
-        forecast_aggregate(totals_of({"a": week(150, 1)}), LAST)
+        forecast_aggregate(totals_of({"a": week(230, 1)}), LAST)
     assert [record for record in caplog.records if record.name.startswith(("cmdstanpy", "prophet"))] == []
     assert "Chain" not in "".join(capfd.readouterr())
 

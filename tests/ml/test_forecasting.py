@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -25,6 +26,10 @@ from ml.forecasting import (
     quantile_column,
     seasonal_naive,
 )
+from ml.forecasting.candidates import STEP
+from ml.forecasting.global_model import CORRECTED
+from ml.forecasting.learning import _plan
+from ml.forecasting.router import AHEAD, LAG
 
 MakeHistory = Callable[..., pl.DataFrame]
 NAMES = [quantile_column(level) for level in QUANTILES]
@@ -325,6 +330,55 @@ def test_small_short_and_long_panels_are_forecast(
     if days > 100:
         ahead = np.array([1, 1, 1.2, 1, 1.1, 0.5, 0.4])[np.arange(days, days + HORIZON) % 7] * 1e6
         assert np.abs(q[:, :, 2] / ahead - 1).mean() < 0.15
+
+
+def test_the_global_model_corrects_what_the_candidates_miss(
+    model: ForecastModel, forecast: Forecast, known: pl.DataFrame, origin: date, weekly_volumes: np.ndarray
+) -> None:
+    assert model.learned is not None
+    assert set(np.flatnonzero(model.learned.shares)) <= set(CORRECTED)
+    unseen, scale = weekly_volumes[:, -HORIZON:], naive_scale(weekly_volumes[:, :-HORIZON])
+    plain = forecast_usage(replace(model, learned=None), known, as_of=origin)
+    error = [mase(unseen, quantiles_of(made.frame)[:, :, 2], scale) for made in (forecast, plain)]
+    # the levels of these SIMs swing in waves of ninety days
+    assert rmase(*error) < 0.95
+    untouched = ~np.isin(forecast.segments, CORRECTED)
+    assert untouched.any()
+    np.testing.assert_array_equal(forecast.centre[untouched], plain.centre[untouched])
+
+
+@pytest.mark.parametrize("days", [98, 126, 180, 230, 365, 400])
+@pytest.mark.parametrize("sims", [1, 40, 3000])
+def test_the_model_that_is_judged_has_seen_nothing_of_what_it_is_judged_by(sims: int, days: int) -> None:
+    past, teach, border = _plan(sims, days, HORIZON)
+    judged = [k for k in past if k <= border - LAG]
+    for k in (k for k in teach if k >= border):
+        assert all(k * STEP - AHEAD >= other * STEP for other in judged)
+    assert all(k * STEP >= AHEAD for k in teach), "what is learnt from has come"
+
+
+def test_a_small_or_short_panel_and_a_model_from_before_have_no_global_model(
+    make_history: MakeHistory, weekly_volumes: np.ndarray, known: pl.DataFrame, model: ForecastModel, origin: date
+) -> None:
+    last = date(2026, 3, 31)
+    for volumes in (weekly_volumes[:20], weekly_volumes[:, -80:]):
+        assert fit(make_history(volumes), as_of=last).learned is None
+    before = {name: value for name, value in model.to_dict().items() if name != "learned"}
+    old = forecast_usage(ForecastModel.from_dict(before), known, as_of=origin)
+    assert_frame_equal(old.frame, forecast_usage(replace(model, learned=None), known, as_of=origin).frame)
+
+
+def test_a_move_of_the_level_points_nowhere(make_history: MakeHistory, last_day: date) -> None:
+    rng = np.random.default_rng(4)
+    volumes = rng.gamma(30, 1000, (120, 330))
+    # a third of the fleet moves up, twice, and falls back after a fortnight; the last move is a week old
+    for begin in (-120, -7):
+        volumes[:40, begin : begin + 14 or None] *= 6
+    history = make_history(np.floor(volumes))
+    forecast = forecast_usage(fit(history, as_of=last_day), history, as_of=last_day)
+    moved = forecast.segments == SEGMENTS.index("moved")
+    assert moved.sum() > 30
+    np.testing.assert_allclose(quantiles_of(forecast.frame)[moved, :, 2], forecast.centre[moved])
 
 
 def slow_seasonal_naive(values: list[int], horizon: int) -> list[float]:
