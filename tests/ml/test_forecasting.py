@@ -372,8 +372,8 @@ def test_a_move_of_the_level_points_nowhere(make_history: MakeHistory, last_day:
     rng = np.random.default_rng(4)
     volumes = rng.gamma(30, 1000, (120, 330))
     # a third of the fleet moves up, twice, and falls back after a fortnight; the last move is a week old
-    for begin in (-120, -7):
-        volumes[:40, begin : begin + 14 or None] *= 6
+    for begin, end in ((-120, -106), (-7, None)):
+        volumes[:40, begin:end] *= 6
     history = make_history(np.floor(volumes))
     forecast = forecast_usage(fit(history, as_of=last_day), history, as_of=last_day)
     moved = forecast.segments == SEGMENTS.index("moved")
