@@ -172,7 +172,7 @@ def plot_reliability(calibration: pl.DataFrame, *, note: str = "") -> Figure:
 def plot_exhaustion(
     frame: pl.DataFrame, *, as_of: date, labels: Sequence[str] | None = None, top: int = 20, note: str = ""
 ) -> Figure:
-    """The `top` SIMs that end first: the median date and the span from the 10 to the 90 % date.
+    """The `top` SIMs that end first: the median date and the span from the 10 to the 90 % date, an arrow where that lies far off.
 
     frame   `Exhaustion.frame`; SIMs without a median date, exhausted or expired already are left out
     labels  one name a row of the frame; by default the SIM's key
@@ -186,20 +186,24 @@ def plot_exhaustion(
     if rows.is_empty():
         return _nothing(axes, "no SIM has an end date")
     place = np.arange(rows.height)
+    (today,) = _numbers([as_of])
     low, middle, high = (_numbers(rows[f"p{share}_date"].to_list()) for share in (10, 50, 90))
+    # A span of years would press everything else into one point.
+    edge = today + max(1.5 * float((middle - today).max()), 30.0)
+    far = ~(high <= edge)
+    shown = np.where(np.isnan(high), middle, np.minimum(high, edge))
     for cause, colour, marker in (("volume", BLUE, "o"), ("expiry", ORANGE, "s")):
         chosen = (rows["cause"] == cause).to_numpy()
         if chosen.any():
-            axes.hlines(place[chosen], low[chosen], np.where(np.isnan(high), middle, high)[chosen], colour, linewidth=2)
+            axes.hlines(place[chosen], low[chosen], shown[chosen], colour, linewidth=2)
             axes.plot(middle[chosen], place[chosen], marker, color=colour, markersize=5, label=f"by {cause}")
-    open_ended = np.isnan(high)
-    axes.plot(middle[open_ended], place[open_ended], ">", color=GREY, markersize=9, zorder=1)
+    axes.plot(shown[far], place[far], ">", color=GREY, markersize=7, label="goes on" if far.any() else None)
     axes.set_yticks(place, rows["label"].to_list())
     axes.invert_yaxis()
-    axes.axvline(_numbers([as_of])[0], color=INK, linewidth=1, linestyle=":", label=f"as of {as_of}")
+    axes.axvline(today, color=INK, linewidth=1, linestyle=":", label=f"as of {as_of}")
     axes.set_ylabel("SIM")
     axes.set_xlabel("median date; the line spans 10 to 90 % probability")
-    axes.legend(loc="lower left", frameon=False, fontsize=8)
+    axes.legend(loc="upper right", fontsize=8)
     _date_axis(axes)
     return figure
 
