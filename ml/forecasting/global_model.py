@@ -146,8 +146,6 @@ class Window:
 
 def train(windows: Sequence[Window], *, seed: int) -> str | None:
     """LightGBM's text of a model of what the router missed by; None when there is too little to learn from."""
-    import lightgbm
-
     chance = np.random.default_rng(seed)
     rows, missed = [], []
     for window in windows:
@@ -162,6 +160,8 @@ def train(windows: Sequence[Window], *, seed: int) -> str | None:
         missed.append(np.clip(off[good], -LIMIT, LIMIT))
     if sum(len(part) for part in missed) < LEAST_ROWS:
         return None
+    import lightgbm
+
     x, y = np.concatenate(rows), np.concatenate(missed)
     if len(y) > MOST_ROWS:
         kept = np.sort(chance.permutation(len(y))[:MOST_ROWS])
