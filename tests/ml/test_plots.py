@@ -47,6 +47,9 @@ def figures(weekly_history: pl.DataFrame, last_day: date) -> dict[str, Figure]:
     return {
         "sim": plots.plot_sim_forecast(history, forecast.frame, sim_key=3, note=NOTE),
         "fleet": plots.plot_fleet_forecast(history, paths.sum(axis=0), as_of=last_day, note=NOTE),
+        "total": plots.plot_total_forecast(
+            history.filter(sim_key=3), forecast.frame.filter(sim_key=3), of="a label", note=NOTE
+        ),
         "backtest": plots.plot_backtest(tested.frame, note=NOTE),
         "coverage": plots.plot_coverage(tested.calibration, note=NOTE),
         "exhaustion": plots.plot_exhaustion(ends.frame, as_of=last_day, note=NOTE),
