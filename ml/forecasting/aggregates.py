@@ -82,14 +82,14 @@ def forecast_aggregate(
     if backs:
         ends = [values.shape[1] - back for back in backs]
         past = [
-            _forecasts(rows, values[:, :end], keys, as_of - timedelta(days=back), horizon, seed)
+            forecast_points(rows, values[:, :end], keys, as_of - timedelta(days=back), horizon, seed)
             for end, back in zip(ends, backs, strict=True)
         ]
         came = np.stack([values[:, end : end + horizon] for end in ends])
         scale = np.stack([_scale(values[:, :end]) for end in ends])
         errors = came[:, None] - np.stack(past)
         chosen, ratios, windows = _choose(errors)
-        now = _forecasts(rows, values, keys, as_of, horizon, seed, prophet=chosen > 0)
+        now = forecast_points(rows, values, keys, as_of, horizon, seed, prophet=chosen > 0)
         chosen = np.where(np.isnan(now[chosen, np.arange(keys.size), 0]), 0, chosen)
         centre = now[chosen, np.arange(keys.size)]
         missed = errors[:, chosen, np.arange(keys.size)] / scale[..., None]
@@ -121,7 +121,7 @@ def _backs(days: int, horizon: int) -> list[int]:
     return [horizon + step * k for k in range(min(ORIGINS, room // step + 1))]
 
 
-def _forecasts(
+def forecast_points(
     rows: pl.DataFrame,
     known: FloatArray,
     keys: IntArray,
@@ -201,8 +201,10 @@ def _intervals(
     known = some.ravel()
     spread = learn_spread(errors[known], np.repeat(np.arange(origins), series)[known], horizon)
     width = (scale * (total + LEAN * usual) / (count + LEAN))[:, None]
-    bounds = quantiles_at(spread.table, quantiles)[week_of(horizon)]
-    futures = np.maximum(centre[:, None] + width[..., None] * spread.templates[None], 0)
+    # Which way a few windows missed on the whole is luck: the point stays where it is.
+    middle, week = quantiles_at(spread.table, (0.5,)), week_of(horizon)
+    bounds = quantiles_at(spread.table - middle, quantiles)[week]
+    futures = np.maximum(centre[:, None] + width[..., None] * (spread.templates - middle[week, 0]), 0)
     return {"mean": futures.mean(axis=1)} | {
         quantile_column(level): np.maximum(centre + width * bounds[:, index], 0)
         for index, level in enumerate(quantiles)
