@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-from matplotlib.figure import Figure
 
 from ml.evaluation import BASELINE, FORECASTER
 from ml.forecasting import QUANTILES, SEGMENTS, FloatPaths, quantile_column
 from ml.history import BYTES_PER_MB, FloatArray
+
+if TYPE_CHECKING:  # a second to import: only where something is drawn
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#999999", "#333333"
 # from the bottom of a column to its top
@@ -274,6 +275,9 @@ def plot_states(counts: pl.DataFrame, *, note: str = "") -> Figure:
 
 
 def _figure(title: str, note: str, size: tuple[float, float] = (9, 4.4)) -> tuple[Figure, Axes]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=size, dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -291,9 +295,7 @@ def _nothing(axes: Axes, why: str) -> Figure:
     axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", color=GREY)
     axes.set_xticks([])
     axes.set_yticks([])
-    figure = axes.figure
-    assert isinstance(figure, Figure)
-    return figure
+    return cast("Figure", axes.figure)
 
 
 def _draw_history(axes: Axes, days: list[date], megabytes: FloatArray, label: str) -> None:
@@ -320,6 +322,8 @@ def _part_of_horizon(name: str) -> tuple[int, int]:
 
 
 def _date_axis(axes: Axes) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
     locator = AutoDateLocator()  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]

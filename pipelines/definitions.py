@@ -317,7 +317,13 @@ def code_location(runtime: Runtime) -> dg.Definitions:
         sensors=[landing_folder, stale_predictions, stream_arrivals, stream_files, stream_outage, run_failures],
         # a step is a process: forked from one that has imported everything, it need not import it again
         executor=dg.multiprocess_executor.configured(
-            {"start_method": {"forkserver": {"preload_modules": ["pipelines.definitions", "mlflow", "lightgbm"]}}}
+            {
+                "start_method": {
+                    "forkserver": {
+                        "preload_modules": ["pipelines.definitions", "mlflow", "matplotlib.figure", "lightgbm"]
+                    }
+                }
+            }
         ),
         loggers={"console": dg.colored_console_logger, "terminal": terminal},
         resources={"runtime": runtime},
