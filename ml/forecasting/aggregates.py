@@ -29,8 +29,9 @@ METHODS = (OWN, PROPHET, BOTH)
 ORIGINS, MOST_WEEKS = 6, 4
 TRAINING_DAYS, PROPHET_DAYS = 56, 168
 LOOKBACK_DAYS = 1100
-# What the other series say counts as much as this many windows of a series' own: of the choice, and of how far it misses.
-LEAN_CHOICE, LEAN = 1.0, 3.0
+# What the other series say counts as much as this many windows of a series' own. A few windows flatter whatever differs: another
+# method than our own must have missed by a twentieth less.
+LEAN, CLEARLY = 3.0, 0.95
 CHOICES_SCHEMA = {
     "group": pl.String,
     "method": pl.String,
@@ -181,7 +182,8 @@ def _choose(errors: FloatArray) -> tuple[IntArray, FloatArray, IntArray]:
     chosen = np.zeros(series, np.int64)
     if tested.any():
         pooled = np.median(ratios[:, tested], axis=1)[:, None]
-        leant = (count[tested] * ratios[:, tested] + LEAN_CHOICE * pooled) / (count[tested] + LEAN_CHOICE)
+        leant = (count[tested] * ratios[:, tested] + LEAN * pooled) / (count[tested] + LEAN)
+        leant[1:] /= CLEARLY
         chosen[tested] = np.argmin(leant, axis=0)
     return chosen, ratios, some[:, 0].sum(axis=0).astype(np.int64)
 
