@@ -30,7 +30,7 @@ from ml.forecasting import (
     Forecast,
     ForecastModel,
     fit,
-    forecast_usage,
+    predict,
     quantile_column,
     seasonal_naive,
 )
@@ -53,7 +53,7 @@ Scored = dict[str, FloatArray | float]
 def with_fit(history: pl.DataFrame, as_of: date) -> tuple[ForecastModel, Forecast]:
     """The usage forecaster, fitted on the same history."""
     model = fit(history, as_of=as_of, horizon=HORIZON)
-    return model, forecast_usage(model, history, as_of=as_of, horizon=HORIZON)
+    return model, predict(model, history, as_of=as_of, horizon=HORIZON)
 
 
 def naive(history: pl.DataFrame, as_of: date) -> FloatArray:
@@ -155,9 +155,7 @@ def measure(data: Panels, costly: int) -> tuple[dict[str, list[Scored]], FloatAr
         few = np.flatnonzero(told)[: costly if number < 2 else 0]
         (model, outcome), seconds = timed(lambda h=history: with_fit(h, LAST))
         plain = (
-            forecast_usage(replace(model, learned=None), history, as_of=LAST, horizon=HORIZON)
-            if model.learned
-            else outcome
+            predict(replace(model, learned=None), history, as_of=LAST, horizon=HORIZON) if model.learned else outcome
         )
         shares.append(model.learned.shares if model.learned else np.zeros(len(SEGMENTS)))
         repeated, naive_seconds = timed(lambda h=history: naive(h, LAST))

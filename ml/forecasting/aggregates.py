@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from ml.forecasting.calibration import learn_spread, quantiles_at, week_of
-from ml.forecasting.model import QUANTILES, fit, forecast_usage, quantile_column
+from ml.forecasting.model import QUANTILES, fit, predict, quantile_column
 from ml.forecasting.segments import SEASON, nan_mean
 from ml.history import FloatArray, IntArray, dense
 
@@ -73,7 +73,7 @@ def forecast_aggregate(
     panel = dense(rows, as_of=as_of, lookback_days=LOOKBACK_DAYS)
     values, keys = panel.values, panel.sim_keys
     names = [groups["group"][int(key)] for key in keys]
-    own = forecast_usage(
+    own = predict(
         fit(rows, as_of=as_of, horizon=horizon, seed=seed), rows, as_of=as_of, horizon=horizon, quantiles=quantiles
     )
     columns = {name: own.frame[name].to_numpy().reshape(-1, horizon).copy() for name in own.frame.columns[2:]}
@@ -134,7 +134,7 @@ def forecast_points(
     """Points (METHODS, series, horizon) of every method, NaN where it can say nothing; Prophet of the series marked (all of them)."""
     ahead = np.full((len(METHODS), keys.size, horizon), np.nan)
     past = rows.filter(pl.col("day") <= as_of)
-    own = forecast_usage(
+    own = predict(
         fit(past, as_of=as_of, horizon=horizon, seed=seed), past, as_of=as_of, horizon=horizon, quantiles=(0.5,)
     )
     enough = own.history_days >= 2 * SEASON

@@ -214,7 +214,7 @@ def _without_direction(errors: FloatArray, origins: IntArray) -> FloatArray:
     return errors
 
 
-def forecast_usage(
+def predict(
     model: ForecastModel,
     history: pl.DataFrame,
     *,
@@ -264,7 +264,7 @@ def seasonal_naive(
 ) -> pl.DataFrame:
     """The baseline: each day is the last same weekday again; a SIM with less than a week repeats its mean.
 
-    The same frame as `forecast_usage`. Intervals are normal, with the standard deviation of the lag-7 differences times
+    The same frame as `predict`. Intervals are normal, with the standard deviation of the lag-7 differences times
     the root of the weeks ahead (Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 5.5).
     """
     panel = dense(history, as_of=as_of)
