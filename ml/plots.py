@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from ml.evaluation import BASELINE, FORECASTER
-from ml.forecasting import SEGMENTS, FloatPaths, quantile_column
+from ml.forecasting import QUANTILES, SEGMENTS, FloatPaths, quantile_column
 from ml.history import BYTES_PER_MB, FloatArray
 
 if TYPE_CHECKING:  # a second to import: only where something is drawn
@@ -78,6 +78,23 @@ def plot_fleet_forecast(
     figure, axes = _figure("Daily usage of the fleet, with forecast", note)
     _draw_history(axes, daily["day"].to_list(), _mb(daily["bytes"]), "used")
     _draw_fan(axes, days, fan)
+    return figure
+
+
+def plot_total_forecast(
+    history: pl.DataFrame, forecast: pl.DataFrame, *, of: str, shown_days: int = 90, note: str = ""
+) -> Figure:
+    """The last `shown_days` days of one total and its forecast with the 80 and 95 % intervals.
+
+    history, forecast  day and bytes; rows of one group of `ml.forecasting.aggregates.AggregateForecast.frame`
+    of  what is totalled, for the title
+    """
+    past = history.sort("day").tail(shown_days)
+    ahead = forecast.sort("day")
+    fan = {level: _mb(ahead[quantile_column(level)]) for level in QUANTILES}
+    figure, axes = _figure(f"Daily usage of {of}, with forecast", note)
+    _draw_history(axes, past["day"].to_list(), _mb(past["bytes"]), "used")
+    _draw_fan(axes, ahead["day"].to_list(), fan)
     return figure
 
 

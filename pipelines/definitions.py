@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 
 import dagster as dg
 
+from assets.aggregates import aggregate_forecasts
 from assets.alert_rules import alert_rules_evaluated
 from assets.alerts import alerts
 from assets.blocks import MODEL
@@ -39,6 +40,7 @@ FORECAST = [
     exhaustion_backtested,
     quota_exhaustions,
     forecast_drift,
+    aggregate_forecasts,
 ]
 RETRAIN = timedelta(days=7)
 
@@ -76,7 +78,11 @@ score = dg.define_asset_job(
 )
 rescore = dg.define_asset_job(
     "rescore",
-    prediction_assets - dg.AssetSelection.assets(usage_history, usage_forecaster, exhaustion_backtested, sim_lifecycle),
+    # totals hardly move by a correction, and the next day's run takes it in: they are not worth minutes a day
+    prediction_assets
+    - dg.AssetSelection.assets(
+        usage_history, usage_forecaster, exhaustion_backtested, sim_lifecycle, aggregate_forecasts
+    ),
     partitions_def=DAYS,
     description="Score, alert and report again as of a day or a range of days (one run), with the champion there is.",
 )
@@ -327,7 +333,9 @@ def code_location(runtime: Runtime) -> dg.Definitions:
         executor=dg.multiprocess_executor.configured(
             {
                 "start_method": {
-                    "forkserver": {"preload_modules": ["pipelines.definitions", "mlflow", "matplotlib.figure"]}
+                    "forkserver": {
+                        "preload_modules": ["pipelines.definitions", "mlflow", "matplotlib.figure", "lightgbm"]
+                    }
                 }
             }
         ),

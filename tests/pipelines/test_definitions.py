@@ -125,7 +125,10 @@ def test_the_daily_scoring_uses_the_champion_there_is(location: dg.Definitions) 
         "alert_rules_evaluated",
         "fleet_report",
     } <= nodes
+    assert "aggregate_forecasts" in nodes
     assert "usage_forecaster" not in nodes
+    again = {node.name for node in location.resolve_job_def("rescore").graph.nodes}
+    assert not {"aggregate_forecasts", "usage_forecaster"} & again, "a correction is not worth these again"
     assert {node.name for node in location.resolve_job_def("train").graph.nodes} == {
         "usage_history",
         "usage_history_usage_is_complete",

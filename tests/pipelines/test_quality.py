@@ -18,6 +18,7 @@ PREDICTIONS = {
     "usage_forecaster",
     "usage_forecasts",
     "forecast_drift",
+    "aggregate_forecasts",
     "exhaustion_backtest",
     "quota_exhaustions",
     "sim_lifecycle",
@@ -152,7 +153,7 @@ def test_a_failed_blocking_check_stops_what_depends_on_its_asset_and_nothing_els
 
     assert not run.success
     assert failed(run) == {"quotas_are_sound": True}
-    assert made == {"usage_history", "usage_forecaster", "usage_forecasts", "forecast_drift", "exhaustion_backtest"}
+    assert made == PREDICTIONS - {"quota_exhaustions", "sim_lifecycle", "alerts", "fleet_report"}
     assert truth.versions(["predictions.exhaustions", "predictions.alerts", "predictions.reports"]) == before
 
 
