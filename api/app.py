@@ -23,6 +23,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.anomalies import router as anomalies_router
 from api.models import FieldProblem, Problem
 from api.routes import ProblemError, router, unauthorized
 from api.store import InvalidKeyError, SchemaOutdatedError, Store, Streams, TooSlowError
@@ -82,6 +83,7 @@ def create_app(
     )
     app.state.store, app.state.streams, app.state.clock = store, streams, clock
     app.include_router(router)
+    app.include_router(anomalies_router)
     app.include_router(streams_router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     app.add_middleware(GZipMiddleware, minimum_size=1000)

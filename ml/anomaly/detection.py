@@ -265,7 +265,13 @@ def _judged(frame: pl.DataFrame, needed: float) -> pl.DataFrame:
         + (a_month >= 10).cast(pl.Int32)
         + pl.col("kind").is_in(["dead", "imei_change", "unexpected_country"]).cast(pl.Int32)
     )
-    severity = pl.when(points >= 3).then(pl.lit("critical")).when(points >= 1).then(pl.lit("warning")).otherwise(pl.lit("info"))
+    severity = (
+        pl.when(points >= 3)
+        .then(pl.lit("critical"))
+        .when(points >= 1)
+        .then(pl.lit("warning"))
+        .otherwise(pl.lit("info"))
+    )
     odd = frame.filter("is_anomaly").with_columns(severity=severity, reasons=_reasons())
     rest = frame.filter(~pl.col("is_anomaly")).with_columns(
         pl.lit(None, pl.String).alias(name) for name in ("kind", "severity", "reasons", "unit")
@@ -286,7 +292,14 @@ def _reasons() -> pl.Expr:
         .then(pl.lit("; peers unchanged"))
         .otherwise(pl.format("; its device type is at {} times its usual", _number(pl.col("peers").exp())))
     )
-    use = pl.format("{} on {}, {} its usual {} of a {}", _volume("bytes"), on, times.fill_null("far from"), _volume("usual"), weekday)
+    use = pl.format(
+        "{} on {}, {} its usual {} of a {}",
+        _volume("bytes"),
+        on,
+        times.fill_null("far from"),
+        _volume("usual"),
+        weekday,
+    )
     lasts = pl.when(pl.col("lasting") > 0).then(pl.format(", since {}", since)).otherwise(pl.lit(""))
     return (
         pl.when(pl.col("kind") == "spike")
@@ -314,7 +327,11 @@ def _reasons() -> pl.Expr:
 
 
 def _number(value: pl.Expr) -> pl.Expr:
-    return pl.when(value >= 10).then(value.round(0).cast(pl.Int64).cast(pl.String)).otherwise(value.round(1).cast(pl.String))
+    return (
+        pl.when(value >= 10)
+        .then(value.round(0).cast(pl.Int64).cast(pl.String))
+        .otherwise(value.round(1).cast(pl.String))
+    )
 
 
 def _volume(name: str) -> pl.Expr:
@@ -353,8 +370,12 @@ def _explained_silences(frame: pl.DataFrame, found: Signals, periods: pl.DataFra
         held = frame.select("sim_key", "day").join(
             periods.with_columns(pl.col("last_day").fill_null(found.as_of)), on="sim_key", how="inner"
         )
-        held = held.filter(pl.col("day").is_between("first_day", "last_day")).unique(["sim_key", "day"], keep="first", maintain_order=True)
-        frame = frame.join(held.select("sim_key", "day", "state"), on=["sim_key", "day"], how="left", maintain_order="left")
+        held = held.filter(pl.col("day").is_between("first_day", "last_day")).unique(
+            ["sim_key", "day"], keep="first", maintain_order=True
+        )
+        frame = frame.join(
+            held.select("sim_key", "day", "state"), on=["sim_key", "day"], how="left", maintain_order="left"
+        )
         why = why.when(pl.col("state").is_not_null()).then("state")
     words = why.replace_strict(WORDS, default=why, return_dtype=pl.String)
     told = pl.format("Nothing on {}: {}.", pl.col("day").dt.strftime("%-d %B"), words)

@@ -26,7 +26,7 @@ INCIDENT_SCHEMA = {
     "number": pl.Int32,
     "kind": pl.String,
     "title": pl.String,
-    "scope": pl.Struct({name: pl.String for name in ATTRIBUTES}),
+    "scope": pl.Struct(dict.fromkeys(ATTRIBUTES, pl.String)),
     "first_day": pl.Date,
     "last_day": pl.Date,
     "severity": pl.String,
@@ -131,7 +131,9 @@ def _alike(covered: pl.DataFrame) -> pl.DataFrame:
 
 
 def _incident(number: int, covered: pl.DataFrame, scope: dict[str, str], sims: int) -> tuple[object, ...]:
-    counts = covered.group_by("kind").agg(pl.col("sim_key").n_unique()).sort(["sim_key", "kind"], descending=[True, False])
+    counts = (
+        covered.group_by("kind").agg(pl.col("sim_key").n_unique()).sort(["sim_key", "kind"], descending=[True, False])
+    )
     affected = covered["sim_key"].n_unique()
     kind = counts["kind"][0] if scope else "fleet_event"
     first, last = covered["first_day"].min(), covered["day"].max()

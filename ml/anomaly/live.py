@@ -23,7 +23,9 @@ NO_COUNT = 2**31 - 1
 LATE = 1.2  # a day under way is known less well than a closed one: its limit is a fifth higher
 
 
-def limits(model: AnomalyModel, found: Signals, events: pl.DataFrame, *, false_alarms_per_1000: float = 1.0) -> pl.DataFrame:
+def limits(
+    model: AnomalyModel, found: Signals, events: pl.DataFrame, *, false_alarms_per_1000: float = 1.0
+) -> pl.DataFrame:
     """The state of each SIM (STATE_SCHEMA): the most bytes of a Monday to Sunday, SMS and sessions that are no anomaly, its device, and
     the places where it is expected: where it was, and where its device type goes.
 
@@ -47,7 +49,9 @@ def limits(model: AnomalyModel, found: Signals, events: pl.DataFrame, *, false_a
     top = (np.maximum(usual, 0) + SMALL) * np.exp(move + z * found.spread[:, -1])[:, None] * LATE
     bytes_limits = np.where(known & np.isfinite(top) & (top < NO_LIMIT), top, NO_LIMIT).astype(np.int64)
     counts = {
-        name: _count_limit(_inverse(model, channel, classes[channel][:, -1], combined), found.extra[f"usual_{name}"][:, -1])
+        name: _count_limit(
+            _inverse(model, channel, classes[channel][:, -1], combined), found.extra[f"usual_{name}"][:, -1]
+        )
         for name, channel in (("sms", "messages"), ("sessions", "sessions"))
     }
     state = pl.DataFrame(
@@ -99,6 +103,10 @@ def _places(events: pl.DataFrame, sims: pl.DataFrame) -> pl.DataFrame:
         usual = share.filter(pl.col("len") / pl.col("all") * pl.col("roam") >= 0.02)
         of_type = usual.group_by("type").agg(pl.col(name).sort().alias("of_type"))
         found = found.join(own, on="sim_key", how="left").join(of_type, on="type", how="left")
-        union = pl.col("own").list.set_union(pl.col("of_type").fill_null(pl.lit([], dtype=pl.List(pl.String)))).list.sort()
-        found = found.with_columns(pl.when(pl.col("own").is_not_null()).then(union).alias(column)).drop("own", "of_type")
+        union = (
+            pl.col("own").list.set_union(pl.col("of_type").fill_null(pl.lit([], dtype=pl.List(pl.String)))).list.sort()
+        )
+        found = found.with_columns(pl.when(pl.col("own").is_not_null()).then(union).alias(column)).drop(
+            "own", "of_type"
+        )
     return found.drop("type")

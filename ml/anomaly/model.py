@@ -98,7 +98,9 @@ class AnomalyModel:
         """Combined oddness as a score: what is odder than all that was seen goes on with the slope of the tail."""
         logs = -np.log10(self.shares)
         score = np.interp(combined, self.limits, logs)
-        return np.asarray(np.where(combined > self.limits[-1], logs[-1] + (combined - self.limits[-1]), score), np.float32)
+        return np.asarray(
+            np.where(combined > self.limits[-1], logs[-1] + (combined - self.limits[-1]), score), np.float32
+        )
 
 
 def fit(
@@ -143,7 +145,9 @@ def fit(
         "sim_days": float(counted.sum()),
         "left_out": float(1 - kept.sum() / max(fits.sum(), 1)),
     }
-    return AnomalyModel(as_of, tails, limits.tolist(), RATES.tolist(), restless, np.round(sample, 4).tolist(), seed, learnt)
+    return AnomalyModel(
+        as_of, tails, limits.tolist(), RATES.tolist(), restless, np.round(sample, 4).tolist(), seed, learnt
+    )
 
 
 def isolation(forest: IsolationForest, found: Signals, rows: Any) -> Floats:
@@ -171,7 +175,10 @@ def classes_of(found: Signals, restless: dict[str, int]) -> dict[str, Any]:
     noise = rare + np.digitize(found.calm, (0.24, 0.45))
     # not known, daily, weekly, fortnightly, rarer; with few gaps so far, or many
     habit = rare + np.digitize(found.gap, (0.5, DAILY, 7.5, 21.5)) * 2 + (found.gaps >= 15)
-    counts = {name: np.digitize(found.extra[f"usual_{key}"], (0.02, 0.2, 1)) for name, key in (("messages", "sms"), ("sessions", "sessions"))}
+    counts = {
+        name: np.digitize(found.extra[f"usual_{key}"], (0.02, 0.2, 1))
+        for name, key in (("messages", "sms"), ("sessions", "sessions"))
+    }
     step = np.array([restless.get(str(kind), len(RESTLESS) + 1) for kind in found.types], dtype=np.int64)
     of_type = noise + 10 * step[:, None]
     plain = np.zeros_like(noise)

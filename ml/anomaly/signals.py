@@ -146,7 +146,9 @@ def signals(
     types = _of_sims(peers, panel, "device_type") if peers is not None else np.full(sims, "")
     silenced = explained[:, -days:] | outage[None, -days:]
     for name, values in channels.items():
-        channels[name] = np.where(silenced & (name not in ("device", "country", "operator")), 0, values).astype(np.float32)
+        channels[name] = np.where(silenced & (name not in ("device", "country", "operator")), 0, values).astype(
+            np.float32
+        )
     features = _features(volume, z, spread, channels, moved, days)
     return Signals(
         panel.sim_keys,
@@ -373,9 +375,7 @@ def _unusual(counts: Floats, known: Bools, days: int) -> tuple[Floats, Floats, F
     return far.astype(np.float32), here, usual.astype(np.float32)
 
 
-def _places(
-    events: pl.DataFrame | None, panel: Panel, peers: pl.DataFrame | None, days: int
-) -> dict[str, Floats]:
+def _places(events: pl.DataFrame | None, panel: Panel, peers: pl.DataFrame | None, days: int) -> dict[str, Floats]:
     """Surprise at a new device (1: same type, 2: another), country or operator: minus the decimal logarithm of its share so far.
 
     It is the less surprising the more of the same device type were there, and move.
