@@ -295,7 +295,9 @@ def _prepare_live(
         .list.eval('"' + pl.element().str.replace_all(r'(["\\])', r"\$1") + '"')
         for name in arrays
     }
-    rows = state.with_columns(pl.format("{{}}", text.list.join(",")).alias(name) for name, text in quoted.items())
+    rows = state.with_columns(
+        pl.concat_str(pl.lit("{"), text.list.join(","), pl.lit("}")).alias(name) for name, text in quoted.items()
+    )
     merged = {"as_of": which["as_of"], "model_version": which["model_version"], "now": which["now"]}
     transaction.merge(
         "merge_anomaly_state", rows.with_columns(pl.lit(value).alias(name) for name, value in merged.items())

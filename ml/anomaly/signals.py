@@ -203,7 +203,7 @@ def _residuals(
     volume: Floats, panel: Panel, peers: pl.DataFrame | None, span: int
 ) -> tuple[Floats, Floats, Floats, Floats, dict[str, Floats]]:
     """Of the last `span` days: usual log volume, spread, the day's distance from the usual, the same without what the peers did."""
-    sims, width = volume.shape
+    sims = len(volume)
     usual = np.full((sims, span), np.nan, np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.where(volume > 0, np.log(volume + SMALL), np.nan).astype(np.float32)
@@ -395,7 +395,7 @@ def _places(events: pl.DataFrame | None, panel: Panel, peers: pl.DataFrame | Non
         operator=pl.concat_str([events["country"].fill_null(""), events["operator"]], separator=" "),
     )
     seen = seen.filter(pl.Series(here))
-    for name in found:
+    for name, surprise in found.items():
         firsts = seen.drop_nulls(name).group_by("row", pl.col(name).alias("place")).agg(pl.col("column").min())
         if firsts.is_empty():
             continue
@@ -416,7 +416,7 @@ def _places(events: pl.DataFrame | None, panel: Panel, peers: pl.DataFrame | Non
         day = firsts["column"].to_numpy()
         place = day - (width - days)
         fit = (place >= 0) & (before[at, day] >= (7 if name == "device" else 28))
-        np.maximum.at(found[name], (at[fit], place[fit]), odd[fit].astype(np.float32))
+        np.maximum.at(surprise, (at[fit], place[fit]), odd[fit].astype(np.float32))
     found["operator"][found["country"] > 1] = 0  # another country has other operators
     return found
 

@@ -1,4 +1,4 @@
--- What was forecast for %(day)s, as of the newest day before it within a week: sim_key, day, and the median and 97.5 % quantile in bytes.
+-- What was forecast for %(day)s, as of the newest day before it within a week: sim_key, day, and the median and the upper end of the 95 per cent interval in bytes.
 -- Index usage_forecasts_by_as_of.
 WITH newest AS (
     SELECT max(as_of) AS as_of FROM predictions.scorings AS s

@@ -160,7 +160,7 @@ def test_the_stream_raises_live_anomalies_once_and_the_closed_day_takes_them_bac
     now = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
     insert = """INSERT INTO core.stream_usage (record_id, bytes, started_at, ended_at, known_at, sim_key, day, sms, organization_id, kind)
         VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 1, 'data')"""
-    truth.rows(insert, (1, 400_000, now - timedelta(hours=2), now - timedelta(hours=1), now, 20, day, 0))
+    truth.rows(insert, (1, 250_000, now - timedelta(hours=2), now - timedelta(hours=1), now, 20, day, 0))
     truth.rows(insert, (2, 60_000_000, now - timedelta(hours=2), now - timedelta(hours=1), now, 21, day, 0))
     truth.rows(
         """INSERT INTO core.sim_events (sim_key, occurred_at, event_type, organization_id, imei, country, operator, record_id)
