@@ -324,7 +324,7 @@ def incident(seed: int, sims: int) -> None:
         grouped = group(found, fleet.peers)
         ours = grouped.incidents.filter(pl.col("scope").struct.field("device_type") == "86492305")["number"].to_list()
         members |= set(grouped.members.filter(pl.col("number").is_in(ours))["sim_key"].to_list())
-        looping = set(np.flatnonzero((demand.loop_first <= as_of.toordinal())).tolist())
+        looping = set(np.flatnonzero(demand.loop_first <= as_of.toordinal()).tolist())
         titles = grouped.incidents["title"].to_list()
         print(
             f"day {day}: {len(looping)} loop, {len(members & looping)} are members, {len(members - looping)} strangers; {titles}"

@@ -42,7 +42,7 @@ KIN = 100  # classes whose numbers differ in the last two digits only may share 
 ENOUGH = 3_000  # SIM-days that a class must have for counts of its own, and FEW for kin to have any
 FEW = 300
 NORMAL_95 = 1.645
-TO_COME = 1.5  # days to come are odd that much more often than the days learnt from
+TO_COME = 3.0  # days to come are odd that much more often than the days learnt from
 
 
 @dataclass(frozen=True)

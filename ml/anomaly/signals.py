@@ -123,13 +123,14 @@ def signals(
     volume[:, outage] = np.nan
     span = min(width, days + 2 * MEMORY)
     usual, spread, own, moved, moves = _residuals(volume, panel, peers, span)
-    z = np.nan_to_num(_both(own, moved) / spread)[:, -(days + MEMORY) :]
+    apart = (_both(own, moved) / spread)[:, -(days + MEMORY) :]  # NaN on days without use
+    z = np.nan_to_num(apart)
     silent, gap, gaps = _gaps(volume, days)
     gap = _gaps_of_new(gap, gaps, volume, panel, peers)
     channels = {
         "high": np.clip(z[:, -days:], 0, 50),
-        "rise": _cusum(z, days),
-        "fall": _cusum(-z, days),
+        "rise": _cusum(apart, days),
+        "fall": _cusum(-apart, days),
         "silence": np.where((gap > 0) & (silent > 0), (silent + 1) / np.maximum(gap, 1), 0).astype(np.float32),
     }
     known = ~np.isnan(volume)
@@ -280,12 +281,16 @@ def _calm(spread: Floats, days: int) -> Floats:
 def _both(own: Floats, moved: Floats) -> Floats:
     """What is odd against the SIM's own past and against its peers: the smaller of the two where they agree in sign, else 0."""
     smaller = np.minimum(np.abs(own), np.abs(moved)) * np.sign(own)
-    return np.where(np.sign(own) == np.sign(moved), smaller, 0)
+    return np.where(np.isnan(own) | (np.sign(own) == np.sign(moved)), smaller, 0).astype(np.float32)
 
 
 def _cusum(z: Floats, days: int) -> Floats:
-    """The largest sum, over stretches of at most MEMORY days that end with each day, of what lies above the allowance."""
-    sums = np.cumsum(np.where(z == 0, 0, np.clip(z, -CLIP, CLIP) - ALLOWANCE), axis=1, dtype=np.float32)
+    """The largest sum, over stretches of at most MEMORY days that end with each day, of what lies above the allowance.
+
+    0 when the active days of the last week are back below the allowance: what is over is not odd any more.
+    """
+    steps = np.nan_to_num(np.clip(z, -CLIP, CLIP) - ALLOWANCE)
+    sums = np.cumsum(steps, axis=1, dtype=np.float32)
     sums = np.pad(sums, ((0, 0), (1, 0)))
     end = sums.shape[1]
     lowest = sums[:, end - days :].copy()
@@ -293,7 +298,8 @@ def _cusum(z: Floats, days: int) -> Floats:
         begin = max(end - days - back, 0)
         part = sums[:, begin : end - back]
         np.minimum(lowest[:, -part.shape[1] :], part, out=lowest[:, -part.shape[1] :])
-    return sums[:, end - days :] - lowest
+    week = _last(np.pad(steps, ((0, 0), (0, 1))), 7)[:, -days:]
+    return np.where(week >= 0, sums[:, end - days :] - lowest, 0)
 
 
 def _gaps(volume: Floats, days: int) -> tuple[Floats, Floats, Floats]:
@@ -325,7 +331,7 @@ def _gaps(volume: Floats, days: int) -> tuple[Floats, Floats, Floats]:
 
 
 def _gaps_of_new(gap: Floats, gaps: Floats, volume: Floats, panel: Panel, peers: pl.DataFrame | None) -> Floats:
-    """Usual gaps, of SIMs with fewer than FEW_GAPS of them at least the upper quartile of their device type.
+    """Usual gaps, of SIMs with fewer than FEW_GAPS of them at least the 95 % quantile of their device type.
 
     Without peers a SIM that is known for less than LONG days has no usual gap.
     """
@@ -336,7 +342,7 @@ def _gaps_of_new(gap: Floats, gaps: Floats, volume: Floats, panel: Panel, peers:
         rows = np.flatnonzero(types == name)
         of_peers = gap[rows, -1][gap[rows, -1] > 0]
         if len(of_peers) >= PEERS:
-            least = np.float32(np.quantile(of_peers, 0.75, method="higher"))
+            least = np.float32(np.quantile(of_peers, 0.95, method="higher"))
             usual[rows] = np.where((gaps[rows] < FEW_GAPS) & (gap[rows] > 0), np.maximum(gap[rows], least), gap[rows])
     return usual
 

@@ -27,7 +27,7 @@ from resources.runtime import Runtime
 from resources.settings import Settings
 from tests.pipelines.conftest import AS_OF, CORE, NOW, TODAY, Account, Truth, settings_for
 
-GROUPS = {"ingest", "forecast", "alerts", "report", "maintenance"}
+GROUPS = {"ingest", "forecast", "anomalies", "alerts", "report", "maintenance"}
 GOOD = "iccid,day,mb\n{iccid},2025-09-01,1.5\n{iccid},2025-09-02,much\n"
 
 

@@ -19,6 +19,8 @@ PREDICTIONS = {
     "usage_forecasts",
     "quota_exhaustions",
     "sim_lifecycle",
+    "anomaly_detector",
+    "anomalies",
     "alerts",
     "fleet_report",
 }
