@@ -192,10 +192,9 @@ def _frame(found: Signals, score: Floats, flagged: Bools, channel: Any, shown: i
     part = slice(last, None)
     lasting = np.arange(found.days)[part] - begun[:, part]
     names = np.array(CHANNELS)[channel[:, part]]
-    week = found.features["trend"][:, part]
     silent, gap = found.silent[:, part], found.gap[:, part]
     kind = np.array([KIND_OF[name] for name in CHANNELS])[channel[:, part]].astype(object)
-    kind[(names == "rise") & (week > 0.35)] = "runaway"
+    kind[(names == "rise") & (found.extra["rising"][:, part] > 0)] = "runaway"
     kind[(names == "silence") & (silent >= np.maximum(DEAD_DAYS, DEAD_GAPS * gap))] = "dead"
     first = day[begun[:, part]]
     first = np.where(names == "silence", day[part][None] - np.maximum(silent.astype(np.int64) - 1, 0), first)

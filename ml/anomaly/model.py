@@ -239,11 +239,10 @@ def _tails(values: Floats, classes: Any, kept: Bools) -> dict[str, list[float]]:
     for kin in np.unique(numbers // KIN):
         group: list[int] = []
         groups = [group]
-        for number, size in zip(numbers, sizes, strict=True):
-            if number // KIN == kin:
-                if group and sizes[np.isin(numbers, group)].sum() >= ENOUGH:
-                    groups.append(group := [])
-                group.append(int(number))
+        for number in numbers[numbers // KIN == kin]:
+            if group and sizes[np.isin(numbers, group)].sum() >= ENOUGH:
+                groups.append(group := [])
+            group.append(int(number))
         if len(groups) > 1 and sizes[np.isin(numbers, groups[-1])].sum() < ENOUGH:
             last = groups.pop()
             groups[-1] += last

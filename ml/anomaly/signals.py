@@ -114,6 +114,8 @@ def signals(
     periods  when a SIM was out of service, or its usage was not asked for (PERIOD_SCHEMA; last_day null: still); `state` is why
     """
     panel = dense(history.select("sim_key", "day", "bytes"), as_of=as_of, lookback_days=LOOK_BACK)
+    if not len(panel.sim_keys):
+        panel = Panel(panel.sim_keys, np.empty((0, days)), as_of, panel.problems)
     sims, width = panel.values.shape
     days = min(days, width)
     volume = panel.values.astype(np.float32)
@@ -136,6 +138,7 @@ def signals(
     known = ~np.isnan(volume)
     sms = _counts(history, panel, "sms") if "sms" in history.columns else np.zeros_like(volume)
     extra: dict[str, Floats] = {}
+    extra["rising"] = _rising(apart * spread[:, -(days + MEMORY) :], days)
     channels["messages"], extra["sms"], extra["usual_sms"] = _unusual(sms, known, days)
     begun, seen = np.zeros_like(volume), np.zeros_like(known)
     if events is not None and events.height:
@@ -300,6 +303,15 @@ def _cusum(z: Floats, days: int) -> Floats:
         np.minimum(lowest[:, -part.shape[1] :], part, out=lowest[:, -part.shape[1] :])
     week = _last(np.pad(steps, ((0, 0), (0, 1))), 7)[:, -days:]
     return np.where(week >= 0, sums[:, end - days :] - lowest, 0)
+
+
+def _rising(apart: Floats, days: int) -> Floats:
+    """1 where the mean of three days lies above that of the three before, and that one above the one before that."""
+    padded = np.pad(np.nan_to_num(apart), ((0, 0), (9, 1)))
+    now, before, first = (
+        _last(padded, 3)[:, padded.shape[1] - days - back : padded.shape[1] - back] / 3 for back in (0, 3, 6)
+    )
+    return ((now - first > 0.2) & (now - before > 0.05) & (before - first > 0.05)).astype(np.float32)
 
 
 def _gaps(volume: Floats, days: int) -> tuple[Floats, Floats, Floats]:
