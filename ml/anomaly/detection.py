@@ -364,7 +364,7 @@ def _explained_silences(frame: pl.DataFrame, found: Signals, periods: pl.DataFra
         }
     )["outage"]
     frame = frame.with_columns(outage=reason)
-    why = pl.when("outage").then(pl.lit("outage"))
+    why: Any = pl.when("outage").then(pl.lit("outage"))
     if periods is not None and periods.height:
         held = frame.select("sim_key", "day").join(
             periods.with_columns(pl.col("last_day").fill_null(found.as_of)), on="sim_key", how="inner"

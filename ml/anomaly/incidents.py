@@ -9,7 +9,9 @@ Source: after Wu et al. and Lin et al., "root cause localization" by set cover o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -22,7 +24,7 @@ WORDS = {
     "operator": "operator {}",
     "batch": "batch {}",
 }
-INCIDENT_SCHEMA = {
+INCIDENT_SCHEMA: dict[str, Any] = {
     "number": pl.Int32,
     "kind": pl.String,
     "title": pl.String,
@@ -64,7 +66,8 @@ def group(anomalies: pl.DataFrame, attributes: pl.DataFrame) -> Grouped:
     An anomaly belongs to at most one incident; those that belong to none stand alone.
     """
     known = attributes.select("sim_key", *(pl.col(name).fill_null("") for name in ATTRIBUTES)).unique("sim_key")
-    incidents, members = [], []
+    incidents: list[tuple[object, ...]] = []
+    members: list[pl.DataFrame] = []
     for kinds in FAMILIES.values():
         left = anomalies.filter(pl.col("kind").is_in(kinds))
         while left["sim_key"].n_unique() >= LEAST:
@@ -137,6 +140,7 @@ def _incident(number: int, covered: pl.DataFrame, scope: dict[str, str], sims: i
     affected = covered["sim_key"].n_unique()
     kind = counts["kind"][0] if scope else "fleet_event"
     first, last = covered["first_day"].min(), covered["day"].max()
+    assert isinstance(first, date)
     worst = next(level for level in ("critical", "warning", "info") if (covered["severity"] == level).sum() * 2 >= 1)
     mostly = (covered.group_by("severity").len().sort("len", descending=True))["severity"][0]
     severity = "critical" if worst == "critical" and affected >= 20 else mostly if affected < 20 else "warning"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 
 from ml.anomaly.model import LEVELS, STEPS, AnomalyModel, classes_of
 from ml.anomaly.signals import SMALL, Floats, Signals
 
-STATE_SCHEMA = {
+STATE_SCHEMA: dict[str, Any] = {
     "sim_key": pl.Int32,
     "bytes_limits": pl.List(pl.Int64),
     "bytes_usual": pl.List(pl.Int64),
@@ -86,7 +88,7 @@ def _inverse(model: AnomalyModel, channel: str, classes: np.ndarray, combined: f
 def _count_limit(far: Floats, usual: Floats) -> np.ndarray:
     """The count that lies so far above the usual, on the Anscombe scale of `signals`."""
     top = (far / 2 + np.sqrt(usual + 0.375)) ** 2 - 0.375
-    return np.clip(np.ceil(np.maximum(top, 3) * LATE), 3, NO_COUNT).astype(np.int64)
+    return np.asarray(np.clip(np.ceil(np.maximum(top, 3) * LATE), 3, NO_COUNT), dtype=np.int64)
 
 
 def _places(events: pl.DataFrame, sims: pl.DataFrame) -> pl.DataFrame:

@@ -20,6 +20,7 @@ import numpy as np
 import polars as pl
 
 from ml.anomaly.signals import CHANNELS, FEATURES, Bools, Floats, Signals, signals
+from ml.history import FloatArray
 
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest
@@ -221,7 +222,8 @@ def _sampled(mask: Bools, most: int, seed: int) -> tuple[Any, Any]:
     places = np.flatnonzero(mask)
     if len(places) > most:
         places = np.sort(np.random.default_rng(seed).choice(places, most, replace=False))
-    return np.unravel_index(places, mask.shape)
+    rows, columns = np.unravel_index(places, mask.shape)
+    return rows, columns
 
 
 def _grow(sample: Floats, seed: int) -> IsolationForest:
@@ -258,7 +260,7 @@ def _tail(values: Floats, sims: Any) -> list[float]:
     return [float(value) for value in found[known]] or [0.0]
 
 
-def _bounded(values: Floats, sims: Any, shares: Floats) -> tuple[Floats, Bools]:
+def _bounded(values: Floats, sims: Any, shares: FloatArray) -> tuple[FloatArray, Bools]:
     """The value above which at most each share lies, with 95 % confidence; whether so small a share can be told at all.
 
     The days of a SIM are odd together: the bound is that of a mean over SIMs.
@@ -271,7 +273,7 @@ def _bounded(values: Floats, sims: Any, shares: Floats) -> tuple[Floats, Bools]:
     nth = pl.DataFrame({"sim": sims}).select(pl.int_range(pl.len()).over("sim")).to_series().to_numpy()
     bound = (np.arange(1, len(values) + 1) + NORMAL_95 * np.sqrt(np.cumsum(2 * nth + 1)) + 1) / len(values)
     allowed = np.searchsorted(bound, shares, side="right")
-    return values[np.minimum(allowed, len(values) - 1)], allowed > 0
+    return values[np.minimum(allowed, len(values) - 1)].astype(np.float64), np.asarray(allowed > 0)
 
 
 def combine(tails: dict[str, dict[str, list[float]]], channels: dict[str, Floats], classes: dict[str, Any]) -> Floats:
@@ -311,7 +313,7 @@ def _odd(tail: Floats, values: Floats, step: float) -> Floats:
     return np.where((values <= tail[0]) | (values <= 0), 0, odd)
 
 
-def _limits(combined: Floats, counted: Bools) -> Floats:
+def _limits(combined: Floats, counted: Bools) -> FloatArray:
     """The combined oddness above which at most each of RATES lies. What is rarer than can be told goes on in decades."""
     limits, known = _bounded(combined[counted], np.nonzero(counted)[0], RATES / TO_COME)
     if known.any() and not known.all():

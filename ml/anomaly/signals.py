@@ -160,7 +160,7 @@ def signals(
         channels,
         features,
         np.where(silenced, np.nan, panel.values[:, -days:]).astype(np.float32),
-        np.exp(usual[:, -days:]) - SMALL,
+        (np.exp(usual[:, -days:]) - SMALL).astype(np.float32),
         spread[:, -days:],
         _calm(spread, days),
         silent,

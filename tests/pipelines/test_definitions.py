@@ -114,12 +114,13 @@ def test_predict_checks_the_data_before_it_works_with_it(location: dg.Definition
 def test_the_daily_scoring_uses_the_champion_there_is(location: dg.Definitions) -> None:
     nodes = {node.name for node in location.resolve_job_def("score").graph.nodes}
 
-    assert {"usage_forecasts", "quota_exhaustions", "forecast_drift", "alerts", "fleet_report"} <= nodes
-    assert "usage_forecaster" not in nodes
+    assert {"usage_forecasts", "quota_exhaustions", "forecast_drift", "anomalies", "alerts", "fleet_report"} <= nodes
+    assert not {"usage_forecaster", "anomaly_detector"} & nodes
     assert {node.name for node in location.resolve_job_def("train").graph.nodes} == {
         "usage_history",
         "usage_history_usage_is_complete",
         "usage_forecaster",
+        "anomaly_detector",
     }
 
 
@@ -135,10 +136,13 @@ def test_a_training_is_due_without_a_version_and_a_week_after_the_newest(runtime
     assert isinstance(first, dg.RunRequest)
     assert first.partition_key == "2025-09-08"
     truth = Truth(database_url)
-    truth.rows(
-        "INSERT INTO predictions.backtests (organization_id, model_name, model_version, run_id, as_of, role, metrics, created_at)"
-        " VALUES (1, 'usage-forecaster', 1, 'r', '2025-09-08', 'champion', '{}', now())"
-    )
+    for model in ("usage-forecaster", "anomaly-detector"):
+        assert isinstance(asked(16), dg.RunRequest)
+        truth.rows(
+            "INSERT INTO predictions.backtests (organization_id, model_name, model_version, run_id, as_of, role, metrics, created_at)"
+            " VALUES (1, %s, 1, 'r', '2025-09-08', 'champion', '{}', now())",
+            (model,),
+        )
     truth.close()
     assert isinstance(asked(16), dg.SkipReason)
     assert isinstance(asked(17), dg.RunRequest)
