@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from ml.anomaly.model import AnomalyModel, classes_of, isolation, oddness
-from ml.anomaly.signals import CHANNELS, SMALL, Bools, Floats, Signals, signals
+from ml.anomaly.places import Bools, Floats
+from ml.anomaly.signals import CHANNELS, SMALL, Signals, signals
 from ml.history import BYTES_PER_MB
 
 ANOMALY_SCHEMA = {

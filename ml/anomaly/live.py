@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 
 from ml.anomaly.model import LEVELS, STEPS, AnomalyModel, classes_of
-from ml.anomaly.signals import SMALL, Floats, Signals
+from ml.anomaly.places import Floats
+from ml.anomaly.signals import SMALL, Signals
 
 STATE_SCHEMA: dict[str, Any] = {
     "sim_key": pl.Int32,

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from ml.anomaly.signals import CHANNELS, FEATURES, Bools, Floats, Signals, signals
+from ml.anomaly.places import Bools, Floats
+from ml.anomaly.signals import CHANNELS, FEATURES, Signals, signals
 from ml.history import FloatArray
 
 if TYPE_CHECKING:

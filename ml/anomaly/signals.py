@@ -15,10 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from ml.anomaly.places import Bools, Floats, counts_of, of_sims, places
 from ml.history import PROBLEMS_SCHEMA, IntArray, Panel, dense
-
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 
 EVENT_SCHEMA = {
     "sim_key": pl.Int32,
@@ -136,18 +134,18 @@ def signals(
         "silence": np.where((gap > 0) & (silent > 0), (silent + 1) / np.maximum(gap, 1), 0).astype(np.float32),
     }
     known = ~np.isnan(volume)
-    sms = _counts(history, panel, "sms") if "sms" in history.columns else np.zeros_like(volume)
+    sms = counts_of(history, panel, "sms") if "sms" in history.columns else np.zeros_like(volume)
     extra: dict[str, Floats] = {}
     extra["rising"] = _rising(apart * spread[:, -(days + MEMORY) :], days)
     channels["messages"], extra["sms"], extra["usual_sms"] = _unusual(sms, known, days)
     begun, seen = np.zeros_like(volume), np.zeros_like(known)
     if events is not None and events.height:
-        begun = _counts(events, panel, "sessions")
+        begun = counts_of(events, panel, "sessions")
         seen = known & (np.cumsum(begun, axis=1) > 0)
         seen &= volume > 0  # a day without data has no session
     channels["sessions"], extra["sessions"], extra["usual_sessions"] = _unusual(begun, seen, days)
-    channels |= _places(events, panel, peers, days)
-    types = _of_sims(peers, panel, "device_type") if peers is not None else np.full(sims, "")
+    channels |= places(events, panel, peers, days)
+    types = of_sims(peers, panel, "device_type") if peers is not None else np.full(sims, "")
     silenced = explained[:, -days:] | outage[None, -days:]
     for name, values in channels.items():
         channels[name] = np.where(silenced & (name not in ("device", "country", "operator")), 0, values).astype(
@@ -226,7 +224,7 @@ def _residuals(
     moves = _moves(own, panel, peers)
     moved = own.copy()
     if moves and peers is not None:
-        types = _of_sims(peers, panel, "device_type")
+        types = of_sims(peers, panel, "device_type")
         for name, move in moves.items():
             moved[types == name] -= move
     seen = ~np.isnan(own)
@@ -257,7 +255,7 @@ def _moves(own: Floats, panel: Panel, peers: pl.DataFrame | None) -> dict[str, F
     """How far each device type as a whole is from its usual, followed by at most PACE a day: a season is followed, a fault is not."""
     if peers is None:
         return {}
-    types = _of_sims(peers, panel, "device_type")
+    types = of_sims(peers, panel, "device_type")
     names, counts = np.unique(types[types != ""], return_counts=True)
     moves = {}
     for name in names[counts >= PEERS]:
@@ -348,7 +346,7 @@ def _gaps_of_new(gap: Floats, gaps: Floats, volume: Floats, panel: Panel, peers:
     Without peers a SIM that is known for less than LONG days has no usual gap.
     """
     known = np.cumsum(~np.isnan(volume), axis=1, dtype=np.int32)[:, -gap.shape[1] :]
-    types = _of_sims(peers, panel, "device_type") if peers is not None else np.full(len(gap), "")
+    types = of_sims(peers, panel, "device_type") if peers is not None else np.full(len(gap), "")
     usual = np.where((known < LONG) & (gaps < FEW_GAPS), 0, gap)
     for name in np.unique(types[types != ""]):
         rows = np.flatnonzero(types == name)
@@ -357,26 +355,6 @@ def _gaps_of_new(gap: Floats, gaps: Floats, volume: Floats, panel: Panel, peers:
             least = np.float32(np.quantile(of_peers, 0.95, method="higher"))
             usual[rows] = np.where((gaps[rows] < FEW_GAPS) & (gap[rows] > 0), np.maximum(gap[rows], least), gap[rows])
     return usual
-
-
-def _rows_of(frame: pl.DataFrame, panel: Panel) -> tuple[IntArray, IntArray, Bools]:
-    """Where rows of a frame with sim_key and day stand in the panel, and whether they do."""
-    sims, width = panel.values.shape
-    keys = frame["sim_key"].fill_null(-1).to_numpy().astype(np.int64)
-    row = np.minimum(np.searchsorted(panel.sim_keys, keys), max(sims - 1, 0))
-    back = np.datetime64(panel.as_of, "D").astype(np.int64) - frame["day"].cast(pl.Int32).fill_null(-1).to_numpy()
-    column = width - 1 - back
-    here = (column >= 0) & (column < width) & (panel.sim_keys[row] == keys if sims else False)
-    return row, column, np.asarray(here)
-
-
-def _counts(frame: pl.DataFrame, panel: Panel, name: str) -> Floats:
-    """Counts of a frame as a matrix like the panel; negative and missing ones count as none."""
-    counts = np.zeros(panel.values.shape, np.float32)
-    row, column, here = _rows_of(frame, panel)
-    amount = frame[name].fill_null(0).to_numpy().astype(np.float32)
-    np.add.at(counts, (row[here], column[here]), np.maximum(amount[here], 0))
-    return counts
 
 
 def _unusual(counts: Floats, known: Bools, days: int) -> tuple[Floats, Floats, Floats]:
@@ -391,59 +369,6 @@ def _unusual(counts: Floats, known: Bools, days: int) -> tuple[Floats, Floats, F
     far = 2 * (np.sqrt(here + 0.375) - np.sqrt(usual + 0.375)) / np.sqrt(extra)
     far = np.where((number >= MIN_DAYS) & known[:, -days:] & (here > 1), np.maximum(far, 0), 0)
     return far.astype(np.float32), here, usual.astype(np.float32)
-
-
-def _places(events: pl.DataFrame | None, panel: Panel, peers: pl.DataFrame | None, days: int) -> dict[str, Floats]:
-    """Surprise at a new device (1: same type, 2: another), country or operator: minus the decimal logarithm of its share so far.
-
-    It is the less surprising the more of the same device type were there, and move.
-    """
-    found = {name: np.zeros((len(panel.sim_keys), days), np.float32) for name in ("device", "country", "operator")}
-    if events is None or events.is_empty():
-        return found
-    width = panel.values.shape[1]
-    row, column, here = _rows_of(events, panel)
-    types = _of_sims(peers, panel, "device_type") if peers is not None else np.zeros(len(panel.sim_keys), dtype="U1")
-    days_seen = np.zeros(panel.values.shape, bool)
-    days_seen[row[here], column[here]] = True
-    before = np.cumsum(days_seen, axis=1) - days_seen  # days on which it was seen somewhere before
-    seen = pl.DataFrame({"row": row, "column": column}).with_columns(
-        events["imei"].str.slice(0, 14).alias("device"),
-        events["country"],
-        operator=pl.concat_str([events["country"].fill_null(""), events["operator"]], separator=" "),
-    )
-    seen = seen.filter(pl.Series(here))
-    for name, surprise in found.items():
-        firsts = seen.drop_nulls(name).group_by("row", pl.col(name).alias("place")).agg(pl.col("column").min())
-        if firsts.is_empty():
-            continue
-        at = firsts["row"].to_numpy()
-        firsts = firsts.with_columns(pl.Series("type", types[at]))
-        if name == "device":
-            rank = pl.col("column") > pl.col("column").min().over("row", pl.col("place").str.slice(0, 8))
-            odd = firsts.select(pl.when(rank).then(1.0).otherwise(2.0)).to_series().to_numpy()
-        else:
-            homes = firsts.group_by("type", "row").len()
-            size = homes.group_by("type").agg(all=pl.len(), moving=(pl.col("len") > 1).sum())
-            share = firsts.group_by("type", "place").agg(sims=pl.len())
-            firsts = firsts.join(share, on=["type", "place"], how="left", maintain_order="left")
-            firsts = firsts.join(size, on="type", how="left", maintain_order="left")
-            others = (firsts["sims"] - 1).to_numpy() / np.maximum(firsts["all"].to_numpy() - 1, 1)
-            moving = firsts["moving"].to_numpy() / firsts["all"].to_numpy()
-            odd = -np.log10(np.clip(5 * np.maximum(others * moving, 0.002) / (28 + 5), 1e-6, 1))
-        day = firsts["column"].to_numpy()
-        place = day - (width - days)
-        fit = (place >= 0) & (before[at, day] >= (7 if name == "device" else 28))
-        np.maximum.at(surprise, (at[fit], place[fit]), odd[fit].astype(np.float32))
-    found["operator"][found["country"] > 1] = 0  # another country has other operators
-    return found
-
-
-def _of_sims(peers: pl.DataFrame, panel: Panel, name: str) -> npt.NDArray[np.str_]:
-    """An attribute of each SIM of the panel, "" where it is not known."""
-    keys = pl.DataFrame({"sim_key": panel.sim_keys.astype(np.int32)})
-    found = keys.join(peers.select("sim_key", name).unique("sim_key"), on="sim_key", how="left", maintain_order="left")
-    return np.asarray(found[name].fill_null("").to_numpy().astype(str))
 
 
 def _features(

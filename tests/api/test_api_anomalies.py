@@ -36,7 +36,9 @@ def test_anomalies_come_in_pages_with_the_reason_and_can_be_chosen(client: httpx
     whole = walk(client, "/v1/anomalies")
     assert [item["iccid"] for item in whole] == [odd.iccid(n) for n in range(1, 13)]
     assert walk(client, "/v1/anomalies", limit=5) == whole
-    assert [item["iccid"] for item in walk(client, "/v1/anomalies", kind="spike", limit=2)] == [odd.iccid(n) for n in range(6, 13)]
+    assert [item["iccid"] for item in walk(client, "/v1/anomalies", kind="spike", limit=2)] == [
+        odd.iccid(n) for n in range(6, 13)
+    ]
     assert walk(client, "/v1/anomalies", iccid=odd.iccid(3)) == [whole[2]]
     assert walk(client, "/v1/anomalies", day="2026-01-09") == []
     assert walk(client, "/v1/anomalies", severity="critical") == []
