@@ -74,10 +74,12 @@ def group(anomalies: pl.DataFrame, attributes: pl.DataFrame) -> Grouped:
             scope = _best(left, known)
             if scope is None:
                 break
-            covered = _alike(left.join(_named(known, scope).select("sim_key"), on="sim_key", how="semi"))
-            left = left.join(covered.select("sim_key"), on="sim_key", how="anti")
-            if covered["sim_key"].n_unique() < LEAST:
+            described = left.join(_named(known, scope).select("sim_key"), on="sim_key", how="semi")
+            covered = _alike(described)
+            if covered["sim_key"].n_unique() < LEAST:  # the same place at different times: no common cause
+                left = left.join(described.select("sim_key"), on="sim_key", how="anti")
                 continue
+            left = left.join(covered.select("sim_key"), on="sim_key", how="anti")
             number = len(incidents)
             incidents.append(_incident(number, covered, scope, _named(known, scope).height))
             members.append(covered.select("sim_key", "day", "kind", number=pl.lit(number)))

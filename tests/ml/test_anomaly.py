@@ -295,3 +295,19 @@ def test_the_sum_of_what_lies_above_is_the_obvious_one() -> None:
             best = max(0.0, *(steps[until - length : until].sum() for length in range(1, 43)))
             expected = best if steps[until - 7 : until].sum() >= 0 else 0
             assert fast[sim, place] == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_same_place_at_different_times_is_no_incident() -> None:
+    attributes = pl.DataFrame({"sim_key": np.arange(1000, dtype=np.int32)}).with_columns(
+        device_type=pl.when(pl.col("sim_key") < 8).then(pl.lit("rare")).otherwise(pl.lit("usual")),
+        label_prefix=pl.lit(""),
+        country=pl.lit(""),
+        operator=pl.lit(""),
+        batch=pl.lit(""),
+    )
+    begun = [AS_OF - DAY * (60 * sim) for sim in range(8)]
+    odd = pl.DataFrame(
+        {"sim_key": list(range(8)), "first_day": begun}, schema={"sim_key": pl.Int32, "first_day": pl.Date}
+    )
+    odd = odd.with_columns(day=pl.lit(AS_OF), kind=pl.lit("dead"), severity=pl.lit("critical"))
+    assert group(odd, attributes).incidents.is_empty()
