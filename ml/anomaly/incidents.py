@@ -143,7 +143,7 @@ def _incident(number: int, covered: pl.DataFrame, scope: dict[str, str], sims: i
     kind = counts["kind"][0] if scope else "fleet_event"
     first, last = covered["first_day"].min(), covered["day"].max()
     assert isinstance(first, date)
-    worst = next(level for level in ("critical", "warning", "info") if (covered["severity"] == level).sum() * 2 >= 1)
+    worst = next(level for level in ("critical", "warning", "info") if (covered["severity"] == level).any())
     mostly = (covered.group_by("severity").len().sort("len", descending=True))["severity"][0]
     severity = "critical" if worst == "critical" and affected >= 20 else mostly if affected < 20 else "warning"
     where = " and ".join(WORDS[name].format(value) for name, value in scope.items()) or "the whole fleet"
