@@ -10,7 +10,7 @@ import polars as pl
 
 from assets.blocks import LAST_KEY, Block, NoUsageError, Part, block_ops, champion_of, registry_of, score_day
 from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture
-from ml.forecasting import QUANTILES, Forecast, ForecastModel, forecast_usage, quantile_column
+from ml.forecasting import QUANTILES, Forecast, ForecastModel, predict, quantile_column
 from ml.plots import plot_fleet_forecast
 from resources.database import Database
 from resources.registry import Version
@@ -105,13 +105,13 @@ def champion_forecast(runtime: Runtime, as_of: date) -> tuple[Version, pl.DataFr
     champion = champion_of(runtime)
     history = load_history(runtime.database, as_of)
     model = load_model(runtime, champion)
-    return champion, history, forecast_usage(model, history, as_of=as_of, horizon=HORIZON)
+    return champion, history, predict(model, history, as_of=as_of, horizon=HORIZON)
 
 
 def forecast_block(runtime: Runtime, block: Block, sim_keys: pl.Series) -> tuple[pl.DataFrame, Forecast]:
     """The history and the forecast of some SIMs of a block. Deterministic, so that it need not be stored to be shared."""
     history = load_history(runtime.database, block.as_of, sim_keys.to_list())
-    return history, forecast_usage(load_model(runtime, block.version), history, as_of=block.as_of, horizon=HORIZON)
+    return history, predict(load_model(runtime, block.version), history, as_of=block.as_of, horizon=HORIZON)
 
 
 def _score(runtime: Runtime, block: Block, inputs: pl.DataFrame) -> pl.DataFrame:

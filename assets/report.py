@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture, svg
 from assets.forecast import HISTORY_DAYS, HORIZON, PATH_SAMPLES, load_history, load_model
 from ml.alerts import silence
-from ml.forecasting import forecast_usage
+from ml.forecasting import predict
 from ml.history import BYTES_PER_MB, USAGE_SCHEMA, FloatArray
 from ml.plots import plot_exhaustion, plot_fleet_forecast
 from resources.database import Row, Transaction
@@ -180,7 +180,7 @@ def _futures(runtime: Runtime, model: Row, as_of: date) -> FloatArray:
     total = np.zeros((PATH_SAMPLES, HORIZON))
     for start in range(0, len(keys), runtime.settings.block_sims):
         block = load_history(runtime.database, as_of, keys[start : start + runtime.settings.block_sims])
-        forecast = forecast_usage(saved, block, as_of=as_of, horizon=HORIZON)
+        forecast = predict(saved, block, as_of=as_of, horizon=HORIZON)
         for _, paths in forecast.path_blocks(PATH_SAMPLES):
             total += paths.sum(axis=0, dtype=np.float64)
     return total

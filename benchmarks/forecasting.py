@@ -1,10 +1,11 @@
-"""How good and how fast the usage forecast is, against seasonal naive, AutoETS and one Prophet model a series.
+"""How good and how fast the usage forecast is, against seasonal naive, AutoETS, AutoCES, theta and one Prophet model a series.
 
     python -m benchmarks.forecasting [--sims 1000] [--windows 3] [--seed 500] [--costly 60]
 
 Each method forecasts 30 days from the same origins with up to a year of history; a table's row is the mean over all series and
-origins. AutoETS and Prophet (where it is installed) take minutes, so they forecast the first `--costly` series of the first
-two origins; the same series by our forecast and by seasonal naive stand beside them. CPU seconds are for 1,000 series.
+origins. "Without LightGBM" is the same fitted forecaster without the global model's correction, and the line below the table says how
+much of that is taken in each segment. What fits a model a series takes minutes, so it forecasts the first `--costly` series of the
+first two origins; the same series by our forecast and by seasonal naive stand beside them. CPU seconds are for 1,000 series.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import logging
 import resource
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,16 @@ import polars as pl
 
 from benchmarks.series import HORIZON, LAST, Panels, as_history, panels
 from ml.evaluation import mase, naive_scale, pinball, rmase
-from ml.forecasting import QUANTILES, Forecast, fit, forecast_usage, quantile_column, seasonal_naive
+from ml.forecasting import (
+    QUANTILES,
+    SEGMENTS,
+    Forecast,
+    ForecastModel,
+    fit,
+    predict,
+    quantile_column,
+    seasonal_naive,
+)
 from ml.history import FloatArray
 
 NAMES = [quantile_column(level) for level in QUANTILES]
@@ -40,9 +50,10 @@ COLUMNS = (
 Scored = dict[str, FloatArray | float]
 
 
-def with_fit(history: pl.DataFrame, as_of: date) -> Forecast:
+def with_fit(history: pl.DataFrame, as_of: date) -> tuple[ForecastModel, Forecast]:
     """The usage forecaster, fitted on the same history."""
-    return forecast_usage(fit(history, as_of=as_of, horizon=HORIZON), history, as_of=as_of, horizon=HORIZON)
+    model = fit(history, as_of=as_of, horizon=HORIZON)
+    return model, predict(model, history, as_of=as_of, horizon=HORIZON)
 
 
 def naive(history: pl.DataFrame, as_of: date) -> FloatArray:
@@ -51,24 +62,30 @@ def naive(history: pl.DataFrame, as_of: date) -> FloatArray:
     return frame.select(NAMES).to_numpy().reshape(-1, HORIZON, len(NAMES))
 
 
-def auto_ets(known: FloatArray) -> FloatArray:
-    """AutoETS a series by statsforecast, with its own intervals."""
-    from statsforecast.models import AutoETS
+def statistical(name: str) -> Callable[[FloatArray], FloatArray]:
+    """A model a series by statsforecast, with its own intervals."""
 
-    quantiles = np.empty((len(known), HORIZON, len(NAMES)))
-    for row, values in enumerate(known):
-        y = filled(values)
-        ahead = AutoETS(season_length=7).forecast(y, h=HORIZON, level=[80, 95])
-        quantiles[row] = np.stack([ahead[name] for name in ("lo-95", "lo-80", "mean", "hi-80", "hi-95")], axis=1)
-    return np.maximum(quantiles, 0)
+    def forecast(known: FloatArray) -> FloatArray:
+        import statsforecast.models
+
+        quantiles = np.empty((len(known), HORIZON, len(NAMES)))
+        for row, values in enumerate(known):
+            model = getattr(statsforecast.models, name)(season_length=7)
+            ahead = model.forecast(filled(values), h=HORIZON, level=[80, 95])
+            quantiles[row] = np.stack([ahead[q] for q in ("lo-95", "lo-80", "mean", "hi-80", "hi-95")], axis=1)
+        return np.maximum(quantiles, 0)
+
+    return forecast
 
 
 def prophet(known: FloatArray) -> FloatArray:
     """One Prophet model a series, weekly and automatic yearly seasonality, its own intervals."""
     import pandas as pd
+
+    for name in ("cmdstanpy", "prophet", "prophet.plot"):
+        logging.getLogger(name).disabled = True
     from prophet import Prophet
 
-    logging.getLogger("cmdstanpy").setLevel(logging.ERROR)
     quantiles = np.empty((len(known), HORIZON, len(NAMES)))
     for row, values in enumerate(known):
         y = filled(values)
@@ -121,30 +138,44 @@ def timed(method: Callable[[], Any]) -> tuple[Any, float]:
     return outcome, time.process_time() - began
 
 
-def measure(data: Panels, costly: int) -> dict[str, list[Scored]]:
-    """The figures of every method at every origin; "..., the same" is on the series that the costly methods forecast."""
-    slow = {"AutoETS": auto_ets} | ({"Prophet a series": prophet} if find_spec("prophet") else {})
+def measure(data: Panels, costly: int) -> tuple[dict[str, list[Scored]], FloatArray]:
+    """The figures of every method at every origin; "..., the same" is on the series that the costly methods forecast.
+
+    And how much of the global model's correction is taken, (segments,), the mean over origins.
+    """
+    slow = {name: statistical(name) for name in ("AutoETS", "AutoCES", "DynamicOptimizedTheta")} | {
+        "Prophet a series": prophet
+    }
     runs: dict[str, list[Scored]] = {}
+    shares = []
     for number, (known, actual) in enumerate(data):
         history = as_history(known)
         # A series that is unknown on every day ahead can't be scored.
         told = ~np.isnan(actual).all(axis=1)
         few = np.flatnonzero(told)[: costly if number < 2 else 0]
-        outcome, seconds = timed(lambda h=history: with_fit(h, LAST))
+        (model, outcome), seconds = timed(lambda h=history: with_fit(h, LAST))
+        plain = (
+            predict(replace(model, learned=None), history, as_of=LAST, horizon=HORIZON) if model.learned else outcome
+        )
+        shares.append(model.learned.shares if model.learned else np.zeros(len(SEGMENTS)))
         repeated, naive_seconds = timed(lambda h=history: naive(h, LAST))
         ours = outcome.frame.select(NAMES).to_numpy().reshape(-1, HORIZON, len(NAMES))
-        both = {"seasonal naive": (repeated, naive_seconds), "usage forecaster": (ours, seconds)}
+        both = {
+            "seasonal naive": (repeated, naive_seconds),
+            "usage forecaster": (ours, seconds),
+            "without LightGBM": (plain.frame.select(NAMES).to_numpy().reshape(ours.shape), np.nan),
+        }
         for name, (quantiles, spent) in both.items():
             scored = score(quantiles[told], known[told], actual[told], spent)
             runs.setdefault(name, []).append(scored)
-            if few.size:
+            if few.size and name != "without LightGBM":
                 part = score(quantiles[few], known[few], actual[few], np.nan)
                 runs.setdefault(f"{name}, the same", []).append(part)
         runs["usage forecaster"][-1]["sums"] = sums_covered(outcome, actual)
         for name, by_series in slow.items() if few.size else ():
             quantiles, spent = timed(lambda method=by_series, values=known[few]: method(values))
             runs.setdefault(name, []).append(score(quantiles, known[few], actual[few], spent))
-    return runs
+    return runs, np.mean(shares, axis=0)
 
 
 def figures(runs: list[Scored], baseline: list[Scored]) -> list[float]:
@@ -173,15 +204,20 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=3)
     parser.add_argument("--seed", type=int, default=500)
     parser.add_argument("--costly", type=int, default=60)
+    parser.add_argument("--only", default="", help="only data sets whose title has this in it")
     arguments = parser.parse_args()
     for title, make in panels(arguments.sims, arguments.windows, arguments.seed).items():
-        runs = measure(make(), arguments.costly)
+        if arguments.only not in title:
+            continue
+        runs, shares = measure(make(), arguments.costly)
         print(f"\n{title}\n\n| method | " + " | ".join(COLUMNS) + " |\n| --- |" + " --- |" * len(COLUMNS))
         few = runs.pop("seasonal naive, the same", [])
         for name, scores in runs.items():
-            everywhere = name in ("seasonal naive", "usage forecaster")
+            everywhere = name in ("seasonal naive", "usage forecaster", "without LightGBM")
             values = figures(scores, runs["seasonal naive"] if everywhere else few)
             print(f"| {name} | " + " | ".join("-" if np.isnan(v) else f"{v:.3f}" for v in values) + " |", flush=True)
+        taken = [f"{name} {share:.2f}" for name, share in zip(SEGMENTS, shares, strict=True) if share]
+        print(f"\nLightGBM, share taken: {', '.join(taken) or 'none'}", flush=True)
     print(f"\npeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 

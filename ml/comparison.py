@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from ml.evaluation import mase, naive_scale, pinball
-from ml.forecasting import QUANTILES, ForecastModel, fit, forecast_usage, quantile_column, seasonal_naive
+from ml.forecasting import QUANTILES, ForecastModel, fit, predict, quantile_column, seasonal_naive
 from ml.history import FloatArray, dense
 
 NEW, CHAMPION, NAIVE = "new", "champion", "seasonal-naive"
@@ -83,10 +83,10 @@ def compare(
         origin, ahead = as_of - timedelta(days=back), min(back, horizon, champion.horizon)
         known = history.filter(pl.col("day") <= origin)
         forecasts = {
-            NEW: forecast_usage(
+            NEW: predict(
                 fit(known, as_of=origin, horizon=horizon, seed=seed), known, as_of=origin, horizon=ahead
             ).frame,
-            CHAMPION: forecast_usage(champion, known, as_of=origin, horizon=ahead).frame,
+            CHAMPION: predict(champion, known, as_of=origin, horizon=ahead).frame,
             NAIVE: seasonal_naive(known, as_of=origin, horizon=ahead),
         }
         keys = forecasts[NEW]["sim_key"].unique().sort().to_numpy()

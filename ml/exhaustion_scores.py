@@ -18,7 +18,7 @@ import numpy.typing as npt
 import polars as pl
 
 from ml.exhaustion import Calibration, quota_exhaustion
-from ml.forecasting import fit, forecast_usage
+from ml.forecasting import fit, predict
 from ml.history import FloatArray, dense
 from ml.outlook import SEGMENTS, learn_outlook, sample_sims, state
 
@@ -196,7 +196,7 @@ def exhaustion_backtest(history: pl.DataFrame, *, as_of: date, horizon: int = 30
         if known.is_empty():
             continue
         model = fit(known, as_of=origin, horizon=horizon, seed=seed)
-        forecast = forecast_usage(model, known, as_of=origin, horizon=horizon)
+        forecast = predict(model, known, as_of=origin, horizon=horizon)
         outlook = learn_outlook(known, as_of=origin, horizon=horizon, seed=seed)
         values = panel.values[np.searchsorted(panel.sim_keys, forecast.sim_keys)]
         values, came = values[:, : longest - back], values[:, longest - back :]

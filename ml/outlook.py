@@ -5,7 +5,9 @@ mean daily use of the eight weeks before. A SIM's future borrows these courses f
 that stopped, ran away or came back do so as often as they did. Courses are matched to the SIM's sampled paths by rank of the horizon's
 total, so that a path that begins high goes on high. Beyond the longest course that the history holds, its last rate goes on,
 spread ever wider: a log-normal factor whose standard deviation is DRIFT of the one measured at the course's end times the root of
-the time since, in lengths of the course (a random walk), for one year; then it stays.
+the time since, in lengths of the course (a random walk), for one year; then it stays. SIMs with a trend drift by TREND_DRIFT: what
+rises or falls now is often a season's flank. A course that ends high among its like tends to rise on: the walk's score goes along with
+its rank by MOMENTUM.
 
 A path's own recent mean would not do: it knows nothing of changes of level that come later, and on the simulated fleet such P10 to
 P90 covered 64 % (benchmarks/exhaustion.py).
@@ -16,6 +18,7 @@ the Schaake shuffle (Clark et al. 2004).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from statistics import NormalDist
@@ -24,12 +27,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ml.forecasting import FloatPaths
+from ml.forecasting import SEASON, FloatPaths
 from ml.history import FloatArray, IntArray, dense
 
-SEASON = 7
 LEVEL_DAYS = 56
 SEGMENTS = ("steady", "moderate", "variable", "wild", "falling", "rising", "sparse", "rare", "quiet", "young")
+TRENDING = tuple(SEGMENTS.index(name) for name in ("falling", "rising"))
 # Scatter of the last eight weeks' totals around their trend, as a share of their mean: borders from steady to wild.
 NOISE_BORDERS = (0.1, 0.25, 0.6)
 # A trend counts when it is this share of the mean a week, and this many standard errors.
@@ -47,6 +50,8 @@ ORIGINS = 13
 ORIGIN_STEP = 14
 COURSES = 500
 MIN_COURSES = 30
+# A kind's own courses count half when so many SIMs took them.
+LEANT_SIMS = 150
 # SIMs whose past is looked at: enough for every segment, whatever the size of the fleet.
 LEARNING_SIMS = 3000
 # The last eight weeks of a course say how it ends; a rate below a fiftieth of the level is a device that stopped.
@@ -56,7 +61,7 @@ STOPPED = 0.02
 DEFAULT_SPREAD = 0.5
 # How much of the spread at a course's end is drift that goes on: the rest is noise and comes back. Chosen on simulated fleets of
 # other seeds than the benchmark's, between 0 (dates too sure by far) and 1 (too vague).
-DRIFT = 0.6
+DRIFT, TREND_DRIFT, MOMENTUM = 0.5, 1.5, 0.2
 DRIFT_DAYS = 364
 DRIFT_STEP = 28
 
@@ -70,7 +75,7 @@ class Outlook:
     spreads     (segments x sizes,) standard deviation of the logarithm of the rate at a course's end, without devices that stopped
     sizes       borders of the level, in bytes a day, between small, middling and heavy users
     course_days length of a course, the horizon included
-    windows     (segments x sizes,) how many SIM-windows each saw; below MIN_COURSES it uses those of its segment, or of all
+    windows     (segments x sizes,) how many SIM-windows each saw
     """
 
     horizon: int
@@ -102,10 +107,13 @@ class Outlook:
         ending = course[:, :, -ENDING_WEEKS:].mean(axis=2)
         # One normal score a sample, in an order of its own: later drift does not depend on how a path began.
         scores = np.array([NormalDist().inv_cdf((k + 0.5) / samples) for k in range(samples)])
-        scores = scores[np.random.default_rng(self.seed).permutation(samples)]
+        mixed = np.sqrt(1 - MOMENTUM**2) * scores[np.random.default_rng(self.seed).permutation(samples)]
+        last = np.argsort(np.argsort(ending, axis=1, kind="stable"), axis=1, kind="stable")
+        walk = mixed[None, :] + MOMENTUM * scores[last]
+        drift = np.where(np.isin(segments, TRENDING), TREND_DRIFT, DRIFT) * self.spreads[kinds]
         later = DRIFT_STEP * (np.arange(DRIFT_DAYS // DRIFT_STEP) + 0.5)
         root = np.sqrt(later / self.course_days)
-        factor = np.exp(DRIFT * self.spreads[kinds][:, None, None] * scores[None, :, None] * root).astype(np.float32)
+        factor = np.exp(drift[:, None, None] * walk[:, :, None] * root).astype(np.float32)
         use = np.concatenate([course * SEASON, ending[:, :, None] * factor * DRIFT_STEP], axis=2)
         use *= levels.astype(np.float32)[:, None, None]
         return np.asarray(use, dtype=np.float32)
@@ -158,25 +166,38 @@ def learn_outlook(history: pl.DataFrame, *, as_of: date, horizon: int = 30, seed
     backs = [length + ORIGIN_STEP * k for k in range(ORIGINS) if days - length - ORIGIN_STEP * k >= LEVEL_DAYS // 2]
     _, now = state(values)
     sizes = np.quantile(now[now > 0], SIZE_BORDERS) if (now > 0).any() else np.zeros(len(SIZE_BORDERS))
-    segments, level, first, courses = _past_courses(values, backs, horizon, weeks)
+    sims, segments, level, first, courses = _past_courses(values, backs, horizon, weeks)
     kinds = _kinds(segments, level, sizes)
     kept, spreads, windows = [], [], []
     for kind in range(len(SEGMENTS) * (len(SIZE_BORDERS) + 1)):
-        chosen = kinds == kind
-        windows.append(int(chosen.sum()))
-        if windows[-1] < MIN_COURSES:
-            chosen = segments == kind % len(SEGMENTS)
-        if chosen.sum() < MIN_COURSES:
-            chosen = segments < SEGMENTS.index("quiet")
-        if chosen.sum() < MIN_COURSES:
+        pools = (segments < SEGMENTS.index("quiet"), segments == kind % len(SEGMENTS), kinds == kind)
+        windows.append(int(pools[-1].sum()))
+        if max(int(pool.sum()) for pool in pools[:2]) < MIN_COURSES:
             kept.append(_level_courses(weeks))
             spreads.append(DEFAULT_SPREAD * np.sqrt(length / LEVEL_DAYS))
             continue
-        order = np.flatnonzero(chosen)[np.argsort(first[chosen], kind="stable")]
-        picked = order[((np.arange(COURSES) + 0.5) / COURSES * order.size).astype(np.int64)]
+        weight = _leant(pools, sims)
+        order = np.argsort(first, kind="stable")
+        reached = np.cumsum(weight[order])
+        picked = order[np.searchsorted(reached, (np.arange(COURSES) + 0.5) / COURSES * reached[-1])]
         kept.append(courses[picked].round(4))
-        spreads.append(_spread(courses[chosen][:, -ENDING_WEEKS:].mean(axis=1)))
+        spreads.append(_spread(kept[-1][:, -ENDING_WEEKS:].mean(axis=1)))
     return Outlook(horizon, np.array(kept), np.array(spreads), np.asarray(sizes), length, tuple(windows), seed)
+
+
+def _leant(pools: Sequence[npt.NDArray[np.bool_]], sims: IntArray) -> FloatArray:
+    """A weight for each window, from pools that narrow down: a pool of n SIMs counts n / (n + LEANT_SIMS), the wider ones the rest.
+
+    Windows of one SIM resemble each other: three runaway devices are no kind that one could rely on, however many windows they have.
+    """
+    weight = np.zeros(sims.size)
+    for pool in pools:
+        if not pool.any():
+            continue
+        known = np.unique(sims[pool]).size
+        share = known / (known + LEANT_SIMS) if weight.any() else 1.0
+        weight = (1 - share) * weight + share * pool / pool.sum()
+    return weight
 
 
 def _kinds(segments: IntArray, levels: FloatArray, sizes: FloatArray) -> IntArray:
@@ -195,10 +216,10 @@ def sample_sims(history: pl.DataFrame, most: int, seed: int) -> pl.DataFrame:
 
 def _past_courses(
     values: FloatArray, backs: list[int], horizon: int, weeks: int
-) -> tuple[IntArray, FloatArray, FloatArray, FloatArray]:
-    """Segment and level of every SIM on each past day, and in units of the level its use within the horizon and its course after it,
+) -> tuple[IntArray, IntArray, FloatArray, FloatArray, FloatArray]:
+    """Row, segment and level of every SIM on each past day, and in units of the level its use within the horizon and its course after it,
     (windows, weeks)."""
-    segments, levels = [np.empty(0, np.int64)], [np.empty(0)]
+    sims, segments, levels = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
     first, courses = [np.empty(0)], [np.empty((0, weeks))]
     for back in backs:
         begin = values.shape[1] - back
@@ -210,11 +231,18 @@ def _past_courses(
             there = ~np.isnan(seen[:, -QUIET_DAYS:]).any(axis=1) & (level > 0)
             there &= (segment == SEGMENTS.index("young")) == young
             per_day = came[there] / level[there, None]
+            sims.append(np.flatnonzero(there))
             segments.append(segment[there])
             levels.append(level[there])
             first.append(per_day[:, :horizon].sum(axis=1))
             courses.append(per_day[:, horizon:].reshape(len(per_day), weeks, SEASON).mean(axis=2))
-    return np.concatenate(segments), np.concatenate(levels), np.concatenate(first), np.concatenate(courses)
+    return (
+        np.concatenate(sims),
+        np.concatenate(segments),
+        np.concatenate(levels),
+        np.concatenate(first),
+        np.concatenate(courses),
+    )
 
 
 def _spread(ending: FloatArray) -> float:

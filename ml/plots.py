@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-from matplotlib.figure import Figure
 
 from ml.evaluation import BASELINE, FORECASTER
-from ml.forecasting import SEGMENTS, FloatPaths, quantile_column
+from ml.forecasting import QUANTILES, SEGMENTS, FloatPaths, quantile_column
 from ml.history import BYTES_PER_MB, FloatArray
+
+if TYPE_CHECKING:  # a second to import: only where something is drawn
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#999999", "#333333"
 # from the bottom of a column to its top
@@ -77,6 +78,23 @@ def plot_fleet_forecast(
     figure, axes = _figure("Daily usage of the fleet, with forecast", note)
     _draw_history(axes, daily["day"].to_list(), _mb(daily["bytes"]), "used")
     _draw_fan(axes, days, fan)
+    return figure
+
+
+def plot_total_forecast(
+    history: pl.DataFrame, forecast: pl.DataFrame, *, of: str, shown_days: int = 90, note: str = ""
+) -> Figure:
+    """The last `shown_days` days of one total and its forecast with the 80 and 95 % intervals.
+
+    history, forecast  day and bytes; rows of one group of `ml.forecasting.aggregates.AggregateForecast.frame`
+    of  what is totalled, for the title
+    """
+    past = history.sort("day").tail(shown_days)
+    ahead = forecast.sort("day")
+    fan = {level: _mb(ahead[quantile_column(level)]) for level in QUANTILES}
+    figure, axes = _figure(f"Daily usage of {of}, with forecast", note)
+    _draw_history(axes, past["day"].to_list(), _mb(past["bytes"]), "used")
+    _draw_fan(axes, ahead["day"].to_list(), fan)
     return figure
 
 
@@ -155,7 +173,7 @@ def plot_reliability(calibration: pl.DataFrame, *, note: str = "") -> Figure:
 def plot_exhaustion(
     frame: pl.DataFrame, *, as_of: date, labels: Sequence[str] | None = None, top: int = 20, note: str = ""
 ) -> Figure:
-    """The `top` SIMs that end first: the median date and the span from the 10 to the 90 % date.
+    """The `top` SIMs that end first: the median date and the span from the 10 to the 90 % date, an arrow where that lies far off.
 
     frame   `Exhaustion.frame`; SIMs without a median date, exhausted or expired already are left out
     labels  one name a row of the frame; by default the SIM's key
@@ -169,20 +187,24 @@ def plot_exhaustion(
     if rows.is_empty():
         return _nothing(axes, "no SIM has an end date")
     place = np.arange(rows.height)
+    (today,) = _numbers([as_of])
     low, middle, high = (_numbers(rows[f"p{share}_date"].to_list()) for share in (10, 50, 90))
+    # A span of years would press everything else into one point.
+    edge = today + max(1.5 * float((middle - today).max()), 30.0)
+    far = ~(high <= edge)
+    shown = np.where(np.isnan(high), middle, np.minimum(high, edge))
     for cause, colour, marker in (("volume", BLUE, "o"), ("expiry", ORANGE, "s")):
         chosen = (rows["cause"] == cause).to_numpy()
         if chosen.any():
-            axes.hlines(place[chosen], low[chosen], np.where(np.isnan(high), middle, high)[chosen], colour, linewidth=2)
+            axes.hlines(place[chosen], low[chosen], shown[chosen], colour, linewidth=2)
             axes.plot(middle[chosen], place[chosen], marker, color=colour, markersize=5, label=f"by {cause}")
-    open_ended = np.isnan(high)
-    axes.plot(middle[open_ended], place[open_ended], ">", color=GREY, markersize=9, zorder=1)
+    axes.plot(shown[far], place[far], ">", color=GREY, markersize=7, label="goes on" if far.any() else None)
     axes.set_yticks(place, rows["label"].to_list())
     axes.invert_yaxis()
-    axes.axvline(_numbers([as_of])[0], color=INK, linewidth=1, linestyle=":", label=f"as of {as_of}")
+    axes.axvline(today, color=INK, linewidth=1, linestyle=":", label=f"as of {as_of}")
     axes.set_ylabel("SIM")
     axes.set_xlabel("median date; the line spans 10 to 90 % probability")
-    axes.legend(loc="lower left", frameon=False, fontsize=8)
+    axes.legend(loc="upper right", fontsize=8)
     _date_axis(axes)
     return figure
 
@@ -253,6 +275,9 @@ def plot_states(counts: pl.DataFrame, *, note: str = "") -> Figure:
 
 
 def _figure(title: str, note: str, size: tuple[float, float] = (9, 4.4)) -> tuple[Figure, Axes]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=size, dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -270,9 +295,7 @@ def _nothing(axes: Axes, why: str) -> Figure:
     axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", color=GREY)
     axes.set_xticks([])
     axes.set_yticks([])
-    figure = axes.figure
-    assert isinstance(figure, Figure)
-    return figure
+    return cast("Figure", axes.figure)
 
 
 def _draw_history(axes: Axes, days: list[date], megabytes: FloatArray, label: str) -> None:
@@ -299,6 +322,8 @@ def _part_of_horizon(name: str) -> tuple[int, int]:
 
 
 def _date_axis(axes: Axes) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
     locator = AutoDateLocator()  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]

@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 
 import dagster as dg
 
+from assets.aggregates import aggregate_forecasts
 from assets.alerts import alerts
 from assets.anomalies import MODEL as DETECTOR
 from assets.anomalies import anomalies, anomaly_detector
@@ -39,6 +40,7 @@ FORECAST = [
     exhaustion_backtested,
     quota_exhaustions,
     forecast_drift,
+    aggregate_forecasts,
 ]
 ANOMALY = [anomaly_detector, anomalies]
 RETRAIN = timedelta(days=7)
@@ -77,8 +79,11 @@ score = dg.define_asset_job(
 )
 rescore = dg.define_asset_job(
     "rescore",
+    # totals hardly move by a correction, and the next day's run takes it in: they are not worth minutes a day
     prediction_assets
-    - dg.AssetSelection.assets(usage_history, usage_forecaster, anomaly_detector, exhaustion_backtested, sim_lifecycle),
+    - dg.AssetSelection.assets(
+        usage_history, usage_forecaster, anomaly_detector, exhaustion_backtested, sim_lifecycle, aggregate_forecasts
+    ),
     partitions_def=DAYS,
     description="Score, alert and report again as of a day or a range of days (one run), with the champion there is.",
 )
@@ -319,7 +324,13 @@ def code_location(runtime: Runtime) -> dg.Definitions:
         sensors=[landing_folder, stale_predictions, stream_arrivals, stream_files, stream_outage, run_failures],
         # a step is a process: forked from one that has imported everything, it need not import it again
         executor=dg.multiprocess_executor.configured(
-            {"start_method": {"forkserver": {"preload_modules": ["pipelines.definitions", "mlflow"]}}}
+            {
+                "start_method": {
+                    "forkserver": {
+                        "preload_modules": ["pipelines.definitions", "mlflow", "matplotlib.figure", "lightgbm"]
+                    }
+                }
+            }
         ),
         loggers={"console": dg.colored_console_logger, "terminal": terminal},
         resources={"runtime": runtime},

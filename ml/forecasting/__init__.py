@@ -1,4 +1,4 @@
-"""Forecasts of daily usage for a whole fleet: `fit` once, `forecast_usage` every day."""
+"""Forecasts of daily usage for a whole fleet: `fit` once and `predict` every day, or both in one call by `forecast_usage`."""
 
 from ml.forecasting.model import (
     QUANTILES,
@@ -6,12 +6,12 @@ from ml.forecasting.model import (
     Forecast,
     ForecastModel,
     fit,
-    forecast_usage,
+    predict,
     quantile_column,
     seasonal_naive,
 )
 from ml.forecasting.segments import SEASON, SEGMENTS, YOUNG_DAYS
-from ml.forecasting.series import forecast_series
+from ml.forecasting.series import forecast_usage
 
 __all__ = [
     "QUANTILES",
@@ -22,8 +22,8 @@ __all__ = [
     "Forecast",
     "ForecastModel",
     "fit",
-    "forecast_series",
     "forecast_usage",
+    "predict",
     "quantile_column",
     "seasonal_naive",
 ]

@@ -12,6 +12,7 @@ Athanasopoulos, Forecasting: Principles and Practice, 5.5), which keeps the depe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -49,6 +50,16 @@ def learn_spread(errors: FloatArray, origins: IntArray, horizon: int) -> Spread:
     pools = _pools(origins)
     table = _table(errors, pools, week)
     return Spread(table.round(4), _templates(errors, origins, table, week).round(4))
+
+
+def quantiles_at(table: FloatArray, levels: Sequence[float]) -> FloatArray:
+    """The quantiles `levels` of a table (..., LEVELS): (..., len(levels)). Raises ValueError for a level outside LEVELS."""
+    if any(not LEVELS[0] <= level <= LEVELS[-1] for level in levels):
+        raise ValueError(f"quantiles {tuple(levels)} must lie between {LEVELS[0]:.4f} and {LEVELS[-1]:.4f}")
+    at = np.interp([NormalDist().inv_cdf(level) for level in levels], SCORES, np.arange(SCORES.size))
+    low = np.minimum(at.astype(np.int64), SCORES.size - 2)
+    part = at - low
+    return np.asarray(table[..., low] * (1 - part) + table[..., low + 1] * part)
 
 
 def week_of(horizon: int) -> IntArray:

@@ -31,8 +31,8 @@ MEDIAN_WEEKS = (4, 8, 13)
 HALF_LIFE = 13.0
 # A weekday below this share of the mean day says nothing about the level.
 REST = 0.1
-# SIMs worked on at once: bounds the memory, about 250 MB.
-BLOCK = 512
+# SIMs worked on at once: bounds the memory, about 50 MB, and stays near the processor's caches.
+BLOCK = 96
 
 Float32 = npt.NDArray[np.float32]
 

@@ -1,7 +1,7 @@
 """Daily usage of every SIM, up to `horizon` days ahead, with quantiles and sampled futures.
 
 What a SIM will use is the weighted median of many simple forecasts (`candidates`), weighted by their record in its own past and
-in that of SIMs that behave alike (`router`). Around it lies what the whole fleet's forecasts, made the same way from earlier
+in that of SIMs that behave alike (`router`), and corrected by one LightGBM for the fleet where that paid (`global_model`). Around it lies what the whole fleet's forecasts, made the same way from earlier
 days, have missed by (`calibration`). So young SIMs borrow from the fleet, and an interval is as wide as forecasts were
 wrong, not as wide as a formula says.
 
@@ -21,18 +21,20 @@ import numpy.typing as npt
 import polars as pl
 
 from ml.forecasting import router
-from ml.forecasting.calibration import LEVELS, MIN_WINDOWS, SCORES, learn_spread, week_of
-from ml.forecasting.candidates import NAMES, STEP, Float32, forecast_weeks
-from ml.forecasting.segments import IDLE, SEASON, SEGMENTS, WEEKS, YOUNG_DAYS, classify, nan_mean, usual_error
+from ml.forecasting.calibration import LEVELS, MIN_WINDOWS, learn_spread, quantiles_at, week_of
+from ml.forecasting.candidates import NAMES
+from ml.forecasting.expectation import expect, normal, repeated
+from ml.forecasting.global_model import GlobalModel
+from ml.forecasting.learning import learn
+from ml.forecasting.segments import SEASON, SEGMENTS, nan_mean
 from ml.history import FloatArray, IntArray, dense, known_days
 
 QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
-# Past origins whose errors are learnt from: this many, or more of a small fleet, up to the second number.
-ORIGINS, MOST_ORIGINS = 8, 20
-ENOUGH_WINDOWS = 400
 # Beyond so many SIMs more teach nothing new: a fixed choice of them by key.
 FIT_SIMS = 3000
 SCORE_SIMS = 2000
+# A median of fewer moves of one origin says nothing of what they had in common.
+FEW = 5
 
 FloatPaths = npt.NDArray[np.float32]
 
@@ -50,6 +52,7 @@ class ForecastModel:
     table      (segments, weeks ahead, LEVELS) quantiles of the scaled error
     templates  one (windows, horizon) array a segment: whole windows of scaled errors, for paths
     windows    (segments,) how many windows each segment learnt from; below MIN_WINDOWS it uses the whole fleet's errors
+    learned    the global model that corrects the weighted median; None where it would not pay or there is too little to learn from
     """
 
     as_of: date
@@ -60,6 +63,7 @@ class ForecastModel:
     table: FloatArray
     templates: tuple[FloatArray, ...]
     windows: tuple[int, ...]
+    learned: GlobalModel | None = None
     season_length: int = SEASON
     name: str = "usage-forecaster"
 
@@ -84,6 +88,7 @@ class ForecastModel:
             "records": self.records.tolist(),
             "table": self.table.tolist(),
             "templates": [template.tolist() for template in self.templates],
+            "learned": self.learned and {"lightgbm": self.learned.text, "shares": self.learned.shares.tolist()},
         }
 
     @classmethod
@@ -92,7 +97,7 @@ class ForecastModel:
         known = (list(SEGMENTS), list(NAMES), LEVELS.size)
         if (values["segments"], values.get("candidates"), len(values["levels"])) != known:
             raise ValueError("this forecast model was made by another version of ml.forecasting: fit it again")
-        horizon = int(values["horizon"])
+        horizon, learned = int(values["horizon"]), values.get("learned")
         return cls(
             as_of=date.fromisoformat(values["as_of"]),
             horizon=horizon,
@@ -102,6 +107,7 @@ class ForecastModel:
             table=np.array(values["table"], dtype=np.float64),
             templates=tuple(np.array(t, dtype=np.float64).reshape(-1, horizon) for t in values["templates"]),
             windows=tuple(values["windows"]),
+            learned=GlobalModel(learned["lightgbm"], np.array(learned["shares"])) if learned else None,
             season_length=int(values["season_length"]),
             name=str(values["name"]),
         )
@@ -171,19 +177,20 @@ def fit(history: pl.DataFrame, *, as_of: date, horizon: int = 30, seed: int = 7)
         raise ValueError(f"horizon is {horizon} days; it must be at least 1")
     panel = dense(history, as_of=as_of)
     chosen = np.argsort(_draws(panel.sim_keys, 1, seed)[:, 0], kind="stable")[:FIT_SIMS]
-    values, _ = _normal(panel.values[np.sort(chosen)])
-    records, segments, origins, errors = _learn(values, horizon)
+    values, _ = normal(panel.values[np.sort(chosen)])
+    records, segments, origins, errors, learned = learn(values, horizon, seed)
     spreads, windows = [], []
     everyone = segments != SEGMENTS.index("young")
     for segment in range(len(SEGMENTS)):
         own = segments == segment
         windows.append(int(own.sum()))
         pool = own if windows[-1] >= MIN_WINDOWS else everyone | own
-        missed = errors[pool]
+        missed, when = errors[pool], origins[pool]
         if segment == router.MOVED:
-            # Moves come together, from one cause: what way the last ones went on says nothing about the next.
-            missed = missed - np.nan_to_num(_column_medians(missed))
-        spreads.append(learn_spread(missed, origins[pool], horizon))
+            # Moves come together, from one cause: which way the last ones went on says nothing about the next.
+            missed = _without_direction(missed, when)
+            missed, when = np.concatenate([missed, -missed]), np.concatenate([when, when])
+        spreads.append(learn_spread(missed, when, horizon))
     return ForecastModel(
         as_of=as_of,
         horizon=horizon,
@@ -193,15 +200,21 @@ def fit(history: pl.DataFrame, *, as_of: date, horizon: int = 30, seed: int = 7)
         table=np.array([spread.table for spread in spreads]),
         templates=tuple(spread.templates for spread in spreads),
         windows=tuple(windows),
+        learned=learned,
     )
 
 
-def _column_medians(errors: FloatArray) -> FloatArray:
-    known = ~np.isnan(errors)
-    return np.array([np.median(errors[k, day]) if k.any() else 0.0 for day, k in enumerate(known.T)])
+def _without_direction(errors: FloatArray, origins: IntArray) -> FloatArray:
+    """Errors (windows, horizon) less the median of those of the same origin and day."""
+    errors = errors.copy()
+    for rows in (np.flatnonzero(origins == origin) for origin in np.unique(origins)):
+        for day in range(errors.shape[1]):
+            known = errors[rows, day][~np.isnan(errors[rows, day])]
+            errors[rows, day] -= np.median(known) if known.size >= FEW else 0.0
+    return errors
 
 
-def forecast_usage(
+def predict(
     model: ForecastModel,
     history: pl.DataFrame,
     *,
@@ -218,23 +231,18 @@ def forecast_usage(
     """
     if not 1 <= horizon <= model.horizon:
         raise ValueError(f"horizon is {horizon} days, the model was fitted for 1 to {model.horizon}: fit it for more")
-    if any(not LEVELS[0] <= level <= LEVELS[-1] for level in quantiles):
-        raise ValueError(f"quantiles {tuple(quantiles)} must lie between {LEVELS[0]:.4f} and {LEVELS[-1]:.4f}")
+    tables = quantiles_at(model.table, quantiles)
     panel = dense(history, as_of=as_of)
     sims = panel.sim_keys.size
     segments = np.empty(sims, np.int64)
     centre, scale = np.empty((2, sims, horizon))
     for start in range(0, sims, SCORE_SIMS):
         block = slice(start, start + SCORE_SIMS)
-        values, unit = _normal(panel.values[block])
-        segments[block], centre[block], scale[block] = _expect(values, model.records, horizon)
-        centre[block] *= unit[:, None]
-        scale[block] *= unit[:, None]
+        values, size = normal(panel.values[block])
+        segments[block], centre[block], scale[block] = expect(values, model.records, model.learned, horizon)
+        centre[block] *= size[:, None]
+        scale[block] *= size[:, None]
     week = week_of(model.horizon)[:horizon]
-    at = np.interp([NormalDist().inv_cdf(level) for level in quantiles], SCORES, np.arange(SCORES.size))
-    low = np.minimum(at.astype(np.int64), SCORES.size - 2)
-    part = at - low
-    tables = model.table[:, :, low] * (1 - part) + model.table[:, :, low + 1] * part
     columns: dict[str, FloatArray] = {"mean": _mean_use(model.templates, segments, centre, scale)}
     for index, level in enumerate(quantiles):
         columns[quantile_column(level)] = np.maximum(centre + scale * tables[segments][:, week, index], 0)
@@ -251,102 +259,12 @@ def forecast_usage(
     )
 
 
-def _normal(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Values in units of each SIM's mean use, and the unit (sims,): so that single precision is enough for any volume."""
-    unit = nan_mean(values)
-    unit = np.where(unit > 0, unit, 1.0)
-    return values / unit[:, None], unit
-
-
-def _expect(values: FloatArray, shared: FloatArray, horizon: int) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Segment (sims,), centre and scale (sims, horizon) of the days after the last column."""
-    origins = min(router.RECORDS + router.LAG, _origins(values.shape[1]))
-    weeks = forecast_weeks(values, origins)
-    missed = router.records(values, weeks)
-    relative, number = router.relative_records(missed, 0)
-    segments = _segments(values, router.moved(values, weeks[:, :2])[:, 0])
-    centre, scale = _centre(values, weeks[:, 0], segments, relative, number, shared, horizon)
-    return segments, centre, scale
-
-
-def _segments(values: FloatArray, moved: npt.NDArray[np.bool_]) -> IntArray:
-    """Segments of SIMs (sims,), those in regular use that have just moved apart."""
-    segments = classify(values)
-    segments[moved & (segments > router.MOVED)] = router.MOVED
-    return segments
-
-
-def _centre(
-    values: FloatArray,
-    weeks: Float32,
-    segments: IntArray,
-    relative: FloatArray,
-    number: FloatArray,
-    shared: FloatArray,
-    horizon: int,
-) -> tuple[FloatArray, FloatArray]:
-    """Centre and scale (sims, horizon) at one origin, given the candidates' weeks (sims, candidates, 7) and records there."""
-    # two weeks at least: the second is what the later days repeat, and what the usual error is measured against
-    width = max(horizon, 2 * SEASON)
-    centre = router.combine(weeks, router.weights(relative, number, shared, segments), width)
-    young = segments == SEGMENTS.index("young")
-    centre[young] = nan_mean(values[young])[:, None]
-    centre[np.isin(segments, IDLE)] = 0
-    scale = usual_error(values, centre[:, SEASON : 2 * SEASON], segments)
-    return centre[:, :horizon], _ahead(scale, horizon)
-
-
-def _origins(days: int) -> int:
-    """How many origins have two weeks or more before them; at least one."""
-    return max((days - YOUNG_DAYS) // STEP + 1, 1)
-
-
-def _learn(values: FloatArray, horizon: int) -> tuple[FloatArray, IntArray, IntArray, FloatArray]:
-    """The segments' records, and scaled errors of past forecasts (windows, horizon), after each window's segment and origin."""
-    sims, days = values.shape
-    first = -(-horizon // STEP)
-    most = min(max(ORIGINS, -(-ENOUGH_WINDOWS // max(sims, 1))), MOST_ORIGINS)
-    possible = range(first, min(_origins(days), first + most))
-    # Forecasts from less than the eight weeks they look at miss by more: learn from them only when there is nothing else.
-    past = [k for k in possible if days - STEP * k >= WEEKS * SEASON] or list(possible)
-    # A history too short for a full horizon still teaches the first weeks of it.
-    past = past or [k for k in (max(_origins(days) - 1, 0),) if k]
-    depth = min(max([0, *past]) + router.RECORDS + router.LAG, _origins(days))
-    weeks = forecast_weeks(values, depth)
-    missed = router.records(values, weeks)
-    moves = router.moved(values, weeks)
-    segments, origins, errors = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty((0, horizon))]
-    for k in past:
-        known = values[:, : days - STEP * k]
-        came = np.full((sims, horizon), np.nan)
-        width = min(STEP * k, horizon)
-        came[:, :width] = values[:, known.shape[1] : known.shape[1] + width]
-        cut = known.copy()
-        # How well can a young SIM be forecast? Forget all but a week of what is known of every SIM, and see.
-        cut[:, :-SEASON] = np.nan
-        relative, number = router.relative_records(missed, k)
-        now = _segments(known, moves[:, k])
-        shared = router.segment_records(missed, moves, relative, number, now, k)
-        for seen, young in ((known, False), (cut, True)):
-            segment = classify(seen) if young else now
-            keep = (~np.isnan(seen).all(axis=1)) & ((segment == SEGMENTS.index("young")) == young)
-            part = (relative[:, keep], number[:, keep])
-            centre, scale = _centre(seen[keep], weeks[keep, k], segment[keep], *part, shared, horizon)
-            told = scale.max(axis=1) > 0
-            segments.append(segment[keep][told])
-            origins.append(np.full(int(told.sum()), k, np.int64))
-            errors.append(((came[keep] - centre) / np.maximum(scale, 1e-9))[told])
-    relative, number = router.relative_records(missed, 0)
-    shared = router.segment_records(missed, moves, relative, number, _segments(values, moves[:, 0]), 0)
-    return shared, np.concatenate(segments), np.concatenate(origins), np.concatenate(errors)
-
-
 def seasonal_naive(
     history: pl.DataFrame, *, as_of: date, horizon: int = 30, quantiles: Sequence[float] = QUANTILES
 ) -> pl.DataFrame:
     """The baseline: each day is the last same weekday again; a SIM with less than a week repeats its mean.
 
-    The same frame as `forecast_usage`. Intervals are normal, with the standard deviation of the lag-7 differences times
+    The same frame as `predict`. Intervals are normal, with the standard deviation of the lag-7 differences times
     the root of the weeks ahead (Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 5.5).
     """
     panel = dense(history, as_of=as_of)
@@ -356,7 +274,7 @@ def seasonal_naive(
         last = values[:, -SEASON:].copy()
     short = np.isnan(last).any(axis=1)
     last[short] = nan_mean(values[short])[:, None]
-    centre = _ahead(last, horizon)
+    centre = repeated(last, horizon)
     sigma = np.sqrt(nan_mean((values[:, SEASON:] - values[:, :-SEASON]) ** 2))
     spread = sigma[:, None] * np.sqrt(np.arange(horizon) // SEASON + 1)
     columns = {"mean": centre}
@@ -387,11 +305,6 @@ def _draws(sim_keys: IntArray, samples: int, seed: int) -> npt.NDArray[np.uint64
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return np.asarray((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11), dtype=np.uint64)
-
-
-def _ahead(week: FloatArray, horizon: int) -> FloatArray:
-    """A week (sims, 7) repeated to (sims, horizon)."""
-    return np.tile(week, (1, -(-horizon // SEASON)))[:, :horizon]
 
 
 def _long_frame(sim_keys: IntArray, as_of: date, horizon: int, columns: dict[str, FloatArray]) -> pl.DataFrame:

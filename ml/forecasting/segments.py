@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 
 from ml.history import FloatArray, IntArray, known_days
@@ -95,9 +93,7 @@ def _recent(values: FloatArray) -> FloatArray:
 
 
 def _weekday_median(recent: FloatArray) -> FloatArray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return np.nan_to_num(np.nanmedian(recent, axis=1))
+    return _nan_median(recent.swapaxes(1, 2))
 
 
 def nan_mean(values: FloatArray) -> FloatArray:
@@ -107,7 +103,9 @@ def nan_mean(values: FloatArray) -> FloatArray:
 
 
 def _nan_median(values: FloatArray) -> FloatArray:
-    """Median of each row's known values; zero for a row without any."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return np.nan_to_num(np.nanmedian(values, axis=1))
+    """Median over the last axis of what is known; zero where nothing is."""
+    known = (~np.isnan(values)).sum(axis=-1)
+    ordered = np.sort(values, axis=-1)
+    low, high = np.maximum((known - 1) // 2, 0), np.minimum(known // 2, values.shape[-1] - 1)
+    ends = np.take_along_axis(ordered, np.stack([low, high], axis=-1), axis=-1)
+    return np.where(known > 0, ends.mean(axis=-1), 0.0)

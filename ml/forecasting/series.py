@@ -7,14 +7,14 @@ from datetime import date
 
 import polars as pl
 
-from ml.forecasting.model import QUANTILES, fit, forecast_usage
+from ml.forecasting.model import QUANTILES, fit, predict
 
 IDS = ("iccid", "sim_key")
 # A larger value is no number of bytes: that day is unknown. Series that stay below SMALL keep six decimals.
 LARGEST, SMALL = 9.0e17, 1.0e9
 
 
-def forecast_series(
+def forecast_usage(
     history: pl.DataFrame,
     as_of: date,
     horizon: int = 30,
@@ -28,10 +28,10 @@ def forecast_series(
              a row after the first one is zero), in any order
     Returns the id under its own name, day, mean and a column a quantile, sorted by id and day. A series without a usable
     row has no forecast; broken rows are treated as `ml.history` says.
-    For a fleet that is scored every day, `fit` once and call `forecast_usage` with the model: this does both each time.
+    For a fleet that is scored every day, `fit` once and call `predict` with the model: this does both each time.
     Raises ValueError when a column is missing or of another kind, or a quantile or the horizon is out of range.
 
-        forecast_series(pl.DataFrame({"iccid": ids, "day": days, "bytes": volumes}), date(2026, 6, 30), 30)
+        forecast_usage(pl.DataFrame({"iccid": ids, "day": days, "bytes": volumes}), date(2026, 6, 30), 30)
     """
     name = next((name for name in IDS if name in history.columns), None)
     missing = [column for column in ("day", "bytes") if column not in history.columns]
@@ -49,7 +49,7 @@ def forecast_series(
         pl.col("sim_key").cast(pl.Int32), "day", (pl.col("bytes") * pl.col("unit")).round().cast(pl.Int64)
     )
     model = fit(known, as_of=as_of, horizon=horizon, seed=seed)
-    frame = forecast_usage(model, known, as_of=as_of, horizon=horizon, quantiles=quantiles).frame
+    frame = predict(model, known, as_of=as_of, horizon=horizon, quantiles=quantiles).frame
     frame = frame.with_columns(pl.col("sim_key").cast(ids.schema["sim_key"]))
     frame = frame.join(ids, on="sim_key", maintain_order="left")
     return frame.select(name, "day", pl.exclude("sim_key", "unit", name, "day") / pl.col("unit"))

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from ml.comparison import CHAMPION, NAIVE, NEW, compare
-from ml.forecasting import fit, forecast_usage, quantile_column
+from ml.forecasting import fit, predict, quantile_column
 
 AS_OF = date(2026, 3, 10)
 DAYS = 150
@@ -63,7 +63,7 @@ def test_a_window_is_scored_as_it_would_be_by_hand(history: pl.DataFrame) -> Non
     found = compare(history, champion, as_of=AS_OF)
 
     known, came = history.filter(pl.col("day") <= origin), history.filter(pl.col("day") > origin)
-    frame = forecast_usage(champion, known, as_of=origin, horizon=7).frame.join(came, on=["sim_key", "day"])
+    frame = predict(champion, known, as_of=origin, horizon=7).frame.join(came, on=["sim_key", "day"])
     held = frame.select(
         ((pl.col("bytes") >= pl.col(quantile_column(0.1))) & (pl.col("bytes") <= pl.col(quantile_column(0.9)))).mean()
     )

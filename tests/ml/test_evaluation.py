@@ -22,7 +22,7 @@ from ml.evaluation import (
     pinball,
     rmase,
 )
-from ml.forecasting import fit, forecast_usage, seasonal_naive
+from ml.forecasting import fit, predict, seasonal_naive
 
 MakeHistory = Callable[..., pl.DataFrame]
 
@@ -99,7 +99,7 @@ def test_the_figures_agree_with_scoring_one_window_by_hand(
         segment="all", window="all", horizon="1-10"
     )
     known = history.filter(pl.col("day") <= origin)
-    ours = forecast_usage(fit(known, as_of=origin, horizon=10), known, as_of=origin, horizon=10).frame
+    ours = predict(fit(known, as_of=origin, horizon=10), known, as_of=origin, horizon=10).frame
     naive = seasonal_naive(known, as_of=origin, horizon=10)
     for name, forecast in ((FORECASTER, ours), (BASELINE, naive)):
         scored = history.join(forecast, on=["sim_key", "day"], how="inner")
@@ -124,7 +124,7 @@ def test_days_after_the_origin_change_no_forecast(
     frames = []
     for volumes in (weekly_volumes, changed):
         known = make_history(volumes).filter(pl.col("day") <= origin)
-        forecast = forecast_usage(fit(known, as_of=origin), known, as_of=origin)
+        forecast = predict(fit(known, as_of=origin), known, as_of=origin)
         frames.append(forecast.frame)
     assert_frame_equal(*frames)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -20,11 +21,15 @@ from ml.forecasting import (
     Forecast,
     ForecastModel,
     fit,
-    forecast_series,
     forecast_usage,
+    predict,
     quantile_column,
     seasonal_naive,
 )
+from ml.forecasting.candidates import STEP
+from ml.forecasting.global_model import CORRECTED
+from ml.forecasting.learning import _plan
+from ml.forecasting.router import AHEAD, LAG
 
 MakeHistory = Callable[..., pl.DataFrame]
 NAMES = [quantile_column(level) for level in QUANTILES]
@@ -52,7 +57,7 @@ def model(known: pl.DataFrame, origin: date) -> ForecastModel:
 
 @pytest.fixture(scope="module")
 def forecast(model: ForecastModel, known: pl.DataFrame, origin: date) -> Forecast:
-    return forecast_usage(model, known, as_of=origin)
+    return predict(model, known, as_of=origin)
 
 
 def test_the_intervals_cover_unseen_days_as_often_as_they_say(forecast: Forecast, weekly_volumes: np.ndarray) -> None:
@@ -115,7 +120,7 @@ def test_a_sim_has_the_same_paths_in_any_block_and_any_fleet(
     assert whole.dtype == np.float32
     blocks = np.concatenate([paths for _, paths in forecast.path_blocks(40, sims=64)])
     np.testing.assert_array_equal(whole, blocks)
-    few = forecast_usage(model, known.filter(pl.col("sim_key").is_in([7, 90, 285])), as_of=origin)
+    few = predict(model, known.filter(pl.col("sim_key").is_in([7, 90, 285])), as_of=origin)
     np.testing.assert_array_equal(few.paths(40), whole[[7, 90, 285]])
 
 
@@ -124,7 +129,7 @@ def test_a_sim_has_the_same_forecast_with_whomever_it_is_scored(
     model: ForecastModel, forecast: Forecast, known: pl.DataFrame, origin: date, sims: int
 ) -> None:
     chosen = np.sort(np.random.default_rng(sims).permutation(300)[:sims])
-    block = forecast_usage(model, known.filter(pl.col("sim_key").is_in(chosen)), as_of=origin)
+    block = predict(model, known.filter(pl.col("sim_key").is_in(chosen)), as_of=origin)
     assert_frame_equal(block.frame, forecast.frame.filter(pl.col("sim_key").is_in(chosen)), check_exact=True)
 
 
@@ -134,8 +139,8 @@ def test_the_same_data_and_seed_give_the_same_numbers_in_any_order(
     shuffled = known.sample(fraction=1.0, shuffle=True, seed=3)
     again = fit(shuffled, as_of=origin)
     assert again.to_dict() == model.to_dict()
-    assert_frame_equal(forecast_usage(again, shuffled, as_of=origin).frame, forecast.frame)
-    other = forecast_usage(fit(known, as_of=origin, seed=8), known, as_of=origin)
+    assert_frame_equal(predict(again, shuffled, as_of=origin).frame, forecast.frame)
+    other = predict(fit(known, as_of=origin, seed=8), known, as_of=origin)
     assert not np.array_equal(other.paths(20), forecast.paths(20))
 
 
@@ -143,20 +148,20 @@ def test_a_model_survives_json(model: ForecastModel, forecast: Forecast, known: 
     text = json.dumps(model.to_dict())
     assert len(text) < 2_000_000
     back = ForecastModel.from_dict(json.loads(text))
-    assert_frame_equal(forecast_usage(back, known, as_of=origin).frame, forecast.frame)
+    assert_frame_equal(predict(back, known, as_of=origin).frame, forecast.frame)
 
 
 def test_a_shorter_horizon_is_the_beginning_of_the_longer_one(
     model: ForecastModel, forecast: Forecast, known: pl.DataFrame, origin: date
 ) -> None:
-    week = forecast_usage(model, known, as_of=origin, horizon=7)
+    week = predict(model, known, as_of=origin, horizon=7)
     first = forecast.frame.filter(pl.col("day") <= origin + timedelta(days=7))
     assert_frame_equal(week.frame.drop("mean"), first.drop("mean"))
 
 
 def test_a_horizon_beyond_the_fit_is_refused(model: ForecastModel, known: pl.DataFrame, origin: date) -> None:
     with pytest.raises(ValueError, match="fitted for 1 to 30"):
-        forecast_usage(model, known, as_of=origin, horizon=31)
+        predict(model, known, as_of=origin, horizon=31)
 
 
 def odd_sims() -> dict[str, np.ndarray]:
@@ -185,7 +190,7 @@ def test_odd_sims_get_a_finite_ordered_forecast(
     odd = np.array(list(odd_sims().values()))
     volumes = odd if alone else np.vstack([odd, weekly_volumes[:60, -120:]])
     history = make_history(volumes)
-    forecast = forecast_usage(fit(history, as_of=last_day), history, as_of=last_day)
+    forecast = predict(fit(history, as_of=last_day), history, as_of=last_day)
     assert forecast.sim_keys.size == len(volumes)
     values = forecast.frame.select("mean", *NAMES).to_numpy()
     assert np.isfinite(values).all()
@@ -202,14 +207,14 @@ def test_odd_sims_get_a_finite_ordered_forecast(
 
 def test_a_lonely_young_sim_can_be_fitted_and_forecast(make_history: MakeHistory, last_day: date) -> None:
     history = make_history(np.array([[100.0, 200.0]]))
-    forecast = forecast_usage(fit(history, as_of=last_day), history, as_of=last_day)
+    forecast = predict(fit(history, as_of=last_day), history, as_of=last_day)
     assert forecast.frame["q0.5"].to_list() == pytest.approx([150.0] * HORIZON)
     assert forecast.history_days.tolist() == [2]
 
 
 def test_no_sims_give_no_forecast(make_history: MakeHistory, last_day: date) -> None:
     history = make_history(np.ones((1, 1))).clear()
-    forecast = forecast_usage(fit(history, as_of=last_day), history, as_of=last_day)
+    forecast = predict(fit(history, as_of=last_day), history, as_of=last_day)
     assert forecast.frame.is_empty()
     assert forecast.paths(5).shape == (0, 5, HORIZON)
     assert seasonal_naive(history, as_of=last_day).is_empty()
@@ -223,7 +228,7 @@ def test_a_new_level_is_followed_and_a_short_burst_is_not(
     stepped[-9:] *= 5
     burst[-12:-9] *= 60
     history = make_history(np.vstack([stepped, burst, weekly_volumes[:100, -150:]]))
-    median = quantiles_of(forecast_usage(fit(history, as_of=last_day), history, as_of=last_day).frame)[:2, :, 2]
+    median = quantiles_of(predict(fit(history, as_of=last_day), history, as_of=last_day).frame)[:2, :, 2]
     assert median[0].mean() > 120_000
     assert median[1].mean() < 60_000
 
@@ -235,7 +240,7 @@ def test_what_once_befell_the_whole_fleet_is_not_expected_again(
     shocked = calm.copy()
     shocked[:, -75:-68] *= 50
     upper = [
-        forecast_usage(fit(history, as_of=last_day), history, as_of=last_day).frame["q0.975"].sum()
+        predict(fit(history, as_of=last_day), history, as_of=last_day).frame["q0.975"].sum()
         for history in (make_history(calm), make_history(shocked))
     ]
     # wider, since one month in a few had it, but far from the fiftyfold of that week
@@ -252,7 +257,7 @@ def test_any_history_gives_ordered_quantiles(make_history: MakeHistory, volumes:
     matrix = np.array(volumes, dtype=np.float64)
     last = date(2026, 3, 31)
     history = make_history(matrix)
-    forecast = forecast_usage(fit(history, as_of=last, horizon=9), history, as_of=last, horizon=9)
+    forecast = predict(fit(history, as_of=last, horizon=9), history, as_of=last, horizon=9)
     assert forecast.sim_keys.size == (~np.isnan(matrix)).any(axis=1).sum()
     values = forecast.frame.select("mean", *NAMES).to_numpy()
     assert np.isfinite(values).all()
@@ -282,7 +287,7 @@ def test_a_broken_row_harms_its_own_sim_and_day_alone(
     }
     rows = pl.DataFrame(broken, schema=known.schema)
     mixed = pl.concat([known, rows, known.filter(sim_key=7).tail(1)]).sample(fraction=1.0, shuffle=True, seed=1)
-    outcome = forecast_usage(model, mixed, as_of=origin)
+    outcome = predict(model, mixed, as_of=origin)
     told = {(row["sim_key"], row["problem"]): row["rows"] for row in outcome.problems.iter_rows(named=True)}
     assert told[3, "negative bytes"] == 1
     assert told[5, "a day after as_of"] == 1
@@ -299,15 +304,15 @@ def test_a_frame_of_named_series_is_forecast_in_one_call(weekly_volumes: np.ndar
     named = history.select(
         ("meter " + pl.col("sim_key").cast(pl.String)).alias("iccid"), "day", pl.col("bytes").cast(pl.Float64) / 1e8
     )
-    frame = forecast_series(named, last, 14, (0.1, 0.5, 0.9))
+    frame = forecast_usage(named, last, 14, (0.1, 0.5, 0.9))
     assert frame.columns == ["iccid", "day", "mean", "q0.1", "q0.5", "q0.9"]
     assert frame.height == 30 * 14
     ours = fit(history, as_of=last, horizon=14)
-    expected = forecast_usage(ours, history, as_of=last, horizon=14).frame
+    expected = predict(ours, history, as_of=last, horizon=14).frame
     scale = frame.filter(iccid="meter 3")["q0.5"].sum() * 1e8 / expected.filter(sim_key=3)["q0.5"].sum()
     assert scale == pytest.approx(1, rel=0.05)
     with pytest.raises(ValueError, match="needs iccid"):
-        forecast_series(named.drop("iccid"), last)
+        forecast_usage(named.drop("iccid"), last)
 
 
 @pytest.mark.parametrize(("sims", "days"), [(1, 14), (24, 14), (1, 365), (3, 1095)])
@@ -317,7 +322,7 @@ def test_small_short_and_long_panels_are_forecast(
     rng = np.random.default_rng(days)
     week = np.array([1, 1, 1.2, 1, 1.1, 0.5, 0.4])[np.arange(days) % 7]
     history = make_history(np.floor(1e6 * week * rng.gamma(20, 0.05, (sims, days))))
-    forecast = forecast_usage(fit(history, as_of=last_day), history, as_of=last_day)
+    forecast = predict(fit(history, as_of=last_day), history, as_of=last_day)
     q = quantiles_of(forecast.frame)
     assert np.isfinite(q).all()
     assert (np.diff(q, axis=2) >= 0).all()
@@ -325,6 +330,55 @@ def test_small_short_and_long_panels_are_forecast(
     if days > 100:
         ahead = np.array([1, 1, 1.2, 1, 1.1, 0.5, 0.4])[np.arange(days, days + HORIZON) % 7] * 1e6
         assert np.abs(q[:, :, 2] / ahead - 1).mean() < 0.15
+
+
+def test_the_global_model_corrects_what_the_candidates_miss(
+    model: ForecastModel, forecast: Forecast, known: pl.DataFrame, origin: date, weekly_volumes: np.ndarray
+) -> None:
+    assert model.learned is not None
+    assert set(np.flatnonzero(model.learned.shares)) <= set(CORRECTED)
+    unseen, scale = weekly_volumes[:, -HORIZON:], naive_scale(weekly_volumes[:, :-HORIZON])
+    plain = predict(replace(model, learned=None), known, as_of=origin)
+    error = [mase(unseen, quantiles_of(made.frame)[:, :, 2], scale) for made in (forecast, plain)]
+    # the levels of these SIMs swing in waves of ninety days
+    assert rmase(*error) < 0.95
+    untouched = ~np.isin(forecast.segments, CORRECTED)
+    assert untouched.any()
+    np.testing.assert_array_equal(forecast.centre[untouched], plain.centre[untouched])
+
+
+@pytest.mark.parametrize("days", [98, 126, 180, 230, 365, 400])
+@pytest.mark.parametrize("sims", [1, 40, 3000])
+def test_the_model_that_is_judged_has_seen_nothing_of_what_it_is_judged_by(sims: int, days: int) -> None:
+    past, teach, border = _plan(sims, days, HORIZON)
+    judged = [k for k in past if k <= border - LAG]
+    for k in (k for k in teach if k >= border):
+        assert all(k * STEP - AHEAD >= other * STEP for other in judged)
+    assert all(k * STEP >= AHEAD for k in teach), "what is learnt from has come"
+
+
+def test_a_small_or_short_panel_and_a_model_from_before_have_no_global_model(
+    make_history: MakeHistory, weekly_volumes: np.ndarray, known: pl.DataFrame, model: ForecastModel, origin: date
+) -> None:
+    last = date(2026, 3, 31)
+    for volumes in (weekly_volumes[:20], weekly_volumes[:, -80:]):
+        assert fit(make_history(volumes), as_of=last).learned is None
+    before = {name: value for name, value in model.to_dict().items() if name != "learned"}
+    old = predict(ForecastModel.from_dict(before), known, as_of=origin)
+    assert_frame_equal(old.frame, predict(replace(model, learned=None), known, as_of=origin).frame)
+
+
+def test_a_move_of_the_level_points_nowhere(make_history: MakeHistory, last_day: date) -> None:
+    rng = np.random.default_rng(4)
+    volumes = rng.gamma(30, 1000, (120, 330))
+    # a third of the fleet moves up, twice, and falls back after a fortnight; the last move is a week old
+    for begin, end in ((-120, -106), (-7, None)):
+        volumes[:40, begin:end] *= 6
+    history = make_history(np.floor(volumes))
+    forecast = predict(fit(history, as_of=last_day), history, as_of=last_day)
+    moved = forecast.segments == SEGMENTS.index("moved")
+    assert moved.sum() > 30
+    np.testing.assert_allclose(quantiles_of(forecast.frame)[moved, :, 2], forecast.centre[moved])
 
 
 def slow_seasonal_naive(values: list[int], horizon: int) -> list[float]:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from ml import plots
 from ml.evaluation import backtest
 from ml.exhaustion import quota_exhaustion
-from ml.forecasting import fit, forecast_usage
+from ml.forecasting import fit, predict
 
 NOTE = "synthetic data"
 STATES = pl.DataFrame(
@@ -33,7 +33,7 @@ def texts(figure: Figure) -> str:
 @pytest.fixture(scope="module")
 def figures(weekly_history: pl.DataFrame, last_day: date) -> dict[str, Figure]:
     history = weekly_history.filter(pl.col("sim_key") < 40)
-    forecast = forecast_usage(fit(history, as_of=last_day), history, as_of=last_day)
+    forecast = predict(fit(history, as_of=last_day), history, as_of=last_day)
     paths, tested = forecast.paths(50), backtest(history, as_of=last_day, windows=1)
     left = paths.mean(axis=(1, 2)) * np.linspace(0, 60, len(paths))
     ends = quota_exhaustion(
@@ -47,6 +47,9 @@ def figures(weekly_history: pl.DataFrame, last_day: date) -> dict[str, Figure]:
     return {
         "sim": plots.plot_sim_forecast(history, forecast.frame, sim_key=3, note=NOTE),
         "fleet": plots.plot_fleet_forecast(history, paths.sum(axis=0), as_of=last_day, note=NOTE),
+        "total": plots.plot_total_forecast(
+            history.filter(sim_key=3), forecast.frame.filter(sim_key=3), of="a label", note=NOTE
+        ),
         "backtest": plots.plot_backtest(tested.frame, note=NOTE),
         "coverage": plots.plot_coverage(tested.calibration, note=NOTE),
         "exhaustion": plots.plot_exhaustion(ends.frame, as_of=last_day, note=NOTE),
@@ -77,7 +80,7 @@ def test_no_picture_belongs_to_global_plotting_state(figures: dict[str, Figure])
 
 def test_a_sim_without_forecast_is_named(weekly_history: pl.DataFrame, last_day: date) -> None:
     history = weekly_history.filter(pl.col("sim_key") < 2)
-    forecast = forecast_usage(fit(history, as_of=last_day), history, as_of=last_day)
+    forecast = predict(fit(history, as_of=last_day), history, as_of=last_day)
     with pytest.raises(ValueError, match="no SIM 77"):
         plots.plot_sim_forecast(history, forecast.frame, sim_key=77)
 

@@ -115,7 +115,12 @@ def test_the_daily_scoring_uses_the_champion_there_is(location: dg.Definitions) 
     nodes = {node.name for node in location.resolve_job_def("score").graph.nodes}
 
     assert {"usage_forecasts", "quota_exhaustions", "forecast_drift", "anomalies", "alerts", "fleet_report"} <= nodes
+    assert "aggregate_forecasts" in nodes
     assert not {"usage_forecaster", "anomaly_detector"} & nodes
+    again = {node.name for node in location.resolve_job_def("rescore").graph.nodes}
+    assert not {"aggregate_forecasts", "usage_forecaster", "anomaly_detector"} & again, (
+        "a correction is not worth these again"
+    )
     assert {node.name for node in location.resolve_job_def("train").graph.nodes} == {
         "usage_history",
         "usage_history_usage_is_complete",

@@ -17,7 +17,7 @@ from assets.exhaustion_backtest import load_basis
 from assets.forecast import HORIZON, champion_forecast, load_history, load_quotas, score_usage
 from assets.training import train, verdict
 from ml.evaluation import Backtest
-from ml.forecasting import ForecastModel, fit, forecast_usage
+from ml.forecasting import ForecastModel, fit, predict
 from pipelines.definitions import code_location
 from resources.registry import Registry
 from resources.runtime import Runtime
@@ -166,7 +166,7 @@ def test_stored_forecasts_are_what_the_model_returns(filled: tuple[Runtime, Trut
     again = fit(history, as_of=AS_OF, horizon=HORIZON, seed=runtime.settings.seed)
     registered = ForecastModel.from_dict(registry(runtime).load(champion))
     assert json.dumps(registered.to_dict()) == json.dumps(again.to_dict())
-    assert forecast_usage(again, history, as_of=AS_OF, horizon=HORIZON).frame.equals(forecast.frame)
+    assert predict(again, history, as_of=AS_OF, horizon=HORIZON).frame.equals(forecast.frame)
 
 
 def test_stored_exhaustions_are_what_the_model_returns(filled: tuple[Runtime, Truth]) -> None:

@@ -17,6 +17,9 @@ PREDICTIONS = {
     "usage_history",
     "usage_forecaster",
     "usage_forecasts",
+    "forecast_drift",
+    "aggregate_forecasts",
+    "exhaustion_backtest",
     "quota_exhaustions",
     "sim_lifecycle",
     "anomaly_detector",
@@ -134,7 +137,10 @@ def test_with_sound_data_all_predictions_are_made(filled: tuple[Runtime, Truth])
     assert run.success
     assert made == PREDICTIONS
     ran = {check.check_name for check in run.get_asset_check_evaluations()}
-    assert ran == {suite.name for suite in SUITES if suite.asset != "sim_usage"} | {"forecasts_hold"}
+    assert ran == {suite.name for suite in SUITES if suite.asset != "sim_usage"} | {
+        "forecasts_hold",
+        "exhaustion_dates_are_calibrated",
+    }
     assert failed(run) == {}
 
 
@@ -149,7 +155,7 @@ def test_a_failed_blocking_check_stops_what_depends_on_its_asset_and_nothing_els
 
     assert not run.success
     assert failed(run) == {"quotas_are_sound": True}
-    assert made == {"usage_history", "usage_forecaster", "usage_forecasts", "forecast_drift"}
+    assert made == PREDICTIONS - {"quota_exhaustions", "sim_lifecycle", "alerts", "fleet_report"}
     assert truth.versions(["predictions.exhaustions", "predictions.alerts", "predictions.reports"]) == before
 
 

@@ -237,7 +237,10 @@ def test_only_the_rows_of_the_own_organization_are_exported(stored: Database, da
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        (Export("nothing", "csv"), "there is no view 'nothing' to export; there are alerts, exhaustions, sim_events"),
+        (
+            Export("nothing", "csv"),
+            "there is no view 'nothing' to export; there are aggregate_forecasts, alerts, exhaustions, ",
+        ),
         (Export("api_keys", "csv"), "there is no view 'api_keys'"),
         (
             Export("sims", "csv", columns=["iccid", "key_sha256"]),

@@ -45,6 +45,9 @@ SELECT organization_id, 'm', 1, 'r', '2026-01-01', now() FROM core.organizations
 INSERT INTO predictions.usage_forecasts (organization_id, sim_key, as_of, day, scoring_id, mean, q025, q10, q50, q90, q975)
 SELECT organization_id, sim_key, '2026-01-01', '2026-01-02', scoring_id, 1, 1, 1, 1, 1, 1
 FROM core.sims JOIN predictions.scorings USING (organization_id);
+INSERT INTO predictions.aggregate_forecasts
+    (organization_id, as_of, kind, name, day, method, sims, mean, q025, q10, q50, q90, q975, created_at)
+SELECT organization_id, '2026-01-01', 'fleet', 'fleet', '2026-01-02', 'prophet', 1, 1, 1, 1, 1, 1, 1, now() FROM core.organizations;
 INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, message, opened_as_of, opened_at, seen_as_of)
 SELECT organization_id, sim_key, 'silent', 'info', '', '2026-01-01', now(), '2026-01-01' FROM core.sims;
 INSERT INTO core.sim_states (organization_id, sim_key, state, since, evidence, as_of, decided_by, decided_at)
@@ -96,6 +99,7 @@ VIEWS = [
     "core.sim_states_v1",
     "core.sim_lifecycle_v1",
     "predictions.usage_forecasts_v1",
+    "predictions.aggregate_forecasts_v1",
     "predictions.alerts_v1",
 ]
 

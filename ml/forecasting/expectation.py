@@ -1,0 +1,87 @@
+"""What a SIM's days are expected to be: the candidates' weighted median, corrected by the global model, and how far days stray."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ml.forecasting import router
+from ml.forecasting.candidates import STEP, Float32, forecast_weeks
+from ml.forecasting.global_model import GlobalModel, ahead, features, unit
+from ml.forecasting.segments import IDLE, SEASON, SEGMENTS, YOUNG_DAYS, classify, nan_mean, usual_error
+from ml.history import FloatArray, IntArray
+
+
+def normal(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Values in units of each SIM's mean use, and the unit (sims,): so that single precision is enough for any volume."""
+    level = nan_mean(values)
+    level = np.where(level > 0, level, 1.0)
+    return values / level[:, None], level
+
+
+def expect(
+    values: FloatArray, shared: FloatArray, learned: GlobalModel | None, horizon: int
+) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Segment (sims,), centre and scale (sims, horizon) of the days after the last column."""
+    origins = min(router.RECORDS + router.LAG, origins_of(values.shape[1]))
+    weeks = forecast_weeks(values, origins)
+    missed = router.records(values, weeks)
+    relative, number = router.relative_records(missed, 0)
+    segments = segments_of(values, router.moved(values, weeks[:, :2])[:, 0])
+    centre = centre_of(values, weeks[:, 0], segments, router.weights(relative, number, shared, segments), horizon)
+    if learned:
+        centre = corrected(learned, values, weeks[:, 0], segments, centre)
+    return segments, centre[:, :horizon], scale_of(values, centre, segments, horizon)
+
+
+def segments_of(values: FloatArray, moved: npt.NDArray[np.bool_]) -> IntArray:
+    """Segments of SIMs (sims,), those in regular use that have just moved apart."""
+    segments = classify(values)
+    segments[moved & (segments > router.MOVED)] = router.MOVED
+    return segments
+
+
+def centre_of(values: FloatArray, weeks: Float32, segments: IntArray, weight: FloatArray, horizon: int) -> FloatArray:
+    """Centre at one origin, (sims, days), of the candidates' weeks (sims, candidates, 7) and their weights there.
+
+    Two weeks at least: the second is what the later days repeat, and what the usual error is measured against.
+    """
+    centre = router.combine(weeks, weight, max(horizon, 2 * SEASON))
+    young = segments == SEGMENTS.index("young")
+    centre[young] = nan_mean(values[young])[:, None]
+    centre[np.isin(segments, IDLE)] = 0
+    return centre
+
+
+def corrected(
+    learned: GlobalModel, values: FloatArray, weeks: Float32, segments: IntArray, centre: FloatArray
+) -> FloatArray:
+    """The centre (sims, days) with what the global model adds to it."""
+    centre = centre.copy()
+    for rows in np.array_split(np.flatnonzero(learned.shares[segments] > 0), max(len(values) // 1000, 1)):
+        if rows.size:
+            known = values[rows]
+            told = features(known, weeks[rows], two_weeks(centre[rows]), segments[rows])
+            added = learned.correction(told, segments[rows]) * unit(known)[:, None, None]
+            centre[rows] = np.maximum(centre[rows] + ahead(added, centre.shape[1]), 0)
+    return centre
+
+
+def two_weeks(centre: FloatArray) -> FloatArray:
+    """The first week ahead and the second, which is that of all later days, (sims, 2, 7)."""
+    return centre[:, : 2 * SEASON].reshape(-1, 2, SEASON)
+
+
+def scale_of(values: FloatArray, centre: FloatArray, segments: IntArray, horizon: int) -> FloatArray:
+    """A SIM's usual error on each day ahead, (sims, horizon)."""
+    return repeated(usual_error(values, centre[:, SEASON : 2 * SEASON], segments), horizon)
+
+
+def origins_of(days: int) -> int:
+    """How many origins have two weeks or more before them; at least one."""
+    return max((days - YOUNG_DAYS) // STEP + 1, 1)
+
+
+def repeated(week: FloatArray, horizon: int) -> FloatArray:
+    """A week (sims, 7) repeated to (sims, horizon)."""
+    return np.tile(week, (1, -(-horizon // SEASON)))[:, :horizon]

@@ -1,0 +1,204 @@
+"""One LightGBM for the whole fleet: how far, and to which side, the weighted median of the candidates will miss.
+
+It sees at an origin what the router's forecast leaves out: how the candidates differ, which way the last days went, how noisy, how
+trending, how busy and how old a SIM is; all in units of the SIM's own week-to-week change, so that one model serves every volume.
+What it adds is weighed by segment by its record: a model that learnt from older origins only is held against what came after
+younger ones, and where that does not pay the weight is 0 and everything is as without it.
+
+Sources: gradient boosting of the absolute error (Friedman 2001; Ke et al. 2017, LightGBM), global models over many series
+(Montero-Manso and Hyndman 2021), boosting started from a combination of forecasts as in Montero-Manso et al. 2020 (FFORMA).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ml.forecasting.candidates import NAMES, Float32
+from ml.forecasting.segments import SEASON, SEGMENTS, WEEKS, nan_mean
+from ml.history import FloatArray, IntArray, known_days
+
+if TYPE_CHECKING:
+    from lightgbm import Booster
+
+# Segments whose centre it may move: the others are forecast by a rule.
+CORRECTED = tuple(SEGMENTS.index(name) for name in ("sparse", "steady", "moderate", "variable"))
+# The first week ahead and the later ones are told apart.
+PARTS = 2
+USED = np.array([index for index, name in enumerate(NAMES) if name != "zero"])
+RECENT_DAYS = (1, 2, 3, 7, 14, 28, 56)
+LIMIT = 30.0
+# Days ahead that are learnt from in each window, of its four weeks; rows at most and at least.
+DAYS_A_WINDOW = 6
+MOST_ROWS, LEAST_ROWS = 25_000, 4_000
+ROUNDS = 60
+PARAMETERS: dict[str, Any] = {
+    "objective": "l1",
+    "learning_rate": 0.12,
+    "num_leaves": 15,
+    "min_data_in_leaf": 60,
+    "feature_fraction": 0.6,
+    "bagging_fraction": 0.7,
+    "bagging_freq": 1,
+    "lambda_l2": 1.0,
+    "max_bin": 63,
+    "verbosity": -1,
+    "num_threads": 1,
+    "deterministic": True,
+    "force_row_wise": True,
+}
+# How much of what it says is taken: what pays best in a segment's record, leant on this many windows in which nothing pays.
+SHARES = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
+DOUBT, DOUBT_ERROR = 300.0, 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class GlobalModel:
+    """A trained model.
+
+    text    LightGBM's own text of it
+    shares  (segments,) how much of what it says is taken
+    """
+
+    text: str
+    shares: FloatArray
+
+    @cached_property
+    def _booster(self) -> Booster:
+        from lightgbm import Booster
+
+        return Booster(model_str=self.text)
+
+    def correction(self, features: Float32, segments: IntArray) -> FloatArray:
+        """What to add to the centre, (sims, PARTS, 7), in units of `unit`; zero where its share is 0.
+
+        features  (sims, PARTS, 7, n) as `features` makes them
+        """
+        added = np.zeros(features.shape[:3])
+        rows = np.flatnonzero(self.shares[segments] > 0)
+        if rows.size:
+            flat = features[rows].reshape(-1, features.shape[3])
+            said = np.asarray(self._booster.predict(flat, num_threads=1), dtype=np.float64)
+            added[rows] = said.reshape(rows.size, PARTS, SEASON) * self.shares[segments[rows], None, None]
+        return added
+
+
+def unit(values: FloatArray) -> FloatArray:
+    """How much each SIM changes from a week to the next, (sims,): mean absolute lag-7 difference; never zero."""
+    change = nan_mean(np.abs(values[:, SEASON:] - values[:, :-SEASON])) if values.shape[1] > SEASON else 0.0
+    return np.maximum(change, 0.02 * nan_mean(values[:, -WEEKS * SEASON :]) + 1e-9)
+
+
+def features(values: FloatArray, weeks: Float32, base: FloatArray, segments: IntArray) -> Float32:
+    """What is known at an origin of each weekday of both parts, (sims, PARTS, 7, n).
+
+    values  (sims, days) up to the origin, NaN unknown
+    weeks   (sims, candidates, 7) the candidates' weeks
+    base    (sims, PARTS, 7) the week that the router expects, of each part
+    """
+    sims, days = values.shape
+    scale = unit(values)
+    last = np.full((sims, WEEKS * SEASON), np.nan)
+    last[:, max(WEEKS * SEASON - days, 0) :] = values[:, -WEEKS * SEASON :]
+    used = np.nan_to_num(last) > 0
+    off = ((last.reshape(sims, WEEKS, SEASON) - base[:, 1][:, None, :]) / scale[:, None, None]).reshape(sims, -1)
+    told = [nan_mean(off[:, -n:]) for n in RECENT_DAYS]
+    told += [np.median(np.nan_to_num(off[:, -n:]), axis=1) for n in (7, 14, 28)]
+    told += [nan_mean(values) / scale, nan_mean(values[:, -26 * SEASON :]) / scale, nan_mean(last) / scale]
+    told += [used[:, -n:].mean(axis=1) for n in (7, 14, 56)]
+    told += [np.nan_to_num(last).max(axis=1) / scale, nan_mean(np.abs(off))]
+    since = np.argmax(np.append(used[:, ::-1], np.ones((sims, 1), dtype=np.bool_), axis=1), axis=1)
+    told.append(since.astype(np.float64))
+    told += [known_days(values).astype(np.float64), segments.astype(np.float64)]
+    level = [nan_mean(values[:, max(days - a, 0) : max(days - b, 0)]) for a, b in ((7, 0), (14, 7), (28, 0), (56, 28))]
+    told += [(level[0] - level[1]) / scale, (level[2] - level[3]) / scale]
+    told += [(nan_mean(values[:, -56:]) - nan_mean(values[:, max(days - 112, 0) : max(days - 56, 0)])) / scale]
+    calm = np.nan_to_num(off - nan_mean(off)[:, None])
+    power = np.maximum((calm**2).sum(axis=1), 1e-9)
+    told += [(calm[:, lag:] * calm[:, :-lag]).sum(axis=1) / power for lag in (1, 7)]
+    of_sim = np.stack(told, axis=1)
+    # by weekday: how each candidate differs from the router's week, and that week's size and shape
+    apart = (weeks[:, USED].astype(np.float64)[:, None] - base[:, :, None]) / scale[:, None, None, None]
+    shape = base / np.maximum(base.mean(axis=2), 1e-9)[..., None]
+    parts = np.broadcast_to(np.arange(PARTS)[None, :, None], base.shape)
+    busy = np.broadcast_to(used.reshape(sims, WEEKS, SEASON).mean(axis=1)[:, None], base.shape)
+    by_day = np.stack([base / scale[:, None, None], shape, parts, busy], axis=3)
+    wide = np.broadcast_to(of_sim[:, None, None], (*base.shape, of_sim.shape[1]))
+    everything = np.concatenate([apart.swapaxes(2, 3), by_day, wide], axis=3)
+    return np.asarray(np.clip(everything, -1e6, 1e6), dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """What is to be learnt from one origin: features (sims, PARTS, 7, n), the router's centre and what came (sims, 28), NaN
+    unknown, unit (sims,), segments (sims,)."""
+
+    features: Float32
+    centre: FloatArray
+    came: FloatArray
+    unit: FloatArray
+    segments: IntArray
+
+
+def train(windows: Sequence[Window], *, seed: int) -> str | None:
+    """LightGBM's text of a model of what the router missed by; None when there is too little to learn from."""
+    chance = np.random.default_rng(seed)
+    rows, missed = [], []
+    for window in windows:
+        sims, days = window.came.shape
+        some = np.argsort(chance.random((sims, days)), axis=1)[:, :DAYS_A_WINDOW]
+        sim = np.repeat(np.arange(sims), DAYS_A_WINDOW)
+        day = some.ravel()
+        off = (window.came[sim, day] - window.centre[sim, day]) / window.unit[sim]
+        good = np.isfinite(off) & np.isin(window.segments[sim], CORRECTED)
+        sim, day = sim[good], day[good]
+        rows.append(window.features[sim, (day >= SEASON).astype(np.int64), day % SEASON])
+        missed.append(np.clip(off[good], -LIMIT, LIMIT))
+    if sum(len(part) for part in missed) < LEAST_ROWS:
+        return None
+    import lightgbm
+
+    x, y = np.concatenate(rows), np.concatenate(missed)
+    if len(y) > MOST_ROWS:
+        kept = np.sort(chance.permutation(len(y))[:MOST_ROWS])
+        x, y = x[kept], y[kept]
+    data = lightgbm.Dataset(x, y, params={"max_bin": PARAMETERS["max_bin"], "verbosity": -1})
+    return str(lightgbm.train(PARAMETERS | {"seed": seed}, data, ROUNDS).model_to_string())
+
+
+def learn_shares(text: str, windows: Sequence[Window]) -> FloatArray:
+    """How much of what a model says is to be taken, (segments,), by what came after origins it knows nothing of."""
+    judge = GlobalModel(text, np.ones(len(SEGMENTS)))
+    errors, segments = [], []
+    for window in windows:
+        rows = np.flatnonzero(np.isin(window.segments, CORRECTED) & (np.isfinite(window.came).sum(axis=1) >= SEASON))
+        said = judge.correction(window.features[rows], window.segments[rows]) * window.unit[rows, None, None]
+        added = ahead(said, window.came.shape[1])
+        tried = np.stack(
+            [
+                nan_mean(np.abs(window.came[rows] - np.maximum(window.centre[rows] + share * added, 0)))
+                for share in SHARES
+            ],
+            axis=1,
+        )
+        errors.append(tried / window.unit[rows, None])
+        segments.append(window.segments[rows])
+    error, segment = np.concatenate(errors), np.concatenate(segments)
+    # no single SIM that stopped or ran away decides
+    error = np.minimum(error, 5.0)
+    usual = error[:, 0].mean() if len(error) else 1.0
+    prior = DOUBT * usual * (1 + DOUBT_ERROR * SHARES)
+    taken = np.zeros(len(SEGMENTS))
+    for index in CORRECTED:
+        taken[index] = SHARES[np.argmin(error[segment == index].sum(axis=0) + prior)]
+    return taken
+
+
+def ahead(week: FloatArray, horizon: int) -> FloatArray:
+    """The first part's week and then the second's again and again, (sims, horizon), of (sims, PARTS, 7)."""
+    later = np.tile(week[:, 1], (1, -(-horizon // SEASON)))
+    return np.concatenate([week[:, 0], later], axis=1)[:, :horizon]
