@@ -24,6 +24,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.alerts import router as alerts_router
+from api.anomalies import router as anomalies_router
 from api.live import Hub
 from api.live import router as live_router
 from api.models import FieldProblem, Problem
@@ -95,6 +96,7 @@ def create_app(
     app.include_router(router)
     app.include_router(live_router)  # before /v1/alerts/{alert_id}
     app.include_router(alerts_router)
+    app.include_router(anomalies_router)
     app.include_router(streams_router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     app.add_middleware(_SmallBodies)

@@ -174,7 +174,7 @@ def list_sims(
     found = session.rows("api_ordered" if state == "ordered" else "api_sims", {"iccid": None, **chosen})
     items = found[:limit]
     following = items[-1]["iccid"] if len(found) > limit else None
-    _link(request, response, following)
+    link(request, response, following)
     return SimPage.model_validate({"items": items, "next": following})
 
 
@@ -214,7 +214,7 @@ def get_lifecycle(
     found = session.rows("api_lifecycle", {"iccid": iccid, **place, "rows": limit + 1})
     items = found[:limit]
     following = f"{items[-1]['occurred_on']}.{items[-1]['entry_id']}" if len(found) > limit else None
-    _link(request, response, following)
+    link(request, response, following)
     return Lifecycle.model_validate({**state, "items": items, "next": following})
 
 
@@ -286,7 +286,7 @@ def list_exhaustions(
         following = ExhaustionCursor(
             as_of=final["as_of"], p_14=final["p_14"], p50_date=final["p50_date"], iccid=final["iccid"]
         ).encode()
-    _link(request, response, following)
+    link(request, response, following)
     return ExhaustionPage.model_validate({"items": items, "next": following})
 
 
@@ -304,7 +304,7 @@ def list_alerts(
     found = session.rows("api_alerts", {"after": after, "state": state, "kind": kind, "rows": limit + 1})
     items = found[:limit]
     following = items[-1]["alert_id"] if len(found) > limit else None
-    _link(request, response, following)
+    link(request, response, following)
     return AlertPage.model_validate({"items": items, "next": following})
 
 
@@ -442,7 +442,7 @@ def _no_prediction(session: Session, iccid: str, as_of: date | None, what: str) 
     return ProblemError(404, f"There is no {what} for SIM {iccid}{when}.")
 
 
-def _link(request: Request, response: Response, following: str | int | None) -> None:
+def link(request: Request, response: Response, following: str | int | None) -> None:
     if following is not None:
         url = request.url.include_query_params(after=following)
         response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'

@@ -9,7 +9,7 @@ from resources.alerting import evaluate_rules
 
 
 @dg.asset(
-    deps=["alerts", "usage_forecasts", "forecast_drift"],
+    deps=["alerts", "usage_forecasts", "forecast_drift", "anomalies"],
     partitions_def=DAYS,
     group_name="alerts",
     kinds={"python", "postgres"},

@@ -76,6 +76,8 @@ class FleetFacts:
     futures: FloatArray | None
     model: Row | None
     first_ends: pl.DataFrame
+    incidents: list[Row]
+    anomalies: list[Row]
     silent: list[Row]
     top_consumers: list[Row]
     alert_counts: list[Row]
@@ -88,7 +90,7 @@ class FleetFacts:
 
 
 @dg.asset(
-    deps=["usage_forecasts", "quota_exhaustions", "alerts", "sim_lifecycle"],
+    deps=["usage_forecasts", "quota_exhaustions", "alerts", "sim_lifecycle", "anomalies"],
     partitions_def=DAYS,
     group_name="report",
     kinds={"python", "html"},
@@ -96,7 +98,7 @@ class FleetFacts:
     metadata={"dagster/table_name": "predictions.reports"},
 )
 def fleet_report(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-    """The fleet report as of a day (the partition): usage, forecast, who runs out first, who is silent, alerts, data quality.
+    """The fleet report as of a day (the partition): usage, forecast, who runs out first, incidents and anomalies, who is silent, alerts, data quality.
 
     One self-contained HTML page: no network, no script. It is kept in predictions.reports, served by the API, and written
     to the report folder as fleet-<day>.html; fleet-latest.html is the newest. The same data give the same bytes.
@@ -145,6 +147,8 @@ def read_facts(runtime: Runtime, as_of: date) -> FleetFacts:
             "data": data,
             "daily": transaction.frame("report_fleet_days", DAILY_SCHEMA, {**day, "days": SHOWN_DAYS}),
             "first_ends": transaction.frame("report_first_ends", ENDS_SCHEMA, {**day, "top": TOP}),
+            "incidents": transaction.rows("report_incidents", {**day, "top": TOP}),
+            "anomalies": transaction.rows("worst_anomalies", {**day, "top": TOP}),
             "silent": _silent(transaction, as_of),
             "top_consumers": _top_consumers(transaction, as_of),
             "alert_counts": transaction.rows("report_alert_counts", day),

@@ -18,6 +18,7 @@ import polars as pl
 
 from assets.common import OWNERS, RuntimeParam
 from assets.landing import QUARANTINE_SCHEMA, SETTLED_SCHEMA
+from assets.live import detect_live
 from assets.sources import UTC_TIME, Schema
 from resources.database import Database, Merged, Transaction
 from resources.once_stream import EventRecord, UsageRecord, parse_record, record_key
@@ -375,5 +376,7 @@ def stream_records(runtime: RuntimeParam) -> dg.MaterializeResult[None]:
     Source: POSTs to `/streams/1nce/{stream_id}` and files of SIMSIGHT_STREAM_FILES, kept in raw.stream_batches. Usage goes to
     core.stream_usage, one row a record and UTC day; events go to core.sim_events. Stream and book are two views of the same
     bytes and are never added: core.sim_usage_early_v1 puts them together. Records that break a rule are in ops.quarantine.
+    What is an anomaly already on a day under way is found at once (predictions.anomalies_v1, live).
     """
-    return dg.MaterializeResult(metadata=process_batches(runtime.database, now=runtime.clock()).metadata())
+    done = process_batches(runtime.database, now=runtime.clock())
+    return dg.MaterializeResult(metadata=done.metadata() | detect_live(runtime))

@@ -8,6 +8,8 @@ import dagster as dg
 from assets.aggregates import aggregate_forecasts
 from assets.alert_rules import alert_rules_evaluated
 from assets.alerts import alerts
+from assets.anomalies import MODEL as DETECTOR
+from assets.anomalies import anomalies, anomaly_detector
 from assets.blocks import MODEL
 from assets.common import DAYS
 from assets.drift import forecast_drift, forecasts_hold
@@ -42,10 +44,13 @@ FORECAST = [
     forecast_drift,
     aggregate_forecasts,
 ]
+ANOMALY = [anomaly_detector, anomalies]
 RETRAIN = timedelta(days=7)
 
 ingest_assets = dg.AssetSelection.assets(*INGEST)
-prediction_assets = dg.AssetSelection.assets(*FORECAST, sim_lifecycle, alerts, alert_rules_evaluated, fleet_report)
+prediction_assets = dg.AssetSelection.assets(
+    *FORECAST, *ANOMALY, sim_lifecycle, alerts, alert_rules_evaluated, fleet_report
+)
 
 ingest = dg.define_asset_job(
     "ingest",
@@ -66,13 +71,13 @@ predict = dg.define_asset_job(
 )
 train = dg.define_asset_job(
     "train",
-    dg.AssetSelection.assets(usage_history, usage_forecaster),
+    dg.AssetSelection.assets(usage_history, usage_forecaster, anomaly_detector),
     partitions_def=DAYS,
-    description="Train the forecaster as of a day (the partition) and decide whether it becomes champion.",
+    description="Train forecaster and anomaly detector as of a day (the partition) and decide whether each becomes champion.",
 )
 score = dg.define_asset_job(
     "score",
-    predict_assets - dg.AssetSelection.assets(usage_forecaster),
+    predict_assets - dg.AssetSelection.assets(usage_forecaster, anomaly_detector),
     partitions_def=DAYS,
     description="Score, alert and report as of a day (the partition) with the champion there is, after checking the data.",
 )
@@ -81,7 +86,7 @@ rescore = dg.define_asset_job(
     # totals hardly move by a correction, and the next day's run takes it in: they are not worth minutes a day
     prediction_assets
     - dg.AssetSelection.assets(
-        usage_history, usage_forecaster, exhaustion_backtested, sim_lifecycle, aggregate_forecasts
+        usage_history, usage_forecaster, anomaly_detector, exhaustion_backtested, sim_lifecycle, aggregate_forecasts
     ),
     partitions_def=DAYS,
     description="Score, alert and report again as of a day or a range of days (one run), with the champion there is.",
@@ -142,15 +147,18 @@ def hourly_ingest(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     cron_schedule="0 1 * * *",
     execution_timezone="UTC",
     default_status=RUNNING,
-    description="Train every week: at 01:00 UTC when the newest version is a week old, or when there is none yet.",
+    description="Train every week: at 01:00 UTC when the newest version of either model is a week old, or when there is none yet.",
 )
 def weekly_training(
     context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]
 ) -> dg.RunRequest | dg.SkipReason:
     as_of = as_of_day(context.scheduled_execution_time, SETTINGS.lateness_days)
-    versions = runtime.database.rows("model_versions", {"model_name": MODEL})
-    newest = max((row["as_of"] for row in versions), default=None)
-    if newest is not None and as_of - newest < RETRAIN:
+    learnt = [
+        max((row["as_of"] for row in runtime.database.rows("model_versions", {"model_name": model})), default=date.min)
+        for model in (MODEL, DETECTOR)
+    ]
+    newest = min(learnt)
+    if as_of - newest < RETRAIN:
         return dg.SkipReason(f"the newest version knows the days up to {newest}")
     return dg.RunRequest(partition_key=as_of.isoformat())
 
@@ -297,6 +305,7 @@ def code_location(runtime: Runtime) -> dg.Definitions:
             stream_records,
             stream_file_batches,
             *FORECAST,
+            *ANOMALY,
             sim_lifecycle,
             alerts,
             alert_rules_evaluated,

@@ -24,6 +24,7 @@ from simulator.faults import Faults
 from simulator.fleet import DATA_QUOTA, SMS_QUOTA, Fleet
 from simulator.happenings import EVENT_KINDS, events_of, sessions_of
 from simulator.ledger import DAY_SECONDS, Periods, moment, tick
+from simulator.oddities import COUNTRY, OPERATOR, changed_device, on
 
 Json = dict[str, Any]
 
@@ -32,6 +33,7 @@ SMS_DAYS = 90  # the same for SMS
 _CURRENCY = '{"id":1,"symbol":"\\u20ac","code":"EUR"}'
 _KINDS = ("MTR", "TRK", "CAM", "VND", "AGR", "MCH", "RPT", "GTW", "ALM")
 _RATS = {"2G": "2", "3G": "1", "4G": "6", "5G": "7", "NB-IoT": "8"}
+OTHER_DEVICE = 7_770_000_000_00  # what another device's IMEI differs by: its type is no other device's
 _TRACKER = CODE["workday_tracker"]
 _HOMES = np.array([country for _, country in CITIES])
 _OPERATORS = np.array([len(country[7]) for country in COUNTRIES])
@@ -71,8 +73,10 @@ class SimCards:
         self._locked = bits(words[:, 0], 20, 10) < 80
         self._operator = bits(words[:, 0], 32, 8)
 
-    def imei(self, i: int) -> str:
-        return f"{self.imeis[i]:016d}"
+    def imei(self, i: int, day: int | None = None) -> str:
+        """The IMEI of a SIM's device; of the device it is in on a day (an ordinal) where that is told."""
+        other = day is not None and bool(changed_device(self.fleet.demand, np.array([i]), np.array([day]))[0])
+        return f"{self.imeis[i] + OTHER_DEVICE if other else self.imeis[i]:016d}"
 
     def imsi(self, i: int) -> str:
         return f"90140{5_100_000_000 + self.fleet.serial[i]:010d}"
@@ -115,7 +119,7 @@ class SimCards:
                 "imsi_2": f"46004{imsi[5:]}",
                 "current_imsi": imsi,
                 "msisdn": self.msisdn(i),
-                "imei": self.imei(i),
+                "imei": self.imei(i, time // DAY_SECONDS),
                 "imei_lock": bool(self._locked[i]),
                 "status": "Disabled" if disabled[at] else "Enabled",
                 "activation_date": offset_stamp(int(demand.activation[i]) * DAY_SECONDS),
@@ -186,7 +190,9 @@ class SimCards:
         word = draw(self.fleet.seed, PLACE, rows, days[:, None] // 7)[:, 0]
         away = (demand.archetype[rows] == _TRACKER) & (bits(word, 0, 8) < 30)
         country = np.where(away, (home + 1 + bits(word, 8, 8) % 4) % 5, home)
-        return country, self._operator[rows] % _OPERATORS[country]
+        country = np.where(on(demand, rows, days, COUNTRY), len(COUNTRIES) - 1, country)
+        other = on(demand, rows, days, OPERATOR)
+        return country, (self._operator[rows] + other) % _OPERATORS[country]
 
     def sessions(self, i: int, first: int, last: int) -> tuple[Ints, Ints]:
         """Ticks at which each PDP context of days `first` to `last` was created and deleted; none on days without bytes."""
@@ -261,7 +267,7 @@ class SimCards:
             "lac": str(1000 + number % 60_000),
             "ci": str(5000 + number % 50_000),
             "ue_ip_address": self.ip_address(i),
-            "imeisv": self.imei(i),
+            "imeisv": self.imei(i, time // DAY_SECONDS),
             "duration": str(timedelta(seconds=time - begin)).rjust(8, "0"),
             "rat_type": {"rat_type_id": _RATS[rat], "description": rat},
         }
@@ -295,7 +301,8 @@ class SimCards:
 
     def described(self, i: int, ticks: Ints, kinds: Ints) -> list[Json]:
         """Events of a SIM as /events lists them."""
-        iccid, device = self.fleet.iccids[i], {"imei": self.imei(i), "imsi": self.imsi(i)}
+        iccid = self.fleet.iccids[i]
+        imeis = {day: self.imei(i, day) for day in np.unique(ticks // DAY_SECONDS).tolist()}
         places = zip(
             *(ints.tolist() for ints in self.locations(np.full(len(ticks), i), ticks // DAY_SECONDS)), strict=True
         )
@@ -306,7 +313,14 @@ class SimCards:
             if kind < 3:
                 name, _, _, _, mcc, _, _, operators = COUNTRIES[country]
                 _, network, mnc = operators[operator]
-                answer |= device | {"country": name, "operator": network, "mcc": mcc, "mnc": mnc}
+                answer |= {
+                    "imei": imeis[at // DAY_SECONDS],
+                    "imsi": self.imsi(i),
+                    "country": name,
+                    "operator": network,
+                    "mcc": mcc,
+                    "mnc": mnc,
+                }
             answers.append(answer | {"alert": alert, "event_severity": severity})
         return answers
 

@@ -91,6 +91,8 @@ COUNTRIES = (
     ("Netherlands", "nl", "142", "31", "204", "52", "5", (("51", "KPN", "08"), ("52", "Vodafone", "04"))),
     ("France", "fr", "69", "33", "208", "46", "2", (("61", "Orange", "01"), ("62", "Bouygues Telecom", "20"))),
     ("Italy", "it", "98", "39", "222", "42", "12", (("71", "TIM", "01"), ("72", "WindTre", "88"))),
+    # where no SIM of a fleet belongs
+    ("Morocco", "ma", "130", "212", "604", "32", "-5", (("81", "Maroc Telecom", "01"), ("82", "Inwi", "02"))),
 )
 CITIES = (
     ("HAM", 0),
@@ -190,8 +192,8 @@ class Injection:
 class Demand:
     """The traits of every SIM, and what each wants to send on any day. Days are proleptic ordinals (`date.toordinal`)."""
 
-    def __init__(self, seed: int, sims: int, start: date) -> None:
-        self.seed, self.start = seed, start.toordinal()
+    def __init__(self, seed: int, sims: int, start: date, scenario: str = "usual") -> None:
+        self.seed, self.start, self.scenario = seed, start.toordinal(), scenario
         everyone = np.arange(sims, dtype=np.int64)
         traits, life = draw(seed, TRAITS, everyone, np.arange(2)), draw(seed, LIFE, everyone, np.arange(2))
         shares = np.cumsum([a.share for a in ARCHETYPES])
@@ -213,6 +215,10 @@ class Demand:
         self.rx = np.array([a.rx for a in ARCHETYPES])[kinds] + bits(traits[:, 1], 24, 5)
         self.sms_rate = np.array([a.sms_rate for a in ARCHETYPES])[kinds]
         self._lives(sims, everyone, life)
+        if scenario == "clean":
+            self.churn_first = self.churn_last = self.death = np.full(sims, NEVER)
+            self.loop_first = self.loop_last = np.full(sims, NEVER)
+            self.ends = self.expiry
 
     def _lives(self, sims: int, everyone: Ints, life: Words) -> None:
         """Activation, expiry, churn and death of every SIM; sites are rolled out, and leave, together."""
@@ -265,10 +271,13 @@ class Demand:
         last = first + length - 1
         looping = (first <= self.loop_last[rows]) & (last >= self.loop_first[rows])
         fits = (first >= self.activation[rows] + 21) & (last < self.ends[rows]) & ~looping & (window >= 0)
+        fits &= self.scenario != "clean"
         return Injection(np.where(fits, kind, 0), first, last, bits(h, 40, 8))
 
     def wanted(self, rows: Ints, days: Ints) -> Wanted:
         """Demand of `rows` (n,) on consecutive `days` (d,); zero before activation and from the day of expiry."""
+        from simulator.oddities import disturbed
+
         h = draw(self.seed, DAY, rows, days)
         volume = self.base[rows, None] * self._level(rows, days) >> 12
         volume = volume * _NOISE.ravel()[(self.noise[rows] * _ONE)[:, None] + bits(h, 0, 12)] >> 12
@@ -278,6 +287,7 @@ class Demand:
         due &= bits(h, 12, 16) >= 130
         volume = np.where(due, volume, 0)
         mo, mt = (self._messages(rows, bits(h, low, 16)) for low in (28, 44))
+        volume, mo, mt = disturbed(self, rows, days, volume, mo, mt)
         share = np.repeat((self.rx[rows] + 0)[:, None], len(days), axis=1) + bits(h, 7, 5)
         volume, alive = self._disturbed(rows, days, volume)
         lives = (days >= self.activation[rows, None]) & (days < self.expiry[rows, None]) & alive

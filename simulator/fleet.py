@@ -24,6 +24,7 @@ from simulator.demand import (
     draw,
 )
 from simulator.ledger import DAY_SECONDS, Ledger, Pace, Periods, settle, tick
+from simulator.oddities import SCENARIOS, USUAL
 
 DATA_QUOTA = 500_000_000  # accounting bytes of the plan and of each top-up
 SMS_QUOTA = 250
@@ -48,15 +49,18 @@ class Fleet:
 
     start    first day of the fleet's run; most SIMs were activated months before it
     iccids   19 digits each, in the order of the account's list
+    scenario what is done to it on purpose: "clean" nothing, "usual", or "all" further kinds of anomalies too (`oddities`)
     demand   the traits of each SIM, as arrays in that order
-    Raises ValueError when there are no SIMs.
+    Raises ValueError when there are no SIMs, or for another scenario.
     """
 
-    def __init__(self, *, seed: int = 7, sims: int = 500, start: date) -> None:
+    def __init__(self, *, seed: int = 7, sims: int = 500, start: date, scenario: str = USUAL) -> None:
+        if scenario not in SCENARIOS:
+            raise ValueError(f"a fleet of scenario {scenario!r}: expected one of {', '.join(SCENARIOS)}")
         if sims < 1:
             raise ValueError(f"a fleet of {sims} SIMs cannot be simulated; give at least 1")
         self.seed, self.sims, self.start = seed, sims, start
-        self.demand = Demand(seed, sims, start)
+        self.demand = Demand(seed, sims, start, scenario)
         everyone = np.arange(sims, dtype=np.int64)
         offset = int(bits(draw(seed, IDENTITY, everyone[:1], everyone[:1]), 0, 25)[0, 0]) + 1_000_000
         self.serial = offset + everyone  # one running number behind ICCID, IMSI and MSISDN

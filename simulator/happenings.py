@@ -8,6 +8,7 @@ import numpy as np
 from simulator.demand import NEVER, SESSIONS, Ints, bits, draw
 from simulator.fleet import Fleet
 from simulator.ledger import DAY_SECONDS
+from simulator.oddities import FLAPPING, during
 
 # text, severity, and whether it is an alert
 EVENT_KINDS = (
@@ -40,6 +41,7 @@ def sessions_of(fleet: Fleet, rows: Ints, first: int, last: int) -> Sessions:
     words = draw(fleet.seed, SESSIONS, rows, days)
     demand = fleet.demand
     loops = (days >= demand.loop_first[rows, None]) & (days <= demand.loop_last[rows, None])
+    loops |= during(demand, rows, days, FLAPPING)
     count = np.where(used, np.where(loops, 24, 1 + bits(words, 0, 10) % 3), 0)
     width = DAY_SECONDS // np.maximum(count, 1)
     # one row a session: its SIM, its day, and its slot of that day

@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simulator.account import Json, SimCards
+from simulator.account import OTHER_DEVICE, Json, SimCards
 from simulator.demand import COUNTRIES, SMS_SLOTS, STREAM, Ints, Words, draw
 from simulator.happenings import EVENT_KINDS, Sessions, events_of, sessions_of
 from simulator.ledger import DAY_SECONDS, tick
+from simulator.oddities import changed_device
 
 TYPES = ("usage", "events")
 REPORT_SECONDS = 900
@@ -95,14 +96,18 @@ class Feed:
             some = found.take(np.arange(begin, min(begin + _CHUNK, len(found))))
             country, operator = self.cards.locations(some.sim, some.at // DAY_SECONDS)
             bare = chance(self.cards, some.id) >> np.uint64(58) == 0
-            numbers = (some.id, some.sim, some.kind, some.amount, some.rx, some.event, country, operator, bare)
-            columns = zip(_stamps(some.begun), _stamps(some.at), *(column.tolist() for column in numbers), strict=True)
-            for begun, at, number, sim, kind, amount, rx, event, where, whose, without in columns:
+            numbers = (some.id, some.kind, some.amount, some.rx, some.event, country, operator, bare)
+            other = changed_device(self.cards.fleet.demand, some.sim, some.at // DAY_SECONDS)
+            who = [self._who(sim, moved) for sim, moved in zip(some.sim.tolist(), other.tolist(), strict=True)]
+            columns = zip(
+                _stamps(some.begun), _stamps(some.at), who, *(column.tolist() for column in numbers), strict=True
+            )
+            for begun, at, whom, number, kind, amount, rx, event, where, whose, without in columns:
                 place = (COUNTRIES[where], COUNTRIES[where][7][whose])
                 if kind == EVENT:
-                    yield _event_json(self._who(sim), number, at, event, place, without)
+                    yield _event_json(whom, number, at, event, place, without)
                 else:
-                    yield _usage_json(self._who(sim), number, (begun, at), (kind, amount, rx), place, without)
+                    yield _usage_json(whom, number, (begun, at), (kind, amount, rx), place, without)
 
     def _of_day(self, day: int) -> Records:
         if day not in self._days:
@@ -215,7 +220,7 @@ class _Who(NamedTuple):
     organisation: Json
 
 
-def _who(cards: SimCards, i: int) -> _Who:
+def _who(cards: SimCards, i: int, in_other_device: bool) -> _Who:
     sim = {
         "id": 901_000 + i,
         "iccid": cards.fleet.iccids[i],
@@ -225,7 +230,7 @@ def _who(cards: SimCards, i: int) -> _Who:
     endpoint = {
         "id": 10_000_000 + int(cards.fleet.serial[i]),
         "name": cards.label(i),
-        "imei": cards.imei(i),
+        "imei": f"{cards.imeis[i] + OTHER_DEVICE:016d}" if in_other_device else cards.imei(i),
         "ip_address": cards.ip_address(i),
         "balance": None,
         "tags": None,

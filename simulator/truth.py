@@ -13,13 +13,15 @@ from simulator.demand import ARCHETYPES, DEVICES, WINDOW, Ints
 from simulator.desk import Desk
 from simulator.fleet import Fleet
 from simulator.ledger import DAY_SECONDS, Periods, moment
+from simulator.oddities import NAMES, oddities
 
 
 def truth(fleet: Fleet, days: int = 365) -> dict[str, Any]:
     """What was put into the fleet on purpose, over `days` days from the start; for scoring, never for a model to read.
 
     `sims` by ICCID: traits and dates, `topups`, `exhausted` (data) and `exhausted_sms` days, `churn` (days of fading),
-    `death`, and `anomalies` with kind (spike, silence, runaway, firmware_loop), days (inclusive) and `visible`, which is
+    `death`, and `anomalies` with kind (spike, silence, runaway, firmware_loop; in a fleet of scenario "all" also
+    drift, sms_flood, flapping, imei_change, unexpected_country, unexpected_operator), days (inclusive) and `visible`, which is
     false when the SIM was without service all the while. `clean` SIMs have none of these but top-ups and exhaustion.
     `tickets`: case, category, priority, ICCID.
     """
@@ -66,6 +68,10 @@ def _anomalies(fleet: Fleet, data: Periods, through: int) -> dict[int, list[dict
         for kind, name in ((1, "spike"), (2, "silence"), (3, "runaway")):
             at = np.flatnonzero(injected.kind == kind)
             found.append((name, at, injected.first[at], injected.last[at]))
+        odd = oddities(demand, everyone, window)
+        for kind, name in NAMES.items():
+            at = np.flatnonzero(odd.kind == kind)
+            found.append((name, at, odd.first[at], odd.last[at]))
     anomalies: dict[int, list[dict[str, Any]]] = {}
     for name, rows, first, last in found:
         without = (data.dry_from[rows] < first[:, None]) & (data.dry_until[rows] > last[:, None])

@@ -49,6 +49,7 @@ COMMANDS = (
     "doctor",
     "api-key",
     "stream",
+    "feedback",
 )
 
 
@@ -294,6 +295,21 @@ def test_the_service_answers_with_a_key_of_the_command_line_until_it_is_revoked(
     service.terminate()
     assert service.wait(20) in (0, 143)
     assert not served.processes()
+
+
+def test_a_false_alarm_is_acknowledged_listed_and_taken_back(served: Home, database_url: URL) -> None:
+    _add_sim(database_url)
+    code, said = served.run("feedback", "add", "--iccid", ICCID, "--kind", "silence", "--note", "on holiday")
+    assert (code, "feedback 1 holds" in said) == (0, True), said
+    _, listed = served.run("feedback", "list")
+    assert f"1: iccid {ICCID}, kind silence;" in listed
+    assert "; holds; on holiday" in listed
+    assert served.run("feedback", "undo", "1")[0] == 0
+    assert "taken back by" in served.run("feedback", "list")[1]
+    _refused(served.run("feedback", "undo", "1"), 2, "there is none that holds")
+    _refused(served.run("feedback", "add", "--kind", "odd"), 2, "--kind odd: expected one of spike, ")
+    _refused(served.run("feedback", "add"), 2, "give --iccid, --label or --kind")
+    _refused(served.run("feedback", "add", "--iccid", "8" * 19), 2, "no such SIM is stored")
 
 
 def test_the_service_takes_records_for_a_stream_of_the_command_line_until_it_is_revoked(

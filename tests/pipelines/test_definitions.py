@@ -27,7 +27,7 @@ from resources.runtime import Runtime
 from resources.settings import Settings
 from tests.pipelines.conftest import AS_OF, CORE, NOW, TODAY, Account, Truth, settings_for
 
-GROUPS = {"ingest", "forecast", "alerts", "report", "maintenance"}
+GROUPS = {"ingest", "forecast", "anomalies", "alerts", "report", "maintenance"}
 GOOD = "iccid,day,mb\n{iccid},2025-09-01,1.5\n{iccid},2025-09-02,much\n"
 
 
@@ -121,18 +121,22 @@ def test_the_daily_scoring_uses_the_champion_there_is(location: dg.Definitions) 
         "usage_forecasts",
         "quota_exhaustions",
         "forecast_drift",
+        "anomalies",
         "alerts",
         "alert_rules_evaluated",
         "fleet_report",
     } <= nodes
     assert "aggregate_forecasts" in nodes
-    assert "usage_forecaster" not in nodes
+    assert not {"usage_forecaster", "anomaly_detector"} & nodes
     again = {node.name for node in location.resolve_job_def("rescore").graph.nodes}
-    assert not {"aggregate_forecasts", "usage_forecaster"} & again, "a correction is not worth these again"
+    assert not {"aggregate_forecasts", "usage_forecaster", "anomaly_detector"} & again, (
+        "a correction is not worth these again"
+    )
     assert {node.name for node in location.resolve_job_def("train").graph.nodes} == {
         "usage_history",
         "usage_history_usage_is_complete",
         "usage_forecaster",
+        "anomaly_detector",
     }
 
 
@@ -148,10 +152,13 @@ def test_a_training_is_due_without_a_version_and_a_week_after_the_newest(runtime
     assert isinstance(first, dg.RunRequest)
     assert first.partition_key == "2025-09-08"
     truth = Truth(database_url)
-    truth.rows(
-        "INSERT INTO predictions.backtests (organization_id, model_name, model_version, run_id, as_of, role, metrics, created_at)"
-        " VALUES (1, 'usage-forecaster', 1, 'r', '2025-09-08', 'champion', '{}', now())"
-    )
+    for model in ("usage-forecaster", "anomaly-detector"):
+        assert isinstance(asked(16), dg.RunRequest)
+        truth.rows(
+            "INSERT INTO predictions.backtests (organization_id, model_name, model_version, run_id, as_of, role, metrics, created_at)"
+            " VALUES (1, %s, 1, 'r', '2025-09-08', 'champion', '{}', now())",
+            (model,),
+        )
     truth.close()
     assert isinstance(asked(16), dg.SkipReason)
     assert isinstance(asked(17), dg.RunRequest)

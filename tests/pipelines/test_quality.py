@@ -22,6 +22,8 @@ PREDICTIONS = {
     "exhaustion_backtest",
     "quota_exhaustions",
     "sim_lifecycle",
+    "anomaly_detector",
+    "anomalies",
     "alerts",
     "fleet_report",
 }

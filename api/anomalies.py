@@ -1,0 +1,128 @@
+"""What is unlike itself or its peers, and the incidents behind it: two lists, read like the others."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from api.routes import PROBLEMS, Limit, Opened, link
+
+router = APIRouter(tags=["predictions"])
+
+AnomalyKind = Literal[
+    "spike",
+    "runaway",
+    "drift",
+    "silence",
+    "dead",
+    "new_pattern",
+    "sms_flood",
+    "flapping",
+    "imei_change",
+    "unexpected_country",
+    "unexpected_operator",
+]
+Severity = Literal["info", "warning", "critical"]
+
+
+class Anomaly(BaseModel):
+    """A SIM that was unlike itself or its peers on a UTC day."""
+
+    anomaly_id: int = Field(description="Rises with time", examples=[41])
+    iccid: str = Field(examples=["8988280666000000001"])
+    label: str | None = Field(examples=["pump-001"])
+    day: date
+    kind: str = Field(
+        description="spike; runaway: keeps rising; drift: a lasting new level; silence; dead: a silence not expected to end; "
+        "new_pattern: an unusual mix; sms_flood; flapping: connects again and again; imei_change; unexpected_country; "
+        "unexpected_operator",
+        examples=["spike"],
+    )
+    score: float = Field(
+        description="Minus the decimal logarithm of the share of ordinary SIM-days at least as odd: 3 is one in 1,000",
+        examples=[4.2],
+    )
+    severity: str = Field(
+        description="info, warning or critical, from size, cost at risk and persistence", examples=["warning"]
+    )
+    reasons: str = Field(examples=["412.0 MB on 3 June, 38 times its usual 10.8 MB of a Tuesday; peers unchanged."])
+    value: float | None = Field(description="What was measured, in the unit", examples=[412000000])
+    expected: float | None = Field(description="What was usual, in the unit", examples=[10800000])
+    unit: str | None = Field(description="bytes (millionths of a MB), messages, sessions or days", examples=["bytes"])
+    first_day: date = Field(description="When it began")
+    incident_id: int | None = Field(description="Incident it belongs to; null: this SIM alone", examples=[7])
+    model_version: int = Field(examples=[3])
+    as_of: date
+    detected_at: datetime
+    live: bool = Field(description="Found on a day still under way, not confirmed yet")
+
+
+class AnomalyPage(BaseModel):
+    items: list[Anomaly]
+    next: int | None = Field(description="Pass as `after` for the next page; null on the last", examples=[41])
+
+
+class Incident(BaseModel):
+    """One cause that many SIMs share."""
+
+    incident_id: int = Field(description="Rises with time", examples=[7])
+    kind: str = Field(description="Kind of its anomalies; fleet_event: of the whole fleet", examples=["flapping"])
+    title: str = Field(examples=["Flapping in 105 of 202 SIMs of device type 86492305, since 19 June"])
+    scope: dict[str, Any] = Field(
+        description="What its SIMs have in common: device_type, label_prefix, country, operator, batch; {} is the whole fleet",
+        examples=[{"device_type": "86492305"}],
+    )
+    first_day: date
+    last_day: date = Field(description="Last day so far")
+    severity: str = Field(examples=["critical"])
+    sims: int = Field(description="SIMs with an anomaly that belongs to it", examples=[105])
+    model_version: int = Field(examples=[3])
+    created_at: datetime
+    updated_at: datetime
+
+
+class IncidentPage(BaseModel):
+    items: list[Incident]
+    next: int | None = Field(description="Pass as `after` for the next page; null on the last", examples=[7])
+
+
+@router.get("/v1/anomalies", summary="SIMs unlike themselves or their peers", responses=PROBLEMS)
+def list_anomalies(
+    request: Request,
+    response: Response,
+    session: Opened,
+    limit: Limit = 100,
+    after: Annotated[int, Query(ge=0, le=2**63 - 1, description="Only anomalies with a greater anomaly_id")] = 0,
+    kind: Annotated[AnomalyKind | None, Query(description="Only anomalies of this kind")] = None,
+    severity: Annotated[Severity | None, Query(description="Only anomalies of this severity")] = None,
+    iccid: Annotated[str | None, Query(pattern="^[0-9]{19}$", description="Only anomalies of this SIM")] = None,
+    day: Annotated[date | None, Query(description="Only anomalies of this UTC day")] = None,
+    incident: Annotated[int | None, Query(ge=0, le=2**63 - 1, description="Only members of this incident")] = None,
+) -> AnomalyPage:
+    """Oldest first. To follow new anomalies, pass the greatest anomaly_id seen so far as `after`."""
+    chosen = {"kind": kind, "severity": severity, "iccid": iccid, "day": day, "incident": incident}
+    found = session.rows("api_anomalies", {"after": after, **chosen, "rows": limit + 1})
+    items = found[:limit]
+    following = items[-1]["anomaly_id"] if len(found) > limit else None
+    link(request, response, following)
+    return AnomalyPage.model_validate({"items": items, "next": following})
+
+
+@router.get("/v1/incidents", summary="Causes that many SIMs share", responses=PROBLEMS)
+def list_incidents(
+    request: Request,
+    response: Response,
+    session: Opened,
+    limit: Limit = 100,
+    after: Annotated[int, Query(ge=0, le=2**63 - 1, description="Only incidents with a greater incident_id")] = 0,
+    since: Annotated[date | None, Query(description="Only incidents whose last day is not before this one")] = None,
+) -> IncidentPage:
+    """Oldest first. Its SIMs are the anomalies with its incident_id."""
+    found = session.rows("api_incidents", {"after": after, "since": since, "rows": limit + 1})
+    items = found[:limit]
+    following = items[-1]["incident_id"] if len(found) > limit else None
+    link(request, response, following)
+    return IncidentPage.model_validate({"items": items, "next": following})

@@ -1,0 +1,383 @@
+"""Which SIMs are anomalous on which days, what kind of anomaly it is, how bad, and why, in a sentence with numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ml.anomaly.model import AnomalyModel, classes_of, isolation, oddness
+from ml.anomaly.places import Bools, Floats
+from ml.anomaly.signals import CHANNELS, SMALL, Signals, signals
+from ml.history import BYTES_PER_MB
+
+ANOMALY_SCHEMA = {
+    "sim_key": pl.Int32,
+    "day": pl.Date,
+    "score": pl.Float64,
+    "is_anomaly": pl.Boolean,
+    "severity": pl.String,
+    "kind": pl.String,
+    "reasons": pl.String,
+    "value": pl.Float64,
+    "expected": pl.Float64,
+    "unit": pl.String,
+    "first_day": pl.Date,
+}
+FEEDBACK_SCHEMA = {"sim_key": pl.Int32, "label": pl.String, "kind": pl.String}
+KINDS = (
+    "spike",
+    "runaway",
+    "drift",
+    "silence",
+    "dead",
+    "new_pattern",
+    "sms_flood",
+    "flapping",
+    "imei_change",
+    "unexpected_country",
+    "unexpected_operator",
+)
+# the kind that a channel alone stands for; high, rise and silence have two
+KIND_OF = dict(
+    zip(
+        CHANNELS,
+        ("spike", "drift", "drift", "silence", "sms_flood", "flapping", "imei_change", *KINDS[-2:], "new_pattern"),
+        strict=True,
+    )
+)
+PERSISTENCE = 14  # days that are looked back for its beginning
+DEAD_DAYS, DEAD_GAPS = 14, 4  # dead: silent for that many days, and that many times the usual gap
+DOUBT = 1.0  # decades that an acknowledged false alarm adds to what is needed, at most MOST_DOUBT
+MOST_DOUBT = 3.0
+PRICE_PER_MB = 0.02  # euros: a top-up of 500 MB costs 10
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """What was found.
+
+    frame    one row a SIM and day (ANOMALY_SCHEMA), by SIM and day; kind, severity and reasons where it is an anomaly, reasons also
+             where a silence is explained
+    signals  what it rests on
+    doubted  SIM-days that acknowledged false alarms kept from being anomalies
+    """
+
+    frame: pl.DataFrame
+    signals: Signals
+    doubted: int
+
+
+def detect(
+    model: AnomalyModel,
+    history: pl.DataFrame,
+    events: pl.DataFrame | None,
+    as_of: date,
+    *,
+    days: int = 1,
+    false_alarms_per_1000: float = 1.0,
+    peers: pl.DataFrame | None = None,
+    periods: pl.DataFrame | None = None,
+    forecast: pl.DataFrame | None = None,
+    feedback: pl.DataFrame | None = None,
+    labels: pl.DataFrame | None = None,
+) -> Detection:
+    """Look for anomalies on the last `days` days up to `as_of`, over the whole fleet at once.
+
+    history, events, peers, periods  as of `signals`
+    false_alarms_per_1000  the only knob: at most so many SIM-days of 1,000 of a clean fleet are called anomalies
+    forecast  sim_key, day, q0.5, q0.975 in bytes, made before the day: high use is then held against it too
+    feedback  acknowledged false alarms (FEEDBACK_SCHEMA, one row each; null: any), labels: sim_key, label. Each that fits a SIM and
+              kind lets it be called an anomaly only when it is ten times rarer still
+    Raises ValueError for a knob that is not above 0, or a history without its columns.
+    """
+    if not 0 < false_alarms_per_1000 <= 1000:
+        raise ValueError(f"false_alarms_per_1000 is {false_alarms_per_1000}; give a number above 0, such as 1")
+    found = signals(history, events, as_of, days=days + PERSISTENCE, peers=peers, periods=periods)
+    shown = min(days, found.days)
+    if not len(found.sim_keys):
+        return Detection(pl.DataFrame(schema=ANOMALY_SCHEMA), found, 0)
+    if forecast is not None:
+        _against(found, forecast)
+    fits = ~np.isnan(found.bytes) & ~found.explained
+    odd = _oddness(model, found, shown)
+    needed = -np.log10(false_alarms_per_1000 / 1000)
+    combined = np.maximum.reduce(list(odd.values()))
+    score = np.where(fits | _placed(found), model.score(combined), 0)
+    doubt = _doubts(found, odd, feedback, labels)
+    flagged = score - doubt >= needed
+    doubted = int(((score >= needed) & ~flagged)[:, -shown:].sum())
+    channel = np.argmax(np.stack([odd[name] for name in CHANNELS]), axis=0)
+    frame = _frame(found, score, flagged, channel, shown)
+    return Detection(_explained_silences(_judged(frame, needed), found, periods, shown), found, doubted)
+
+
+def _oddness(model: AnomalyModel, found: Signals, shown: int) -> dict[str, Floats]:
+    """How odd each channel is; the Isolation Forest looks at the last `shown` days only."""
+    classes = classes_of(found, model.restless)
+    odd = {name: oddness(name, model.tails[name], found.channels[name], classes[name]) for name in CHANNELS[:-1]}
+    odd["pattern"] = np.zeros_like(odd["high"])
+    forest = model.grown()
+    if forest is not None:
+        rows = np.nonzero(np.pad(np.ones((len(found.sim_keys), shown), bool), ((0, 0), (found.days - shown, 0))))
+        pattern = np.zeros_like(odd["high"])
+        pattern[rows] = isolation(forest, found, rows)
+        odd["pattern"] = oddness("pattern", model.tails["pattern"], pattern, classes["pattern"])
+        odd["pattern"][:, : found.days - shown] = 0
+    return odd
+
+
+def _placed(found: Signals) -> Bools:
+    """Where it was seen somewhere it is not expected: that is odd on days out of service too."""
+    return np.asarray(np.maximum.reduce([found.channels[name] for name in ("device", "country", "operator")]) > 0)
+
+
+def _against(found: Signals, forecast: pl.DataFrame) -> None:
+    """Where there is a forecast, use is high only as far as it is above what was forecast as well."""
+    keys = forecast["sim_key"].to_numpy().astype(np.int64)
+    row = np.minimum(np.searchsorted(found.sim_keys, keys), len(found.sim_keys) - 1)
+    back = (np.datetime64(found.as_of, "D") - forecast["day"].to_numpy().astype("M8[D]")).astype(np.int64)
+    column = found.days - 1 - back
+    here = (found.sim_keys[row] == keys) & (column >= 0) & (column < found.days)
+    row, column = row[here], column[here]
+    middle, top = (np.log(forecast[name].to_numpy()[here] + SMALL) for name in ("q0.5", "q0.975"))
+    far = np.log(found.bytes[row, column] + SMALL) - middle
+    limit = far / np.maximum((top - middle) / 1.96, 0.2)
+    found.channels["high"][row, column] = np.clip(np.nan_to_num(limit), 0, found.channels["high"][row, column])
+
+
+def _doubts(
+    found: Signals, odd: dict[str, Floats], feedback: pl.DataFrame | None, labels: pl.DataFrame | None
+) -> Floats:
+    """What acknowledged false alarms add to the score that each SIM-day needs."""
+    doubt = np.zeros_like(odd["high"])
+    if feedback is None or feedback.is_empty():
+        return doubt
+    channel = np.argmax(np.stack([odd[name] for name in CHANNELS]), axis=0)
+    keys = pl.DataFrame({"sim_key": found.sim_keys.astype(np.int32)})
+    label = (
+        keys.join(labels, on="sim_key", how="left", maintain_order="left")["label"].fill_null("")
+        if labels is not None
+        else pl.Series(np.full(len(keys), ""))
+    )
+    for about in feedback.iter_rows(named=True):  # a handful, said by people
+        sims = np.ones(len(keys), dtype=bool)
+        if about["sim_key"] is not None:
+            sims &= found.sim_keys == about["sim_key"]
+        if about["label"] is not None:
+            sims &= label.str.starts_with(about["label"]).to_numpy()
+        kinds = [i for i, name in enumerate(CHANNELS) if about["kind"] in (None, *_kinds_of(name))]
+        doubt += DOUBT * (sims[:, None] & np.isin(channel, kinds))
+    return np.minimum(doubt, MOST_DOUBT)
+
+
+def _kinds_of(channel: str) -> tuple[str, ...]:
+    both = {"high": ("spike",), "rise": ("drift", "runaway"), "silence": ("silence", "dead")}
+    return both.get(channel, (KIND_OF[channel],))
+
+
+def _frame(found: Signals, score: Floats, flagged: Bools, channel: Any, shown: int) -> pl.DataFrame:
+    """One row a SIM and day with all that the reasons are made of."""
+    sims = len(found.sim_keys)
+    last = found.days - shown
+    until = np.datetime64(found.as_of, "D")
+    day = until - np.arange(found.days)[::-1]
+    begun = np.broadcast_to(np.arange(found.days), flagged.shape).copy()
+    for at in range(1, found.days):  # a day between does not make it another anomaly
+        goes_on = flagged[:, at] & (flagged[:, at - 1] | (flagged[:, at - 2] if at > 1 else False))
+        before = np.where(flagged[:, at - 1], begun[:, at - 1], begun[:, at - 2] if at > 1 else at)
+        begun[:, at] = np.where(goes_on, before, at)
+    part = slice(last, None)
+    lasting = np.arange(found.days)[part] - begun[:, part]
+    names = np.array(CHANNELS)[channel[:, part]]
+    silent, gap = found.silent[:, part], found.gap[:, part]
+    kind = np.array([KIND_OF[name] for name in CHANNELS])[channel[:, part]].astype(object)
+    kind[(names == "rise") & (found.extra["rising"][:, part] > 0)] = "runaway"
+    kind[(names == "silence") & (silent >= np.maximum(DEAD_DAYS, DEAD_GAPS * gap))] = "dead"
+    first = day[begun[:, part]]
+    first = np.where(names == "silence", day[part][None] - np.maximum(silent.astype(np.int64) - 1, 0), first)
+    move = np.zeros((sims, shown), np.float32)
+    for name, moved in found.moves.items():
+        move[found.types == name] = moved[part]
+    columns = {
+        "sim_key": np.repeat(found.sim_keys.astype(np.int32), shown),
+        "day": np.tile(day[part], sims),
+        "score": score[:, part].ravel().astype(np.float64),
+        "is_anomaly": flagged[:, part].ravel(),
+        "channel": names.ravel(),
+        "kind": kind.ravel(),
+        "lasting": lasting.ravel().astype(np.int64),
+        "first_day": first.ravel(),
+        "bytes": found.bytes[:, part].ravel().astype(np.float64),
+        "usual": found.usual[:, part].ravel().astype(np.float64),
+        "silent": silent.ravel().astype(np.int64),
+        "gap": gap.ravel().astype(np.int64),
+        "peers": move.ravel().astype(np.float64),
+        **{name: found.extra[name][:, part].ravel().astype(np.float64) for name in found.extra},
+    }
+    return pl.DataFrame(columns).with_columns(pl.col("kind").cast(pl.String), pl.col("day", "first_day").cast(pl.Date))
+
+
+def _judged(frame: pl.DataFrame, needed: float) -> pl.DataFrame:
+    """Severity and reasons of the anomalies."""
+    by_bytes = pl.col("kind").is_in(["spike", "runaway", "drift", "new_pattern"])
+    value = (
+        pl.when(by_bytes)
+        .then("bytes")
+        .when(pl.col("kind").is_in(["silence", "dead"]))
+        .then("silent")
+        .when(pl.col("kind") == "sms_flood")
+        .then("sms")
+        .when(pl.col("kind") == "flapping")
+        .then("sessions")
+    )
+    expected = (
+        pl.when(by_bytes)
+        .then("usual")
+        .when(pl.col("kind").is_in(["silence", "dead"]))
+        .then("gap")
+        .when(pl.col("kind") == "sms_flood")
+        .then("usual_sms")
+        .when(pl.col("kind") == "flapping")
+        .then("usual_sessions")
+    )
+    unit = (
+        pl.when(by_bytes)
+        .then(pl.lit("bytes"))
+        .when(pl.col("kind").is_in(["silence", "dead"]))
+        .then(pl.lit("days"))
+        .when(pl.col("kind") == "sms_flood")
+        .then(pl.lit("messages"))
+        .when(pl.col("kind") == "flapping")
+        .then(pl.lit("sessions"))
+    )
+    frame = frame.with_columns(pl.col("bytes", "usual").fill_nan(None)).with_columns(
+        value=value.cast(pl.Float64), expected=expected.cast(pl.Float64), unit=unit
+    )
+    a_month = 30 * (pl.col("bytes") - pl.col("usual")).fill_null(0) / BYTES_PER_MB * PRICE_PER_MB
+    points = (
+        (pl.col("score") >= needed + 1.5).cast(pl.Int32)
+        + (pl.col("lasting") >= 3).cast(pl.Int32)
+        + (a_month >= 1).cast(pl.Int32)
+        + (a_month >= 10).cast(pl.Int32)
+        + pl.col("kind").is_in(["dead", "imei_change", "unexpected_country"]).cast(pl.Int32)
+    )
+    severity = (
+        pl.when(points >= 3)
+        .then(pl.lit("critical"))
+        .when(points >= 1)
+        .then(pl.lit("warning"))
+        .otherwise(pl.lit("info"))
+    )
+    odd = frame.filter("is_anomaly").with_columns(severity=severity, reasons=_reasons())
+    rest = frame.filter(~pl.col("is_anomaly")).with_columns(
+        pl.lit(None, pl.String).alias(name) for name in ("kind", "severity", "reasons", "unit")
+    )
+    rest = rest.with_columns(pl.lit(None, pl.Float64).alias(name) for name in ("value", "expected"))
+    rest = rest.with_columns(pl.lit(None, pl.Date).alias("first_day"))
+    return pl.concat([odd, rest], how="diagonal").sort("sim_key", "day")
+
+
+def _reasons() -> pl.Expr:
+    on = pl.col("day").dt.strftime("%-d %B")
+    since = pl.col("first_day").dt.strftime("%-d %B")
+    weekday = pl.col("day").dt.strftime("%A")
+    times = pl.when(pl.col("usual") > 0).then(pl.format("{} times", _number(pl.col("bytes") / pl.col("usual"))))
+    moved = pl.col("peers").abs() >= 0.2
+    peers = (
+        pl.when(~moved)
+        .then(pl.lit("; peers unchanged"))
+        .otherwise(pl.format("; its device type is at {} times its usual", _number(pl.col("peers").exp())))
+    )
+    use = pl.format(
+        "{} on {}, {} its usual {} of a {}",
+        _volume("bytes"),
+        on,
+        times.fill_null("far from"),
+        _volume("usual"),
+        weekday,
+    )
+    lasts = pl.when(pl.col("lasting") > 0).then(pl.format(", since {}", since)).otherwise(pl.lit(""))
+    return (
+        pl.when(pl.col("kind") == "spike")
+        .then(pl.format("{}{}{}.", use, lasts, peers))
+        .when(pl.col("kind") == "runaway")
+        .then(pl.format("It keeps rising: {}{}{}.", use, lasts, peers))
+        .when(pl.col("kind") == "drift")
+        .then(pl.format("A lasting new level: {}{}{}.", use, lasts, peers))
+        .when(pl.col("kind") == "silence")
+        .then(pl.format("Nothing for {} days, since {}; its longest usual gap is {} days.", "silent", since, "gap"))
+        .when(pl.col("kind") == "dead")
+        .then(pl.format("Nothing for {} days, since {}, where {} days are its longest usual gap: it seems dead.", "silent", since, "gap"))
+        .when(pl.col("kind") == "sms_flood")
+        .then(pl.format("{} SMS on {}; usual are {} a day.", pl.col("sms").cast(pl.Int64), on, pl.col("usual_sms").round(2)))
+        .when(pl.col("kind") == "flapping")
+        .then(pl.format("{} data sessions on {}; usual are {}.", pl.col("sessions").cast(pl.Int64), on, pl.col("usual_sessions").round(1)))
+        .when(pl.col("kind") == "imei_change")
+        .then(pl.format("It is in another device since {}.", on))
+        .when(pl.col("kind") == "unexpected_country")
+        .then(pl.format("On {} it was in a country where neither it nor its device type had been.", on))
+        .when(pl.col("kind") == "unexpected_operator")
+        .then(pl.format("On {} it was on an operator's network where it had not been, and its device type seldom moves.", on))
+        .otherwise(pl.format("An unusual mix on {}: {}{}.", on, use, peers))
+    )  # fmt: skip
+
+
+def _number(value: pl.Expr) -> pl.Expr:
+    return (
+        pl.when(value >= 10)
+        .then(value.round(0).cast(pl.Int64).cast(pl.String))
+        .otherwise(value.round(1).cast(pl.String))
+    )
+
+
+def _volume(name: str) -> pl.Expr:
+    megabytes = pl.col(name).fill_null(0) / BYTES_PER_MB
+    small = pl.format("{} kB", (megabytes * 1000).round(1))
+    large = pl.format("{} MB", pl.when(megabytes >= 100).then(megabytes.round(0)).otherwise(megabytes.round(1)))
+    return pl.when(megabytes < 1).then(small).otherwise(large)
+
+
+WORDS = {
+    "ordered": "it is ordered and not in the SIM list yet",
+    "issued": "it was never activated",
+    "activated": "it was never used",
+    "exhausted": "its data volume is used up",
+    "expired": "it has expired",
+    "disabled": "it is disabled",
+    "suspended": "it is suspended",
+    "deactivated": "it has been off for long",
+    "not_asked": "1NCE was not asked for its usage yet",
+    "outage": "hardly any SIM was heard of: an outage of ours",
+    "seasonal": "most of its device type rest as well",
+}
+
+
+def _explained_silences(frame: pl.DataFrame, found: Signals, periods: pl.DataFrame | None, shown: int) -> pl.DataFrame:
+    """Silent days that are no anomaly, with the reason in words."""
+    reason = pl.DataFrame(
+        {
+            "sim_key": np.repeat(found.sim_keys.astype(np.int32), shown),
+            "outage": np.tile(found.outage[-shown:], len(found.sim_keys)),
+        }
+    )["outage"]
+    frame = frame.with_columns(outage=reason)
+    why: Any = pl.when("outage").then(pl.lit("outage"))
+    if periods is not None and periods.height:
+        held = frame.select("sim_key", "day").join(
+            periods.with_columns(pl.col("last_day").fill_null(found.as_of)), on="sim_key", how="inner"
+        )
+        held = held.filter(pl.col("day").is_between("first_day", "last_day")).unique(
+            ["sim_key", "day"], keep="first", maintain_order=True
+        )
+        frame = frame.join(
+            held.select("sim_key", "day", "state"), on=["sim_key", "day"], how="left", maintain_order="left"
+        )
+        why = why.when(pl.col("state").is_not_null()).then("state")
+    words = why.replace_strict(WORDS, default=why, return_dtype=pl.String)
+    told = pl.format("Nothing on {}: {}.", pl.col("day").dt.strftime("%-d %B"), words)
+    reasons = pl.when(~pl.col("is_anomaly") & words.is_not_null()).then(told).otherwise("reasons")
+    return frame.with_columns(reasons=reasons).select(pl.col(name).cast(kind) for name, kind in ANOMALY_SCHEMA.items())

@@ -1,0 +1,115 @@
+"""What the days under way are held against: limits of each SIM, prepared with the closed days, so that no model is asked then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ml.anomaly.model import LEVELS, STEPS, AnomalyModel, classes_of
+from ml.anomaly.places import Floats
+from ml.anomaly.signals import SMALL, Signals
+
+STATE_SCHEMA: dict[str, Any] = {
+    "sim_key": pl.Int32,
+    "bytes_limits": pl.List(pl.Int64),
+    "bytes_usual": pl.List(pl.Int64),
+    "sms_limit": pl.Int32,
+    "sessions_limit": pl.Int32,
+    "imei": pl.String,
+    "countries": pl.List(pl.String),
+    "operators": pl.List(pl.String),
+}
+NO_LIMIT = 2**62
+NO_COUNT = 2**31 - 1
+LATE = 1.2  # a day under way is known less well than a closed one: its limit is a fifth higher
+
+
+def limits(
+    model: AnomalyModel, found: Signals, events: pl.DataFrame, *, false_alarms_per_1000: float = 1.0
+) -> pl.DataFrame:
+    """The state of each SIM (STATE_SCHEMA): the most bytes of a Monday to Sunday, SMS and sessions that are no anomaly, its device, and
+    the places where it is expected: where it was, and where its device type goes.
+
+    found   signals of at least the last seven days
+    events  as of `signals`, up to the same day. A SIM without a usual has no limit; one never seen has no device and no places.
+    """
+    needed = -np.log10(false_alarms_per_1000 / 1000)
+    combined = float(np.interp(needed, -np.log10(model.shares), model.limits))
+    classes = classes_of(found, model.restless)
+    days = min(7, found.days)
+    sims = len(found.sim_keys)
+    z = _inverse(model, "high", classes["high"][:, -1], combined)
+    move = np.zeros(sims, np.float32)
+    for name, moved in found.moves.items():
+        move[found.types == name] = max(float(moved[-1]), 0)
+    usual = np.full((sims, 7), np.nan)
+    weekday = [(found.as_of.weekday() - back) % 7 for back in range(days)]
+    usual[:, weekday] = found.usual[:, -1 : -days - 1 : -1]
+    usual = np.where(np.isnan(usual), np.nanmax(np.column_stack([usual, np.full(sims, -1.0)]), axis=1)[:, None], usual)
+    known = usual > 0
+    top = (np.maximum(usual, 0) + SMALL) * np.exp(move + z * found.spread[:, -1])[:, None] * LATE
+    bytes_limits = np.where(known & np.isfinite(top) & (top < NO_LIMIT), top, NO_LIMIT).astype(np.int64)
+    counts = {
+        name: _count_limit(
+            _inverse(model, channel, classes[channel][:, -1], combined), found.extra[f"usual_{name}"][:, -1]
+        )
+        for name, channel in (("sms", "messages"), ("sessions", "sessions"))
+    }
+    state = pl.DataFrame(
+        {
+            "sim_key": found.sim_keys.astype(np.int32),
+            "bytes_limits": bytes_limits.tolist(),
+            "bytes_usual": np.maximum(np.where(known, usual, 0), 0).astype(np.int64).tolist(),
+            "sms_limit": counts["sms"],
+            "sessions_limit": counts["sessions"],
+        }
+    )
+    places = _places(events, pl.DataFrame({"sim_key": found.sim_keys.astype(np.int32), "type": found.types}))
+    state = state.join(places, on="sim_key", how="left", maintain_order="left")
+    empty = pl.lit([], dtype=pl.List(pl.String))
+    return state.with_columns(pl.col("countries", "operators").fill_null(empty)).select(
+        pl.col(name).cast(kind) for name, kind in STATE_SCHEMA.items()
+    )
+
+
+def _inverse(model: AnomalyModel, channel: str, classes: np.ndarray, combined: float) -> Floats:
+    """The statistic from which a channel alone makes an anomaly, for each SIM by its class."""
+    found = np.empty(len(classes))
+    for number in np.unique(classes):
+        tail = np.array(model.tails[channel].get(str(int(number)), model.tails[channel]["all"]))
+        logs = -np.log10(LEVELS[: len(tail)])
+        slope = max((tail[-1] - tail[min(3, len(tail) - 1)]) / max(logs[-1] - 2, 1), 2 * STEPS[channel])
+        value = np.interp(combined, logs, tail) if combined <= logs[-1] else tail[-1] + (combined - logs[-1]) * slope
+        found[classes == number] = max(float(value), STEPS[channel])
+    return found.astype(np.float32)
+
+
+def _count_limit(far: Floats, usual: Floats) -> np.ndarray:
+    """The count that lies so far above the usual, on the Anscombe scale of `signals`."""
+    top = (far / 2 + np.sqrt(usual + 0.375)) ** 2 - 0.375
+    return np.asarray(np.clip(np.ceil(np.maximum(top, 3) * LATE), 3, NO_COUNT), dtype=np.int64)
+
+
+def _places(events: pl.DataFrame, sims: pl.DataFrame) -> pl.DataFrame:
+    seen = events.join(sims, on="sim_key", how="inner")
+    last = seen.drop_nulls("imei").sort("day").group_by("sim_key", maintain_order=True).agg(pl.col("imei").last())
+    found = sims.join(last, on="sim_key", how="left")
+    for name, column in (("country", "countries"), ("operator", "operators")):
+        own = seen.drop_nulls(name).group_by("sim_key").agg(pl.col(name).unique().sort().alias("own"))
+        pairs = seen.drop_nulls(name).select("type", "sim_key", name).unique()
+        size = pairs.group_by("type").agg(all=pl.col("sim_key").n_unique())
+        roam = pairs.group_by("type", "sim_key").len().group_by("type").agg(roam=(pl.col("len") > 1).mean())
+        share = pairs.group_by("type", name).len().join(size, on="type").join(roam, on="type")
+        # a place is no surprise where the device type moves and is often there
+        usual = share.filter(pl.col("len") / pl.col("all") * pl.col("roam") >= 0.02)
+        of_type = usual.group_by("type").agg(pl.col(name).sort().alias("of_type"))
+        found = found.join(own, on="sim_key", how="left").join(of_type, on="type", how="left")
+        union = (
+            pl.col("own").list.set_union(pl.col("of_type").fill_null(pl.lit([], dtype=pl.List(pl.String)))).list.sort()
+        )
+        found = found.with_columns(pl.when(pl.col("own").is_not_null()).then(union).alias(column)).drop(
+            "own", "of_type"
+        )
+    return found.drop("type")

@@ -1,0 +1,323 @@
+"""How rare each statistic is in this fleet, learnt from the fleet's own past, and one score out of all of them.
+
+The score of a SIM-day is minus the decimal logarithm of the share of ordinary SIM-days that are at least as odd: 3 is one in 1,000.
+A SIM-day is an anomaly where its share is not above `false_alarms_per_1000` in 1,000: that is the only knob. The shares are
+conformal: counted on the fleet's own past days, by classes of like SIMs, an upper 95 % bound for whole SIMs, since the days of one SIM
+are odd together. The past holds anomalies too. Days beyond what the body of the distribution explains, and the two weeks around
+them, are left out of the counts.
+
+Sources: Vovk, Gammerman and Shafer, "Algorithmic learning in a random world" (2005); Laxhammar and Falkman (2010) for anomalies;
+Liu, Ting and Zhou, "Isolation forest" (2008).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from ml.anomaly.places import Bools, Floats
+from ml.anomaly.signals import CHANNELS, FEATURES, Signals, signals
+from ml.history import FloatArray
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import IsolationForest
+
+VERSION = 1
+LEARN_DAYS = 56
+FOREST_ROWS = 4096
+FOREST_SCORED = 400_000
+TREES = 100
+AROUND = 14  # days around an odd one that teach nothing
+EXPECTED = 3e-6  # share of an exponential tail beyond which a day is left out of the counts
+# the least step on a statistic's scale that counts as a step of its tail
+STEPS = {"high": 0.4, "rise": 1.5, "fall": 1.5, "messages": 0.5, "sessions": 0.5, "pattern": 0.01}
+SILENT_AT_MOST = 3.0  # times the usual gap: a longer silence teaches nothing of usual gaps
+DAILY = 2.5  # days: the longest usual gap of a device that reports daily
+LEVELS = np.array([1e-1, 5e-2, 2e-2, 1e-2, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4, 5e-5, 2e-5, 1e-5])
+RATES = np.logspace(-1.3, -5, 75)
+RESTLESS = (1.5, 4.0, 9.0)
+KIN = 100  # classes whose numbers differ in the last two digits only may share their counts
+ENOUGH = 3_000  # SIM-days that a class must have for counts of its own, and FEW for kin to have any
+FEW = 300
+NORMAL_95 = 1.645
+TO_COME = 3.0  # days to come are odd that much more often than the days learnt from
+
+
+@dataclass(frozen=True)
+class AnomalyModel:
+    """A fitted detector. `to_dict` and `from_dict` keep it as JSON.
+
+    tails      by channel and class: statistic at each share of LEVELS, falling share; the fleet's own where the class is small
+    limits     combined oddness at each of `shares`, both ascending in oddness
+    restless   by device type: how far it rises and falls with nothing wrong, as a step of RESTLESS
+    forest     rows of features that the Isolation Forest is grown from, and its seed
+    learnt     how much it saw: sims, sim_days, left_out
+    """
+
+    as_of: date
+    tails: dict[str, dict[str, list[float]]]
+    limits: list[float]
+    shares: list[float]
+    restless: dict[str, int]
+    forest: list[list[float]]
+    seed: int
+    learnt: dict[str, float]
+    _grown: list[Any] = field(default_factory=list, compare=False, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "format": VERSION,
+            "as_of": self.as_of.isoformat(),
+            "tails": self.tails,
+            "limits": self.limits,
+            "shares": self.shares,
+            "restless": self.restless,
+            "forest": self.forest,
+            "seed": self.seed,
+            "learnt": self.learnt,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> AnomalyModel:
+        """Raises ValueError for a model saved by another version of the code."""
+        if values.get("format") != VERSION:
+            raise ValueError(f"the anomaly model has format {values.get('format')}; this code reads {VERSION}")
+        rest = {name: values[name] for name in ("tails", "limits", "shares", "restless", "forest", "seed", "learnt")}
+        return cls(as_of=date.fromisoformat(values["as_of"]), **rest)
+
+    def grown(self) -> IsolationForest | None:
+        """The Isolation Forest, the same from the same rows; None where there was too little to grow one."""
+        if not self._grown:
+            self._grown.append(_grow(np.array(self.forest, dtype=np.float32), self.seed) if self.forest else None)
+        found: IsolationForest | None = self._grown[0]
+        return found
+
+    def score(self, combined: Floats) -> Floats:
+        """Combined oddness as a score: what is odder than all that was seen goes on with the slope of the tail."""
+        logs = -np.log10(self.shares)
+        score = np.interp(combined, self.limits, logs)
+        return np.asarray(
+            np.where(combined > self.limits[-1], logs[-1] + (combined - self.limits[-1]), score), np.float32
+        )
+
+
+def fit(
+    history: pl.DataFrame,
+    events: pl.DataFrame | None,
+    as_of: date,
+    *,
+    peers: pl.DataFrame | None = None,
+    periods: pl.DataFrame | None = None,
+    seed: int = 0,
+) -> AnomalyModel:
+    """Learn what is ordinary in a fleet from the LEARN_DAYS days up to `as_of`. Arguments as of `signals`.
+
+    Raises ValueError when no SIM has a usable row.
+    """
+    found = signals(history, events, as_of, days=LEARN_DAYS, peers=peers, periods=periods)
+    if not len(found.sim_keys):
+        raise ValueError("there is no usage to learn from")
+    fits = ~np.isnan(found.bytes) & ~found.explained
+    restless = _restless(found, fits)
+    classes = classes_of(found, restless)
+    out = np.zeros_like(fits)
+    for name in CHANNELS[:-1]:
+        out |= _beyond(name, found.channels[name], classes, fits) if name != "silence" else _silences(found, fits)
+    kept = fits & ~_around(out, AROUND)
+    rows = _sampled(kept, FOREST_ROWS, seed)
+    sample = np.column_stack([found.features[name][rows] for name in FEATURES])
+    forest = _grow(sample, seed) if len(sample) >= 256 else None
+    scored = _sampled(fits, FOREST_SCORED, seed + 1)
+    pattern = np.full(fits.shape, np.nan, np.float32)
+    if forest is not None:
+        pattern[scored] = isolation(forest, found, scored)
+        out[scored] |= _beyond("pattern", pattern, classes, fits & ~np.isnan(pattern))[scored]
+        kept &= ~_around(out, AROUND)
+    channels = found.channels | {"pattern": pattern}
+    tails = {name: _tails(channels[name], classes[name], kept & ~np.isnan(channels[name])) for name in CHANNELS}
+    combined = combine(tails, channels, classes)
+    counted = kept & ~np.isnan(pattern) if forest is not None else kept
+    limits = _limits(combined, counted)
+    learnt = {
+        "sims": float(fits.any(axis=1).sum()),
+        "sim_days": float(counted.sum()),
+        "left_out": float(1 - kept.sum() / max(fits.sum(), 1)),
+    }
+    return AnomalyModel(
+        as_of, tails, limits.tolist(), RATES.tolist(), restless, np.round(sample, 4).tolist(), seed, learnt
+    )
+
+
+def isolation(forest: IsolationForest, found: Signals, rows: Any) -> Floats:
+    """How isolated SIM-days are, larger is odder."""
+    features = np.column_stack([found.features[name][rows] for name in FEATURES])
+    if not len(features):
+        return np.empty(0, np.float32)
+    return np.asarray(-forest.score_samples(np.round(features, 4)), np.float32)
+
+
+def _restless(found: Signals, fits: Bools) -> dict[str, int]:
+    """How far device types rise and fall without anything being wrong: the step of RESTLESS below their 90 % quantile."""
+    steps: dict[str, int] = {}
+    for kind in np.unique(found.types[found.types != ""]):
+        here = fits & (found.types == kind)[:, None]
+        if here.sum() >= FEW:  # what rises in spring falls in autumn
+            far = max(float(np.quantile(found.channels[name][here], 0.9)) for name in ("rise", "fall"))
+            steps[str(kind)] = int(np.digitize(far, RESTLESS))
+    return steps
+
+
+def classes_of(found: Signals, restless: dict[str, int]) -> dict[str, Any]:
+    """The class of each SIM-day by channel, as a small number: like SIMs are held against each other."""
+    rare = (found.gap > DAILY) * KIN
+    noise = rare + np.digitize(found.calm, (0.24, 0.45))
+    # not known, daily, weekly, fortnightly, rarer; with few gaps so far, or many
+    habit = rare + np.digitize(found.gap, (0.5, DAILY, 7.5, 21.5)) * 2 + (found.gaps >= 15)
+    counts = {
+        name: np.digitize(found.extra[f"usual_{key}"], (0.02, 0.2, 1))
+        for name, key in (("messages", "sms"), ("sessions", "sessions"))
+    }
+    step = np.array([restless.get(str(kind), len(RESTLESS) + 1) for kind in found.types], dtype=np.int64)
+    of_type = noise + 10 * step[:, None]
+    plain = np.zeros_like(noise)
+    return {
+        "high": noise, "rise": of_type, "fall": of_type, "silence": habit, "pattern": noise, **counts,
+        "device": plain, "country": plain, "operator": plain,
+    }  # fmt: skip
+
+
+def _beyond(name: str, values: Floats, classes: dict[str, Any], fits: Bools) -> Bools:
+    """Where a statistic lies beyond what its body, carried on as an exponential tail, would show in EXPECTED of days."""
+    if name in ("device", "country", "operator"):
+        return np.zeros_like(fits)  # too rare to spoil a count
+    found = np.zeros_like(fits)
+    for number in np.unique(classes[name][fits]):
+        part = fits & (classes[name] == number)
+        low, high = np.quantile(values[part], (0.90, 0.98))
+        step = max((high - low) / np.log(5), STEPS[name])
+        found |= part & (values > high + step * np.log(0.02 / EXPECTED))
+    return found
+
+
+def _silences(found: Signals, fits: Bools) -> Bools:
+    """Silences that teach nothing: long ones of daily devices, and of the others long ones that have not ended."""
+    long = fits & (found.channels["silence"] > SILENT_AT_MOST)
+    lasts = (found.silent > 0) & (found.silent[:, -1:] >= np.arange(found.days)[::-1] + 1)
+    return np.asarray(long & ((found.gap <= DAILY) | lasts))
+
+
+def _around(out: Bools, days: int) -> Bools:
+    """The days within `days` of a marked one of the same SIM."""
+    sums = np.cumsum(np.pad(out, ((0, 0), (1, 0))), axis=1)
+    width = out.shape[1]
+    at = np.arange(width)
+    return np.asarray(sums[:, np.minimum(at + days, width - 1) + 1] - sums[:, np.maximum(at - days, 0)] > 0)
+
+
+def _sampled(mask: Bools, most: int, seed: int) -> tuple[Any, Any]:
+    """At most so many places of a mask, the same for the same seed."""
+    places = np.flatnonzero(mask)
+    if len(places) > most:
+        places = np.sort(np.random.default_rng(seed).choice(places, most, replace=False))
+    rows, columns = np.unravel_index(places, mask.shape)
+    return rows, columns
+
+
+def _grow(sample: Floats, seed: int) -> IsolationForest:
+    from sklearn.ensemble import IsolationForest
+
+    grown: IsolationForest = IsolationForest(n_estimators=TREES, random_state=seed, n_jobs=1).fit(np.round(sample, 4))
+    return grown
+
+
+def _tails(values: Floats, classes: Any, kept: Bools) -> dict[str, list[float]]:
+    """The statistic at each share of LEVELS, of the fleet ("all") and of each class. A small class shares with its next of kin."""
+    sims = np.broadcast_to(np.arange(len(values))[:, None], values.shape)
+    found = {"all": _tail(values[kept], sims[kept])}
+    numbers, sizes = np.unique(classes[kept], return_counts=True)
+    for kin in np.unique(numbers // KIN):
+        group: list[int] = []
+        groups = [group]
+        for number in numbers[numbers // KIN == kin]:
+            if group and sizes[np.isin(numbers, group)].sum() >= ENOUGH:
+                groups.append(group := [])
+            group.append(int(number))
+        if len(groups) > 1 and sizes[np.isin(numbers, groups[-1])].sum() < ENOUGH:
+            last = groups.pop()
+            groups[-1] += last
+        for group in groups:
+            part = kept & np.isin(classes, group)
+            if part.sum() >= FEW:
+                found |= {str(number): _tail(values[part], sims[part]) for number in group}
+    return found
+
+
+def _tail(values: Floats, sims: Any) -> list[float]:
+    found, known = _bounded(values, sims, LEVELS)
+    return [float(value) for value in found[known]] or [0.0]
+
+
+def _bounded(values: Floats, sims: Any, shares: FloatArray) -> tuple[FloatArray, Bools]:
+    """The value above which at most each share lies, with 95 % confidence; whether so small a share can be told at all.
+
+    The days of a SIM are odd together: the bound is that of a mean over SIMs.
+    """
+    if not len(values):
+        return np.zeros(len(shares)), np.zeros(len(shares), dtype=bool)
+    order = np.argsort(-values, kind="stable")
+    values, sims = values[order], sims[order]
+    # after each day taken in: how many, and the sum of squares of how many a SIM
+    nth = pl.DataFrame({"sim": sims}).select(pl.int_range(pl.len()).over("sim")).to_series().to_numpy()
+    bound = (np.arange(1, len(values) + 1) + NORMAL_95 * np.sqrt(np.cumsum(2 * nth + 1)) + 1) / len(values)
+    allowed = np.searchsorted(bound, shares, side="right")
+    return values[np.minimum(allowed, len(values) - 1)].astype(np.float64), np.asarray(allowed > 0)
+
+
+def combine(tails: dict[str, dict[str, list[float]]], channels: dict[str, Floats], classes: dict[str, Any]) -> Floats:
+    """The oddest channel of each SIM-day: minus the decimal logarithm of its share in its class, carried on beyond the counts."""
+    combined = np.zeros_like(channels["high"])
+    for name in CHANNELS:
+        np.maximum(combined, oddness(name, tails[name], channels[name], classes[name]), out=combined)
+    return combined
+
+
+def oddness(name: str, tails: dict[str, list[float]], values: Floats, classes: Any) -> Floats:
+    """Minus the decimal logarithm of the share of a class that is at least as odd; 0 for a share above a tenth."""
+    found = np.zeros(values.shape, np.float32)
+    values = np.nan_to_num(values)
+    for number in np.unique(classes):
+        tail = tails.get(str(int(number))) or _nearest(tails, int(number))
+        here = classes == number
+        found[here] = _odd(np.array(tail), values[here], STEPS.get(name, 0.5))
+    return found
+
+
+def _nearest(tails: dict[str, list[float]], number: int) -> list[float]:
+    """The counts of the nearest kin, else of the fleet."""
+    kin = [int(name) for name in tails if name != "all" and int(name) // KIN == number // KIN]
+    return tails[str(min(kin, key=lambda other: abs(other - number)))] if kin else tails["all"]
+
+
+def _odd(tail: Floats, values: Floats, step: float) -> Floats:
+    logs = -np.log10(LEVELS[: len(tail)])
+    # of equal statistics the commonest share counts: a share may not fall without the statistic rising
+    rising, first = np.unique(tail, return_index=True)
+    if not len(rising):
+        return np.zeros_like(values)
+    odd = np.interp(values, rising, logs[first])
+    slope = max((tail[-1] - tail[min(3, len(tail) - 1)]) / max(logs[-1] - 2, 1), 2 * step)  # per decade
+    odd = np.where(values > tail[-1], logs[-1] + (values - tail[-1]) / slope, odd)
+    return np.where((values <= tail[0]) | (values <= 0), 0, odd)
+
+
+def _limits(combined: Floats, counted: Bools) -> FloatArray:
+    """The combined oddness above which at most each of RATES lies. What is rarer than can be told goes on in decades."""
+    limits, known = _bounded(combined[counted], np.nonzero(counted)[0], RATES / TO_COME)
+    if known.any() and not known.all():
+        last = int(np.flatnonzero(known)[-1])
+        limits[last + 1 :] = limits[last] + np.log10(RATES[last] / RATES[last + 1 :])
+    return np.asarray(np.maximum.accumulate(limits) + np.arange(len(RATES)) * 1e-6)

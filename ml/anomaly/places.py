@@ -1,0 +1,89 @@
+"""Where SIMs are and in what, laid out like the panel of their usage: counts, attributes, and surprise at new places."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from ml.history import IntArray, Panel
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+SEEN_DAYS = 28  # days on which a SIM must have been seen before a new place says something; WEEK for a new device
+WEEK = 7
+RARE = 0.002  # least share that a place is taken to have among peers
+
+
+def of_sims(peers: pl.DataFrame, panel: Panel, name: str) -> npt.NDArray[np.str_]:
+    """An attribute of each SIM of the panel, "" where it is not known."""
+    keys = pl.DataFrame({"sim_key": panel.sim_keys.astype(np.int32)})
+    found = keys.join(peers.select("sim_key", name).unique("sim_key"), on="sim_key", how="left", maintain_order="left")
+    return np.asarray(found[name].fill_null("").to_numpy().astype(str))
+
+
+def rows_of(frame: pl.DataFrame, panel: Panel) -> tuple[IntArray, IntArray, Bools]:
+    """Where rows of a frame with sim_key and day stand in the panel, and whether they do."""
+    sims, width = panel.values.shape
+    keys = frame["sim_key"].fill_null(-1).to_numpy().astype(np.int64)
+    row = np.minimum(np.searchsorted(panel.sim_keys, keys), max(sims - 1, 0))
+    back = np.datetime64(panel.as_of, "D").astype(np.int64) - frame["day"].cast(pl.Int32).fill_null(-1).to_numpy()
+    column = width - 1 - back
+    here = (column >= 0) & (column < width) & (panel.sim_keys[row] == keys if sims else False)
+    return row, column, np.asarray(here)
+
+
+def counts_of(frame: pl.DataFrame, panel: Panel, name: str) -> Floats:
+    """Counts of a frame as a matrix like the panel; negative and missing ones count as none."""
+    counts = np.zeros(panel.values.shape, np.float32)
+    row, column, here = rows_of(frame, panel)
+    amount = frame[name].fill_null(0).to_numpy().astype(np.float32)
+    np.add.at(counts, (row[here], column[here]), np.maximum(amount[here], 0))
+    return counts
+
+
+def places(events: pl.DataFrame | None, panel: Panel, peers: pl.DataFrame | None, days: int) -> dict[str, Floats]:
+    """Surprise at a new device (1: same type, 2: another), country or operator: minus the decimal logarithm of its share so far.
+
+    It is the less surprising the more of the same device type were there, and move.
+    """
+    found = {name: np.zeros((len(panel.sim_keys), days), np.float32) for name in ("device", "country", "operator")}
+    if events is None or events.is_empty():
+        return found
+    width = panel.values.shape[1]
+    row, column, here = rows_of(events, panel)
+    types = of_sims(peers, panel, "device_type") if peers is not None else np.zeros(len(panel.sim_keys), dtype="U1")
+    days_seen = np.zeros(panel.values.shape, bool)
+    days_seen[row[here], column[here]] = True
+    before = np.cumsum(days_seen, axis=1) - days_seen  # days on which it was seen somewhere before
+    seen = pl.DataFrame({"row": row, "column": column}).with_columns(
+        events["imei"].str.slice(0, 14).alias("device"),
+        events["country"],
+        operator=pl.concat_str([events["country"].fill_null(""), events["operator"]], separator=" "),
+    )
+    seen = seen.filter(pl.Series(here))
+    for name, surprise in found.items():
+        firsts = seen.drop_nulls(name).group_by("row", pl.col(name).alias("place")).agg(pl.col("column").min())
+        if firsts.is_empty():
+            continue
+        at = firsts["row"].to_numpy()
+        firsts = firsts.with_columns(pl.Series("type", types[at]))
+        if name == "device":
+            rank = pl.col("column") > pl.col("column").min().over("row", pl.col("place").str.slice(0, 8))
+            odd = firsts.select(pl.when(rank).then(1.0).otherwise(2.0)).to_series().to_numpy()
+        else:
+            homes = firsts.group_by("type", "row").len()
+            size = homes.group_by("type").agg(all=pl.len(), moving=(pl.col("len") > 1).sum())
+            share = firsts.group_by("type", "place").agg(sims=pl.len())
+            firsts = firsts.join(share, on=["type", "place"], how="left", maintain_order="left")
+            firsts = firsts.join(size, on="type", how="left", maintain_order="left")
+            others = (firsts["sims"] - 1).to_numpy() / np.maximum(firsts["all"].to_numpy() - 1, 1)
+            moving = firsts["moving"].to_numpy() / firsts["all"].to_numpy()
+            odd = -np.log10(np.clip(5 * np.maximum(others * moving, RARE) / (SEEN_DAYS + 5), 1e-6, 1))
+        day = firsts["column"].to_numpy()
+        place = day - (width - days)
+        fit = (place >= 0) & (before[at, day] >= (WEEK if name == "device" else SEEN_DAYS))
+        np.maximum.at(surprise, (at[fit], place[fit]), odd[fit].astype(np.float32))
+    found["operator"][found["country"] > 1] = 0  # another country has other operators
+    return found

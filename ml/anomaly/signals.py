@@ -1,0 +1,396 @@
+"""What may be odd about a SIM on a day, as numbers: control charts over the whole fleet at once.
+
+Each channel is a statistic (SIMs x days, 0 where nothing can be said) that grows with oddness. It rests on the SIM's own past and on
+its peers, never on later days. Kept apart from any judgement: how rare a statistic is, `ml.anomaly.model` learns from the fleet.
+
+Sources: CUSUM after Page, "Continuous inspection schemes" (1954), with Winsorized input; counts by the Anscombe transform (1948).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from ml.anomaly.places import Bools, Floats, counts_of, of_sims, places
+from ml.history import PROBLEMS_SCHEMA, IntArray, Panel, dense
+
+EVENT_SCHEMA = {
+    "sim_key": pl.Int32,
+    "day": pl.Date,
+    "imei": pl.String,
+    "country": pl.String,
+    "operator": pl.String,
+    "sessions": pl.Int32,
+}
+PERIOD_SCHEMA = {"sim_key": pl.Int32, "first_day": pl.Date, "last_day": pl.Date, "state": pl.String}
+PEER_SCHEMA = {
+    "sim_key": pl.Int32,
+    "device_type": pl.String,
+    "label_prefix": pl.String,
+    "country": pl.String,
+    "operator": pl.String,
+    "batch": pl.String,
+}
+CHANNELS = ("high", "rise", "fall", "silence", "messages", "sessions", "device", "country", "operator", "pattern")
+FEATURES = ("z", "week", "trend", "spread", "activity", "silence", "messages", "sessions", "peers")
+
+WEEKS = 8  # same weekdays that a day is held against
+LEAST = 4  # of them, or of the last 28 active days, that are needed
+MEMORY = 42  # days that spread and cumulative sums look back
+LOOK_BACK = 400  # days of gaps
+LONG = 56
+MIN_ACTIVE = 14  # active days before a gap is called usual
+FEW_GAPS = 5  # gaps of a SIM that speak for themselves
+MIN_DAYS = 21  # known days before counts of sessions and messages are held against their usual
+FLOOR = 0.2  # a change by less than a fifth is not odd, however steady the SIM
+SMALL = 100.0  # bytes; below about this size differences do not count
+PACE = 0.2  # log units a day by which peers may move together without being a cause
+PEERS = 10  # SIMs of a device type that are peers enough
+ALLOWANCE = 0.6
+CLIP = 3.0
+OUTAGE = 0.5  # of the usual number of SIMs heard of; less is an outage of ours
+
+
+@dataclass(frozen=True, eq=False)
+class Signals:
+    """Statistics of the last days of a fleet.
+
+    sim_keys  (sims,) ascending; days ends with as_of
+    channels  by name (CHANNELS but "pattern"), (sims, days) float32, 0: nothing odd or nothing to say
+    features  by name (FEATURES), the same shape: what the Isolation Forest sees
+    bytes     used; usual, what was usual for SIM and weekday, and spread (log units); NaN: not known
+    calm      the lesser of the spread and that of MEMORY days before: an anomaly widens its own spread
+    silent    days without a sign of life; gap, the longest usual ones (0: not known); gaps, how many there were
+    extra     by name: sms, usual_sms, sessions, usual_sessions
+    explained (sims, days) out of service or not asked for: nothing is odd then
+    outage    (days,) hardly any SIM was heard of: an outage of ours
+    moves     by device type, (days,): how far it as a whole is from its usual, in log units
+    types     device type of each SIM, "": not known
+    """
+
+    sim_keys: IntArray
+    as_of: date
+    channels: dict[str, Floats]
+    features: dict[str, Floats]
+    bytes: Floats
+    usual: Floats
+    spread: Floats
+    calm: Floats
+    silent: Floats
+    gap: Floats
+    gaps: Floats
+    extra: dict[str, Floats]
+    explained: Bools
+    outage: Bools
+    moves: dict[str, Floats]
+    types: npt.NDArray[np.str_]
+    problems: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PROBLEMS_SCHEMA))
+
+    @property
+    def days(self) -> int:
+        return int(self.bytes.shape[1])
+
+
+def signals(
+    history: pl.DataFrame,
+    events: pl.DataFrame | None,
+    as_of: date,
+    *,
+    days: int,
+    peers: pl.DataFrame | None = None,
+    periods: pl.DataFrame | None = None,
+) -> Signals:
+    """Statistics of the last `days` days up to `as_of`.
+
+    history  a usage history (ml.history), optionally with sms (Int, messages both ways); broken rows harm their SIM alone
+    events   one row a SIM, day and place (EVENT_SCHEMA): where and in which device it was seen, and data sessions begun there
+    peers    one row a SIM (PEER_SCHEMA); without it every SIM stands alone
+    periods  when a SIM was out of service, or its usage was not asked for (PERIOD_SCHEMA; last_day null: still); `state` is why
+    """
+    panel = dense(history.select("sim_key", "day", "bytes"), as_of=as_of, lookback_days=LOOK_BACK)
+    if not len(panel.sim_keys):
+        panel = Panel(panel.sim_keys, np.empty((0, days)), as_of, panel.problems)
+    sims, width = panel.values.shape
+    days = min(days, width)
+    volume = panel.values.astype(np.float32)
+    explained = _explained(panel, periods)
+    volume[explained] = np.nan
+    outage = _outage(volume)
+    volume[:, outage] = np.nan
+    span = min(width, days + 2 * MEMORY)
+    usual, spread, own, moved, moves = _residuals(volume, panel, peers, span)
+    apart = (_both(own, moved) / spread)[:, -(days + MEMORY) :]  # NaN on days without use
+    z = np.nan_to_num(apart)
+    silent, gap, gaps = _gaps(volume, days)
+    gap = _gaps_of_new(gap, gaps, volume, panel, peers)
+    channels = {
+        "high": np.clip(z[:, -days:], 0, 50),
+        "rise": _cusum(apart, days),
+        "fall": _cusum(-apart, days),
+        "silence": np.where((gap > 0) & (silent > 0), (silent + 1) / np.maximum(gap, 1), 0).astype(np.float32),
+    }
+    known = ~np.isnan(volume)
+    sms = counts_of(history, panel, "sms") if "sms" in history.columns else np.zeros_like(volume)
+    extra: dict[str, Floats] = {}
+    extra["rising"] = _rising(apart * spread[:, -(days + MEMORY) :], days)
+    channels["messages"], extra["sms"], extra["usual_sms"] = _unusual(sms, known, days)
+    begun, seen = np.zeros_like(volume), np.zeros_like(known)
+    if events is not None and events.height:
+        begun = counts_of(events, panel, "sessions")
+        seen = known & (np.cumsum(begun, axis=1) > 0)
+        seen &= volume > 0  # a day without data has no session
+    channels["sessions"], extra["sessions"], extra["usual_sessions"] = _unusual(begun, seen, days)
+    channels |= places(events, panel, peers, days)
+    types = of_sims(peers, panel, "device_type") if peers is not None else np.full(sims, "")
+    silenced = explained[:, -days:] | outage[None, -days:]
+    for name, values in channels.items():
+        channels[name] = np.where(silenced & (name not in ("device", "country", "operator")), 0, values).astype(
+            np.float32
+        )
+    features = _features(volume, z, spread, channels, moved, days)
+    return Signals(
+        panel.sim_keys,
+        as_of,
+        channels,
+        features,
+        np.where(silenced, np.nan, panel.values[:, -days:]).astype(np.float32),
+        (np.exp(usual[:, -days:]) - SMALL).astype(np.float32),
+        spread[:, -days:],
+        _calm(spread, days),
+        silent,
+        gap,
+        gaps,
+        extra,
+        explained[:, -days:],
+        outage[-days:],
+        {name: move[-days:] for name, move in moves.items()},
+        types,
+        panel.problems,
+    )
+
+
+def _explained(panel: Panel, periods: pl.DataFrame | None) -> Bools:
+    sims, width = panel.values.shape
+    change = np.zeros((sims, width + 1), dtype=np.int32)
+    if periods is not None and periods.height and sims:
+        origin = np.datetime64(panel.as_of, "D") - (width - 1)
+        row = np.searchsorted(panel.sim_keys, periods["sim_key"].to_numpy())
+        row = np.minimum(row, sims - 1)
+        here = panel.sim_keys[row] == periods["sim_key"].to_numpy()
+        first = (periods["first_day"].to_numpy().astype("M8[D]") - origin).astype(np.int64)
+        last = periods["last_day"].fill_null(panel.as_of).to_numpy().astype("M8[D]")
+        until = (last - origin).astype(np.int64) + 1
+        first, until = np.clip(first, 0, width), np.clip(until, 0, width)
+        here &= until > first
+        np.add.at(change, (row[here], first[here]), 1)
+        np.add.at(change, (row[here], until[here]), -1)
+    return np.asarray(np.cumsum(change[:, :-1], axis=1) > 0)
+
+
+def _outage(volume: Floats) -> Bools:
+    """Days on which far fewer SIMs were heard of than in the four weeks around: of 20 SIMs or more."""
+    heard = np.nansum(volume > 0, axis=0).astype(np.float64)
+    out = np.zeros(len(heard), dtype=bool)
+    for day in range(7, len(heard)):
+        usual = np.median(heard[max(0, day - 28) : day])
+        out[day] = usual >= 20 and heard[day] < OUTAGE * min(usual, heard[day - 7] if not out[day - 7] else usual)
+    return out
+
+
+def _residuals(
+    volume: Floats, panel: Panel, peers: pl.DataFrame | None, span: int
+) -> tuple[Floats, Floats, Floats, Floats, dict[str, Floats]]:
+    """Of the last `span` days: usual log volume, spread, the day's distance from the usual, the same without what the peers did."""
+    sims = len(volume)
+    usual = np.full((sims, span), np.nan, np.float32)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.where(volume > 0, np.log(volume + SMALL), np.nan).astype(np.float32)
+    padded = np.pad(logs, ((0, 0), (7 * WEEKS, 0)), constant_values=np.nan)
+    for low in range(0, sims, 4096):
+        block = padded[low : low + 4096]
+        end = block.shape[1]
+        same = np.stack([block[:, end - span - 7 * k : end - 7 * k] for k in range(1, WEEKS + 1)], axis=-1)
+        centre = _median(same)
+        lacking = np.flatnonzero((np.isnan(centre) & ~np.isnan(block[:, end - span :])).any(axis=1))
+        for rows in np.array_split(lacking, max(1, len(lacking) // 512)):
+            recent = np.lib.stride_tricks.sliding_window_view(block[rows, end - span - 28 : end - 1], 28, axis=1)
+            centre[rows] = np.where(np.isnan(centre[rows]), _median(recent), centre[rows])
+        usual[low : low + 4096] = centre
+    own = logs[:, -span:] - usual
+    moves = _moves(own, panel, peers)
+    moved = own.copy()
+    if moves and peers is not None:
+        types = of_sims(peers, panel, "device_type")
+        for name, move in moves.items():
+            moved[types == name] -= move
+    seen = ~np.isnan(own)
+    size = np.where(seen, np.minimum(np.minimum(np.abs(own), np.abs(moved)), 1.2), 0)
+    total, count = (_last(values, MEMORY) for values in (size, seen.astype(np.float32)))
+    spread = np.maximum(1.25 * (total + 7 * 0.28) / (count + 7), FLOOR).astype(np.float32)
+    return usual, spread, own, moved, moves
+
+
+def _median(values: Floats) -> Floats:
+    """Median over the last axis of what is not NaN; NaN with fewer than LEAST values."""
+    ordered = np.sort(values, axis=-1)  # NaN last
+    count = (~np.isnan(ordered)).sum(axis=-1)
+    low = np.maximum((count - 1) // 2, 0)[..., None]
+    high = np.minimum(count // 2, ordered.shape[-1] - 1)[..., None]
+    middle = (np.take_along_axis(ordered, low, -1) + np.take_along_axis(ordered, high, -1))[..., 0] / 2
+    return np.where(count >= LEAST, middle, np.nan).astype(np.float32)
+
+
+def _last(values: Floats, days: int) -> Floats:
+    """Sum over the `days` days before each day."""
+    sums = np.cumsum(np.pad(values, ((0, 0), (1, 0))), axis=1, dtype=np.float64)
+    until = np.arange(values.shape[1])
+    return np.asarray(sums[:, until] - sums[:, np.maximum(until - days, 0)], dtype=np.float32)
+
+
+def _moves(own: Floats, panel: Panel, peers: pl.DataFrame | None) -> dict[str, Floats]:
+    """How far each device type as a whole is from its usual, followed by at most PACE a day: a season is followed, a fault is not."""
+    if peers is None:
+        return {}
+    types = of_sims(peers, panel, "device_type")
+    names, counts = np.unique(types[types != ""], return_counts=True)
+    moves = {}
+    for name in names[counts >= PEERS]:
+        rows = own[types == name]
+        ordered = np.sort(rows, axis=0)
+        count = (~np.isnan(ordered)).sum(axis=0)
+        middle = np.take_along_axis(ordered, np.maximum((count - 1) // 2, 0)[None], 0)[0]
+        middle = np.where(count >= PEERS, middle, np.nan)
+        known = middle[~np.isnan(middle)]
+        followed, at = np.zeros(own.shape[1], np.float32), known[0] if len(known) else np.float32(0)
+        for day, value in enumerate(middle):
+            if not np.isnan(value):
+                at = at + np.clip(value - at, -PACE, PACE)
+            followed[day] = at
+        moves[str(name)] = followed
+    return moves
+
+
+def _calm(spread: Floats, days: int) -> Floats:
+    before = np.pad(spread, ((0, 0), (MEMORY, 0)), mode="edge")[:, :-MEMORY]
+    return np.minimum(spread, before)[:, -days:]
+
+
+def _both(own: Floats, moved: Floats) -> Floats:
+    """What is odd against the SIM's own past and against its peers: the smaller of the two where they agree in sign, else 0."""
+    smaller = np.minimum(np.abs(own), np.abs(moved)) * np.sign(own)
+    return np.where(np.isnan(own) | (np.sign(own) == np.sign(moved)), smaller, 0).astype(np.float32)
+
+
+def _cusum(z: Floats, days: int) -> Floats:
+    """The largest sum, over stretches of at most MEMORY days that end with each day, of what lies above the allowance.
+
+    0 when the active days of the last week are back below the allowance: what is over is not odd any more.
+    """
+    steps = np.nan_to_num(np.clip(z, -CLIP, CLIP) - ALLOWANCE)
+    sums = np.cumsum(steps, axis=1, dtype=np.float32)
+    sums = np.pad(sums, ((0, 0), (1, 0)))
+    end = sums.shape[1]
+    lowest = sums[:, end - days :].copy()
+    for back in range(1, min(MEMORY, end - 1) + 1):
+        begin = max(end - days - back, 0)
+        part = sums[:, begin : end - back]
+        np.minimum(lowest[:, -part.shape[1] :], part, out=lowest[:, -part.shape[1] :])
+    week = _last(np.pad(steps, ((0, 0), (0, 1))), 7)[:, -days:]
+    return np.where(week >= 0, sums[:, end - days :] - lowest, 0)
+
+
+def _rising(apart: Floats, days: int) -> Floats:
+    """1 where the mean of three days lies above that of the three before, and that one above the one before that."""
+    padded = np.pad(np.nan_to_num(apart), ((0, 0), (9, 1)))
+    now, before, first = (
+        _last(padded, 3)[:, padded.shape[1] - days - back : padded.shape[1] - back] / 3 for back in (0, 3, 6)
+    )
+    return ((now - first > 0.2) & (now - before > 0.05) & (before - first > 0.05)).astype(np.float32)
+
+
+def _gaps(volume: Floats, days: int) -> tuple[Floats, Floats, Floats]:
+    """Days without data up to each day; the longest usual gap (of all but one in a hundred; 0: habits not known); gaps seen so far.
+
+    A day that is not known neither lengthens a silence nor ends it.
+    """
+    sims, width = volume.shape
+    run, active = np.zeros(sims, np.float32), np.zeros(sims, np.int32)
+    longest = np.zeros((3, sims), np.float32)
+    silent, gap, gaps = (np.zeros((sims, days), np.float32) for _ in range(3))
+    number = np.zeros(sims, np.int32)
+    for day in range(width):
+        used, idle = volume[:, day] > 0, volume[:, day] == 0
+        ended = np.where(used & (active > 0), run + 1, 0)
+        for place in range(3):  # keeps the three longest
+            larger = np.maximum(longest[place], ended)
+            ended = np.minimum(longest[place], ended)
+            longest[place] = larger
+        number += used & (run > 0) & (active > 0)
+        active += used
+        run = np.where(used, 0, np.where(idle & (active > 0), run + 1, run))
+        if day >= width - days:
+            place = day - (width - days)
+            silent[:, place], gaps[:, place] = run, number
+            rank = np.minimum(active // 100, 2)
+            gap[:, place] = np.where(active >= MIN_ACTIVE, longest[rank, np.arange(sims)], 0)
+    return silent, gap, gaps
+
+
+def _gaps_of_new(gap: Floats, gaps: Floats, volume: Floats, panel: Panel, peers: pl.DataFrame | None) -> Floats:
+    """Usual gaps, of SIMs with fewer than FEW_GAPS of them at least the 95 % quantile of their device type.
+
+    Without peers a SIM that is known for less than LONG days has no usual gap.
+    """
+    known = np.cumsum(~np.isnan(volume), axis=1, dtype=np.int32)[:, -gap.shape[1] :]
+    types = of_sims(peers, panel, "device_type") if peers is not None else np.full(len(gap), "")
+    usual = np.where((known < LONG) & (gaps < FEW_GAPS), 0, gap)
+    for name in np.unique(types[types != ""]):
+        rows = np.flatnonzero(types == name)
+        of_peers = gap[rows, -1][gap[rows, -1] > 0]
+        if len(of_peers) >= PEERS:
+            least = np.float32(np.quantile(of_peers, 0.95, method="higher"))
+            usual[rows] = np.where((gaps[rows] < FEW_GAPS) & (gap[rows] > 0), np.maximum(gap[rows], least), gap[rows])
+    return usual
+
+
+def _unusual(counts: Floats, known: Bools, days: int) -> tuple[Floats, Floats, Floats]:
+    """How far counts lie above the SIM's usual of LONG days, on the Anscombe scale, with the counts and the usual."""
+    clipped = np.where(known, counts, 0)
+    number = _last(known.astype(np.float32), LONG)[:, -days:]
+    total, squares = (_last(values, LONG)[:, -days:] for values in (clipped, clipped**2))
+    fleet = float(clipped.sum() / max(known.sum(), 1))
+    usual = (total + 5 * fleet) / (number + 5)
+    extra = np.maximum((squares / np.maximum(number, 1) - usual**2) / np.maximum(usual, 0.05), 1)
+    here = counts[:, -days:]
+    far = 2 * (np.sqrt(here + 0.375) - np.sqrt(usual + 0.375)) / np.sqrt(extra)
+    far = np.where((number >= MIN_DAYS) & known[:, -days:] & (here > 1), np.maximum(far, 0), 0)
+    return far.astype(np.float32), here, usual.astype(np.float32)
+
+
+def _features(
+    volume: Floats, z: Floats, spread: Floats, channels: dict[str, Floats], moved: Floats, days: int
+) -> dict[str, Floats]:
+    """What the Isolation Forest sees, all on a scale of about one."""
+    active = (volume > 0).astype(np.float32)
+    span = days + MEMORY
+    part = active[:, -min(span + LONG, active.shape[1]) :]
+    week, long = (_last(np.pad(part, ((0, 0), (0, 1))), n)[:, -days:] for n in (7, LONG))
+    known = (~np.isnan(volume)).astype(np.float32)[:, -part.shape[1] :]
+    week_known, long_known = (_last(np.pad(known, ((0, 0), (0, 1))), n)[:, -days:] for n in (7, LONG))
+    of_week = _last(np.pad(np.clip(z, -6, 6), ((0, 0), (0, 1))), 7)[:, -days:] / 7
+    of_month = _last(np.pad(np.clip(z, -6, 6), ((0, 0), (0, 1))), 28)[:, -days:] / 28
+    return {
+        "z": np.clip(z[:, -days:], -8, 8),
+        "week": of_week,
+        "trend": of_week - of_month,
+        "spread": np.log(spread[:, -days:] / FLOOR),
+        "activity": week / np.maximum(week_known, 1) - long / np.maximum(long_known, 1),
+        "silence": np.minimum(channels["silence"], 6),
+        "messages": np.minimum(channels["messages"], 8),
+        "sessions": np.minimum(channels["sessions"], 8),
+        "peers": np.clip(np.nan_to_num(moved[:, -days:] / spread[:, -days:]), -8, 8),
+    }

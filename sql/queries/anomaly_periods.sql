@@ -1,0 +1,17 @@
+-- When SIMs were out of service, or their usage up to %(as_of)s was not asked for: nothing is odd about their silence then. last_day is NULL
+-- while it lasts; %(lateness)s integer: days until a day's usage is complete. Primary keys of core.sim_lifecycle and ops.polls.
+WITH steps AS (
+    SELECT sim_key, occurred_on AS first_day, to_value AS state,
+           lead(occurred_on) OVER (PARTITION BY sim_key ORDER BY occurred_on, entry_id) AS next_day
+    FROM core.sim_lifecycle WHERE kind = 'state' AND occurred_on <= %(as_of)s
+)
+SELECT p.sim_key, p.first_day, p.next_day AS last_day,
+       CASE WHEN p.next_day IS NULL AND t.state = p.state THEN
+           CASE t.cause WHEN 'exhausted' THEN 'exhausted' WHEN 'disabled' THEN 'disabled' ELSE p.state END
+       ELSE p.state END AS state
+FROM steps AS p LEFT JOIN core.sim_states AS t USING (sim_key)
+WHERE p.state IN ('ordered', 'issued', 'activated', 'suspended', 'expired', 'deactivated')
+UNION ALL
+SELECT sim_key, covered_to - %(lateness)s::integer + 1, NULL, 'not_asked' FROM ops.polls
+WHERE source = 'usage' AND covered_to - %(lateness)s::integer < %(as_of)s
+ORDER BY sim_key, first_day;

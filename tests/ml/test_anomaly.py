@@ -1,0 +1,313 @@
+"""The anomaly detector: its knob, its kinds, its peers, broken rows, and what it says is the same however it is asked."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ml.anomaly import ANOMALY_SCHEMA, KINDS, AnomalyModel, detect, fit, group, limits, signals
+from ml.anomaly.signals import _cusum
+
+AS_OF = date(2026, 6, 3)  # a Wednesday
+DAYS, SIMS = 160, 120
+DAY = timedelta(days=1)
+
+
+@lru_cache
+def fleet() -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """120 SIMs of three device types with weekly habits and noise, one of them at rest on odd days: history, events, peers."""
+    rng = np.random.default_rng(3)
+    days = [AS_OF - DAY * back for back in range(DAYS)][::-1]
+    week = np.array([0.3 if day.weekday() > 4 else 1.0 for day in days])
+    level = rng.uniform(1e5, 2e6, SIMS)
+    volume = level[:, None] * week * rng.lognormal(0, 0.15, (SIMS, DAYS))
+    volume[100:, ::2] = 0
+    key = np.repeat(np.arange(SIMS), DAYS).astype(np.int32)
+    history = pl.DataFrame(
+        {
+            "sim_key": key,
+            "day": days * SIMS,
+            "bytes": volume.astype(np.int64).ravel(),
+            "sms": rng.poisson(0.2, SIMS * DAYS),
+        }
+    )
+    types = [f"3500000{1 + sim // 50}" for sim in range(SIMS)]
+    events = history.filter(pl.col("bytes") > 0).select(
+        "sim_key",
+        "day",
+        imei=pl.col("sim_key").replace_strict(list(range(SIMS)), [f"{t}{n:06d}00" for n, t in enumerate(types)]),
+        country=pl.lit("Germany"),
+        operator=pl.lit("O2"),
+        sessions=pl.lit(2, pl.Int32),
+    )
+    peers = pl.DataFrame(
+        {
+            "sim_key": np.arange(SIMS, dtype=np.int32),
+            "device_type": types,
+            "label_prefix": [f"S{sim % 4}" for sim in range(SIMS)],
+            "country": ["Germany"] * SIMS,
+            "operator": ["O2"] * SIMS,
+            "batch": ["2024-01"] * SIMS,
+        }
+    )
+    return history, events, peers
+
+
+@lru_cache
+def model() -> AnomalyModel:
+    history, events, peers = fleet()
+    before = AS_OF - DAY
+    return fit(history.filter(pl.col("day") <= before), events.filter(pl.col("day") <= before), before, peers=peers)
+
+
+def look(history: pl.DataFrame | None = None, events: pl.DataFrame | None = None, **how: Any) -> pl.DataFrame:
+    usual, seen, peers = fleet()
+    given = {"peers": peers} | how
+    return detect(
+        model(),
+        usual if history is None else history,
+        seen if events is None else events,
+        given.pop("as_of", AS_OF),
+        **given,
+    ).frame
+
+
+def changed(sim: int, days: int, volume: Any) -> pl.DataFrame:
+    """The usual history with other bytes of a SIM on the last days."""
+    history, _, _ = fleet()
+    here = (pl.col("sim_key") == sim) & (pl.col("day") > AS_OF - DAY * days)
+    return history.with_columns(bytes=pl.when(here).then(volume).otherwise("bytes").cast(pl.Int64))
+
+
+def row(frame: pl.DataFrame, sim: int) -> dict[str, Any]:
+    return frame.filter(pl.col("sim_key") == sim, pl.col("day") == AS_OF).row(0, named=True)
+
+
+def test_an_ordinary_day_raises_next_to_nothing() -> None:
+    frame = look(days=14)
+    assert frame.schema == ANOMALY_SCHEMA
+    assert frame.height == SIMS * 14
+    assert frame["is_anomaly"].sum() <= 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "days", "volume"),
+    [
+        ("spike", 1, pl.col("bytes") * 20),
+        ("drift", 12, pl.col("bytes") * 3),
+        ("silence", 4, pl.lit(0)),
+        ("dead", 30, pl.lit(0)),
+        (
+            "runaway",
+            9,
+            (pl.col("bytes") * 1.22 ** (9 - (pl.lit(AS_OF) - pl.col("day")).dt.total_days())).cast(pl.Int64),
+        ),
+    ],
+)
+def test_each_kind_of_usage_is_told_with_numbers(kind: str, days: int, volume: Any) -> None:
+    said = row(look(changed(5, days, volume)), 5)
+    assert said["is_anomaly"]
+    assert said["kind"] == kind or (kind == "runaway" and said["kind"] in ("drift", "spike"))
+    assert said["severity"] in ("info", "warning", "critical")
+    if kind == "spike":
+        assert " MB on 3 June, " in said["reasons"]
+        assert "times its usual" in said["reasons"]
+        assert "of a Wednesday; peers unchanged." in said["reasons"]
+    if kind in ("silence", "dead"):
+        assert f"Nothing for {days} days, since {AS_OF - DAY * (days - 1):%-d %B}" in said["reasons"]
+        assert said["first_day"] == AS_OF - DAY * (days - 1)
+
+
+def test_floods_flapping_devices_and_places_are_told_apart() -> None:
+    history, events, _ = fleet()
+    today = pl.col("day") == AS_OF
+    floods = history.with_columns(sms=pl.when(today & (pl.col("sim_key") == 1)).then(60).otherwise("sms"))
+    seen = events.with_columns(
+        sessions=pl.when(today & (pl.col("sim_key") == 2)).then(90).otherwise("sessions"),
+        imei=pl.when(today & (pl.col("sim_key") == 3)).then(pl.lit("9900000100000100")).otherwise("imei"),
+        country=pl.when(today & (pl.col("sim_key") == 4)).then(pl.lit("Morocco")).otherwise("country"),
+        operator=pl.when(today & (pl.col("sim_key") == 6)).then(pl.lit("Telekom")).otherwise("operator"),
+    )
+    frame = look(floods, seen)
+    found = {sim: row(frame, sim)["kind"] for sim in (1, 2, 3, 4, 6)}
+    assert found == {1: "sms_flood", 2: "flapping", 3: "imei_change", 4: "unexpected_country", 6: "unexpected_operator"}
+    assert set(frame["kind"].drop_nulls()) <= set(KINDS)
+
+
+def test_the_knob_only_adds_anomalies_as_it_is_turned_up() -> None:
+    history = changed(5, 1, pl.col("bytes") * 3)
+    before: set[tuple[int, date]] = set()
+    for knob in (0.1, 0.5, 1, 5, 50):
+        frame = look(history, days=14, false_alarms_per_1000=knob)
+        odd = set(frame.filter("is_anomaly").select("sim_key", "day").iter_rows())
+        assert before <= odd
+        before = odd
+    assert len(before) > 10
+    with pytest.raises(ValueError, match="give a number above 0"):
+        look(false_alarms_per_1000=0)
+
+
+def test_the_same_question_has_the_same_answer_also_after_saving_and_in_any_order() -> None:
+    history, events, peers = fleet()
+    again = AnomalyModel.from_dict(model().to_dict())
+    shuffled = history.sample(fraction=1, shuffle=True, seed=1)
+    one = look(days=3)
+    other = detect(again, shuffled, events.reverse(), AS_OF, days=3, peers=peers.reverse()).frame
+    assert one.equals(other)
+    with pytest.raises(ValueError, match="this code reads"):
+        AnomalyModel.from_dict(model().to_dict() | {"format": 0})
+
+
+def test_a_day_is_judged_alike_alone_and_among_others_and_later_days_do_not_matter() -> None:
+    alone = look(days=1, as_of=AS_OF - DAY)
+    among = look(days=5).filter(pl.col("day") == AS_OF - DAY)
+    assert alone.select("sim_key", "is_anomaly", "kind").equals(among.select("sim_key", "is_anomaly", "kind"))
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.sets(st.integers(0, SIMS - 1), min_size=1, max_size=40))
+def test_a_sim_without_peers_is_judged_by_itself_whoever_else_is_asked_for(sims: set[int]) -> None:
+    history, events, _ = fleet()
+    some = pl.col("sim_key").is_in(sorted(sims))
+    whole = detect(model(), history, events, AS_OF).signals
+    part = detect(model(), history.filter(some), events.filter(some), AS_OF).signals
+    rows = np.isin(whole.sim_keys, part.sim_keys)
+    for name in ("high", "rise", "fall", "silence"):
+        assert np.array_equal(whole.channels[name][rows], part.channels[name])
+
+
+def test_broken_rows_harm_their_own_sim_only() -> None:
+    history, _, _ = fleet()
+    broken = pl.DataFrame(
+        {"sim_key": [5, 5, 8], "day": [AS_OF, AS_OF - DAY, AS_OF + DAY], "bytes": [10**12, -5, 7], "sms": [0, 0, 0]},
+        schema=history.schema,
+    )
+    usual = look()
+    frame = look(pl.concat([history, broken]))
+    assert not row(frame, 5)["is_anomaly"]  # the day is given twice: it counts as unknown
+    rest = pl.col("sim_key") != 5
+    assert frame.filter(rest).equals(usual.filter(rest))
+    assert look(history.clear()).is_empty()
+
+
+def test_a_silence_that_is_explained_is_told_and_no_anomaly() -> None:
+    silent = changed(5, 6, pl.lit(0))
+    periods = pl.DataFrame(
+        {"sim_key": [5], "first_day": [AS_OF - DAY * 6], "last_day": [None], "state": ["exhausted"]},
+        schema={"sim_key": pl.Int32, "first_day": pl.Date, "last_day": pl.Date, "state": pl.String},
+    )
+    said = row(look(silent, periods=periods), 5)
+    assert not said["is_anomaly"]
+    assert said["reasons"] == "Nothing on 3 June: its data volume is used up."
+
+
+def test_an_outage_of_ours_silences_nobody() -> None:
+    history, _, _ = fleet()
+    out = history.filter(~((pl.col("day") > AS_OF - DAY * 3) & (pl.col("sim_key") % 10 > 0)))
+    frame = look(out)
+    assert not frame["is_anomaly"].any()
+    assert row(frame, 5)["reasons"] == "Nothing on 3 June: hardly any SIM was heard of: an outage of ours."
+
+
+def test_acknowledged_false_alarms_ask_for_more_and_only_of_what_they_are_about() -> None:
+    history = changed(5, 4, pl.lit(0)).with_columns(
+        bytes=pl.when((pl.col("sim_key") == 9) & (pl.col("day") == AS_OF)).then(pl.col("bytes") * 20).otherwise("bytes")
+    )
+    silence = row(look(history), 5)
+    times = int(silence["score"] - 3) + 1
+    schema = {"sim_key": pl.Int32, "label": pl.String, "kind": pl.String}
+    doubts = pl.DataFrame([(None, "pump", "silence")] * times, schema=schema, orient="row")
+    labels = pl.DataFrame(
+        {"sim_key": [5, 9], "label": ["pump-5", "pump-9"]}, schema={"sim_key": pl.Int32, "label": pl.String}
+    )
+    quiet = look(history, feedback=doubts, labels=labels)
+    assert row(quiet, 5)["is_anomaly"] == (silence["score"] - min(times, 3) >= 3)
+    assert row(quiet, 9)["kind"] == "spike"
+
+
+def test_what_was_forecast_is_no_spike() -> None:
+    history = changed(5, 1, pl.col("bytes") * 20)
+    high = row(look(history), 5)["value"]
+    forecast = pl.DataFrame(
+        {"sim_key": [5], "day": [AS_OF], "q0.5": [high], "q0.975": [high * 1.3]},
+        schema={"sim_key": pl.Int32, "day": pl.Date, "q0.5": pl.Float64, "q0.975": pl.Float64},
+    )
+    assert row(look(history), 5)["kind"] == "spike"
+    assert row(look(history, forecast=forecast), 5)["kind"] != "spike"
+
+
+def test_one_cause_is_one_incident_named_by_the_smallest_description() -> None:
+    rng = np.random.default_rng(0)
+    sims = 10_000
+    attributes = pl.DataFrame(
+        {
+            "sim_key": np.arange(sims, dtype=np.int32),
+            "device_type": [f"T{n}" for n in rng.integers(0, 20, sims)],
+            "label_prefix": [f"L{n}" for n in rng.integers(0, 50, sims)],
+            "country": [f"C{n}" for n in rng.integers(0, 5, sims)],
+            "operator": [f"O{n}" for n in rng.integers(0, 12, sims)],
+            "batch": [f"B{n}" for n in rng.integers(0, 24, sims)],
+        }
+    )
+    of_type = attributes.filter(device_type="T7")["sim_key"].to_numpy()
+    loop = rng.choice(of_type, min(400, len(of_type)), replace=False)
+    strays = np.setdiff1d(rng.choice(sims, 10, replace=False), loop)
+    odd = pl.DataFrame({"sim_key": np.concatenate([loop, strays]).astype(np.int32)}).with_columns(
+        day=pl.lit(AS_OF), kind=pl.lit("flapping"), severity=pl.lit("warning"), first_day=pl.lit(AS_OF)
+    )
+    grouped = group(odd, attributes)
+    assert grouped.incidents.height == 1
+    incident = grouped.incidents.row(0, named=True)
+    assert {name: value for name, value in incident["scope"].items() if value} == {"device_type": "T7"}
+    members = set(grouped.members["sim_key"].to_list())
+    assert len(members & set(loop.tolist())) >= 0.95 * len(loop)
+    assert len(members - set(loop.tolist())) <= 0.01 * len(loop)
+    alone = group(odd.filter(pl.col("sim_key").is_in(strays.tolist())), attributes)
+    assert alone.incidents.is_empty()
+
+
+def test_limits_of_days_under_way_lie_above_the_usual_and_below_a_spike() -> None:
+    history, events, peers = fleet()
+    found = signals(history, events, AS_OF, days=7, peers=peers)
+    state = limits(model(), found, events)
+    usual, most = (np.array(state[name].to_list()) for name in ("bytes_usual", "bytes_limits"))
+    assert (most > usual)[:100].all()
+    assert (most < 20 * usual)[:100].all()
+    assert (usual[:100, 5] < usual[:100, 2]).mean() > 0.95  # Saturdays are below Wednesdays
+    assert state["countries"].to_list()[0] == ["Germany"]
+
+
+def test_the_sum_of_what_lies_above_is_the_obvious_one() -> None:
+    rng = np.random.default_rng(1)
+    z = rng.normal(0.4, 1, (6, 90)).astype(np.float32)
+    fast = _cusum(z, 10)
+    for sim in range(6):
+        for place in range(10):
+            until = 80 + place + 1
+            steps = np.clip(z[sim], -3, 3) - 0.6
+            best = max(0.0, *(steps[until - length : until].sum() for length in range(1, 43)))
+            expected = best if steps[until - 7 : until].sum() >= 0 else 0
+            assert fast[sim, place] == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_same_place_at_different_times_is_no_incident() -> None:
+    attributes = pl.DataFrame({"sim_key": np.arange(1000, dtype=np.int32)}).with_columns(
+        device_type=pl.when(pl.col("sim_key") < 8).then(pl.lit("rare")).otherwise(pl.lit("usual")),
+        label_prefix=pl.lit(""),
+        country=pl.lit(""),
+        operator=pl.lit(""),
+        batch=pl.lit(""),
+    )
+    begun = [AS_OF - DAY * (60 * sim) for sim in range(8)]
+    odd = pl.DataFrame(
+        {"sim_key": list(range(8)), "first_day": begun}, schema={"sim_key": pl.Int32, "first_day": pl.Date}
+    )
+    odd = odd.with_columns(day=pl.lit(AS_OF), kind=pl.lit("dead"), severity=pl.lit("critical"))
+    assert group(odd, attributes).incidents.is_empty()

@@ -1,0 +1,205 @@
+"""Anomalies over a real database: learnt, found, grouped, written once, kept quiet by people, and found live from the stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import URL
+
+from assets.anomalies import MODEL, NoDetectorError, find_anomalies, learn
+from assets.lifecycle import evaluate_lifecycle
+from assets.live import detect_live
+from resources.runtime import Runtime
+from tests.conftest import administer
+from tests.pipelines.conftest import AS_OF, Truth, at, settings_for
+
+SIMS = 240
+TABLES = ("predictions.anomalies", "predictions.incidents", "predictions.anomaly_state")
+# 240 SIMs of two device types at four sites, 150 days up to AS_OF: weekly habits and a little noise. On AS_OF, SIM 7 uses 30 times its usual;
+# SIM 9 has been silent for five days; SIM 11 is in another device; the 30 SIMs of site S3 and device type 35000002 flap since the day before
+FILL = """
+INSERT INTO core.sims (organization_id, iccid, imei, label, status, activated_at, quota_status, first_seen_at, changed_at)
+SELECT 1, lpad(n::text, 19, '0'), '3500000' || (1 + n %% 2) || lpad(n::text, 6, '0') || '00', 'S' || (n / 2 %% 4) || '-' || n, 'Enabled', '2024-01-01Z',
+       0, '2024-01-01Z', '2024-01-01Z'
+FROM generate_series(1, 240) AS n;
+INSERT INTO core.sim_usage (organization_id, sim_key, day, bytes, bytes_rx, sms_mt, sms_mo, known_at)
+SELECT 1, n, d::date,
+       ((200000 + 1000 * n) * CASE WHEN extract(isodow FROM d) > 5 THEN 0.4 ELSE 1 END
+        * (0.85 + 0.3 * ((hashint8(n * 1000 + (d::date - date '2020-01-01')) & 1023) / 1023.0))
+        * CASE WHEN n = 7 AND d::date = %(as_of)s THEN 30 ELSE 1 END)::bigint,
+       0, 0, 0, d
+FROM generate_series(1, 240) AS n, generate_series(%(as_of)s::date - 149, %(as_of)s::date, interval '1 day') AS d
+WHERE NOT (n = 9 AND d::date > %(as_of)s::date - 5);
+INSERT INTO core.sim_events (organization_id, sim_key, occurred_at, event_type, imei, country, operator)
+SELECT 1, n, d + h * interval '1 hour', 'Create PDP Context',
+       CASE WHEN n = 11 AND d::date = %(as_of)s THEN '9900000100000100' ELSE s.imei END, 'Germany', 'O2'
+FROM core.sims AS s, generate_series(1, 240) AS n, generate_series(%(as_of)s::date - 149, %(as_of)s::date, interval '1 day') AS d,
+     generate_series(0, 23) AS h
+WHERE s.sim_key = n AND (h < 1 + (hashint8(n * 31 + (d::date - date '2020-01-01')) & 1)
+    OR (n %% 2 = 1 AND n / 2 %% 4 = 3 AND d::date >= %(as_of)s::date - 1))
+"""
+
+
+def fill(truth: Truth) -> None:
+    for statement in FILL.split(";\n"):
+        truth._connection.execute(statement.encode(), {"as_of": AS_OF})
+
+
+@pytest.fixture(scope="module")
+def learnt_template(
+    postgres: URL, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path]]:
+    name, home = f"{template}_anomalies", tmp_path_factory.mktemp("anomalies")
+    administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    truth = Truth(postgres.set(database=name))
+    fill(truth)
+    truth.close()
+    with Runtime(settings_for(postgres.set(database=name), home, "http://127.0.0.1:9")) as runtime:
+        evaluate_lifecycle(runtime, AS_OF)
+        learn(runtime, AS_OF - timedelta(days=1))
+    yield name, home
+    administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def fleet(postgres: URL, learnt_template: tuple[str, Path], tmp_path: Path) -> Iterator[tuple[Runtime, Truth]]:
+    template, home = learnt_template
+    name = f"{template}_{tmp_path.name[-20:].replace('-', '_')}"
+    administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    (tmp_path / "mlflow.db").write_bytes((home / "mlflow.db").read_bytes())
+    url = postgres.set(database=name)
+    truth = Truth(url)
+    with Runtime(settings_for(url, tmp_path, "http://127.0.0.1:9")) as runtime:
+        yield runtime, truth
+    truth.close()
+    administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def found(truth: Truth) -> dict[int, dict[str, Any]]:
+    return {
+        row["sim_key"]: row for row in truth.rows("SELECT * FROM predictions.anomalies WHERE NOT live ORDER BY sim_key")
+    }
+
+
+def test_what_was_done_to_the_fleet_is_found_named_and_grouped(fleet: tuple[Runtime, Truth]) -> None:
+    runtime, truth = fleet
+    said = find_anomalies(runtime, AS_OF)
+    rows = found(truth)
+    assert (rows[7]["kind"], rows[9]["kind"], rows[11]["kind"]) == ("spike", "silence", "imei_change")
+    assert "times its usual" in rows[7]["reasons"]
+    assert "Nothing for 5 days" in rows[9]["reasons"]
+    assert rows[9]["first_day"] == AS_OF - timedelta(days=4)
+    (incident,) = truth.rows("SELECT * FROM predictions.incidents")
+    assert incident["kind"] == "flapping"
+    assert incident["scope"] == {"device_type": "35000002", "label_prefix": "S3"}
+    members = {sim for sim, row in rows.items() if row["incident_id"] == incident["incident_id"]}
+    assert members == {n for n in range(1, SIMS + 1) if n % 2 == 1 and n // 2 % 4 == 3}
+    assert len(rows) - len(members) <= 4
+    assert said["dagster/row_count"] == len(rows)
+    assert "worst SIMs" in said
+
+
+def test_the_same_day_again_writes_nothing_and_the_next_day_goes_on_with_the_incident(
+    fleet: tuple[Runtime, Truth],
+) -> None:
+    runtime, truth = fleet
+    find_anomalies(runtime, AS_OF)
+    before = truth.versions(TABLES)
+    find_anomalies(runtime, AS_OF)
+    assert truth.versions(TABLES) == before
+    find_anomalies(runtime, AS_OF - timedelta(days=1))
+    (incident,) = truth.rows("SELECT * FROM predictions.incidents")
+    assert (incident["first_day"], incident["last_day"], incident["sims"]) == (AS_OF - timedelta(days=1), AS_OF, 30)
+
+
+def test_an_acknowledged_false_alarm_keeps_quiet_until_it_is_taken_back(fleet: tuple[Runtime, Truth]) -> None:
+    runtime, truth = fleet
+    find_anomalies(runtime, AS_OF)
+    score = found(truth)[9]["score"]
+    about = {
+        "iccid": "0" * 18 + "9",
+        "label": None,
+        "kind": "silence",
+        "by": "somebody",
+        "note": "on holiday",
+        "now": runtime.clock(),
+    }
+    times = int(min(score - 3, 3)) + 1
+    made = [runtime.database.row("add_feedback", about) for _ in range(times)]
+    said = find_anomalies(runtime, AS_OF)
+    assert (9 in found(truth)) == (score - min(times, 3) >= 3)
+    assert said["feedback that holds"] == times
+    for row in made:
+        assert row
+        runtime.database.rows(
+            "undo_feedback", {"feedback_id": row["feedback_id"], "by": "somebody", "now": runtime.clock()}
+        )
+    find_anomalies(runtime, AS_OF)
+    assert found(truth)[9]["score"] == score
+
+
+def test_a_silence_that_is_explained_is_no_anomaly(fleet: tuple[Runtime, Truth]) -> None:
+    runtime, truth = fleet
+    truth.rows(
+        """INSERT INTO core.sim_lifecycle (sim_key, occurred_on, organization_id, kind, from_value, to_value, evidence, as_of, decided_by, decided_at)
+        VALUES (9, %s, 1, 'state', 'active', 'suspended', 'test', %s, 'test', now())""",
+        (AS_OF - timedelta(days=4), AS_OF),
+    )
+    find_anomalies(runtime, AS_OF)
+    assert 9 not in found(truth)
+
+
+def test_the_stream_raises_live_anomalies_once_and_the_closed_day_takes_them_back(fleet: tuple[Runtime, Truth]) -> None:
+    runtime, truth = fleet
+    find_anomalies(runtime, AS_OF)
+    day = AS_OF + timedelta(days=1)
+    now = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    insert = """INSERT INTO core.stream_usage (record_id, bytes, started_at, ended_at, known_at, sim_key, day, sms, organization_id, kind)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 1, 'data')"""
+    truth.rows(insert, (1, 250_000, now - timedelta(hours=2), now - timedelta(hours=1), now, 20, day, 0))
+    truth.rows(insert, (2, 60_000_000, now - timedelta(hours=2), now - timedelta(hours=1), now, 21, day, 0))
+    truth.rows(
+        """INSERT INTO core.sim_events (sim_key, occurred_at, event_type, organization_id, imei, country, operator, record_id)
+        VALUES (22, %s, 'Update location', 1, NULL, 'Morocco', 'Inwi', 5)""",
+        (now - timedelta(minutes=5),),
+    )
+    with at(runtime, now) as later:
+        assert detect_live(later) == {"live spike": 1, "live unexpected_country": 1}
+        assert detect_live(later) == {}
+    live = truth.rows("SELECT * FROM predictions.anomalies WHERE live ORDER BY sim_key")
+    assert [(row["sim_key"], row["kind"], row["day"]) for row in live] == [
+        (21, "spike", day),
+        (22, "unexpected_country", day),
+    ]
+    assert "60.00 MB so far" in live[0]["reasons"]
+    truth.rows(
+        "INSERT INTO core.sim_usage SELECT bytes, bytes_rx, known_at, sim_key, %s, organization_id, sms_mt, sms_mo FROM core.sim_usage WHERE day = %s",
+        (day, day - timedelta(days=7)),
+    )
+    find_anomalies(runtime, day)
+    rows = found(truth)
+    assert 21 not in {
+        row["sim_key"] for row in truth.rows("SELECT * FROM predictions.anomalies WHERE day = %s", (day,))
+    }
+    assert rows[22]["kind"] == "unexpected_country"
+
+
+def test_without_a_detector_it_says_what_to_run(database_url: URL, tmp_path: Path) -> None:
+    with Runtime(settings_for(database_url, tmp_path, "http://127.0.0.1:9")) as runtime:
+        with pytest.raises(NoDetectorError, match="materialize anomaly_detector first"):
+            find_anomalies(runtime, AS_OF)
+        assert "no usage is stored" in learn(runtime, AS_OF)["learnt"]
+
+
+def test_the_detector_is_a_registered_version_with_a_record_and_learns_nothing_twice(
+    fleet: tuple[Runtime, Truth],
+) -> None:
+    runtime, truth = fleet
+    (row,) = truth.rows("SELECT * FROM predictions.backtests WHERE model_name = %s", (MODEL,))
+    assert row["role"] == "champion"
+    assert row["metrics"]["sim_days"] > 10_000
+    assert learn(runtime, AS_OF - timedelta(days=1))["learnt"].startswith("no")
