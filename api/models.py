@@ -197,7 +197,7 @@ class ExhaustionPage(BaseModel):
     next: str | None = Field(description="Pass as `after` for the next page; null on the last")
 
 
-AlertKind = Literal["exhaustion", "quota_80", "silent", "rule", "incident"]
+AlertKind = Literal["exhaustion", "quota_80", "silent", "anomaly", "rule", "incident"]
 AlertState = Literal["open", "acknowledged", "snoozed", "resolved"]
 Severity = Literal["info", "warning", "critical"]
 

@@ -61,13 +61,13 @@ ALTER TABLE predictions.alerts
     ADD COLUMN note text;
 UPDATE predictions.alerts SET state = 'resolved' WHERE closed_at IS NOT NULL;
 ALTER TABLE predictions.alerts
-    ADD CHECK (kind IN ('exhaustion', 'quota_80', 'silent', 'rule', 'incident')),
+    ADD CHECK (kind IN ('exhaustion', 'quota_80', 'silent', 'anomaly', 'rule', 'incident')),
     ADD CHECK ((kind = 'rule') = (rule_id IS NOT NULL)),
     ADD CHECK ((kind = 'incident') = (incident_id IS NOT NULL)),
     ADD CHECK (sim_key IS NOT NULL OR kind IN ('rule', 'incident')),
     ADD CHECK ((state = 'resolved') = (closed_at IS NOT NULL));
 COMMENT ON COLUMN predictions.alerts.sim_key IS 'SIM (core.sims); NULL: the alert is about the fleet or an incident';
-COMMENT ON COLUMN predictions.alerts.kind IS 'exhaustion: will run out soon; quota_80: this share of the quota is used; silent: not heard of for unusually long; rule: a rule of the customer; incident: many SIMs, one cause';
+COMMENT ON COLUMN predictions.alerts.kind IS 'exhaustion: will run out soon; quota_80: this share of the quota is used; silent: not heard of for unusually long; anomaly: unlike itself or its peers, for a cause of its own; rule: a rule of the customer; incident: many SIMs, one cause';
 COMMENT ON COLUMN predictions.alerts.value IS 'What was measured last: probability, share used, days silent, or the metric of the rule in its unit';
 COMMENT ON COLUMN predictions.alerts.rule_id IS 'Rule that opened it (predictions.alert_rules); NULL: none';
 COMMENT ON COLUMN predictions.alerts.rule_version IS 'Version of that rule that saw it last';

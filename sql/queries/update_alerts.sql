@@ -3,7 +3,7 @@
 -- staged: sim_key integer, kind text, severity text, value double precision, threshold double precision, message text, scoring_id integer
 WITH closed AS (
     UPDATE predictions.alerts AS a SET closed_as_of = %(as_of)s, closed_at = %(now)s
-    WHERE a.closed_at IS NULL AND a.kind NOT IN ('rule', 'incident')
+    WHERE a.closed_at IS NULL AND a.kind NOT IN ('rule', 'incident', 'anomaly')
         AND NOT EXISTS (SELECT FROM staged AS s WHERE s.sim_key = a.sim_key AND s.kind = a.kind)
     RETURNING 1
 ), kept AS (

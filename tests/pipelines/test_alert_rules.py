@@ -341,8 +341,6 @@ def test_a_rule_is_replaced_switched_off_and_deleted(filled: tuple[Runtime, Trut
 
 def test_an_anomaly_counts_by_its_score_unless_it_belongs_to_an_incident(filled: tuple[Runtime, Truth]) -> None:
     runtime, truth = filled
-    if truth.one("SELECT to_regclass('predictions.incidents') IS NULL"):
-        pytest.skip("this database has no anomalies yet")
     rule = add(runtime, "odd", "anomaly_score", ">=", 3)
     incident = truth.one(
         "INSERT INTO predictions.incidents (organization_id, kind, title, scope, first_day, last_day, severity, sims, model_version,"
@@ -366,8 +364,6 @@ def test_an_anomaly_counts_by_its_score_unless_it_belongs_to_an_incident(filled:
 
 def test_an_incident_is_one_alert_for_as_long_as_it_goes_on(filled: tuple[Runtime, Truth], tmp_path: Path) -> None:
     runtime, truth = filled
-    if truth.one("SELECT to_regclass('predictions.incidents') IS NULL"):
-        pytest.skip("this database has no incidents yet")
     truth.rows(
         "INSERT INTO predictions.incidents (organization_id, kind, title, scope, first_day, last_day, severity, sims, model_version,"
         " created_at, updated_at) VALUES (1, 'runaway', '38 SIMs', '{}', %(d)s, %(d)s, 'critical', 38, 1, now(), now())",
@@ -378,3 +374,27 @@ def test_an_incident_is_one_alert_for_as_long_as_it_goes_on(filled: tuple[Runtim
         assert truth.column("SELECT closed_at IS NULL FROM predictions.alerts WHERE kind = 'incident'") == [True]
     evaluate(runtime, AS_OF + 3 * DAY)
     assert truth.column("SELECT closed_at IS NULL FROM predictions.alerts WHERE kind = 'incident'") == [False]
+
+
+def test_an_anomaly_that_no_incident_explains_is_one_alert_of_its_sim(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    for sim, kind, severity in (
+        (3, "spike", "critical"),
+        (3, "sms_flood", "warning"),
+        (4, "spike", "info"),
+        (5, "dead", "critical"),
+    ):
+        truth.rows(
+            "INSERT INTO predictions.anomalies (sim_key, day, kind, organization_id, score, severity, reasons, first_day, model_version,"
+            " as_of, detected_at, live) VALUES (%s, %s, %s, 1, %s, %s, 'much', %s, 1, %s, now(), false)",
+            (sim, AS_OF, kind, 9 if kind == "spike" else 4, severity, AS_OF, AS_OF),
+        )
+    found = (
+        "SELECT sim_key, severity, value, closed_at IS NULL AS is_open FROM predictions.alerts WHERE kind = 'anomaly'"
+    )
+    for ahead in range(3):
+        evaluate(runtime, AS_OF + ahead * DAY)
+        assert truth.rows(found) == [{"sim_key": 3, "severity": "critical", "value": 9, "is_open": True}]
+    for ahead in (3, 4):
+        evaluate(runtime, AS_OF + ahead * DAY)
+        assert [row["is_open"] for row in truth.rows(found)] == [False]
