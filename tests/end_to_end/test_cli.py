@@ -49,6 +49,11 @@ COMMANDS = (
     "doctor",
     "api-key",
     "stream",
+    "rules",
+    "alerts",
+    "channels",
+    "oncall",
+    "notify",
 )
 
 
