@@ -50,6 +50,11 @@ COMMANDS = (
     "api-key",
     "stream",
     "feedback",
+    "rules",
+    "alerts",
+    "channels",
+    "oncall",
+    "notify",
 )
 
 
