@@ -87,7 +87,7 @@ def learn(runtime: Runtime, as_of: date) -> dict[str, Any]:
         return {"learnt": f"no: no usage is stored up to {as_of}"}
     code = code_version()
     hashed = (frame.hash_rows(seed=0).sum() if frame.height else 0 for frame in data.values())
-    facts = f"{as_of} {settings.seed} {settings.false_alarms_per_1000} {code} {list(hashed)}"
+    facts = f"{as_of} {settings.seed} {settings.false_alarms} {code} {list(hashed)}"
     fingerprint = hashlib.sha256(facts.encode()).hexdigest()
     recorded = {row["model_version"] for row in runtime.database.rows("model_versions", {"model_name": MODEL})}
     if (known := registry.with_fingerprint(fingerprint)) in recorded:
@@ -96,7 +96,7 @@ def learn(runtime: Runtime, as_of: date) -> dict[str, Any]:
     model = fit(
         given["history"], given["events"], as_of, peers=given["peers"], periods=given["periods"], seed=settings.seed
     )
-    knob = settings.false_alarms_per_1000
+    knob = settings.false_alarms
     tested = trial(**given, as_of=as_of, false_alarms_per_1000=knob, seed=settings.seed)
     champion = registry.champion()
     flagged = tested.summary.get("flagged_per_1000", 0.0)
@@ -172,7 +172,7 @@ def _write_down(
 def anomalies(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
     """What is unlike itself or its peers on a closed day (the partition): kind, severity, and the reason in a sentence with numbers.
 
-    Anomalies with a cause in common are members of one incident. At most SIMSIGHT_FALSE_ALARMS_PER_1000 of 1,000 SIM-days of a fleet
+    Anomalies with a cause in common are members of one incident. At most SIMSIGHT_FALSE_ALARMS of 1,000 SIM-days of a fleet
     with nothing wrong are flagged. The limits of the days under way are prepared too, for what the Data Streamer brings. The same day
     again writes the same. Read it through `predictions.anomalies_v1` and `predictions.incidents_v1`.
     """
@@ -189,7 +189,7 @@ def find_anomalies(runtime: Runtime, as_of: date) -> dict[str, Any]:
     if champion is None:
         raise NoDetectorError("no anomaly detector is registered: materialize anomaly_detector first (`simsight run`)")
     model = AnomalyModel.from_dict(registry.load(champion))
-    knob = runtime.settings.false_alarms_per_1000
+    knob = runtime.settings.false_alarms
     with runtime.database.transaction() as transaction:
         data = _read(transaction, runtime, as_of, None)
         forecast = transaction.frame("anomaly_forecasts", FORECAST_SCHEMA, {"day": as_of})

@@ -16,7 +16,7 @@ def detect_live(runtime: Runtime, *, now: datetime | None = None) -> dict[str, A
     No model is asked. What it finds is marked `live` until its day is closed and looked at again.
     """
     now = now or runtime.clock()
-    score = 3 - log10(runtime.settings.false_alarms_per_1000)
+    score = 3 - log10(runtime.settings.false_alarms)
     with runtime.database.transaction() as transaction:
         rows = transaction.rows("live_anomalies", {"since": now - LOOK_BACK, "now": now, "score": score})
         if rows:

@@ -136,7 +136,7 @@ class Settings(BaseSettings):
         0.5, gt=0, lt=1, description="Alert when a SIM will run out within 14 days with at least this probability"
     )
     quota_share: float = Field(0.8, gt=0, le=1, description="Alert when this share of a SIM's quota is used")
-    false_alarms_per_1000: float = Field(
+    false_alarms: float = Field(
         1.0, gt=0, le=100, description="Anomalies: of 1,000 SIM-days with nothing wrong, at most so many are flagged"
     )
     deactivated_days: int = Field(
