@@ -32,10 +32,9 @@ from ml.anomaly.incidents import FAMILIES
 from ml.anomaly.plots import plot_trial, plot_worst
 from ml.anomaly.trial import trial
 from resources.database import Transaction
-from resources.registry import Registry, Version
+from resources.registry import DETECTOR, Registry, Version
 from resources.runtime import Runtime
 
-MODEL = "anomaly-detector"
 HISTORY_DAYS = 200
 EVENT_DAYS = 200
 SHOWN = 6
@@ -56,7 +55,7 @@ class NoDetectorError(Exception):
 
 def registry_of(runtime: Runtime) -> Registry:
     """The registered detector of the organization."""
-    return Registry(runtime.mlflow, MODEL, runtime.settings.organization, runtime.mlflow_artifacts)
+    return Registry(runtime.mlflow, DETECTOR, runtime.settings.organization, runtime.mlflow_artifacts)
 
 
 @dg.asset(
@@ -89,7 +88,7 @@ def learn(runtime: Runtime, as_of: date) -> dict[str, Any]:
     hashed = (frame.hash_rows(seed=0).sum() if frame.height else 0 for frame in data.values())
     facts = f"{as_of} {settings.seed} {settings.false_alarms} {code} {list(hashed)}"
     fingerprint = hashlib.sha256(facts.encode()).hexdigest()
-    recorded = {row["model_version"] for row in runtime.database.rows("model_versions", {"model_name": MODEL})}
+    recorded = {row["model_version"] for row in runtime.database.rows("model_versions", {"model_name": DETECTOR})}
     if (known := registry.with_fingerprint(fingerprint)) in recorded:
         return {"model version": known, "learnt": "no: this version was learnt from the same data"}
     given = {name: data[name] for name in ("history", "events", "peers", "periods")}
@@ -150,12 +149,12 @@ def _write_down(
     metrics: dict[str, float],
 ) -> None:
     """Record a version, and make it champion in the database and in the registry, or in neither."""
-    which = {"model_name": MODEL, "model_version": made.version, "now": runtime.clock(), "why": why}
+    which = {"model_name": DETECTOR, "model_version": made.version, "now": runtime.clock(), "why": why}
     with runtime.database.transaction() as transaction:
         row = which | {"run_id": made.run_id, "as_of": as_of, "metrics": json.dumps(metrics), "comparison": None}
         transaction.execute("record_backtest", row)
         if role == "champion":
-            transaction.execute("retire_champion", {"model_name": MODEL})
+            transaction.execute("retire_champion", {"model_name": DETECTOR})
             promotion = which | {"from_version": before.version if before else None, "decided_by": "training"}
             transaction.execute("promote_version", promotion)
         registry.point(role, made, before if role == "champion" else None)

@@ -16,10 +16,9 @@ import polars as pl
 
 from assets.common import RuntimeParam, as_of_days
 from resources.database import Merged
-from resources.registry import Registry, Version
+from resources.registry import FORECASTER, Registry, Version
 from resources.runtime import Runtime
 
-MODEL = "usage-forecaster"
 LAST_KEY = 2**31 - 1
 RETRY = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL)
 # what another run left staged so long ago will not be published any more
@@ -91,7 +90,7 @@ class Part:
 
 def registry_of(runtime: Runtime) -> Registry:
     """The registered forecaster of the organization."""
-    return Registry(runtime.mlflow, MODEL, runtime.settings.organization, runtime.mlflow_artifacts)
+    return Registry(runtime.mlflow, FORECASTER, runtime.settings.organization, runtime.mlflow_artifacts)
 
 
 def champion_of(runtime: Runtime) -> Version:
@@ -129,7 +128,7 @@ def score_block(runtime: Runtime, part: Part, block: Block) -> Staged:
     known = runtime.database.frame(
         "scored_sims",
         SCORED_SCHEMA,
-        {**block.range, "part": part.name, "model_name": MODEL, "model_version": block.version.version},
+        {**block.range, "part": part.name, "model_name": FORECASTER, "model_version": block.version.version},
     )
     changed = hashed.join(known, on=["sim_key", "input_hash"], how="anti")
     if changed.is_empty():
@@ -157,7 +156,7 @@ def publish(
     if len(versions) != 1:
         raise RuntimeError(f"{part.name} as of {as_of}: blocks of {len(versions)} versions; score the day again")
     (version,) = versions
-    what = {"model_name": MODEL, "model_version": version.version, "as_of": as_of}
+    what = {"model_name": FORECASTER, "model_version": version.version, "as_of": as_of}
     merged = Merged()
     with database.transaction() as transaction:
         scoring_id: int | None = None

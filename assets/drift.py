@@ -5,10 +5,10 @@ from typing import Any
 
 import dagster as dg
 
-from assets.blocks import MODEL
 from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture
 from ml.drift import SCORES_SCHEMA, drift
 from ml.plots import plot_drift
+from resources.registry import FORECASTER
 from resources.runtime import Runtime
 
 # every day of the next week; of the weeks after it one day each: forecasts of one as-of day lie together, each costs a scan of them
@@ -41,17 +41,17 @@ def forecast_drift(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> 
 def score_drift(runtime: Runtime, as_of: date, *, show: bool = True) -> dict[str, Any]:
     """Hold forecasts of closed days up to `as_of` against what happened; returns metadata, with a plot if `show`."""
     last = min(as_of, runtime.last_complete_day())
-    which = {"model_name": MODEL, "first": last - timedelta(days=LOOK_BACK_DAYS - 1), "last": last}
+    which = {"model_name": FORECASTER, "first": last - timedelta(days=LOOK_BACK_DAYS - 1), "last": last}
     days = [row["day"] for row in runtime.database.rows("unscored_days", which)]
     rows = 0
     for day in days:
-        what = {"model_name": MODEL, "day": day, "leads": LEADS, "now": runtime.clock()}
+        what = {"model_name": FORECASTER, "day": day, "leads": LEADS, "now": runtime.clock()}
         rows += (runtime.database.row("score_forecasts", what) or {"rows": 0})["rows"]
     metadata: dict[str, Any] = {"days scored": len(days), "rows written": rows}
     if not show:
         return metadata
     scores = runtime.database.frame(
-        "forecast_scores", SCORES_SCHEMA, {"model_name": MODEL, "as_of": last, "days": SHOWN_DAYS}
+        "forecast_scores", SCORES_SCHEMA, {"model_name": FORECASTER, "as_of": last, "days": SHOWN_DAYS}
     )
     metadata["dagster/row_count"] = scores.height
     newest = scores.filter(horizon="1-7").tail(1)
@@ -70,7 +70,7 @@ def score_drift(runtime: Runtime, as_of: date, *, show: bool = True) -> dict[str
 def forecasts_hold(runtime: RuntimeParam) -> dg.AssetCheckResult:
     last = runtime.last_complete_day()
     scores = runtime.database.frame(
-        "forecast_scores", SCORES_SCHEMA, {"model_name": MODEL, "as_of": last, "days": LOOK_BACK_DAYS}
+        "forecast_scores", SCORES_SCHEMA, {"model_name": FORECASTER, "as_of": last, "days": LOOK_BACK_DAYS}
     )
     said = drift(scores, as_of=last)
     return dg.AssetCheckResult(

@@ -16,14 +16,14 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from assets.blocks import MODEL, registry_of
+from assets.blocks import registry_of
 from assets.common import DAYS, OWNERS, RuntimeParam, picture
 from assets.forecast import HORIZON, load_model, load_sample
 from ml.comparison import Comparison, compare
 from ml.evaluation import Backtest, backtest
 from ml.forecasting import ForecastModel, fit
 from ml.plots import plot_backtest, plot_coverage
-from resources.registry import Version
+from resources.registry import FORECASTER, Version
 from resources.runtime import Runtime
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,7 +57,7 @@ def train(runtime: Runtime, as_of: date, *, log: Callable[[str], object] = lambd
     history = load_sample(runtime, as_of)
     registry, seed, code = registry_of(runtime), runtime.settings.seed, code_version()
     fingerprint = _fingerprint(history, as_of, seed, code)
-    recorded = {row["model_version"] for row in runtime.database.rows("model_versions", {"model_name": MODEL})}
+    recorded = {row["model_version"] for row in runtime.database.rows("model_versions", {"model_name": FORECASTER})}
     known = registry.with_fingerprint(fingerprint)
     if known in recorded:  # a version without its record is left from a training that was cut off
         return {"model version": known, "trained": "no: this version was trained on the same data"}
@@ -100,7 +100,7 @@ def train(runtime: Runtime, as_of: date, *, log: Callable[[str], object] = lambd
             why=why,
         )
     record = {
-        "model_name": MODEL,
+        "model_name": FORECASTER,
         "model_version": registered.version,
         "run_id": registered.run_id,
         "as_of": as_of,
@@ -198,9 +198,9 @@ def _write_down(
             if record is not None:
                 transaction.execute("record_backtest", record)
             if role == "champion":
-                transaction.execute("retire_champion", {"model_name": MODEL})
+                transaction.execute("retire_champion", {"model_name": FORECASTER})
                 promotion = {
-                    "model_name": MODEL,
+                    "model_name": FORECASTER,
                     "model_version": chosen.version,
                     "from_version": before.version if before else None,
                     "decided_by": by,
@@ -232,7 +232,9 @@ def rollback(runtime: Runtime, *, to: int | None, by: str, why: str = "rolled ba
     by  who decides it, kept with the promotion
     Raises RollbackError, and changes nothing, when there is no such version or today's code cannot score with it.
     """
-    versions = {row["model_version"]: row for row in runtime.database.rows("model_versions", {"model_name": MODEL})}
+    versions = {
+        row["model_version"]: row for row in runtime.database.rows("model_versions", {"model_name": FORECASTER})
+    }
     champion = registry_of(runtime).champion()
     if champion is None or not versions:
         raise RollbackError("no champion is registered: `simsight run` trains the first")

@@ -8,9 +8,7 @@ import dagster as dg
 from assets.aggregates import aggregate_forecasts
 from assets.alert_rules import alert_rules_evaluated
 from assets.alerts import alerts
-from assets.anomalies import MODEL as DETECTOR
 from assets.anomalies import anomalies, anomaly_detector
-from assets.blocks import MODEL
 from assets.common import DAYS
 from assets.drift import forecast_drift, forecasts_hold
 from assets.exhaustion import quota_exhaustions
@@ -28,6 +26,7 @@ from assets.training import usage_forecaster
 from pipelines.alerting import alert_outbox, alert_rules, critical_alerts, hourly_rules, notify, refresh_sims, under_way
 from pipelines.progress import terminal
 from pipelines.runs import day_range
+from resources.registry import DETECTOR, FORECASTER
 from resources.runtime import Runtime
 from resources.settings import load_settings
 
@@ -155,7 +154,7 @@ def weekly_training(
     as_of = as_of_day(context.scheduled_execution_time, SETTINGS.lateness_days)
     learnt = [
         max((row["as_of"] for row in runtime.database.rows("model_versions", {"model_name": model})), default=date.min)
-        for model in (MODEL, DETECTOR)
+        for model in (FORECASTER, DETECTOR)
     ]
     newest = min(learnt)
     if as_of - newest < RETRAIN:

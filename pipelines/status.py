@@ -7,9 +7,9 @@ from typing import Any
 
 import psycopg
 
-from assets.blocks import MODEL
 from ml.polling import STATE_SCHEMA, staleness
 from resources.migrations import schema_version, storage_grade
+from resources.registry import FORECASTER
 from resources.runtime import Runtime
 from resources.server import describe, driver_url
 
@@ -21,7 +21,7 @@ def collect(runtime: Runtime) -> dict[str, Any]:
         grade, version = storage_grade(connection), schema_version(connection)
     with runtime.database.transaction() as transaction:
         counts = transaction.row("status", {"now": runtime.clock()}) or {}
-        champion = transaction.row("champion", {"model_name": MODEL})
+        champion = transaction.row("champion", {"model_name": FORECASTER})
         alerts = transaction.rows("alerts_by_kind")
         fresh = transaction.rows("freshness")
         problems = transaction.rows("poll_problems")
@@ -72,7 +72,7 @@ def collect(runtime: Runtime) -> dict[str, Any]:
 
 def model_versions(runtime: Runtime) -> list[dict[str, Any]]:
     """The forecaster's versions, newest first, ready for JSON: version, role, backtest, comparison, why, since when and by whom."""
-    rows = runtime.database.rows("model_versions", {"model_name": MODEL})
+    rows = runtime.database.rows("model_versions", {"model_name": FORECASTER})
     found = _plain(
         [
             {

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+# the registered models, one a family
+FORECASTER, DETECTOR = "usage-forecaster", "anomaly-detector"
 MODEL_FILE = "model.json"
 
 

@@ -81,7 +81,7 @@ DROP INDEX predictions.alerts_one_open;
 CREATE UNIQUE INDEX alerts_one_open ON predictions.alerts (sim_key, kind) WHERE closed_at IS NULL AND kind NOT IN ('rule', 'incident');
 CREATE UNIQUE INDEX alerts_one_open_of_rule ON predictions.alerts (rule_id, sim_key) NULLS NOT DISTINCT
     WHERE closed_at IS NULL AND kind = 'rule';
-CREATE UNIQUE INDEX alerts_one_of_incident ON predictions.alerts (incident_id) WHERE kind = 'incident';
+CREATE UNIQUE INDEX alerts_one_open_of_incident ON predictions.alerts (incident_id) WHERE closed_at IS NULL AND kind = 'incident';
 CREATE INDEX alerts_open ON predictions.alerts (organization_id, opened_at) WHERE closed_at IS NULL;
 CREATE INDEX alerts_closed ON predictions.alerts (organization_id, closed_at) WHERE closed_at IS NOT NULL;
 

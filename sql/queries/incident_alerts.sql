@@ -15,7 +15,9 @@ WITH current AS MATERIALIZED (
     INSERT INTO predictions.alerts (organization_id, kind, severity, value, message, opened_as_of, opened_at, seen_as_of, incident_id)
     SELECT ops.current_organization(), 'incident', c.severity, c.sims, c.title, %(as_of)s, %(now)s, c.last_day, c.incident_id
     FROM current AS c
-    WHERE NOT EXISTS (SELECT FROM predictions.alerts AS a WHERE a.incident_id = c.incident_id)
+    WHERE NOT EXISTS (
+        SELECT FROM predictions.alerts AS a
+        WHERE a.incident_id = c.incident_id AND (a.closed_at IS NULL OR a.seen_as_of >= c.last_day))
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM opened) AS opened, (SELECT count(*) FROM kept) AS updated, (SELECT count(*) FROM closed) AS closed;

@@ -374,6 +374,10 @@ def test_an_incident_is_one_alert_for_as_long_as_it_goes_on(filled: tuple[Runtim
         assert truth.column("SELECT closed_at IS NULL FROM predictions.alerts WHERE kind = 'incident'") == [True]
     evaluate(runtime, AS_OF + 3 * DAY)
     assert truth.column("SELECT closed_at IS NULL FROM predictions.alerts WHERE kind = 'incident'") == [False]
+    truth.rows("UPDATE predictions.incidents SET last_day = %s", (AS_OF + 4 * DAY,))
+    evaluate(runtime, AS_OF + 4 * DAY)
+    found = "SELECT closed_at IS NULL FROM predictions.alerts WHERE kind = 'incident' ORDER BY alert_id"
+    assert truth.column(found) == [False, True], "it comes back: another alert"
 
 
 def test_an_anomaly_that_no_incident_explains_is_one_alert_of_its_sim(filled: tuple[Runtime, Truth]) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import URL
 
-from assets.anomalies import MODEL, NoDetectorError, find_anomalies, learn
+from assets.anomalies import NoDetectorError, find_anomalies, learn
 from assets.lifecycle import evaluate_lifecycle
 from assets.live import detect_live
+from resources.registry import DETECTOR
 from resources.runtime import Runtime
 from tests.conftest import administer
 from tests.pipelines.conftest import AS_OF, Truth, at, settings_for
@@ -199,7 +200,7 @@ def test_the_detector_is_a_registered_version_with_a_record_and_learns_nothing_t
     fleet: tuple[Runtime, Truth],
 ) -> None:
     runtime, truth = fleet
-    (row,) = truth.rows("SELECT * FROM predictions.backtests WHERE model_name = %s", (MODEL,))
+    (row,) = truth.rows("SELECT * FROM predictions.backtests WHERE model_name = %s", (DETECTOR,))
     assert row["role"] == "champion"
     assert row["metrics"]["sim_days"] > 10_000
     assert learn(runtime, AS_OF - timedelta(days=1))["learnt"].startswith("no")

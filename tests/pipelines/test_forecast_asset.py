@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from sqlalchemy import URL
 
-from assets.blocks import MODEL, NoUsageError
+from assets.blocks import NoUsageError
 from assets.exhaustion import exhaustion, load_facts, score_exhaustion
 from assets.exhaustion_backtest import load_basis
 from assets.forecast import HORIZON, champion_forecast, load_history, load_quotas, score_usage
@@ -19,7 +19,7 @@ from assets.training import train, verdict
 from ml.evaluation import Backtest
 from ml.forecasting import ForecastModel, fit, predict
 from pipelines.definitions import code_location
-from resources.registry import Registry
+from resources.registry import FORECASTER, Registry
 from resources.runtime import Runtime
 from tests.pipelines.conftest import (
     AS_OF,
@@ -45,12 +45,12 @@ FORECAST_COLUMNS = ("mean", "q025", "q10", "q50", "q90", "q975")
 
 
 def registry(runtime: Runtime) -> Registry:
-    return Registry(runtime.mlflow, MODEL, runtime.settings.organization, runtime.mlflow_artifacts)
+    return Registry(runtime.mlflow, FORECASTER, runtime.settings.organization, runtime.mlflow_artifacts)
 
 
 def versions(runtime: Runtime) -> dict[int, str]:
     """Role of every registered version, as its tag says."""
-    found = runtime.mlflow.search_model_versions(f"name = '{MODEL}'")
+    found = runtime.mlflow.search_model_versions(f"name = '{FORECASTER}'")
     return {int(version.version): version.tags["role"] for version in found}
 
 
@@ -246,7 +246,7 @@ def test_the_views_say_which_model_made_a_row_and_from_data_as_of_when(filled: t
         rows = truth.rows(
             f"SELECT DISTINCT model_name, model_version, run_id, as_of, created_at FROM predictions.{view}"
         )
-        assert [tuple(row.values()) for row in rows] == [(MODEL, 1, "first", AS_OF, NOW)]
+        assert [tuple(row.values()) for row in rows] == [(FORECASTER, 1, "first", AS_OF, NOW)]
     for view, table in (("usage_forecasts_v1", "usage_forecasts"), ("exhaustions_v1", "exhaustions")):
         counts = [truth.one(f"SELECT count(*) FROM predictions.{name}") for name in (view, table)]
         assert counts[0] == counts[1] > 0

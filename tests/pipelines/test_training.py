@@ -6,13 +6,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from assets.blocks import MODEL, registry_of
+from assets.blocks import registry_of
 from assets.forecast import score_usage
 from assets.training import RollbackError, code_version, decide, rollback, train
 from ml.comparison import COMPARISON_SCHEMA, Comparison
 from ml.evaluation import Backtest
 from pipelines.status import model_versions
-from resources.registry import Version
+from resources.registry import FORECASTER, Version
 from resources.runtime import Runtime
 from tests.pipelines.conftest import AS_OF, NOW, Truth
 
@@ -24,7 +24,7 @@ def roles(runtime: Runtime, truth: Truth) -> dict[int, str]:
     """Role of every version; the database, the registry's tags and its alias must agree."""
     found = truth.rows("SELECT model_version, role FROM predictions.backtests ORDER BY 1")
     stored = {row["model_version"]: row["role"] for row in found}
-    tagged = runtime.mlflow.search_model_versions(f"name = '{MODEL}'")
+    tagged = runtime.mlflow.search_model_versions(f"name = '{FORECASTER}'")
     assert {int(version.version): version.tags["role"] for version in tagged} == stored
     champion = registry_of(runtime).champion()
     assert champion is not None
@@ -53,7 +53,7 @@ def test_versions_are_compared_on_unseen_days_written_down_and_rolled_back(fille
     assert third["role"] == f"{row['role']}: {row['why']}"
     assert row["comparison"]["champion_version"] == 2
     assert {"rmase", "champion_rmase", "pinball", "champion_pinball"} <= row["comparison"].keys()
-    version = runtime.mlflow.get_model_version(MODEL, "3")
+    version = runtime.mlflow.get_model_version(FORECASTER, "3")
     assert (version.tags["role"], version.tags["why"]) == (row["role"], row["why"])
     run = runtime.mlflow.get_run(row["run_id"])
     assert run.data.params["code"] == code_version()
