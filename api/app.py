@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from html import escape
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -23,10 +23,13 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.alerts import router as alerts_router
 from api.anomalies import router as anomalies_router
+from api.live import Hub
+from api.live import router as live_router
 from api.models import FieldProblem, Problem
 from api.routes import ProblemError, router, unauthorized
-from api.store import InvalidKeyError, SchemaOutdatedError, Store, Streams, TooSlowError
+from api.store import Followers, InvalidKeyError, SchemaOutdatedError, Store, Streams, TooSlowError, Writers
 from api.streams import limiter
 from api.streams import router as streams_router
 from resources.api_keys import PREFIX
@@ -34,10 +37,11 @@ from resources.server import DatabaseUnavailableError
 from resources.settings import Settings
 
 DESCRIPTION = (
-    "Read access to SIMs, usage, forecasts, exhaustion dates, alerts and reports. Volumes are exact in bytes (accounting "
+    "SIMs, usage, forecasts, exhaustion dates, alerts and reports. Volumes are exact in bytes (accounting "
     "bytes: millionths of a MB) and readable in MB; times are UTC, days are UTC days. Every prediction says which model made "
     "it and what it knew. An API key opens one organization: send it as `Authorization: Bearer ss_...` or `X-API-Key: ss_...`. "
-    "Nothing can be changed here; 1NCE's Data Streamer alone brings records, with the secret of its stream."
+    "A key made with --write also acknowledges, snoozes and resolves alerts and adds alert rules; nothing else can be changed here. "
+    "1NCE's Data Streamer alone brings records, with the secret of its stream."
 )
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -47,6 +51,9 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
 }
+
+MOST_BODY_BYTES = 1_000_000  # of what is posted under /v1, which is read before the key is looked at
+MOST_WS_BYTES = 4096  # of what a client of the WebSocket sends, which is not looked at
 
 log = logging.getLogger(__name__)
 
@@ -64,14 +71,17 @@ def create_app(
     data_note   shown wherever the data is, such as 'synthetic data': header X-Data-Note and the description
     The database need not be there yet: until it is, answers are 503.
     """
-    store, streams = Store(database_url), Streams(database_url)
+    store, streams, writers = Store(database_url), Streams(database_url), Writers(database_url)
+    live = Hub(database_url, Followers(database_url), store, data_note=data_note)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.stream_limiter = limiter()
+        live.start()
         yield
-        store.close()
-        streams.close()
+        await live.stop()
+        for pool in (store, streams, writers):
+            pool.close()
 
     app = FastAPI(
         title="Simsight",
@@ -82,10 +92,14 @@ def create_app(
         redoc_url=None,
     )
     app.state.store, app.state.streams, app.state.clock = store, streams, clock
+    app.state.writers, app.state.live = writers, live
     app.include_router(router)
+    app.include_router(live_router)  # before /v1/alerts/{alert_id}
+    app.include_router(alerts_router)
     app.include_router(anomalies_router)
     app.include_router(streams_router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.add_middleware(_SmallBodies)
     app.add_middleware(GZipMiddleware, minimum_size=1000)
     app.add_middleware(_Headers, headers=HEADERS | ({"X-Data-Note": _header_text(data_note)} if data_note else {}))
     _answer_problems(app)
@@ -110,9 +124,17 @@ def serve(settings: Settings, database_url: URL | str, *, data_note: str = "") -
     """
     app = create_app(database_url, data_note=data_note, clock=settings.clock)
     with listen(settings.api_host, settings.api_port) as listener:
-        config = uvicorn.Config(app, server_header=False, timeout_graceful_shutdown=10)
+        config = uvicorn.Config(app, server_header=False, timeout_graceful_shutdown=10, ws_max_size=MOST_WS_BYTES)
         logging.getLogger("uvicorn.access").addFilter(_hide_keys)
-        uvicorn.Server(config).run(sockets=[listener])
+        Server(config).run(sockets=[listener])
+
+
+class Server(uvicorn.Server):
+    """Ends the live streams before it waits for the requests under way: they would never end by themselves."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        cast(FastAPI, self.config.app).state.live.close()
+        await super().shutdown(sockets)
 
 
 def listen(host: str, port: int, *, setting: str = "SIMSIGHT_API_PORT") -> socket.socket:
@@ -153,6 +175,27 @@ class _Headers:
             await send(message)
 
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+class _SmallBodies:
+    """Stops reading a body under /v1 at its limit, whatever the headers say."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        size = 0
+
+        async def counted() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > MOST_BODY_BYTES:
+                raise HTTPException(413, f"The body is larger than {MOST_BODY_BYTES // 1_000_000} MB")
+            return message
+
+        small = scope["type"] == "http" and scope["path"].startswith("/v1/")
+        await self._app(scope, counted if small else receive, send)
 
 
 def _header_text(text: str) -> str:
@@ -237,6 +280,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             tags=[
                 {"name": "SIMs", "description": "SIM cards and what they used"},
                 {"name": "predictions", "description": "What the models and rules say"},
+                {"name": "alerts", "description": "Rules, what becomes of alerts, and a live stream of it"},
                 {"name": "exports", "description": "Whole tables as files"},
                 {"name": "service", "description": "How the service is doing"},
             ],

@@ -27,13 +27,15 @@ from api.models import (
     SimState,
     Usage,
 )
-from api.store import EXPORTS_AT_ONCE, POOL_SIZE, POOL_SPARE, Row, SchemaOutdatedError, Session, Store
+from api.store import EXPORTS_AT_ONCE, POOL_SIZE, Row, SchemaOutdatedError, Session, Store
 from resources.export import MOST_CONDITIONS, Export, ExportError, Format, UnknownViewError
 from sql import migrations
 
 USAGE_DAYS = 90
 MOST_USAGE_DAYS = 1000
+PAGES_AT_ONCE = 2
 LONGEST_KEY = 200
+KEY_NEEDED = "An API key is needed: send it as `Authorization: Bearer ss_...` or `X-API-Key: ss_...`, never in the URL."
 REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
@@ -74,13 +76,22 @@ _basic = HTTPBasic(
 
 def _open(request: Request, key: str | None) -> Iterator[Session]:
     if not key:
-        raise unauthorized(
-            request.url.path,
-            "An API key is needed: send it as `Authorization: Bearer ss_...` or `X-API-Key: ss_...`, never in the URL.",
-        )
+        raise unauthorized(request.url.path, KEY_NEEDED)
     store: Store = request.app.state.store
     with store.session(key[:LONGEST_KEY]) as session:
         yield session
+
+
+async def presented_key(
+    request: Request,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    header: Annotated[str | None, Depends(_header)],
+) -> str:
+    """The API key of a request, not looked at yet. Raises ProblemError without one."""
+    key = bearer.credentials if bearer else header
+    if not key:
+        raise unauthorized(request.url.path, KEY_NEEDED)
+    return key[:LONGEST_KEY]
 
 
 def _by_header(
@@ -103,7 +114,7 @@ def _by_header_or_password(
 # scope: the connection goes back before a slow client has read the answer. max_concurrency: requests wait for a connection
 # without a thread, else the waiting ones could take every thread and those with a connection could not go on.
 Opened = Annotated[Session, Depends(_by_header, scope="function", max_concurrency=POOL_SIZE)]
-OpenedForPage = Annotated[Session, Depends(_by_header_or_password, scope="function", max_concurrency=POOL_SPARE // 3)]
+OpenedForPage = Annotated[Session, Depends(_by_header_or_password, scope="function", max_concurrency=PAGES_AT_ONCE)]
 OpenedForExport = Annotated[Session, Depends(_by_header, scope="function", max_concurrency=EXPORTS_AT_ONCE)]
 
 Iccid = Annotated[
@@ -116,24 +127,27 @@ Label = Annotated[
 ]
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     words = {
         401: "No valid API key",
+        403: "The key may not write",
         404: "Not found",
+        409: "Not possible as things are",
         422: "A parameter is wrong",
+        429: "Too many live streams",
         503: "The database does not answer",
     }
     content = {"application/problem+json": {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
     return {status: {"description": words[status], "content": content} for status in statuses}
 
 
-PROBLEMS = _problems(401, 422, 503)
-LOST = _problems(401, 404, 422, 503)
+PROBLEMS = problems(401, 422, 503)
+LOST = problems(401, 404, 422, 503)
 
 router = APIRouter()
 
 
-@router.get("/health", tags=["service"], summary="Whether the service and its database work", responses=_problems(503))
+@router.get("/health", tags=["service"], summary="Whether the service and its database work", responses=problems(503))
 def health(request: Request) -> Health:
     """Needs no key. 503 when the database is away or its schema is older than this service."""
     store: Store = request.app.state.store

@@ -1,6 +1,7 @@
 """What the HTTP service asks of the database: one transaction a request, as role simsight_api.
 
-Readers (`Store`) work read-only for the organization of their key; the webhook (`Streams`) has connections of its own.
+Readers (`Store`) work read-only for the organization of their key; the webhook (`Streams`), live streams (`Followers`) and what
+changes alerts (`Writers`) have connections of their own.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from resources.server import DatabaseUnavailableError, describe, driver_url
 from sql import query
 
 POOL_SIZE = 8
-POOL_SPARE = 6  # for exports, the report and the health check, which must not wait behind the other requests
+POOL_SPARE = 10  # for exports, replays, the report, acts on alerts and the health check, which must not wait behind the other requests
 EXPORTS_AT_ONCE = 2
 STREAM_POOL_SIZE = 4
+FOLLOWER_POOL_SIZE = 2
+WRITER_POOL_SIZE = 2
 SECRET_SECONDS = 5
 MOST_SECRETS = 1000
 POOL_WAIT_SECONDS = 5
@@ -69,10 +72,14 @@ class Session:
         found = self.rows(name, parameters)
         return found[0] if found else None
 
-    def export(self, wanted: Export, file: IO[bytes]) -> int:
-        """Write an export to a file, with more time than other queries have; returns its rows. Raises ExportError."""
+    def take_longer(self) -> None:
+        """Give the queries that follow more time than others have."""
         self.seconds = EXPORT_SECONDS
         self._connection.execute(f"SET LOCAL statement_timeout = '{EXPORT_SECONDS}s'".encode())
+
+    def export(self, wanted: Export, file: IO[bytes]) -> int:
+        """Write an export to a file, with more time than other queries have; returns its rows. Raises ExportError."""
+        self.take_longer()
         return export(self._connection, wanted, file)
 
 
@@ -145,11 +152,58 @@ class Store(_Pool):
                 raise InvalidKeyError
             yield session
 
+    def organization(self, key: str) -> int:
+        """The organization that the key opens. Raises as `session` does."""
+        with self._transaction() as session:
+            found = session.row("api_authenticate", {"key_sha256": key_sha256(key)})
+            if found is None or found["organization_id"] is None:
+                raise InvalidKeyError
+            return int(found["organization_id"])
+
     def schema_version(self) -> int:
         """The newest migration applied; raises as `session` does, but for the key."""
         with self._transaction() as session:
             found = session.row("api_schema_version")
             return int(found["version"] or 0) if found else 0
+
+
+class Followers(_Pool):
+    """The live streams' connections: they read events of an organization whose key was looked at before."""
+
+    def __init__(self, url: URL | str) -> None:
+        super().__init__(url, size=FOLLOWER_POOL_SIZE, spare=0, read_only=True)
+
+    def events(self, organization: int, after: int, rows: int) -> list[Row]:
+        """Events of the organization's alerts after a given one, oldest first. Raises as Store.session does, but for the key."""
+        with self._transaction() as session:
+            session.rows("api_choose_organization", {"organization": organization})
+            return session.rows("api_alert_events", {"after": after, "rows": rows})
+
+    def latest(self, organization: int) -> int:
+        """The last event there is."""
+        with self._transaction() as session:
+            session.rows("api_choose_organization", {"organization": organization})
+            found = session.row("api_latest_alert_event")
+            return int(found["id"]) if found else 0
+
+
+class Writers(_Pool):
+    """Connections that change alerts and rules, each by one function of the database that looks at the key itself."""
+
+    def __init__(self, url: URL | str) -> None:
+        super().__init__(url, size=WRITER_POOL_SIZE, spare=0, read_only=False)
+
+    def act(self, key: str, values: Mapping[str, Any]) -> str:
+        """Acknowledge, snooze, resolve or reopen an alert: done, read-only, closed or unknown. Raises as Store.session does."""
+        with self._transaction() as session:
+            found = session.row("api_act_on_alert", {"key_sha256": key_sha256(key), **values})
+            return str(found["outcome"]) if found else "unknown"
+
+    def add_rule(self, key: str, rule: str, now: datetime) -> int | None:
+        """Store a rule (as JSON) that was checked; None where its name is taken or the key may not write."""
+        with self._transaction() as session:
+            found = session.row("api_add_rule", {"key_sha256": key_sha256(key), "rule": rule, "now": now})
+            return int(found["rule_id"]) if found and found["rule_id"] is not None else None
 
 
 class Streams(_Pool):

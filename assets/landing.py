@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence, Set
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -205,11 +205,13 @@ def land_fleet(
     clock: Clock,
     progress: Progress = lambda done, of: None,
     budget: int | None = None,
+    only: Set[int] | None = None,
 ) -> Landed:
     """Ask every SIM for one kind of answer, batch by batch, and store it; take up an unfinished pass over the same days.
 
     budget   requests that a pass over all kinds of answers may take; where that is not enough for the fleet, the planner
              (ml.polling) chooses whom to ask now. None: everyone
+    only     ask these SIMs (by sim_key) and no others; the pass stays open, and the next one goes on with it
     Usage is asked from `first_day`, or from earlier where a SIM is not covered up to there, at most six months back.
     A SIM whose call fails is noted with the problem and does not stop the others. Raises OnceCredentialsError and
     OnceUnavailableError, after storing what had come.
@@ -222,6 +224,9 @@ def land_fleet(
         assert begun is not None
         waiting = transaction.rows("sims_to_poll", {"source": source.name, "sweep_id": begun["sweep_id"]})
         fleet = (transaction.row("fleet_size") or {"sims": 0})["sims"]
+        if only is not None:
+            waiting = [row for row in waiting if row["sim_key"] in only]
+            fleet = len(waiting)
         landed = Landed(source.name, already=fleet - len(waiting))
         if budget is not None and fleet_cost(fleet) > budget:
             state = transaction.frame("poll_state", STATE_SCHEMA, {"now": now})
@@ -234,7 +239,8 @@ def land_fleet(
     sweep = _Sweep(database, source, begun["sweep_id"], landed, clock, progress, len(sims), _suspects(database, source))
     asyncio.run(sweep.run(make_client, sims))
     with database.transaction() as transaction:
-        transaction.execute("finish_sweep", {"sweep_id": begun["sweep_id"], "now": clock()})
+        if only is None:
+            transaction.execute("finish_sweep", {"sweep_id": begun["sweep_id"], "now": clock()})
         if landed.merged.new:
             transaction.rows("analyze_new_tables")
     return landed

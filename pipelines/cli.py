@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from pipelines import cli_alerts, cli_channels
 from resources.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -501,6 +502,7 @@ def doctor() -> None:
 def create_key(
     name: Annotated[str, typer.Argument(help="What the key is for.")],
     days: Annotated[int | None, typer.Option(min=1, help="Valid for so many days; default: until revoked.")] = None,
+    write: Annotated[bool, typer.Option("--write", help="May also act on alerts and write alert rules.")] = False,
 ) -> None:
     """Make a key for the organization and print it: it is shown this once."""
     from resources import api_keys
@@ -508,7 +510,9 @@ def create_key(
     with _runtime(load_settings()) as runtime:
         _needs_schema(runtime)
         valid_for = timedelta(days=days) if days else None
-        typer.echo(api_keys.create_key(runtime.database, name, now=datetime.now(UTC), valid_for=valid_for))
+        typer.echo(
+            api_keys.create_key(runtime.database, name, now=datetime.now(UTC), valid_for=valid_for, can_write=write)
+        )
 
 
 @keys.command("list")
@@ -521,7 +525,8 @@ def list_keys() -> None:
         for key in api_keys.list_keys(runtime.database):
             state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else ""
             state = state or (f"expires {key.expires_at:%Y-%m-%d}" if key.expires_at else "valid")
-            console.print(f"{key.name}: made {key.created_at:%Y-%m-%d}, {state}", markup=False)
+            rights = ", may write" if key.can_write else ""
+            console.print(f"{key.name}: made {key.created_at:%Y-%m-%d}, {state}{rights}", markup=False)
 
 
 @keys.command("revoke")
@@ -675,6 +680,16 @@ def _print_tree(values: dict[str, Any], indent: int = 0) -> None:
         else:
             shown = f"{value:.4g}" if isinstance(value, float) else "-" if value is None else value
             console.print(f"{'  ' * indent}{name}: {shown}", markup=False)
+
+
+for _name, _group in (
+    ("rules", cli_alerts.rules),
+    ("alerts", cli_alerts.alerts),
+    ("channels", cli_channels.channels),
+    ("oncall", cli_channels.oncall),
+):
+    app.add_typer(_group, name=_name)
+app.command()(cli_channels.notify)
 
 
 def main() -> None:

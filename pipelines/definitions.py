@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 import dagster as dg
 
 from assets.aggregates import aggregate_forecasts
+from assets.alert_rules import alert_rules_evaluated
 from assets.alerts import alerts
 from assets.anomalies import MODEL as DETECTOR
 from assets.anomalies import anomalies, anomaly_detector
@@ -24,6 +25,7 @@ from assets.report import fleet_report
 from assets.stream import stream_records, watch_stream
 from assets.stream_files import new_files, stream_file_batches
 from assets.training import usage_forecaster
+from pipelines.alerting import alert_outbox, alert_rules, critical_alerts, hourly_rules, notify, refresh_sims, under_way
 from pipelines.progress import terminal
 from pipelines.runs import day_range
 from resources.runtime import Runtime
@@ -46,7 +48,9 @@ ANOMALY = [anomaly_detector, anomalies]
 RETRAIN = timedelta(days=7)
 
 ingest_assets = dg.AssetSelection.assets(*INGEST)
-prediction_assets = dg.AssetSelection.assets(*FORECAST, *ANOMALY, sim_lifecycle, alerts, fleet_report)
+prediction_assets = dg.AssetSelection.assets(
+    *FORECAST, *ANOMALY, sim_lifecycle, alerts, alert_rules_evaluated, fleet_report
+)
 
 ingest = dg.define_asset_job(
     "ingest",
@@ -106,13 +110,6 @@ read_stream_files = dg.define_asset_job(
     dg.AssetSelection.assets(stream_file_batches),
     description="Take stream records from the files of SIMSIGHT_STREAM_FILES that are new.",
 )
-UNDER_WAY = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 def stale_days(runtime: Runtime) -> list[tuple[date, date, datetime]]:
@@ -226,10 +223,6 @@ def stale_predictions(
         yield dg.RunRequest(run_key=f"{first} {last} {mark.isoformat()}", tags=day_range(first, last))
 
 
-def _under_way(context: dg.SensorEvaluationContext, job: str) -> bool:
-    return context.instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=UNDER_WAY)) > 0
-
-
 @dg.sensor(
     job=process_stream,
     minimum_interval_seconds=15,
@@ -239,7 +232,7 @@ def _under_way(context: dg.SensorEvaluationContext, job: str) -> bool:
 def stream_arrivals(
     context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
 ) -> dg.RunRequest | dg.SkipReason:
-    if _under_way(context, "process_stream"):
+    if under_way(context, "process_stream"):
         return dg.SkipReason("a run is under way")
     work = runtime.database.row("stream_work") or {}
     if any(work.values()):
@@ -259,7 +252,7 @@ def stream_files(
     where = runtime.settings.stream_files
     if where is None:
         return dg.SkipReason("SIMSIGHT_STREAM_FILES is not set")
-    if _under_way(context, "read_stream_files"):
+    if under_way(context, "read_stream_files"):
         return dg.SkipReason("a run is under way")
     if new_files(runtime.database, where):
         return dg.RunRequest()
@@ -315,13 +308,36 @@ def code_location(runtime: Runtime) -> dg.Definitions:
             *ANOMALY,
             sim_lifecycle,
             alerts,
+            alert_rules_evaluated,
             fleet_report,
             raw_landings,
         ],
         asset_checks=[*checks(), forecasts_hold],
-        jobs=[ingest, predict, train, score, rescore, import_file, process_stream, read_stream_files, tidy],
-        schedules=[hourly_ingest, weekly_training, daily_predictions, daily_tidying],
-        sensors=[landing_folder, stale_predictions, stream_arrivals, stream_files, stream_outage, run_failures],
+        jobs=[
+            ingest,
+            predict,
+            train,
+            score,
+            rescore,
+            import_file,
+            process_stream,
+            read_stream_files,
+            tidy,
+            alert_rules,
+            notify,
+            refresh_sims,
+        ],
+        schedules=[hourly_ingest, weekly_training, daily_predictions, daily_tidying, hourly_rules],
+        sensors=[
+            landing_folder,
+            stale_predictions,
+            stream_arrivals,
+            stream_files,
+            stream_outage,
+            run_failures,
+            alert_outbox,
+            critical_alerts,
+        ],
         # a step is a process: forked from one that has imported everything, it need not import it again
         executor=dg.multiprocess_executor.configured(
             {

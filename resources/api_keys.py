@@ -20,12 +20,13 @@ class ApiKeyError(Exception):
 
 @dataclass(frozen=True)
 class ApiKey:
-    """What is known of a key: its name and times (UTC; None: never)."""
+    """What is known of a key: its name, its times (UTC; None: never), and whether it may write."""
 
     name: str
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    can_write: bool
 
 
 def key_sha256(key: str) -> bytes:
@@ -33,12 +34,15 @@ def key_sha256(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
-def create_key(database: Database, name: str, *, now: datetime, valid_for: timedelta | None) -> str:
+def create_key(
+    database: Database, name: str, *, now: datetime, valid_for: timedelta | None, can_write: bool = False
+) -> str:
     """Make a key that opens the database's organization and return it; it cannot be shown again.
 
     name       what the key is for; unique among the live keys
     now        the real present: the server judges expiry by its own clock, so a pretended time would mislead
     valid_for  time until it expires; None: never
+    can_write  whether it may also act on alerts and write alert rules
     Raises ApiKeyError for an empty or taken name, or a key that would have expired already.
     """
     name = name.strip()
@@ -48,7 +52,8 @@ def create_key(database: Database, name: str, *, now: datetime, valid_for: timed
     expires_at = None if valid_for is None else now + valid_for
     with database.transaction() as transaction:
         made = transaction.row(
-            "create_api_key", {"name": name, "key_sha256": key_sha256(key), "now": now, "expires_at": expires_at}
+            "create_api_key",
+            {"name": name, "key_sha256": key_sha256(key), "now": now, "expires_at": expires_at, "can_write": can_write},
         )
         if made is None:
             raise ApiKeyError(f"a live API key named {name!r} exists: revoke it first or choose another name")

@@ -23,8 +23,10 @@ class Migration:
 
 @cache
 def query(name: str) -> str:
-    """The text of sql/queries/<name>.sql. Raises FileNotFoundError for an unknown name."""
-    return (resources.files(__name__) / "queries" / f"{name}.sql").read_text(encoding="utf-8")
+    """The text of sql/queries/<name>.sql; of `name[part]` with <part>.sql where it says {part}. Raises FileNotFoundError."""
+    name, _, part = name.removesuffix("]").partition("[")
+    text = (resources.files(__name__) / "queries" / f"{name}.sql").read_text(encoding="utf-8")
+    return text.replace("{part}", query(part).rstrip().removesuffix(";")) if part else text
 
 
 @cache

@@ -2,7 +2,8 @@
 -- Parameters: after bigint (0 for the first page), state text (open, closed or all), kind text or NULL for any, rows integer.
 -- Index: alerts_by_organization.
 SELECT alert_id, iccid, label, kind, severity, value, threshold, message, opened_as_of, opened_at, seen_as_of,
-       closed_as_of, closed_at, model_name, model_version, run_id
+       closed_as_of, closed_at, model_name, model_version, run_id,
+       state, rule_id, rule, incident_id, snoozed_until, acted_by, acted_at, note
 FROM predictions.alerts_v1
 WHERE alert_id > %(after)s::bigint
   AND (%(state)s::text = 'all' OR (closed_at IS NULL) = (%(state)s::text = 'open'))

@@ -50,6 +50,11 @@ COMMANDS = (
     "api-key",
     "stream",
     "feedback",
+    "rules",
+    "alerts",
+    "channels",
+    "oncall",
+    "notify",
 )
 
 
@@ -240,7 +245,11 @@ def test_labels_come_in_under_other_names_and_go_out_with_the_sims(
     export = ("export", "sims", "--to", str(sims), "--columns", "iccid,label", "--where", "label=Bridge 7")
     assert served.run(*export) == (0, f"1 rows in {sims}\n")
     assert sims.read_text() == f"iccid,label\n{ICCID},Bridge 7\n"
-    _refused(served.run("export", "sim", "--to", str(sims)), 1, "there is no view 'sim' to export; there are alerts")
+    _refused(
+        served.run("export", "sim", "--to", str(sims)),
+        1,
+        "there is no view 'sim' to export; there are aggregate_forecasts, alert_history",
+    )
     _refused(served.run("export", "sims", "--to", "a.pdf"), 1, "a.pdf: the name must end with .csv, .xlsx or .parquet")
     _refused(served.run(*how[:4], "--map", "Card"), 1, "--map Card: expected THEIRS=OURS")
     assert sims.read_text() == f"iccid,label\n{ICCID},Bridge 7\n"

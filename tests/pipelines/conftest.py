@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any, LiteralString
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -35,8 +35,6 @@ FIRST_DAY = TODAY - timedelta(days=180)
 USERNAME, PASSWORD = "api-user-of-the-tests", "correct-horse-battery-staple"
 CORE = ("sims", "sim_usage", "sim_quota", "sim_connectivity", "sim_events", "sim_sms", "products", "orders", "tickets")
 CORE_TABLES = tuple(f"core.{name}" for name in CORE)
-
-_numbers = count()
 
 
 def settings_for(url: URL, home: Path, base_url: str, now: datetime = NOW, **more: Any) -> Settings:
@@ -202,7 +200,7 @@ def filled_template(postgres: URL, template: str, tmp_path_factory: pytest.TempP
 @contextmanager
 def copied(postgres: URL, filled: Filled, home: Path) -> Iterator[tuple[Runtime, Truth]]:
     """A copy of the filled database and of its model registry, to change at will."""
-    name = f"{filled.name}_{next(_numbers)}"
+    name = f"{filled.name}_{uuid4().hex[:8]}"  # no counter: a test module that imports this has one of its own
     administer(postgres, f"CREATE DATABASE {name} TEMPLATE {filled.name}")
     (home / "mlflow.db").write_bytes((filled.home / "mlflow.db").read_bytes())
     url = postgres.set(database=name)

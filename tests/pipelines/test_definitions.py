@@ -91,6 +91,9 @@ def test_every_job_schedule_and_sensor_has_a_description(location: dg.Definition
         "process_stream",
         "read_stream_files",
         "tidy",
+        "alert_rules",
+        "notify",
+        "refresh_sims",
     }
     described = {one.name: one.description for one in jobs}
     described |= {one.name: one.description for one in repository.schedule_defs}
@@ -114,7 +117,15 @@ def test_predict_checks_the_data_before_it_works_with_it(location: dg.Definition
 def test_the_daily_scoring_uses_the_champion_there_is(location: dg.Definitions) -> None:
     nodes = {node.name for node in location.resolve_job_def("score").graph.nodes}
 
-    assert {"usage_forecasts", "quota_exhaustions", "forecast_drift", "anomalies", "alerts", "fleet_report"} <= nodes
+    assert {
+        "usage_forecasts",
+        "quota_exhaustions",
+        "forecast_drift",
+        "anomalies",
+        "alerts",
+        "alert_rules_evaluated",
+        "fleet_report",
+    } <= nodes
     assert "aggregate_forecasts" in nodes
     assert not {"usage_forecaster", "anomaly_detector"} & nodes
     again = {node.name for node in location.resolve_job_def("rescore").graph.nodes}

@@ -239,7 +239,7 @@ def test_only_the_rows_of_the_own_organization_are_exported(stored: Database, da
     [
         (
             Export("nothing", "csv"),
-            "there is no view 'nothing' to export; there are aggregate_forecasts, alerts, exhaustions, ",
+            "there is no view 'nothing' to export; there are aggregate_forecasts, alert_history, alert_rules, alerts, ",
         ),
         (Export("api_keys", "csv"), "there is no view 'api_keys'"),
         (

@@ -56,6 +56,20 @@ INSERT INTO core.sim_lifecycle (organization_id, sim_key, occurred_on, kind, to_
 SELECT organization_id, sim_key, '2026-01-01', 'top_up', 'data', '', '2026-01-01', 'm', now() FROM core.sims;
 INSERT INTO core.sim_state_counts (organization_id, as_of, state, sims, evaluated_at)
 SELECT organization_id, '2026-01-01', 'active', 1, now() FROM core.organizations;
+INSERT INTO predictions.alert_rules (organization_id, name, metric, operator, threshold, for_days, scope, severity, enabled, created_by, created_at, changed_at)
+SELECT organization_id, 'r', 'usage_day_mb', '>', 1, 1, '{}', 'info', true, 'x', now(), now() FROM core.organizations;
+INSERT INTO ops.channels (organization_id, name, kind, url_variable, min_severity, direct, resolved, time_zone, after_crash, created_at)
+SELECT organization_id, 'c', 'apprise', 'X', 'info', true, true, 'UTC', 'park', now() FROM core.organizations;
+INSERT INTO ops.notifications (organization_id, channel_id, delivery_key, stage, severity, created_at, next_attempt_at)
+SELECT organization_id, channel_id, gen_random_uuid(), 'opened', 'info', now(), now() FROM ops.channels;
+INSERT INTO ops.notified_alerts (organization_id, alert_id, channel_id, stage, notification_id)
+SELECT organization_id, alert_id, channel_id, 'opened', notification_id FROM predictions.alerts JOIN ops.notifications USING (organization_id);
+INSERT INTO ops.escalation_policies (organization_id, name, min_severity, steps, created_at)
+SELECT organization_id, 'p', 'info', '[{}]', now() FROM core.organizations;
+INSERT INTO ops.quiet_hours (organization_id, name, days, from_time, to_time, time_zone)
+SELECT organization_id, 'q', '{1}', '22:00', '06:00', 'UTC' FROM core.organizations;
+INSERT INTO ops.maintenance_windows (organization_id, name, scope, starts_at, ends_at, created_by)
+SELECT organization_id, 'w', '{}', now(), now() + interval '1 hour', 'x' FROM core.organizations;
 """
 SEEDED = [line.split()[2] for line in SEED.splitlines() if line.startswith("INSERT")]
 FOREIGN_ROWS = [
@@ -67,6 +81,10 @@ FOREIGN_ROWS = [
     "INSERT INTO raw.landings (organization_id, source, request, body_sha256, body, received_at)"
     " VALUES (%(other)s, 's', 'r', '', '', now())",
     "INSERT INTO ops.api_keys (organization_id, name, key_sha256) VALUES (%(other)s, 'n', 'h')",
+    "INSERT INTO predictions.alert_rules (organization_id, name, metric, operator, threshold, for_days, scope, severity, enabled, created_by,"
+    " created_at, changed_at) VALUES (%(other)s, 's', 'm', '>', 1, 1, '{}', 'info', true, 'x', now(), now())",
+    "UPDATE ops.channels SET organization_id = %(other)s",
+    "UPDATE predictions.alerts SET organization_id = %(other)s",
     "INSERT INTO ops.streams (stream_id, organization_id, name, secret_sha256, created_at)"
     " VALUES ('12345678', %(other)s, 'n', 'h', now())",
     "INSERT INTO raw.stream_batches (organization_id, stream_id, body_sha256, body, records, received_at)"
@@ -85,6 +103,12 @@ NOT_FOR_THE_API = [
     "SELECT * FROM raw.stream_batches",
     "SELECT * FROM ops.streams",
     "SELECT * FROM ops.incidents",
+    "SELECT * FROM ops.channels",
+    "SELECT * FROM ops.notifications",
+    "INSERT INTO predictions.alert_history (organization_id, alert_id, event, at, state, severity, as_of)"
+    " VALUES (1, 1, 'opened', now(), 'open', 'info', now())",
+    "UPDATE predictions.alert_rules SET enabled = false",
+    "SELECT predictions.act_on_alerts(1::smallint, '{1}', 'resolve', NULL, NULL, 'x', now())",
     "SELECT ops.organization('other')",
     "SELECT ops.analyze_new_tables()",
     "CREATE TABLE core.mine (a integer)",
@@ -101,6 +125,8 @@ VIEWS = [
     "predictions.usage_forecasts_v1",
     "predictions.aggregate_forecasts_v1",
     "predictions.alerts_v1",
+    "predictions.alert_history_v1",
+    "predictions.alert_rules_v1",
 ]
 
 
@@ -175,6 +201,17 @@ def test_a_row_of_another_organization_cannot_be_written(
         for statement in FOREIGN_ROWS:
             with pytest.raises(InsufficientPrivilege, match="violates row-level security"):
                 pipeline.execute(statement.encode(), {"other": other})
+
+
+def test_the_history_of_alerts_cannot_be_changed(
+    admin: psycopg.Connection[Any], organizations: tuple[int, int]
+) -> None:
+    for statement in ("DELETE FROM predictions.alert_history", "UPDATE predictions.alert_history SET who = 'me'"):
+        with (
+            acting(admin, "simsight_pipeline", organizations[0]) as pipeline,
+            pytest.raises(InsufficientPrivilege, match="permission denied"),
+        ):
+            pipeline.execute(statement.encode())
 
 
 def test_the_pipeline_can_neither_add_nor_rename_nor_drop_an_organization(

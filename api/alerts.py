@@ -1,0 +1,182 @@
+"""Routes that act on alerts and write rules. Changing something needs a key that may write; the database itself looks at it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Request
+
+from api.models import (
+    Action,
+    AddedRule,
+    Alert,
+    AlertHistory,
+    FieldProblem,
+    NewRule,
+    Replayed,
+    RuleList,
+    RuleToAdd,
+    RuleToReplay,
+    Snooze,
+)
+from api.routes import Opened, ProblemError, presented_key, problems
+from api.store import EXPORTS_AT_ONCE, WRITER_POOL_SIZE, Session, Store, Writers
+from resources.alerting import Act, replay
+from resources.api_keys import key_sha256
+from resources.rules import Replay, Rule, RuleError, check_replay
+
+router = APIRouter(tags=["alerts"])
+READ_ONLY = "This API key may only read: `simsight api-key create NAME --write` makes one that may act on alerts and write rules."
+AlertId = Annotated[int, Path(ge=1, le=2**63 - 1, examples=[41])]
+
+
+class _Caller:
+    """Who asks to change something: the key, and the connections for it."""
+
+    def __init__(self, request: Request, key: str) -> None:
+        self.key, self.now = key, request.app.state.clock()
+        self.store: Store = request.app.state.store
+        self.writers: Writers = request.app.state.writers
+
+
+def _caller(request: Request, key: Annotated[str, Depends(presented_key)]) -> Iterator[_Caller]:
+    yield _Caller(request, key)
+
+
+# as in api.routes: who waits for a connection holds no thread
+Caller = Annotated[_Caller, Depends(_caller, scope="function", max_concurrency=WRITER_POOL_SIZE)]
+Trying = Annotated[_Caller, Depends(_caller, scope="function", max_concurrency=EXPORTS_AT_ONCE)]
+CHANGES = problems(401, 403, 404, 409, 422, 503)
+
+
+@router.post("/v1/alerts/{alert_id}/acknowledge", summary="Acknowledge an alert", responses=CHANGES)
+def acknowledge(caller: Caller, alert_id: AlertId, action: Action | None = None) -> Alert:
+    """Somebody sees to it: it is not escalated any further. Needs a key that may write."""
+    return _act(caller, alert_id, "acknowledge", action or Action())
+
+
+@router.post("/v1/alerts/{alert_id}/snooze", summary="Put an alert aside for a while", responses=CHANGES)
+def snooze(caller: Caller, alert_id: AlertId, action: Snooze) -> Alert:
+    """Still open then, it is told again. Needs a key that may write."""
+    until = action.until if action.until.tzinfo else action.until.replace(tzinfo=UTC)
+    if until <= caller.now:
+        raise _refused({"until": f"{until.isoformat()} is past"})
+    return _act(caller, alert_id, "snooze", action, until)
+
+
+@router.post("/v1/alerts/{alert_id}/resolve", summary="Close an alert", responses=CHANGES)
+def resolve(caller: Caller, alert_id: AlertId, action: Action | None = None) -> Alert:
+    """It is opened again only after a day on which it does not hold. Needs a key that may write."""
+    return _act(caller, alert_id, "resolve", action or Action())
+
+
+@router.post("/v1/alerts/{alert_id}/reopen", summary="Take back an acknowledgement or a snooze", responses=CHANGES)
+def reopen(caller: Caller, alert_id: AlertId, action: Action | None = None) -> Alert:
+    """Needs a key that may write."""
+    return _act(caller, alert_id, "reopen", action or Action())
+
+
+def _act(caller: _Caller, alert_id: int, what: Act, action: Action, until: datetime | None = None) -> Alert:
+    with caller.store.session(caller.key):  # an unknown key is 401 and not 403
+        pass
+    values = {
+        "alert_id": alert_id,
+        "act": what,
+        "until": until,
+        "note": action.note,
+        "by": action.by,
+        "now": caller.now,
+    }
+    outcome = caller.writers.act(caller.key, values)
+    if outcome == "read-only":
+        raise ProblemError(403, READ_ONLY)
+    if outcome == "closed":
+        raise ProblemError(409, f"Alert {alert_id} is resolved: there is nothing left to {what}.")
+    if outcome != "done":
+        raise _no_alert(alert_id)
+    with caller.store.session(caller.key) as session:
+        return Alert.model_validate(session.row("api_alert", {"alert_id": alert_id}))
+
+
+@router.get("/v1/alerts/{alert_id}", summary="One alert", responses=problems(401, 404, 422, 503))
+def get_alert(session: Opened, alert_id: AlertId) -> Alert:
+    found = session.row("api_alert", {"alert_id": alert_id})
+    if found is None:
+        raise _no_alert(alert_id)
+    return Alert.model_validate(found)
+
+
+@router.get("/v1/alerts/{alert_id}/history", summary="What became of an alert", responses=problems(401, 404, 422, 503))
+def get_history(session: Opened, alert_id: AlertId) -> AlertHistory:
+    """Each change: when, by whom, with what note."""
+    if session.row("api_alert", {"alert_id": alert_id}) is None:
+        raise _no_alert(alert_id)
+    return AlertHistory.model_validate({"items": session.rows("api_alert_history", {"alert_id": alert_id})})
+
+
+@router.get("/v1/alert-rules", summary="The alert rules", responses=problems(401, 503))
+def list_rules(session: Opened) -> RuleList:
+    """By name; each with what it last found, and why it does not work where it does not."""
+    return RuleList.model_validate({"items": session.rows("rules_list")})
+
+
+@router.post("/v1/alert-rules", summary="Add an alert rule", status_code=201, responses=CHANGES)
+def add_rule(caller: Caller, new: RuleToAdd) -> AddedRule:
+    """Checked, tried on the last 30 days, and stored; switched on only if asked. A rule that would page for more than a quarter of its
+    SIMs at once is refused unless forced. Needs a key that may write."""
+    rule = _rule(new)
+    with caller.store.session(caller.key) as session:
+        may = session.row("api_may_write", {"key_sha256": key_sha256(caller.key)})
+        if not (may and may["may_write"]):
+            raise ProblemError(403, READ_ONLY)
+        replayed = _replay(session, rule, 30)
+    try:
+        if not new.force:
+            check_replay(rule, replayed)
+    except RuleError as error:
+        raise _refused(error.problems) from None
+    rule_id = caller.writers.add_rule(caller.key, json.dumps(rule.as_dict() | {"enabled": new.enabled}), caller.now)
+    if rule_id is None:
+        raise ProblemError(409, f"There is a rule named {rule.name!r}: choose another name.")
+    return AddedRule(rule_id=rule_id, replay=_answer(replayed))
+
+
+@router.post("/v1/alert-rules/replay", summary="Try an alert rule on the past", responses=problems(401, 422, 503))
+def replay_rule(caller: Trying, new: RuleToReplay) -> Replayed:
+    """How often it would have fired, and for whom. Nothing is stored; every key may do it."""
+    with caller.store.session(caller.key) as session:
+        return _answer(_replay(session, _rule(new), new.days))
+
+
+def _rule(new: NewRule) -> Rule:
+    return Rule(new.name.strip(), new.metric, new.operator, new.threshold, new.for_days, new.scope, new.severity)
+
+
+def _replay(session: Session, rule: Rule, days: int) -> Replay:
+    last = (session.row("api_replay_day") or {"last": None})["last"]
+    if last is None:
+        raise ProblemError(409, "There is no usage yet to try a rule on.")
+    session.take_longer()
+    try:
+        return replay(session, rule, last=last, days=days)
+    except RuleError as error:
+        raise _refused(error.problems) from None
+
+
+def _answer(replayed: Replay) -> Replayed:
+    values: dict[str, Any] = {name: getattr(replayed, name) for name in Replayed.model_fields}
+    return Replayed.model_validate(values)
+
+
+def _refused(wrong: dict[str, str]) -> ProblemError:
+    errors = [FieldProblem(field=name, message=text) for name, text in wrong.items()]
+    return ProblemError(422, "; ".join(f"{name}: {text}" for name, text in wrong.items()), errors=errors)
+
+
+def _no_alert(alert_id: int) -> ProblemError:
+    return ProblemError(
+        404, f"There is no alert {alert_id} in this organization. GET /v1/alerts lists those there are."
+    )

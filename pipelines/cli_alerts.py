@@ -1,0 +1,294 @@
+"""Commands about alerts: rules, and what becomes of an alert."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from getpass import getuser
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from resources.alerting import AlertError, enable_rule, replay, stored_rule, switch_rule
+from resources.rules import METRICS, Replay, Rule, parse_condition
+from resources.settings import SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from resources.runtime import Runtime
+
+rules = typer.Typer(help="Alert rules of your own: write, try on the past, switch on and off.", no_args_is_help=True)
+alerts = typer.Typer(help="List alerts; acknowledge, snooze and resolve them.", no_args_is_help=True)
+console = Console(highlight=False, soft_wrap=True)
+
+Severity = Literal["info", "warning", "critical"]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
+Ids = Annotated[list[int], typer.Argument(help="Alerts, by number.")]
+Note = Annotated[str | None, typer.Option(help="Kept with who did it and when.")]
+By = Annotated[str | None, typer.Option(help="Who does it; default: the user of this machine.")]
+Condition = Annotated[str, typer.Argument(help='Such as "usage_day_mb > 100"; `simsight rules metrics` lists metrics.')]
+ForDays = Annotated[int, typer.Option("--for", help="As-of days in a row on which it must hold.")]
+Label = Annotated[str | None, typer.Option("--label", help="Only SIMs whose label begins so.")]
+Sims = Annotated[list[str] | None, typer.Option("--sim", help="Only this ICCID; repeatable.")]
+Force = Annotated[bool, typer.Option("--force", help="Also when it would page for a great share of its SIMs.")]
+
+
+@contextmanager
+def opened() -> Iterator[Runtime]:
+    """The runtime of a command; its database must be up to date."""
+    from pipelines.cli import _needs_schema
+    from resources.runtime import Runtime
+
+    with Runtime(load_settings()) as runtime:
+        _needs_schema(runtime)
+        yield runtime
+
+
+def scope(label: str | None, sims: Sequence[str] | None) -> dict[str, Any]:
+    """Whom --label and --sim are about."""
+    if label is not None and sims:
+        raise SettingsError("--label and --sim: give one of them")
+    return {"label_prefix": label} if label is not None else {"iccids": list(sims)} if sims else {}
+
+
+def print_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, as_json: bool, none: str) -> None:
+    """Rows as a table of some of their columns, or whole as JSON; `none` where there are none."""
+    if as_json:
+        typer.echo(json.dumps(list(rows), indent=2, default=str))
+        return
+    if not rows:
+        console.print(none, markup=False)
+        return
+    table = Table(box=SIMPLE)
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(_shown(row[column]) for column in columns))
+    console.print(table)
+
+
+def _shown(value: Any) -> str:
+    from rich.markup import escape
+
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "-" if value is None or value in ("", {}) else escape(str(value))
+
+
+# --- rules --------------------------------------------------------------------------------------------------------------
+
+
+@rules.command("metrics")
+def rule_metrics() -> None:
+    """What a rule can look at."""
+    rows = [
+        {"metric": name, "is": metric.words, "unit": metric.unit, "from": metric.low, "to": metric.high}
+        for name, metric in METRICS.items()
+    ]
+    print_rows(rows, ["metric", "is", "unit", "from", "to"], as_json=False, none="")
+
+
+@rules.command("list")
+def list_rules(as_json: AsJson = False) -> None:
+    """The rules, what each last found, and why one does not work."""
+    with opened() as runtime:
+        rows = runtime.database.rows("rules_list")
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, default=str))
+    for row in () if as_json else rows:
+        whom = ", ".join(f"{name} {value}" for name, value in row["scope"].items()) or "all SIMs"
+        found = f"{row['holding']} hold as of {row['evaluated_as_of']}, {row['open_alerts']} open"
+        console.print(
+            f"{row['name']} [{row['severity']}] {'on' if row['enabled'] else 'off'}: {stored_rule(row).written}; {whom[:100]}; "
+            f"{found if row['evaluated_as_of'] else 'not evaluated yet'}{'; ' + row['error'] if row['error'] else ''}",
+            markup=False,
+        )
+    if not rows and not as_json:
+        console.print("there is no rule yet: `simsight rules add`")
+
+
+@rules.command("test")
+def try_rule(
+    condition: Condition,
+    for_days: ForDays = 1,
+    label: Label = None,
+    sims: Sims = None,
+    days: Annotated[int, typer.Option(min=1, max=365, help="Days of the past to try it on.")] = 30,
+) -> None:
+    """Try a rule on the past without storing it: how often it would have fired, and for whom."""
+    rule = Rule("test", *parse_condition(condition), for_days=for_days, scope=scope(label, sims))
+    with opened() as runtime, runtime.database.transaction() as transaction:
+        _print_replay(rule, replay(transaction, rule, last=runtime.last_complete_day(), days=days))
+
+
+@rules.command("add")
+def add_rule(
+    name: Annotated[str, typer.Argument(help="Name of the rule.")],
+    condition: Condition,
+    for_days: ForDays = 1,
+    label: Label = None,
+    sims: Sims = None,
+    severity: Annotated[Severity, typer.Option(help="Severity of its alerts.")] = "warning",
+    off: Annotated[bool, typer.Option("--off", help="Store it, but do not switch it on.")] = False,
+    force: Force = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Change the rule of that name.")] = False,
+    by: By = None,
+) -> None:
+    """Check a rule, try it on the last 30 days, store it and switch it on."""
+    from resources.alerting import add_rule as add
+
+    rule = Rule(
+        name.strip(), *parse_condition(condition), for_days=for_days, scope=scope(label, sims), severity=severity
+    )
+    with opened() as runtime:
+        saved, replayed = add(
+            runtime.database,
+            rule,
+            last=runtime.last_complete_day(),
+            by=by or getuser(),
+            now=runtime.clock(),
+            enabled=not off,
+            force=force,
+            replace=replace,
+        )
+    _print_replay(rule, replayed)
+    console.print(f"{rule.name}: stored as version {saved['version']}, switched {'off' if off else 'on'}", markup=False)
+
+
+@rules.command("enable")
+def enable(name: Annotated[str, typer.Argument(help="Name of the rule.")], force: Force = False) -> None:
+    """Switch a rule on, after trying it on the last 30 days."""
+    with opened() as runtime:
+        replayed = enable_rule(
+            runtime.database, name, last=runtime.last_complete_day(), now=runtime.clock(), force=force
+        )
+    console.print(f"{name} is on; {_fired(replayed)}", markup=False)
+
+
+@rules.command("disable")
+def disable(name: Annotated[str, typer.Argument(help="Name of the rule.")]) -> None:
+    """Switch a rule off; its open alerts are closed."""
+    with opened() as runtime:
+        closed = switch_rule(runtime.database, name, enabled=False, now=runtime.clock())
+    console.print(f"{name} is off; {closed} alerts closed", markup=False)
+
+
+@rules.command("delete")
+def delete_rule(name: Annotated[str, typer.Argument(help="Name of the rule.")]) -> None:
+    """Delete a rule; its open alerts are closed, and all of them stay in the history."""
+    with opened() as runtime:
+        closed = switch_rule(runtime.database, name, enabled=False, deleted=True, now=runtime.clock())
+    console.print(f"{name} is deleted; {closed} alerts closed", markup=False)
+
+
+def _fired(replayed: Replay) -> str:
+    return f"it would have fired {replayed.fired} times on {replayed.days} days, for at most {replayed.most} of {replayed.sims} at once"
+
+
+def _print_replay(rule: Rule, replayed: Replay) -> None:
+    console.print(f"{rule.condition}: {_fired(replayed)}", markup=False)
+    if replayed.examples:
+        print_rows(replayed.examples, ["day", "iccid", "label", "value"], as_json=False, none="")
+    if replayed.fired > len(replayed.examples):
+        console.print(f"... the first {len(replayed.examples)} of {replayed.fired}")
+
+
+# --- alerts -------------------------------------------------------------------------------------------------------------
+
+
+@alerts.command("list")
+def list_alerts(
+    state: Annotated[
+        Literal["open", "acknowledged", "snoozed", "resolved", "all"],
+        typer.Option(help="open: all that are not resolved."),
+    ] = "open",
+    kind: Annotated[str | None, typer.Option(help="Such as exhaustion, silent, rule or incident.")] = None,
+    rows: Annotated[int, typer.Option(min=1, max=100_000, help="So many at most.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Alerts, the loudest and newest first."""
+    with opened() as runtime:
+        found = runtime.database.rows("alerts_list", {"state": state, "kind": kind, "rows": rows})
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, default=str))
+    for row in () if as_json else found:
+        whom = " ".join(part for part in (row["label"], row["iccid"]) if part) or "fleet"
+        acted = f" by {row['acted_by']}" if row["acted_by"] else ""
+        console.print(
+            f"{row['alert_id']} [{row['severity']}] {row['state']}{acted}, since {row['opened_as_of']}, {whom}: {row['message']}",
+            markup=False,
+        )
+    if not found and not as_json:
+        console.print("no alert")
+
+
+@alerts.command("history")
+def history(alert: Annotated[int, typer.Argument(help="Alert, by number.")], as_json: AsJson = False) -> None:
+    """What became of an alert: when, by whom, with what note."""
+    with opened() as runtime:
+        rows = runtime.database.rows("alert_events", {"alert_id": alert})
+    columns = ["at", "event", "who", "note", "state", "severity", "value", "as_of"]
+    print_rows(rows, columns, as_json=as_json, none=f"there is no alert {alert}, or it has no history")
+
+
+@alerts.command("ack")
+def acknowledge(ids: Ids, note: Note = None, by: By = None) -> None:
+    """Acknowledge alerts: somebody sees to them, nobody else needs to be told."""
+    _act(ids, "acknowledge", note, by)
+
+
+@alerts.command("snooze")
+def snooze(
+    ids: Ids,
+    span: Annotated[str, typer.Option("--for", help="How long, such as 30m, 4h or 2d.")],
+    note: Note = None,
+    by: By = None,
+) -> None:
+    """Put alerts aside for a while; still open then, they are told again."""
+    _act(ids, "snooze", note, by, span=_span(span))
+
+
+@alerts.command("resolve")
+def resolve(ids: Ids, note: Note = None, by: By = None) -> None:
+    """Close alerts; they are opened again only after a day on which they do not hold."""
+    _act(ids, "resolve", note, by)
+
+
+@alerts.command("reopen")
+def reopen(ids: Ids, note: Note = None, by: By = None) -> None:
+    """Take back an acknowledgement or a snooze."""
+    _act(ids, "reopen", note, by)
+
+
+def _span(text: str) -> timedelta:
+    found = re.fullmatch(r"([0-9]{1,6})([mhd])", text.strip())
+    if found is None:
+        raise SettingsError(f"{text!r}: expected a time such as 30m, 4h or 2d")
+    return int(found[1]) * {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}[found[2]]
+
+
+def _act(
+    ids: list[int],
+    what: Literal["acknowledge", "snooze", "resolve", "reopen"],
+    note: str | None,
+    by: str | None,
+    *,
+    span: timedelta | None = None,
+) -> None:
+    from resources.alerting import act
+
+    with opened() as runtime:
+        now = runtime.clock()
+        until = None if span is None else now + span
+        done = act(runtime.database, ids, what, by=by or getuser(), now=now, note=note, until=until)
+    if done:
+        console.print(f"{what}: {', '.join(map(str, sorted(done)))}")
+    if missed := sorted(set(ids) - set(done)):
+        raise AlertError(f"there is no alert that is not resolved with number {', '.join(map(str, missed))}")

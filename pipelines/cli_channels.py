@@ -1,0 +1,216 @@
+"""Commands about who is told of alerts: channels, escalation, quiet hours, maintenance, and the sender."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime
+from getpass import getuser
+from typing import Annotated, Literal
+
+import typer
+
+from pipelines.cli_alerts import AsJson, By, Label, Severity, Sims, console, opened, print_rows, scope
+from resources.settings import SettingsError
+
+channels = typer.Typer(help="Where alerts are sent: e-mail, chat, SMS, webhooks.", no_args_is_help=True)
+oncall = typer.Typer(help="Escalation, quiet hours and maintenance windows.", no_args_is_help=True)
+Zone = Annotated[str, typer.Option("--zone", help="Time zone, such as Europe/Berlin.")]
+
+
+@channels.command("add")
+def add_channel(
+    name: Annotated[str, typer.Argument(help="Name of the channel.")],
+    url_variable: Annotated[
+        str,
+        typer.Argument(
+            help="Environment variable (or line of .env) that holds the URL; the URL itself is never stored."
+        ),
+    ],
+    secret: Annotated[
+        str | None,
+        typer.Option(help="Variable that holds the secret to sign with: this makes it a webhook; else Apprise sends."),
+    ] = None,
+    min_severity: Annotated[Severity, typer.Option(help="Least severity it gets.")] = "info",
+    only_escalations: Annotated[
+        bool, typer.Option("--only-escalations", help="Nothing directly, only what an escalation policy sends it.")
+    ] = False,
+    quiet_end: Annotated[bool, typer.Option("--no-resolved", help="Do not tell that an alert is over.")] = False,
+    digest_at: Annotated[
+        datetime | None,
+        typer.Option(formats=["%H:%M"], help="One summary a day at this time, in place of single alerts."),
+    ] = None,
+    zone: Zone = "UTC",
+    after_crash: Annotated[
+        Literal["park", "resend"] | None,
+        typer.Option(help="When the sender died while sending; default: resend for webhooks, park for others."),
+    ] = None,
+) -> None:
+    """Add a way to send alerts, such as MAIL_URL=mailto://user:password@smtp.example.org?to=ops@example.org in .env."""
+    from resources import notifier
+
+    with opened() as runtime:
+        notifier.add_channel(
+            runtime.database,
+            name,
+            url_variable=url_variable,
+            secret_variable=secret,
+            min_severity=min_severity,
+            direct=not only_escalations,
+            resolved=not quiet_end,
+            digest_at=digest_at.time() if digest_at else None,
+            time_zone=zone,
+            after_crash=after_crash,
+            now=runtime.clock(),
+        )
+    console.print(f"{name} is added; `simsight channels test {name}` tries it", markup=False)
+
+
+@channels.command("list")
+def list_channels(as_json: AsJson = False) -> None:
+    """The channels, and those that are parked with the reason."""
+    with opened() as runtime:
+        rows = runtime.database.rows("channels_list")
+    columns = ["name", "kind", "url_variable", "min_severity", "sent", "pending", "dead", "unknown", "parked_reason"]
+    print_rows(rows, columns, as_json=as_json, none="there is no channel yet: `simsight channels add`")
+
+
+@channels.command("problems")
+def channel_problems(as_json: AsJson = False) -> None:
+    """Messages that did not arrive, or may not have, newest first."""
+    with opened() as runtime:
+        rows = runtime.database.rows("outbox_problems", {"rows": 50})
+    columns = ["notification_id", "channel", "stage", "severity", "state", "attempts", "created_at", "last_error"]
+    print_rows(rows, columns, as_json=as_json, none="all messages arrived")
+
+
+@channels.command("test")
+def try_channel(name: Annotated[str, typer.Argument(help="Name of the channel.")]) -> None:
+    """Send a test message now; a channel that was parked works again when it arrives."""
+    from resources import notifier
+
+    with opened() as runtime:
+        notifier.try_channel(runtime.database, name, now=datetime.now(UTC), environ=notifier.environment())
+    console.print(f"{name} took the test message", markup=False)
+
+
+@channels.command("delete")
+def delete_channel(name: Annotated[str, typer.Argument(help="Name of the channel.")]) -> None:
+    """Delete a channel; what waits for it is dropped."""
+    from resources import notifier
+
+    with opened() as runtime:
+        dropped = notifier.delete_channel(runtime.database, name, now=runtime.clock())
+    console.print(f"{name} is deleted; {dropped} messages dropped", markup=False)
+
+
+def notify(
+    every: Annotated[
+        int | None,
+        typer.Option(min=5, help="Go on, with a pass every so many seconds, until Ctrl-C; default: one pass."),
+    ] = None,
+) -> None:
+    """Send what is due: new alerts, escalations, ends, digests. Several senders at once do no harm."""
+    from resources import notifier
+
+    with opened() as runtime:
+        while True:
+            done = notifier.notify(
+                runtime.database, clock=runtime.clock, environ=notifier.environment(), data_note=runtime.data_note
+            )
+            said = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in done.items() if count)
+            console.print(said or "nothing to send", markup=False)
+            if every is None:
+                break
+            time.sleep(every)
+
+
+# --- who is told when ---------------------------------------------------------------------------------------------------
+
+
+@oncall.command("list")
+def list_oncall(as_json: AsJson = False) -> None:
+    """Escalation policies, quiet hours and maintenance windows."""
+    with opened() as runtime:
+        rows = runtime.database.rows("oncall_list")
+    print_rows(rows, ["what", "name", "details"], as_json=as_json, none="nothing is set up")
+
+
+@oncall.command("escalate")
+def escalate(
+    name: Annotated[str, typer.Argument(help="Name of the policy; one of that name is replaced.")],
+    steps: Annotated[list[str], typer.Argument(metavar="MINUTES:CHANNEL...", help="Such as 0:mail 30:boss.")],
+    min_severity: Annotated[Severity, typer.Option(help="Least severity of its alerts.")] = "critical",
+    rule: Annotated[str | None, typer.Option(help="Only alerts of this rule.")] = None,
+) -> None:
+    """Tell the next channel while an alert is open and nobody acknowledges it."""
+    from resources import notifier
+
+    parsed = []
+    for step in steps:
+        minutes, _, channel = step.partition(":")
+        if not minutes.isdigit() or not channel:
+            raise SettingsError(f"{step!r}: expected minutes and a channel, such as 30:boss")
+        parsed.append((float(minutes), channel))
+    with opened() as runtime:
+        notifier.add_policy(runtime.database, name, parsed, now=runtime.clock(), min_severity=min_severity, rule=rule)
+    console.print(f"{name} is set", markup=False)
+
+
+@oncall.command("quiet")
+def quiet(
+    name: Annotated[str, typer.Argument(help="Name; quiet hours of that name are replaced.")],
+    begin: Annotated[datetime, typer.Option("--from", formats=["%H:%M"], help="Local time.")],
+    end: Annotated[datetime, typer.Option("--to", formats=["%H:%M"], help="Local time; the next day where earlier.")],
+    zone: Zone = "UTC",
+    days: Annotated[str, typer.Option(help="Days on which they begin: 1 (Monday) to 7.")] = "1,2,3,4,5,6,7",
+    channel: Annotated[str | None, typer.Option(help="Only for this channel.")] = None,
+) -> None:
+    """Send only what is critical in these hours; the rest follows when they end."""
+    from resources import notifier
+
+    if not re.fullmatch("[1-7](,[1-7])*", days):
+        raise SettingsError(f"--days {days}: expected numbers from 1 to 7, such as 6,7")
+    with opened() as runtime:
+        chosen = [int(day) for day in days.split(",")]
+        notifier.add_quiet_hours(
+            runtime.database, name, begin.time(), end.time(), time_zone=zone, days=chosen, channel=channel
+        )
+    console.print(f"{name} is set", markup=False)
+
+
+@oncall.command("maintenance")
+def maintenance(
+    name: Annotated[str, typer.Argument(help="What is being done.")],
+    begin: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%dT%H:%M"], help="UTC.")],
+    end: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%dT%H:%M"], help="UTC.")],
+    label: Label = None,
+    sims: Sims = None,
+    by: By = None,
+) -> None:
+    """Tell nobody of alerts of these SIMs while work is being done; what is open at its end is told then."""
+    from resources import notifier
+
+    with opened() as runtime:
+        notifier.add_maintenance(
+            runtime.database,
+            name,
+            begin.replace(tzinfo=UTC),
+            end.replace(tzinfo=UTC),
+            scope=scope(label, sims),
+            by=by or getuser(),
+        )
+    console.print(f"{name} is set", markup=False)
+
+
+@oncall.command("delete")
+def delete_oncall(
+    what: Annotated[Literal["escalation", "quiet", "maintenance"], typer.Argument(help="What it is.")],
+    name: Annotated[str, typer.Argument(help="Its name.")],
+) -> None:
+    """Delete an escalation policy, quiet hours or a maintenance window."""
+    from resources import notifier
+
+    with opened() as runtime:
+        notifier.delete_oncall(runtime.database, what, name)
+    console.print(f"{name} is deleted", markup=False)

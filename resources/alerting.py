@@ -1,0 +1,211 @@
+"""Rules and alerts in the database: write, replay and evaluate rules; acknowledge, snooze and resolve alerts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import psycopg
+
+from resources.rules import Replay, Rule, RuleError, check_replay, check_rule
+
+if TYPE_CHECKING:  # the HTTP service takes rules from here and must not load Polars with them
+    from resources.database import Database
+
+REPLAY_DAYS = 30
+MOST_REPLAY_DAYS = 365
+MOST_EXAMPLES = 20
+Act = Literal["acknowledge", "snooze", "resolve", "reopen"]
+Row = dict[str, Any]
+
+
+class AlertError(Exception):
+    """An alert or rule cannot be changed as asked; the message says why."""
+
+
+class Queries(Protocol):
+    """Runs named queries: a transaction of the pipeline, or a session of the HTTP service."""
+
+    def rows(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[Row]: ...
+
+    def row(self, name: str, parameters: Mapping[str, Any] | None = None) -> Row | None: ...
+
+
+def replay(queries: Queries, rule: Rule, *, last: date, days: int = REPLAY_DAYS) -> Replay:
+    """What the rule would have done on the as-of days up to `last`, in one query.
+
+    Raises RuleError for a rule that is wrong in itself, whose metric is not there yet, or whose scope holds no SIM or unknown ones.
+    """
+    check_rule(rule)
+    metric = rule.about
+    found = queries.row("rule_scope", {"scope": json.dumps(rule.scope), "needs": metric.needs})
+    assert found is not None
+    if not found["available"]:
+        raise RuleError(
+            {"metric": f"{rule.metric} is not available yet: nothing writes {metric.needs} in this version"}
+        )
+    if found["unknown"]:
+        raise RuleError({"scope": f"there is no SIM with ICCID {', '.join(found['unknown'])} in this organization"})
+    if rule.scope and not found["sims"]:
+        raise RuleError({"scope": f"no SIM's label begins with {rule.scope['label_prefix']!r}"})
+    first = last - timedelta(days=min(days, MOST_REPLAY_DAYS) - 1)
+    rows = queries.rows(f"rule_holds[metric_{rule.metric}]", _what(rule, first, last))
+    examples = [{"day": row["day"], **one} for row in rows for one in row["examples"] or []]
+    return Replay(
+        sims=1 if metric.fleet else found["sims"],
+        days=len(rows),
+        fired=sum(row["begins"] for row in rows),
+        most=max((row["holding"] for row in rows), default=0),
+        examples=examples[:MOST_EXAMPLES],
+    )
+
+
+def add_rule(
+    database: Database,
+    rule: Rule,
+    *,
+    last: date,
+    by: str,
+    now: datetime,
+    enabled: bool,
+    force: bool = False,
+    replace: bool = False,
+) -> tuple[Row, Replay]:
+    """Check a rule, replay it up to `last` and store it; returns its key and version, and the replay.
+
+    force     also when it would page for a great share of its scope
+    replace   change the rule of that name, where there is one
+    Raises RuleError, AlertError for a taken name.
+    """
+    with database.transaction() as transaction:
+        replayed = replay(transaction, rule, last=last)
+        if not force:
+            check_replay(rule, replayed)
+        values = rule.as_dict() | {
+            "scope": json.dumps(rule.scope),
+            "enabled": enabled,
+            "by": by,
+            "now": now,
+            "replace": replace,
+        }
+        saved = transaction.row("save_rule", values)
+    if saved is None:
+        raise AlertError(f"there is a rule named {rule.name!r}: choose another name, or replace it")
+    return saved, replayed
+
+
+def enable_rule(database: Database, name: str, *, last: date, now: datetime, force: bool = False) -> Replay:
+    """Switch a rule on after replaying it up to `last`; returns the replay. Raises AlertError for an unknown name, RuleError."""
+    found = next((row for row in database.rows("rules_list") if row["name"] == name), None)
+    if found is None:
+        raise AlertError(f"there is no rule named {name!r}; `simsight rules list` shows those there are")
+    rule = stored_rule(found)
+    with database.transaction() as transaction:
+        replayed = replay(transaction, rule, last=last)
+        if not force:
+            check_replay(rule, replayed)
+    switch_rule(database, name, enabled=True, now=now)
+    return replayed
+
+
+def switch_rule(database: Database, name: str, *, enabled: bool, now: datetime, deleted: bool = False) -> int:
+    """Switch a rule on or off without looking, or delete it; returns how many open alerts that closed. Raises AlertError for an unknown name."""
+    with database.transaction() as transaction:
+        done = transaction.row("switch_rule", {"name": name, "enabled": enabled, "deleted": deleted, "now": now})
+    if done is None:
+        raise AlertError(f"there is no rule named {name!r}; `simsight rules list` shows those there are")
+    return int(done["closed"])
+
+
+def stored_rule(row: Mapping[str, Any]) -> Rule:
+    """The rule that a row of predictions.alert_rules holds."""
+    return Rule(
+        row["name"], row["metric"], row["operator"], row["threshold"], row["for_days"], row["scope"], row["severity"]
+    )
+
+
+def evaluate_rules(database: Database, *, as_of: date, now: datetime) -> dict[str, Any]:
+    """Every rule that is switched on, as of a day, one query and one transaction each; and one alert an incident, and a SIM with an anomaly of its own.
+
+    A rule that fails does not stop the others: why stands with the rule. Days before a rule's last one change nothing.
+    """
+    with database.transaction() as transaction:
+        rules = [row for row in transaction.rows("rules_list") if row["enabled"]]
+    done: dict[str, Any] = {"as of": as_of.isoformat(), "rules": len(rules), "opened": 0, "updated": 0, "closed": 0}
+    failed: dict[str, str] = {}
+    for row in rules:
+        if row["evaluated_as_of"] and row["evaluated_as_of"] > as_of:
+            continue
+        try:
+            counts = _evaluate(database, row, as_of, now)
+        except (psycopg.Error, RuleError) as error:
+            said = error.diag.message_primary if isinstance(error, psycopg.Error) else str(error)
+            failed[row["name"]] = (said or type(error).__name__)[:500]
+            with database.transaction() as transaction:
+                transaction.execute("rule_error", {"rule_id": row["rule_id"], "error": failed[row["name"]], "now": now})
+            continue
+        for name in ("opened", "updated", "closed"):
+            done[name] += counts[name]
+    for kind in ("incident", "anomaly"):
+        with database.transaction() as transaction:
+            counts = transaction.row(f"{kind}_alerts", {"as_of": as_of, "now": now}) or {}
+        done |= {f"{kind} alerts {name}": counts[name] for name in ("opened", "updated", "closed")}
+    return done | ({"rules that failed": failed} if failed else {})
+
+
+def _evaluate(database: Database, row: Row, as_of: date, now: datetime) -> Row:
+    rule = stored_rule(row)
+    check_rule(rule)
+    before, after = f"{rule.name}: {rule.about.words} is ", f" {rule.about.unit}".rstrip()
+    after += f" (rule: {rule.operator} {rule.threshold:g}" + (
+        f" for {rule.for_days} days)." if rule.for_days > 1 else ")."
+    )
+    values = _what(rule, as_of, as_of) | {
+        "rule_id": row["rule_id"],
+        "version": row["version"],
+        "as_of": as_of,
+        "severity": rule.severity,
+        "now": now,
+        "says": before.replace("%", "%%") + "%s" + after.replace("%", "%%"),  # for SQL's format()
+    }
+    with database.transaction() as transaction:
+        scope = transaction.row("rule_scope", {"scope": json.dumps(rule.scope), "needs": rule.about.needs})
+        if scope is None or not scope["available"]:
+            raise RuleError({"metric": f"{rule.metric} is not available: there is no {rule.about.needs}"})
+        counts = transaction.row(f"evaluate_rule[metric_{rule.metric}]", values)
+    assert counts is not None
+    return counts
+
+
+def _what(rule: Rule, first: date, last: date) -> Row:
+    """The parameters of a metric and of whom it is held against, for the as-of days from `first` to `last`."""
+    return {
+        "first": first - timedelta(days=rule.for_days - 1),
+        "last": last,
+        "for_days": rule.for_days,
+        "operator": rule.operator,
+        "threshold": rule.threshold,
+        "scope": json.dumps(rule.scope),
+    }
+
+
+def act(
+    database: Database,
+    alert_ids: Sequence[int],
+    what: Act,
+    *,
+    by: str,
+    now: datetime,
+    note: str | None = None,
+    until: datetime | None = None,
+) -> list[int]:
+    """Acknowledge, snooze, resolve or reopen alerts; returns those it changed: open ones of the organization.
+
+    until   end of a snooze. Raises AlertError where it is missing or past.
+    """
+    if what == "snooze" and (until is None or until <= now):
+        raise AlertError("a snooze needs a time in the future at which it ends")
+    values = {"alert_ids": list(alert_ids), "act": what, "until": until, "note": note, "by": by, "now": now}
+    return [row["alert_id"] for row in database.rows("act_on_alerts", values)]

@@ -1,0 +1,143 @@
+"""What is said of alerts, how it is signed, when it is tried again. Pure: no network, no clock, no chance of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+MOST_ATTEMPTS = 8  # over about an hour
+FIRST_RETRY_S = 30.0
+LONGEST_RETRY_S = 3600.0
+SHOWN = 20
+NOTHING_SHORTER = 4  # a part of a URL shorter than that is not looked for in messages: it would hit innocent words
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One message: a title of a line, a text, and the same as values for programs."""
+
+    key: str
+    title: str
+    text: str
+    values: dict[str, Any]
+
+
+def retry_after(attempts: int, chance: float) -> timedelta:
+    """How long to wait after the attempt of that number failed: doubling from 30 s to 1 h, the upper half of it by chance (0 to 1)."""
+    longest = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** (max(attempts, 1) - 1))
+    return timedelta(seconds=longest * (0.5 + 0.5 * chance))
+
+
+def sign(secret: str, timestamp: int, body: bytes) -> str:
+    """The signature of a webhook: HMAC-SHA256 of "<timestamp>.<body>", in hex."""
+    return hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """The text on one line without the secrets, nor any part of a secret URL but its host, at most 300 characters long."""
+    parts: set[str] = set()
+    for secret in secrets:
+        parts.add(secret)
+        url = urlsplit(secret)
+        if url.scheme and url.netloc:
+            host = url.hostname or ""
+            pieces = [
+                url.username or "",
+                url.password or "",
+                url.query,
+                *url.path.split("/"),
+                *re.split("[=&]", url.query),
+            ]
+            parts |= {form for piece in pieces for form in (piece, unquote(piece)) if piece.lower() != host}
+    for part in sorted(parts, key=len, reverse=True):
+        if len(part) >= NOTHING_SHORTER:
+            text = text.replace(part, "***")
+    return " ".join(text.split())[:300]
+
+
+def compose(
+    message: Mapping[str, Any],
+    alerts: Sequence[Mapping[str, Any]],
+    *,
+    organization: str,
+    data_note: str,
+    counts: Mapping[str, int] | None = None,
+) -> Notice:
+    """A message of the outbox as a notice.
+
+    message   stage, severity, delivery_key, created_at
+    alerts    the first of its alerts; `of` on each says how many there are
+    counts    of a digest: how many were opened and resolved in its time
+    """
+    many = int(alerts[0]["of"]) if alerts else 0
+    stage, severity = str(message["stage"]), str(message["severity"])
+    if counts is not None:
+        title = f"Alerts: {many} open, {counts['opened']} new, {counts['resolved']} resolved"
+    elif many == 1:
+        title = f"[{severity}] {_stage(stage)}{_whom(alerts[0])}: {alerts[0]['message']}"
+    else:
+        title = f"[{severity}] {_stage(stage)}{many} alerts: {_common(alerts)}"
+    lines = [
+        f"- {_whom(alert)}: {alert['message']} (alert {alert['alert_id']}, {alert['severity']})"
+        for alert in alerts[:SHOWN]
+    ]
+    if many > SHOWN:
+        lines.append(f"... and {many - SHOWN} more: simsight alerts list")
+    if data_note:
+        lines.append(f"Note on the data: {data_note}.")
+    values = {
+        "id": str(message["delivery_key"]),
+        "type": f"alert.{_type(stage)}",
+        "organization": organization,
+        "data_note": data_note,
+        "created_at": _plain(message["created_at"]),
+        "severity": severity,
+        "title": " ".join(title.split())[:200],
+        "count": many,
+        "alerts": [{name: _plain(value) for name, value in alert.items() if name != "of"} for alert in alerts],
+    }
+    title = " ".join(title.split())[:200]  # a label may hold anything, a line feed would end a mail's header
+    return Notice(str(message["delivery_key"]), title, "\n".join(lines) or "No alert is open.", values)
+
+
+def trial_notice(key: str, *, organization: str, channel: str, now: datetime) -> Notice:
+    """What `simsight channels test` sends."""
+    title = f"Simsight: test of the channel {channel}"
+    text = f"This channel works. It was tested for the organization {organization}; no alert is behind it."
+    values = {"id": key, "type": "test", "organization": organization, "created_at": now.isoformat(), "title": title}
+    return Notice(key, title, text, values | {"count": 0, "alerts": []})
+
+
+def _type(stage: str) -> str:
+    first = stage.split(maxsplit=1)[0]
+    return {"open": "open_again"}.get(first, first)
+
+
+def _stage(stage: str) -> str:
+    words = {
+        "resolved": "resolved: ",
+        "escalation": "not acknowledged: ",
+        "raised": f"{stage}: ",
+        "open_again": "open again: ",
+    }
+    return words.get(_type(stage), "")
+
+
+def _whom(alert: Mapping[str, Any]) -> str:
+    label, iccid = alert["label"], alert["iccid"]
+    return f"{label} ({iccid})" if label and iccid else str(label or iccid or "fleet")
+
+
+def _common(alerts: Sequence[Mapping[str, Any]]) -> str:
+    first = alerts[0] if alerts else {}
+    return str(first.get("rule") or first.get("kind") or "-")
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if hasattr(value, "isoformat") else value

@@ -1,0 +1,196 @@
+"""Alert rules as a customer writes them: which metrics there are, and what is wrong with a rule. Pure: no database, no clock."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+Operator = Literal[">", ">=", "<", "<="]
+Severity = Literal["info", "warning", "critical"]
+OPERATORS: tuple[str, ...] = get_args(Operator)
+SEVERITIES: tuple[str, ...] = get_args(Severity)
+MOST_FOR_DAYS = 90
+MOST_ICCIDS = 10_000
+# a rule that holds for a greater share of its scope on some day of the replay is refused unless forced
+MOST_SHARE = 0.25
+FEWEST_SIMS = 10  # below that many SIMs in scope a share says nothing
+
+
+class RuleError(Exception):
+    """A rule is refused; `problems` says why, one sentence each, by the field that is wrong."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{name}: {text}" for name, text in problems.items()))
+        self.problems = dict(problems)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Something a rule can look at; sql/queries/metric_<name>.sql gives it as (sim_key, day, value), day being the as-of day.
+
+    words, unit   how an alert speaks of it: "<words> is <value> <unit>"
+    low, high     thresholds that can mean anything
+    fleet         one value a day for the whole fleet, sim_key NULL
+    needs         table it is read from, which may not be there yet
+    """
+
+    words: str
+    unit: str
+    low: float
+    high: float
+    fleet: bool = False
+    needs: str = "core.sims"
+
+
+METRICS: dict[str, Metric] = {
+    "usage_day_mb": Metric("usage of the day", "MB", 0, 1e9),
+    "usage_7d_mb": Metric("usage of the last 7 days", "MB", 0, 1e9),
+    "usage_month_mb": Metric("usage of the calendar month so far", "MB", 0, 1e9),
+    "quota_used_share": Metric("used share of the data volume", "", 0, 100),
+    "forecast_30d_mb": Metric("usage expected in the next 30 days", "MB", 0, 1e9),
+    "exhaustion_p7": Metric("probability of the end within 7 days", "", 0, 1),
+    "exhaustion_p14": Metric("probability of the end within 14 days", "", 0, 1),
+    "exhaustion_p30": Metric("probability of the end within 30 days", "", 0, 1),
+    "exhaustion_p90": Metric("probability of the end within 90 days", "", 0, 1),
+    "silence_days": Metric("time without usage", "days", 0, 120),
+    "freshness_hours": Metric("age of the last usage answer", "hours", 0, 24 * 365),
+    "anomaly_score": Metric("anomaly score", "", 0, 20, needs="predictions.anomalies"),
+    "churn_risk": Metric("churn risk", "", 0, 1, needs="predictions.churn_risks"),
+    "forecast_error": Metric("forecast error as a share of repeating last week", "", 0, 100, fleet=True),
+    "forecast_coverage_80": Metric("share of usage within the 80 % interval", "", 0, 1, fleet=True),
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Alert when `metric operator threshold` holds on `for_days` as-of days in a row, for each SIM in the scope.
+
+    scope   {} the organization; {"label_prefix": "pump-"}; {"iccids": ["8988...", ...]}
+    """
+
+    name: str
+    metric: str
+    operator: str
+    threshold: float
+    for_days: int = 1
+    scope: dict[str, Any] = field(default_factory=dict)
+    severity: str = "warning"
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def about(self) -> Metric:
+        return METRICS[self.metric]
+
+    @property
+    def written(self) -> str:
+        """The condition as it is written: "usage_day_mb > 100 for 3 days"."""
+        days = f" for {self.for_days} days" if self.for_days > 1 else ""
+        return f"{self.metric} {self.operator} {self.threshold:g}{days}"
+
+    @property
+    def condition(self) -> str:
+        """What it says, for people: "usage of the day > 100 MB for 3 days"."""
+        days = f" for {self.for_days} days" if self.for_days > 1 else ""
+        return f"{self.about.words} {self.operator} {self.threshold:g} {self.about.unit}".rstrip() + days
+
+
+def parse_condition(text: str) -> tuple[str, str, float]:
+    """Metric, operator and threshold of a text such as "usage_day_mb > 100". Raises RuleError."""
+    found = re.fullmatch(r"\s*(\w+)\s*(>=|<=|>|<)\s*([-+.0-9eE]+)\s*", text)
+    try:
+        if found is not None:
+            return found[1], found[2], float(found[3])
+    except ValueError:
+        pass
+    raise RuleError({"condition": f'{text!r} is no condition: write it as "usage_day_mb > 100"'})
+
+
+def check_rule(rule: Rule) -> None:
+    """Raises RuleError that names everything that is wrong with the rule in itself."""
+    wrong: dict[str, str] = {}
+    if not rule.name.strip() or rule.name != rule.name.strip() or len(rule.name) > 100:
+        wrong["name"] = "give it a name of 1 to 100 characters, without spaces at its ends"
+    metric = METRICS.get(rule.metric)
+    if metric is None:
+        wrong["metric"] = f"there is no metric {rule.metric!r}; there are {', '.join(METRICS)}"
+    if rule.operator not in OPERATORS:
+        wrong["operator"] = f"{rule.operator!r} is none of {' '.join(OPERATORS)}"
+    if metric is not None and not (math.isfinite(rule.threshold) and metric.low <= rule.threshold <= metric.high):
+        unit = f" {metric.unit}" if metric.unit else ""
+        wrong["threshold"] = f"{rule.threshold:g} is outside {metric.low:g} to {metric.high:g}{unit}"
+    elif metric is not None and rule.operator in OPERATORS and always(rule):
+        wrong["threshold"] = f"{rule.operator} {rule.threshold:g} holds for every value there can be"
+    if not 1 <= rule.for_days <= MOST_FOR_DAYS:
+        wrong["for_days"] = f"{rule.for_days} is outside 1 to {MOST_FOR_DAYS} days"
+    if rule.severity not in SEVERITIES:
+        wrong["severity"] = f"{rule.severity!r} is none of {', '.join(SEVERITIES)}"
+    if problem := scope_problem(rule.scope):
+        wrong["scope"] = problem
+    elif metric is not None and metric.fleet and rule.scope:
+        wrong["scope"] = f"{rule.metric} is one figure for the whole fleet: leave the scope out"
+    if wrong:
+        raise RuleError(wrong)
+
+
+def always(rule: Rule) -> bool:
+    """Whether the condition cannot fail, whatever is measured: a slip that would page for every SIM."""
+    metric = METRICS[rule.metric]
+    return (rule.operator == ">=" and rule.threshold <= metric.low) or (
+        rule.operator == "<=" and rule.threshold >= metric.high
+    )
+
+
+def scope_problem(scope: Any) -> str:
+    """What is wrong with the form of a scope, or nothing."""
+    if not isinstance(scope, dict) or len(scope) > 1 or scope.keys() - {"label_prefix", "iccids"}:
+        return 'expected {} (all SIMs), {"label_prefix": "..."} or {"iccids": ["...", ...]}'
+    if "label_prefix" in scope:
+        prefix = scope["label_prefix"]
+        if not isinstance(prefix, str) or not 1 <= len(prefix) <= 200 or "\x00" in prefix:
+            return "label_prefix must be a text of 1 to 200 characters"
+    if "iccids" in scope:
+        iccids = scope["iccids"]
+        if not isinstance(iccids, list) or not 1 <= len(iccids) <= MOST_ICCIDS:
+            return f"iccids must be a list of 1 to {MOST_ICCIDS} ICCIDs"
+        wrong = next((one for one in iccids if not isinstance(one, str) or not re.fullmatch("[0-9]{19}", one)), None)
+        if wrong is not None:
+            return f"{wrong!r} is no ICCID: 19 digits, without the Luhn digit"
+    return ""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a rule would have done on past days.
+
+    sims       SIMs in the scope (1 for a metric of the fleet)
+    days       as-of days on which the metric is known, of those asked for
+    fired      alerts it would have opened
+    most       most SIMs for which it held on one day
+    examples   the first of the alerts: day, iccid, label, value
+    """
+
+    sims: int
+    days: int
+    fired: int
+    most: int
+    examples: list[dict[str, Any]]
+
+    @property
+    def share(self) -> float:
+        return self.most / self.sims if self.sims else 0.0
+
+
+def check_replay(rule: Rule, replay: Replay) -> None:
+    """Raises RuleError for a rule that would page for too great a share of its scope."""
+    if not rule.about.fleet and replay.sims > FEWEST_SIMS and replay.share > MOST_SHARE:
+        raise RuleError(
+            {
+                "threshold": f"on one of the {replay.days} days looked at it would have held for {replay.most} of {replay.sims} SIMs "
+                f"({replay.share:.0%}); more than {MOST_SHARE:.0%} is refused unless forced"
+            }
+        )

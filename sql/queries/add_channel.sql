@@ -1,0 +1,8 @@
+-- Add a channel; no row where the name is taken. The time zone is tried by using it.
+INSERT INTO ops.channels (organization_id, name, kind, url_variable, secret_variable, min_severity, direct, resolved, digest_at, time_zone,
+                          after_crash, created_at)
+SELECT ops.current_organization(), %(name)s, %(kind)s, %(url_variable)s, %(secret_variable)s, %(min_severity)s, %(direct)s, %(resolved)s,
+       %(digest_at)s::time, %(time_zone)s, %(after_crash)s, %(now)s
+WHERE (%(now)s::timestamptz AT TIME ZONE %(time_zone)s) IS NOT NULL
+ON CONFLICT (organization_id, name) WHERE deleted_at IS NULL DO NOTHING
+RETURNING channel_id;

@@ -1,0 +1,8 @@
+-- Alerts, the loudest and newest first. Parameters: state text (open: not closed; one of the states; all), kind or NULL, rows.
+SELECT alert_id, state, severity, kind, rule, iccid, label, message, opened_as_of, opened_at, seen_as_of, closed_at, snoozed_until, acted_by,
+       acted_at, note
+FROM predictions.alerts_v1
+WHERE CASE %(state)s::text WHEN 'all' THEN true WHEN 'open' THEN closed_at IS NULL ELSE state = %(state)s::text END
+  AND (%(kind)s::text IS NULL OR kind = %(kind)s::text)
+ORDER BY array_position(ARRAY['critical', 'warning', 'info'], severity), alert_id DESC
+LIMIT %(rows)s

@@ -1,0 +1,26 @@
+-- Anomalies as of %(as_of)s and of the days under way that no incident explains: one alert a SIM, kept until it has had none for three days. Mere information and silence (an alert of its own kind) open none. anomalies_by_day.
+WITH current AS MATERIALIZED (
+    SELECT DISTINCT ON (sim_key) sim_key, severity, score, reasons, day
+    FROM predictions.anomalies
+    WHERE day > %(as_of)s::date - 3 AND incident_id IS NULL AND severity <> 'info' AND kind NOT IN ('silence', 'dead')
+    ORDER BY sim_key, day DESC, score DESC
+), closed AS (
+    UPDATE predictions.alerts AS a SET closed_as_of = %(as_of)s, closed_at = %(now)s
+    WHERE a.kind = 'anomaly' AND a.closed_at IS NULL AND NOT EXISTS (SELECT FROM current AS c WHERE c.sim_key = a.sim_key)
+    RETURNING 1
+), kept AS (
+    UPDATE predictions.alerts AS a SET severity = c.severity, value = c.score, message = c.reasons, seen_as_of = greatest(a.seen_as_of, c.day)
+    FROM current AS c
+    WHERE a.kind = 'anomaly' AND a.closed_at IS NULL AND a.sim_key = c.sim_key
+        AND (a.severity, a.value, a.message, a.seen_as_of) IS DISTINCT FROM (c.severity, c.score, c.reasons, greatest(a.seen_as_of, c.day))
+    RETURNING 1
+), opened AS (
+    INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, value, message, opened_as_of, opened_at, seen_as_of)
+    SELECT ops.current_organization(), c.sim_key, 'anomaly', c.severity, c.score, c.reasons, %(as_of)s, %(now)s, c.day
+    FROM current AS c
+    WHERE NOT EXISTS (
+        SELECT FROM predictions.alerts AS a
+        WHERE a.kind = 'anomaly' AND a.sim_key = c.sim_key AND (a.closed_at IS NULL OR a.seen_as_of >= c.day))
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM opened) AS opened, (SELECT count(*) FROM kept) AS updated, (SELECT count(*) FROM closed) AS closed;

@@ -1,0 +1,154 @@
+"""Acting on alerts and writing rules over HTTP: with a key that may, in one's own organization, and told what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from resources.api_keys import create_key
+from resources.database import Database
+
+RULE = {"name": "heavy", "metric": "usage_day_mb", "operator": ">", "threshold": 100}
+
+
+@pytest.fixture
+def writer(stranger: httpx.Client, seeded: Any) -> Iterator[httpx.Client]:
+    """Asks with a key of `default` that may write."""
+    database = Database(seeded.url, "default")
+    key = create_key(database, "ops", now=datetime.now(UTC), valid_for=None, can_write=True)
+    database.close()
+    with httpx.Client(base_url=stranger.base_url, headers={"X-API-Key": key}, timeout=30) as opened:
+        yield opened
+
+
+def first_open(client: httpx.Client) -> int:
+    return int(client.get("/v1/alerts").json()["items"][0]["alert_id"])
+
+
+def test_an_alert_is_acknowledged_snoozed_reopened_and_resolved(writer: httpx.Client) -> None:
+    alert = first_open(writer)
+    answers = [
+        writer.post(f"/v1/alerts/{alert}/acknowledge", json={"note": "on it", "by": "ann"}),
+        writer.post(f"/v1/alerts/{alert}/snooze", json={"until": "2099-01-01T00:00:00Z"}),
+        writer.post(f"/v1/alerts/{alert}/reopen"),
+        writer.post(f"/v1/alerts/{alert}/resolve", json={"note": "done"}),
+    ]
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert [answer.json()["state"] for answer in answers] == ["acknowledged", "snoozed", "open", "resolved"]
+    assert answers[0].json()["acted_by"] == "API key ops by ann"
+    assert answers[1].json()["snoozed_until"] == "2099-01-01T00:00:00Z"
+    again = writer.post(f"/v1/alerts/{alert}/acknowledge")
+    assert (again.status_code, again.headers["content-type"]) == (409, "application/problem+json")
+    history = writer.get(f"/v1/alerts/{alert}/history").json()["items"]
+    assert [item["event"] for item in history][-4:] == ["acknowledged", "snoozed", "reopened", "resolved"]
+    assert history[-1]["note"] == "done"
+    assert writer.get(f"/v1/alerts/{alert}").json()["closed_at"]
+
+
+def test_a_key_that_only_reads_changes_nothing(client: httpx.Client, seeded: Any) -> None:
+    alert = first_open(client)
+    for path, body in [
+        (f"/v1/alerts/{alert}/acknowledge", None),
+        (f"/v1/alerts/{alert}/snooze", {"until": "2099-01-01T00:00:00Z"}),
+        (f"/v1/alerts/{alert}/resolve", {}),
+        ("/v1/alert-rules", RULE),
+    ]:
+        answer = client.post(path, json=body)
+        assert (path, answer.status_code) == (path, 403)
+        assert "--write" in answer.json()["detail"]
+    assert client.get(f"/v1/alerts/{alert}").json()["state"] == "open"
+    assert client.get("/v1/alert-rules").json() == {"items": []}
+    assert client.post("/v1/alert-rules/replay", json=RULE).status_code == 200
+    assert seeded.run("SELECT count(*) FROM predictions.alert_rules") == [(0,)]
+
+
+def test_without_a_key_or_with_a_wrong_one_it_is_401(stranger: httpx.Client) -> None:
+    for headers in ({}, {"X-API-Key": "ss_wrong"}):
+        for path, body in (("/v1/alerts/1/resolve", None), ("/v1/alert-rules", RULE), ("/v1/alert-rules/replay", RULE)):
+            assert stranger.post(path, json=body, headers=headers).status_code == 401, path
+
+
+def test_an_alert_of_another_organization_is_not_there(writer: httpx.Client, seeded: Any) -> None:
+    ((theirs,),) = seeded.run(
+        "SELECT min(alert_id) FROM predictions.alerts JOIN core.organizations USING (organization_id) WHERE slug = 'other'"
+        " AND closed_at IS NULL"
+    )
+    for answer in (
+        writer.post(f"/v1/alerts/{theirs}/resolve"),
+        writer.get(f"/v1/alerts/{theirs}"),
+        writer.get(f"/v1/alerts/{theirs}/history"),
+    ):
+        assert answer.status_code == 404
+    assert seeded.run(f"SELECT state FROM predictions.alerts WHERE alert_id = {theirs}") == [("open",)]
+
+
+def test_what_is_wrong_with_an_act_is_said(writer: httpx.Client) -> None:
+    alert = first_open(writer)
+    for path, body, field in [
+        (f"/v1/alerts/{alert}/snooze", {"until": "2020-01-01T00:00:00Z"}, "until"),
+        (f"/v1/alerts/{alert}/snooze", {}, "until"),
+        (f"/v1/alerts/{alert}/resolve", {"why": "x"}, "why"),
+        (f"/v1/alerts/{alert}/resolve", {"note": "a\x00b"}, "note"),
+    ]:
+        answer = writer.post(path, json=body)
+        assert (answer.status_code, [item["field"] for item in answer.json()["errors"]]) == (422, [field])
+    assert writer.post("/v1/alerts/999999/resolve").status_code == 404
+
+
+def test_a_rule_is_added_after_a_replay_and_listed(writer: httpx.Client, client: httpx.Client, seeded: Any) -> None:
+    seeded.run(f"UPDATE core.sims SET activated_at = '2025-09-01'")  # noqa: F541
+    seeded.run(
+        "UPDATE core.sim_usage SET bytes = 200000000 WHERE sim_key = 3 AND day IN ('2026-01-02', '2026-01-03', '2026-01-08')"
+    )
+    iccid = seeded.run("SELECT iccid FROM core.sims WHERE sim_key = 3")[0][0]
+    tried = client.post("/v1/alert-rules/replay", json=RULE).json()
+    assert (tried["fired"], tried["most"], tried["sims"], tried["days"]) == (2, 1, 12, 30)
+    assert [(one["day"], one["iccid"], one["value"]) for one in tried["examples"]] == [
+        ("2026-01-02", iccid, 200),
+        ("2026-01-08", iccid, 200),
+    ]
+    added = writer.post("/v1/alert-rules", json=RULE | {"enabled": True})
+    assert (added.status_code, added.json()["replay"]) == (201, tried)
+    assert writer.post("/v1/alert-rules", json=RULE).status_code == 409
+    (listed,) = client.get("/v1/alert-rules").json()["items"]
+    assert {name: listed[name] for name in RULE} == RULE
+    assert (listed["enabled"], listed["created_by"], listed["version"]) == (True, "API key ops", 1)
+
+
+def test_a_rule_that_makes_no_sense_or_pages_for_everyone_is_refused(writer: httpx.Client, seeded: Any) -> None:
+    seeded.run("UPDATE core.sims SET activated_at = '2025-09-01'")
+    for change, field in [
+        ({"metric": "noise"}, "metric"),
+        ({"metric": "churn_risk", "threshold": 0.5}, "metric"),
+        ({"operator": "=="}, "operator"),
+        ({"threshold": -5}, "threshold"),
+        ({"threshold": 0.5}, "threshold"),  # every SIM of the fleet uses more than half a MB a day
+        ({"scope": {"label_prefix": "nobody"}}, "scope"),
+        ({"scope": {"iccids": [seeded.iccid(1, "other")]}}, "scope"),
+        ({"severity": "loud"}, "severity"),
+        ({"for_days": 0}, "for_days"),
+        ({"colour": "red"}, "colour"),
+    ]:
+        answer = writer.post("/v1/alert-rules", json=RULE | change)
+        assert (change, answer.status_code) == (change, 422)
+        assert [item["field"] for item in answer.json()["errors"]] == [field]
+    forced = writer.post("/v1/alert-rules", json=RULE | {"threshold": 0.5, "force": True})
+    assert (forced.status_code, forced.json()["replay"]["most"]) == (201, 11)
+
+
+def test_the_api_role_writes_through_its_functions_only(seeded: Any) -> None:
+    rights = seeded.run(
+        "SELECT p.proname FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace"
+        " WHERE n.nspname IN ('ops', 'predictions') AND p.prosecdef AND has_function_privilege('simsight_api', p.oid, 'EXECUTE')"
+        " AND p.provolatile = 'v' AND p.prorettype <> 'trigger'::regtype ORDER BY 1"
+    )
+    assert [name for (name,) in rights] == ["act_on_alert", "add_alert_rule", "land_stream_batch"]
+
+
+def test_a_body_is_read_up_to_its_limit_only(stranger: httpx.Client) -> None:
+    answer = stranger.post("/v1/alert-rules", content=(b" " * 100_000 for _ in range(20)))
+    assert (answer.status_code, answer.headers["content-type"]) == (413, "application/problem+json")

@@ -1,0 +1,631 @@
+"""The outbox over a real database, a real SMTP server and a real HTTP server: each alert is told once, whatever fails or is killed."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time as clock_time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
+from psycopg.rows import dict_row
+from sqlalchemy import URL
+
+from resources import notifier
+from resources.alerting import AlertError, act
+from resources.channels import ChannelBrokenError
+from resources.database import Database
+from resources.notices import MOST_ATTEMPTS, redact, retry_after, sign
+from resources.server import driver_url
+
+NOW = datetime(2026, 1, 14, 12, tzinfo=UTC)  # a Wednesday
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+SECRET = "correct-horse-battery"
+PASSWORD = "staple-in-the-url"
+
+
+class MailServer:
+    """A real SMTP server that keeps what it takes; `reply` and `pause` make it misbehave."""
+
+    def __init__(self) -> None:
+        self.mails: list[EmailMessage] = []
+        self.reply = "250 OK"
+        self.on_mail: Callable[[], None] = lambda: None
+        with socket.create_server(("127.0.0.1", 0)) as free:  # the controller itself cannot take any port
+            self.port = free.getsockname()[1]
+        self.controller = Controller(
+            self,
+            hostname="127.0.0.1",
+            port=self.port,
+            authenticator=self._login,
+            auth_require_tls=False,
+            auth_required=False,
+        )
+
+    def _login(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+        return AuthResult(success=data.password.decode() == PASSWORD, handled=False)
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        if self.reply.startswith("250"):
+            mail = message_from_bytes(envelope.content, policy=policy.default)
+            assert isinstance(mail, EmailMessage)
+            self.mails.append(mail)
+            self.on_mail()
+        return self.reply
+
+    @property
+    def subjects(self) -> list[str]:
+        return [str(mail["Subject"]).strip() for mail in self.mails]
+
+
+@dataclass
+class HookServer:
+    """A real HTTP server that keeps what is posted to it, and does what it says once a key, as a good receiver does."""
+
+    url: str
+    posts: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    status: int = 200
+    on_post: Callable[[], None] = lambda: None
+
+    @property
+    def done(self) -> dict[str, dict[str, Any]]:
+        return {headers["idempotency-key"]: json.loads(body) for headers, body in self.posts}
+
+
+@pytest.fixture
+def mail() -> Iterator[MailServer]:
+    server = MailServer()
+    server.controller.start()
+    yield server
+    server.controller.stop()
+
+
+@pytest.fixture
+def hook() -> Iterator[HookServer]:
+    kept = HookServer("")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            kept.posts.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            kept.on_post()
+            self.send_response(kept.status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    kept.url = f"http://127.0.0.1:{server.server_address[1]}/hooks/{PASSWORD}"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield kept
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+class Fleet:
+    """Alerts written by hand, and the sender over them at any time."""
+
+    def __init__(self, database: Database, url: URL) -> None:
+        self.database, self.url = database, url
+        self.admin = psycopg.connect(_text(url), autocommit=True, row_factory=dict_row)
+        self.environ: dict[str, str] = {}
+        self.run(
+            "INSERT INTO core.sims (organization_id, iccid, label, first_seen_at, changed_at)"
+            " SELECT 1, lpad(n::text, 19, '8'), 'pump-' || n, now(), now() FROM generate_series(1, 60) AS n"
+        )
+
+    def run(self, statement: str, parameters: Any = None) -> list[dict[str, Any]]:
+        cursor = self.admin.execute(statement.encode(), parameters)
+        return cursor.fetchall() if cursor.description else []
+
+    def alert(self, sim: int = 1, severity: str = "warning", at: datetime = NOW, kind: str = "silent") -> int:
+        (row,) = self.run(
+            "INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, value, message, opened_as_of, opened_at, seen_as_of)"
+            " VALUES (1, %s, %s, %s, 4, 'No usage for 4 days.', %s, %s, %s) RETURNING alert_id",
+            (sim, kind, severity, at.date() - 2 * DAY, at, at.date() - 2 * DAY),
+        )
+        return int(row["alert_id"])
+
+    def channel(self, name: str, url: str, **more: Any) -> None:
+        variable = f"CHANNEL_{name.upper().replace('-', '_')}"
+        self.environ[variable] = url
+        if "secret" in more:
+            self.environ[f"{variable}_SECRET"] = more.pop("secret")
+            more["secret_variable"] = f"{variable}_SECRET"
+        notifier.add_channel(self.database, name, url_variable=variable, **({"now": NOW - DAY} | more))
+
+    def notify(self, now: datetime = NOW) -> dict[str, int]:
+        return notifier.notify(self.database, clock=lambda: now, environ=self.environ, seed=1)
+
+    def states(self) -> list[tuple[str, str]]:
+        rows = self.run("SELECT stage, state FROM ops.notifications ORDER BY notification_id")
+        return [(row["stage"], row["state"]) for row in rows]
+
+
+def _text(url: URL) -> str:
+    return driver_url(url, "").render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def fleet(database: Database, database_url: URL) -> Iterator[Fleet]:
+    made = Fleet(database, database_url)
+    yield made
+    made.admin.close()
+
+
+@pytest.fixture
+def mailed(fleet: Fleet, mail: MailServer) -> MailServer:
+    fleet.channel("mail", mailto(mail))
+    return mail
+
+
+def mailto(mail: MailServer, password: str = PASSWORD) -> str:
+    return f"mailto://ops:{password}@127.0.0.1:{mail.port}?from=simsight@example.org&to=ann@example.org&name=Simsight"
+
+
+def test_an_alert_is_mailed_once_and_its_end_is_told(fleet: Fleet, mailed: MailServer) -> None:
+    alert = fleet.alert()
+    fleet.notify()
+    fleet.notify(NOW + MINUTE)
+    assert mailed.subjects == ["[warning] pump-1 (8888888888888888881): No usage for 4 days."]
+    (first,) = mailed.mails
+    (row,) = fleet.run("SELECT delivery_key, state, attempts, sent_at FROM ops.notifications")
+    assert first["Message-ID"] == f"<{row['delivery_key']}@simsight>"
+    assert (row["state"], row["attempts"], row["sent_at"]) == ("sent", 1, NOW)
+    assert (first["To"], "simsight@example.org" in str(first["From"])) == ("ann@example.org", True)
+
+    act(fleet.database, [alert], "resolve", by="ann", now=NOW + HOUR)
+    fleet.notify(NOW + HOUR)
+    fleet.notify(NOW + HOUR)
+    assert [subject.startswith("[warning] resolved: pump-1") for subject in mailed.subjects] == [False, True]
+
+
+def test_a_label_with_line_feeds_does_not_break_a_mail(fleet: Fleet, mailed: MailServer) -> None:
+    fleet.run("UPDATE core.sims SET own_label = E'a\\nBcc: eve@example.org\\r\\n' WHERE label = 'pump-1'")
+    fleet.alert(1, "critical")
+    fleet.alert(2, "warning")
+    assert fleet.notify()["sent"] == 2
+    assert mailed.mails[0]["Bcc"] is None
+    assert "a Bcc: eve@example.org" in mailed.subjects[0]
+
+
+def test_many_sims_of_one_day_are_one_message(fleet: Fleet, mailed: MailServer) -> None:
+    for sim in range(1, 51):
+        fleet.alert(sim)
+    fleet.notify()
+    assert mailed.subjects == ["[warning] 50 alerts: silent"]
+    text = mailed.mails[0].get_content()
+    assert text.count("No usage for 4 days.") == 20
+    assert "and 30 more" in text
+    fleet.alert(51)
+    fleet.notify(NOW + MINUTE)
+    assert len(mailed.mails) == 2, "what came later is told later, alone"
+
+
+def test_a_webhook_is_signed_and_carries_the_alert(fleet: Fleet, hook: HookServer) -> None:
+    fleet.channel("hook", hook.url, secret=SECRET)
+    alert = fleet.alert(severity="critical")
+    fleet.notify()
+    ((headers, body),) = hook.posts
+    signed = hmac.new(
+        SECRET.encode(), f"{headers['x-simsight-timestamp']}.".encode() + body, hashlib.sha256
+    ).hexdigest()
+    assert headers["x-simsight-signature"] == f"v1={signed}"
+    assert int(headers["x-simsight-timestamp"]) == NOW.timestamp()
+    told = json.loads(body)
+    assert told["id"] == headers["idempotency-key"]
+    assert (told["type"], told["organization"], told["count"]) == ("alert.opened", "default", 1)
+    assert told["alerts"][0]["alert_id"] == alert
+    assert told["alerts"][0]["iccid"] == "8888888888888888881"
+
+
+def test_a_channel_gets_its_severities_and_nothing_from_before_it_was_there(fleet: Fleet, mail: MailServer) -> None:
+    fleet.alert(1, "critical", NOW - 2 * DAY)
+    fleet.channel("loud", mailto(mail), min_severity="critical")
+    fleet.alert(2, "warning")
+    third = fleet.alert(3, "info")
+    fleet.notify()
+    assert mail.subjects == []
+    fleet.run("UPDATE predictions.alerts SET severity = 'critical' WHERE alert_id = %s", (third,))
+    fleet.notify()
+    assert mail.subjects == ["[critical] pump-3 (8888888888888888883): No usage for 4 days."]
+
+
+def test_an_alert_that_grows_louder_is_told_again(fleet: Fleet, mailed: MailServer) -> None:
+    alert = fleet.alert()
+    fleet.notify()
+    fleet.run("UPDATE predictions.alerts SET severity = 'critical' WHERE alert_id = %s", (alert,))
+    fleet.notify()
+    fleet.notify()
+    assert [subject.partition("pump")[0] for subject in mailed.subjects] == [
+        "[warning] ",
+        "[critical] raised to critical: ",
+    ]
+
+
+def test_a_snooze_that_is_over_is_told_and_an_acknowledged_alert_is_not(fleet: Fleet, mailed: MailServer) -> None:
+    alert, seen = fleet.alert(1), fleet.alert(2, "critical")
+    fleet.notify()
+    act(fleet.database, [alert], "snooze", by="ann", now=NOW, until=NOW + HOUR)
+    act(fleet.database, [seen], "acknowledge", by="ann", now=NOW)
+    fleet.notify(NOW + 59 * MINUTE)
+    assert len(mailed.mails) == 2
+    for minutes in (60, 61, 62):
+        fleet.notify(NOW + minutes * MINUTE)
+    assert mailed.subjects[2:] == ["[warning] open again: pump-1 (8888888888888888881): No usage for 4 days."]
+
+
+def test_what_nobody_acknowledges_goes_to_the_next_channel(fleet: Fleet, mail: MailServer, hook: HookServer) -> None:
+    fleet.channel("first", mailto(mail), direct=False)
+    fleet.channel("boss", hook.url, secret=SECRET, direct=False)
+    notifier.add_policy(fleet.database, "night", [(30, "boss"), (0, "first")], now=NOW - DAY)
+    ignored, seen = fleet.alert(1, "critical"), fleet.alert(2, "critical", kind="exhaustion")
+    fleet.alert(3, "warning")
+    fleet.notify()
+    assert len(mail.mails) == 2
+    act(fleet.database, [seen], "acknowledge", by="ann", now=NOW + 5 * MINUTE)
+    fleet.notify(NOW + 29 * MINUTE)
+    assert hook.posts == []
+    fleet.notify(NOW + 30 * MINUTE)
+    fleet.notify(NOW + 31 * MINUTE)
+    (told,) = hook.done.values()
+    assert [one["alert_id"] for one in told["alerts"]] == [ignored]
+    assert told["type"] == "alert.escalation"
+    assert len(mail.mails) == 2
+
+
+def test_in_quiet_hours_only_what_is_critical_is_sent_and_the_rest_follows(fleet: Fleet, mailed: MailServer) -> None:
+    # 22:00 to 06:00 in Berlin, on nights that begin on Wednesday: 21:00 to 05:00 UTC
+    notifier.add_quiet_hours(fleet.database, "nights", time(22), time(6), time_zone="Europe/Berlin", days=[3])
+    night = datetime(2026, 1, 14, 23, tzinfo=UTC)
+    fleet.alert(1, "warning", night)
+    fleet.alert(2, "critical", night)
+    fleet.notify(night)
+    fleet.notify(night + 5 * HOUR)
+    assert [subject[:10] for subject in mailed.subjects] == ["[critical]"]
+    fleet.notify(night + 6 * HOUR)
+    assert len(mailed.mails) == 2
+    assert "pump-1" in mailed.subjects[1]
+    fleet.alert(3, "warning", night + DAY)
+    fleet.notify(night + DAY)
+    assert "pump-3" in mailed.subjects[2], "the night that begins on Thursday is not quiet"
+
+
+def test_an_alert_that_ends_before_it_could_be_told_is_not_told(fleet: Fleet, mailed: MailServer) -> None:
+    notifier.add_quiet_hours(fleet.database, "noon", time(11), time(14), time_zone="UTC", days=range(1, 8))
+    alert = fleet.alert()
+    fleet.notify()
+    act(fleet.database, [alert], "resolve", by="ann", now=NOW + HOUR)
+    fleet.notify(NOW + 3 * HOUR)
+    assert (mailed.mails, fleet.states()) == ([], [("opened", "dropped")])
+
+
+def test_during_maintenance_nobody_is_told_and_what_is_left_is_told_after_it(fleet: Fleet, mailed: MailServer) -> None:
+    notifier.add_maintenance(fleet.database, "move", NOW - HOUR, NOW + HOUR, scope={"label_prefix": "pump-1"}, by="ann")
+    for sim in (1, 2, 10):
+        fleet.alert(sim)
+    fleet.notify()
+    assert mailed.subjects == ["[warning] pump-2 (8888888888888888882): No usage for 4 days."]
+    fleet.notify(NOW + HOUR)
+    assert mailed.subjects[1:] == ["[warning] 2 alerts: silent"]
+
+
+def test_a_digest_is_one_message_a_day_at_its_time(fleet: Fleet, mail: MailServer) -> None:
+    fleet.channel("daily", mailto(mail), digest_at=time(8), time_zone="Europe/Berlin")
+    fleet.alert(1, "critical", NOW)
+    fleet.alert(2, "warning", NOW)
+    fleet.notify(NOW)
+    assert [state for _, state in fleet.states()] == ["sent"]
+    assert mail.subjects == ["Alerts: 2 open, 2 new, 0 resolved"]
+    fleet.notify(NOW + 2 * HOUR)
+    fleet.notify(datetime(2026, 1, 15, 6, 59, tzinfo=UTC))
+    assert len(mail.mails) == 1
+    fleet.alert(3, at=NOW + HOUR)
+    fleet.notify(datetime(2026, 1, 15, 7, tzinfo=UTC))
+    assert mail.subjects[1:] == ["Alerts: 3 open, 1 new, 0 resolved"]
+
+
+def test_what_fails_is_tried_again_later_and_given_up_with_the_reason(fleet: Fleet, hook: HookServer) -> None:
+    fleet.channel("hook", hook.url, secret=SECRET)
+    fleet.alert()
+    hook.status = 503
+    now = NOW
+    for attempt in range(1, MOST_ATTEMPTS + 1):
+        fleet.notify(now)
+        (row,) = fleet.run("SELECT * FROM ops.notifications")
+        assert (row["attempts"], row["last_error"].endswith("it answered 503")) == (attempt, True)
+        fleet.notify(now + timedelta(seconds=10))
+        assert len(hook.posts) == attempt, "not before its time"
+        now = row["next_attempt_at"]
+    assert row["state"] == "dead"
+    assert row["last_error"] == f"given up after {MOST_ATTEMPTS} attempts: it answered 503"
+    assert timedelta(minutes=30) < now - NOW < timedelta(hours=3)
+    assert "attempts in a row failed" in notifier.channel_named(fleet.database, "hook")["parked_reason"]
+    # an hour later it is tried with what came since, and works
+    hook.status = 200
+    fleet.alert(2)
+    fleet.notify(now + MINUTE)
+    assert len(hook.posts) == MOST_ATTEMPTS
+    fleet.notify(now + HOUR + MINUTE)
+    assert len(hook.posts) == MOST_ATTEMPTS + 1
+    assert notifier.channel_named(fleet.database, "hook")["parked_reason"] is None
+
+
+def test_a_message_that_is_refused_is_dead_and_the_next_goes_through(fleet: Fleet, mailed: MailServer) -> None:
+    mailed.reply = "554 no"
+    fleet.alert(1)
+    fleet.notify()
+    mailed.reply = "250 OK"
+    fleet.alert(2)
+    fleet.notify()
+    assert fleet.states() == [("opened", "dead"), ("opened", "sent")]
+    assert notifier.channel_named(fleet.database, "mail")["parked_reason"] is None
+
+
+def test_wrong_secrets_and_dead_servers_are_parked_with_the_reason_and_hold_nobody_up(
+    fleet: Fleet, mail: MailServer, hook: HookServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    hook.status = 403
+    fleet.channel("a-wrong-password", mailto(mail, "a-wrong-password"))
+    fleet.channel("b-forbidden", hook.url, secret=SECRET)
+    fleet.channel("c-nobody-there", "mailto://ops:some-password@127.0.0.1:9?from=a@example.org&to=ann@example.org")
+    fleet.channel("d-no-url", "what is this?")
+    fleet.channel("e-not-set", "")
+    fleet.channel("f-slack", f"json://127.0.0.1:9/{PASSWORD}")
+    fleet.channel("z-good", mailto(mail))
+    fleet.alert()
+
+    fleet.notify()
+    fleet.notify(NOW + MINUTE)
+
+    channels = {row["name"]: row for row in fleet.database.rows("channels_list")}
+    reasons = {name: row["parked_reason"] for name, row in channels.items()}
+    assert mail.subjects == ["[warning] pump-1 (8888888888888888881): No usage for 4 days."]
+    assert "refused the login" in reasons["a-wrong-password"]
+    assert reasons["b-forbidden"] == "it answered 403"
+    assert "no URL that Apprise understands" in reasons["d-no-url"]
+    assert "CHANNEL_E_NOT_SET is not set" in reasons["e-not-set"]
+    assert reasons["c-nobody-there"] is reasons["f-slack"] is reasons["z-good"] is None
+    assert len(hook.posts) == 1, "a parked channel is left alone"
+    waiting = {row["channel"]: row["last_error"] for row in fleet.database.rows("outbox_problems", {"rows": 20})}
+    assert waiting["c-nobody-there"].startswith("no mail server")
+    assert waiting["f-slack"]
+    assert all(channels[name]["pending"] == (name != "z-good") for name in channels)
+
+    everything = json.dumps(
+        [fleet.run(f"SELECT * FROM ops.{table}") for table in ("channels", "notifications")], default=str
+    )
+    for secret in (SECRET, PASSWORD, "a-wrong-password@", ":some-password", "ops:"):
+        assert secret not in everything
+        assert secret not in caplog.text
+
+
+def test_a_test_send_says_what_is_wrong_and_makes_a_parked_channel_work_again(fleet: Fleet, mail: MailServer) -> None:
+    fleet.channel("mail", mailto(mail, "wrong-password"))
+    fleet.alert()
+    fleet.notify()
+    with pytest.raises(ChannelBrokenError, match="refused the login"):
+        notifier.try_channel(fleet.database, "mail", now=NOW, environ=fleet.environ)
+    fleet.environ["CHANNEL_MAIL"] = mailto(mail)
+    fleet.notify(NOW + MINUTE)
+    assert mail.mails == []
+    notifier.try_channel(fleet.database, "mail", now=NOW + MINUTE, environ=fleet.environ)
+    fleet.notify(NOW + MINUTE)
+    assert [subject.partition(":")[0] for subject in mail.subjects] == [
+        "Simsight",
+        "[warning] pump-1 (8888888888888888881)",
+    ]
+    with pytest.raises(AlertError, match="no channel named 'post'; there are: mail"):
+        notifier.try_channel(fleet.database, "post", now=NOW, environ={})
+
+
+def test_what_makes_no_sense_is_refused_when_it_is_written(fleet: Fleet) -> None:
+    for wrong, words in [
+        (lambda: fleet.channel("x y", "u"), "refused"),
+        (lambda: fleet.channel("x", "u", digest_at=time(8), time_zone="Mars/Olympus"), "refused"),
+        (lambda: notifier.add_channel(fleet.database, "x", url_variable="mailto://a:b@c", now=NOW), "refused"),
+        (lambda: notifier.add_policy(fleet.database, "x", [(30, "nobody")], now=NOW), "no channel named"),
+        (lambda: notifier.add_policy(fleet.database, "x", [], now=NOW), "needs steps"),
+        (lambda: notifier.add_quiet_hours(fleet.database, "x", time(1), time(1), time_zone="UTC", days=[1]), "refused"),
+        (lambda: notifier.add_quiet_hours(fleet.database, "x", time(1), time(2), time_zone="UTC", days=[8]), "refused"),
+        (lambda: notifier.add_maintenance(fleet.database, "x", NOW, NOW, scope={}, by="a"), "refused"),
+        (lambda: notifier.add_maintenance(fleet.database, "x", NOW, NOW + DAY, scope={"a": 1}, by="a"), "expected"),
+    ]:
+        with pytest.raises(AlertError, match=words):
+            wrong()
+    assert fleet.run("SELECT (SELECT count(*) FROM ops.channels) + (SELECT count(*) FROM ops.quiet_hours) AS n") == [
+        {"n": 0}
+    ]
+
+
+def test_two_organizations_do_not_see_each_other_s_alerts_or_channels(
+    fleet: Fleet, mailed: MailServer, database_url: URL
+) -> None:
+    other = Database(database_url, "other")
+    fleet.alert()
+    assert other.rows("channels_list") == []
+    assert notifier.notify(other, clock=lambda: NOW, environ=fleet.environ)["planned"] == 0
+    assert mailed.mails == []
+    other.close()
+
+
+def test_many_senders_at_once_send_each_message_once(fleet: Fleet, hook: HookServer, database_url: URL) -> None:
+    fleet.channel("hook", hook.url, secret=SECRET)
+    for sim in range(1, 41):
+        fleet.alert(sim, at=NOW - timedelta(minutes=sim * 30), kind="silent" if sim % 2 else "exhaustion")
+    fleet.run("UPDATE predictions.alerts SET opened_as_of = opened_as_of - alert_id::integer")
+    senders = [Database(database_url, "default") for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda one=one: notifier.notify(one, clock=lambda: NOW, environ=fleet.environ))  # type: ignore[misc]
+        for one in senders
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(hook.posts), len(hook.done)) == (40, 40)
+    for one in senders:
+        one.close()
+
+
+# --- killed senders -----------------------------------------------------------------------------------------------------
+
+SENDER = """
+import os, sys
+from datetime import datetime
+from sqlalchemy import make_url
+from resources import notifier
+from resources.database import Database
+now = datetime.fromisoformat(sys.argv[1])
+notifier.notify(Database(make_url(os.environ["DATABASE"]), "default"), clock=lambda: now, environ=os.environ)
+"""
+
+
+@contextmanager
+def sender(fleet: Fleet, now: datetime = NOW) -> Iterator[subprocess.Popen[bytes]]:
+    """A sender in a process of its own, to be killed with SIGKILL."""
+    variables = os.environ | fleet.environ | {"DATABASE": fleet.url.render_as_string(hide_password=False)}
+    root = Path(__file__).resolve().parents[2]
+    process = subprocess.Popen([sys.executable, "-c", SENDER, now.isoformat()], env=variables, cwd=root)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def until(what: Callable[[], Any], seconds: float = 30) -> None:
+    end = clock_time.monotonic() + seconds
+    while not what():
+        assert clock_time.monotonic() < end, "it did not come to that"
+        clock_time.sleep(0.02)
+
+
+def waits_for_a_lock(fleet: Fleet) -> bool:
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    return bool(fleet.run(waiting))
+
+
+def after_the_kill(fleet: Fleet) -> None:
+    """Passes while the lease still runs, when it is over, and once more."""
+    for minutes in (1, 3, 4):
+        fleet.notify(NOW + minutes * MINUTE)
+
+
+def test_killed_before_it_took_a_message_nothing_is_lost(fleet: Fleet, mailed: MailServer) -> None:
+    fleet.alert()
+    with psycopg.connect(_text(fleet.url)) as blocker:
+        blocker.execute("LOCK TABLE ops.notifications")
+        with sender(fleet) as process:
+            until(lambda: waits_for_a_lock(fleet))
+            process.kill()
+    after_the_kill(fleet)
+    assert (len(mailed.mails), fleet.states()) == (1, [("opened", "sent")])
+
+
+@pytest.mark.parametrize(("after_crash", "mails", "state"), [("park", 1, "unknown"), ("resend", 2, "sent")])
+def test_killed_while_the_mail_server_has_taken_it(
+    fleet: Fleet, mail: MailServer, after_crash: str, mails: int, state: str
+) -> None:
+    fleet.channel("mail", mailto(mail), after_crash=after_crash)
+    fleet.alert()
+    with sender(fleet) as process:
+        mail.on_mail = lambda: os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    mail.on_mail = lambda: None
+    after_the_kill(fleet)
+    assert (len(mail.mails), fleet.states()) == (mails, [("opened", state)])
+    assert len({one["Message-ID"] for one in mail.mails}) == 1
+    if state == "unknown":
+        (problem,) = fleet.database.rows("outbox_problems", {"rows": 20})
+        assert "it may have arrived" in problem["last_error"]
+
+
+def test_killed_between_the_answer_and_the_commit_a_mail_is_not_sent_twice(fleet: Fleet, mailed: MailServer) -> None:
+    fleet.alert()
+    blocker = psycopg.connect(_text(fleet.url))
+    mailed.on_mail = lambda: blocker.execute("SELECT 1 FROM ops.notifications FOR UPDATE") and None
+    with sender(fleet) as process:
+        until(lambda: mailed.mails and waits_for_a_lock(fleet))
+        process.kill()
+        process.wait()
+    blocker.close()
+    mailed.on_mail = lambda: None
+    after_the_kill(fleet)
+    assert (len(mailed.mails), fleet.states()) == (1, [("opened", "unknown")])
+
+
+@pytest.mark.parametrize("point", ["taken", "answered"])
+def test_killed_while_it_posts_a_webhook_gets_the_same_key_again_and_acts_once(
+    fleet: Fleet, hook: HookServer, point: str
+) -> None:
+    fleet.channel("hook", hook.url, secret=SECRET)
+    fleet.alert()
+    with psycopg.connect(_text(fleet.url)) as blocker, sender(fleet) as process:
+        if point == "taken":
+            hook.on_post = lambda: os.kill(process.pid, signal.SIGKILL)
+        else:
+            hook.on_post = lambda: blocker.execute("SELECT 1 FROM ops.notifications FOR UPDATE") and None
+            until(lambda: hook.posts and waits_for_a_lock(fleet))
+            process.kill()
+        process.wait()
+    hook.on_post = lambda: None
+    after_the_kill(fleet)
+    assert fleet.states() == [("opened", "sent")]
+    assert (len(hook.posts), len(hook.done)) == (2, 1)
+
+
+def test_killed_at_the_second_message_the_first_is_not_sent_again(fleet: Fleet, mailed: MailServer) -> None:
+    fleet.alert(1, "critical")
+    fleet.alert(2, "warning")
+    with sender(fleet) as process:
+        mailed.on_mail = lambda: (len(mailed.mails) > 1 and os.kill(process.pid, signal.SIGKILL)) or None
+        process.wait()
+    mailed.on_mail = lambda: None
+    after_the_kill(fleet)
+    assert [subject[:10] for subject in mailed.subjects] == ["[critical]", "[warning] "]
+    assert fleet.states() == [("opened", "sent"), ("opened", "unknown")]
+
+
+# --- pure ---------------------------------------------------------------------------------------------------------------
+
+
+def test_retries_wait_longer_and_longer_up_to_an_hour_with_jitter() -> None:
+    assert [retry_after(n, 1).total_seconds() for n in (1, 2, 3, 7, 8, 20)] == [30, 60, 120, 1920, 3600, 3600]
+    assert retry_after(3, 0) == retry_after(3, 1) / 2
+
+
+def test_signatures_are_hmac_sha256_of_timestamp_and_body() -> None:
+    assert sign("key", 1700000000, b"{}") == hmac.new(b"key", b"1700000000.{}", "sha256").hexdigest()
+
+
+def test_no_part_of_a_secret_url_but_its_host_is_repeated() -> None:
+    url = "slack://tokenA/tokenB/tokenC@hooks.example.org/path-part?to=channel%20x&key=abcdef"
+    said = redact(f"failed {url} hooks.example.org tokenB path-part abcdef\nnext channel x", [url])
+    assert said.endswith("next ***")
+    for part in ("tokenB", "path-part", "abcdef", "channel x"):
+        assert part not in said
