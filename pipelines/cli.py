@@ -82,6 +82,10 @@ def simulate(
     truth: Annotated[
         Path | None, typer.Option(help="Write what was injected into the fleet to this JSON file.")
     ] = None,
+    scenario: Annotated[
+        Literal["clean", "usual", "all"],
+        typer.Option(help="What is done to it on purpose: nothing, the usual anomalies, or further kinds too."),
+    ] = "usual",
     live: Annotated[bool, typer.Option("--live", help="Let its time go on; else it stands still until moved.")] = False,
     stream_url: Annotated[
         str | None,
@@ -110,7 +114,7 @@ def simulate(
 
     now = load_settings().clock()
     stream = _stream(stream_url, stream_user, stream_folder, now - timedelta(days=stream_history))
-    fleet = Fleet(seed=seed, sims=sims, start=now.date() - timedelta(days=days))
+    fleet = Fleet(seed=seed, sims=sims, start=now.date() - timedelta(days=days), scenario=scenario)
     if truth is not None:
         write_truth(fleet, truth)
         console.print(f"What was injected: {truth}")

@@ -44,6 +44,7 @@ KIN = 100  # classes whose numbers differ in the last two digits only may share 
 ENOUGH = 3_000  # SIM-days that a class must have for counts of its own, and FEW for kin to have any
 FEW = 300
 NORMAL_95 = 1.645
+NEVER = 1e6
 TO_COME = 3.0  # days to come are odd that much more often than the days learnt from
 
 
@@ -317,7 +318,9 @@ def _odd(tail: Floats, values: Floats, step: float) -> Floats:
 def _limits(combined: Floats, counted: Bools) -> FloatArray:
     """The combined oddness above which at most each of RATES lies. What is rarer than can be told goes on in decades."""
     limits, known = _bounded(combined[counted], np.nonzero(counted)[0], RATES / TO_COME)
-    if known.any() and not known.all():
+    if not known.any():  # nothing was learnt: nothing can be called odd
+        limits[:] = NEVER
+    elif not known.all():
         last = int(np.flatnonzero(known)[-1])
         limits[last + 1 :] = limits[last] + np.log10(RATES[last] / RATES[last + 1 :])
     return np.asarray(np.maximum.accumulate(limits) + np.arange(len(RATES)) * 1e-6)

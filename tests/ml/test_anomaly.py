@@ -311,3 +311,12 @@ def test_the_same_place_at_different_times_is_no_incident() -> None:
     )
     odd = odd.with_columns(day=pl.lit(AS_OF), kind=pl.lit("dead"), severity=pl.lit("critical"))
     assert group(odd, attributes).incidents.is_empty()
+
+
+def test_a_fleet_of_which_nothing_is_known_yet_has_no_anomalies() -> None:
+    history, events, peers = fleet()
+    few = history.filter(pl.col("day") > AS_OF - DAY * 3, pl.col("sim_key") < 4)
+    new = fit(few, events.filter(pl.col("day") > AS_OF - DAY * 3), AS_OF, peers=peers)
+    assert not detect(new, few, events, AS_OF, days=3, peers=peers).frame["is_anomaly"].any()
+    with pytest.raises(ValueError, match="no usage to learn from"):
+        fit(history.clear(), None, AS_OF)

@@ -1,0 +1,69 @@
+"""Clean fleets and fleets with further kinds of anomalies: in all that is not recorded they are the usual fleet."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+
+from simulator.account import SimCards
+from simulator.fleet import Fleet
+from simulator.happenings import sessions_of
+from simulator.oddities import NAMES
+from simulator.truth import truth
+
+START, DAYS = date(2026, 1, 1), 180
+
+
+def fleet(scenario: str) -> Fleet:
+    return Fleet(seed=21, sims=600, start=START, scenario=scenario)
+
+
+def test_in_a_clean_fleet_nothing_was_done_and_the_usual_fleet_is_as_it_was() -> None:
+    facts = truth(fleet("clean"), DAYS)["sims"]
+    assert all(sim["clean"] and not sim["anomalies"] for sim in facts.values())
+    usual = Fleet(seed=21, sims=600, start=START)
+    rows = np.arange(600)
+    used = usual.usage(rows, START, START + timedelta(days=DAYS - 1)).volume
+    clean = fleet("clean").usage(rows, START, START + timedelta(days=DAYS - 1)).volume
+    untouched = [i for i, sim in enumerate(truth(usual, DAYS)["sims"].values()) if sim["clean"]]
+    assert len(untouched) > 300
+    assert np.array_equal(used[untouched], clean[untouched])
+
+
+def test_further_anomalies_are_recorded_and_touch_no_other_sim() -> None:
+    usual, more = fleet("usual"), fleet("all")
+    facts = truth(more, DAYS)["sims"]
+    kinds = {
+        i: {entry["kind"] for entry in sim["anomalies"]} & set(NAMES.values()) for i, sim in enumerate(facts.values())
+    }
+    assert set().union(*kinds.values()) == set(NAMES.values())
+    rows, last = np.arange(600), START + timedelta(days=DAYS - 1)
+    differs = (usual.usage(rows, START, last).volume != more.usage(rows, START, last).volume).any(axis=1)
+    assert set(np.flatnonzero(differs)) <= {i for i, found in kinds.items() if "drift" in found}
+    others = np.array([i for i, found in kinds.items() if not found])
+    for one, other in zip(
+        sessions_of(usual, others, START.toordinal(), last.toordinal()),
+        sessions_of(more, others, START.toordinal(), last.toordinal()),
+        strict=True,
+    ):
+        assert np.array_equal(one, other)
+
+
+def test_a_changed_device_and_a_foreign_country_show_in_the_account() -> None:
+    more = fleet("all")
+    cards = SimCards(more)
+    for i, sim in enumerate(truth(more, DAYS)["sims"].values()):
+        for entry in sim["anomalies"]:
+            first = date.fromisoformat(entry["first_day"]).toordinal()
+            if entry["kind"] == "imei_change":
+                assert cards.imei(i, first - 1) != cards.imei(i, first) == cards.imei(i, first + 30)
+            if entry["kind"] == "unexpected_country":
+                assert cards.location(i, first)[0][0] == "Morocco"
+                assert cards.location(i, first - 1)[0][0] != "Morocco"
+
+
+def test_another_scenario_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected one of clean, usual, all"):
+        fleet("odd")
