@@ -25,6 +25,7 @@ PREDICTIONS = {
     "anomaly_detector",
     "anomalies",
     "alerts",
+    "alert_rules_evaluated",
     "fleet_report",
 }
 FAULTS: list[tuple[str, LiteralString, str]] = [
@@ -155,7 +156,15 @@ def test_a_failed_blocking_check_stops_what_depends_on_its_asset_and_nothing_els
 
     assert not run.success
     assert failed(run) == {"quotas_are_sound": True}
-    assert made == PREDICTIONS - {"quota_exhaustions", "sim_lifecycle", "alerts", "fleet_report"}
+    assert made == PREDICTIONS - {
+        "quota_exhaustions",
+        "sim_lifecycle",
+        "anomaly_detector",
+        "anomalies",
+        "alerts",
+        "alert_rules_evaluated",
+        "fleet_report",
+    }
     assert truth.versions(["predictions.exhaustions", "predictions.alerts", "predictions.reports"]) == before
 
 

@@ -685,7 +685,7 @@ def expected_days(fleet: Fleet, iccid: str) -> dict[date, tuple[int, ...]]:
         {"server_error_rate": 0.2},
         {"cut_body_rate": 0.2},
         {"slow_rate": 0.05, "slow_seconds": 0.1},
-        {"token_lifetime_s": 1.5},
+        {"token_lifetime_s": 3},
         {"missing_zero_days": True},
         {"server_error_rate": 0.1, "cut_body_rate": 0.1, "duplicate_sim_across_pages": True},
     ],
