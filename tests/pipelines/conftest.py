@@ -14,7 +14,6 @@ from psycopg.rows import dict_row
 from pydantic import SecretStr
 from sqlalchemy import URL
 
-from assets.anomalies import learn
 from assets.exhaustion import score_exhaustion
 from assets.forecast import score_usage
 from assets.landing import Landed, MakeClient, land_account, land_fleet
@@ -194,7 +193,6 @@ def filled_template(postgres: URL, template: str, tmp_path_factory: pytest.TempP
             train(runtime, AS_OF)
             score_usage(runtime, AS_OF, run_id="first")
             score_exhaustion(runtime, AS_OF, run_id="first")
-            learn(runtime, AS_OF)
         yield Filled(name, fleet, server.base_url, home)
     administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 

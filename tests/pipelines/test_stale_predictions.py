@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from assets.anomalies import learn
 from assets.blocks import plan, publish, score_block
 from assets.exhaustion import score_exhaustion
 from assets.forecast import USAGE_FORECASTS, score_usage
@@ -89,6 +90,7 @@ def test_days_that_are_not_in_a_row_are_runs_of_their_own(scored: tuple[Runtime,
 
 def test_only_the_stale_days_are_computed_again_in_one_run(scored: tuple[Runtime, Truth]) -> None:
     runtime, truth = scored
+    learn(runtime, AS_OF)
     sim = busiest(truth)
     rows = "SELECT as_of, ctid::text, xmin::text FROM predictions.usage_forecasts WHERE sim_key = %s AND as_of < %s ORDER BY as_of, day"
     untouched = truth.rows(rows, (sim, AS_OF - DAY))

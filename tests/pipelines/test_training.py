@@ -99,7 +99,7 @@ def test_a_registry_that_fails_leaves_the_database_as_it_was(
     champion = registry_of(runtime).champion()
     assert champion is not None
     assert champion.version == 1
-    assert truth.one("SELECT count(*) FROM predictions.promotions WHERE model_name = %s", (FORECASTER,)) == 1
+    assert truth.one("SELECT count(*) FROM predictions.promotions") == 1
 
 
 def backtested(**summary: float) -> Backtest:
