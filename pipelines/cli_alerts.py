@@ -189,7 +189,7 @@ def delete_rule(name: Annotated[str, typer.Argument(help="Name of the rule.")]) 
 
 
 def _fired(replayed: Replay) -> str:
-    return f"it would have fired {replayed.fired} times on {replayed.days} days, for at most {replayed.most} of {replayed.sims} at once"
+    return f"it would have fired {replayed.fired} time{'s' if replayed.fired != 1 else ''} on {replayed.days} days, for at most {replayed.most} of {replayed.sims} at once"
 
 
 def _print_replay(rule: Rule, replayed: Replay) -> None:

@@ -272,7 +272,8 @@ def _judged(frame: pl.DataFrame, needed: float) -> pl.DataFrame:
         .then(pl.lit("warning"))
         .otherwise(pl.lit("info"))
     )
-    odd = frame.filter("is_anomaly").with_columns(severity=severity, reasons=_reasons())
+    reasons = _reasons().str.replace_all(r"\b1 days\b", "1 day")
+    odd = frame.filter("is_anomaly").with_columns(severity=severity, reasons=reasons)
     rest = frame.filter(~pl.col("is_anomaly")).with_columns(
         pl.lit(None, pl.String).alias(name) for name in ("kind", "severity", "reasons", "unit")
     )

@@ -62,7 +62,7 @@ def test_from_a_rule_to_its_message_on_the_command_line(
     heavy(truth, 3, range(3))
     assert "quota_used_share" in simsight("rules", "metrics").output
     tried = simsight("rules", "test", "usage_day_mb > 800", "--for", "2")
-    assert "it would have fired 1 times on 30 days, for at most 1 of 40 at once" in tried.output
+    assert "it would have fired 1 time on 30 days, for at most 1 of 40 at once" in tried.output
     assert "refused unless forced" in str(
         simsight("rules", "add", "all", "usage_day_mb >= 0.000001", fails=True).exception
     )
