@@ -358,7 +358,7 @@ def models(
     from pipelines.status import model_versions
 
     with _runtime(load_settings()) as runtime:
-        _needs_schema(runtime)
+        runtime.check_schema()
         versions = model_versions(runtime)
     if as_json:
         typer.echo(json.dumps(versions, indent=2))
@@ -398,7 +398,7 @@ def rollback(
     from assets.training import rollback as roll_back
 
     with _runtime(load_settings()) as runtime:
-        _needs_schema(runtime)
+        runtime.check_schema()
         done = roll_back(runtime, to=to, by=by or getuser(), why=why)
     console.print(f"version {done.version} is champion again, in place of version {done.before}")
     console.print("what is stored was made by the version before: `simsight run` scores the last complete day anew")
@@ -448,7 +448,7 @@ def status(
     from pipelines.status import collect
 
     with _runtime(load_settings()) as runtime:
-        _needs_schema(runtime)
+        runtime.check_schema()
         collected = collect(runtime)
     if as_json:
         typer.echo(json.dumps(collected, indent=2))
@@ -508,7 +508,7 @@ def create_key(
     from resources import api_keys
 
     with _runtime(load_settings()) as runtime:
-        _needs_schema(runtime)
+        runtime.check_schema()
         valid_for = timedelta(days=days) if days else None
         typer.echo(
             api_keys.create_key(runtime.database, name, now=datetime.now(UTC), valid_for=valid_for, can_write=write)
@@ -521,7 +521,7 @@ def list_keys() -> None:
     from resources import api_keys
 
     with _runtime(load_settings()) as runtime:
-        _needs_schema(runtime)
+        runtime.check_schema()
         for key in api_keys.list_keys(runtime.database):
             state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else ""
             state = state or (f"expires {key.expires_at:%Y-%m-%d}" if key.expires_at else "valid")
@@ -535,7 +535,7 @@ def revoke_key(name: Annotated[str, typer.Argument(help="Name of the key.")]) ->
     from resources import api_keys
 
     with _runtime(load_settings()) as runtime:
-        _needs_schema(runtime)
+        runtime.check_schema()
         api_keys.revoke_key(runtime.database, name)
         console.print(f"{name} is revoked", markup=False)
 
@@ -546,7 +546,7 @@ def create_stream(name: Annotated[str, typer.Argument(help="What the stream is f
     from resources import streams as known
 
     with _runtime(load_settings()) as runtime:
-        _needs_schema(runtime)
+        runtime.check_schema()
         made = known.create_stream(runtime.database, name, now=runtime.clock())
     typer.echo(f"URL path:  {made.path}\nuser name: {made.stream_id}\npassword:  {made.secret}")
 
@@ -557,7 +557,7 @@ def list_streams() -> None:
     from resources import streams as known
 
     with _runtime(load_settings()) as runtime:
-        _needs_schema(runtime)
+        runtime.check_schema()
         for stream in known.list_streams(runtime.database):
             state = f"revoked {stream.revoked_at:%Y-%m-%d}" if stream.revoked_at else "valid"
             last = f"last records {stream.last_at:%Y-%m-%d %H:%M}" if stream.last_at else "no records yet"
@@ -572,7 +572,7 @@ def revoke_stream(name: Annotated[str, typer.Argument(help="Name of the stream."
     from resources import streams as known
 
     with _runtime(load_settings()) as runtime:
-        _needs_schema(runtime)
+        runtime.check_schema()
         known.revoke_stream(runtime.database, name, now=runtime.clock())
         console.print(f"{name} is revoked", markup=False)
 
@@ -595,7 +595,7 @@ def add_feedback(
         raise SettingsError(f"--kind {kind}: expected one of {', '.join(KINDS)}")
     about = {"iccid": iccid, "label": label, "kind": kind, "note": note, "by": getpass.getuser()}
     with _runtime(load_settings()) as runtime:
-        _needs_schema(runtime)
+        runtime.check_schema()
         made = runtime.database.row("add_feedback", about | {"now": runtime.clock()})
     if made is None:
         raise SettingsError(f"--iccid {iccid}: no such SIM is stored")
@@ -606,7 +606,7 @@ def add_feedback(
 def list_feedback() -> None:
     """List acknowledged false alarms, those taken back too."""
     with _runtime(load_settings()) as runtime:
-        _needs_schema(runtime)
+        runtime.check_schema()
         for row in runtime.database.rows("list_feedback"):
             about = ", ".join(f"{name} {row[name]}" for name in ("iccid", "label", "kind") if row[name] is not None)
             state = f"taken back by {row['undone_by']} {row['undone_at']:%Y-%m-%d}" if row["undone_at"] else "holds"
@@ -621,27 +621,13 @@ def list_feedback() -> None:
 def undo_feedback(feedback_id: Annotated[int, typer.Argument(help="Its number in the list.")]) -> None:
     """Take an acknowledged false alarm back."""
     with _runtime(load_settings()) as runtime:
-        _needs_schema(runtime)
+        runtime.check_schema()
         what = {"feedback_id": feedback_id, "by": getpass.getuser(), "now": runtime.clock()}
         with runtime.database.transaction() as transaction:
             done = transaction.execute("undo_feedback", what)
     if not done:
         raise SettingsError(f"feedback {feedback_id}: there is none that holds")
     console.print(f"feedback {feedback_id} is taken back")
-
-
-def _needs_schema(runtime: Runtime) -> None:
-    import psycopg
-
-    from resources.migrations import MigrationError, schema_version
-    from resources.server import driver_url
-    from sql import migrations
-
-    with psycopg.connect(driver_url(runtime.server.simsight, "").render_as_string(hide_password=False)) as connection:
-        if schema_version(connection) != migrations()[-1].version:
-            raise MigrationError(
-                "the database is empty or not up to date: run `simsight migrate` (or `simsight demo`) first"
-            )
 
 
 def _try_account(settings: Settings) -> str:

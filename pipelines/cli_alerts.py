@@ -41,11 +41,10 @@ Force = Annotated[bool, typer.Option("--force", help="Also when it would page fo
 @contextmanager
 def opened() -> Iterator[Runtime]:
     """The runtime of a command; its database must be up to date."""
-    from pipelines.cli import _needs_schema
     from resources.runtime import Runtime
 
     with Runtime(load_settings()) as runtime:
-        _needs_schema(runtime)
+        runtime.check_schema()
         yield runtime
 
 

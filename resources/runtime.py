@@ -9,11 +9,14 @@ from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from resources.database import Database
-from resources.migrations import note_organization
+from resources.migrations import MigrationError, note_organization, schema_version
 from resources.once import OnceClient
-from resources.server import Server, running_server
+from resources.server import Server, driver_url, running_server
 from resources.settings import Settings, SettingsError
+from sql import migrations
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -71,6 +74,15 @@ class Runtime:
             requests_per_second=None if settings.once_unlimited else settings.once_requests_per_second,
             now=self.clock,
         )
+
+    def check_schema(self) -> None:
+        """Raise MigrationError when the database is empty or not up to date."""
+        url = driver_url(self.server.simsight, "").render_as_string(hide_password=False)
+        with psycopg.connect(url) as connection:
+            if schema_version(connection) != migrations()[-1].version:
+                raise MigrationError(
+                    "the database is empty or not up to date: run `simsight migrate` (or `simsight demo`) first"
+                )
 
     def _claim(self, note: str) -> None:
         """Keep a real fleet and a simulated one apart: an organization belongs to the kind of account it began with."""
