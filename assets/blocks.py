@@ -180,8 +180,6 @@ def publish(
             merged += transaction.merge(part.merge, rows)
             scored = rows.select("part", "as_of", "sim_key", "scoring_id", "input_hash").unique("sim_key")
             transaction.merge("merge_scored_sims", scored)
-            # without statistics of a first block the next one's merge may look at every pair
-            transaction.rows("analyze_new_tables")
         transaction.execute(
             "unstage_blocks",
             {"part": part.name, "work_id": blocks[0].block.work_id, "as_of": as_of, "before": now - LEFT_BEHIND},

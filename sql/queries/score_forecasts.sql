@@ -7,7 +7,7 @@ WITH forecast AS MATERIALIZED (
     JOIN predictions.scorings AS r USING (scoring_id)
     JOIN predictions.backtests AS b
         ON b.model_name = r.model_name AND b.model_version = r.model_version AND b.as_of <= f.as_of
-    WHERE f.day = %(day)s AND f.as_of = ANY(SELECT %(day)s::date - lead FROM unnest(%(leads)s::integer[]) AS lead)
+    WHERE (f.as_of, f.day - f.as_of) IN (SELECT %(day)s::date - lead, lead FROM unnest(%(leads)s::integer[]) AS lead)
       AND r.model_name = %(model_name)s
 ), before AS MATERIALIZED (
     SELECT sim_key, min(day) AS first_day, sum(bytes) FILTER (WHERE day >= %(day)s::date - 28 AND day < %(day)s) / 28.0::double precision AS scale,
