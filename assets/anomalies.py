@@ -13,7 +13,7 @@ import polars as pl
 
 from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture
 from assets.forecast import LEARNING_SIMS
-from assets.training import code_version
+from assets.training import code_version, write_down
 from ml.anomaly import (
     ANOMALY_SCHEMA,
     EVENT_SCHEMA,
@@ -29,10 +29,10 @@ from ml.anomaly import (
     limits,
 )
 from ml.anomaly.incidents import FAMILIES
-from ml.anomaly.plots import plot_trial, plot_worst
 from ml.anomaly.trial import trial
+from ml.plots import plot_trial, plot_worst
 from resources.database import Transaction
-from resources.registry import DETECTOR, Registry, Version
+from resources.registry import DETECTOR, Registry
 from resources.runtime import Runtime
 
 HISTORY_DAYS = 200
@@ -125,9 +125,8 @@ def learn(runtime: Runtime, as_of: date) -> dict[str, Any]:
             role=role,
             why=why,
         )
-    _write_down(
-        runtime, registry, registered, champion, as_of=as_of, role=role, why=why, metrics=tested.summary | model.learnt
-    )
+    record = {"as_of": as_of, "metrics": json.dumps(tested.summary | model.learnt), "comparison": None}
+    write_down(runtime, registry, registered, champion, role=role, why=why, by="training", record=record)
     return {
         "model version": registered.version,
         "role": f"{role}: {why}",
@@ -135,29 +134,6 @@ def learn(runtime: Runtime, as_of: date) -> dict[str, Any]:
         **{name: round(value, 4) for name, value in (tested.summary | model.learnt).items()},
         "injected anomalies": picture(figure),
     }
-
-
-def _write_down(
-    runtime: Runtime,
-    registry: Registry,
-    made: Version,
-    before: Version | None,
-    *,
-    as_of: date,
-    role: str,
-    why: str,
-    metrics: dict[str, float],
-) -> None:
-    """Record a version, and make it champion in the database and in the registry, or in neither."""
-    which = {"model_name": DETECTOR, "model_version": made.version, "now": runtime.clock(), "why": why}
-    with runtime.database.transaction() as transaction:
-        row = which | {"run_id": made.run_id, "as_of": as_of, "metrics": json.dumps(metrics), "comparison": None}
-        transaction.execute("record_backtest", row)
-        if role == "champion":
-            transaction.execute("retire_champion", {"model_name": DETECTOR})
-            promotion = which | {"from_version": before.version if before else None, "decided_by": "training"}
-            transaction.execute("promote_version", promotion)
-        registry.point(role, made, before if role == "champion" else None)
 
 
 @dg.asset(

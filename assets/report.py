@@ -6,13 +6,12 @@ import tempfile
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import numpy as np
 import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from matplotlib.figure import Figure
 
 from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture, svg
 from assets.forecast import HISTORY_DAYS, HORIZON, PATH_SAMPLES, load_history, load_model
@@ -23,6 +22,9 @@ from ml.plots import plot_exhaustion, plot_fleet_forecast
 from resources.database import Row, Transaction
 from resources.registry import Version
 from resources.runtime import Runtime
+
+if TYPE_CHECKING:  # a second to import: only where something is drawn
+    from matplotlib.figure import Figure
 
 TOP = 20
 TOP_REASONS = 10
@@ -241,7 +243,7 @@ def render(facts: FleetFacts) -> str:
     )
 
 
-def plot_fleet(facts: FleetFacts) -> Figure | None:
+def plot_fleet(facts: FleetFacts) -> "Figure | None":
     """The fleet's daily usage with the forecast fan; None without a forecast."""
     if facts.futures is None:
         return None
@@ -327,7 +329,7 @@ def _counted(rows: list[Row], by: str) -> dict[str, int]:
     return counts
 
 
-def _data_url(figure: Figure) -> str:
+def _data_url(figure: "Figure") -> str:
     """The figure as an image of its own, made narrow so that its letters can be read on a telephone."""
     figure.set_figwidth(CHART_INCHES)
     return f"data:image/svg+xml;base64,{base64.b64encode(svg(figure).encode()).decode()}"

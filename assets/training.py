@@ -23,7 +23,7 @@ from ml.comparison import Comparison, compare
 from ml.evaluation import Backtest, backtest
 from ml.forecasting import ForecastModel, fit
 from ml.plots import plot_backtest, plot_coverage
-from resources.registry import FORECASTER, Version
+from resources.registry import FORECASTER, Registry, Version
 from resources.runtime import Runtime
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -100,16 +100,11 @@ def train(runtime: Runtime, as_of: date, *, log: Callable[[str], object] = lambd
             why=why,
         )
     record = {
-        "model_name": FORECASTER,
-        "model_version": registered.version,
-        "run_id": registered.run_id,
         "as_of": as_of,
         "metrics": json.dumps(tested.summary),
-        "now": runtime.clock(),
-        "why": why,
         "comparison": json.dumps(comparison) if comparison else None,
     }
-    _write_down(runtime, registered, champion, role=role, why=why, by="training", record=record)
+    write_down(runtime, registry, registered, champion, role=role, why=why, by="training", record=record)
     return {
         "model version": registered.version,
         "role": f"{role}: {why}",
@@ -181,8 +176,9 @@ def _rival(runtime: Runtime, champion: Version | None) -> ForecastModel | None:
         return None
 
 
-def _write_down(
+def write_down(
     runtime: Runtime,
+    registry: Registry,
     chosen: Version,
     before: Version | None,
     *,
@@ -191,22 +187,20 @@ def _write_down(
     by: str,
     record: dict[str, Any] | None = None,
 ) -> None:
-    """Set a version's role in the registry and in the database, or in neither."""
-    registry = registry_of(runtime)
+    """Set a version's role in the registry and in the database, or in neither.
+
+    before  the champion until now
+    record  of a version that is new: as_of, metrics and comparison (JSON)
+    Raises RollbackError when a version that is to be champion was never recorded.
+    """
+    which = {"model_name": registry.model, "model_version": chosen.version, "now": runtime.clock(), "why": why}
     try:
         with runtime.database.transaction() as transaction:
             if record is not None:
-                transaction.execute("record_backtest", record)
+                transaction.execute("record_backtest", which | {"run_id": chosen.run_id} | record)
             if role == "champion":
-                transaction.execute("retire_champion", {"model_name": FORECASTER})
-                promotion = {
-                    "model_name": FORECASTER,
-                    "model_version": chosen.version,
-                    "from_version": before.version if before else None,
-                    "decided_by": by,
-                    "now": runtime.clock(),
-                    "why": why,
-                }
+                transaction.execute("retire_champion", {"model_name": registry.model})
+                promotion = which | {"from_version": before.version if before else None, "decided_by": by}
                 if not transaction.execute("promote_version", promotion):
                     raise RollbackError(f"version {chosen.version} has no backtest in the database")
             registry.point(role, chosen, before if role == "champion" else None)
@@ -235,7 +229,8 @@ def rollback(runtime: Runtime, *, to: int | None, by: str, why: str = "rolled ba
     versions = {
         row["model_version"]: row for row in runtime.database.rows("model_versions", {"model_name": FORECASTER})
     }
-    champion = registry_of(runtime).champion()
+    registry = registry_of(runtime)
+    champion = registry.champion()
     if champion is None or not versions:
         raise RollbackError("no champion is registered: `simsight run` trains the first")
     if to is None:
@@ -252,7 +247,7 @@ def rollback(runtime: Runtime, *, to: int | None, by: str, why: str = "rolled ba
         load_model(runtime, chosen)
     except (ValueError, KeyError) as error:
         raise RollbackError(f"version {to} was made by other code and cannot score: {error}") from error
-    _write_down(runtime, chosen, champion, role="champion", why=why, by=by)
+    write_down(runtime, registry, chosen, champion, role="champion", why=why, by=by)
     return RolledBack(to, champion.version)
 
 

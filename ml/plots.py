@@ -1,4 +1,4 @@
-"""Pictures of usage, forecasts and backtests, as matplotlib figures that the caller saves or logs.
+"""Pictures of usage, forecasts, backtests and anomalies, as matplotlib figures that the caller saves or logs.
 
 Volumes are shown in MB. Colours are Okabe and Ito's (2008), safe for colour-blind readers. No global matplotlib state is used.
 `note` is shown small below the picture: say there when the data is synthetic.
@@ -7,8 +7,8 @@ Volumes are shown in MB. Colours are Okabe and Ito's (2008), safe for colour-bli
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
-from typing import TYPE_CHECKING, cast
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import polars as pl
@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # a second to import: only where something is drawn
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#999999", "#333333"
+WORST_DAYS = 90
 # from the bottom of a column to its top
 STATE_COLOURS = {
     "active": GREEN,
@@ -271,6 +272,46 @@ def plot_states(counts: pl.DataFrame, *, note: str = "") -> Figure:
         handles[::-1], labels[::-1], loc="outside right upper", frameon=False, fontsize=8, title=f"{days[-1]}"
     )
     _date_axis(axes)
+    return figure
+
+
+def plot_worst(history: pl.DataFrame, worst: Sequence[dict[str, Any]], *, as_of: date, note: str = "") -> Figure:
+    """The last WORST_DAYS days of the worst SIMs of a day, the day of the anomaly marked.
+
+    history  sim_key, day, bytes
+    worst    rows with sim_key, iccid, label and kind
+    """
+    rows = max(1, (len(worst) + 1) // 2)
+    figure, axes = _figure("", note, size=(10, 1.9 * rows + 0.5))
+    if not worst:
+        return _nothing(axes, "no anomaly on this day")
+    axes.remove()
+    days = pl.DataFrame({"day": pl.date_range(as_of - timedelta(days=WORST_DAYS - 1), as_of, eager=True)})
+    for place, row in enumerate(worst):
+        axes = figure.add_subplot(rows, 2, place + 1)
+        own = history.filter(pl.col("sim_key") == row["sim_key"])
+        daily = days.join(own.select("day", "bytes"), on="day", how="left").with_columns(pl.col("bytes").fill_null(0))
+        volume, x = _mb(daily["bytes"]), _numbers(daily["day"].to_list())
+        axes.plot(x, volume, color=BLUE, linewidth=1)
+        axes.plot(x[-1:], volume[-1:], "o", color=ORANGE, markersize=5)
+        axes.set_title(f"{row['label'] or row['iccid']}: {row['kind'].replace('_', ' ')}", fontsize=8, color=INK)
+        axes.set_ylabel("MB", fontsize=7)
+        axes.tick_params(labelsize=6)
+        axes.set_ylim(bottom=0)
+        _date_axis(axes)
+        axes.xaxis.get_offset_text().set_fontsize(6)
+    return figure
+
+
+def plot_trial(frame: pl.DataFrame, *, note: str = "") -> Figure:
+    """Bars of the share of injected anomalies found, by kind. frame: `ml.anomaly.trial.Trial.frame`."""
+    figure, axes = _figure("Injected anomalies found within the test's days", note, size=(7, 3))
+    if frame.is_empty():
+        return _nothing(axes, "too few SIMs for a test")
+    bars = axes.bar(frame["kind"].to_list(), frame["recall"].to_list(), color=BLUE)
+    axes.bar_label(bars, [f"{found} of {n}" for found, n in frame.select("found", "events").iter_rows()], fontsize=7)
+    axes.set_ylim(0, 1.1)
+    axes.set_ylabel("share found")
     return figure
 
 

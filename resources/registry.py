@@ -28,6 +28,7 @@ class Registry:
 
     def __init__(self, client: MlflowClient, model: str, organization: str, artifacts: str) -> None:
         self._client = client
+        self.model = model
         # an organization has models of its own; the default one has the plain name
         self.name = model if organization == "default" else f"{model}-{organization}"
         self._artifacts = artifacts

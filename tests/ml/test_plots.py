@@ -23,6 +23,12 @@ STATES = pl.DataFrame(
         "sims": [40, 38, 2],
     }
 )
+TRIAL = pl.DataFrame({"kind": ["spike", "silence"], "events": [4, 5], "found": [4, 3], "recall": [1.0, 0.6]})
+WORST = [
+    {"sim_key": 3, "iccid": "8988280666000000003", "label": None, "kind": "sms_flood"},
+    {"sim_key": 4, "iccid": "8988280666000000004", "label": "pump-4", "kind": "spike"},
+    {"sim_key": 5, "iccid": "8988280666000000005", "label": "pump-5", "kind": "drift"},
+]
 
 
 def texts(figure: Figure) -> str:
@@ -54,6 +60,10 @@ def figures(weekly_history: pl.DataFrame, last_day: date) -> dict[str, Figure]:
         "coverage": plots.plot_coverage(tested.calibration, note=NOTE),
         "exhaustion": plots.plot_exhaustion(ends.frame, as_of=last_day, note=NOTE),
         "states": plots.plot_states(STATES, note=NOTE),
+        "trial": plots.plot_trial(TRIAL, note=NOTE),
+        "no trial": plots.plot_trial(TRIAL.clear(), note=NOTE),
+        "worst": plots.plot_worst(history, WORST, as_of=last_day, note=NOTE),
+        "nothing odd": plots.plot_worst(history, [], as_of=last_day, note=NOTE),
         "nothing evaluated": plots.plot_states(STATES.clear(), note=NOTE),
         "nothing tested": plots.plot_backtest(tested.frame.clear(), note=NOTE),
         "nothing covered": plots.plot_coverage(tested.calibration.clear(), note=NOTE),
@@ -76,6 +86,11 @@ def test_volumes_are_labelled_in_megabytes(figures: dict[str, Figure]) -> None:
 
 def test_no_picture_belongs_to_global_plotting_state(figures: dict[str, Figure]) -> None:
     assert all(figure.canvas.manager is None for figure in figures.values())
+
+
+def test_the_worst_sims_are_named_by_label_or_iccid(figures: dict[str, Figure]) -> None:
+    titles = [axes.get_title() for axes in figures["worst"].axes]
+    assert titles == ["8988280666000000003: sms flood", "pump-4: spike", "pump-5: drift"]
 
 
 def test_a_sim_without_forecast_is_named(weekly_history: pl.DataFrame, last_day: date) -> None:
