@@ -1,7 +1,5 @@
 """Jobs, schedule and sensors that see to alerts: rules every hour, messages as they are due, fresh data for what is critical."""
 
-from datetime import date, timedelta
-
 import dagster as dg
 
 from assets.alert_rules import alert_rules_evaluated
@@ -9,21 +7,11 @@ from assets.common import DAYS, RuntimeParam
 from assets.ingest import POOL
 from assets.landing import land_fleet
 from assets.sources import EVENTS, QUOTA, STATUS, USAGE
+from pipelines.common import RUNNING, SENSING, as_of_day, under_way
 from resources import notifier
 from resources.runtime import Runtime
-from resources.settings import load_settings
 
-SETTINGS = load_settings()
 MOST_REFRESHED = 200  # SIMs a run: under two minutes at 10 requests/s
-UNDER_WAY = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-RUNNING = dg.DefaultScheduleStatus.RUNNING if SETTINGS.schedules else dg.DefaultScheduleStatus.STOPPED
-SENSING = dg.DefaultSensorStatus.RUNNING if SETTINGS.schedules else dg.DefaultSensorStatus.STOPPED
 
 alert_rules = dg.define_asset_job(
     "alert_rules",
@@ -73,11 +61,6 @@ def refresh_sims() -> None:
     ask_now()
 
 
-def under_way(context: dg.SensorEvaluationContext, job: str) -> bool:
-    """Whether a run of a job waits or runs."""
-    return context.instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=UNDER_WAY)) > 0
-
-
 @dg.schedule(
     job=alert_rules,
     cron_schedule="35 * * * *",
@@ -86,8 +69,7 @@ def under_way(context: dg.SensorEvaluationContext, job: str) -> bool:
     description="Evaluate the alert rules every hour as of the last complete day: late data and new rules count the same day.",
 )
 def hourly_rules(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    as_of: date = context.scheduled_execution_time.date() - timedelta(days=1 + SETTINGS.lateness_days)
-    return dg.RunRequest(partition_key=as_of.isoformat())
+    return dg.RunRequest(partition_key=as_of_day(context.scheduled_execution_time).isoformat())
 
 
 @dg.sensor(

@@ -23,16 +23,12 @@ from assets.report import fleet_report
 from assets.stream import stream_records, watch_stream
 from assets.stream_files import new_files, stream_file_batches
 from assets.training import usage_forecaster
-from pipelines.alerting import alert_outbox, alert_rules, critical_alerts, hourly_rules, notify, refresh_sims, under_way
+from pipelines.alerting import alert_outbox, alert_rules, critical_alerts, hourly_rules, notify, refresh_sims
+from pipelines.common import RUNNING, SENSING, SETTINGS, as_of_day, under_way
 from pipelines.progress import terminal
 from pipelines.runs import day_range
 from resources.registry import DETECTOR, FORECASTER
 from resources.runtime import Runtime
-from resources.settings import load_settings
-
-SETTINGS = load_settings()
-RUNNING = dg.DefaultScheduleStatus.RUNNING if SETTINGS.schedules else dg.DefaultScheduleStatus.STOPPED
-SENSING = dg.DefaultSensorStatus.RUNNING if SETTINGS.schedules else dg.DefaultSensorStatus.STOPPED
 
 FORECAST = [
     usage_history,
@@ -125,11 +121,6 @@ def stale_days(runtime: Runtime) -> list[tuple[date, date, datetime]]:
     return stretches
 
 
-def as_of_day(now: datetime, lateness_days: int) -> date:
-    """The last complete day at a time."""
-    return now.date() - timedelta(days=1 + lateness_days)
-
-
 @dg.schedule(
     job=ingest,
     cron_schedule="5 * * * *",
@@ -151,7 +142,7 @@ def hourly_ingest(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 def weekly_training(
     context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]
 ) -> dg.RunRequest | dg.SkipReason:
-    as_of = as_of_day(context.scheduled_execution_time, SETTINGS.lateness_days)
+    as_of = as_of_day(context.scheduled_execution_time)
     learnt = [
         max((row["as_of"] for row in runtime.database.rows("model_versions", {"model_name": model})), default=date.min)
         for model in (FORECASTER, DETECTOR)
@@ -170,7 +161,7 @@ def weekly_training(
     description="Score, alert and report every day at 02:00 UTC, as of the last complete day.",
 )
 def daily_predictions(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    as_of = as_of_day(context.scheduled_execution_time, SETTINGS.lateness_days)
+    as_of = as_of_day(context.scheduled_execution_time)
     return dg.RunRequest(partition_key=as_of.isoformat())
 
 

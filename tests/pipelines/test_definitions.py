@@ -14,9 +14,9 @@ import pytest
 from sqlalchemy import URL
 
 from assets.common import DAYS
-from pipelines import definitions
+from pipelines import common, definitions
+from pipelines.common import as_of_day
 from pipelines.definitions import (
-    as_of_day,
     code_location,
     daily_predictions,
     hourly_ingest,
@@ -188,7 +188,7 @@ def test_the_daily_predictions_are_as_of_the_last_complete_day(
     monkeypatch: pytest.MonkeyPatch, lateness_days: int, partition: str
 ) -> None:
     settings = Settings(lateness_days=lateness_days, _env_file=None)
-    monkeypatch.setattr(definitions, "SETTINGS", settings)
+    monkeypatch.setattr(common, "SETTINGS", settings)
     at = datetime(2025, 9, 24, 2, tzinfo=UTC)
 
     request = daily_predictions(dg.build_schedule_context(scheduled_execution_time=at))
@@ -200,7 +200,7 @@ def test_the_daily_predictions_are_as_of_the_last_complete_day(
 
 
 def test_the_as_of_day_is_the_one_the_runtime_knows() -> None:
-    assert as_of_day(NOW, 1) == AS_OF
+    assert as_of_day(NOW) == AS_OF
 
 
 def test_the_days_a_schedule_asks_for_are_partitions() -> None:
@@ -316,7 +316,7 @@ def test_a_failed_run_is_written_down_with_what_went_wrong(runtime: Runtime, dat
 
 
 def test_what_is_slow_to_load_is_loaded_only_where_it_runs(tmp_path: Path) -> None:
-    slow = ["great_expectations", "mlflow", "matplotlib.pyplot"]
+    slow = ["great_expectations", "mlflow", "matplotlib", "sklearn", "lightgbm", "prophet", "statsforecast", "scipy"]
     program = f"import sys, pipelines.definitions; print([name for name in {slow} if name in sys.modules])"
 
     done = subprocess.run(
