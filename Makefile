@@ -3,6 +3,9 @@
 .DELETE_ON_ERROR:
 .PHONY: demo test dev serve check lock clean
 
+# without byte code kept, every process compiles its libraries again: importing takes twice as long
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	>/dev/null 2>&1 && { command -v $$p; break; }; done)
