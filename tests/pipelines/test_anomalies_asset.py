@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import URL
 
-from assets.anomalies import NoDetectorError, find_anomalies, learn
+from assets.anomalies import find_anomalies, learn
+from assets.blocks import NoChampionError
 from assets.lifecycle import evaluate_lifecycle
 from assets.live import detect_live
 from resources.registry import DETECTOR
@@ -191,7 +192,7 @@ def test_the_stream_raises_live_anomalies_once_and_the_closed_day_takes_them_bac
 
 def test_without_a_detector_it_says_what_to_run(database_url: URL, tmp_path: Path) -> None:
     with Runtime(settings_for(database_url, tmp_path, "http://127.0.0.1:9")) as runtime:
-        with pytest.raises(NoDetectorError, match="materialize anomaly_detector first"):
+        with pytest.raises(NoChampionError, match="materialize anomaly_detector first"):
             find_anomalies(runtime, AS_OF)
         assert "no usage is stored" in learn(runtime, AS_OF)["learnt"]
 
