@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import Any
 import dagster as dg
 import pytest
 from sqlalchemy import URL
+from typer.testing import CliRunner
 
 from assets import anomalies as module
 from assets.anomalies import find_anomalies, learn
-from assets.blocks import NoChampionError
+from assets.blocks import NoChampionError, champion_of
 from assets.lifecycle import evaluate_lifecycle
 from assets.live import detect_live
+from assets.training import RollbackError, rollback
+from pipelines.cli import app
 from pipelines.definitions import code_location
 from resources.alerting import alert_anomalies
 from resources.registry import DETECTOR
@@ -329,6 +333,35 @@ def test_what_many_sims_do_at_once_on_a_day_under_way_is_one_incident_and_one_al
     assert [row["alert_id"] for row in truth.rows(ALERTS) if row["is_open"] and row["incident_id"] != flapping] == [
         row["alert_id"] for row in alerts if row["incident_id"] == loop["incident_id"]
     ]
+
+
+def test_an_earlier_detector_finds_again_unless_todays_code_cannot_read_it(
+    fleet: tuple[Runtime, Truth], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime, truth = fleet
+    monkeypatch.setattr("pipelines.cli.load_settings", lambda: runtime.settings)
+    monkeypatch.setattr("assets.anomalies.WORSE", float("inf"))  # the newest scores, whatever it flags
+    learn(runtime, AS_OF)
+    listed = json.loads(CliRunner().invoke(app, ["models", "--json"]).output)
+    assert [(row["model"], row["version"], row["role"]) for row in listed] == [
+        (DETECTOR, 2, "champion"),
+        (DETECTOR, 1, "retired"),
+    ]
+    assert find_anomalies(runtime, AS_OF)["model version"] == 2
+
+    said = CliRunner().invoke(app, ["rollback", "--model", DETECTOR, "--by", "me"])
+    assert f"{DETECTOR}: version 1 is champion again, in place of version 2" in said.output
+    (last,) = truth.rows("SELECT * FROM predictions.promotions_v1 WHERE from_version = 2")
+    assert (last["model_name"], last["model_version"], last["decided_by"]) == (DETECTOR, 1, "me")
+    assert find_anomalies(runtime, AS_OF)["model version"] == 1
+    assert set(truth.column("SELECT model_version FROM predictions.anomalies")) == {1}
+
+    run = runtime.mlflow.get_run(next(row["run_id"] for row in listed if row["version"] == 2))
+    saved = Path(run.info.artifact_uri.removeprefix("file://")) / "model.json"
+    saved.write_text(json.dumps(json.loads(saved.read_text()) | {"format": 0}))
+    with pytest.raises(RollbackError, match="version 2 was made by other code and cannot score"):
+        rollback(runtime, to=2, by="me", model=DETECTOR)
+    assert champion_of(runtime, DETECTOR).version == 1
 
 
 def test_without_a_detector_it_says_what_to_run(database_url: URL, tmp_path: Path) -> None:
