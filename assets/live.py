@@ -8,7 +8,7 @@ import polars as pl
 
 from assets.incidents import save_incidents
 from ml.anomaly import PEER_SCHEMA, group
-from ml.anomaly.incidents import FAMILIES
+from ml.anomaly.incidents import FAMILIES, LEAST
 from resources.alerting import alert_anomalies
 from resources.database import Transaction
 from resources.runtime import Runtime
@@ -51,8 +51,8 @@ def _group_live(transaction: Transaction, now: datetime) -> None:
     since = {"first": now.date() - DAYS_UNDER_WAY}
     transaction.execute("join_incidents", since | {"kinds": list(FAMILY_OF), "families": list(FAMILY_OF.values())})
     live = transaction.frame("live_members", LIVE_SCHEMA, since)
-    grouped = group(live, transaction.frame("live_attributes", PEER_SCHEMA | {"sims": pl.Int64}, since))
-    if grouped.incidents.height:
+    if live["sim_key"].n_unique() >= LEAST:
+        grouped = group(live, transaction.frame("live_attributes", PEER_SCHEMA | {"sims": pl.Int64}, since))
         newest = max(live["model_version"].to_list())
         members = save_incidents(transaction, grouped, model_version=newest, now=now)
         transaction.stage("name_incidents", members)

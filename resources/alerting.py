@@ -160,6 +160,7 @@ def alert_anomalies(database: Database, *, as_of: date, now: datetime) -> dict[s
     done: dict[str, int] = {}
     for kind in ("incident", "anomaly"):
         with database.transaction() as transaction:
+            transaction.rows("anomaly_lock")
             counts = transaction.row(f"{kind}_alerts", {"as_of": as_of, "now": now}) or {}
         done |= {f"{kind} alerts {name}": counts[name] for name in ("opened", "updated", "closed")}
     return done
