@@ -1,8 +1,11 @@
-"""Anomalies over the whole fleet: the detector, learnt every week, and what it finds every day, with the incidents behind it."""
+"""Anomalies over the whole fleet: the detector, learnt every week, and what it finds every day, over blocks of SIMs, with the incidents
+behind it."""
 
 import hashlib
 import json
 import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -11,28 +14,31 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture
-from assets.forecast import LEARNING_SIMS
+from assets.blocks import Block, Part, Publication, Scored, block_ops, registry_of, score_day
+from assets.common import DAYS, OWNERS, RuntimeParam, picture
+from assets.forecast import LEARNING_SIMS, learning_sims
+from assets.incidents import save_incidents
 from assets.training import code_version, write_down
 from ml.anomaly import (
     ANOMALY_SCHEMA,
+    ATTRIBUTES,
     EVENT_SCHEMA,
     FEEDBACK_SCHEMA,
     PEER_SCHEMA,
     PERIOD_SCHEMA,
+    STATE_SCHEMA,
     AnomalyModel,
     Detection,
-    Grouped,
+    FleetStatistics,
     detect,
     fit,
     group,
     limits,
 )
-from ml.anomaly.incidents import FAMILIES
 from ml.anomaly.trial import trial
 from ml.plots import plot_trial, plot_worst
 from resources.database import Transaction
-from resources.registry import DETECTOR, Registry
+from resources.registry import DETECTOR, Version
 from resources.runtime import Runtime
 
 HISTORY_DAYS = 200
@@ -47,15 +53,6 @@ LABELLED_SCHEMA = {
 FORECAST_SCHEMA = {"sim_key": pl.Int32, "day": pl.Date, "q0.5": pl.Float64, "q0.975": pl.Float64}
 WRITTEN = [name for name in ANOMALY_SCHEMA if name != "is_anomaly"]
 WORSE = 4.0  # a version that flags so many times the SIM-days it may is not trusted: real anomalies are among them
-
-
-class NoDetectorError(Exception):
-    """No anomaly detector is registered; the message says what to run."""
-
-
-def registry_of(runtime: Runtime) -> Registry:
-    """The registered detector of the organization."""
-    return Registry(runtime.mlflow, DETECTOR, runtime.settings.organization, runtime.mlflow_artifacts)
 
 
 @dg.asset(
@@ -77,11 +74,9 @@ def anomaly_detector(context: dg.AssetExecutionContext, runtime: RuntimeParam) -
 
 def learn(runtime: Runtime, as_of: date) -> dict[str, Any]:
     """Fit, test, register and promote the detector; returns metadata. The same data again learn nothing."""
-    registry, settings = registry_of(runtime), runtime.settings
+    registry, settings = registry_of(runtime, DETECTOR), runtime.settings
     with runtime.database.transaction() as transaction:
-        keys = sorted(row["sim_key"] for row in transaction.rows("sim_keys"))
-        chosen = keys[:: -(-len(keys) // LEARNING_SIMS)] if len(keys) > LEARNING_SIMS else None
-        data = _read(transaction, runtime, as_of, chosen)
+        data = _read(transaction, runtime, as_of, learning_sims(transaction))
     if data["history"].is_empty():
         return {"learnt": f"no: no usage is stored up to {as_of}"}
     code = code_version()
@@ -136,39 +131,34 @@ def learn(runtime: Runtime, as_of: date) -> dict[str, Any]:
     }
 
 
-@dg.asset(
-    deps=["usage_history", "sim_lifecycle", "usage_forecasts", "anomaly_detector"],
-    partitions_def=DAYS,
-    group_name="anomalies",
-    kinds={"python", "postgres"},
-    owners=OWNERS,
-    metadata={"dagster/table_name": "predictions.anomalies"},
-)
-def anomalies(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-    """What is unlike itself or its peers on a closed day (the partition): kind, severity, and the reason in a sentence with numbers.
+@dataclass(frozen=True)
+class Basis:
+    """What all blocks of a day have in common: statistics of the fleet, and the false alarms that people acknowledged by then."""
 
-    Anomalies with a cause in common are members of one incident. At most SIMSIGHT_FALSE_ALARMS of 1,000 SIM-days of a fleet
-    with nothing wrong are flagged. The limits of the days under way are prepared too, for what the Data Streamer brings. The same day
-    again writes the same. Read it through `predictions.anomalies_v1` and `predictions.incidents_v1`.
-    """
-    metadata: dict[str, Any] = {}
-    for as_of in as_of_days(context):
-        metadata = find_anomalies(runtime, as_of)
-    return dg.MaterializeResult(metadata=metadata)
+    fleet: FleetStatistics
+    feedback: pl.DataFrame
 
 
-def find_anomalies(runtime: Runtime, as_of: date) -> dict[str, Any]:
-    """Find and write the anomalies and incidents of a day, all or nothing; returns metadata."""
-    registry = registry_of(runtime)
-    champion = registry.champion()
-    if champion is None:
-        raise NoDetectorError("no anomaly detector is registered: materialize anomaly_detector first (`simsight run`)")
-    model = AnomalyModel.from_dict(registry.load(champion))
+def _learn(runtime: Runtime, as_of: date, champion: Version) -> Basis:
+    """The basis of a day. A fleet of one block is its own statistics; of a larger one they are learnt from at most LEARNING_SIMS SIMs."""
+    database = runtime.database
+    basis = Basis(FleetStatistics(), database.frame("anomaly_feedback", FEEDBACK_SCHEMA, {"now": runtime.clock()}))
+    size = (database.row("fleet_size") or {"sims": 0})["sims"]
+    if size > min(runtime.settings.block_sims, LEARNING_SIMS):
+        chosen = database.rows("sims_of_types", {"sims": LEARNING_SIMS})
+        _look(runtime, as_of, champion, basis, [row["sim_key"] for row in chosen])
+    return basis
+
+
+def _look(
+    runtime: Runtime, as_of: date, version: Version, basis: Basis, sim_keys: list[int]
+) -> tuple[dict[str, pl.DataFrame], Detection, pl.DataFrame]:
+    """What is known of some SIMs, the anomalies among them, and their limits of the days under way (STATE_SCHEMA)."""
     knob = runtime.settings.false_alarms
     with runtime.database.transaction() as transaction:
-        data = _read(transaction, runtime, as_of, None)
-        forecast = transaction.frame("anomaly_forecasts", FORECAST_SCHEMA, {"day": as_of})
-        feedback = transaction.frame("anomaly_feedback", FEEDBACK_SCHEMA, {"now": runtime.clock()})
+        data = _read(transaction, runtime, as_of, sim_keys)
+        forecast = transaction.frame("anomaly_forecasts", FORECAST_SCHEMA, {"day": as_of, "sim_keys": sim_keys})
+    model = AnomalyModel.from_dict(registry_of(runtime, DETECTOR).load(version))
     found = detect(
         model,
         data["history"],
@@ -178,36 +168,82 @@ def find_anomalies(runtime: Runtime, as_of: date) -> dict[str, Any]:
         peers=data["peers"],
         periods=data["periods"],
         forecast=forecast if forecast.height else None,
-        feedback=feedback,
+        feedback=basis.feedback,
         labels=data["peers"].select("sim_key", "label"),
+        fleet=basis.fleet,
     )
-    odd = found.frame.filter("is_anomaly")
-    grouped = group(odd, data["peers"])
-    which = {"as_of": as_of, "model_version": champion.version, "now": runtime.clock()}
-    with runtime.database.transaction() as transaction:
-        transaction.rows("anomaly_lock")
-        members = _save_incidents(transaction, grouped, which)
-        rows = odd.join(members, on=["sim_key", "day", "kind"], how="left").select(*WRITTEN, "incident_id")
-        transaction.stage("write_anomalies", rows)
-        counts = transaction.row("write_anomalies", which) or {}
-        transaction.execute("settle_incidents", which)
-        _prepare_live(transaction, model, found, data["events"], which, knob)
-        worst = transaction.rows("worst_anomalies", {"as_of": as_of, "top": SHOWN})
-        transaction.rows("analyze_new_tables")
-    return {
-        "as of": as_of.isoformat(),
-        "model version": champion.version,
-        "dagster/row_count": odd.height,
+    if found.frame.is_empty():  # SIMs of which nothing was heard yet
+        return data, found, pl.DataFrame(schema=STATE_SCHEMA)
+    return data, found, limits(model, found.signals, data["events"], false_alarms_per_1000=knob)
+
+
+def _score(runtime: Runtime, block: Block) -> Scored:
+    """One row a SIM of a block: what it has in common with others, its limits where it has any, and its anomaly where it has one."""
+    sim_keys = [row["sim_key"] for row in runtime.database.rows("block_keys", block.range)]
+    data, found, state = _look(runtime, block.as_of, block.version, block.basis, sim_keys)
+    odd = found.frame.filter("is_anomaly").select(WRITTEN)
+    rows = (
+        data["peers"]
+        .select("sim_key", *ATTRIBUTES)
+        .join(_as_text(state), on="sim_key", how="left", maintain_order="left")
+        .join(odd, on="sim_key", how="left", maintain_order="left")
+    )
+    counts = {
         "SIMs looked at": found.frame["sim_key"].n_unique(),
-        **{f"rows {name}": count for name, count in counts.items()},
-        **{f"kind {kind}": count for kind, count in odd["kind"].value_counts(sort=True).iter_rows()},
-        "incidents": [row["title"] for row in grouped.incidents.iter_rows(named=True)],
         "kept quiet by feedback": found.doubted,
-        "feedback that holds": feedback.height,
         "silences explained": found.frame.filter(~pl.col("is_anomaly") & pl.col("reasons").is_not_null()).height,
         "rows refused": int(found.signals.problems["rows"].sum()),
+    }
+    return Scored(rows, rows.height, counts=counts)
+
+
+def _as_text(state: pl.DataFrame) -> pl.DataFrame:
+    """Limits with their lists as PostgreSQL writes arrays: COPY knows no lists."""
+    quoted = pl.element().cast(pl.String).str.replace_all(r'(["\\])', r"\$1")
+    return state.with_columns(
+        pl.concat_str(pl.lit("{"), pl.col(name).list.eval(pl.lit('"') + quoted + '"').list.join(","), pl.lit("}")).alias(name)
+        for name, kind in STATE_SCHEMA.items()
+        if isinstance(kind, pl.List)
+    )  # fmt: skip
+
+
+def _write(transaction: Transaction, day: Publication, blocks: Iterator[pl.DataFrame]) -> dict[str, Any]:
+    """Write the limits block by block, then all anomalies of the day with their incidents; returns metadata."""
+    which = {"as_of": day.as_of, "model_version": day.version.version, "now": day.now}
+    found, alike = [pl.DataFrame(schema={name: ANOMALY_SCHEMA[name] for name in WRITTEN})], []
+    for rows in blocks:
+        known = rows.filter(pl.col("bytes_limits").is_not_null())
+        transaction.merge("merge_anomaly_state", known.with_columns(**{name: pl.lit(of) for name, of in which.items()}))
+        found.append(rows.filter(pl.col("kind").is_not_null()).select(WRITTEN))
+        # of SIMs with nothing odd it is enough to know how many are alike
+        alone = pl.when(pl.col("kind").is_not_null()).then("sim_key").alias("sim_key")
+        alike.append(rows.group_by(alone, *ATTRIBUTES).agg(sims=pl.len()))
+    odd = pl.concat(found)
+    grouped = group(odd, pl.concat(alike))
+    transaction.rows("anomaly_lock")
+    members = save_incidents(transaction, grouped, model_version=day.version.version, now=day.now)
+    transaction.stage("write_anomalies", odd.join(members, on=["sim_key", "day", "kind"], how="left"))
+    counts = transaction.row("write_anomalies", which) or {}
+    transaction.execute("settle_incidents", which)
+    return {
+        "dagster/row_count": odd.height,
+        **{f"rows {name}": count for name, count in counts.items()},
+        **{f"kind {kind}": count for kind, count in odd["kind"].value_counts(sort=True).iter_rows()},
+        "incidents": grouped.incidents["title"].to_list(),
+    }
+
+
+def _show(runtime: Runtime, as_of: date) -> dict[str, Any]:
+    """The worst SIMs of the day, in words and as a picture, and how many acknowledged false alarms hold."""
+    with runtime.database.transaction() as transaction:
+        worst = transaction.rows("worst_anomalies", {"as_of": as_of, "top": SHOWN})
+        which = {"as_of": as_of, "days": HISTORY_DAYS, "sim_keys": [row["sim_key"] for row in worst]}
+        history = transaction.frame("anomaly_usage", USAGE_SCHEMA, which)
+        feedback = transaction.rows("anomaly_feedback", {"now": runtime.clock()})
+    return {
+        "feedback that holds": len(feedback),
         "worst": [f"{row['iccid']}: {row['reasons']}" for row in worst],
-        "worst SIMs": picture(plot_worst(data["history"], worst, as_of=as_of, note=runtime.data_note)),
+        "worst SIMs": picture(plot_worst(history, worst, as_of=as_of, note=runtime.data_note)),
     }
 
 
@@ -219,61 +255,43 @@ def _read(
     return {
         "history": transaction.frame("anomaly_usage", USAGE_SCHEMA, which | {"days": HISTORY_DAYS}),
         "events": transaction.frame("anomaly_events", EVENT_SCHEMA, which | {"days": EVENT_DAYS}),
-        "peers": peers if sim_keys is None else peers.filter(pl.col("sim_key").is_in(sim_keys)),
+        "peers": peers,
         "periods": transaction.frame(
-            "anomaly_periods", PERIOD_SCHEMA, {"as_of": as_of, "lateness": runtime.settings.lateness_days}
+            "anomaly_periods", PERIOD_SCHEMA, which | {"lateness": runtime.settings.lateness_days}
         ),
     }
 
 
-def _save_incidents(transaction: Transaction, grouped: Grouped, which: dict[str, Any]) -> pl.DataFrame:
-    """Begin or continue incidents, of which there are few; returns their members with the keys."""
-    keys: dict[int, int] = {}
-    for row in grouped.incidents.iter_rows(named=True):
-        of_it = grouped.members.filter(pl.col("number") == row["number"])
-        family = next(kinds for kinds in FAMILIES.values() if of_it["kind"][0] in kinds)
-        saved = transaction.row(
-            "save_incident",
-            which
-            | {
-                "kinds": [*family, "fleet_event"],
-                "kind": row["kind"],
-                "title": row["title"],
-                "scope": json.dumps({name: value for name, value in row["scope"].items() if value is not None}),
-                "severity": row["severity"],
-                "sim_keys": of_it["sim_key"].unique().to_list(),
-                "last_day": which["as_of"],
-            },
-        )
-        assert saved is not None
-        keys[row["number"]] = saved["incident_id"]
-    named = pl.DataFrame(
-        {"number": list(keys), "incident_id": list(keys.values())}, schema={"number": pl.Int32, "incident_id": pl.Int64}
-    )
-    return grouped.members.join(named, on="number").drop("number")
+ANOMALIES = Part("anomalies", DETECTOR, _learn, _score, _write, _show)
+AFTER = ("usage_history", "sim_lifecycle", "usage_forecasts", "anomaly_detector")
+_plan, _score_block, _publish = block_ops(ANOMALIES, AFTER)
 
 
-def _prepare_live(
-    transaction: Transaction,
-    model: AnomalyModel,
-    found: Detection,
-    events: pl.DataFrame,
-    which: dict[str, Any],
-    knob: float,
-) -> None:
-    state = limits(model, found.signals, events, false_alarms_per_1000=knob)
-    arrays = ("bytes_limits", "bytes_usual", "countries", "operators")
-    # array literals: COPY knows no lists
-    quoted = {
-        name: pl.col(name)
-        .cast(pl.List(pl.String))
-        .list.eval('"' + pl.element().str.replace_all(r'(["\\])', r"\$1") + '"')
-        for name in arrays
-    }
-    rows = state.with_columns(
-        pl.concat_str(pl.lit("{"), text.list.join(","), pl.lit("}")).alias(name) for name, text in quoted.items()
+@dg.graph_asset(
+    ins={name: dg.AssetIn(name, dagster_type=dg.Nothing) for name in AFTER},
+    partitions_def=DAYS,
+    group_name="anomalies",
+    kinds={"python", "postgres"},
+    owners=OWNERS,
+    metadata={"dagster/table_name": "predictions.anomalies"},
+)
+def anomalies(usage_history: Any, sim_lifecycle: Any, usage_forecasts: Any, anomaly_detector: Any) -> Any:
+    """What is unlike itself or its peers on a closed day (the partition): kind, severity, and the reason in a sentence with numbers; looked
+    for over blocks of SIMs.
+
+    Anomalies with a cause in common are members of one incident. At most SIMSIGHT_FALSE_ALARMS of 1,000 SIM-days of a fleet
+    with nothing wrong are flagged. The limits of the days under way are prepared too, for what the Data Streamer brings. The same day
+    again writes the same. Read it through `predictions.anomalies_v1` and `predictions.incidents_v1`.
+    """
+    blocks = _plan(
+        usage_history=usage_history,
+        sim_lifecycle=sim_lifecycle,
+        usage_forecasts=usage_forecasts,
+        anomaly_detector=anomaly_detector,
     )
-    merged = {"as_of": which["as_of"], "model_version": which["model_version"], "now": which["now"]}
-    transaction.merge(
-        "merge_anomaly_state", rows.with_columns(pl.lit(value).alias(name) for name, value in merged.items())
-    )
+    return _publish(blocks.map(_score_block).collect())
+
+
+def find_anomalies(runtime: Runtime, as_of: date) -> dict[str, Any]:
+    """Find and write the anomalies and incidents of a day in this process, all or nothing; returns metadata."""
+    return score_day(runtime, ANOMALIES, as_of, run_id="find_anomalies")

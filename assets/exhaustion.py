@@ -7,7 +7,7 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from assets.blocks import LAST_KEY, Block, Part, block_ops, score_day
+from assets.blocks import LAST_KEY, Block, block_ops, predictions, score_day
 from assets.common import DAYS, OWNERS, picture
 from assets.exhaustion_backtest import Basis, load_basis
 from assets.forecast import PATH_SAMPLES, forecast_block, load_inputs, load_quotas, load_sample
@@ -184,7 +184,7 @@ def _show(runtime: Runtime, as_of: date) -> dict[str, Any]:
     return {**by_status, **dict(sorted(by_grade.items())), "who runs out first": picture(plot)}
 
 
-EXHAUSTIONS = Part("exhaustions", "merge_exhaustions", _inputs, _score, _show, _learn)
+EXHAUSTIONS = predictions("exhaustions", "merge_exhaustions", _inputs, _score, _show, _learn)
 _plan, _score_block, _publish = block_ops(EXHAUSTIONS, ("usage_forecasts", "sim_quota", "exhaustion_backtest"))
 
 

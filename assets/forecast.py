@@ -8,11 +8,11 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from assets.blocks import LAST_KEY, Block, NoUsageError, Part, block_ops, champion_of, registry_of, score_day
+from assets.blocks import LAST_KEY, Block, NoUsageError, block_ops, champion_of, predictions, registry_of, score_day
 from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture
 from ml.forecasting import QUANTILES, Forecast, ForecastModel, predict, quantile_column
 from ml.plots import plot_fleet_forecast
-from resources.database import Database
+from resources.database import Database, Transaction
 from resources.registry import Version
 from resources.runtime import Runtime
 
@@ -44,9 +44,15 @@ def load_history(database: Database, as_of: date, sim_keys: list[int] | None = N
 
 def load_sample(runtime: Runtime, as_of: date) -> pl.DataFrame:
     """The usage history of the fleet, of a large one that of LEARNING_SIMS SIMs evenly spread over it: what models learn from."""
-    keys = sorted(row["sim_key"] for row in runtime.database.rows("sim_keys"))
-    chosen = keys[:: -(-len(keys) // LEARNING_SIMS)] if len(keys) > LEARNING_SIMS else None
+    with runtime.database.transaction() as transaction:
+        chosen = learning_sims(transaction)
     return load_history(runtime.database, as_of, chosen)
+
+
+def learning_sims(transaction: Transaction) -> list[int] | None:
+    """The SIMs that models learn from: LEARNING_SIMS, evenly spread over the fleet; None where all are no more."""
+    keys = transaction.frame("block_keys", {"sim_key": pl.Int32}, {"first_key": 0, "last_key": LAST_KEY})["sim_key"]
+    return keys.gather_every(-(-len(keys) // LEARNING_SIMS)).to_list() if len(keys) > LEARNING_SIMS else None
 
 
 def load_quotas(database: Database, as_of: date, first_key: int = 0, last_key: int = LAST_KEY) -> pl.DataFrame:
@@ -138,7 +144,7 @@ def _show(runtime: Runtime, as_of: date) -> dict[str, Any]:
     return {"sims": sims, "fleet": picture(plot)}
 
 
-USAGE_FORECASTS = Part("usage_forecasts", "merge_usage_forecasts", load_inputs, _score, _show)
+USAGE_FORECASTS = predictions("usage_forecasts", "merge_usage_forecasts", load_inputs, _score, _show)
 _plan, _score_block, _publish = block_ops(USAGE_FORECASTS, ("usage_forecaster", "usage_history"))
 
 

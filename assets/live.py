@@ -4,21 +4,57 @@ from datetime import datetime, timedelta
 from math import log10
 from typing import Any
 
+import polars as pl
+
+from assets.incidents import save_incidents
+from ml.anomaly import PEER_SCHEMA, group
+from ml.anomaly.incidents import FAMILIES, LEAST
+from resources.alerting import alert_anomalies
+from resources.database import Transaction
 from resources.runtime import Runtime
 
 # a batch that a run left behind is looked at by the next
 LOOK_BACK = timedelta(minutes=30)
+DAYS_UNDER_WAY = timedelta(days=2)
+LIVE_SCHEMA = {
+    "sim_key": pl.Int32,
+    "day": pl.Date,
+    "kind": pl.String,
+    "severity": pl.String,
+    "first_day": pl.Date,
+    "model_version": pl.Int32,
+}
+FAMILY_OF = {kind: family for family, kinds in FAMILIES.items() for kind in kinds}
 
 
 def detect_live(runtime: Runtime, *, now: datetime | None = None) -> dict[str, Any]:
-    """Hold the days under way of all SIMs heard of in the last half hour against their limits, in one statement, and open their alerts; anomalies by kind.
+    """Hold the days under way of all SIMs heard of in the last half hour against their limits, in one statement, put together what has
+    a cause in common, and open the alerts; anomalies by kind.
 
-    No model is asked. What it finds is marked `live` until its day is closed and looked at again.
+    No model is asked. What it finds is marked `live` until its day is closed and looked at again; an incident that begins here is the one
+    that the daily run goes on with.
     """
     now = now or runtime.clock()
     score = 3 - log10(runtime.settings.false_alarms)
     with runtime.database.transaction() as transaction:
+        transaction.rows("anomaly_lock")
         rows = transaction.rows("live_anomalies", {"since": now - LOOK_BACK, "now": now, "score": score})
-        if rows:
-            transaction.row("anomaly_alerts", {"as_of": runtime.last_complete_day(), "now": now})
+        if any(row["new"] for row in rows):
+            _group_live(transaction, now)
+    # always: a run that was cut off here left anomalies without alerts
+    alert_anomalies(runtime.database, as_of=runtime.last_complete_day(), now=now)
     return {f"live {row['kind']}": row["new"] for row in rows if row["new"]}
+
+
+def _group_live(transaction: Transaction, now: datetime) -> None:
+    """Anomalies of the days under way join the incidents that they go on with, or begin one where many have a cause in common."""
+    since = {"first": now.date() - DAYS_UNDER_WAY}
+    transaction.execute("join_incidents", since | {"kinds": list(FAMILY_OF), "families": list(FAMILY_OF.values())})
+    live = transaction.frame("live_members", LIVE_SCHEMA, since)
+    if live["sim_key"].n_unique() >= LEAST:
+        grouped = group(live, transaction.frame("live_attributes", PEER_SCHEMA | {"sims": pl.Int64}, since))
+        newest = max(live["model_version"].to_list())
+        members = save_incidents(transaction, grouped, model_version=newest, now=now)
+        transaction.stage("name_incidents", members)
+        transaction.execute("name_incidents")
+    transaction.execute("settle_incidents", {"as_of": now.date(), "now": now})

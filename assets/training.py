@@ -1,4 +1,4 @@
-"""Training of the usage forecaster: backtest, comparison with the champion, one MLflow run, one version; and rollback."""
+"""Training of the usage forecaster: backtest, comparison with the champion, one MLflow run, one version; and rollback of any model."""
 
 import hashlib
 import json
@@ -19,14 +19,20 @@ import polars as pl
 from assets.blocks import registry_of
 from assets.common import DAYS, OWNERS, RuntimeParam, picture
 from assets.forecast import HORIZON, load_model, load_sample
+from ml.anomaly import AnomalyModel
 from ml.comparison import Comparison, compare
 from ml.evaluation import Backtest, backtest
 from ml.forecasting import ForecastModel, fit
 from ml.plots import plot_backtest, plot_coverage
-from resources.registry import FORECASTER, Registry, Version
+from resources.registry import DETECTOR, FORECASTER, Registry, Version
 from resources.runtime import Runtime
 
 ROOT = Path(__file__).resolve().parent.parent
+# what makes a model of its saved form; refuses what other code saved
+READERS: dict[str, Callable[[dict[str, Any]], object]] = {
+    FORECASTER: ForecastModel.from_dict,
+    DETECTOR: AnomalyModel.from_dict,
+}
 
 
 class RollbackError(Exception):
@@ -219,20 +225,20 @@ class RolledBack:
     before: int
 
 
-def rollback(runtime: Runtime, *, to: int | None, by: str, why: str = "rolled back") -> RolledBack:
-    """Make an earlier version champion again, in the registry and in the database.
+def rollback(
+    runtime: Runtime, *, to: int | None, by: str, why: str = "rolled back", model: str = FORECASTER
+) -> RolledBack:
+    """Make an earlier version of a model champion again, in the registry and in the database.
 
     to  a version; by default the newest one below the present champion that was champion before
     by  who decides it, kept with the promotion
     Raises RollbackError, and changes nothing, when there is no such version or today's code cannot score with it.
     """
-    versions = {
-        row["model_version"]: row for row in runtime.database.rows("model_versions", {"model_name": FORECASTER})
-    }
-    registry = registry_of(runtime)
+    versions = {row["model_version"]: row for row in runtime.database.rows("model_versions", {"model_name": model})}
+    registry = registry_of(runtime, model)
     champion = registry.champion()
     if champion is None or not versions:
-        raise RollbackError("no champion is registered: `simsight run` trains the first")
+        raise RollbackError(f"no champion of {model} is registered: `simsight run` trains the first")
     if to is None:
         earlier = [n for n, row in versions.items() if row["champion_since"] and n < champion.version]
         if not earlier:
@@ -244,7 +250,7 @@ def rollback(runtime: Runtime, *, to: int | None, by: str, why: str = "rolled ba
         raise RollbackError(f"version {to} is the champion already")
     chosen = Version(to, versions[to]["run_id"])
     try:
-        load_model(runtime, chosen)
+        READERS[model](registry.load(chosen))
     except (ValueError, KeyError) as error:
         raise RollbackError(f"version {to} was made by other code and cannot score: {error}") from error
     write_down(runtime, registry, chosen, champion, role="champion", why=why, by=by)

@@ -9,7 +9,7 @@ import psycopg
 
 from ml.polling import STATE_SCHEMA, staleness
 from resources.migrations import schema_version, storage_grade
-from resources.registry import FORECASTER
+from resources.registry import FORECASTER, MODELS
 from resources.runtime import Runtime
 from resources.server import describe, driver_url
 
@@ -71,11 +71,11 @@ def collect(runtime: Runtime) -> dict[str, Any]:
 
 
 def model_versions(runtime: Runtime) -> list[dict[str, Any]]:
-    """The forecaster's versions, newest first, ready for JSON: version, role, backtest, comparison, why, since when and by whom."""
-    rows = runtime.database.rows("model_versions", {"model_name": FORECASTER})
+    """The versions of each model, newest first, ready for JSON: version, role, backtest, comparison, why, since when and by whom."""
     found = _plain(
         [
             {
+                "model": model,
                 "version": row["model_version"],
                 "role": row["role"],
                 "as_of": row["as_of"],
@@ -87,7 +87,8 @@ def model_versions(runtime: Runtime) -> list[dict[str, Any]]:
                 "champion_since": row["champion_since"],
                 "decided_by": row["decided_by"],
             }
-            for row in rows
+            for model in MODELS
+            for row in runtime.database.rows("model_versions", {"model_name": model})
         ]
     )
     assert isinstance(found, list)

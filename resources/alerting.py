@@ -148,11 +148,22 @@ def evaluate_rules(database: Database, *, as_of: date, now: datetime) -> dict[st
             continue
         for name in ("opened", "updated", "closed"):
             done[name] += counts[name]
+    done |= alert_anomalies(database, as_of=as_of, now=now)
+    return done | ({"rules that failed": failed} if failed else {})
+
+
+def alert_anomalies(database: Database, *, as_of: date, now: datetime) -> dict[str, int]:
+    """Open, keep and close the alerts of incidents, then those of anomalies that belong to none; counts by name.
+
+    A transaction each: two statements on alerts in one could wait for those of another run, and these for them.
+    """
+    done: dict[str, int] = {}
     for kind in ("incident", "anomaly"):
         with database.transaction() as transaction:
+            transaction.rows("anomaly_lock")
             counts = transaction.row(f"{kind}_alerts", {"as_of": as_of, "now": now}) or {}
         done |= {f"{kind} alerts {name}": counts[name] for name in ("opened", "updated", "closed")}
-    return done | ({"rules that failed": failed} if failed else {})
+    return done
 
 
 def _evaluate(database: Database, row: Row, as_of: date, now: datetime) -> Row:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 # the registered models, one a family
 FORECASTER, DETECTOR = "usage-forecaster", "anomaly-detector"
+MODELS = (FORECASTER, DETECTOR)
 MODEL_FILE = "model.json"
 
 

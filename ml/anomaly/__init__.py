@@ -1,6 +1,7 @@
 """Anomalies over a whole fleet: `fit` once a week, `detect` every day, `group` what shares a cause, `limits` for the days under way."""
 
 from ml.anomaly.detection import ANOMALY_SCHEMA, FEEDBACK_SCHEMA, KINDS, Detection, detect
+from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.incidents import ATTRIBUTES, INCIDENT_SCHEMA, MEMBER_SCHEMA, Grouped, group
 from ml.anomaly.live import STATE_SCHEMA, limits
 from ml.anomaly.model import AnomalyModel, fit
@@ -19,6 +20,7 @@ __all__ = [
     "STATE_SCHEMA",
     "AnomalyModel",
     "Detection",
+    "FleetStatistics",
     "Grouped",
     "Signals",
     "detect",

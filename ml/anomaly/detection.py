@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.model import AnomalyModel, classes_of, isolation, oddness
 from ml.anomaly.places import Bools, Floats
 from ml.anomaly.signals import CHANNELS, SMALL, Signals, signals
@@ -84,10 +85,11 @@ def detect(
     forecast: pl.DataFrame | None = None,
     feedback: pl.DataFrame | None = None,
     labels: pl.DataFrame | None = None,
+    fleet: FleetStatistics | None = None,
 ) -> Detection:
-    """Look for anomalies on the last `days` days up to `as_of`, over the whole fleet at once.
+    """Look for anomalies on the last `days` days up to `as_of`, over the whole fleet at once, or over a block of its SIMs.
 
-    history, events, peers, periods  as of `signals`
+    history, events, peers, periods, fleet  as of `signals`
     false_alarms_per_1000  the only knob: at most so many SIM-days of 1,000 of a clean fleet are called anomalies
     forecast  sim_key, day, q0.5, q0.975 in bytes, made before the day: high use is then held against it too
     feedback  acknowledged false alarms (FEEDBACK_SCHEMA, one row each; null: any), labels: sim_key, label. Each that fits a SIM and
@@ -96,7 +98,7 @@ def detect(
     """
     if not 0 < false_alarms_per_1000 <= 1000:
         raise ValueError(f"false_alarms_per_1000 is {false_alarms_per_1000}; give a number above 0, such as 1")
-    found = signals(history, events, as_of, days=days + PERSISTENCE, peers=peers, periods=periods)
+    found = signals(history, events, as_of, days=days + PERSISTENCE, peers=peers, periods=periods, fleet=fleet)
     shown = min(days, found.days)
     if not len(found.sim_keys):
         return Detection(pl.DataFrame(schema=ANOMALY_SCHEMA), found, 0)

@@ -62,10 +62,14 @@ def group(anomalies: pl.DataFrame, attributes: pl.DataFrame) -> Grouped:
     """Put anomalies with a common cause together.
 
     anomalies   one row a SIM and day: sim_key, day, kind, severity, first_day; only anomalies
-    attributes  one row a SIM of the whole fleet: sim_key and ATTRIBUTES, null or "" where not known
+    attributes  one row a SIM of the whole fleet: sim_key and ATTRIBUTES, null or "" where not known. With a column `sims` a row stands
+                for so many SIMs that are alike; those of the anomalies need rows of their own
     An anomaly belongs to at most one incident; those that belong to none stand alone.
     """
-    known = attributes.select("sim_key", *(pl.col(name).fill_null("") for name in ATTRIBUTES)).unique("sim_key")
+    alike = pl.col("sims").cast(pl.Int64) if "sims" in attributes.columns else pl.lit(1, pl.Int64).alias("sims")
+    known = attributes.select("sim_key", *(pl.col(name).fill_null("") for name in ATTRIBUTES), alike)
+    if "sims" not in attributes.columns:
+        known = known.unique("sim_key")
     incidents: list[tuple[object, ...]] = []
     members: list[pl.DataFrame] = []
     for kinds in FAMILIES.values():
@@ -81,7 +85,7 @@ def group(anomalies: pl.DataFrame, attributes: pl.DataFrame) -> Grouped:
                 continue
             left = left.join(covered.select("sim_key"), on="sim_key", how="anti")
             number = len(incidents)
-            incidents.append(_incident(number, covered, scope, _named(known, scope).height))
+            incidents.append(_incident(number, covered, scope, int(_named(known, scope)["sims"].sum())))
             members.append(covered.select("sim_key", "day", "kind", number=pl.lit(number)))
     shaped = pl.DataFrame(incidents, schema=INCIDENT_SCHEMA, orient="row")
     joined = pl.concat(members) if members else pl.DataFrame(schema=MEMBER_SCHEMA)
@@ -95,12 +99,12 @@ def _named(known: pl.DataFrame, scope: dict[str, str]) -> pl.DataFrame:
 def _best(left: pl.DataFrame, known: pl.DataFrame) -> dict[str, str] | None:
     """The description that tells anomalous SIMs best from the others; None where none is worth it."""
     marked = known.with_columns(odd=pl.col("sim_key").is_in(left["sim_key"].unique().implode()))
-    sims, odd = marked.height, int(marked["odd"].sum())
+    sims, odd = int(marked["sims"].sum()), int(marked["odd"].sum())
     best, gain = None, 0.0
     for size in (1, 2):
         for names in combinations(ATTRIBUTES, size):
             counted = marked.filter([pl.col(name) != "" for name in names]).group_by(names).agg(
-                n=pl.len(), k=pl.col("odd").sum().cast(pl.Int64)
+                n=pl.col("sims").sum(), k=pl.col("odd").sum().cast(pl.Int64)
             )  # fmt: skip
             counted = counted.filter(pl.col("k") >= LEAST)
             if counted.is_empty():

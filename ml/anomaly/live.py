@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.model import LEVELS, STEPS, AnomalyModel, classes_of
 from ml.anomaly.places import Floats
 from ml.anomaly.signals import SMALL, Signals
@@ -66,7 +67,8 @@ def limits(
             "sessions_limit": counts["sessions"],
         }
     )
-    places = _places(events, pl.DataFrame({"sim_key": found.sim_keys.astype(np.int32), "type": found.types}))
+    sims_of = pl.DataFrame({"sim_key": found.sim_keys.astype(np.int32), "type": found.types})
+    places = _places(events, sims_of, found.fleet)
     state = state.join(places, on="sim_key", how="left", maintain_order="left")
     empty = pl.lit([], dtype=pl.List(pl.String))
     return state.with_columns(pl.col("countries", "operators").fill_null(empty)).select(
@@ -92,19 +94,13 @@ def _count_limit(far: Floats, usual: Floats) -> np.ndarray:
     return np.asarray(np.clip(np.ceil(np.maximum(top, 3) * LATE), 3, NO_COUNT), dtype=np.int64)
 
 
-def _places(events: pl.DataFrame, sims: pl.DataFrame) -> pl.DataFrame:
+def _places(events: pl.DataFrame, sims: pl.DataFrame, fleet: FleetStatistics) -> pl.DataFrame:
     seen = events.join(sims, on="sim_key", how="inner")
     last = seen.drop_nulls("imei").sort("day").group_by("sim_key", maintain_order=True).agg(pl.col("imei").last())
     found = sims.join(last, on="sim_key", how="left")
     for name, column in (("country", "countries"), ("operator", "operators")):
         own = seen.drop_nulls(name).group_by("sim_key").agg(pl.col(name).unique().sort().alias("own"))
-        pairs = seen.drop_nulls(name).select("type", "sim_key", name).unique()
-        size = pairs.group_by("type").agg(all=pl.col("sim_key").n_unique())
-        roam = pairs.group_by("type", "sim_key").len().group_by("type").agg(roam=(pl.col("len") > 1).mean())
-        share = pairs.group_by("type", name).len().join(size, on="type").join(roam, on="type")
-        # a place is no surprise where the device type moves and is often there
-        usual = share.filter(pl.col("len") / pl.col("all") * pl.col("roam") >= 0.02)
-        of_type = usual.group_by("type").agg(pl.col(name).sort().alias("of_type"))
+        of_type = fleet.of(f"usual {column}", _usual, seen.drop_nulls(name), name)
         found = found.join(own, on="sim_key", how="left").join(of_type, on="type", how="left")
         union = (
             pl.col("own").list.set_union(pl.col("of_type").fill_null(pl.lit([], dtype=pl.List(pl.String)))).list.sort()
@@ -113,3 +109,13 @@ def _places(events: pl.DataFrame, sims: pl.DataFrame) -> pl.DataFrame:
             "own", "of_type"
         )
     return found.drop("type")
+
+
+def _usual(seen: pl.DataFrame, name: str) -> pl.DataFrame:
+    """The places of each device type that are no surprise: it moves, and is often there."""
+    pairs = seen.select("type", "sim_key", name).unique()
+    size = pairs.group_by("type").agg(all=pl.col("sim_key").n_unique())
+    roam = pairs.group_by("type", "sim_key").len().group_by("type").agg(roam=(pl.col("len") > 1).mean())
+    share = pairs.group_by("type", name).len().join(size, on="type").join(roam, on="type")
+    usual = share.filter(pl.col("len") / pl.col("all") * pl.col("roam") >= 0.02)
+    return usual.group_by("type").agg(pl.col(name).sort().alias("of_type"))

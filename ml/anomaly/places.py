@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from ml.anomaly.fleet import FleetStatistics
 from ml.history import IntArray, Panel
 
 Floats = npt.NDArray[np.float32]
@@ -43,7 +44,9 @@ def counts_of(frame: pl.DataFrame, panel: Panel, name: str) -> Floats:
     return counts
 
 
-def places(events: pl.DataFrame | None, panel: Panel, peers: pl.DataFrame | None, days: int) -> dict[str, Floats]:
+def places(
+    events: pl.DataFrame | None, panel: Panel, peers: pl.DataFrame | None, days: int, fleet: FleetStatistics
+) -> dict[str, Floats]:
     """Surprise at a new device (1: same type, 2: another), country or operator: minus the decimal logarithm of its share so far.
 
     It is the less surprising the more of the same device type were there, and move.
@@ -73,11 +76,10 @@ def places(events: pl.DataFrame | None, panel: Panel, peers: pl.DataFrame | None
             rank = pl.col("column") > pl.col("column").min().over("row", pl.col("place").str.slice(0, 8))
             odd = firsts.select(pl.when(rank).then(1.0).otherwise(2.0)).to_series().to_numpy()
         else:
-            homes = firsts.group_by("type", "row").len()
-            size = homes.group_by("type").agg(all=pl.len(), moving=(pl.col("len") > 1).sum())
-            share = firsts.group_by("type", "place").agg(sims=pl.len())
+            size, share = fleet.of(f"{name} of types", _of_types, firsts)
             firsts = firsts.join(share, on=["type", "place"], how="left", maintain_order="left")
             firsts = firsts.join(size, on="type", how="left", maintain_order="left")
+            firsts = firsts.with_columns(pl.col("sims", "all").fill_null(1), pl.col("moving").fill_null(0))
             others = (firsts["sims"] - 1).to_numpy() / np.maximum(firsts["all"].to_numpy() - 1, 1)
             moving = firsts["moving"].to_numpy() / firsts["all"].to_numpy()
             odd = -np.log10(np.clip(5 * np.maximum(others * moving, RARE) / (SEEN_DAYS + 5), 1e-6, 1))
@@ -87,3 +89,10 @@ def places(events: pl.DataFrame | None, panel: Panel, peers: pl.DataFrame | None
         np.maximum.at(surprise, (at[fit], place[fit]), odd[fit].astype(np.float32))
     found["operator"][found["country"] > 1] = 0  # another country has other operators
     return found
+
+
+def _of_types(firsts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Of each device type, how many SIMs were seen and how many of them at more than one place; how many at each place."""
+    homes = firsts.group_by("type", "row").len()
+    size = homes.group_by("type").agg(all=pl.len(), moving=(pl.col("len") > 1).sum())
+    return size, firsts.group_by("type", "place").agg(sims=pl.len())

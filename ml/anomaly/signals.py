@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.places import Bools, Floats, counts_of, of_sims, places
 from ml.history import PROBLEMS_SCHEMA, IntArray, Panel, dense
 
@@ -70,6 +71,7 @@ class Signals:
     outage    (days,) hardly any SIM was heard of: an outage of ours
     moves     by device type, (days,): how far it as a whole is from its usual, in log units
     types     device type of each SIM, "": not known
+    fleet     the statistics of the fleet that it rests on
     """
 
     sim_keys: IntArray
@@ -89,6 +91,7 @@ class Signals:
     moves: dict[str, Floats]
     types: npt.NDArray[np.str_]
     problems: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PROBLEMS_SCHEMA))
+    fleet: FleetStatistics = field(default_factory=FleetStatistics)
 
     @property
     def days(self) -> int:
@@ -103,6 +106,7 @@ def signals(
     days: int,
     peers: pl.DataFrame | None = None,
     periods: pl.DataFrame | None = None,
+    fleet: FleetStatistics | None = None,
 ) -> Signals:
     """Statistics of the last `days` days up to `as_of`.
 
@@ -110,23 +114,26 @@ def signals(
     events   one row a SIM, day and place (EVENT_SCHEMA): where and in which device it was seen, and data sessions begun there
     peers    one row a SIM (PEER_SCHEMA); without it every SIM stands alone
     periods  when a SIM was out of service, or its usage was not asked for (PERIOD_SCHEMA; last_day null: still); `state` is why
+    fleet    what was learnt of the fleet whose SIMs these are; without it these SIMs are the fleet
     """
+    fleet = fleet or FleetStatistics()
     panel = dense(history.select("sim_key", "day", "bytes"), as_of=as_of, lookback_days=LOOK_BACK)
     if not len(panel.sim_keys):
         panel = Panel(panel.sim_keys, np.empty((0, days)), as_of, panel.problems)
+    panel = _as_wide(panel, fleet.of("days", lambda: panel.values.shape[1]))
     sims, width = panel.values.shape
     days = min(days, width)
     volume = panel.values.astype(np.float32)
     explained = _explained(panel, periods)
     volume[explained] = np.nan
-    outage = _outage(volume)
+    outage = fleet.of("outage", _outage, volume)
     volume[:, outage] = np.nan
     span = min(width, days + 2 * MEMORY)
-    usual, spread, own, moved, moves = _residuals(volume, panel, peers, span)
+    usual, spread, own, moved, moves = _residuals(volume, panel, peers, span, fleet)
     apart = (_both(own, moved) / spread)[:, -(days + MEMORY) :]  # NaN on days without use
     z = np.nan_to_num(apart)
     silent, gap, gaps = _gaps(volume, days)
-    gap = _gaps_of_new(gap, gaps, volume, panel, peers)
+    gap = _gaps_of_new(gap, gaps, volume, panel, peers, fleet)
     channels = {
         "high": np.clip(z[:, -days:], 0, 50),
         "rise": _cusum(apart, days),
@@ -137,14 +144,14 @@ def signals(
     sms = counts_of(history, panel, "sms") if "sms" in history.columns else np.zeros_like(volume)
     extra: dict[str, Floats] = {}
     extra["rising"] = _rising(apart * spread[:, -(days + MEMORY) :], days)
-    channels["messages"], extra["sms"], extra["usual_sms"] = _unusual(sms, known, days)
+    channels["messages"], extra["sms"], extra["usual_sms"] = _unusual(sms, known, days, fleet, "sms")
     begun, seen = np.zeros_like(volume), np.zeros_like(known)
     if events is not None and events.height:
         begun = counts_of(events, panel, "sessions")
         seen = known & (np.cumsum(begun, axis=1) > 0)
         seen &= volume > 0  # a day without data has no session
-    channels["sessions"], extra["sessions"], extra["usual_sessions"] = _unusual(begun, seen, days)
-    channels |= places(events, panel, peers, days)
+    channels["sessions"], extra["sessions"], extra["usual_sessions"] = _unusual(begun, seen, days, fleet, "sessions")
+    channels |= places(events, panel, peers, days, fleet)
     types = of_sims(peers, panel, "device_type") if peers is not None else np.full(sims, "")
     silenced = explained[:, -days:] | outage[None, -days:]
     for name, values in channels.items():
@@ -170,7 +177,17 @@ def signals(
         {name: move[-days:] for name, move in moves.items()},
         types,
         panel.problems,
+        fleet,
     )
+
+
+def _as_wide(panel: Panel, width: int) -> Panel:
+    """The panel with `width` days: those before its first are not known."""
+    if panel.values.shape[1] == width:
+        return panel
+    values = panel.values[:, -width:]
+    wide = np.pad(values, ((0, 0), (width - values.shape[1], 0)), constant_values=np.nan)
+    return Panel(panel.sim_keys, wide, panel.as_of, panel.problems)
 
 
 def _explained(panel: Panel, periods: pl.DataFrame | None) -> Bools:
@@ -202,7 +219,7 @@ def _outage(volume: Floats) -> Bools:
 
 
 def _residuals(
-    volume: Floats, panel: Panel, peers: pl.DataFrame | None, span: int
+    volume: Floats, panel: Panel, peers: pl.DataFrame | None, span: int, fleet: FleetStatistics
 ) -> tuple[Floats, Floats, Floats, Floats, dict[str, Floats]]:
     """Of the last `span` days: usual log volume, spread, the day's distance from the usual, the same without what the peers did."""
     sims = len(volume)
@@ -221,7 +238,7 @@ def _residuals(
             centre[rows] = np.where(np.isnan(centre[rows]), _median(recent), centre[rows])
         usual[low : low + 4096] = centre
     own = logs[:, -span:] - usual
-    moves = _moves(own, panel, peers)
+    moves = fleet.of("moves", _moves, own, panel, peers)
     moved = own.copy()
     if moves and peers is not None:
         types = of_sims(peers, panel, "device_type")
@@ -340,7 +357,9 @@ def _gaps(volume: Floats, days: int) -> tuple[Floats, Floats, Floats]:
     return silent, gap, gaps
 
 
-def _gaps_of_new(gap: Floats, gaps: Floats, volume: Floats, panel: Panel, peers: pl.DataFrame | None) -> Floats:
+def _gaps_of_new(
+    gap: Floats, gaps: Floats, volume: Floats, panel: Panel, peers: pl.DataFrame | None, fleet: FleetStatistics
+) -> Floats:
     """Usual gaps, of SIMs with fewer than FEW_GAPS of them at least the 95 % quantile of their device type.
 
     Without peers a SIM that is known for less than LONG days has no usual gap.
@@ -348,22 +367,31 @@ def _gaps_of_new(gap: Floats, gaps: Floats, volume: Floats, panel: Panel, peers:
     known = np.cumsum(~np.isnan(volume), axis=1, dtype=np.int32)[:, -gap.shape[1] :]
     types = of_sims(peers, panel, "device_type") if peers is not None else np.full(len(gap), "")
     usual = np.where((known < LONG) & (gaps < FEW_GAPS), 0, gap)
-    for name in np.unique(types[types != ""]):
+    for name, least in fleet.of("gaps", _gaps_of_types, gap[:, -1], types).items():
         rows = np.flatnonzero(types == name)
-        of_peers = gap[rows, -1][gap[rows, -1] > 0]
-        if len(of_peers) >= PEERS:
-            least = np.float32(np.quantile(of_peers, 0.95, method="higher"))
-            usual[rows] = np.where((gaps[rows] < FEW_GAPS) & (gap[rows] > 0), np.maximum(gap[rows], least), gap[rows])
+        usual[rows] = np.where((gaps[rows] < FEW_GAPS) & (gap[rows] > 0), np.maximum(gap[rows], least), gap[rows])
     return usual
 
 
-def _unusual(counts: Floats, known: Bools, days: int) -> tuple[Floats, Floats, Floats]:
+def _gaps_of_types(gap: Floats, types: npt.NDArray[np.str_]) -> dict[str, np.float32]:
+    """The 95 % quantile of the usual gaps of each device type that has peers enough."""
+    found = {}
+    for name in np.unique(types[types != ""]):
+        of_peers = gap[(types == name) & (gap > 0)]
+        if len(of_peers) >= PEERS:
+            found[str(name)] = np.float32(np.quantile(of_peers, 0.95, method="higher"))
+    return found
+
+
+def _unusual(
+    counts: Floats, known: Bools, days: int, fleet: FleetStatistics, name: str
+) -> tuple[Floats, Floats, Floats]:
     """How far counts lie above the SIM's usual of LONG days, on the Anscombe scale, with the counts and the usual."""
     clipped = np.where(known, counts, 0)
     number = _last(known.astype(np.float32), LONG)[:, -days:]
     total, squares = (_last(values, LONG)[:, -days:] for values in (clipped, clipped**2))
-    fleet = float(clipped.sum() / max(known.sum(), 1))
-    usual = (total + 5 * fleet) / (number + 5)
+    mean = fleet.of(name, lambda: float(clipped.sum() / max(known.sum(), 1)))
+    usual = (total + 5 * mean) / (number + 5)
     extra = np.maximum((squares / np.maximum(number, 1) - usual**2) / np.maximum(usual, 0.05), 1)
     here = counts[:, -days:]
     far = 2 * (np.sqrt(here + 0.375) - np.sqrt(usual + 0.375)) / np.sqrt(extra)

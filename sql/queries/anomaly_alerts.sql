@@ -1,11 +1,16 @@
--- Anomalies as of %(as_of)s and of the days under way that no incident explains: one alert a SIM, kept until it has had none for three days. Mere information and silence (an alert of its own kind) open none. anomalies_by_day.
+-- Anomalies as of %(as_of)s and of the days under way that no incident explains: one alert a SIM, kept until it has had none for three days.
+-- Mere information and silence (an alert of its own kind) open none. One whose anomaly has come to belong to an incident is closed and says
+-- so. anomalies_by_day.
 WITH current AS MATERIALIZED (
     SELECT DISTINCT ON (sim_key) sim_key, severity, score, reasons, day
     FROM predictions.anomalies
     WHERE day > %(as_of)s::date - 3 AND incident_id IS NULL AND severity <> 'info' AND kind NOT IN ('silence', 'dead')
     ORDER BY sim_key, day DESC, score DESC
 ), closed AS (
-    UPDATE predictions.alerts AS a SET closed_as_of = %(as_of)s, closed_at = %(now)s
+    UPDATE predictions.alerts AS a SET closed_as_of = %(as_of)s, closed_at = %(now)s, message = coalesce((
+        SELECT format('Part of the incident "%%s" now. Alone it was: %%s', i.title, a.message)
+        FROM predictions.anomalies AS m JOIN predictions.incidents AS i USING (incident_id)
+        WHERE m.sim_key = a.sim_key AND m.day > %(as_of)s::date - 3 ORDER BY m.day DESC, m.score DESC LIMIT 1), a.message)
     WHERE a.kind = 'anomaly' AND a.closed_at IS NULL AND NOT EXISTS (SELECT FROM current AS c WHERE c.sim_key = a.sim_key)
     RETURNING 1
 ), kept AS (

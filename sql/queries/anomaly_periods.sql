@@ -1,9 +1,10 @@
 -- When SIMs were out of service, or their usage up to %(as_of)s was not asked for: nothing is odd about their silence then. last_day is NULL
--- while it lasts; %(lateness)s integer: days until a day's usage is complete. Primary keys of core.sim_lifecycle and ops.polls.
+-- while it lasts; %(lateness)s integer: days until a day's usage is complete; of all SIMs, or of the keys in %(sim_keys)s. Primary keys of core.sim_lifecycle and ops.polls.
 WITH steps AS (
     SELECT sim_key, occurred_on AS first_day, to_value AS state,
            lead(occurred_on) OVER (PARTITION BY sim_key ORDER BY occurred_on, entry_id) AS next_day
     FROM core.sim_lifecycle WHERE kind = 'state' AND occurred_on <= %(as_of)s
+      AND (%(sim_keys)s::integer[] IS NULL OR sim_key = ANY(%(sim_keys)s::integer[]))
 )
 SELECT p.sim_key, p.first_day, p.next_day AS last_day,
        CASE WHEN p.next_day IS NULL AND t.state = p.state THEN
@@ -14,4 +15,5 @@ WHERE p.state IN ('ordered', 'issued', 'activated', 'suspended', 'expired', 'dea
 UNION ALL
 SELECT sim_key, covered_to - %(lateness)s::integer + 1, NULL, 'not_asked' FROM ops.polls
 WHERE source = 'usage' AND covered_to - %(lateness)s::integer < %(as_of)s
+  AND (%(sim_keys)s::integer[] IS NULL OR sim_key = ANY(%(sim_keys)s::integer[]))
 ORDER BY sim_key, first_day;

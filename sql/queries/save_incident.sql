@@ -1,12 +1,12 @@
 -- An incident of the day %(last_day)s goes on, or begins; its key. It goes on where one of the same kinds, of the last three days, has
--- the same scope, or has half of the SIMs. Index incidents_by_day.
+-- the same scope, or has half of the SIMs, or half of its own are among them: it grew. Index incidents_by_day.
 WITH known AS (
     SELECT i.incident_id FROM predictions.incidents AS i
     WHERE i.last_day >= %(last_day)s::date - 3 AND i.first_day <= %(last_day)s::date + 3 AND i.kind = ANY(%(kinds)s)
       AND (i.scope = %(scope)s::jsonb OR 2 * (
           SELECT count(DISTINCT a.sim_key) FROM predictions.anomalies AS a
           WHERE a.incident_id = i.incident_id AND a.sim_key = ANY(%(sim_keys)s::integer[])
-      ) >= cardinality(%(sim_keys)s::integer[]))
+      ) >= least(i.sims, cardinality(%(sim_keys)s::integer[])))
     ORDER BY (i.scope = %(scope)s::jsonb) DESC, i.incident_id LIMIT 1
 ), goes_on AS (
     UPDATE predictions.incidents AS i

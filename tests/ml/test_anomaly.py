@@ -11,8 +11,20 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
-from ml.anomaly import ANOMALY_SCHEMA, KINDS, AnomalyModel, detect, fit, group, limits, signals
+from ml.anomaly import (
+    ANOMALY_SCHEMA,
+    ATTRIBUTES,
+    KINDS,
+    AnomalyModel,
+    FleetStatistics,
+    detect,
+    fit,
+    group,
+    limits,
+    signals,
+)
 from ml.anomaly.signals import _cusum
 
 AS_OF = date(2026, 6, 3)  # a Wednesday
@@ -269,6 +281,10 @@ def test_one_cause_is_one_incident_named_by_the_smallest_description() -> None:
     members = set(grouped.members["sim_key"].to_list())
     assert len(members & set(loop.tolist())) >= 0.95 * len(loop)
     assert len(members - set(loop.tolist())) <= 0.01 * len(loop)
+    its_own = pl.when(pl.col("sim_key").is_in(odd["sim_key"].implode())).then("sim_key").alias("sim_key")
+    counted = group(odd, attributes.group_by(its_own, *ATTRIBUTES).agg(sims=pl.len()))
+    assert counted.incidents.equals(grouped.incidents)
+    assert set(counted.members.rows()) == set(grouped.members.rows())
     alone = group(odd.filter(pl.col("sim_key").is_in(strays.tolist())), attributes)
     assert alone.incidents.is_empty()
 
@@ -282,6 +298,37 @@ def test_limits_of_days_under_way_lie_above_the_usual_and_below_a_spike() -> Non
     assert (most < 20 * usual)[:100].all()
     assert (usual[:100, 5] < usual[:100, 2]).mean() > 0.95  # Saturdays are below Wednesdays
     assert state["countries"].to_list()[0] == ["Germany"]
+
+
+def test_a_block_of_sims_with_the_fleets_statistics_finds_what_the_whole_fleet_finds() -> None:
+    history, events, peers = fleet()
+    # an outage of all but a few, SIMs that are new, types that move, and some that do what is unusual for them
+    history = history.filter(
+        ~((pl.col("day") == AS_OF - 4 * DAY) & (pl.col("sim_key") < 100)),
+        ~((pl.col("sim_key") >= 110) & (pl.col("day") < AS_OF - 50 * DAY)),
+    ).with_columns(
+        bytes=pl.when(pl.col("sim_key") % 10 == 3, pl.col("day") > AS_OF - 9 * DAY)
+        .then(pl.col("bytes") * 3)
+        .otherwise("bytes")
+    )
+    abroad = (pl.col("sim_key") < 30) & (pl.col("day") < AS_OF - 20 * DAY) | (pl.col("sim_key") % 40 == 39) & (
+        pl.col("day") == AS_OF
+    )
+    events = events.with_columns(country=pl.when(abroad).then(pl.lit("France")).otherwise("country"))
+    learnt = FleetStatistics()
+
+    def found(low: int, high: int, statistics: FleetStatistics) -> tuple[pl.DataFrame, pl.DataFrame]:
+        own, seen, alike = (
+            frame.filter(pl.col("sim_key").is_between(low, high - 1)) for frame in (history, events, peers)
+        )
+        said = detect(model(), own, seen, AS_OF, days=14, peers=alike, fleet=statistics)
+        return said.frame, limits(model(), said.signals, seen)
+
+    whole = found(0, SIMS, learnt)
+    parts = [found(low, high, learnt) for low, high in ((0, 45), (45, 110), (110, SIMS))]
+    for place, frame in enumerate(whole):
+        assert_frame_equal(pl.concat(part[place] for part in parts), frame, rel_tol=1e-5)
+    assert not whole[0].equals(pl.concat(found(low, low + 40, FleetStatistics())[0] for low in (0, 40, 80)))
 
 
 def test_the_sum_of_what_lies_above_is_the_obvious_one() -> None:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from sqlalchemy import URL
+from typer.testing import CliRunner
 
-from assets.anomalies import NoDetectorError, find_anomalies, learn
+from assets import anomalies as module
+from assets.anomalies import find_anomalies, learn
+from assets.blocks import NoChampionError, champion_of
 from assets.lifecycle import evaluate_lifecycle
 from assets.live import detect_live
+from assets.training import RollbackError, rollback
+from pipelines.cli import app
+from pipelines.definitions import code_location
+from resources.alerting import alert_anomalies
 from resources.registry import DETECTOR
 from resources.runtime import Runtime
 from tests.conftest import administer
@@ -117,6 +126,74 @@ def test_the_same_day_again_writes_nothing_and_the_next_day_goes_on_with_the_inc
     assert (incident["first_day"], incident["last_day"], incident["sims"]) == (AS_OF - timedelta(days=1), AS_OF, 30)
 
 
+# what would differ if a block were held against itself: a day on which three of four SIMs are missing, SIMs that are new, and a device type
+# that moves between countries, of which one SIM is in the other country for the first time
+UNLIKE = """
+DELETE FROM core.sim_usage WHERE sim_key <= 180 AND day = %(as_of)s::date - 3;
+DELETE FROM core.sim_usage WHERE sim_key > 180 AND day < %(as_of)s::date - 60;
+UPDATE core.sim_events SET country = 'France', operator = 'SFR' WHERE sim_key <= 120 AND sim_key %% 2 = 0 AND occurred_at < %(as_of)s::date - 30;
+UPDATE core.sim_events SET country = 'France', operator = 'SFR' WHERE sim_key IN (220, 221) AND occurred_at >= %(as_of)s
+"""
+FOUND = (
+    "SELECT sim_key, day, kind, score, severity, reasons, value, expected, first_day, incident_id IS NULL FROM predictions.anomalies ORDER BY 1, 2, 3",
+    "SELECT kind, title, scope, first_day, last_day, severity, sims FROM predictions.incidents ORDER BY 1, 2",
+    "SELECT sim_key, bytes_limits, sms_limit, sessions_limit, imei, countries, operators, device_type, label_prefix, country, operator, batch "
+    "FROM predictions.anomaly_state ORDER BY 1",
+)
+
+
+def test_blocks_find_what_the_whole_fleet_finds_and_a_failed_one_is_tried_again_alone(
+    fleet: tuple[Runtime, Truth], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime, truth = fleet
+    for statement in UNLIKE.split(";\n"):
+        truth._connection.execute(statement.encode(), {"as_of": AS_OF})
+    find_anomalies(runtime, AS_OF)
+    whole = [truth.rows(statement) for statement in FOUND]
+    scores = {row["sim_key"]: row["score"] for row in whole[0] if row["kind"] == "unexpected_country"}
+    assert 221 in scores
+    assert scores.get(220, 0) < scores[221]
+    for table in TABLES:
+        truth.run(f"DELETE FROM {table}")
+    scored: list[int] = []
+    honest = module._look
+
+    def look(given: Runtime, as_of: Any, version: Any, basis: Any, sim_keys: list[int]) -> Any:
+        scored.append(len(sim_keys) // SIMS or sim_keys[0])
+        assert found(truth) == {}, "nothing of a day is seen before all of it is scored"
+        if sim_keys[0] == 61 and scored.count(61) == 1:
+            raise ConnectionError("the machine of this block went away")
+        return honest(given, as_of, version, basis, sim_keys)
+
+    monkeypatch.setattr(module, "_look", look)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with (
+        Runtime(runtime.settings.model_copy(update={"block_sims": 60})) as small,
+        dg.DagsterInstance.ephemeral() as instance,
+    ):
+        job = code_location(small).resolve_implicit_global_asset_job_def()
+        run = job.execute_in_process(
+            instance=instance,
+            asset_selection=[dg.AssetKey("anomalies")],
+            partition_key=AS_OF.isoformat(),
+            run_config={"loggers": {"terminal": {}}},
+        )
+    assert run.success
+    assert sorted(scored) == [1, 1, 61, 61, 121, 181], (
+        "all for what they have in common, then the blocks, one of them twice"
+    )
+    assert [truth.rows(statement) for statement in FOUND] == whole
+    assert truth.one("SELECT count(*) FROM ops.staged_blocks") == 0
+
+
+def test_the_statistics_of_a_large_fleet_know_rare_device_types_whole(fleet: tuple[Runtime, Truth]) -> None:
+    runtime, truth = fleet
+    truth.rows("UPDATE core.sims SET imei = '3500000900000000' WHERE sim_key IN (5, 77, 200)")
+    sims = [row["sim_key"] for row in runtime.database.rows("sims_of_types", {"sims": 23})]
+    assert {5, 77, 200} <= set(sims)
+    assert sorted(sim % 2 for sim in set(sims) - {5, 77, 200}) == [0] * 10 + [1] * 10
+
+
 def test_an_acknowledged_false_alarm_keeps_quiet_until_it_is_taken_back(fleet: tuple[Runtime, Truth]) -> None:
     runtime, truth = fleet
     find_anomalies(runtime, AS_OF)
@@ -189,9 +266,117 @@ def test_the_stream_raises_live_anomalies_once_and_the_closed_day_takes_them_bac
     assert rows[22]["kind"] == "unexpected_country"
 
 
+# 60 MB of a SIM within an hour, a hundred times what is usual
+STREAMED = """
+INSERT INTO core.stream_usage (record_id, bytes, started_at, ended_at, known_at, sim_key, day, sms, organization_id, kind)
+SELECT n, 60000000, %(now)s - interval '2 hours', %(now)s - interval '1 hour', %(now)s, n, %(now)s::date, 0, 1, 'data'
+FROM generate_series(%(first)s::integer, %(last)s::integer, %(step)s::integer) AS n
+ON CONFLICT DO NOTHING
+"""
+BOOKED = """
+INSERT INTO core.sim_usage
+SELECT CASE WHEN sim_key <= 80 AND sim_key %% 2 = 0 OR sim_key <= 154 AND sim_key %% 8 = 2 THEN 60000000 ELSE bytes END, bytes_rx, known_at, sim_key, day + 7, organization_id, sms_mt, sms_mo
+FROM core.sim_usage WHERE day = %s::date - 7
+"""
+ALERTS = """
+SELECT a.alert_id, a.kind, a.sim_key, a.incident_id, a.closed_at IS NULL AS is_open, a.message FROM predictions.alerts AS a
+WHERE a.kind = 'incident' OR a.sim_key % 2 = 0 ORDER BY a.alert_id
+"""
+
+
+def test_what_many_sims_do_at_once_on_a_day_under_way_is_one_incident_and_one_alert_and_the_closed_day_goes_on_with_it(
+    fleet: tuple[Runtime, Truth],
+) -> None:
+    runtime, truth = fleet
+    find_anomalies(runtime, AS_OF)
+    (flapping,) = truth.column("SELECT incident_id FROM predictions.incidents")
+    day = AS_OF + timedelta(days=1)
+    now = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    truth.rows(STREAMED, {"now": now, "first": 2, "last": 6, "step": 2})
+    with at(runtime, now) as early:
+        assert detect_live(early) == {"live spike": 3}
+    assert [(row["kind"], row["sim_key"]) for row in truth.rows(ALERTS) if row["is_open"]] == [
+        ("incident", None),
+        *(("anomaly", sim) for sim in (2, 4, 6)),
+    ]
+
+    # 19 others at the site of the first of them: an incident of that site, as far as is known
+    now += timedelta(minutes=20)
+    truth.rows(STREAMED, {"now": now, "first": 10, "last": 154, "step": 8})
+    with at(runtime, now) as meanwhile:
+        assert detect_live(meanwhile) == {"live spike": 19}
+    (begun,) = truth.rows("SELECT * FROM predictions.incidents WHERE incident_id <> %s", (flapping,))
+    assert (begun["scope"], begun["sims"]) == ({"label_prefix": "S1"}, 20)
+
+    # 28 more of the same device type at all sites, and one SIM that still flaps
+    now += timedelta(minutes=20)
+    truth.rows(STREAMED, {"now": now, "first": 8, "last": 80, "step": 2})
+    truth.rows(
+        "INSERT INTO core.sim_events (sim_key, occurred_at, event_type, organization_id, record_id)"
+        " SELECT 15, %s::timestamptz - n * interval '1 minute', 'Create PDP Context', 1, 1000 + n FROM generate_series(1, 60) AS n",
+        (now,),
+    )
+    with at(runtime, now) as later:
+        assert detect_live(later) == {"live flapping": 1, "live spike": 28}
+        assert detect_live(later) == {}
+    (loop,) = truth.rows("SELECT * FROM predictions.incidents WHERE incident_id <> %s", (flapping,))
+    assert (loop["kind"], loop["scope"], loop["sims"]) == ("spike", {"device_type": "35000001"}, 50)
+    assert loop["incident_id"] == begun["incident_id"], "it grew"
+    assert (loop["first_day"], loop["last_day"]) == (day, day)
+    alerts = truth.rows(ALERTS)
+    assert [(row["kind"], row["incident_id"]) for row in alerts if row["is_open"]] == [
+        ("incident", flapping),
+        ("incident", loop["incident_id"]),
+    ]
+    folded = [row for row in alerts if row["kind"] == "anomaly"]
+    assert [row["sim_key"] for row in folded] == [2, 4, 6], "no others were ever opened"
+    assert {row["message"].split(" in ")[0] for row in folded} == {'Part of the incident "Spike'}
+    assert truth.column("SELECT incident_id FROM predictions.anomalies WHERE live AND sim_key = 15") == [flapping]
+    assert truth.one("SELECT count(*) FROM predictions.alerts WHERE sim_key = 15") == 0
+
+    truth.rows(BOOKED, (day,))
+    find_anomalies(runtime, day)
+    (closed,) = truth.rows("SELECT * FROM predictions.incidents WHERE incident_id <> %s", (flapping,))
+    assert (closed["incident_id"], closed["sims"], closed["last_day"]) == (loop["incident_id"], 50, day)
+    assert truth.one("SELECT count(*) FROM predictions.anomalies WHERE live") == 0
+    alert_anomalies(runtime.database, as_of=day, now=now + timedelta(days=2))
+    assert [row["alert_id"] for row in truth.rows(ALERTS) if row["is_open"] and row["incident_id"] != flapping] == [
+        row["alert_id"] for row in alerts if row["incident_id"] == loop["incident_id"]
+    ]
+
+
+def test_an_earlier_detector_finds_again_unless_todays_code_cannot_read_it(
+    fleet: tuple[Runtime, Truth], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime, truth = fleet
+    monkeypatch.setattr("pipelines.cli.load_settings", lambda: runtime.settings)
+    monkeypatch.setattr("assets.anomalies.WORSE", float("inf"))  # the newest scores, whatever it flags
+    learn(runtime, AS_OF)
+    listed = json.loads(CliRunner().invoke(app, ["models", "--json"]).output)
+    assert [(row["model"], row["version"], row["role"]) for row in listed] == [
+        (DETECTOR, 2, "champion"),
+        (DETECTOR, 1, "retired"),
+    ]
+    assert find_anomalies(runtime, AS_OF)["model version"] == 2
+
+    said = CliRunner().invoke(app, ["rollback", "--model", DETECTOR, "--by", "me"])
+    assert f"{DETECTOR}: version 1 is champion again, in place of version 2" in said.output
+    (last,) = truth.rows("SELECT * FROM predictions.promotions_v1 WHERE from_version = 2")
+    assert (last["model_name"], last["model_version"], last["decided_by"]) == (DETECTOR, 1, "me")
+    assert find_anomalies(runtime, AS_OF)["model version"] == 1
+    assert set(truth.column("SELECT model_version FROM predictions.anomalies")) == {1}
+
+    run = runtime.mlflow.get_run(next(row["run_id"] for row in listed if row["version"] == 2))
+    saved = Path(run.info.artifact_uri.removeprefix("file://")) / "model.json"
+    saved.write_text(json.dumps(json.loads(saved.read_text()) | {"format": 0}))
+    with pytest.raises(RollbackError, match="version 2 was made by other code and cannot score"):
+        rollback(runtime, to=2, by="me", model=DETECTOR)
+    assert champion_of(runtime, DETECTOR).version == 1
+
+
 def test_without_a_detector_it_says_what_to_run(database_url: URL, tmp_path: Path) -> None:
     with Runtime(settings_for(database_url, tmp_path, "http://127.0.0.1:9")) as runtime:
-        with pytest.raises(NoDetectorError, match="materialize anomaly_detector first"):
+        with pytest.raises(NoChampionError, match="materialize anomaly_detector first"):
             find_anomalies(runtime, AS_OF)
         assert "no usage is stored" in learn(runtime, AS_OF)["learnt"]
 

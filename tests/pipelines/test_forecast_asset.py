@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from sqlalchemy import URL
 
-from assets.blocks import NoUsageError
+from assets.blocks import NoChampionError, NoUsageError
 from assets.exhaustion import exhaustion, load_facts, score_exhaustion
 from assets.exhaustion_backtest import load_basis
 from assets.forecast import HORIZON, champion_forecast, load_history, load_quotas, score_usage
@@ -306,7 +306,9 @@ def test_without_usage_the_message_says_what_to_run(filled: tuple[Runtime, Truth
 def test_without_a_champion_the_message_says_what_to_run(database_url: URL, tmp_path: Path) -> None:
     with (
         Runtime(settings_for(database_url, tmp_path, "http://127.0.0.1:9")) as runtime,
-        pytest.raises(NoUsageError, match="no champion model is registered: materialize usage_forecaster first"),
+        pytest.raises(
+            NoChampionError, match="no champion of usage-forecaster is registered: materialize usage_forecaster first"
+        ),
     ):
         score_usage(runtime, AS_OF, run_id="none")
 

@@ -1,0 +1,2 @@
+-- The SIMs whose keys lie from %(first_key)s to %(last_key)s. Primary key.
+SELECT sim_key FROM core.sims WHERE sim_key BETWEEN %(first_key)s AND %(last_key)s ORDER BY sim_key;
