@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from api.models import (
     Action,
@@ -18,19 +19,23 @@ from api.models import (
     NewRule,
     Replayed,
     RuleList,
+    RuleSwitch,
     RuleToAdd,
     RuleToReplay,
     Snooze,
+    StoredRule,
+    SwitchedRule,
 )
 from api.routes import Opened, ProblemError, presented_key, problems
-from api.store import EXPORTS_AT_ONCE, WRITER_POOL_SIZE, Session, Store, Writers
-from resources.alerting import Act, replay
+from api.store import EXPORTS_AT_ONCE, WRITER_POOL_SIZE, Row, Session, Store, Writers
+from resources.alerting import Act, replay, stored_rule, vet
 from resources.api_keys import key_sha256
-from resources.rules import Replay, Rule, RuleError, check_replay
+from resources.rules import Replay, Rule, RuleError
 
 router = APIRouter(tags=["alerts"])
 READ_ONLY = "This API key may only read: `simsight api-key create NAME --write` makes one that may act on alerts and write rules."
 AlertId = Annotated[int, Path(ge=1, le=2**63 - 1, examples=[41])]
+RuleId = Annotated[int, Path(ge=1, le=2**31 - 1, description="As GET /v1/alert-rules gives it", examples=[3])]
 
 
 class _Caller:
@@ -128,40 +133,87 @@ def add_rule(caller: Caller, new: RuleToAdd) -> AddedRule:
     """Checked, tried on the last 30 days, and stored; switched on only if asked. A rule that would page for more than a quarter of its
     SIMs at once is refused unless forced. Needs a key that may write."""
     rule = _rule(new)
-    with caller.store.session(caller.key) as session:
-        may = session.row("api_may_write", {"key_sha256": key_sha256(caller.key)})
-        if not (may and may["may_write"]):
-            raise ProblemError(403, READ_ONLY)
-        replayed = _replay(session, rule, 30)
-    try:
-        if not new.force:
-            check_replay(rule, replayed)
-    except RuleError as error:
-        raise _refused(error.problems) from None
+    with caller.store.session(caller.key) as session, _refusing():
+        _check_may_write(session, caller)
+        replayed = vet(session, rule, last=_last_day(session), force=new.force)
     rule_id = caller.writers.add_rule(caller.key, json.dumps(rule.as_dict() | {"enabled": new.enabled}), caller.now)
     if rule_id is None:
         raise ProblemError(409, f"There is a rule named {rule.name!r}: choose another name.")
     return AddedRule(rule_id=rule_id, replay=_answer(replayed))
 
 
-@router.post("/v1/alert-rules/replay", summary="Try an alert rule on the past", responses=problems(401, 422, 503))
+@router.patch("/v1/alert-rules/{rule_id}", summary="Switch an alert rule on or off", responses=CHANGES)
+def switch_rule(caller: Caller, rule_id: RuleId, switch: RuleSwitch) -> SwitchedRule:
+    """On: it is tried on the last 30 days first, and refused where it would page for more than a quarter of its SIMs at once, unless forced.
+    Off: its open alerts are closed. Needs a key that may write."""
+    replayed = None
+    with caller.store.session(caller.key) as session, _refusing():
+        _check_may_write(session, caller)
+        rule = stored_rule(_stored(session, rule_id))
+        if switch.enabled:
+            replayed = vet(session, rule, last=_last_day(session), force=switch.force)
+    closed = caller.writers.switch_rule(caller.key, rule_id, caller.now, enabled=switch.enabled)
+    if closed is None:  # deleted meanwhile
+        raise _no_rule(rule_id)
+    with caller.store.session(caller.key) as session:
+        now = StoredRule.model_validate(_stored(session, rule_id))
+    return SwitchedRule(rule=now, closed_alerts=closed, replay=_answer(replayed) if replayed else None)
+
+
+@router.delete(
+    "/v1/alert-rules/{rule_id}",
+    summary="Delete an alert rule",
+    status_code=204,
+    response_class=Response,
+    responses=problems(401, 403, 404, 422, 503),
+)
+def delete_rule(caller: Caller, rule_id: RuleId) -> None:
+    """Its open alerts are closed, and all of them stay in the history. Needs a key that may write."""
+    with caller.store.session(caller.key) as session:
+        _check_may_write(session, caller)
+    if caller.writers.switch_rule(caller.key, rule_id, caller.now, enabled=False, deleted=True) is None:
+        raise _no_rule(rule_id)
+
+
+@router.post("/v1/alert-rules/replay", summary="Try an alert rule on the past", responses=problems(401, 409, 422, 503))
 def replay_rule(caller: Trying, new: RuleToReplay) -> Replayed:
     """How often it would have fired, and for whom. Nothing is stored; every key may do it."""
-    with caller.store.session(caller.key) as session:
-        return _answer(_replay(session, _rule(new), new.days))
+    rule = _rule(new)
+    with caller.store.session(caller.key) as session, _refusing():
+        return _answer(replay(session, rule, last=_last_day(session), days=new.days))
 
 
 def _rule(new: NewRule) -> Rule:
     return Rule(new.name.strip(), new.metric, new.operator, new.threshold, new.for_days, new.scope, new.severity)
 
 
-def _replay(session: Session, rule: Rule, days: int) -> Replay:
-    last = (session.row("api_replay_day") or {"last": None})["last"]
+def _check_may_write(session: Session, caller: _Caller) -> None:
+    may = session.row("api_may_write", {"key_sha256": key_sha256(caller.key)})
+    if not (may and may["may_write"]):
+        raise ProblemError(403, READ_ONLY)
+
+
+def _stored(session: Session, rule_id: int) -> Row:
+    found = next((row for row in session.rows("rules_list") if row["rule_id"] == rule_id), None)
+    if found is None:
+        raise _no_rule(rule_id)
+    return found
+
+
+def _last_day(session: Session) -> date:
+    """The last as-of day a rule can be tried on, by a query that may take longer than others."""
+    last: date | None = (session.row("api_replay_day") or {"last": None})["last"]
     if last is None:
         raise ProblemError(409, "There is no usage yet to try a rule on.")
     session.take_longer()
+    return last
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """What is wrong with a rule is said by the field."""
     try:
-        return replay(session, rule, last=last, days=days)
+        yield
     except RuleError as error:
         raise _refused(error.problems) from None
 
@@ -179,4 +231,10 @@ def _refused(wrong: dict[str, str]) -> ProblemError:
 def _no_alert(alert_id: int) -> ProblemError:
     return ProblemError(
         404, f"There is no alert {alert_id} in this organization. GET /v1/alerts lists those there are."
+    )
+
+
+def _no_rule(rule_id: int) -> ProblemError:
+    return ProblemError(
+        404, f"There is no rule {rule_id} in this organization. GET /v1/alert-rules lists those there are."
     )

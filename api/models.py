@@ -373,6 +373,23 @@ class AddedRule(BaseModel):
     replay: Replayed
 
 
+class RuleSwitch(BaseModel):
+    """Whether a rule is to be evaluated."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    enabled: bool = Field(examples=[True])
+    force: bool = Field(
+        False, description="Switch it on also when it would page for more than a quarter of its SIMs at once"
+    )
+
+
+class SwitchedRule(BaseModel):
+    rule: StoredRule = Field(description="As it is now")
+    closed_alerts: int = Field(description="Open alerts of it that switching it off closed", examples=[0])
+    replay: Replayed | None = Field(description="What it would have done; null where it was switched off")
+
+
 class Health(BaseModel):
     status: Literal["ok"]
     schema_version: int = Field(description="Newest database migration applied", examples=[7])

@@ -205,6 +205,13 @@ class Writers(_Pool):
             found = session.row("api_add_rule", {"key_sha256": key_sha256(key), "rule": rule, "now": now})
             return int(found["rule_id"]) if found and found["rule_id"] is not None else None
 
+    def switch_rule(self, key: str, rule_id: int, now: datetime, *, enabled: bool, deleted: bool = False) -> int | None:
+        """Switch a rule on or off, or delete it: how many alerts were closed; None where there is none or the key may not write."""
+        values = {"rule_id": rule_id, "enabled": enabled, "deleted": deleted, "now": now}
+        with self._transaction() as session:
+            found = session.row("api_switch_rule", {"key_sha256": key_sha256(key), **values})
+            return int(found["closed"]) if found and found["closed"] is not None else None
+
 
 class Streams(_Pool):
     """The webhook's connections: readers cannot take them, and they write nothing but bodies of POSTs."""

@@ -92,7 +92,7 @@ class FleetFacts:
 
 
 @dg.asset(
-    deps=["usage_forecasts", "quota_exhaustions", "alerts", "sim_lifecycle", "anomalies"],
+    deps=["usage_forecasts", "quota_exhaustions", "alerts", "alert_rules_evaluated", "sim_lifecycle", "anomalies"],
     partitions_def=DAYS,
     group_name="report",
     kinds={"python", "html"},

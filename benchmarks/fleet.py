@@ -60,16 +60,21 @@ def fill(connection: psycopg.Connection[Any], sims: int, days: int) -> None:
     first = AS_OF - timedelta(days=days - 1)
     for statement in FILL.split(";\n"):
         psycopg.ClientCursor(connection).execute(statement.encode(), {"sims": sims, "first": first, "last": AS_OF})
+    copy_usage(connection, sims, first, AS_OF)
+
+
+def copy_usage(connection: psycopg.Connection[Any], sims: int, first: date, last: date) -> None:
+    """The daily usage of SIMs 1 to `sims` of the simulated fleet."""
     fleet = Fleet(seed=901, sims=sims, start=first)
-    dates = pl.date_range(first, AS_OF, "1d", eager=True)
+    dates = pl.date_range(first, last, "1d", eager=True)
     for start in range(0, sims, CHUNK):
         which = np.arange(start, min(start + CHUNK, sims))
-        volume = fleet.usage(which, first, AS_OF).volume
+        volume = fleet.usage(which, first, last).volume
         frame = pl.DataFrame(
             {
                 "organization_id": 1,
-                "sim_key": np.repeat(which + 1, days),
-                "day": dates[np.tile(np.arange(days), which.size)],
+                "sim_key": np.repeat(which + 1, len(dates)),
+                "day": dates[np.tile(np.arange(len(dates)), which.size)],
                 "bytes": volume.ravel(),
                 "bytes_rx": volume.ravel() // 3,
                 "sms_mt": 0,

@@ -29,7 +29,10 @@ def send_due(context: dg.OpExecutionContext, runtime: RuntimeParam) -> None:
     context.log.info(", ".join(f"{name}: {count}" for name, count in done.items() if count) or "nothing was due")
 
 
-@dg.job(description="Tell people and programs of alerts: one pass of the outbox, as `simsight notify`.")
+@dg.job(
+    description="Tell people and programs of alerts: one pass of the outbox, as `simsight notify`.",
+    executor_def=dg.in_process_executor,  # a step of its own process would load everything first, and people wait
+)
 def notify() -> None:
     send_due()
 
@@ -74,7 +77,7 @@ def hourly_rules(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 
 @dg.sensor(
     job=notify,
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=10,
     default_status=SENSING,
     description="Put new messages into the outbox and start a sender when some are due; one run at a time.",
 )

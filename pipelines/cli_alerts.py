@@ -15,7 +15,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from resources.alerting import AlertError, enable_rule, replay, stored_rule, switch_rule
+from resources.alerting import AlertError, disable_rule, enable_rule, replay, stored_rule
 from resources.rules import METRICS, Replay, Rule, parse_condition
 from resources.settings import SettingsError, load_settings
 
@@ -175,7 +175,7 @@ def enable(name: Annotated[str, typer.Argument(help="Name of the rule.")], force
 def disable(name: Annotated[str, typer.Argument(help="Name of the rule.")]) -> None:
     """Switch a rule off; its open alerts are closed."""
     with opened() as runtime:
-        closed = switch_rule(runtime.database, name, enabled=False, now=runtime.clock())
+        closed = disable_rule(runtime.database, name, now=runtime.clock())
     console.print(f"{name} is off; {closed} alerts closed", markup=False)
 
 
@@ -183,7 +183,7 @@ def disable(name: Annotated[str, typer.Argument(help="Name of the rule.")]) -> N
 def delete_rule(name: Annotated[str, typer.Argument(help="Name of the rule.")]) -> None:
     """Delete a rule; its open alerts are closed, and all of them stay in the history."""
     with opened() as runtime:
-        closed = switch_rule(runtime.database, name, enabled=False, deleted=True, now=runtime.clock())
+        closed = disable_rule(runtime.database, name, now=runtime.clock(), delete=True)
     console.print(f"{name} is deleted; {closed} alerts closed", markup=False)
 
 

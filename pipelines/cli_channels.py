@@ -46,7 +46,7 @@ def add_channel(
         typer.Option(help="When the sender died while sending; default: resend for webhooks, park for others."),
     ] = None,
 ) -> None:
-    """Add a way to send alerts, such as MAIL_URL=mailto://user:password@smtp.example.org?to=ops@example.org in .env."""
+    """Add a way to send alerts, such as MAIL_URL=mailtos://user:password@smtp.example.org?to=ops@example.org in .env."""
     from resources import notifier
 
     with opened() as runtime:

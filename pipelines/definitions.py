@@ -94,10 +94,12 @@ import_file = dg.define_asset_job(
 tidy = dg.define_asset_job(
     "tidy", dg.AssetSelection.assets(raw_landings), description="Delete what is kept long enough."
 )
-# its check compares whole days with the book: that is for the daily job, not for every batch
+# its check compares whole days with the book: that is for the daily job, not for every batch. One process: that of a step would load
+# everything first, and alerts wait for it
 process_stream = dg.define_asset_job(
     "process_stream",
     dg.AssetSelection.assets(stream_records).without_checks(),
+    executor_def=dg.in_process_executor,
     description="Turn the Data Streamer's records that wait into rows.",
 )
 read_stream_files = dg.define_asset_job(

@@ -62,6 +62,14 @@ def replay(queries: Queries, rule: Rule, *, last: date, days: int = REPLAY_DAYS)
     )
 
 
+def vet(queries: Queries, rule: Rule, *, last: date, force: bool = False) -> Replay:
+    """Replay a rule before it is switched on. Raises RuleError, unless forced also for one that would page for a great share of its scope."""
+    replayed = replay(queries, rule, last=last)
+    if not force:
+        check_replay(rule, replayed)
+    return replayed
+
+
 def add_rule(
     database: Database,
     rule: Rule,
@@ -73,16 +81,13 @@ def add_rule(
     force: bool = False,
     replace: bool = False,
 ) -> tuple[Row, Replay]:
-    """Check a rule, replay it up to `last` and store it; returns its key and version, and the replay.
+    """Vet a rule up to `last` and store it; returns its key and version, and the replay.
 
-    force     also when it would page for a great share of its scope
     replace   change the rule of that name, where there is one
     Raises RuleError, AlertError for a taken name.
     """
     with database.transaction() as transaction:
-        replayed = replay(transaction, rule, last=last)
-        if not force:
-            check_replay(rule, replayed)
+        replayed = vet(transaction, rule, last=last, force=force)
         values = rule.as_dict() | {
             "scope": json.dumps(rule.scope),
             "enabled": enabled,
@@ -97,26 +102,27 @@ def add_rule(
 
 
 def enable_rule(database: Database, name: str, *, last: date, now: datetime, force: bool = False) -> Replay:
-    """Switch a rule on after replaying it up to `last`; returns the replay. Raises AlertError for an unknown name, RuleError."""
-    found = next((row for row in database.rows("rules_list") if row["name"] == name), None)
-    if found is None:
-        raise AlertError(f"there is no rule named {name!r}; `simsight rules list` shows those there are")
-    rule = stored_rule(found)
+    """Switch a rule on after vetting it up to `last`; returns the replay. Raises AlertError for an unknown name, RuleError."""
     with database.transaction() as transaction:
-        replayed = replay(transaction, rule, last=last)
-        if not force:
-            check_replay(rule, replayed)
-    switch_rule(database, name, enabled=True, now=now)
+        row = _named(transaction, name)
+        replayed = vet(transaction, stored_rule(row), last=last, force=force)
+        transaction.row("switch_rule", {"rule_id": row["rule_id"], "enabled": True, "deleted": False, "now": now})
     return replayed
 
 
-def switch_rule(database: Database, name: str, *, enabled: bool, now: datetime, deleted: bool = False) -> int:
-    """Switch a rule on or off without looking, or delete it; returns how many open alerts that closed. Raises AlertError for an unknown name."""
+def disable_rule(database: Database, name: str, *, now: datetime, delete: bool = False) -> int:
+    """Switch a rule off, or delete it; returns how many open alerts that closed. Raises AlertError for an unknown name."""
     with database.transaction() as transaction:
-        done = transaction.row("switch_rule", {"name": name, "enabled": enabled, "deleted": deleted, "now": now})
-    if done is None:
+        which = {"rule_id": _named(transaction, name)["rule_id"], "enabled": False, "deleted": delete, "now": now}
+        done = transaction.row("switch_rule", which)
+    return int(done["closed"] or 0) if done else 0
+
+
+def _named(queries: Queries, name: str) -> Row:
+    found = next((row for row in queries.rows("rules_list") if row["name"] == name), None)
+    if found is None:
         raise AlertError(f"there is no rule named {name!r}; `simsight rules list` shows those there are")
-    return int(done["closed"])
+    return found
 
 
 def stored_rule(row: Mapping[str, Any]) -> Rule:

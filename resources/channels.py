@@ -102,17 +102,29 @@ class Webhook:
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise ChannelBrokenError(redact(f"the URL makes no sense: {error}", [self._url])) from None
         except httpx.HTTPError as error:
+            if why := _untrusted(error):
+                raise ChannelBrokenError(f"the certificate of the other side is not trusted: {why}") from None
             said = redact(str(error), [self._url, self._secret])
             raise DeliveryError(f"no answer ({type(error).__name__}): {said}") from None
         if answer.is_success:
             return
-        said = f"it answered {answer.status_code}"
-        if answer.status_code in UNUSABLE or answer.is_redirect:
-            raise ChannelBrokenError(said)
-        if answer.status_code in LATER or answer.is_server_error:
-            wait = answer.headers.get("retry-after", "")
-            raise DeliveryError(said, min(float(wait), LONGEST_WAIT_S) if wait.isdigit() else None)
-        raise RefusedError(said)
+        wait = answer.headers.get("retry-after", "")
+        after_s = min(float(wait), LONGEST_WAIT_S) if wait.isdigit() else None
+        raise _kind(answer.status_code)(f"it answered {answer.status_code}", after_s)
+
+
+def _kind(status: int | None) -> type[DeliveryError]:
+    """What an HTTP status other than success says of the channel and the message; None: there was no answer."""
+    if status is None or status in LATER or not 300 <= status < 500:
+        return DeliveryError
+    return ChannelBrokenError if status in UNUSABLE or status < 400 else RefusedError
+
+
+def _untrusted(error: BaseException | None) -> str | None:
+    """Why a certificate was refused, where that is what an error comes from."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error.verify_message if error else None
 
 
 def _apprise(url: str, variable: str) -> Channel:
@@ -147,8 +159,14 @@ class Mail:
                 if plugin.user and plugin.password:
                     smtp.login(plugin.user, plugin.password)
                 missed = smtp.send_message(mail, sender, [*to, *plugin.cc, *plugin.bcc])
-        except (smtplib.SMTPAuthenticationError, smtplib.SMTPNotSupportedError) as error:
+        except smtplib.SMTPAuthenticationError as error:
             raise ChannelBrokenError(f"the mail server refused the login: {self._said(error)}") from None
+        except smtplib.SMTPNotSupportedError as error:  # no STARTTLS, no login: never sent without
+            raise ChannelBrokenError(f"the mail server cannot do what the URL asks for: {self._said(error)}") from None
+        except ssl.SSLCertVerificationError as error:
+            raise ChannelBrokenError(
+                f"the certificate of the mail server is not trusted: {error.verify_message}"
+            ) from None
         except smtplib.SMTPRecipientsRefused as error:
             codes = [code for code, _ in error.recipients.values()]
             kind = RefusedError if min(codes, default=0) >= 500 else DeliveryError
@@ -161,19 +179,23 @@ class Mail:
         if missed:
             logging.getLogger(__name__).warning("a mail server refused %d of %d recipients", len(missed), len(to))
 
-    def _connect(self) -> smtplib.SMTP:
+    @contextmanager
+    def _connect(self) -> Iterator[smtplib.SMTP]:
         from apprise.plugins.email.common import SecureMailMode
 
         plugin = self._plugin
         context = ssl.create_default_context()
         if not plugin.verify_certificate:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        where = {"host": plugin.smtp_host, "port": plugin.port, "timeout": SEND_SECONDS}
         if plugin.secure and plugin.secure_mode == SecureMailMode.SSL:
-            return smtplib.SMTP_SSL(plugin.smtp_host, plugin.port or 0, timeout=SEND_SECONDS, context=context)
-        smtp = smtplib.SMTP(plugin.smtp_host, plugin.port or 0, timeout=SEND_SECONDS)
-        if plugin.secure and plugin.secure_mode == SecureMailMode.STARTTLS:
-            smtp.starttls(context=context)
-        return smtp
+            with smtplib.SMTP_SSL(**where, context=context) as smtp:
+                yield smtp
+            return
+        with smtplib.SMTP(**where) as smtp:
+            if plugin.secure and plugin.secure_mode == SecureMailMode.STARTTLS:
+                smtp.starttls(context=context)
+            yield smtp
 
     def _said(self, error: BaseException) -> str:
         text = error.smtp_error if isinstance(error, smtplib.SMTPResponseException) else str(error)
@@ -191,15 +213,16 @@ class Apprise:
         logger = logging.getLogger("apprise")
         logger.addHandler(heard)
         try:
-            sent = self._plugin.notify(title=notice.title, body=notice.text)
+            # said to be text, it is escaped for each service: a label such as <!channel> must not call everyone in Slack
+            sent = self._plugin.notify(title=notice.title, body=notice.text, body_format="text")
         except (TypeError, ValueError) as error:
             raise RefusedError(redact(f"Apprise cannot send it: {error}", [self._url])) from None
         finally:
             logger.removeHandler(heard)
         if not sent:
             said = redact("; ".join(heard.lines) or "Apprise does not say why", [self._url])
-            unusable = re.search(r"error=(401|402|403|404|405|410)\b", said)
-            raise (ChannelBrokenError if unusable else DeliveryError)(said)
+            status = re.search(r"error=([0-9]{3})\b", said)
+            raise _kind(int(status[1]) if status else None)(said)
 
 
 class _Heard(logging.Handler):

@@ -140,13 +140,76 @@ def test_a_rule_that_makes_no_sense_or_pages_for_everyone_is_refused(writer: htt
     assert (forced.status_code, forced.json()["replay"]["most"]) == (201, 11)
 
 
+def rule_named(seeded: Any, organization: str = "default", metric_over: float = 100) -> int:
+    """A rule that is switched off and has an alert open."""
+    ((rule,),) = seeded.run(
+        "INSERT INTO predictions.alert_rules (organization_id, name, metric, operator, threshold, for_days, scope, severity, enabled, created_by,"
+        f" created_at, changed_at) VALUES (ops.organization('{organization}'), 'heavy', 'usage_day_mb', '>', {metric_over}, 1, '{{}}', 'warning',"
+        " false, 'x', now(), now()) RETURNING rule_id"
+    )
+    seeded.run(
+        "INSERT INTO predictions.alerts (organization_id, kind, rule_id, severity, message, opened_as_of, opened_at, seen_as_of)"
+        f" VALUES (ops.organization('{organization}'), 'rule', {rule}, 'warning', 'm', '2026-01-09', now(), '2026-01-09')"
+    )
+    return int(rule)
+
+
+def test_a_rule_is_switched_on_after_a_replay_off_again_and_deleted(
+    writer: httpx.Client, client: httpx.Client, seeded: Any
+) -> None:
+    seeded.run("UPDATE core.sims SET activated_at = '2025-09-01'")
+    rule = rule_named(seeded)
+    path = f"/v1/alert-rules/{rule}"
+    on = writer.patch(path, json={"enabled": True}).json()
+    assert (on["rule"]["enabled"], on["closed_alerts"], on["rule"]["open_alerts"]) == (True, 0, 1)
+    assert {name: on["replay"][name] for name in ("sims", "days", "fired")} == {"sims": 12, "days": 30, "fired": 0}
+    off = writer.patch(path, json={"enabled": False}).json()
+    assert (off["rule"]["enabled"], off["closed_alerts"], off["rule"]["open_alerts"]) == (False, 1, 0)
+    assert off["replay"] is None
+    deleted = writer.delete(path)
+    assert (deleted.status_code, deleted.content) == (204, b"")
+    assert client.get("/v1/alert-rules").json() == {"items": []}
+    assert [call.status_code for call in (writer.delete(path), writer.patch(path, json={"enabled": True}))] == [404] * 2
+    (alert,) = writer.get("/v1/alerts", params={"state": "closed", "kind": "rule"}).json()["items"]
+    assert (alert["rule_id"], alert["state"]) == (rule, "resolved"), "its alerts stay"
+
+
+def test_a_rule_that_would_page_for_everyone_is_switched_on_by_force_only(writer: httpx.Client, seeded: Any) -> None:
+    seeded.run("UPDATE core.sims SET activated_at = '2025-09-01'")
+    path = f"/v1/alert-rules/{rule_named(seeded, metric_over=0.5)}"
+    refused = writer.patch(path, json={"enabled": True})
+    assert (refused.status_code, [one["field"] for one in refused.json()["errors"]]) == (422, ["threshold"])
+    assert "refused unless forced" in refused.json()["detail"]
+    assert seeded.run("SELECT enabled FROM predictions.alert_rules") == [(False,)]
+    assert writer.patch(path, json={"enabled": True, "force": True}).json()["replay"]["most"] == 11
+    assert writer.patch(path, json={"name": "other"}).status_code == 422
+
+
+def test_a_rule_is_switched_with_a_key_that_may_in_its_own_organization_only(
+    writer: httpx.Client, client: httpx.Client, stranger: httpx.Client, seeded: Any
+) -> None:
+    ours, theirs = rule_named(seeded), rule_named(seeded, "other")
+    for caller, rule, status in (
+        (writer, theirs, 404),
+        (client, ours, 403),
+        (client, theirs, 403),
+        (stranger, ours, 401),
+    ):
+        path = f"/v1/alert-rules/{rule}"
+        answers = [caller.patch(path, json={"enabled": on}) for on in (True, False)] + [caller.delete(path)]
+        assert [answer.status_code for answer in answers] == [status] * 3
+    untouched = seeded.run("SELECT enabled, deleted_at, changed_at = created_at FROM predictions.alert_rules")
+    assert untouched == [(False, None, True)] * 2
+    assert seeded.run("SELECT count(*) FROM predictions.alerts WHERE kind = 'rule' AND closed_at IS NULL") == [(2,)]
+
+
 def test_the_api_role_writes_through_its_functions_only(seeded: Any) -> None:
     rights = seeded.run(
         "SELECT p.proname FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace"
         " WHERE n.nspname IN ('ops', 'predictions') AND p.prosecdef AND has_function_privilege('simsight_api', p.oid, 'EXECUTE')"
         " AND p.provolatile = 'v' AND p.prorettype <> 'trigger'::regtype ORDER BY 1"
     )
-    assert [name for (name,) in rights] == ["act_on_alert", "add_alert_rule", "land_stream_batch"]
+    assert [name for (name,) in rights] == ["act_on_alert", "add_alert_rule", "land_stream_batch", "switch_alert_rule"]
 
 
 def test_a_body_is_read_up_to_its_limit_only(stranger: httpx.Client) -> None:

@@ -114,6 +114,11 @@ def test_predict_checks_the_data_before_it_works_with_it(location: dg.Definition
     assert not {"sims", "sim_usage", "sim_quota"} & set(upstream), "predict asks 1NCE nothing"
 
 
+def test_what_alerts_wait_for_runs_in_one_process(location: dg.Definitions) -> None:
+    for job in ("process_stream", "notify"):
+        assert location.resolve_job_def(job).executor_def.name == "in_process"
+
+
 def test_the_daily_scoring_uses_the_champion_there_is(location: dg.Definitions) -> None:
     nodes = {node.name for node in location.resolve_job_def("score").graph.nodes}
 

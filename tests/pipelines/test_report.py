@@ -63,6 +63,21 @@ SELECT sim_key, 'quota', organization_id, 1, now(), 'OnceTimeoutError' FROM core
 INSERT INTO core.sim_usage_replaced (sim_key, day, organization_id, bytes, known_from, known_to)
 SELECT sim_key, %(as_of)s::date - ago, organization_id, 1, %(as_of)s::date - ago + 1, %(as_of)s::date - ago + 2
 FROM core.sims, unnest(ARRAY[5, 6, 90]) AS ago WHERE right(iccid, 2) = '10';
+
+INSERT INTO predictions.alert_rules
+    (organization_id, name, metric, operator, threshold, for_days, scope, severity, enabled, created_by, created_at, changed_at)
+SELECT organization_id, 'drift', 'forecast_error', '>', 1.2, 1, '{}', 'warning', true, 'x', now(), now() FROM core.organizations;
+INSERT INTO predictions.incidents
+    (organization_id, kind, title, scope, first_day, last_day, severity, sims, model_version, created_at, updated_at)
+SELECT organization_id, 'flapping', 'Flapping in 12 of 30 SIMs of ' || slug, '{}', %(as_of)s, %(as_of)s, 'critical', 12, 1, now(), now()
+FROM core.organizations;
+INSERT INTO predictions.alerts
+    (organization_id, kind, rule_id, severity, value, message, opened_as_of, opened_at, seen_as_of)
+SELECT organization_id, 'rule', rule_id, severity, 1.4, 'drift: forecast error is 1.4', %(as_of)s, now(), %(as_of)s
+FROM predictions.alert_rules;
+INSERT INTO predictions.alerts
+    (organization_id, kind, incident_id, severity, value, message, opened_as_of, opened_at, seen_as_of)
+SELECT organization_id, 'incident', incident_id, severity, sims, title, %(as_of)s, now(), %(as_of)s FROM predictions.incidents;
 """
 
 
@@ -258,6 +273,17 @@ def test_the_alerts_are_the_open_ones(page: str, truth: psycopg.Connection[Any])
         "SELECT message FROM predictions.alerts WHERE closed_at IS NULL AND kind = 'silent'"
     ):
         assert html.escape(message) in section(page, "alerts")
+
+
+def test_alerts_of_the_fleet_and_of_incidents_are_among_them_first_of_their_severity(page: str) -> None:
+    rows = re.findall(
+        r'<tr><td class="(\w+)">\w+</td>\s*<td>(.*?)</td><td class="text">(.*?)</td>', section(page, "alerts")
+    )
+    whom = [(severity, who if "span" not in who else "a SIM") for severity, who, _ in rows]
+    assert whom[0] == ("critical", "incident: 12 SIMs")
+    assert rows[0][2] == "Flapping in 12 of 30 SIMs of default"
+    warnings = [who for severity, who in whom if severity == "warning"]
+    assert (warnings[0], set(warnings[1:])) == ("the fleet", {"a SIM"})
 
 
 def test_data_quality_is_counted(facts: FleetFacts, page: str, truth: psycopg.Connection[Any]) -> None:

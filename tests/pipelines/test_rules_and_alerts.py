@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import URL
 
 from assets.alerts import evaluate_alerts
-from resources.alerting import AlertError, act, add_rule, evaluate_rules, replay, switch_rule
+from resources.alerting import AlertError, act, add_rule, disable_rule, enable_rule, evaluate_rules, replay
 from resources.rules import METRICS, Rule, RuleError, check_rule
 from resources.runtime import Runtime
 from tests.pipelines.conftest import AS_OF, NOW, Filled, Truth, copied
@@ -328,14 +328,14 @@ def test_a_rule_is_replaced_switched_off_and_deleted(filled: tuple[Runtime, Trut
     assert add(runtime, "heavy", "usage_day_mb", ">", 700, replace=True) == rule
     assert truth.one("SELECT version FROM predictions.alert_rules") == 2
     evaluate(runtime)
-    assert switch_rule(runtime.database, "heavy", enabled=False, now=NOW) == 1
+    assert disable_rule(runtime.database, "heavy", now=NOW) == 1
     assert evaluate(runtime)["rules"] == 0
-    switch_rule(runtime.database, "heavy", enabled=True, now=NOW)
+    enable_rule(runtime.database, "heavy", last=AS_OF, now=NOW, force=True)
     evaluate(runtime)
     assert len(holding(truth, rule)) == 1
-    assert switch_rule(runtime.database, "heavy", enabled=False, deleted=True, now=NOW) == 1
+    assert disable_rule(runtime.database, "heavy", now=NOW, delete=True) == 1
     with pytest.raises(AlertError, match="no rule named"):
-        switch_rule(runtime.database, "heavy", enabled=True, now=NOW)
+        enable_rule(runtime.database, "heavy", last=AS_OF, now=NOW)
     assert add(runtime, "heavy", "usage_day_mb", ">", 800) != rule
 
 

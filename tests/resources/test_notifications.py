@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 import logging
@@ -15,11 +14,9 @@ import threading
 import time as clock_time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +33,7 @@ from resources.channels import ChannelBrokenError
 from resources.database import Database
 from resources.notices import MOST_ATTEMPTS, redact, retry_after, sign
 from resources.server import driver_url
+from tests.receiver import HookServer, hook_server, signature
 
 NOW = datetime(2026, 1, 14, 12, tzinfo=UTC)  # a Wednesday
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -77,20 +75,6 @@ class MailServer:
         return [str(mail["Subject"]).strip() for mail in self.mails]
 
 
-@dataclass
-class HookServer:
-    """A real HTTP server that keeps what is posted to it, and does what it says once a key, as a good receiver does."""
-
-    url: str
-    posts: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-    status: int = 200
-    on_post: Callable[[], None] = lambda: None
-
-    @property
-    def done(self) -> dict[str, dict[str, Any]]:
-        return {headers["idempotency-key"]: json.loads(body) for headers, body in self.posts}
-
-
 @pytest.fixture
 def mail() -> Iterator[MailServer]:
     server = MailServer()
@@ -101,28 +85,8 @@ def mail() -> Iterator[MailServer]:
 
 @pytest.fixture
 def hook() -> Iterator[HookServer]:
-    kept = HookServer("")
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            kept.posts.append(({name.lower(): value for name, value in self.headers.items()}, body))
-            kept.on_post()
-            self.send_response(kept.status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    kept.url = f"http://127.0.0.1:{server.server_address[1]}/hooks/{PASSWORD}"
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield kept
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with hook_server(f"/hooks/{PASSWORD}") as kept:
+        yield kept
 
 
 class Fleet:
@@ -230,10 +194,7 @@ def test_a_webhook_is_signed_and_carries_the_alert(fleet: Fleet, hook: HookServe
     alert = fleet.alert(severity="critical")
     fleet.notify()
     ((headers, body),) = hook.posts
-    signed = hmac.new(
-        SECRET.encode(), f"{headers['x-simsight-timestamp']}.".encode() + body, hashlib.sha256
-    ).hexdigest()
-    assert headers["x-simsight-signature"] == f"v1={signed}"
+    assert headers["x-simsight-signature"] == signature(SECRET, headers, body)
     assert int(headers["x-simsight-timestamp"]) == NOW.timestamp()
     told = json.loads(body)
     assert told["id"] == headers["idempotency-key"]

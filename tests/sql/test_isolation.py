@@ -109,6 +109,7 @@ NOT_FOR_THE_API = [
     " VALUES (1, 1, 'opened', now(), 'open', 'info', now())",
     "UPDATE predictions.alert_rules SET enabled = false",
     "SELECT predictions.act_on_alerts(1::smallint, '{1}', 'resolve', NULL, NULL, 'x', now())",
+    "SELECT predictions.switch_alert_rule(1::smallint, 1, false, true, now())",
     "SELECT ops.organization('other')",
     "SELECT ops.analyze_new_tables()",
     "CREATE TABLE core.mine (a integer)",
@@ -191,6 +192,18 @@ def test_the_pipeline_changes_and_deletes_rows_of_its_own_organization_only(
     usage = "SELECT organization_id, min(bytes), max(bytes) FROM core.sim_usage GROUP BY 1 ORDER BY 1"
     assert admin.execute(usage).fetchall() == [(own, 9, 9), (other, 5, 5)]
     assert organizations_in(admin, "predictions.alerts") == organizations_in(admin, "core.sim_quota") == {other}
+
+
+def test_the_rule_of_another_organization_is_not_switched_by_naming_it(
+    admin: psycopg.Connection[Any], organizations: tuple[int, int]
+) -> None:
+    own, other = organizations
+    rules = "SELECT predictions.switch_alert_rule(%s::smallint, rule_id, false, true, now()) FROM generate_series(1, 2) AS rule_id"
+    with acting(admin, "simsight_pipeline", own) as pipeline:
+        assert [row[0] for row in pipeline.execute(rules, (other,))] == [None, None]
+        assert sorted(row[0] is None for row in pipeline.execute(rules, (own,))) == [False, True]
+    left = admin.execute("SELECT organization_id FROM predictions.alert_rules WHERE deleted_at IS NULL")
+    assert left.fetchall() == [(other,)]
 
 
 def test_a_row_of_another_organization_cannot_be_written(

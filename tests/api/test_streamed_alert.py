@@ -1,0 +1,87 @@
+"""From a POST of the Data Streamer to the people: live anomalies, alerts, live events and signed messages, in one go over real HTTP."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import URL
+
+from api.app import create_app
+from assets.stream import stream_records
+from resources import notifier
+from resources.api_keys import create_key
+from resources.runtime import Runtime
+from resources.server import driver_url
+from resources.streams import create_stream
+from tests.api.conftest import Serve
+from tests.api.test_alert_stream import Listener, until
+from tests.pipelines.conftest import settings_for
+from tests.receiver import hook_server, signature
+from tests.stream_records import START, event, iccid, sms, usage
+
+NOW = START + timedelta(hours=1)
+SIMS, RUNAWAY, CHATTY, ABROAD = 30, 7, 11, 23
+SECRET = "correct-horse-battery"
+# what closed days taught of each SIM: 1 MB a day is usual, 3 MB and 5 SMS are not odd yet, and it is in Germany
+FLEET = """
+INSERT INTO core.sims (organization_id, iccid, label, first_seen_at, changed_at)
+SELECT organization_id, '89882806660' || lpad(n::text, 8, '0'), slug || '-' || n, now(), now()
+FROM core.organizations, generate_series(1, 30) AS n WHERE slug = 'default';
+INSERT INTO predictions.anomaly_state (sim_key, organization_id, as_of, model_version, bytes_limits, bytes_usual, sms_limit, sessions_limit,
+                                       countries, operators, prepared_at)
+SELECT sim_key, organization_id, '2025-09-21', 1, array_fill(3000000::bigint, ARRAY[7]), array_fill(1000000::bigint, ARRAY[7]), 5, 50,
+       '{Germany}', '{}', now() FROM core.sims
+"""
+
+pytestmark = pytest.mark.database
+
+
+def test_what_the_stream_brings_is_told_live_and_by_a_signed_message_once(
+    database_url: URL, tmp_path: Path, serve_app: Serve
+) -> None:
+    with psycopg.connect(driver_url(database_url, "").render_as_string(hide_password=False)) as administrator:
+        for statement in FLEET.split(";\n"):
+            administrator.execute(statement.encode())
+    morocco = {"country": {"id": 1, "name": "Morocco", "iso_code": "ma"}, "operator": {"id": 9, "name": "Inwi"}}
+    sent = [usage(n, n, 0.5) for n in range(1, SIMS + 1)] + [event(100 + n, n) for n in range(1, SIMS + 1)]
+    sent += [usage(200, RUNAWAY, 60), sms(201, CHATTY, 40), event(202, ABROAD, at=NOW, detail=morocco)]
+    app = create_app(database_url, clock=lambda: NOW)
+    app.state.live.heartbeat_s = 0.2
+    with (
+        Runtime(settings_for(database_url, tmp_path, "http://127.0.0.1:9", NOW)) as runtime,
+        serve_app(app) as client,
+        hook_server("/alerts") as hook,
+    ):
+        stream = create_stream(runtime.database, "fleet", now=NOW)
+        key = create_key(runtime.database, "live", now=datetime.now(UTC), valid_for=None)
+        notifier.add_channel(
+            runtime.database,
+            "hook",
+            url_variable="HOOK_URL",
+            secret_variable="HOOK_SECRET",
+            now=NOW - timedelta(days=1),
+        )
+        environ = {"HOOK_URL": hook.url, "HOOK_SECRET": SECRET}
+        with Listener(client, key) as listener:
+            for _ in range(2):  # all that is sent twice is told once
+                posted = client.post(stream.path, json=sent, auth=(stream.stream_id, stream.secret))
+                assert (posted.status_code, posted.json()) == (200, {"records": len(sent)})
+                stream_records(runtime=runtime)
+                notifier.notify(runtime.database, clock=lambda: NOW, environ=environ)
+            until(lambda: len(listener.frames) > 3)
+        events = [json.loads(frame["data"]) for frame in listener.frames[1:]]
+
+    odd = {iccid(RUNAWAY): "60.50 MB so far", iccid(CHATTY): "40 SMS so far", iccid(ABROAD): "it is in Morocco"}
+    assert {(one["event"], one["kind"], one["iccid"]) for one in events} == {("opened", "anomaly", sim) for sim in odd}
+    assert len(events) == 3
+    assert [one["message"] for one in events if odd[one["iccid"]] not in one["message"]] == []
+    assert {one["severity"]: one["count"] for one in hook.done.values()} == {"critical": 2, "warning": 1}
+    for headers, body in hook.posts:
+        assert headers["x-simsight-signature"] == signature(SECRET, headers, body)
+    told = [alert for one in hook.done.values() for alert in one["alerts"]]
+    assert sorted(alert["alert_id"] for alert in told) == sorted(one["alert_id"] for one in events)
+    assert len(hook.posts) == 2
