@@ -98,8 +98,8 @@ def _weekday_median(recent: FloatArray) -> FloatArray:
 
 def nan_mean(values: FloatArray) -> FloatArray:
     """Mean of each row's known values; zero for a row without any."""
-    known = (~np.isnan(values)).sum(axis=1)
-    return np.asarray(np.nansum(values, axis=1) / np.maximum(known, 1), dtype=np.float64)
+    known = ~np.isnan(values)
+    return np.asarray(np.where(known, values, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1), dtype=np.float64)
 
 
 def _nan_median(values: FloatArray) -> FloatArray:

@@ -21,12 +21,13 @@ from ml.forecasting import (
     Forecast,
     ForecastModel,
     fit,
+    fit_predict,
     forecast_usage,
     predict,
     quantile_column,
     seasonal_naive,
 )
-from ml.forecasting.candidates import STEP
+from ml.forecasting.candidates import STEP, nan_median
 from ml.forecasting.global_model import CORRECTED
 from ml.forecasting.learning import _plan
 from ml.forecasting.router import AHEAD, LAG
@@ -142,6 +143,20 @@ def test_the_same_data_and_seed_give_the_same_numbers_in_any_order(
     assert_frame_equal(predict(again, shuffled, as_of=origin).frame, forecast.frame)
     other = predict(fit(known, as_of=origin, seed=8), known, as_of=origin)
     assert not np.array_equal(other.paths(20), forecast.paths(20))
+
+
+def test_fitting_and_forecasting_at_once_gives_the_same(
+    model: ForecastModel, forecast: Forecast, known: pl.DataFrame, origin: date
+) -> None:
+    fitted, made = fit_predict(known, as_of=origin)
+    assert fitted.to_dict() == model.to_dict()
+    assert_frame_equal(made.frame, forecast.frame, check_exact=True)
+
+
+@given(st.lists(st.lists(st.one_of(st.just(np.nan), st.integers(0, 99)), min_size=3, max_size=3), min_size=1))
+def test_a_median_is_that_of_what_is_known(rows: list[list[float]]) -> None:
+    slow = [np.median([x for x in column if x == x] or [0]) for column in zip(*rows, strict=True)]
+    np.testing.assert_array_equal(nan_median(np.array(rows, dtype=np.float32)), slow)
 
 
 def test_a_model_survives_json(model: ForecastModel, forecast: Forecast, known: pl.DataFrame, origin: date) -> None:
