@@ -31,6 +31,7 @@ from ml.forecasting.candidates import STEP, nan_median
 from ml.forecasting.global_model import CORRECTED
 from ml.forecasting.learning import _plan
 from ml.forecasting.router import AHEAD, LAG
+from ml.forecasting.segments import classify
 
 MakeHistory = Callable[..., pl.DataFrame]
 NAMES = [quantile_column(level) for level in QUANTILES]
@@ -411,3 +412,11 @@ def test_seasonal_naive_repeats_the_last_week(make_history: MakeHistory, last_da
     expected = [value for values in series for value in slow_seasonal_naive(values, 10)]
     assert frame["mean"].to_list() == pytest.approx(expected)
     assert (np.diff(frame.select(NAMES).to_numpy(), axis=1) >= 0).all()
+
+
+def test_a_level_that_moved_weeks_ago_is_not_taken_for_noise() -> None:
+    rng = np.random.default_rng(3)
+    volumes = rng.gamma(100, 1000, (2, 120))
+    volumes[0, -33:] *= 4
+    volumes[1] *= rng.gamma(1, 1, 120)
+    assert [SEGMENTS[segment] for segment in classify(volumes)] == ["steady", "variable"]
