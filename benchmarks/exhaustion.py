@@ -20,7 +20,7 @@ import polars as pl
 
 from ml.exhaustion import quota_exhaustion, sms_exhaustion
 from ml.exhaustion_scores import HORIZONS, SAMPLES, Scores, exhaustion_backtest, score_dates
-from ml.forecasting import fit, predict
+from ml.forecasting import fit_predict
 from ml.history import FloatArray, dense
 from ml.outlook import learn_outlook
 from ml.plots import plot_reliability
@@ -81,7 +81,7 @@ class Truth:
 def dates_of(truth: Truth, as_of: date, history_days: int) -> tuple[pl.DataFrame, dict[str, FloatArray]]:
     """Sampled ends of one as-of day by method, and of each row archetype, true end and expiry."""
     history = truth.history(as_of, history_days)
-    forecast = predict(fit(history, as_of=as_of), history, as_of=as_of)
+    _, forecast = fit_predict(history, as_of=as_of)
     outlook = learn_outlook(history, as_of=as_of)
     calibration = exhaustion_backtest(history, as_of=as_of).calibration
     values = dense(history, as_of=as_of).values

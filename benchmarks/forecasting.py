@@ -28,8 +28,7 @@ from ml.forecasting import (
     QUANTILES,
     SEGMENTS,
     Forecast,
-    ForecastModel,
-    fit,
+    fit_predict,
     predict,
     quantile_column,
     seasonal_naive,
@@ -48,12 +47,6 @@ COLUMNS = (
 )
 
 Scored = dict[str, FloatArray | float]
-
-
-def with_fit(history: pl.DataFrame, as_of: date) -> tuple[ForecastModel, Forecast]:
-    """The usage forecaster, fitted on the same history."""
-    model = fit(history, as_of=as_of, horizon=HORIZON)
-    return model, predict(model, history, as_of=as_of, horizon=HORIZON)
 
 
 def naive(history: pl.DataFrame, as_of: date) -> FloatArray:
@@ -153,7 +146,7 @@ def measure(data: Panels, costly: int) -> tuple[dict[str, list[Scored]], FloatAr
         # A series that is unknown on every day ahead can't be scored.
         told = ~np.isnan(actual).all(axis=1)
         few = np.flatnonzero(told)[: costly if number < 2 else 0]
-        (model, outcome), seconds = timed(lambda h=history: with_fit(h, LAST))
+        (model, outcome), seconds = timed(lambda h=history: fit_predict(h, as_of=LAST, horizon=HORIZON))
         plain = (
             predict(replace(model, learned=None), history, as_of=LAST, horizon=HORIZON) if model.learned else outcome
         )

@@ -13,7 +13,7 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from ml.forecasting import QUANTILES, SEASON, SEGMENTS, fit, predict, quantile_column, seasonal_naive
+from ml.forecasting import QUANTILES, SEASON, SEGMENTS, fit_predict, quantile_column, seasonal_naive
 from ml.forecasting.router import CANDIDATES_SCHEMA
 from ml.history import FloatArray, dense
 
@@ -136,9 +136,8 @@ def backtest(
     for back in backs:
         origin = as_of - timedelta(days=back)
         known = history.filter(pl.col("day") <= origin)
-        model = fit(known, as_of=origin, horizon=horizon, seed=seed)
+        model, forecast = fit_predict(known, as_of=origin, horizon=horizon, seed=seed)
         candidates = model.candidates if candidates is None else candidates
-        forecast = predict(model, known, as_of=origin, horizon=horizon)
         naive = seasonal_naive(known, as_of=origin, horizon=horizon)
         row = np.searchsorted(panel.sim_keys, forecast.sim_keys)
         values = panel.values[row]

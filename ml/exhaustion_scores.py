@@ -18,7 +18,7 @@ import numpy.typing as npt
 import polars as pl
 
 from ml.exhaustion import Calibration, quota_exhaustion
-from ml.forecasting import fit, predict
+from ml.forecasting import fit_predict
 from ml.history import FloatArray, dense
 from ml.outlook import SEGMENTS, learn_outlook, sample_sims, state
 
@@ -195,8 +195,7 @@ def exhaustion_backtest(history: pl.DataFrame, *, as_of: date, horizon: int = 30
         known = sampled.filter(pl.col("day") <= origin)
         if known.is_empty():
             continue
-        model = fit(known, as_of=origin, horizon=horizon, seed=seed)
-        forecast = predict(model, known, as_of=origin, horizon=horizon)
+        _, forecast = fit_predict(known, as_of=origin, horizon=horizon, seed=seed)
         outlook = learn_outlook(known, as_of=origin, horizon=horizon, seed=seed)
         values = panel.values[np.searchsorted(panel.sim_keys, forecast.sim_keys)]
         values, came = values[:, : longest - back], values[:, longest - back :]

@@ -11,7 +11,7 @@ import smtplib
 import ssl
 import threading
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -188,14 +188,16 @@ class Mail:
         if not plugin.verify_certificate:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         where = {"host": plugin.smtp_host, "port": plugin.port, "timeout": SEND_SECONDS}
-        if plugin.secure and plugin.secure_mode == SecureMailMode.SSL:
-            with smtplib.SMTP_SSL(**where, context=context) as smtp:
-                yield smtp
-            return
-        with smtplib.SMTP(**where) as smtp:
-            if plugin.secure and plugin.secure_mode == SecureMailMode.STARTTLS:
+        mode = plugin.secure_mode if plugin.secure else None
+        smtp = smtplib.SMTP_SSL(**where, context=context) if mode == SecureMailMode.SSL else smtplib.SMTP(**where)
+        try:
+            if mode == SecureMailMode.STARTTLS:
                 smtp.starttls(context=context)
             yield smtp
+        finally:
+            with suppress(OSError, smtplib.SMTPException):  # what it has taken it has taken, however it says goodbye
+                smtp.quit()
+            smtp.close()
 
     def _said(self, error: BaseException) -> str:
         text = error.smtp_error if isinstance(error, smtplib.SMTPResponseException) else str(error)

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from ml.forecasting.calibration import learn_spread, quantiles_at, week_of
-from ml.forecasting.model import QUANTILES, fit, predict, quantile_column
+from ml.forecasting.model import QUANTILES, fit_predict, quantile_column
 from ml.forecasting.segments import SEASON, nan_mean
 from ml.history import FloatArray, IntArray, dense
 
@@ -73,9 +73,7 @@ def forecast_aggregate(
     panel = dense(rows, as_of=as_of, lookback_days=LOOKBACK_DAYS)
     values, keys = panel.values, panel.sim_keys
     names = [groups["group"][int(key)] for key in keys]
-    own = predict(
-        fit(rows, as_of=as_of, horizon=horizon, seed=seed), rows, as_of=as_of, horizon=horizon, quantiles=quantiles
-    )
+    _, own = fit_predict(rows, as_of=as_of, horizon=horizon, quantiles=quantiles, seed=seed)
     columns = {name: own.frame[name].to_numpy().reshape(-1, horizon).copy() for name in own.frame.columns[2:]}
     chosen, windows = np.zeros((2, keys.size), np.int64)
     ratios = np.full((len(METHODS), keys.size), np.nan)
@@ -134,9 +132,7 @@ def forecast_points(
     """Points (METHODS, series, horizon) of every method, NaN where it can say nothing; Prophet of the series marked (all of them)."""
     ahead = np.full((len(METHODS), keys.size, horizon), np.nan)
     past = rows.filter(pl.col("day") <= as_of)
-    own = predict(
-        fit(past, as_of=as_of, horizon=horizon, seed=seed), past, as_of=as_of, horizon=horizon, quantiles=(0.5,)
-    )
+    _, own = fit_predict(past, as_of=as_of, horizon=horizon, quantiles=(0.5,), seed=seed)
     enough = own.history_days >= 2 * SEASON
     points = own.frame[quantile_column(0.5)].to_numpy().reshape(-1, horizon)
     ahead[0, np.searchsorted(keys, own.sim_keys[enough])] = points[enough]

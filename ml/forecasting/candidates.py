@@ -31,19 +31,23 @@ MEDIAN_WEEKS = (4, 8, 13)
 HALF_LIFE = 13.0
 # A weekday below this share of the mean day says nothing about the level.
 REST = 0.1
-# SIMs worked on at once: bounds the memory, about 50 MB, and stays near the processor's caches.
-BLOCK = 96
+# SIMs worked on at once: few enough that what is made of them stays in the processor's cache.
+BLOCK = 512
 
 Float32 = npt.NDArray[np.float32]
 
 
 class Candidate(Protocol):
-    """A family of forecasts: their names, and a week ahead of each for a block of windows."""
+    """A family of forecasts: their names, and a week ahead of each for a block of SIMs.
+
+    The SIMs are the last axis of every array: sums and medians over days then go over whole rows of SIMs, and what a SIM gets does not
+    depend on how many others are worked on with it.
+    """
 
     names: tuple[str, ...]
 
-    def __call__(self, windows: Float32, cleaned: Float32) -> Float32:
-        """Forecasts (windows, names, 7) from the last weeks of raw and cleaned values (windows, WEEKS, 7), NaN unknown."""
+    def __call__(self, weeks: Float32, cleaned: Float32) -> Float32:
+        """Forecasts (names, 7, sims) from the last weeks of raw and cleaned values (WEEKS, 7, sims), NaN unknown."""
 
 
 class SameWeekday:
@@ -51,12 +55,10 @@ class SameWeekday:
 
     names = ("last week", *(f"median of {weeks} weeks" for weeks in MEDIAN_WEEKS), "zero")
 
-    def __call__(self, windows: Float32, cleaned: Float32) -> Float32:
-        last = windows[:, -1]
-        usual = _mean(windows[:, -8:].reshape(len(windows), -1))
-        weeks = [np.where(np.isnan(last), usual[:, None], last)]
-        weeks += [nan_median(windows[:, -n:].swapaxes(1, 2)) for n in MEDIAN_WEEKS]
-        return np.stack([*weeks, np.zeros_like(last)], axis=1)
+    def __call__(self, weeks: Float32, cleaned: Float32) -> Float32:
+        last = weeks[-1]
+        repeated = np.where(np.isnan(last), _mean(_days(weeks[-8:])), last)
+        return np.stack([repeated, *(nan_median(weeks[-n:]) for n in MEDIAN_WEEKS), np.zeros_like(last)])
 
 
 class RecentShares:
@@ -67,14 +69,14 @@ class RecentShares:
     def __init__(self) -> None:
         self.names = ("recent pattern, last week", *(f"recent pattern, {name}" for name in LEVELS))
 
-    def __call__(self, windows: Float32, cleaned: Float32) -> Float32:
-        recent = windows[:, -8:]
-        week = _mean(recent)[..., None]
+    def __call__(self, weeks: Float32, cleaned: Float32) -> Float32:
+        recent = weeks[-8:]
+        usual = _mean(recent.swapaxes(0, 1))[:, None]
         with np.errstate(invalid="ignore", divide="ignore"):
-            share = nan_median(np.where(week > 0, recent / week, np.nan).swapaxes(1, 2))
-            busy = nan_median(np.where(share > REST / 2, windows[:, -1] / share, np.nan))
-        levels = np.concatenate([busy[:, None], _levels(windows, cleaned, share)], axis=1)
-        return np.asarray(levels[:, :, None] * share[:, None, :], dtype=np.float32)
+            share = nan_median(np.where(usual > 0, recent / usual, np.float32(np.nan)))
+            busy = nan_median(np.where(share > REST / 2, weeks[-1] / share, np.float32(np.nan)))
+        levels = np.concatenate([busy[None], _levels(weeks, cleaned, share)])
+        return np.asarray(levels[:, None] * share, dtype=np.float32)
 
 
 class LongShares:
@@ -85,9 +87,9 @@ class LongShares:
     def __init__(self) -> None:
         self.names = tuple(f"long pattern, {name}" for name in LEVELS)
 
-    def __call__(self, windows: Float32, cleaned: Float32) -> Float32:
+    def __call__(self, weeks: Float32, cleaned: Float32) -> Float32:
         share = _shrunk_shares(cleaned)
-        return np.asarray(_levels(windows, cleaned, share)[:, :, None] * share[:, None, :], dtype=np.float32)
+        return np.asarray(_levels(weeks, cleaned, share)[:, None] * share, dtype=np.float32)
 
 
 LEVELS = (
@@ -100,101 +102,102 @@ NAMES = tuple(name for family in FAMILIES for name in family.names)
 
 
 def forecast_weeks(values: FloatArray, origins: int) -> Float32:
-    """Every candidate's week ahead, (sims, origins, candidates, 7), from values (sims, days), NaN for unknown days.
+    """Every candidate's week ahead, (origins, candidates, 7, sims), from values (sims, days), NaN for unknown days.
 
     Origin k is k * STEP days before the end: it sees values[:, : days - k * STEP] only. Any scale of values is fine.
     """
-    weeks = np.empty((len(values), origins, len(NAMES), SEASON), dtype=np.float32)
-    for start in range(0, len(values), BLOCK):
-        part = slice(start, start + BLOCK)
-        windows = _windows(values[part], origins)
-        flat = windows.reshape(-1, WEEKS, SEASON)
-        cleaned = _cleaned(flat)
-        made = np.concatenate([family(flat, cleaned) for family in FAMILIES], axis=1)
-        weeks[part] = made.reshape(windows.shape[0], origins, len(NAMES), SEASON)
-    return weeks
-
-
-def _windows(values: FloatArray, origins: int) -> Float32:
-    """The last WEEKS weeks before each origin, (sims, origins, WEEKS, 7)."""
     sims, days = values.shape
     width = WEEKS * SEASON
-    padded = np.full((sims, max(days, width + STEP * (origins - 1))), np.nan, dtype=np.float32)
-    padded[:, padded.shape[1] - days :] = values
-    ends = [padded.shape[1] - STEP * k for k in range(origins)]
-    return np.stack([padded[:, end - width : end] for end in ends], axis=1).reshape(sims, origins, WEEKS, SEASON)
+    ahead = np.empty((origins, len(NAMES), SEASON, sims), dtype=np.float32)
+    for start in range(0, sims, BLOCK):
+        block = slice(start, min(start + BLOCK, sims))
+        # Two columns at least: NumPy adds up a single one in another order.
+        columns = max(block.stop - start, 2)
+        history = np.full((max(days, width + STEP * (origins - 1)), columns), np.nan, dtype=np.float32)
+        history[len(history) - days :, : block.stop - start] = values[block].T
+        for origin in range(origins):
+            end = len(history) - STEP * origin
+            weeks = history[end - width : end].reshape(WEEKS, SEASON, -1)
+            cleaned = _cleaned(weeks)
+            made = np.concatenate([family(weeks, cleaned) for family in FAMILIES])
+            ahead[origin, :, :, block] = made[:, :, : block.stop - start]
+    return ahead
 
 
-def _cleaned(windows: Float32) -> Float32:
+def _days(weeks: Float32) -> Float32:
+    """Weeks (n, 7, sims) as days (n * 7, sims)."""
+    return weeks.reshape(-1, weeks.shape[2])
+
+
+def _cleaned(weeks: Float32) -> Float32:
     """Values drawn to within three typical deviations of the median of five same weekdays around them."""
-    weekday = _mean(windows.swapaxes(1, 2))
-    filled = np.where(np.isnan(windows), weekday[:, None, :], windows)
-    at = np.arange(WEEKS)
-    near = [np.clip(at + shift, 0, WEEKS - 1) for shift in (-2, -1, 0, 1, 2)]
-    # At the end there is no future: look further back instead.
-    near[3][-1], near[4][-1], near[4][-2] = WEEKS - 4, WEEKS - 5, WEEKS - 5
-    base = _median_of_five(*[filled[:, index] for index in near])
-    off = windows - base
-    size = np.abs(off).reshape(len(off), -1)
-    typical = _mean(np.minimum(size, 3 * _mean(size)[:, None]))
-    limit = 3.75 * typical[:, None, None]
+    filled = np.where(np.isnan(weeks), _mean(weeks), weeks)
+    # The first week counts again before the beginning; the last two weeks, which have no future, look further back.
+    padded = np.concatenate([filled[:1], filled[:1], filled])
+    inner = _median_of_five(*[padded[shift : WEEKS - 2 + shift] for shift in range(5)])
+    base = np.concatenate([inner, inner[-1:], inner[-1:]])
+    off = weeks - base
+    size = _days(np.abs(off))
+    limit = 3.75 * _mean(np.minimum(size, 3 * _mean(size)))
     return np.asarray(np.maximum(base + np.clip(off, -limit, limit), 0), dtype=np.float32)
 
 
 def _shrunk_shares(cleaned: Float32) -> Float32:
-    """Each weekday's mean share, (windows, 7), recent weeks weighing more, shrunk by how noisy the shares are."""
-    whole: npt.NDArray[np.bool_] = np.asarray(~np.isnan(cleaned).any(axis=2))
-    weight = whole * (0.5 ** (np.arange(WEEKS)[::-1] / HALF_LIFE)).astype(np.float32)
-    known = np.where(whole[..., None], cleaned, 0)
-    weeks, total = weight.sum(axis=1), (known.sum(axis=2) * weight).sum(axis=1)
+    """Each weekday's mean share, (7, sims), recent weeks weighing more, shrunk by how noisy the shares are."""
+    whole: npt.NDArray[np.bool_] = np.asarray(~np.isnan(cleaned).any(axis=1))
+    weight = whole * (0.5 ** (np.arange(WEEKS)[::-1] / HALF_LIFE)).astype(np.float32)[:, None]
+    known = np.where(whole[:, None], cleaned, 0)
+    sums = known.sum(axis=1)
+    weeks, total = weight.sum(axis=0), (sums * weight).sum(axis=0)
     usable = total > 0
     total, weeks = np.where(usable, total, 1), np.where(usable, weeks, 1)
-    share = (known * weight[..., None]).sum(axis=1) * SEASON / total[:, None]
-    off = (known - known.mean(axis=2)[..., None] * share[:, None, :]) ** 2
-    effective = np.maximum(weeks**2 / np.maximum((weight**2).sum(axis=1), 1e-6), 1)
+    share = (known * weight[:, None]).sum(axis=0) * SEASON / total
+    off = (known - (sums / SEASON)[:, None] * share) ** 2
+    effective = np.maximum(weeks**2 / np.maximum((weight**2).sum(axis=0), 1e-6), 1)
     freedom = (SEASON - 1) * np.maximum(1 - 1 / effective, 0.1)
-    noise = (off.sum(axis=2) * weight).sum(axis=1) / (weeks * freedom) / effective / (total / weeks / SEASON) ** 2
-    signal = ((share - 1) ** 2).sum(axis=1) / (SEASON - 1)
+    noise = (off.sum(axis=1) * weight).sum(axis=0) / (weeks * freedom) / effective / (total / weeks / SEASON) ** 2
+    signal = ((share - 1) ** 2).sum(axis=0) / (SEASON - 1)
     kept = np.clip(1 - noise / np.maximum(signal, 1e-9), 0, 1)
-    return np.where(usable[:, None], 1 + kept[:, None] * (share - 1), 1).astype(np.float32)
+    return np.where(usable, 1 + kept * (share - 1), 1).astype(np.float32)
 
 
-def _levels(windows: Float32, cleaned: Float32, share: Float32) -> Float32:
-    """Levels (windows, LEVELS) of values freed of their weekday share: smoothed over cleaned, medians over raw ones."""
-    count, days = len(windows), WEEKS * SEASON
-    divisor = np.where(share > REST, share, np.float32(np.nan))[:, None, :].astype(np.float32)
-    calm: Float32 = (cleaned / divisor).reshape(count, days)
-    raw: Float32 = (windows / divisor).reshape(count, days)
+def _levels(weeks: Float32, cleaned: Float32, share: Float32) -> Float32:
+    """Levels (LEVELS, sims) of values freed of their weekday share: smoothed over cleaned, medians over raw ones."""
+    divisor = np.where(share > REST, share, np.float32(np.nan)).astype(np.float32)
+    calm: Float32 = cleaned / divisor
+    recent: Float32 = weeks[-MEDIAN_DAYS[-1] // SEASON :] / divisor
+    raw = _days(recent)
     known = ~np.isnan(calm)
+    offset = np.float32(0.05) * _mean(_days(calm[-8:])) + np.float32(1e-9)
     filled = np.where(known, calm, 0)
-    offset = 0.05 * _mean(calm[:, -56:]) + 1e-9
-    logs = np.where(known, np.log(filled + offset[:, None]), 0)
-    age = np.arange(days)[::-1]
-    levels = []
-    # Row by row sums, not a matrix product: a SIM's figures must not depend on how many others are worked on with it.
-    for values, fading in ((filled, SMOOTHING), (logs, LOG_SMOOTHING)):
-        for weight in fading:
-            weights = ((1 - weight) ** age).astype(np.float32)
-            level = (values * weights).sum(axis=1) / np.maximum((known * weights).sum(axis=1), 1e-12)
-            levels.append(level if values is filled else np.maximum(np.exp(level) - offset, 0))
-    levels += [nan_median(raw[:, -n:]) for n in MEDIAN_DAYS]
-    return np.stack(levels, axis=1)
+    logs = np.where(known, np.log(filled + offset), 0)
+    levels = [_smoothed(filled, known, weight) for weight in SMOOTHING]
+    levels += [np.maximum(np.exp(_smoothed(logs, known, weight)) - offset, 0) for weight in LOG_SMOOTHING]
+    levels += [nan_median(raw[-n:]) for n in MEDIAN_DAYS]
+    return np.stack(levels)
+
+
+def _smoothed(values: Float32, known: npt.NDArray[np.bool_], fading: float) -> Float32:
+    """Mean of values (WEEKS, 7, sims) that are known, with weights that fall by `fading` a day, (sims,)."""
+    weights = ((1 - fading) ** np.arange(WEEKS * SEASON)[::-1]).astype(np.float32).reshape(WEEKS, SEASON, 1)
+    total, weight = (values * weights).sum(axis=(0, 1)), (known * weights).sum(axis=(0, 1))
+    return np.asarray(total / np.maximum(weight, np.float32(1e-12)), dtype=np.float32)
 
 
 def nan_median(values: Float32) -> Float32:
-    """Median over the last axis of what is known; zero where nothing is."""
-    known = (~np.isnan(values)).sum(axis=-1)
-    ordered = np.sort(values, axis=-1)
-    low, high = np.maximum((known - 1) // 2, 0), np.minimum(known // 2, values.shape[-1] - 1)
-    ends = np.take_along_axis(ordered, np.stack([low, high], axis=-1), axis=-1)
-    return np.where(known > 0, ends.mean(axis=-1), 0).astype(np.float32)
+    """Median over the first axis of what is known; zero where nothing is."""
+    known = len(values) - np.isnan(values).sum(axis=0)
+    ordered = np.sort(np.moveaxis(values, 0, -1).reshape(-1, len(values)), axis=1)
+    low, high = np.maximum(known - 1, 0) // 2, np.minimum(known // 2, len(values) - 1)
+    rows = np.arange(len(ordered))
+    middle = (ordered[rows, low.ravel()] + ordered[rows, high.ravel()]) / 2
+    return np.where(known > 0, middle.reshape(known.shape), np.float32(0))
 
 
 def _mean(values: Float32) -> Float32:
-    """Mean over the last axis of what is known; zero where nothing is."""
+    """Mean over the first axis of what is known; zero where nothing is."""
     known = ~np.isnan(values)
-    total = np.where(known, values, 0).sum(axis=-1) / np.maximum(known.sum(axis=-1), 1)
-    return np.asarray(total, dtype=np.float32)
+    return np.asarray(np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1), dtype=np.float32)
 
 
 def _median_of_five(a: Float32, b: Float32, c: Float32, d: Float32, e: Float32) -> Float32:

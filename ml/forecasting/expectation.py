@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -19,19 +21,39 @@ def normal(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     return values / level[:, None], level
 
 
+@dataclass(frozen=True, eq=False)
+class Past:
+    """What the candidates said of a block of SIMs at each origin, the youngest first, and missed by.
+
+    weeks (origins, candidates, 7, sims), missed (parts, origins, candidates, sims)
+    """
+
+    weeks: Float32
+    missed: Float32
+
+
+def look_back(values: FloatArray, origins: int = router.RECORDS + router.LAG) -> Past:
+    """The past of values (sims, days) from so many origins, or as many as there are."""
+    weeks = forecast_weeks(values, min(origins, origins_of(values.shape[1])))
+    return Past(weeks, router.records(values, weeks))
+
+
 def expect(
-    values: FloatArray, shared: FloatArray, learned: GlobalModel | None, horizon: int
+    values: FloatArray, past: Past, shared: FloatArray, learned: GlobalModel | None, horizon: int
 ) -> tuple[IntArray, FloatArray, FloatArray]:
     """Segment (sims,), centre and scale (sims, horizon) of the days after the last column."""
-    origins = min(router.RECORDS + router.LAG, origins_of(values.shape[1]))
-    weeks = forecast_weeks(values, origins)
-    missed = router.records(values, weeks)
-    relative, number = router.relative_records(missed, 0)
-    segments = segments_of(values, router.moved(values, weeks[:, :2])[:, 0])
-    centre = centre_of(values, weeks[:, 0], segments, router.weights(relative, number, shared, segments), horizon)
+    relative, number = router.relative_records(past.missed, 0)
+    segments = segments_of(values, router.moved(values, past.weeks[:2])[:, 0])
+    weeks = of_sims(past.weeks[0])
+    centre = centre_of(values, weeks, segments, router.weights(relative, number, shared, segments), horizon)
     if learned:
-        centre = corrected(learned, values, weeks[:, 0], segments, centre)
+        centre = corrected(learned, values, weeks, segments, centre)
     return segments, centre[:, :horizon], scale_of(values, centre, segments, horizon)
+
+
+def of_sims(weeks: Float32) -> Float32:
+    """The candidates' weeks at one origin, (candidates, 7, sims), as (sims, candidates, 7)."""
+    return np.ascontiguousarray(weeks.transpose(2, 0, 1))
 
 
 def segments_of(values: FloatArray, moved: npt.NDArray[np.bool_]) -> IntArray:

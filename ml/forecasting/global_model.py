@@ -35,10 +35,10 @@ LIMIT = 30.0
 # Days ahead that are learnt from in each window, of its four weeks; rows at most and at least.
 DAYS_A_WINDOW = 6
 MOST_ROWS, LEAST_ROWS = 25_000, 4_000
-ROUNDS = 60
+ROUNDS = 40
 PARAMETERS: dict[str, Any] = {
     "objective": "l1",
-    "learning_rate": 0.12,
+    "learning_rate": 0.17,
     "num_leaves": 15,
     "min_data_in_leaf": 60,
     "feature_fraction": 0.6,
@@ -46,6 +46,7 @@ PARAMETERS: dict[str, Any] = {
     "bagging_freq": 1,
     "lambda_l2": 1.0,
     "max_bin": 63,
+    "bin_construct_sample_cnt": 5_000,
     "verbosity": -1,
     "num_threads": 1,
     "deterministic": True,
@@ -122,79 +123,61 @@ def features(values: FloatArray, weeks: Float32, base: FloatArray, segments: Int
     told += [(calm[:, lag:] * calm[:, :-lag]).sum(axis=1) / power for lag in (1, 7)]
     of_sim = np.stack(told, axis=1)
     # by weekday: how each candidate differs from the router's week, and that week's size and shape
-    apart = (weeks[:, USED].astype(np.float64)[:, None] - base[:, :, None]) / scale[:, None, None, None]
+    apart = (weeks[:, USED][:, None] - base[:, :, None].astype(np.float32)) / scale[:, None, None, None].astype(
+        np.float32
+    )
     shape = base / np.maximum(base.mean(axis=2), 1e-9)[..., None]
     parts = np.broadcast_to(np.arange(PARTS)[None, :, None], base.shape)
     busy = np.broadcast_to(used.reshape(sims, WEEKS, SEASON).mean(axis=1)[:, None], base.shape)
     by_day = np.stack([base / scale[:, None, None], shape, parts, busy], axis=3)
     wide = np.broadcast_to(of_sim[:, None, None], (*base.shape, of_sim.shape[1]))
-    everything = np.concatenate([apart.swapaxes(2, 3), by_day, wide], axis=3)
-    return np.asarray(np.clip(everything, -1e6, 1e6), dtype=np.float32)
+    everything = np.concatenate([apart.swapaxes(2, 3), by_day, wide], axis=3, dtype=np.float32, casting="same_kind")
+    return np.clip(everything, -1e6, 1e6, out=everything)
 
 
-@dataclass(frozen=True, eq=False)
-class Window:
-    """What is to be learnt from one origin: features (sims, PARTS, 7, n), the router's centre and what came (sims, 28), NaN
-    unknown, unit (sims,), segments (sims,)."""
+def lesson(features: Float32, off: FloatArray, segments: IntArray, *, seed: int) -> tuple[Float32, FloatArray]:
+    """What is to be learnt from one origin, a few days of each SIM: rows of features, and what to add to the centre there.
 
-    features: Float32
-    centre: FloatArray
-    came: FloatArray
-    unit: FloatArray
-    segments: IntArray
+    features (sims, PARTS, 7, n), off (sims, days) what came less the centre, in units of `unit`, NaN unknown, segments (sims,)
+    """
+    sims, days = off.shape
+    some = np.argsort(np.random.default_rng(seed).random((sims, days)), axis=1)[:, :DAYS_A_WINDOW]
+    sim, day = np.repeat(np.arange(sims), DAYS_A_WINDOW), some.ravel()
+    good = np.isfinite(off[sim, day]) & np.isin(segments[sim], CORRECTED)
+    sim, day = sim[good], day[good]
+    return features[sim, (day >= SEASON).astype(np.int64), day % SEASON], np.clip(off[sim, day], -LIMIT, LIMIT)
 
 
-def train(windows: Sequence[Window], *, seed: int) -> str | None:
+def train(lessons: Sequence[tuple[Float32, FloatArray]], *, seed: int) -> str | None:
     """LightGBM's text of a model of what the router missed by; None when there is too little to learn from."""
-    chance = np.random.default_rng(seed)
-    rows, missed = [], []
-    for window in windows:
-        sims, days = window.came.shape
-        some = np.argsort(chance.random((sims, days)), axis=1)[:, :DAYS_A_WINDOW]
-        sim = np.repeat(np.arange(sims), DAYS_A_WINDOW)
-        day = some.ravel()
-        off = (window.came[sim, day] - window.centre[sim, day]) / window.unit[sim]
-        good = np.isfinite(off) & np.isin(window.segments[sim], CORRECTED)
-        sim, day = sim[good], day[good]
-        rows.append(window.features[sim, (day >= SEASON).astype(np.int64), day % SEASON])
-        missed.append(np.clip(off[good], -LIMIT, LIMIT))
-    if sum(len(part) for part in missed) < LEAST_ROWS:
+    x, y = (np.concatenate(part) for part in zip(*lessons, strict=True))
+    if len(y) < LEAST_ROWS:
         return None
     import lightgbm
 
-    x, y = np.concatenate(rows), np.concatenate(missed)
     if len(y) > MOST_ROWS:
-        kept = np.sort(chance.permutation(len(y))[:MOST_ROWS])
+        kept = np.sort(np.random.default_rng(seed).permutation(len(y))[:MOST_ROWS])
         x, y = x[kept], y[kept]
-    data = lightgbm.Dataset(x, y, params={"max_bin": PARAMETERS["max_bin"], "verbosity": -1})
-    return str(lightgbm.train(PARAMETERS | {"seed": seed}, data, ROUNDS).model_to_string())
+    parameters = PARAMETERS | {"seed": seed}
+    return str(lightgbm.train(parameters, lightgbm.Dataset(x, y, params=parameters), ROUNDS).model_to_string())
 
 
-def learn_shares(text: str, windows: Sequence[Window]) -> FloatArray:
-    """How much of what a model says is to be taken, (segments,), by what came after origins it knows nothing of."""
-    judge = GlobalModel(text, np.ones(len(SEGMENTS)))
-    errors, segments = [], []
-    for window in windows:
-        rows = np.flatnonzero(np.isin(window.segments, CORRECTED) & (np.isfinite(window.came).sum(axis=1) >= SEASON))
-        said = judge.correction(window.features[rows], window.segments[rows]) * window.unit[rows, None, None]
-        added = ahead(said, window.came.shape[1])
-        tried = np.stack(
-            [
-                nan_mean(np.abs(window.came[rows] - np.maximum(window.centre[rows] + share * added, 0)))
-                for share in SHARES
-            ],
-            axis=1,
-        )
-        errors.append(tried / window.unit[rows, None])
-        segments.append(window.segments[rows])
-    error, segment = np.concatenate(errors), np.concatenate(segments)
+def learn_shares(origins: Sequence[tuple[FloatArray, FloatArray, FloatArray, FloatArray, IntArray]]) -> FloatArray:
+    """How much of what a model says is to be taken, (segments,), by what came after origins it knows nothing of.
+
+    Of each origin the centre, what the model would add and what came, (sims, days), NaN unknown; unit and segments (sims,).
+    """
+    centre, added, came, unit, segments = (np.concatenate(part) for part in zip(*origins, strict=True))
+    rows = np.isin(segments, CORRECTED) & (np.isfinite(came).sum(axis=1) >= SEASON)
+    centre, added, came, unit, segments = centre[rows], added[rows], came[rows], unit[rows], segments[rows]
+    tried = [nan_mean(np.abs(came - np.maximum(centre + share * added, 0))) / unit for share in SHARES]
     # no single SIM that stopped or ran away decides
-    error = np.minimum(error, 5.0)
+    error = np.minimum(np.stack(tried, axis=1), 5.0)
     usual = error[:, 0].mean() if len(error) else 1.0
     prior = DOUBT * usual * (1 + DOUBT_ERROR * SHARES)
     taken = np.zeros(len(SEGMENTS))
     for index in CORRECTED:
-        taken[index] = SHARES[np.argmin(error[segment == index].sum(axis=0) + prior)]
+        taken[index] = SHARES[np.argmin(error[segments == index].sum(axis=0) + prior)]
     return taken
 
 

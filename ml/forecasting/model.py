@@ -21,13 +21,13 @@ import numpy.typing as npt
 import polars as pl
 
 from ml.forecasting import router
-from ml.forecasting.calibration import LEVELS, MIN_WINDOWS, learn_spread, quantiles_at, week_of
+from ml.forecasting.calibration import LEVELS, MIN_WINDOWS, Spread, learn_spread, quantiles_at, week_of
 from ml.forecasting.candidates import NAMES
-from ml.forecasting.expectation import expect, normal, repeated
+from ml.forecasting.expectation import Past, expect, look_back, normal, repeated
 from ml.forecasting.global_model import GlobalModel
-from ml.forecasting.learning import learn
+from ml.forecasting.learning import Learnt, learn
 from ml.forecasting.segments import SEASON, SEGMENTS, nan_mean
-from ml.history import FloatArray, IntArray, dense, known_days
+from ml.history import FloatArray, IntArray, Panel, dense, known_days
 
 QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
 # Beyond so many SIMs more teach nothing new: a fixed choice of them by key.
@@ -175,33 +175,65 @@ def fit(history: pl.DataFrame, *, as_of: date, horizon: int = 30, seed: int = 7)
     """
     if horizon < 1:
         raise ValueError(f"horizon is {horizon} days; it must be at least 1")
+    return _fit(dense(history, as_of=as_of), horizon, seed)[0]
+
+
+def fit_predict(
+    history: pl.DataFrame,
+    *,
+    as_of: date,
+    horizon: int = 30,
+    quantiles: Sequence[float] = QUANTILES,
+    seed: int = 7,
+) -> tuple[ForecastModel, Forecast]:
+    """`fit` and then `predict` on the same history and day: the same outcome, with less to compute. Raises ValueError as they do."""
     panel = dense(history, as_of=as_of)
+    model, past = _fit(panel, horizon, seed)
+    return model, _predict(model, panel, horizon, quantiles, past)
+
+
+def _fit(panel: Panel, horizon: int, seed: int) -> tuple[ForecastModel, Past | None]:
+    """The model, and the past of the panel's SIMs if all of them were learnt from."""
+    if horizon < 1:
+        raise ValueError(f"horizon is {horizon} days; it must be at least 1")
     chosen = np.argsort(_draws(panel.sim_keys, 1, seed)[:, 0], kind="stable")[:FIT_SIMS]
     values, _ = normal(panel.values[np.sort(chosen)])
-    records, segments, origins, errors, learned = learn(values, horizon, seed)
-    spreads, windows = [], []
-    everyone = segments != SEGMENTS.index("young")
+    learnt = learn(values, horizon, seed)
+    spreads = _spreads(learnt, horizon)
+    model = ForecastModel(
+        as_of=panel.as_of,
+        horizon=horizon,
+        seed=seed,
+        sims=int(panel.sim_keys.size),
+        records=learnt.records.round(4),
+        table=np.array([spread.table for spread in spreads]),
+        templates=tuple(spread.templates for spread in spreads),
+        windows=tuple(np.bincount(learnt.segments, minlength=len(SEGMENTS)).tolist()),
+        learned=learnt.learned,
+    )
+    return model, learnt.past if len(values) == panel.sim_keys.size else None
+
+
+def _spreads(learnt: Learnt, horizon: int) -> list[Spread]:
+    """How far forecasts of each segment missed; those of the whole fleet where a segment has too few of its own."""
+    spreads = []
+    everyone = learnt.segments != SEGMENTS.index("young")
+    of_fleet = None
     for segment in range(len(SEGMENTS)):
-        own = segments == segment
-        windows.append(int(own.sum()))
-        pool = own if windows[-1] >= MIN_WINDOWS else everyone | own
-        missed, when = errors[pool], origins[pool]
+        own = learnt.segments == segment
+        pool = own if own.sum() >= MIN_WINDOWS else everyone | own
+        usual = segment != router.MOVED and np.array_equal(pool, everyone)
+        if usual and of_fleet:
+            spreads.append(of_fleet)
+            continue
+        missed, when = learnt.errors[pool], learnt.origins[pool]
         if segment == router.MOVED:
             # Moves come together, from one cause: which way the last ones went on says nothing about the next.
             missed = _without_direction(missed, when)
             missed, when = np.concatenate([missed, -missed]), np.concatenate([when, when])
         spreads.append(learn_spread(missed, when, horizon))
-    return ForecastModel(
-        as_of=as_of,
-        horizon=horizon,
-        seed=seed,
-        sims=int(panel.sim_keys.size),
-        records=records.round(4),
-        table=np.array([spread.table for spread in spreads]),
-        templates=tuple(spread.templates for spread in spreads),
-        windows=tuple(windows),
-        learned=learned,
-    )
+        of_fleet = spreads[-1] if usual else of_fleet
+    return spreads
 
 
 def _without_direction(errors: FloatArray, origins: IntArray) -> FloatArray:
@@ -229,17 +261,23 @@ def predict(
     forecast as zero. Broken rows are left out and told in `problems`. Raises ValueError for another schema, for quantiles outside 0.0013 to 0.9987, or for a horizon
     beyond the one the model was fitted for.
     """
+    return _predict(model, dense(history, as_of=as_of), horizon, quantiles, None)
+
+
+def _predict(
+    model: ForecastModel, panel: Panel, horizon: int, quantiles: Sequence[float], past: Past | None
+) -> Forecast:
+    """`predict` of a panel; its past is looked up block by block unless it is known already."""
     if not 1 <= horizon <= model.horizon:
         raise ValueError(f"horizon is {horizon} days, the model was fitted for 1 to {model.horizon}: fit it for more")
     tables = quantiles_at(model.table, quantiles)
-    panel = dense(history, as_of=as_of)
     sims = panel.sim_keys.size
     segments = np.empty(sims, np.int64)
     centre, scale = np.empty((2, sims, horizon))
-    for start in range(0, sims, SCORE_SIMS):
-        block = slice(start, start + SCORE_SIMS)
+    for block in [slice(0, sims)] if past else [slice(k, k + SCORE_SIMS) for k in range(0, sims, SCORE_SIMS)]:
         values, size = normal(panel.values[block])
-        segments[block], centre[block], scale[block] = expect(values, model.records, model.learned, horizon)
+        known = past or look_back(values)
+        segments[block], centre[block], scale[block] = expect(values, known, model.records, model.learned, horizon)
         centre[block] *= size[:, None]
         scale[block] *= size[:, None]
     week = week_of(model.horizon)[:horizon]
@@ -247,7 +285,7 @@ def predict(
     for index, level in enumerate(quantiles):
         columns[quantile_column(level)] = np.maximum(centre + scale * tables[segments][:, week, index], 0)
     return Forecast(
-        frame=_long_frame(panel.sim_keys, as_of, horizon, columns),
+        frame=_long_frame(panel.sim_keys, panel.as_of, horizon, columns),
         sim_keys=panel.sim_keys,
         segments=segments,
         history_days=known_days(panel.values),
@@ -291,8 +329,9 @@ def _mean_use(
     for segment in np.unique(segments):
         template = templates[segment][None, :, : centre.shape[1]]
         rows = np.flatnonzero(segments == segment)
-        for chosen in np.array_split(rows, rows.size // 200 + 1):
-            futures = centre[chosen, None, :] + scale[chosen, None, :] * template
+        for chosen in np.array_split(rows, rows.size // 20 + 1):
+            futures = scale[chosen, None, :] * template
+            futures += centre[chosen, None, :]
             mean[chosen] = np.maximum(futures, 0, out=futures).mean(axis=1)
     return mean
 

@@ -57,17 +57,18 @@ AFTER_MOVE = np.where(FAST, 0.85, 1.05)
 MOVES = 500.0
 
 
-def records(values: FloatArray, weeks: Float32) -> FloatArray:
-    """Mean absolute error of every candidate after every origin, (parts, sims, origins, candidates), NaN where unknown.
+def records(values: FloatArray, weeks: Float32) -> Float32:
+    """Mean absolute error of every candidate after every origin, (parts, origins, candidates, sims), NaN where unknown.
 
     values  (sims, days), NaN unknown
-    weeks   (sims, origins, candidates, 7) as `candidates.forecast_weeks` makes them
+    weeks   (origins, candidates, 7, sims) as `candidates.forecast_weeks` makes them
     A SIM has no record at an origin before which fewer than two weeks are known.
     """
-    sims, origins = weeks.shape[:2]
+    origins, _, _, sims = weeks.shape
     days = values.shape[1]
-    missed = np.full((len(PARTS), sims, origins, len(NAMES)), np.nan)
-    seen = np.cumsum(~np.isnan(values), axis=1)
+    missed = np.full((len(PARTS), origins, len(NAMES), sims), np.nan, dtype=np.float32)
+    by_day = np.ascontiguousarray(values.T, dtype=np.float32)
+    seen = np.cumsum(~np.isnan(by_day), axis=0)
     for origin in range(1, origins):
         end = days - STEP * origin
         if end < 1:
@@ -75,12 +76,13 @@ def records(values: FloatArray, weeks: Float32) -> FloatArray:
         for part, ahead in enumerate((slice(end, end + SEASON), slice(end + SEASON, end + AHEAD))):
             if origin * STEP < (SEASON, AHEAD)[part]:
                 continue
-            came = values[:, ahead].astype(np.float32).reshape(sims, 1, -1, SEASON)
-            known = ~np.isnan(came)
-            off = np.abs(np.where(known, came - weeks[:, origin, :, None, :], 0)).sum(axis=(2, 3))
-            count = known.sum(axis=(2, 3))
-            told = (count[:, 0] > 0) & (seen[:, end - 1] >= 2 * SEASON)
-            missed[part, told, origin] = off[told] / count[told]
+            off, count = np.zeros((len(NAMES), sims), np.float32), np.zeros(sims, np.float32)
+            for week in by_day[ahead].reshape(-1, SEASON, sims):
+                known = ~np.isnan(week)
+                off += np.where(known, np.abs(week - weeks[origin]), 0).sum(axis=1)
+                count += known.sum(axis=0)
+            told = (count > 0) & (seen[end - 1] >= 2 * SEASON)
+            missed[part, origin] = np.where(told, off / np.maximum(count, 1), np.nan)
     return missed
 
 
@@ -89,14 +91,14 @@ def moved(values: FloatArray, weeks: Float32) -> npt.NDArray[np.bool_]:
 
     True where nearly every day lies far from its weekday's median, all to one side: the level is new, or the week is odd.
     """
-    sims, origins = weeks.shape[:2]
-    days = values.shape[1]
+    sims, days = values.shape
+    origins = len(weeks)
     result = np.zeros((sims, origins), dtype=np.bool_)
     for origin in range(origins - 1):
         end, before = days - STEP * origin, days - STEP * (origin + 1)
         past = np.full((sims, 8 * SEASON), np.nan)
         past[:, max(8 * SEASON - before, 0) :] = values[:, max(before - 8 * SEASON, 0) : before]
-        usual = weeks[:, origin + 1, USUAL].astype(np.float64)
+        usual = weeks[origin + 1, USUAL].T.astype(np.float64)
         off = np.abs(past.reshape(sims, 8, SEASON) - usual[:, None, :]).reshape(sims, -1)
         typical = nan_mean(np.minimum(off, 3 * nan_mean(off)[:, None]))[:, None]
         away = values[:, end - SEASON : end] - usual
@@ -107,27 +109,27 @@ def moved(values: FloatArray, weeks: Float32) -> npt.NDArray[np.bool_]:
     return result
 
 
-def relative_records(missed: FloatArray, origin: int) -> tuple[FloatArray, FloatArray]:
+def relative_records(missed: Float32, origin: int) -> tuple[FloatArray, FloatArray]:
     """Each SIM's records told by `origin`: mean error relative to the mean candidate's (parts, sims, candidates), and their number.
 
     Younger records count more. The number, (parts, sims), counts them with their weight; without any the records are 1.
     """
-    relative = np.ones((len(PARTS), missed.shape[1], missed.shape[3]))
+    relative = np.ones((len(PARTS), missed.shape[3], missed.shape[2]))
     number = np.zeros(relative.shape[:2])
     for part in range(len(PARTS)):
-        told = missed[part, :, origin + LAG - (part == 0) :][:, :RECORDS]
-        known = ~np.isnan(told[:, :, 0])
-        weight = known * FADING ** np.arange(told.shape[1])
-        total = (np.where(known[..., None], told, 0) * weight[..., None]).sum(axis=1)
+        told = missed[part, origin + LAG - (part == 0) :][:RECORDS]
+        fading = FADING ** np.arange(len(told), dtype=np.float32)
+        weight = ~np.isnan(told[:, 0]) * fading[:, None]
+        total = (np.nan_to_num(told) * weight[:, None]).sum(axis=0).T.astype(np.float64)
         middle = total.mean(axis=1)
         some = middle > 0
         relative[part, some] = total[some] / middle[some, None]
-        number[part] = np.where(some, weight.sum(axis=1), 0)
+        number[part] = np.where(some, weight.sum(axis=0), 0)
     return relative, number
 
 
 def segment_records(
-    missed: FloatArray,
+    missed: Float32,
     moves: npt.NDArray[np.bool_],
     relative: FloatArray,
     number: FloatArray,
@@ -147,7 +149,7 @@ def segment_records(
             own, count = number[part, of] @ relative[part, of], number[part, of].sum()
             shared[part, segment] = (own + FLEET_WEIGHT * fleet) / (count + FLEET_WEIGHT)
         first = origin + LAG - (part == 0)
-        told = missed[part, :, first:][moves[:, first:]]
+        told = missed[part, first:].swapaxes(1, 2)[moves[:, first:].T].astype(np.float64)
         middle = told.mean(axis=1)
         told = told[middle > 0] / middle[middle > 0, None]
         shared[part, MOVED] = (told.sum(axis=0) + MOVES * AFTER_MOVE) / (len(told) + MOVES)
@@ -169,16 +171,17 @@ def combine(weeks: Float32, weight: FloatArray, horizon: int) -> FloatArray:
 
     weeks (sims, candidates, 7), weight (parts, sims, candidates)
     """
-    order = np.argsort(weeks, axis=1, kind="stable")
-    ordered = np.take_along_axis(weeks, order, axis=1)
+    by_day = np.ascontiguousarray(weeks.swapaxes(1, 2))
+    order = np.argsort(by_day, axis=2, kind="stable")
+    sim, day = np.arange(len(weeks))[:, None], np.arange(SEASON)
     ahead = np.empty((len(weeks), horizon))
     for part, days in enumerate(PARTS):
         width = len(range(horizon)[days])
         if not width:
             continue
-        share = np.take_along_axis(np.broadcast_to(weight[part][..., None], weeks.shape), order, axis=1)
-        middle = np.argmax(np.cumsum(share, axis=1) >= 0.5 - 1e-9, axis=1)
-        week = np.take_along_axis(ordered, middle[:, None, :], axis=1)[:, 0]
+        share = weight[part][sim[..., None], order]
+        middle = np.argmax(np.cumsum(share, axis=2) >= 0.5 - 1e-9, axis=2)
+        week = by_day[sim, day, order[sim, day, middle]]
         ahead[:, days] = np.tile(week, (1, -(-width // SEASON)))[:, :width]
     return ahead
 

@@ -12,6 +12,8 @@ YOUNG_DAYS = 14
 SEGMENTS = ("young", "dormant", "quiet", "rare", "sparse", "moved", "steady", "moderate", "variable")
 # A SIM's mean absolute error as a share of its mean use: the borders between steady, moderate and variable.
 NOISE_BORDERS = (0.2, 0.45)
+# Where the last four weeks have less than this share of the eight weeks' noise, theirs counts.
+CALMER = 0.5
 # Share of days with use over the last eight weeks: below the first a SIM is rare, below the second sparse.
 USE_BORDERS = (0.2, 0.6)
 # Share of the last eight weeks in which a weekday with use had it, and one without had none, in a regular SIM.
@@ -30,10 +32,10 @@ def classify(values: FloatArray) -> IntArray:
     few days, and the others differ in noise: how far days are from their weekday's median.
     """
     recent = _recent(values)
-    last = recent.reshape(len(values), WEEKS * SEASON)
-    mean = nan_mean(last)
-    missed = _tamed(np.abs(recent - _weekday_median(recent)[:, None, :]), mean)
-    return _segment(values, last, nan_mean(missed.reshape(last.shape)) / np.maximum(mean, 1e-9))
+    noise, lately = _noise(recent), _noise(recent[:, WEEKS // 2 :])
+    # A level that moved some weeks ago is no noise: the forecasts follow it by now.
+    noise = np.where(lately < CALMER * noise, lately, noise)
+    return _segment(values, recent.reshape(len(values), WEEKS * SEASON), noise)
 
 
 def usual_error(values: FloatArray, centre: FloatArray, segments: IntArray) -> FloatArray:
@@ -58,6 +60,14 @@ def usual_error(values: FloatArray, centre: FloatArray, segments: IntArray) -> F
     return np.asarray(scale, dtype=np.float64)
 
 
+def _noise(weeks: FloatArray) -> FloatArray:
+    """How far days (sims, weeks, 7) are from their weekday's median, as a share of each SIM's mean use, (sims,)."""
+    days = (len(weeks), weeks.shape[1] * SEASON)
+    mean = nan_mean(weeks.reshape(days))
+    off = _tamed(np.abs(weeks - _weekday_median(weeks)[:, None, :]), mean)
+    return np.asarray(nan_mean(off.reshape(days)) / np.maximum(mean, 1e-9), dtype=np.float64)
+
+
 def _segment(values: FloatArray, last: FloatArray, noise: FloatArray) -> IntArray:
     """Index into SEGMENTS of each SIM, from all its values, the last eight weeks of them and its relative error."""
     segment = len(SEGMENTS) - 1 - len(NOISE_BORDERS) + np.digitize(noise, NOISE_BORDERS)
@@ -78,8 +88,8 @@ def _segment(values: FloatArray, last: FloatArray, noise: FloatArray) -> IntArra
 
 
 def _tamed(missed: FloatArray, mean: FloatArray) -> FloatArray:
-    """Errors (sims, 8, 7) drawn in: a few days out of all proportion widen the tails that the fleet shares, not a SIM's measure."""
-    median = _nan_median(missed.reshape(len(missed), WEEKS * SEASON))
+    """Errors (sims, weeks, 7) drawn in: a few days out of all proportion widen the tails that the fleet shares, not a SIM's measure."""
+    median = _nan_median(missed.reshape(len(missed), missed.shape[1] * SEASON))
     return np.asarray(np.minimum(missed, (OUTLIER * median + 0.1 * mean)[:, None, None]), dtype=np.float64)
 
 
@@ -98,8 +108,8 @@ def _weekday_median(recent: FloatArray) -> FloatArray:
 
 def nan_mean(values: FloatArray) -> FloatArray:
     """Mean of each row's known values; zero for a row without any."""
-    known = (~np.isnan(values)).sum(axis=1)
-    return np.asarray(np.nansum(values, axis=1) / np.maximum(known, 1), dtype=np.float64)
+    known = ~np.isnan(values)
+    return np.asarray(np.where(known, values, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1), dtype=np.float64)
 
 
 def _nan_median(values: FloatArray) -> FloatArray:

@@ -7,7 +7,7 @@ from datetime import date
 
 import polars as pl
 
-from ml.forecasting.model import QUANTILES, fit, predict
+from ml.forecasting.model import QUANTILES, fit_predict
 
 IDS = ("iccid", "sim_key")
 # A larger value is no number of bytes: that day is unknown. Series that stay below SMALL keep six decimals.
@@ -48,8 +48,7 @@ def forecast_usage(
     known = rows.join(ids, on=name).select(
         pl.col("sim_key").cast(pl.Int32), "day", (pl.col("bytes") * pl.col("unit")).round().cast(pl.Int64)
     )
-    model = fit(known, as_of=as_of, horizon=horizon, seed=seed)
-    frame = predict(model, known, as_of=as_of, horizon=horizon, quantiles=quantiles).frame
-    frame = frame.with_columns(pl.col("sim_key").cast(ids.schema["sim_key"]))
+    _, forecast = fit_predict(known, as_of=as_of, horizon=horizon, quantiles=quantiles, seed=seed)
+    frame = forecast.frame.with_columns(pl.col("sim_key").cast(ids.schema["sim_key"]))
     frame = frame.join(ids, on="sim_key", maintain_order="left")
     return frame.select(name, "day", pl.exclude("sim_key", "unit", name, "day") / pl.col("unit"))

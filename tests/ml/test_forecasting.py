@@ -21,15 +21,17 @@ from ml.forecasting import (
     Forecast,
     ForecastModel,
     fit,
+    fit_predict,
     forecast_usage,
     predict,
     quantile_column,
     seasonal_naive,
 )
-from ml.forecasting.candidates import STEP
+from ml.forecasting.candidates import STEP, nan_median
 from ml.forecasting.global_model import CORRECTED
 from ml.forecasting.learning import _plan
 from ml.forecasting.router import AHEAD, LAG
+from ml.forecasting.segments import classify
 
 MakeHistory = Callable[..., pl.DataFrame]
 NAMES = [quantile_column(level) for level in QUANTILES]
@@ -142,6 +144,20 @@ def test_the_same_data_and_seed_give_the_same_numbers_in_any_order(
     assert_frame_equal(predict(again, shuffled, as_of=origin).frame, forecast.frame)
     other = predict(fit(known, as_of=origin, seed=8), known, as_of=origin)
     assert not np.array_equal(other.paths(20), forecast.paths(20))
+
+
+def test_fitting_and_forecasting_at_once_gives_the_same(
+    model: ForecastModel, forecast: Forecast, known: pl.DataFrame, origin: date
+) -> None:
+    fitted, made = fit_predict(known, as_of=origin)
+    assert fitted.to_dict() == model.to_dict()
+    assert_frame_equal(made.frame, forecast.frame, check_exact=True)
+
+
+@given(st.lists(st.lists(st.one_of(st.just(np.nan), st.integers(0, 99)), min_size=3, max_size=3), min_size=1))
+def test_a_median_is_that_of_what_is_known(rows: list[list[float]]) -> None:
+    slow = [np.median([x for x in column if x == x] or [0]) for column in zip(*rows, strict=True)]
+    np.testing.assert_array_equal(nan_median(np.array(rows, dtype=np.float32)), slow)
 
 
 def test_a_model_survives_json(model: ForecastModel, forecast: Forecast, known: pl.DataFrame, origin: date) -> None:
@@ -396,3 +412,11 @@ def test_seasonal_naive_repeats_the_last_week(make_history: MakeHistory, last_da
     expected = [value for values in series for value in slow_seasonal_naive(values, 10)]
     assert frame["mean"].to_list() == pytest.approx(expected)
     assert (np.diff(frame.select(NAMES).to_numpy(), axis=1) >= 0).all()
+
+
+def test_a_level_that_moved_weeks_ago_is_not_taken_for_noise() -> None:
+    rng = np.random.default_rng(3)
+    volumes = rng.gamma(100, 1000, (2, 120))
+    volumes[0, -33:] *= 4
+    volumes[1] *= rng.gamma(1, 1, 120)
+    assert [SEGMENTS[segment] for segment in classify(volumes)] == ["steady", "variable"]

@@ -60,7 +60,7 @@ def trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class MailServer:
-    """A real SMTP server that notes every login and mail, and whether TLS held then."""
+    """A real SMTP server that notes every login and mail, and whether TLS held then. It is rude when one leaves."""
 
     port: int = 0
     logins: list[tuple[str, str, bool]] = field(default_factory=list)
@@ -73,6 +73,9 @@ class MailServer:
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
         self.mails.append((message_from_bytes(envelope.content, policy=policy.default), _encrypted(server)))
         return "250 OK"
+
+    async def handle_QUIT(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        return "421 too busy to say goodbye"
 
 
 def _encrypted(server: Any) -> bool:
@@ -139,8 +142,9 @@ def test_a_server_without_starttls_gets_neither_password_nor_mail(trusted: None)
         with pytest.raises(ChannelBrokenError, match="cannot do what the URL asks for: STARTTLS"):
             send(mailtos(server))
         assert nothing_was_said(server)
-        with smtplib.SMTP("127.0.0.1", server.port) as plain:
-            plain.login("ops", PASSWORD)
+        plain = smtplib.SMTP("127.0.0.1", server.port)
+        plain.login("ops", PASSWORD)
+        plain.close()
         assert server.logins == [("ops", PASSWORD, False)], "it would have taken it"
 
 
