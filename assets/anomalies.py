@@ -13,6 +13,7 @@ import polars as pl
 
 from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture
 from assets.forecast import LEARNING_SIMS
+from assets.seasons import seasonal_rests
 from assets.training import code_version
 from ml.anomaly import (
     ANOMALY_SCHEMA,
@@ -44,6 +45,7 @@ LABELLED_SCHEMA = {
     "label": pl.String,
     **{name: kind for name, kind in PEER_SCHEMA.items() if name != "sim_key"},
 }
+HOURS_SCHEMA = {name: EVENT_SCHEMA[name] for name in ("sim_key", "day", "hours")}
 FORECAST_SCHEMA = {"sim_key": pl.Int32, "day": pl.Date, "q0.5": pl.Float64, "q0.975": pl.Float64}
 WRITTEN = [name for name in ANOMALY_SCHEMA if name != "is_anomaly"]
 WORSE = 4.0  # a version that flags so many times the SIM-days it may is not trusted: real anomalies are among them
@@ -240,14 +242,33 @@ def _read(
 ) -> dict[str, pl.DataFrame]:
     which = {"as_of": as_of, "sim_keys": sim_keys}
     peers = transaction.frame("anomaly_peers", LABELLED_SCHEMA, which)
+    peers = peers if sim_keys is None else peers.filter(pl.col("sim_key").is_in(sim_keys))
+    history = transaction.frame("anomaly_usage", USAGE_SCHEMA, which | {"days": HISTORY_DAYS})
+    events = transaction.frame("anomaly_events", EVENT_SCHEMA, which | {"days": EVENT_DAYS})
+    periods = transaction.frame(
+        "anomaly_periods", PERIOD_SCHEMA, {"as_of": as_of, "lateness": runtime.settings.lateness_days}
+    )
+    rests = seasonal_rests(transaction, history, as_of, peers=peers, periods=periods)
     return {
-        "history": transaction.frame("anomaly_usage", USAGE_SCHEMA, which | {"days": HISTORY_DAYS}),
-        "events": transaction.frame("anomaly_events", EVENT_SCHEMA, which | {"days": EVENT_DAYS}),
-        "peers": peers if sim_keys is None else peers.filter(pl.col("sim_key").is_in(sim_keys)),
-        "periods": transaction.frame(
-            "anomaly_periods", PERIOD_SCHEMA, {"as_of": as_of, "lateness": runtime.settings.lateness_days}
-        ),
+        "history": history,
+        "events": _with_stream_hours(transaction, history, events, as_of),
+        "peers": peers,
+        "periods": pl.concat([periods, rests]),
     }
+
+
+def _with_stream_hours(
+    transaction: Transaction, history: pl.DataFrame, events: pl.DataFrame, as_of: date
+) -> pl.DataFrame:
+    """Events, and the hours of SIMs of which no session is told but usage records are. A SIM's hours come from one source: one that
+    told of them later would make hours new that are not."""
+    used = history.select("sim_key").unique()
+    untold = used.join(events.filter(pl.col("sessions") > 0), on="sim_key", how="anti")["sim_key"]
+    if untold.is_empty():
+        return events
+    which = {"as_of": as_of, "days": EVENT_DAYS, "sim_keys": untold.to_list()}
+    hours = transaction.frame("anomaly_stream_hours", HOURS_SCHEMA, which)
+    return pl.concat([events, hours], how="diagonal")
 
 
 def _save_incidents(transaction: Transaction, grouped: Grouped, which: dict[str, Any]) -> pl.DataFrame:

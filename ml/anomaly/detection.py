@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from ml.anomaly.hours import spans
 from ml.anomaly.model import AnomalyModel, classes_of, isolation, oddness
 from ml.anomaly.places import Bools, Floats
 from ml.anomaly.signals import CHANNELS, SMALL, Signals, signals
@@ -37,6 +38,7 @@ KINDS = (
     "new_pattern",
     "sms_flood",
     "flapping",
+    "unusual_hours",
     "imei_change",
     "unexpected_country",
     "unexpected_operator",
@@ -45,7 +47,7 @@ KINDS = (
 KIND_OF = dict(
     zip(
         CHANNELS,
-        ("spike", "drift", "drift", "silence", "sms_flood", "flapping", "imei_change", *KINDS[-2:], "new_pattern"),
+        ("spike", "drift", "drift", "silence", *KINDS[-6:], "new_pattern"),
         strict=True,
     )
 )
@@ -202,6 +204,9 @@ def _frame(found: Signals, score: Floats, flagged: Bools, channel: Any, shown: i
     move = np.zeros((sims, shown), np.float32)
     for name, moved in found.moves.items():
         move[found.types == name] = moved[part]
+    told = flagged[:, part] & (names == "hours")
+    from_hour, to_hour = (np.zeros((sims, shown), np.int64) for _ in range(2))
+    from_hour[told], to_hour[told] = spans(found.extra["odd_hours"][:, part][told].astype(np.int64))
     columns = {
         "sim_key": np.repeat(found.sim_keys.astype(np.int32), shown),
         "day": np.tile(day[part], sims),
@@ -217,6 +222,8 @@ def _frame(found: Signals, score: Floats, flagged: Bools, channel: Any, shown: i
         "gap": gap.ravel().astype(np.int64),
         "peers": move.ravel().astype(np.float64),
         **{name: found.extra[name][:, part].ravel().astype(np.float64) for name in found.extra},
+        "from_hour": from_hour.ravel(),
+        "to_hour": to_hour.ravel(),
     }
     return pl.DataFrame(columns).with_columns(pl.col("kind").cast(pl.String), pl.col("day", "first_day").cast(pl.Date))
 
@@ -233,6 +240,8 @@ def _judged(frame: pl.DataFrame, needed: float) -> pl.DataFrame:
         .then("sms")
         .when(pl.col("kind") == "flapping")
         .then("sessions")
+        .when(pl.col("kind") == "unusual_hours")
+        .then(_bits("odd_hours"))
     )
     expected = (
         pl.when(by_bytes)
@@ -243,6 +252,8 @@ def _judged(frame: pl.DataFrame, needed: float) -> pl.DataFrame:
         .then("usual_sms")
         .when(pl.col("kind") == "flapping")
         .then("usual_sessions")
+        .when(pl.col("kind") == "unusual_hours")
+        .then(0)
     )
     unit = (
         pl.when(by_bytes)
@@ -253,6 +264,8 @@ def _judged(frame: pl.DataFrame, needed: float) -> pl.DataFrame:
         .then(pl.lit("messages"))
         .when(pl.col("kind") == "flapping")
         .then(pl.lit("sessions"))
+        .when(pl.col("kind") == "unusual_hours")
+        .then(pl.lit("hours"))
     )
     frame = frame.with_columns(pl.col("bytes", "usual").fill_nan(None)).with_columns(
         value=value.cast(pl.Float64), expected=expected.cast(pl.Float64), unit=unit
@@ -317,6 +330,8 @@ def _reasons() -> pl.Expr:
         .then(pl.format("{} SMS on {}; usual are {} a day.", pl.col("sms").cast(pl.Int64), on, pl.col("usual_sms").round(2)))
         .when(pl.col("kind") == "flapping")
         .then(pl.format("{} data sessions on {}; usual are {}.", pl.col("sessions").cast(pl.Int64), on, pl.col("usual_sessions").round(1)))
+        .when(pl.col("kind") == "unusual_hours")
+        .then(_hours(on, lasts))
         .when(pl.col("kind") == "imei_change")
         .then(pl.format("It is in another device since {}.", on))
         .when(pl.col("kind") == "unexpected_country")
@@ -325,6 +340,29 @@ def _reasons() -> pl.Expr:
         .then(pl.format("On {} it was on an operator's network where it had not been, and its device type seldom moves.", on))
         .otherwise(pl.format("An unusual mix on {}: {}{}.", on, use, peers))
     )  # fmt: skip
+
+
+def _hours(on: pl.Expr, lasts: pl.Expr) -> pl.Expr:
+    clock = [pl.col(name).cast(pl.String).str.zfill(2) for name in ("from_hour", "to_hour")]
+    often = pl.when(pl.col("odd_days") == 0).then(pl.lit("none")).otherwise(pl.format("at most {}", _whole("odd_days")))
+    return pl.format(
+        "On {}{}, {} of its {} active hours are unusual ones, between {}:00 and {}:00 UTC: it was active then on {} of {} active days before.",
+        on,
+        lasts,
+        _bits("odd_hours"),
+        _whole("active_hours"),
+        *clock,
+        often,
+        _whole("hour_days"),
+    )
+
+
+def _whole(name: str) -> pl.Expr:
+    return pl.col(name).cast(pl.Int64)
+
+
+def _bits(name: str) -> pl.Expr:
+    return pl.col(name).cast(pl.Int32).bitwise_count_ones()
 
 
 def _number(value: pl.Expr) -> pl.Expr:
@@ -353,7 +391,8 @@ WORDS = {
     "deactivated": "it has been off for long",
     "not_asked": "1NCE was not asked for its usage yet",
     "outage": "hardly any SIM was heard of: an outage of ours",
-    "seasonal": "most of its device type rest as well",
+    "seasonal": "it rested in the same weeks a year before",
+    "seasonal_peers": "it rests with the season, as most of its peers do",
 }
 
 
