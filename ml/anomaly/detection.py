@@ -53,6 +53,7 @@ KIND_OF = dict(
 )
 PERSISTENCE = 14  # days that are looked back for its beginning
 DEAD_DAYS, DEAD_GAPS = 14, 4  # dead: silent for that many days, and that many times the usual gap
+AGAIN = 2.0  # decades: a SIM with so unusually many sessions flaps, whatever its hours
 DOUBT = 1.0  # decades that an acknowledged false alarm adds to what is needed, at most MOST_DOUBT
 MOST_DOUBT = 3.0
 PRICE_PER_MB = 0.02  # euros: a top-up of 500 MB costs 10
@@ -109,10 +110,12 @@ def detect(
     needed = -np.log10(false_alarms_per_1000 / 1000)
     combined = np.maximum.reduce(list(odd.values()))
     score = np.where(fits | _placed(found), model.score(combined), 0)
-    doubt = _doubts(found, odd, feedback, labels)
+    channel = np.argmax(np.stack([odd[name] for name in CHANNELS]), axis=0)
+    # who connects again and again does so at all hours
+    channel[(channel == CHANNELS.index("hours")) & (odd["sessions"] >= AGAIN)] = CHANNELS.index("sessions")
+    doubt = _doubts(found, channel, feedback, labels)
     flagged = score - doubt >= needed
     doubted = int(((score >= needed) & ~flagged)[:, -shown:].sum())
-    channel = np.argmax(np.stack([odd[name] for name in CHANNELS]), axis=0)
     frame = _frame(found, score, flagged, channel, shown)
     return Detection(_explained_silences(_judged(frame, needed), found, periods, shown), found, doubted)
 
@@ -151,14 +154,11 @@ def _against(found: Signals, forecast: pl.DataFrame) -> None:
     found.channels["high"][row, column] = np.clip(np.nan_to_num(limit), 0, found.channels["high"][row, column])
 
 
-def _doubts(
-    found: Signals, odd: dict[str, Floats], feedback: pl.DataFrame | None, labels: pl.DataFrame | None
-) -> Floats:
-    """What acknowledged false alarms add to the score that each SIM-day needs."""
-    doubt = np.zeros_like(odd["high"])
+def _doubts(found: Signals, channel: Any, feedback: pl.DataFrame | None, labels: pl.DataFrame | None) -> Floats:
+    """What acknowledged false alarms add to the score that each SIM-day needs; channel: the oddest of each."""
+    doubt = np.zeros_like(found.channels["high"])
     if feedback is None or feedback.is_empty():
         return doubt
-    channel = np.argmax(np.stack([odd[name] for name in CHANNELS]), axis=0)
     keys = pl.DataFrame({"sim_key": found.sim_keys.astype(np.int32)})
     label = (
         keys.join(labels, on="sim_key", how="left", maintain_order="left")["label"].fill_null("")
@@ -345,8 +345,8 @@ def _reasons() -> pl.Expr:
 def _hours(on: pl.Expr, lasts: pl.Expr) -> pl.Expr:
     clock = [pl.col(name).cast(pl.String).str.zfill(2) for name in ("from_hour", "to_hour")]
     often = pl.when(pl.col("odd_days") == 0).then(pl.lit("none")).otherwise(pl.format("at most {}", _whole("odd_days")))
-    return pl.format(
-        "On {}{}, {} of its {} active hours are unusual ones, between {}:00 and {}:00 UTC: it was active then on {} of {} active days before.",
+    at_hours = pl.format(
+        "Active at unusual hours on {}{}: {} of {}, from {}:00 to {}:00 UTC, where it was active on {} of {} days before.",
         on,
         lasts,
         _bits("odd_hours"),
@@ -355,6 +355,9 @@ def _hours(on: pl.Expr, lasts: pl.Expr) -> pl.Expr:
         often,
         _whole("hour_days"),
     )
+    weekday = pl.col("day").dt.strftime("%A")
+    on_weekday = pl.format("Active on {}, {}{}, as on hardly any of the eight {}s before.", weekday, on, lasts, weekday)
+    return pl.when(_bits("odd_hours") > 0).then(at_hours).otherwise(on_weekday)
 
 
 def _whole(name: str) -> pl.Expr:

@@ -1,8 +1,8 @@
-"""At which hours of the UTC day SIMs are active, and how surprising that is: night activity, or a new pattern of the day.
+"""At which hours of the UTC day and on which weekdays SIMs are active, and how surprising that is: night activity, or a new pattern.
 
 The hours of a SIM-day are one number, a bit for each hour (bit 0: 00:00 to 01:00 UTC). An hour is held against the days of the SIM's
-own past on which it was active then or in a neighbouring hour, so that a clock put forward is no surprise; that share is shrunk
-to the share of its device type. What is judged is a week together: one stray hour happens to every device.
+own past on which it was active then or in a neighbouring hour, so that a clock put forward is no surprise, and a day against the same
+weekdays; these shares are shrunk to those of its device type. What is judged is a week together: one stray hour happens to every device.
 """
 
 from __future__ import annotations
@@ -24,66 +24,80 @@ MIN_DAYS = 21  # days on which its hours must be known
 SHRINK = 3.0  # days that the device type counts for
 PEERS = 10  # SIMs of a device type that are peers enough, else the fleet is
 SELDOM = 0.1  # an hour at which it is active on more days than that is usual
+RARELY = 0.002  # least share that an hour or a weekday is taken to have among peers
 MOST = 4.0  # decades that a day adds at most: the hours of a day are odd together
 ALL_HOURS = (1 << 24) - 1
-EXTRA = ("active_hours", "odd_hours", "hour_days", "odd_days", "stray")
+WEEKS = PAST // 7
+EXTRA = ("active_hours", "odd_hours", "hour_days", "odd_days", "odd_weekday", "stray")
 
 
-def hours_of(events: pl.DataFrame | None, panel: Panel, span: int) -> Hours:
-    """The hours of the last `span` days of a panel, (SIMs, span); 0 where none is known."""
+def hours_of(events: pl.DataFrame | None, panel: Panel, known: Bools, days: int) -> Hours:
+    """The hours of the days that `unusual_hours` looks at to judge the last `days`, 0 on days that are not `known` (as the panel)."""
+    span = days + 2 * (PAST + LAG)
     found = np.zeros((len(panel.sim_keys), span), np.int32)
     if events is None or "hours" not in events.columns:
         return found
     row, column, here = rows_of(events, panel)
-    column = column - (panel.values.shape[1] - span)
-    here &= column >= 0
-    hours = events["hours"].fill_null(0).to_numpy().astype(np.int32)
-    np.bitwise_or.at(found, (row[here], column[here]), hours[here] & ALL_HOURS)
+    place = column - (panel.values.shape[1] - span)
+    here &= place >= 0
+    row, place, hours = row[here], place[here], events["hours"].fill_null(0).to_numpy()[here]
+    np.bitwise_or.at(found, (row, place), np.where(known[row, column[here]], hours & ALL_HOURS, 0).astype(np.int32))
     return found
 
 
 def unusual_hours(
-    hours: Hours, panel: Panel, peers: pl.DataFrame | None, days: int
+    hours: Hours, active: Bools, panel: Panel, peers: pl.DataFrame | None, days: int
 ) -> tuple[Floats, dict[str, Floats]]:
     """Decades of surprise of the week that ends with each of the last `days` days; 0 where the day itself is as usual.
 
-    hours  as of `hours_of`, of at least `days` + 2 * (PAST + LAG) days where so many are there; 0 on days that are not looked at
+    hours   as of `hours_of`
+    active  (SIMs, days) where a SIM used data, as the panel
     The second value has, by name: active_hours of the day; odd_hours, those that are unusual, as bits; hour_days, the days that
-    the SIM's hours are known from; odd_days, on how many of these it was active at the least unusual of the odd hours; and
-    stray, the mean surprise of a day of its past.
+    the SIM's hours are known from; odd_days, on how many of these it was active at the least unusual of the odd hours;
+    odd_weekday, 1 on an unusual weekday; and stray, the mean surprise of a day of its past.
     """
     sims, span = hours.shape
-    if not hours.any():
-        none = np.zeros((sims, days), np.float32)
-        return none, dict.fromkeys(EXTRA, none)
-    judged = max(min(span, days + LAG + PAST), 1)
-    until = np.maximum(np.arange(span - judged, span) - LAG + 1, 0)  # days before which count, for each day judged
-    since = np.maximum(until - PAST, 0)
+    judged = days + LAG + PAST
+    used = np.pad(active, ((0, 0), (max(span - active.shape[1], 0), 0)))[:, -span:]
+
+    def past(where: Bools) -> Floats:
+        """Of the PAST days that end LAG before each day judged, those on which it is so."""
+        sums = _sums(where)
+        return np.asarray(sums[:, PAST + 1 : PAST + 1 + judged] - sums[:, 1 : 1 + judged], np.float32)
+
     order, starts, group, enough = _grouped(peers, panel)
-    seen = _sums(hours != 0)
-    known = (seen[:, until] - seen[:, since]).astype(np.float32)
-    of_type, of_fleet = np.add.reduceat(known[order], starts, axis=0), known.sum(axis=0)
-    # active in this hour or in a neighbouring one
-    wide = (hours | hours << 1 | hours >> 1 | hours >> 23 | hours << 23) & ALL_HOURS
+
+    def usual(count: Floats, known: Floats) -> Floats:
+        """The share of days of a SIM, shrunk to that of its peers."""
+        if not sims:
+            return count
+        share, size = (np.add.reduceat(part[order], starts, axis=0) for part in (count, known))
+        share[~enough], size[~enough] = count.sum(axis=0), known.sum(axis=0)
+        share = np.clip(share / np.maximum(size, 1), RARELY, 1)
+        return np.asarray((count + SHRINK * share[group]) / (known + SHRINK), np.float32)
+
     surprise, most = np.zeros((sims, judged), np.float32), np.zeros((sims, judged), np.float32)
     odd = np.zeros((sims, judged), np.int32)
-    for hour in range(24):
-        sums = _sums((wide >> hour & 1).astype(bool))
-        count = (sums[:, until] - sums[:, since]).astype(np.float32)
-        share = np.add.reduceat(count[order], starts, axis=0) / np.maximum(of_type, 1)
-        share[~enough] = count.sum(axis=0) / np.maximum(of_fleet, 1)
-        usual = (count + SHRINK * np.clip(share, 0.002, 1)[group]) / (known + SHRINK)
-        strange = (hours[:, -judged:] >> hour & 1).astype(bool) & (usual < SELDOM) & (known >= MIN_DAYS)
-        surprise[strange] += np.log10(SELDOM / usual[strange])
+    known = past(hours != 0)
+    # active in this hour or in a neighbouring one
+    wide = (hours | hours << 1 | hours >> 1 | hours >> 23 | hours << 23) & ALL_HOURS
+    for hour in range(24) if hours.any() else ():
+        count = past((wide >> hour & 1).astype(bool))
+        share = usual(count, known)
+        strange = (hours[:, -judged:] >> hour & 1).astype(bool) & (share < SELDOM) & (known >= MIN_DAYS)
+        surprise[strange] += np.log10(SELDOM / share[strange])
         odd |= strange.astype(np.int32) << hour
         most = np.where(strange, np.maximum(most, count), most)
+    often = past(used) >= MIN_DAYS
+    same = sum((used[:, span - judged - 7 * k : span - 7 * k] for k in range(1, WEEKS + 1)), np.zeros_like(most))
+    share = usual(np.where(often, same, 0), WEEKS * often.astype(np.float32))
+    weekday = used[:, -judged:] & often & (share < SELDOM)
+    surprise[weekday] += np.log10(SELDOM / share[weekday])
     daily = _sums(np.minimum(surprise, MOST), np.float32)
-    at = np.arange(judged - days, judged) + 1
-    week = daily[:, at] - daily[:, np.maximum(at - 7, 0)]
-    past = np.maximum(at - LAG, 0)
-    stray = (daily[:, past] - daily[:, np.maximum(past - PAST, 0)]) / np.maximum(known[:, -days:], 1)
-    active = sum((hours[:, -days:] >> hour & 1 for hour in range(24)), np.zeros((sims, days), np.int32))
-    extra = (active, odd[:, -days:], known[:, -days:], most[:, -days:], stray)
+    week = daily[:, -days:] - daily[:, -days - 7 : -7]
+    stray = (daily[:, PAST + 1 : -LAG] - daily[:, 1 : days + 1]) / np.maximum(past(used)[:, -days:], 1)
+    number = sum((hours[:, -days:] >> hour & 1 for hour in range(24)), np.zeros((sims, days), np.int32))
+    extra = (number, odd[:, -days:], known[:, -days:], most[:, -days:], weekday[:, -days:], stray)
     found = np.where(surprise[:, -days:] > 0, week, 0).astype(np.float32)
     return found, {name: values.astype(np.float32) for name, values in zip(EXTRA, extra, strict=True)}
 

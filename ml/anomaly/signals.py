@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ml.anomaly.hours import LAG, PAST, hours_of, unusual_hours
+from ml.anomaly.hours import hours_of, unusual_hours
 from ml.anomaly.places import Bools, Floats, counts_of, of_sims, places
 from ml.history import PROBLEMS_SCHEMA, IntArray, Panel, dense
 
@@ -150,9 +150,8 @@ def signals(
         seen = known & (np.cumsum(begun, axis=1) > 0)
         seen &= volume > 0  # a day without data has no session
     channels["sessions"], extra["sessions"], extra["usual_sessions"] = _unusual(begun, seen, days)
-    looked = min(width, days + 2 * (PAST + LAG))
-    hours = np.where(known[:, -looked:], hours_of(events, panel, looked), 0)
-    channels["hours"], of_hours = unusual_hours(hours, panel, peers, days)
+    hours = hours_of(events, panel, known, days)
+    channels["hours"], of_hours = unusual_hours(hours, volume > 0, panel, peers, days)
     extra |= of_hours
     channels |= places(events, panel, peers, days)
     types = of_sims(peers, panel, "device_type") if peers is not None else np.full(sims, "")

@@ -160,9 +160,9 @@ def test_activity_at_hours_at_which_a_sim_never_was_is_told_with_numbers() -> No
     said = row(frame, 20)
     assert (said["kind"], said["value"], said["expected"], said["unit"]) == ("unusual_hours", 2, 0, "hours")
     assert said["first_day"] in (AS_OF - DAY * 2, AS_OF - DAY)
-    assert said["reasons"].startswith("On 3 June, since ")
-    assert "2 of its 2 active hours are unusual ones, between 18:00 and " in said["reasons"]
-    assert said["reasons"].endswith("UTC: it was active then on none of 56 active days before.")
+    assert said["reasons"].startswith("Active at unusual hours on 3 June, since ")
+    assert ": 2 of 2, from 18:00 to 2" in said["reasons"]
+    assert said["reasons"].endswith(":00 UTC, where it was active on none of 56 days before.")
     assert frame["is_anomaly"].sum() <= 2
 
 
@@ -175,14 +175,14 @@ def test_hours_after_a_pattern_has_lasted_for_weeks_or_a_clock_was_put_forward_a
 @given(st.integers(0, 2**32 - 1))
 def test_the_surprise_of_hours_is_the_obvious_one(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    sims, span, days = 24, 120, 3
+    sims, span, days = 24, 129, 3
     usual = rng.integers(0, 2**24, (sims, 1)) & rng.integers(0, 2**24, (sims, 1)) & rng.integers(0, 2**24, (sims, 1))
     hours = (np.where(rng.random((sims, span)) < 0.02, rng.integers(0, 2**24, (sims, span)), usual)).astype(np.int32)
     hours[rng.random((sims, span)) < 0.1] = 0
     panel = Panel(np.arange(sims), np.zeros((sims, span)), AS_OF)
     types = ["a"] * 12 + ["b"] * 10 + [""] * 2
     peers = pl.DataFrame({"sim_key": np.arange(sims, dtype=np.int32), "device_type": types})
-    fast, extra = unusual_hours(hours, panel, peers, days)
+    fast, extra = unusual_hours(hours, np.zeros((sims, span), dtype=bool), panel, peers, days)
     wide = [{(h + by) % 24 for h in range(24) if number >> h & 1 for by in (-1, 0, 1)} for number in hours.ravel()]
 
     def near(sim: int, day: int) -> set[int]:
@@ -209,6 +209,20 @@ def test_the_surprise_of_hours_is_the_obvious_one(seed: int) -> None:
             assert fast[sim, place] == pytest.approx(sum(week) if week[-1] > 0 else 0, abs=1e-3)
             odd = {hour for hour in range(24) if int(extra["odd_hours"][sim, place]) >> hour & 1}
             assert odd == surprise(sim, day)[1]
+
+
+def test_weekdays_on_which_a_sim_never_worked_are_told() -> None:
+    history, events, peers = fleet()
+    at_rest = (pl.col("sim_key") < 50) & (pl.col("day").dt.weekday() > 5)
+    working = history.with_columns(bytes=pl.when(at_rest).then(0).otherwise("bytes"))
+    until, begin = date(2026, 5, 31), date(2026, 5, 30)  # a Sunday, a Saturday
+    learnt = fit(working.filter(pl.col("day") < begin), events.filter(pl.col("day") < begin), begin - DAY, peers=peers)
+    both = working.with_columns(
+        bytes=pl.when((pl.col("sim_key") == 7) & (pl.col("day") >= begin)).then(70_000).otherwise("bytes")
+    )
+    said = detect(learnt, both, events, until, peers=peers).frame.filter(sim_key=7).row(0, named=True)
+    assert said["kind"] == "unusual_hours"
+    assert said["reasons"] == "Active on Sunday, 31 May, since 30 May, as on hardly any of the eight Sundays before."
 
 
 def test_hours_are_told_as_the_shortest_stretch_also_over_midnight() -> None:

@@ -108,7 +108,7 @@ def test_what_was_done_to_the_fleet_is_found_named_and_grouped(fleet: tuple[Runt
     assert len(rows) - len(members) <= 6
     for sim in (13, 17):
         assert rows[sim]["kind"] == "unusual_hours"
-        assert "active hours are unusual ones, between 12:00 and 1" in rows[sim]["reasons"]
+        assert ", from 12:00 to 1" in rows[sim]["reasons"]
     assert said["dagster/row_count"] == len(rows)
     assert "worst SIMs" in said
 
