@@ -7,6 +7,7 @@ weekdays; these shares are shrunk to those of its device type. What is judged is
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ml.anomaly.places import Bools, Floats, of_sims, rows_of
 from ml.history import IntArray, Panel
 
 Hours = npt.NDArray[np.int32]
+Counts = npt.NDArray[np.int16]
 
 PAST = 56  # days that a SIM's own hours are known from
 LAG = 7  # days before a day that do not speak for it yet: what is new must not make itself usual at once
@@ -28,6 +30,8 @@ RARELY = 0.002  # least share that an hour or a weekday is taken to have among p
 MOST = 4.0  # decades that a day adds at most: the hours of a day are odd together
 ALL_HOURS = (1 << 24) - 1
 WEEKS = PAST // 7
+WEEKDAY = 24  # after the 24 hours
+BLOCK = 4096
 EXTRA = ("active_hours", "odd_hours", "hour_days", "odd_days", "odd_weekday", "stray")
 
 
@@ -59,55 +63,72 @@ def unusual_hours(
     sims, span = hours.shape
     judged = days + LAG + PAST
     used = np.pad(active, ((0, 0), (max(span - active.shape[1], 0), 0)))[:, -span:]
+    order, group = _grouped(peers, panel)
+    known = _past(hours != 0)
+    by_type, of_type = np.zeros((2, WEEKDAY + 1, group.max(initial=0) + 1, judged), np.float32)
+    found: list[tuple[npt.NDArray[Any], ...]] = []
+    for rows in np.array_split(order, max(1, sims // BLOCK)) if sims else ():
+        types = group[rows]  # those of a type stand together
+        opening = np.flatnonzero(np.diff(types, prepend=-1))
+        for which, today, active_days, all_days in _counts(hours[rows], used[rows], known[rows], judged):
+            by_type[which, types[opening]] += np.add.reduceat(active_days, opening, axis=0, dtype=np.int32)
+            of_type[which, types[opening]] += np.add.reduceat(all_days, opening, axis=0, dtype=np.int32)
+            at = np.nonzero(today & (active_days < SELDOM * (all_days + SHRINK)))
+            found.append((rows[at[0]], at[1], np.full(len(at[0]), which), active_days[at], all_days[at]))
+    by_type[:, 0], of_type[:, 0] = by_type.sum(axis=1), of_type.sum(axis=1)  # the fleet
+    share = by_type / np.maximum(of_type, 1)
+    none = np.empty(0, np.int64)
+    sim, place, what, count, size = (np.concatenate([none, *(part[k] for part in found)]) for k in range(5))
+    usual = (count + SHRINK * np.clip(share[what, group[sim], place], RARELY, 1)) / (size + SHRINK)
+    odd = usual < SELDOM
+    sim, place, what, count, usual = (values[odd] for values in (sim, place, what, count, usual))
 
-    def past(where: Bools) -> Floats:
-        """Of the PAST days that end LAG before each day judged, those on which it is so."""
-        sums = _sums(where)
-        return np.asarray(sums[:, PAST + 1 : PAST + 1 + judged] - sums[:, 1 : 1 + judged], np.float32)
+    surprise, most = np.zeros((2, sims, judged), np.float32)
+    bits = np.zeros((sims, judged), np.int32)
+    np.add.at(surprise, (sim, place), np.log10(SELDOM / usual).astype(np.float32))
+    np.bitwise_or.at(bits, (sim, place), (1 << what).astype(np.int32))
+    hourly = what < WEEKDAY
+    np.maximum.at(most, (sim[hourly], place[hourly]), count[hourly].astype(np.float32))
+    daily = _sums(np.minimum(surprise, MOST), np.float32)
+    week = daily[:, -days:] - daily[:, -days - 7 : -7]
+    stray = (daily[:, PAST + 1 : -LAG] - daily[:, 1 : days + 1]) / np.maximum(_past(used)[:, -days:], 1)
+    number, bits = np.bitwise_count(hours[:, -days:]), bits[:, -days:]
+    extra = (number, bits & ALL_HOURS, known[:, -days:], most[:, -days:], bits >> WEEKDAY, stray)
+    return (
+        np.where(surprise[:, -days:] > 0, week, 0).astype(np.float32),
+        {name: values.astype(np.float32) for name, values in zip(EXTRA, extra, strict=True)},
+    )
 
-    order, starts, group, enough = _grouped(peers, panel)
 
-    def usual(count: Floats, known: Floats) -> Floats:
-        """The share of days of a SIM, shrunk to that of its peers."""
-        if not sims:
-            return count
-        share, size = (np.add.reduceat(part[order], starts, axis=0) for part in (count, known))
-        share[~enough], size[~enough] = count.sum(axis=0), known.sum(axis=0)
-        share = np.clip(share / np.maximum(size, 1), RARELY, 1)
-        return np.asarray((count + SHRINK * share[group]) / (known + SHRINK), np.float32)
-
-    surprise, most = np.zeros((sims, judged), np.float32), np.zeros((sims, judged), np.float32)
-    odd = np.zeros((sims, judged), np.int32)
-    known = past(hours != 0)
+def _counts(hours: Hours, used: Bools, known: Counts, judged: int) -> Iterator[tuple[int, Bools, Counts, Counts]]:
+    """For each hour, and WEEKDAY: where a SIM is active then on a day judged, on how many days before it was, of how many."""
+    span = hours.shape[1]
+    enough = known >= MIN_DAYS
     # active in this hour or in a neighbouring one
     wide = (hours | hours << 1 | hours >> 1 | hours >> 23 | hours << 23) & ALL_HOURS
     for hour in range(24) if hours.any() else ():
-        count = past((wide >> hour & 1).astype(bool))
-        share = usual(count, known)
-        strange = (hours[:, -judged:] >> hour & 1).astype(bool) & (share < SELDOM) & (known >= MIN_DAYS)
-        surprise[strange] += np.log10(SELDOM / share[strange])
-        odd |= strange.astype(np.int32) << hour
-        most = np.where(strange, np.maximum(most, count), most)
-    often = past(used) >= MIN_DAYS
-    same = sum((used[:, span - judged - 7 * k : span - 7 * k] for k in range(1, WEEKS + 1)), np.zeros_like(most))
-    share = usual(np.where(often, same, 0), WEEKS * often.astype(np.float32))
-    weekday = used[:, -judged:] & often & (share < SELDOM)
-    surprise[weekday] += np.log10(SELDOM / share[weekday])
-    daily = _sums(np.minimum(surprise, MOST), np.float32)
-    week = daily[:, -days:] - daily[:, -days - 7 : -7]
-    stray = (daily[:, PAST + 1 : -LAG] - daily[:, 1 : days + 1]) / np.maximum(past(used)[:, -days:], 1)
-    number = sum((hours[:, -days:] >> hour & 1 for hour in range(24)), np.zeros((sims, days), np.int32))
-    extra = (number, odd[:, -days:], known[:, -days:], most[:, -days:], weekday[:, -days:], stray)
-    found = np.where(surprise[:, -days:] > 0, week, 0).astype(np.float32)
-    return found, {name: values.astype(np.float32) for name, values in zip(EXTRA, extra, strict=True)}
+        today = (hours[:, -judged:] >> hour & 1).astype(bool)
+        yield hour, today & enough, _past((wide >> hour & 1).astype(bool)), known
+    often = _past(used) >= MIN_DAYS
+    same = sum(
+        (used[:, span - judged - 7 * k : span - 7 * k] * often for k in range(1, WEEKS + 1)), np.zeros_like(known)
+    )
+    yield WEEKDAY, used[:, -judged:] & often, same.astype(np.int16), (WEEKS * often).astype(np.int16)
 
 
-def _grouped(peers: pl.DataFrame | None, panel: Panel) -> tuple[IntArray, IntArray, IntArray, Bools]:
-    """SIMs in the order of their device types, where each type begins there, the type of each SIM, and whether a type has PEERS."""
+def _past(where: Bools) -> Counts:
+    """Of the PAST days that end LAG before each day judged, those on which it is so."""
+    sums = _sums(where)
+    return np.asarray(sums[:, PAST + 1 : -LAG] - sums[:, 1 : -PAST - LAG], np.int16)
+
+
+def _grouped(peers: pl.DataFrame | None, panel: Panel) -> tuple[IntArray, IntArray]:
+    """SIMs in the order of their device types, and the number of each SIM's type, from 1 on; 0 where too few are of it to be peers."""
     types = of_sims(peers, panel, "device_type") if peers is not None else np.full(len(panel.sim_keys), "")
     names, group, counts = np.unique(types, return_inverse=True, return_counts=True)
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    return np.argsort(group, kind="stable"), starts, group, (counts >= PEERS) & (names != "")
+    enough = (counts >= PEERS) & (names != "")
+    group = (np.cumsum(enough) * enough)[group]
+    return np.argsort(group, kind="stable"), group
 
 
 def _sums(values: npt.NDArray[Any], kind: type[Any] = np.int16) -> npt.NDArray[Any]:
