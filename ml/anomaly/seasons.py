@@ -16,7 +16,8 @@ from ml.anomaly.signals import PERIOD_SCHEMA
 # one row a stretch of LEAST days or more without data, closed by days with data, and when the SIM is known from; no stretch: null days
 REST_SCHEMA = {"sim_key": pl.Int32, "known_from": pl.Date, "first_day": pl.Date, "last_day": pl.Date}
 YEAR = 364  # days: whole weeks
-LEAST = 14  # days that a rest lasts
+LEAST = 28  # days that a rest lasts: shorter ones come about by chance
+LONG = 14  # days of silence by which peers are taken to rest
 SILENT = 2  # days without data from which on a SIM that is not active now is looked at
 EITHER_WAY = 21  # days by which a season may come sooner, or end later, than a year before
 PEERS = 10  # SIMs of a device type that rest, OF_PAST: SIMs of a device type or label that rested a year before, too
@@ -52,6 +53,11 @@ def resting(
     peers    one row a SIM of the whole fleet that used data lately: sim_key, device_type, label_prefix
     periods  when SIMs were out of service (PERIOD_SCHEMA): they are not counted among those that rest, nor their peers
     """
+    if periods is not None:  # who was out of service then did not rest with a season
+        then = periods.filter(pl.col("state") != "not_asked").select("sim_key", out="first_day", back="last_day")
+        meets = (pl.col("out") <= pl.col("last_day")) & (pl.col("back").fill_null(as_of) >= pl.col("first_day"))
+        struck = rests.join(then, on="sim_key").filter(meets).select(rests.columns).unique()
+        rests = rests.join(struck, on=rests.columns, how="anti", nulls_equal=True)
     until = pl.col("last_day").fill_null(as_of)
     year = timedelta(days=YEAR)
     tolerance = timedelta(days=EITHER_WAY)
@@ -95,7 +101,7 @@ def _with_peers(
         seasonal, on="sim_key", how="left"
     )
     rests = counted.with_columns(
-        long=(days >= LEAST).fill_null(value=False), seasonal=pl.col("seasonal").fill_null(value=False)
+        long=(days >= LONG).fill_null(value=False), seasonal=pl.col("seasonal").fill_null(value=False)
     )
     begun = pl.col("first_day").filter("long").cast(pl.Int32)
     groups = rests.group_by("group").agg(

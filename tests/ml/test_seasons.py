@@ -30,12 +30,16 @@ def peers(sims: int, kind: str = "pump") -> pl.DataFrame:
 
 
 def explained(
-    begun: dict[int, date], rests: list[tuple[int, date, date | None, date | None]], sims: int = 1, as_of: date = AS_OF
+    begun: dict[int, date],
+    rests: list[tuple[int, date, date | None, date | None]],
+    sims: int = 1,
+    as_of: date = AS_OF,
+    periods: pl.DataFrame | None = None,
 ) -> dict[int, str]:
     """By SIM, what explains the silence that began on a day, from rests a year before (REST_SCHEMA)."""
     idle = pl.DataFrame([(sim, day, None) for sim, day in begun.items()], schema=OPEN, orient="row")
     before = pl.DataFrame(rests, schema=REST_SCHEMA, orient="row")
-    found = resting(idle, before, as_of, peers=peers(sims))
+    found = resting(idle, before, as_of, peers=peers(sims), periods=periods)
     assert found.schema == pl.Schema(PERIOD_SCHEMA)
     assert found["last_day"].null_count() == found.height
     return dict(found.select("sim_key", "state").iter_rows())
@@ -45,11 +49,11 @@ def test_stretches_are_long_rests_and_present_silences() -> None:
     until = AS_OF - DAY * 3
     history = pl.concat(
         [
-            used(1, (date(2025, 9, 1), date(2025, 9, 30)), (date(2025, 10, 15), until)),
-            used(2, (date(2025, 9, 1), date(2025, 9, 30)), (date(2025, 10, 14), AS_OF - DAY)),
+            used(1, (date(2025, 9, 1), date(2025, 9, 30)), (date(2025, 10, 29), until)),
+            used(2, (date(2025, 9, 1), date(2025, 9, 30)), (date(2025, 10, 28), AS_OF - DAY)),
         ]
     )
-    assert stretches(history, AS_OF).rows() == [(1, date(2025, 10, 1), date(2025, 10, 14)), (1, until + DAY, None)]
+    assert stretches(history, AS_OF).rows() == [(1, date(2025, 10, 1), date(2025, 10, 28)), (1, until + DAY, None)]
 
 
 def test_a_sim_that_rested_in_the_same_weeks_a_year_before_is_seasonal_until_it_should_be_back() -> None:
@@ -59,6 +63,14 @@ def test_a_sim_that_rested_in_the_same_weeks_a_year_before_is_seasonal_until_it_
     assert explained({0: date(2025, 11, 1)}, [rest], as_of=back + DAY * 21) == {0: "seasonal"}
     assert explained({0: date(2025, 11, 1)}, [rest], as_of=back + DAY * 22) == {}
     assert explained({0: date(2025, 9, 1)}, [rest]) == {}  # it fell silent long before its season ends
+
+
+def test_who_was_exhausted_a_year_before_did_not_rest_with_a_season() -> None:
+    rest = (0, date(2024, 5, 1), date(2024, 11, 12), date(2025, 3, 15))
+    out = [(0, date(2024, 11, 13), date(2025, 3, 16), "exhausted")]
+    assert (
+        explained({0: date(2025, 11, 1)}, [rest], periods=pl.DataFrame(out, schema=PERIOD_SCHEMA, orient="row")) == {}
+    )
 
 
 def test_a_device_that_was_active_a_year_before_is_not_explained_whatever_its_peers_do() -> None:
