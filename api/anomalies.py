@@ -21,6 +21,7 @@ AnomalyKind = Literal[
     "new_pattern",
     "sms_flood",
     "flapping",
+    "unusual_hours",
     "imei_change",
     "unexpected_country",
     "unexpected_operator",
@@ -37,8 +38,8 @@ class Anomaly(BaseModel):
     day: date
     kind: str = Field(
         description="spike; runaway: keeps rising; drift: a lasting new level; silence; dead: a silence not expected to end; "
-        "new_pattern: an unusual mix; sms_flood; flapping: connects again and again; imei_change; unexpected_country; "
-        "unexpected_operator",
+        "new_pattern: an unusual mix; sms_flood; flapping: connects again and again; "
+        "unusual_hours: active at hours (UTC) at which it never was; imei_change; unexpected_country; unexpected_operator",
         examples=["spike"],
     )
     score: float = Field(
@@ -51,7 +52,9 @@ class Anomaly(BaseModel):
     reasons: str = Field(examples=["412.0 MB on 3 June, 38 times its usual 10.8 MB of a Tuesday; peers unchanged."])
     value: float | None = Field(description="What was measured, in the unit", examples=[412000000])
     expected: float | None = Field(description="What was usual, in the unit", examples=[10800000])
-    unit: str | None = Field(description="bytes (millionths of a MB), messages, sessions or days", examples=["bytes"])
+    unit: str | None = Field(
+        description="bytes (millionths of a MB), messages, sessions, hours or days", examples=["bytes"]
+    )
     first_day: date = Field(description="When it began")
     incident_id: int | None = Field(description="Incident it belongs to; null: this SIM alone", examples=[7])
     model_version: int = Field(examples=[3])

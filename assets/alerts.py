@@ -8,6 +8,7 @@ import polars as pl
 
 from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days
 from assets.forecast import load_history, load_quotas
+from assets.seasons import resting_sims
 from ml.alerts import AlertRules, alert_candidates, silence
 from resources.runtime import Runtime
 
@@ -65,13 +66,16 @@ def evaluate_alerts(runtime: Runtime, as_of: date) -> dict[str, Any]:
 def alert_facts(runtime: Runtime, as_of: date) -> pl.DataFrame:
     """One row a SIM with what the alert rules look at.
 
-    A SIM that has ended already will not run out, and an ended or disabled one is not called silent: that is explained.
+    A SIM that has ended already will not run out, and one that is ended or disabled, or that rests with its season, is not called
+    silent: that is explained.
     """
     database = runtime.database
     facts = database.frame("alert_facts", FACTS_SCHEMA, {"as_of": as_of})
     ended = pl.col("exhaustion_status").is_in(["exhausted", "expired"]).fill_null(False)
-    explained = ended | (pl.col("status") == "Disabled").fill_null(False)
-    habits = silence(load_history(database, as_of), as_of=as_of)
+    history = load_history(database, as_of)
+    resting = resting_sims(database, history, as_of, lateness=runtime.settings.lateness_days)
+    explained = ended | (pl.col("status") == "Disabled").fill_null(False) | pl.col("sim_key").is_in(resting.implode())
+    habits = silence(history, as_of=as_of)
     return (
         facts.join(load_quotas(database, as_of), on="sim_key", how="left")
         .join(habits, on="sim_key", how="left")

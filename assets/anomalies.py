@@ -18,6 +18,7 @@ from assets.blocks import Block, Part, Publication, Scored, block_ops, registry_
 from assets.common import DAYS, OWNERS, RuntimeParam, picture
 from assets.forecast import LEARNING_SIMS, learning_sims
 from assets.incidents import save_incidents
+from assets.seasons import seasonal_rests
 from assets.training import code_version, write_down
 from ml.anomaly import (
     ANOMALY_SCHEMA,
@@ -50,6 +51,7 @@ LABELLED_SCHEMA = {
     "label": pl.String,
     **{name: kind for name, kind in PEER_SCHEMA.items() if name != "sim_key"},
 }
+HOURS_SCHEMA = {name: EVENT_SCHEMA[name] for name in ("sim_key", "day", "hours")}
 FORECAST_SCHEMA = {"sim_key": pl.Int32, "day": pl.Date, "q0.5": pl.Float64, "q0.975": pl.Float64}
 WRITTEN = [name for name in ANOMALY_SCHEMA if name != "is_anomaly"]
 WORSE = 4.0  # a version that flags so many times the SIM-days it may is not trusted: real anomalies are among them
@@ -156,7 +158,7 @@ def _look(
     """What is known of some SIMs, the anomalies among them, and their limits of the days under way (STATE_SCHEMA)."""
     knob = runtime.settings.false_alarms
     with runtime.database.transaction() as transaction:
-        data = _read(transaction, runtime, as_of, sim_keys)
+        data = _read(transaction, runtime, as_of, sim_keys, basis.fleet)
         forecast = transaction.frame("anomaly_forecasts", FORECAST_SCHEMA, {"day": as_of, "sim_keys": sim_keys})
     model = AnomalyModel.from_dict(registry_of(runtime, DETECTOR).load(version))
     found = detect(
@@ -248,18 +250,38 @@ def _show(runtime: Runtime, as_of: date) -> dict[str, Any]:
 
 
 def _read(
-    transaction: Transaction, runtime: Runtime, as_of: date, sim_keys: list[int] | None
+    transaction: Transaction,
+    runtime: Runtime,
+    as_of: date,
+    sim_keys: list[int] | None,
+    fleet: FleetStatistics | None = None,
 ) -> dict[str, pl.DataFrame]:
     which = {"as_of": as_of, "sim_keys": sim_keys}
     peers = transaction.frame("anomaly_peers", LABELLED_SCHEMA, which)
+    history = transaction.frame("anomaly_usage", USAGE_SCHEMA, which | {"days": HISTORY_DAYS})
+    events = transaction.frame("anomaly_events", EVENT_SCHEMA, which | {"days": EVENT_DAYS})
+    periods = transaction.frame("anomaly_periods", PERIOD_SCHEMA, which | {"lateness": runtime.settings.lateness_days})
+    rests = seasonal_rests(transaction, history, as_of, peers=peers, periods=periods, fleet=fleet)
     return {
-        "history": transaction.frame("anomaly_usage", USAGE_SCHEMA, which | {"days": HISTORY_DAYS}),
-        "events": transaction.frame("anomaly_events", EVENT_SCHEMA, which | {"days": EVENT_DAYS}),
+        "history": history,
+        "events": _with_stream_hours(transaction, history, events, as_of),
         "peers": peers,
-        "periods": transaction.frame(
-            "anomaly_periods", PERIOD_SCHEMA, which | {"lateness": runtime.settings.lateness_days}
-        ),
+        "periods": pl.concat([periods, rests]),
     }
+
+
+def _with_stream_hours(
+    transaction: Transaction, history: pl.DataFrame, events: pl.DataFrame, as_of: date
+) -> pl.DataFrame:
+    """Events, and the hours of SIMs of which no session is told but usage records are. A SIM's hours come from one source: one that
+    told of them later would make hours new that are not."""
+    used = history.select("sim_key").unique()
+    untold = used.join(events.filter(pl.col("sessions") > 0), on="sim_key", how="anti")["sim_key"]
+    if untold.is_empty():
+        return events
+    which = {"as_of": as_of, "days": EVENT_DAYS, "sim_keys": untold.to_list()}
+    hours = transaction.frame("anomaly_stream_hours", HOURS_SCHEMA, which)
+    return pl.concat([events, hours], how="diagonal")
 
 
 ANOMALIES = Part("anomalies", DETECTOR, _learn, _score, _write, _show)

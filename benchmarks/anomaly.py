@@ -59,8 +59,9 @@ class Data:
         cards, parts = SimCards(self.fleet), []
         for rows in np.split(np.arange(self.fleet.sims), range(512, self.fleet.sims, 512)):
             found = sessions_of(self.fleet, rows, self.first.toordinal(), self.last.toordinal())
-            begun = pl.DataFrame({"sim": rows[found.which], "at": found.begin // DAY_SECONDS})
-            parts.append(begun.group_by("sim", "at").len())
+            day, second = np.divmod(found.begin, DAY_SECONDS)
+            begun = pl.DataFrame({"sim": rows[found.which], "at": day, "hours": 1 << second // 3600})
+            parts.append(begun.group_by("sim", "at").agg(pl.len(), pl.col("hours").bitwise_or()))
         days = pl.concat(parts).sort("sim", "at")
         sim, at = days["sim"].to_numpy(), days["at"].to_numpy()
         country, operator = cards.locations(sim, at)
@@ -75,6 +76,7 @@ class Data:
                 "country": np.array([c[0] for c in COUNTRIES])[country],
                 "operator": operators[country, operator],
                 "sessions": days["len"].cast(pl.Int32),
+                "hours": days["hours"].cast(pl.Int32),
             }
         ).with_columns(pl.col("imei").str.zfill(16))
 
@@ -218,9 +220,9 @@ def scored(fleet: Data, found: pl.DataFrame, limit: float) -> tuple[pl.DataFrame
         .filter(pl.col("day").is_between("first_day", "last_day"))["event"]
         .unique()
     )
-    connected = ~pl.col("kind").is_in(["unexpected_country", "unexpected_operator"]) | pl.col("event").is_in(
-        odd_places.implode()
-    )
+    connected = ~pl.col("kind").is_in(["unexpected_country", "unexpected_operator", "unusual_hours"]) | pl.col(
+        "event"
+    ).is_in(odd_places.implode())
     events = events.filter(pl.col("event").is_in(seen.implode()) & connected)
     grace = pl.when(pl.col("kind") == "imei_change").then(AFTER).otherwise(1)
     hits = flagged.join(events, on="sim_key").filter(

@@ -28,11 +28,15 @@ _MAX_DAY = 300_000_000  # no device sends more than 300 MB a day
 # streams of the hash
 DAY, WANDER, RUN, INJECT, TRAITS, IDENTITY, SITES, LIFE = range(1, 9)
 MESSAGES, SESSIONS, QUOTA, PLACE, REPORT, TICKETS, STREAM = range(9, 16)
+HOURS = 17
 
 
 @dataclass(frozen=True)
 class Archetype:
-    """One kind of device. Volumes are accounting bytes on an active day; chances and shares are per mille."""
+    """One kind of device. Volumes are accounting bytes on an active day; chances and shares are per mille.
+
+    Its data sessions lie within `hours` hours of the UTC day, which begin for each SIM at an hour of its own from `opens` on.
+    """
 
     name: str
     share: int
@@ -48,16 +52,18 @@ class Archetype:
     on: int = 1000  # chance that a run of days is an active one
     auto_topup: int = 40
     refill: int = 250  # chance that somebody tops it up after exhaustion
+    hours: int = 24
+    opens: tuple[int, int] = (0, 0)  # first and last hour
 
 
 ARCHETYPES = (
-    Archetype("fixed_payload_meter", 300, 10_000, 80_000, 0, (0,), 180, 0),
-    Archetype("workday_tracker", 180, 120_000, 1_400_000, 2, (1,), 220, 1),
+    Archetype("fixed_payload_meter", 300, 10_000, 80_000, 0, (0,), 180, 0, hours=2, opens=(0, 4)),
+    Archetype("workday_tracker", 180, 120_000, 1_400_000, 2, (1,), 220, 1, hours=12, opens=(4, 6)),
     Archetype("camera", 40, 1_200_000, 7_000_000, 4, (0, 2), 60, 0, auto_topup=450, refill=700),
-    Archetype("vending_machine", 130, 80_000, 1_100_000, 2, (1, 2, 3), 350, 1, season=900),
-    Archetype("seasonal_sensor", 90, 40_000, 260_000, 1, (0,), 150, 0, season=4600),
-    Archetype("on_off_machine", 90, 150_000, 1_800_000, 3, (0, 3), 300, 0, on=550),
-    Archetype("rare_reporter", 100, 4_000, 60_000, 1, (0,), 250, 2, period=14),
+    Archetype("vending_machine", 130, 80_000, 1_100_000, 2, (1, 2, 3), 350, 1, season=900, hours=15, opens=(5, 7)),
+    Archetype("seasonal_sensor", 90, 40_000, 260_000, 1, (0,), 150, 0, season=4600, hours=3, opens=(0, 20)),
+    Archetype("on_off_machine", 90, 150_000, 1_800_000, 3, (0, 3), 300, 0, on=550, hours=10, opens=(5, 7)),
+    Archetype("rare_reporter", 100, 4_000, 60_000, 1, (0,), 250, 2, period=14, hours=2, opens=(0, 21)),
     Archetype("growing_gateway", 40, 450_000, 1_300_000, 1, (0, 3), 420, 1, growth=14, auto_topup=450, refill=600),
     Archetype("alarm_panel", 30, 20_000, 90_000, 1, (0,), 400, 4),
 )
@@ -214,11 +220,21 @@ class Demand:
         self.on = np.array([a.on for a in ARCHETYPES])[kinds]
         self.rx = np.array([a.rx for a in ARCHETYPES])[kinds] + bits(traits[:, 1], 24, 5)
         self.sms_rate = np.array([a.sms_rate for a in ARCHETYPES])[kinds]
+        self._days(everyone)
         self._lives(sims, everyone, life)
         if scenario == "clean":
             self.churn_first = self.churn_last = self.death = np.full(sims, NEVER)
             self.loop_first = self.loop_last = np.full(sims, NEVER)
             self.ends = self.expiry
+
+    def _days(self, everyone: Ints) -> None:
+        """When in the day each SIM is active: `hours` from the hour `opens` on, on a few days (`stray`, of 1,024) at any time."""
+        word = draw(self.seed, HOURS, everyone, np.arange(1))[:, 0]
+        self.hours = np.array([a.hours for a in ARCHETYPES])[self.archetype]
+        first, last = np.array([a.opens for a in ARCHETYPES])[self.archetype].T
+        self.opens = first + bits(word, 0, 16) % (last - first + 1)
+        self.stray = np.array([3, 3, 10, 40])[bits(word, 16, 2)]
+        self.sleepless = bits(word, 18, 1) == 1  # its unusual hours are all hours, instead of some others
 
     def _lives(self, sims: int, everyone: Ints, life: Words) -> None:
         """Activation, expiry, churn and death of every SIM; sites are rolled out, and leave, together."""

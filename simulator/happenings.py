@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simulator.demand import NEVER, SESSIONS, Ints, bits, draw
+from simulator.demand import HOURS, NEVER, SESSIONS, Ints, bits, draw
 from simulator.fleet import Fleet
 from simulator.ledger import DAY_SECONDS
-from simulator.oddities import FLAPPING, during
+from simulator.oddities import FLAPPING, UNUSUAL_HOURS, during
 
 # text, severity, and whether it is an alert
 EVENT_KINDS = (
@@ -24,6 +24,10 @@ EVENT_KINDS = (
     ("SMS quota status changed from 'ACTIVE' to 'EXHAUSTED'", "Critical", True),
     ("SMS quota topped up", "Info", False),
 )
+
+
+HOUR = 3600
+NIGHT = 3  # hours that are unusual ones
 
 
 class Sessions(NamedTuple):
@@ -43,13 +47,34 @@ def sessions_of(fleet: Fleet, rows: Ints, first: int, last: int) -> Sessions:
     loops = (days >= demand.loop_first[rows, None]) & (days <= demand.loop_last[rows, None])
     loops |= during(demand, rows, days, FLAPPING)
     count = np.where(used, np.where(loops, 24, 1 + bits(words, 0, 10) % 3), 0)
-    width = DAY_SECONDS // np.maximum(count, 1)
+    opens, hours = _hours(fleet, rows, days, loops)
+    width = hours * HOUR // np.maximum(count, 1)
     # one row a session: its SIM, its day, and its slot of that day
     which, day, slot = np.nonzero(np.arange(24) < count[:, :, None])
     each = draw(fleet.seed, SESSIONS, NEVER + rows[which], (days[day] * 24 + slot)[:, None])[:, 0]
     half = width[which, day] // 2
-    begin = days[day] * DAY_SECONDS + slot * width[which, day] + bits(each, 0, 20) * half // (1 << 20)
+    opening = days[day] * DAY_SECONDS + opens[which, day] * HOUR
+    begin = opening + slot * width[which, day] + bits(each, 0, 20) * half // (1 << 20)
     return Sessions(which, begin, begin + 20 + bits(each, 20, 20) * (half - 30) // (1 << 20))
+
+
+def _hours(fleet: Fleet, rows: Ints, days: Ints, loops: np.ndarray) -> tuple[Ints, Ints]:
+    """The UTC hour from which on each SIM may be active on each day, and how many hours long: (n, d) each.
+
+    At any time on a stray day and while it connects again and again; for unusual hours that, or the middle of its usual rest.
+    """
+    demand = fleet.demand
+    opens, hours = demand.opens[rows, None], demand.hours[rows, None]
+    rest = np.minimum((opens + hours + (24 - hours - NIGHT) // 2) % 24, 24 - NIGHT)
+    odd = during(demand, rows, days, UNUSUAL_HOURS)
+    sleepless = demand.sleepless[rows, None]
+    stray = bits(draw(fleet.seed, HOURS, rows, days), 0, 10) < demand.stray[rows, None]
+    anytime = loops | stray | (odd & sleepless)
+    moved = odd & ~sleepless
+    return (
+        np.select([anytime, moved], [0, rest], opens),
+        np.select([anytime, moved], [24, NIGHT], hours),
+    )
 
 
 def events_of(fleet: Fleet, rows: Ints, sessions: Sessions, through: int) -> tuple[Ints, Ints, Ints]:

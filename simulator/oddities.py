@@ -14,7 +14,7 @@ from simulator.demand import NEVER, WINDOW, Demand, Ints, Words, bits, draw
 CLEAN, USUAL, ALL = "clean", "usual", "all"
 SCENARIOS = (CLEAN, USUAL, ALL)
 STREAM = 16
-DRIFT, SMS_FLOOD, FLAPPING, IMEI_CHANGE, COUNTRY, OPERATOR = range(1, 7)
+DRIFT, SMS_FLOOD, FLAPPING, IMEI_CHANGE, COUNTRY, OPERATOR, UNUSUAL_HOURS = range(1, 8)
 NAMES = {
     DRIFT: "drift",
     SMS_FLOOD: "sms_flood",
@@ -22,10 +22,19 @@ NAMES = {
     IMEI_CHANGE: "imei_change",
     COUNTRY: "unexpected_country",
     OPERATOR: "unexpected_operator",
+    UNUSUAL_HOURS: "unusual_hours",
 }
 # of 4096 windows of 180 days; kinds that need a daily device only befall one
-_CHANCES = ((DRIFT, 60), (SMS_FLOOD, 40), (FLAPPING, 50), (IMEI_CHANGE, 40), (COUNTRY, 30), (OPERATOR, 30))
-_DAYS = {DRIFT: 60, SMS_FLOOD: 3, FLAPPING: 6, IMEI_CHANGE: 1, COUNTRY: 5, OPERATOR: 7}
+_CHANCES = (
+    (DRIFT, 60),
+    (SMS_FLOOD, 40),
+    (FLAPPING, 50),
+    (IMEI_CHANGE, 40),
+    (COUNTRY, 30),
+    (OPERATOR, 30),
+    (UNUSUAL_HOURS, 60),
+)
+_DAYS = {DRIFT: 60, SMS_FLOOD: 3, FLAPPING: 6, IMEI_CHANGE: 1, COUNTRY: 5, OPERATOR: 7, UNUSUAL_HOURS: 21}
 FLOOD_MESSAGES = 4  # each way and day: as many as a day has slots for
 
 
@@ -48,9 +57,10 @@ def oddities(demand: Demand, rows: Ints, window: int) -> Oddity:
     place = np.searchsorted(edges, bits(h, 0, 12), side="right")
     kind = np.append([k for k, _ in _CHANCES], 0)[place]
     first = demand.start + window * WINDOW + 25 + bits(h, 12, 16) % 145
-    last = first + np.array([0, *(_DAYS[k] for k in range(1, 7))])[kind] - 1
+    last = first + np.array([0, *(_DAYS[k] for k in NAMES)])[kind] - 1
     alone = (demand.injections(rows, window).kind == 0) & (demand.injections(rows, window - 1).kind != 3)
     alone &= (first > demand.loop_last[rows]) | (last < demand.loop_first[rows])
+    alone &= (kind != UNUSUAL_HOURS) | (demand.hours[rows] < 24)  # who is active at all hours has no unusual ones
     # the device that another SIM's session count, operator or place is seen by reports daily
     fits = alone & (first >= demand.activation[rows] + 21) & (last < demand.ends[rows])
     return Oddity(np.where(fits, kind, 0), first, last, bits(h, 28, 8))

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from ml.anomaly.fleet import FleetStatistics
+from ml.anomaly.hours import spans
 from ml.anomaly.model import AnomalyModel, classes_of, isolation, oddness
 from ml.anomaly.places import Bools, Floats
 from ml.anomaly.signals import CHANNELS, SMALL, Signals, signals
@@ -38,6 +39,7 @@ KINDS = (
     "new_pattern",
     "sms_flood",
     "flapping",
+    "unusual_hours",
     "imei_change",
     "unexpected_country",
     "unexpected_operator",
@@ -46,12 +48,13 @@ KINDS = (
 KIND_OF = dict(
     zip(
         CHANNELS,
-        ("spike", "drift", "drift", "silence", "sms_flood", "flapping", "imei_change", *KINDS[-2:], "new_pattern"),
+        ("spike", "drift", "drift", "silence", *KINDS[-6:], "new_pattern"),
         strict=True,
     )
 )
 PERSISTENCE = 14  # days that are looked back for its beginning
 DEAD_DAYS, DEAD_GAPS = 14, 4  # dead: silent for that many days, and that many times the usual gap
+AGAIN = 2.0  # decades: a SIM with so unusually many sessions flaps, whatever its hours
 DOUBT = 1.0  # decades that an acknowledged false alarm adds to what is needed, at most MOST_DOUBT
 MOST_DOUBT = 3.0
 PRICE_PER_MB = 0.02  # euros: a top-up of 500 MB costs 10
@@ -109,10 +112,12 @@ def detect(
     needed = -np.log10(false_alarms_per_1000 / 1000)
     combined = np.maximum.reduce(list(odd.values()))
     score = np.where(fits | _placed(found), model.score(combined), 0)
-    doubt = _doubts(found, odd, feedback, labels)
+    channel = np.argmax(np.stack([odd[name] for name in CHANNELS]), axis=0)
+    # who connects again and again does so at all hours
+    channel[(channel == CHANNELS.index("hours")) & (odd["sessions"] >= AGAIN)] = CHANNELS.index("sessions")
+    doubt = _doubts(found, channel, feedback, labels)
     flagged = score - doubt >= needed
     doubted = int(((score >= needed) & ~flagged)[:, -shown:].sum())
-    channel = np.argmax(np.stack([odd[name] for name in CHANNELS]), axis=0)
     frame = _frame(found, score, flagged, channel, shown)
     return Detection(_explained_silences(_judged(frame, needed), found, periods, shown), found, doubted)
 
@@ -151,14 +156,11 @@ def _against(found: Signals, forecast: pl.DataFrame) -> None:
     found.channels["high"][row, column] = np.clip(np.nan_to_num(limit), 0, found.channels["high"][row, column])
 
 
-def _doubts(
-    found: Signals, odd: dict[str, Floats], feedback: pl.DataFrame | None, labels: pl.DataFrame | None
-) -> Floats:
-    """What acknowledged false alarms add to the score that each SIM-day needs."""
-    doubt = np.zeros_like(odd["high"])
+def _doubts(found: Signals, channel: Any, feedback: pl.DataFrame | None, labels: pl.DataFrame | None) -> Floats:
+    """What acknowledged false alarms add to the score that each SIM-day needs; channel: the oddest of each."""
+    doubt = np.zeros_like(found.channels["high"])
     if feedback is None or feedback.is_empty():
         return doubt
-    channel = np.argmax(np.stack([odd[name] for name in CHANNELS]), axis=0)
     keys = pl.DataFrame({"sim_key": found.sim_keys.astype(np.int32)})
     label = (
         keys.join(labels, on="sim_key", how="left", maintain_order="left")["label"].fill_null("")
@@ -204,6 +206,9 @@ def _frame(found: Signals, score: Floats, flagged: Bools, channel: Any, shown: i
     move = np.zeros((sims, shown), np.float32)
     for name, moved in found.moves.items():
         move[found.types == name] = moved[part]
+    told = flagged[:, part] & (names == "hours")
+    from_hour, to_hour = (np.zeros((sims, shown), np.int64) for _ in range(2))
+    from_hour[told], to_hour[told] = spans(found.extra["odd_hours"][:, part][told].astype(np.int64))
     columns = {
         "sim_key": np.repeat(found.sim_keys.astype(np.int32), shown),
         "day": np.tile(day[part], sims),
@@ -219,6 +224,8 @@ def _frame(found: Signals, score: Floats, flagged: Bools, channel: Any, shown: i
         "gap": gap.ravel().astype(np.int64),
         "peers": move.ravel().astype(np.float64),
         **{name: found.extra[name][:, part].ravel().astype(np.float64) for name in found.extra},
+        "from_hour": from_hour.ravel(),
+        "to_hour": to_hour.ravel(),
     }
     return pl.DataFrame(columns).with_columns(pl.col("kind").cast(pl.String), pl.col("day", "first_day").cast(pl.Date))
 
@@ -235,6 +242,8 @@ def _judged(frame: pl.DataFrame, needed: float) -> pl.DataFrame:
         .then("sms")
         .when(pl.col("kind") == "flapping")
         .then("sessions")
+        .when(pl.col("kind") == "unusual_hours")
+        .then(_bits("odd_hours"))
     )
     expected = (
         pl.when(by_bytes)
@@ -245,6 +254,8 @@ def _judged(frame: pl.DataFrame, needed: float) -> pl.DataFrame:
         .then("usual_sms")
         .when(pl.col("kind") == "flapping")
         .then("usual_sessions")
+        .when(pl.col("kind") == "unusual_hours")
+        .then(0)
     )
     unit = (
         pl.when(by_bytes)
@@ -255,6 +266,8 @@ def _judged(frame: pl.DataFrame, needed: float) -> pl.DataFrame:
         .then(pl.lit("messages"))
         .when(pl.col("kind") == "flapping")
         .then(pl.lit("sessions"))
+        .when(pl.col("kind") == "unusual_hours")
+        .then(pl.lit("hours"))
     )
     frame = frame.with_columns(pl.col("bytes", "usual").fill_nan(None)).with_columns(
         value=value.cast(pl.Float64), expected=expected.cast(pl.Float64), unit=unit
@@ -319,6 +332,8 @@ def _reasons() -> pl.Expr:
         .then(pl.format("{} SMS on {}; usual are {} a day.", pl.col("sms").cast(pl.Int64), on, pl.col("usual_sms").round(2)))
         .when(pl.col("kind") == "flapping")
         .then(pl.format("{} data sessions on {}; usual are {}.", pl.col("sessions").cast(pl.Int64), on, pl.col("usual_sessions").round(1)))
+        .when(pl.col("kind") == "unusual_hours")
+        .then(_hours(on, lasts))
         .when(pl.col("kind") == "imei_change")
         .then(pl.format("It is in another device since {}.", on))
         .when(pl.col("kind") == "unexpected_country")
@@ -327,6 +342,32 @@ def _reasons() -> pl.Expr:
         .then(pl.format("On {} it was on an operator's network where it had not been, and its device type seldom moves.", on))
         .otherwise(pl.format("An unusual mix on {}: {}{}.", on, use, peers))
     )  # fmt: skip
+
+
+def _hours(on: pl.Expr, lasts: pl.Expr) -> pl.Expr:
+    clock = [pl.col(name).cast(pl.String).str.zfill(2) for name in ("from_hour", "to_hour")]
+    often = pl.when(pl.col("odd_days") == 0).then(pl.lit("none")).otherwise(pl.format("at most {}", _whole("odd_days")))
+    at_hours = pl.format(
+        "Active at unusual hours on {}{}: {} of {}, from {}:00 to {}:00 UTC, where it was active on {} of {} days before.",
+        on,
+        lasts,
+        _bits("odd_hours"),
+        _whole("active_hours"),
+        *clock,
+        often,
+        _whole("hour_days"),
+    )
+    weekday = pl.col("day").dt.strftime("%A")
+    on_weekday = pl.format("Active on {}, {}{}, as on hardly any of the eight {}s before.", weekday, on, lasts, weekday)
+    return pl.when(_bits("odd_hours") > 0).then(at_hours).otherwise(on_weekday)
+
+
+def _whole(name: str) -> pl.Expr:
+    return pl.col(name).cast(pl.Int64)
+
+
+def _bits(name: str) -> pl.Expr:
+    return pl.col(name).cast(pl.Int32).bitwise_count_ones()
 
 
 def _number(value: pl.Expr) -> pl.Expr:
@@ -355,7 +396,8 @@ WORDS = {
     "deactivated": "it has been off for long",
     "not_asked": "1NCE was not asked for its usage yet",
     "outage": "hardly any SIM was heard of: an outage of ours",
-    "seasonal": "most of its device type rest as well",
+    "seasonal": "it rested in the same weeks a year before",
+    "seasonal_peers": "it rests with the season, as most of its peers do",
 }
 
 

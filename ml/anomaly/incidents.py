@@ -37,7 +37,7 @@ INCIDENT_SCHEMA: dict[str, Any] = {
 MEMBER_SCHEMA = {"sim_key": pl.Int32, "day": pl.Date, "kind": pl.String, "number": pl.Int32}
 # kinds that one cause brings about
 FAMILIES = {
-    "more": ("spike", "runaway", "drift", "flapping", "sms_flood", "new_pattern"),
+    "more": ("spike", "runaway", "drift", "flapping", "sms_flood", "new_pattern", "unusual_hours"),
     "less": ("silence", "dead"),
     "device": ("imei_change",),
     "place": ("unexpected_country", "unexpected_operator"),

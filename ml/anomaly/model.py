@@ -26,7 +26,7 @@ from ml.history import FloatArray
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest
 
-VERSION = 1
+VERSION = 2
 LEARN_DAYS = 56
 FOREST_ROWS = 4096
 FOREST_SCORED = 400_000
@@ -34,12 +34,13 @@ TREES = 100
 AROUND = 14  # days around an odd one that teach nothing
 EXPECTED = 3e-6  # share of an exponential tail beyond which a day is left out of the counts
 # the least step on a statistic's scale that counts as a step of its tail
-STEPS = {"high": 0.4, "rise": 1.5, "fall": 1.5, "messages": 0.5, "sessions": 0.5, "pattern": 0.01}
+STEPS = {"high": 0.4, "rise": 1.5, "fall": 1.5, "messages": 0.5, "sessions": 0.5, "hours": 1.0, "pattern": 0.01}
 SILENT_AT_MOST = 3.0  # times the usual gap: a longer silence teaches nothing of usual gaps
 DAILY = 2.5  # days: the longest usual gap of a device that reports daily
 LEVELS = np.array([1e-1, 5e-2, 2e-2, 1e-2, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4, 5e-5, 2e-5, 1e-5])
 RATES = np.logspace(-1.3, -5, 75)
 RESTLESS = (1.5, 4.0, 9.0)
+STRAYS = (0.005, 0.08)  # surprise of its hours on a mean day: never a stray one, now and then, often
 KIN = 100  # classes whose numbers differ in the last two digits only may share their counts
 ENOUGH = 3_000  # SIM-days that a class must have for counts of its own, and FEW for kin to have any
 FEW = 300
@@ -86,7 +87,9 @@ class AnomalyModel:
     def from_dict(cls, values: dict[str, Any]) -> AnomalyModel:
         """Raises ValueError for a model saved by another version of the code."""
         if values.get("format") != VERSION:
-            raise ValueError(f"the anomaly model has format {values.get('format')}; this code reads {VERSION}")
+            raise ValueError(
+                f"the anomaly model has format {values.get('format')}; this code reads {VERSION}: materialize anomaly_detector"
+            )
         rest = {name: values[name] for name in ("tails", "limits", "shares", "restless", "forest", "seed", "learnt")}
         return cls(as_of=date.fromisoformat(values["as_of"]), **rest)
 
@@ -182,11 +185,12 @@ def classes_of(found: Signals, restless: dict[str, int]) -> dict[str, Any]:
         name: np.digitize(found.extra[f"usual_{key}"], (0.02, 0.2, 1))
         for name, key in (("messages", "sms"), ("sessions", "sessions"))
     }
+    stray = np.digitize(found.extra["stray"], STRAYS)
     step = np.array([restless.get(str(kind), len(RESTLESS) + 1) for kind in found.types], dtype=np.int64)
     of_type = noise + 10 * step[:, None]
     plain = np.zeros_like(noise)
     return {
-        "high": noise, "rise": of_type, "fall": of_type, "silence": habit, "pattern": noise, **counts,
+        "high": noise, "rise": of_type, "fall": of_type, "silence": habit, "pattern": noise, "hours": stray, **counts,
         "device": plain, "country": plain, "operator": plain,
     }  # fmt: skip
 

@@ -57,6 +57,7 @@ def places(
     width = panel.values.shape[1]
     row, column, here = rows_of(events, panel)
     types = of_sims(peers, panel, "device_type") if peers is not None else np.zeros(len(panel.sim_keys), dtype="U1")
+    here &= events.select(pl.any_horizontal(pl.col("imei", "country", "operator").is_not_null())).to_series().to_numpy()
     days_seen = np.zeros(panel.values.shape, bool)
     days_seen[row[here], column[here]] = True
     before = np.cumsum(days_seen, axis=1) - days_seen  # days on which it was seen somewhere before

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from ml.anomaly.fleet import FleetStatistics
+from ml.anomaly.hours import hours_of, unusual_hours
 from ml.anomaly.places import Bools, Floats, counts_of, of_sims, places
 from ml.history import PROBLEMS_SCHEMA, IntArray, Panel, dense
 
@@ -26,6 +27,7 @@ EVENT_SCHEMA = {
     "country": pl.String,
     "operator": pl.String,
     "sessions": pl.Int32,
+    "hours": pl.Int32,
 }
 PERIOD_SCHEMA = {"sim_key": pl.Int32, "first_day": pl.Date, "last_day": pl.Date, "state": pl.String}
 PEER_SCHEMA = {
@@ -36,7 +38,10 @@ PEER_SCHEMA = {
     "operator": pl.String,
     "batch": pl.String,
 }
-CHANNELS = ("high", "rise", "fall", "silence", "messages", "sessions", "device", "country", "operator", "pattern")
+CHANNELS = (
+    *("high", "rise", "fall", "silence", "messages", "sessions", "hours"),
+    *("device", "country", "operator", "pattern"),
+)
 FEATURES = ("z", "week", "trend", "spread", "activity", "silence", "messages", "sessions", "peers")
 
 WEEKS = 8  # same weekdays that a day is held against
@@ -66,7 +71,7 @@ class Signals:
     bytes     used; usual, what was usual for SIM and weekday, and spread (log units); NaN: not known
     calm      the lesser of the spread and that of MEMORY days before: an anomaly widens its own spread
     silent    days without a sign of life; gap, the longest usual ones (0: not known); gaps, how many there were
-    extra     by name: sms, usual_sms, sessions, usual_sessions
+    extra     by name: sms, usual_sms, sessions, usual_sessions, and what `unusual_hours` adds
     explained (sims, days) out of service or not asked for: nothing is odd then
     outage    (days,) hardly any SIM was heard of: an outage of ours
     moves     by device type, (days,): how far it as a whole is from its usual, in log units
@@ -111,7 +116,8 @@ def signals(
     """Statistics of the last `days` days up to `as_of`.
 
     history  a usage history (ml.history), optionally with sms (Int, messages both ways); broken rows harm their SIM alone
-    events   one row a SIM, day and place (EVENT_SCHEMA): where and in which device it was seen, and data sessions begun there
+    events   one row a SIM, day and place (EVENT_SCHEMA): where and in which device it was seen, data sessions begun there, and,
+             optionally, the UTC hours of the day at which they were, a bit for each (bit 0: 00:00 to 01:00)
     peers    one row a SIM (PEER_SCHEMA); without it every SIM stands alone
     periods  when a SIM was out of service, or its usage was not asked for (PERIOD_SCHEMA; last_day null: still); `state` is why
     fleet    what was learnt of the fleet whose SIMs these are; without it these SIMs are the fleet
@@ -151,6 +157,9 @@ def signals(
         seen = known & (np.cumsum(begun, axis=1) > 0)
         seen &= volume > 0  # a day without data has no session
     channels["sessions"], extra["sessions"], extra["usual_sessions"] = _unusual(begun, seen, days, fleet, "sessions")
+    hours = hours_of(events, panel, known, days)
+    channels["hours"], of_hours = unusual_hours(hours, volume > 0, panel, peers, days, fleet)
+    extra |= of_hours
     channels |= places(events, panel, peers, days, fleet)
     types = of_sims(peers, panel, "device_type") if peers is not None else np.full(sims, "")
     silenced = explained[:, -days:] | outage[None, -days:]

@@ -25,7 +25,7 @@ TRIAL_SCHEMA = {
 }
 DAYS = 14
 SHARE = 0.02  # of the SIMs, for each kind
-KINDS = ("spike", "silence", "drift", "sms_flood", "flapping", "imei_change")
+KINDS = ("spike", "silence", "drift", "sms_flood", "flapping", "unusual_hours", "imei_change")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,10 @@ def trial(
     each = max(int(len(active) * SHARE), 1)
     if earlier.is_empty() or len(active) < each * len(KINDS) * 2:
         return Trial(pl.DataFrame(schema=TRIAL_SCHEMA), {}, "not tested: too few SIMs that report daily")
-    model = fit(earlier, events.filter(pl.col("day") <= begin), begin, peers=peers, periods=periods, seed=seed)
+    before = events.filter(pl.col("day") <= begin)
+    model = fit(
+        earlier, before, begin, peers=_peers_then(peers, before), periods=_periods_then(periods, begin), seed=seed
+    )
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(active)[: each * len(KINDS)]
     kinds = np.repeat(KINDS, each)
@@ -101,6 +104,30 @@ def trial(
     return Trial(frame, summary, note)
 
 
+def _periods_then(periods: pl.DataFrame | None, day: date) -> pl.DataFrame | None:
+    """The periods as they were known at the end of a day: what ended later still lasted."""
+    if periods is None:
+        return None
+    ended = pl.when(pl.col("last_day") <= day).then("last_day").alias("last_day")
+    return periods.filter(pl.col("first_day") <= day).with_columns(ended)
+
+
+def _peers_then(peers: pl.DataFrame | None, events: pl.DataFrame) -> pl.DataFrame | None:
+    """The peers with the device and the place that the events up to a day tell last; what no event tells stays as it is."""
+    if peers is None:
+        return None
+    last = {
+        "device_type": pl.col("imei").str.slice(0, 8),
+        "country": pl.col("country"),
+        "operator": pl.col("operator"),
+    }
+    then = (
+        events.sort("day").group_by("sim_key").agg(**{name: value.drop_nulls().last() for name, value in last.items()})
+    )
+    known = peers.join(then, on="sim_key", how="left", suffix="_then", maintain_order="left")
+    return known.with_columns(pl.coalesce(f"{name}_then", name).alias(name) for name in last).select(peers.columns)
+
+
 def _struck(history: pl.DataFrame, events: pl.DataFrame, struck: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     rows = history.join(struck, on="sim_key", how="left", maintain_order="left")
     since = (pl.col("day") - pl.col("start")).dt.total_days()
@@ -114,8 +141,10 @@ def _struck(history: pl.DataFrame, events: pl.DataFrame, struck: pl.DataFrame) -
         sms=pl.when((what == "sms_flood") & (since < 2)).then(pl.col("sms") + 25).otherwise("sms"),
     )
     rows = rows.filter(((what == "silence") & (since < 6)).fill_null(value=False).not_())
+    half_a_day = pl.col("hours") % 4096 * 4096 + pl.col("hours") // 4096  # later: 24 bits turned by twelve
     seen = events.join(struck, on="sim_key", how="left", maintain_order="left").with_columns(
         sessions=pl.when((what == "flapping") & (since < 3)).then(pl.col("sessions") + 25).otherwise("sessions"),
+        hours=pl.when((what == "unusual_hours") & (since < 7)).then(half_a_day).otherwise("hours").cast(pl.Int32),
         imei=pl.when(what == "imei_change").then(pl.lit("9900001100000000")).otherwise("imei"),
     )
     return rows.select(history.columns), seen.select(list(EVENT_SCHEMA))

@@ -17,6 +17,7 @@ from ml.anomaly import (
     ANOMALY_SCHEMA,
     ATTRIBUTES,
     KINDS,
+    PERIOD_SCHEMA,
     AnomalyModel,
     FleetStatistics,
     detect,
@@ -25,7 +26,12 @@ from ml.anomaly import (
     limits,
     signals,
 )
+from ml.anomaly.hours import spans, unusual_hours
 from ml.anomaly.signals import _cusum
+from ml.anomaly.trial import DAYS as TRIAL_DAYS
+from ml.anomaly.trial import KINDS as TRIAL_KINDS
+from ml.anomaly.trial import trial
+from ml.history import Panel
 
 AS_OF = date(2026, 6, 3)  # a Wednesday
 DAYS, SIMS = 160, 120
@@ -58,6 +64,8 @@ def fleet() -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
         country=pl.lit("Germany"),
         operator=pl.lit("O2"),
         sessions=pl.lit(2, pl.Int32),
+        # 06:00 to 09:00 UTC, two of these hours on each day
+        hours=pl.when(pl.col("bytes") % 2 == 0).then(0b0_0011_0000_00).otherwise(0b0_0101_0000_00).cast(pl.Int32),
     )
     peers = pl.DataFrame(
         {
@@ -151,6 +159,88 @@ def test_floods_flapping_devices_and_places_are_told_apart() -> None:
     found = {sim: row(frame, sim)["kind"] for sim in (1, 2, 3, 4, 6)}
     assert found == {1: "sms_flood", 2: "flapping", 3: "imei_change", 4: "unexpected_country", 6: "unexpected_operator"}
     assert set(frame["kind"].drop_nulls()) <= set(KINDS)
+
+
+def moved(hours: int, sims: pl.Expr, days: int) -> pl.DataFrame:
+    """The usual events, so many hours later on the last days."""
+    _, events, _ = fleet()
+    here = sims & (pl.col("day") > AS_OF - DAY * days)
+    return events.with_columns(hours=pl.when(here).then(pl.col("hours") * 2**hours).otherwise("hours").cast(pl.Int32))
+
+
+def test_activity_at_hours_at_which_a_sim_never_was_is_told_with_numbers() -> None:
+    frame = look(events=moved(12, pl.col("sim_key") == 20, 3))
+    said = row(frame, 20)
+    assert (said["kind"], said["value"], said["expected"], said["unit"]) == ("unusual_hours", 2, 0, "hours")
+    assert said["first_day"] in (AS_OF - DAY * 2, AS_OF - DAY)
+    assert said["reasons"].startswith("Active at unusual hours on 3 June, since ")
+    assert ": 2 of 2, from 18:00 to 2" in said["reasons"]
+    assert said["reasons"].endswith(":00 UTC, where it was active on none of 56 days before.")
+    assert frame["is_anomaly"].sum() <= 2
+
+
+def test_hours_after_a_pattern_has_lasted_for_weeks_or_a_clock_was_put_forward_are_usual_ones() -> None:
+    for seen in (moved(12, pl.col("sim_key") == 20, 40), moved(1, pl.col("sim_key") >= 0, 3)):
+        assert "unusual_hours" not in look(events=seen, days=3)["kind"].drop_nulls()
+
+
+@settings(max_examples=3, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_the_surprise_of_hours_is_the_obvious_one(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    sims, span, days = 24, 129, 3
+    usual = rng.integers(0, 2**24, (sims, 1)) & rng.integers(0, 2**24, (sims, 1)) & rng.integers(0, 2**24, (sims, 1))
+    hours = (np.where(rng.random((sims, span)) < 0.02, rng.integers(0, 2**24, (sims, span)), usual)).astype(np.int32)
+    hours[rng.random((sims, span)) < 0.1] = 0
+    panel = Panel(np.arange(sims), np.zeros((sims, span)), AS_OF)
+    types = ["a"] * 12 + ["b"] * 10 + [""] * 2
+    peers = pl.DataFrame({"sim_key": np.arange(sims, dtype=np.int32), "device_type": types})
+    fast, extra = unusual_hours(hours, np.zeros((sims, span), dtype=bool), panel, peers, days, FleetStatistics())
+    wide = [{(h + by) % 24 for h in range(24) if number >> h & 1 for by in (-1, 0, 1)} for number in hours.ravel()]
+
+    def near(sim: int, day: int) -> set[int]:
+        return wide[sim * span + day]
+
+    def surprise(sim: int, day: int) -> tuple[float, set[int]]:
+        past = range(max(day - 62, 0), day - 6)
+        group = [s for s in range(sims) if not types[sim] or types[s] == types[sim]]
+        own = [d for d in past if hours[sim, d]]
+        theirs = [(s, d) for s in group for d in past if hours[s, d]]
+        total, odd = 0.0, set()
+        for hour in range(24):
+            share = min(max(sum(hour in near(*who) for who in theirs) / max(len(theirs), 1), 0.002), 1)
+            often = (sum(hour in near(sim, d) for d in own) + 3 * share) / (len(own) + 3)
+            if hours[sim, day] >> hour & 1 and often < 0.1 and len(own) >= 21:
+                total += np.log10(0.1 / often)
+                odd.add(hour)
+        return total, odd
+
+    for sim in (0, 13, 23):
+        for place in range(days):
+            day = span - days + place
+            week = [min(surprise(sim, d)[0], 4) for d in range(day - 6, day + 1)]
+            assert fast[sim, place] == pytest.approx(sum(week) if week[-1] > 0 else 0, abs=1e-3)
+            odd = {hour for hour in range(24) if int(extra["odd_hours"][sim, place]) >> hour & 1}
+            assert odd == surprise(sim, day)[1]
+
+
+def test_weekdays_on_which_a_sim_never_worked_are_told() -> None:
+    history, events, peers = fleet()
+    at_rest = (pl.col("sim_key") < 50) & (pl.col("day").dt.weekday() > 5)
+    working = history.with_columns(bytes=pl.when(at_rest).then(0).otherwise("bytes"))
+    until, begin = date(2026, 5, 31), date(2026, 5, 30)  # a Sunday, a Saturday
+    learnt = fit(working.filter(pl.col("day") < begin), events.filter(pl.col("day") < begin), begin - DAY, peers=peers)
+    both = working.with_columns(
+        bytes=pl.when((pl.col("sim_key") == 7) & (pl.col("day") >= begin)).then(70_000).otherwise("bytes")
+    )
+    said = detect(learnt, both, events, until, peers=peers).frame.filter(sim_key=7).row(0, named=True)
+    assert said["kind"] == "unusual_hours"
+    assert said["reasons"] == "Active on Sunday, 31 May, since 30 May, as on hardly any of the eight Sundays before."
+
+
+def test_hours_are_told_as_the_shortest_stretch_also_over_midnight() -> None:
+    first, last = spans(np.array([0b1110, 1 | 1 << 22, 1 << 23]))
+    assert list(zip(first, last, strict=True)) == [(1, 4), (22, 1), (23, 0)]
 
 
 def test_the_knob_only_adds_anomalies_as_it_is_turned_up() -> None:
@@ -367,3 +457,27 @@ def test_a_fleet_of_which_nothing_is_known_yet_has_no_anomalies() -> None:
     assert not detect(new, few, events, AS_OF, days=3, peers=peers).frame["is_anomaly"].any()
     with pytest.raises(ValueError, match="no usage to learn from"):
         fit(history.clear(), None, AS_OF)
+
+
+def test_a_trial_injects_every_kind_and_learns_only_what_was_known_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    history, events, peers = fleet()
+    begin = AS_OF - DAY * TRIAL_DAYS
+    rows = [(5, begin - DAY * 9, begin + DAY, "suspended"), (6, begin + DAY, None, "exhausted")]
+    periods = pl.DataFrame(rows, schema=PERIOD_SCHEMA, orient="row")
+    learnt: dict[str, pl.DataFrame] = {}
+
+    def spied(*frames: Any, **given: Any) -> AnomalyModel:
+        learnt.update(given)
+        return fit(*frames, **given)
+
+    monkeypatch.setattr("ml.anomaly.trial.fit", spied)
+    since = pl.when((pl.col("sim_key") == 3) & (pl.col("day") > begin))
+    seen = events.with_columns(imei=since.then(pl.lit("9900000100000100")).otherwise("imei"))
+    now = peers.with_columns(
+        device_type=pl.when(pl.col("sim_key") == 3).then(pl.lit("99000001")).otherwise("device_type")
+    )
+    tried = trial(history, seen, AS_OF, peers=now, periods=periods)
+    assert set(tried.frame["kind"]) == set(TRIAL_KINDS)
+    assert tried.frame.filter(kind="unusual_hours")["recall"].item() == 1
+    assert learnt["periods"].rows() == [(5, begin - DAY * 9, None, "suspended")]
+    assert learnt["peers"].equals(peers)

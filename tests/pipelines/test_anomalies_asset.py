@@ -14,6 +14,7 @@ from sqlalchemy import URL
 from typer.testing import CliRunner
 
 from assets import anomalies as module
+from assets.alerts import alert_facts
 from assets.anomalies import find_anomalies, learn
 from assets.blocks import NoChampionError, champion_of
 from assets.lifecycle import evaluate_lifecycle
@@ -30,7 +31,8 @@ from tests.pipelines.conftest import AS_OF, Truth, at, settings_for
 SIMS = 240
 TABLES = ("predictions.anomalies", "predictions.incidents", "predictions.anomaly_state")
 # 240 SIMs of two device types at four sites, 150 days up to AS_OF: weekly habits and a little noise. On AS_OF, SIM 7 uses 30 times its usual;
-# SIM 9 has been silent for five days; SIM 11 is in another device; the 30 SIMs of site S3 and device type 35000002 flap since the day before
+# SIM 9 has been silent for five days; SIM 11 is in another device; the 30 SIMs of site S3 and device type 35000002 flap since the day before;
+# SIM 13 has sessions twelve hours later than ever for three days, and so has SIM 17, of which usage records of the stream tell, but no events
 FILL = """
 INSERT INTO core.sims (organization_id, iccid, imei, label, status, activated_at, quota_status, first_seen_at, changed_at)
 SELECT 1, lpad(n::text, 19, '0'), '3500000' || (1 + n %% 2) || lpad(n::text, 6, '0') || '00', 'S' || (n / 2 %% 4) || '-' || n, 'Enabled', '2024-01-01Z',
@@ -45,12 +47,16 @@ SELECT 1, n, d::date,
 FROM generate_series(1, 240) AS n, generate_series(%(as_of)s::date - 149, %(as_of)s::date, interval '1 day') AS d
 WHERE NOT (n = 9 AND d::date > %(as_of)s::date - 5);
 INSERT INTO core.sim_events (organization_id, sim_key, occurred_at, event_type, imei, country, operator)
-SELECT 1, n, d + h * interval '1 hour', 'Create PDP Context',
+SELECT 1, n, d + (h + CASE WHEN n = 13 AND d::date > %(as_of)s::date - 3 THEN 12 ELSE 0 END) * interval '1 hour', 'Create PDP Context',
        CASE WHEN n = 11 AND d::date = %(as_of)s THEN '9900000100000100' ELSE s.imei END, 'Germany', 'O2'
 FROM core.sims AS s, generate_series(1, 240) AS n, generate_series(%(as_of)s::date - 149, %(as_of)s::date, interval '1 day') AS d,
      generate_series(0, 23) AS h
-WHERE s.sim_key = n AND (h < 1 + (hashint8(n * 31 + (d::date - date '2020-01-01')) & 1)
-    OR (n %% 2 = 1 AND n / 2 %% 4 = 3 AND d::date >= %(as_of)s::date - 1))
+WHERE s.sim_key = n AND n <> 17 AND (h < 1 + (hashint8(n * 31 + (d::date - date '2020-01-01')) & 1)
+    OR (n %% 2 = 1 AND n / 2 %% 4 = 3 AND d::date >= %(as_of)s::date - 1));
+INSERT INTO core.stream_usage (record_id, bytes, started_at, ended_at, known_at, sim_key, day, sms, organization_id, kind)
+SELECT d::date - date '2000-01-01', 5, t, t + interval '9 minutes', t, 17, d::date, 0, 1, 'data'
+FROM generate_series(%(as_of)s::date - 149, %(as_of)s::date, interval '1 day') AS d,
+     LATERAL (SELECT d::date::timestamp AT TIME ZONE 'UTC' + CASE WHEN d::date > %(as_of)s::date - 3 THEN 12 ELSE 0 END * interval '1 hour' AS t) AS t
 """
 
 
@@ -108,7 +114,10 @@ def test_what_was_done_to_the_fleet_is_found_named_and_grouped(fleet: tuple[Runt
     assert incident["scope"] == {"device_type": "35000002", "label_prefix": "S3"}
     members = {sim for sim, row in rows.items() if row["incident_id"] == incident["incident_id"]}
     assert members == {n for n in range(1, SIMS + 1) if n % 2 == 1 and n // 2 % 4 == 3}
-    assert len(rows) - len(members) <= 4
+    assert len(rows) - len(members) <= 6
+    for sim in (13, 17):
+        assert rows[sim]["kind"] == "unusual_hours"
+        assert ", from 12:00 to 1" in rows[sim]["reasons"]
     assert said["dagster/row_count"] == len(rows)
     assert "worst SIMs" in said
 
@@ -229,6 +238,25 @@ def test_a_silence_that_is_explained_is_no_anomaly(fleet: tuple[Runtime, Truth])
     )
     find_anomalies(runtime, AS_OF)
     assert 9 not in found(truth)
+
+
+def test_a_silence_of_the_season_raises_nothing_and_that_of_a_dead_device_does(fleet: tuple[Runtime, Truth]) -> None:
+    runtime, truth = fleet
+    year_before = AS_OF - timedelta(days=364)
+    fill_year = """INSERT INTO core.sim_usage (organization_id, sim_key, day, bytes, bytes_rx, sms_mt, sms_mo, known_at)
+        SELECT 1, 9, d::date, 5000, 0, 0, 0, d
+        FROM generate_series(%s::date - 100, %s::date + 60, interval '1 day') AS d WHERE d::date NOT BETWEEN %s AND %s"""
+    rest = (year_before - timedelta(days=9), year_before + timedelta(days=30))
+    truth.rows(fill_year, (year_before, year_before, *rest))
+    find_anomalies(runtime, AS_OF)
+    assert 9 not in found(truth)
+    facts = alert_facts(runtime, AS_OF)
+    assert facts.filter(sim_key=9)["last_active_day"].item() is None
+    truth.rows("DELETE FROM core.sim_usage WHERE sim_key = 9 AND day < %s", (AS_OF - timedelta(days=200),))
+    truth.rows(fill_year, (year_before, year_before, AS_OF, AS_OF))
+    find_anomalies(runtime, AS_OF)
+    assert found(truth)[9]["kind"] == "silence"
+    assert alert_facts(runtime, AS_OF).filter(sim_key=9)["last_active_day"].item() == AS_OF - timedelta(days=5)
 
 
 def test_the_stream_raises_live_anomalies_once_and_the_closed_day_takes_them_back(fleet: tuple[Runtime, Truth]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from simulator.account import SimCards
 from simulator.fleet import Fleet
 from simulator.happenings import sessions_of
+from simulator.ledger import DAY_SECONDS
 from simulator.oddities import NAMES
 from simulator.truth import truth
 
@@ -62,6 +63,30 @@ def test_a_changed_device_and_a_foreign_country_show_in_the_account() -> None:
             if entry["kind"] == "unexpected_country":
                 assert cards.location(i, first)[0][0] == "Morocco"
                 assert cards.location(i, first - 1)[0][0] != "Morocco"
+
+
+def test_devices_keep_their_hours_but_for_stray_days_and_unusual_hours_are_others() -> None:
+    more = fleet("all")
+    first, last = START.toordinal(), START.toordinal() + DAYS - 1
+    which, begin, _ = sessions_of(more, np.arange(600), first, last)
+    day, hour = begin // DAY_SECONDS, begin % DAY_SECONDS // 3600
+    opens, hours = more.demand.opens[which], more.demand.hours[which]
+    within = (hour >= opens) & (hour < opens + hours)
+    odd = np.zeros(len(day), dtype=bool)
+    for sim, facts in enumerate(truth(more, DAYS)["sims"].values()):
+        for entry in facts["anomalies"]:
+            span = [date.fromisoformat(entry[name]).toordinal() for name in ("first_day", "last_day")]
+            here = (which == sim) & (day >= span[0]) & (day <= span[1])
+            if entry["kind"] in ("firmware_loop", "flapping"):
+                within[here] = True
+            elif entry["kind"] == "unusual_hours":
+                assert more.demand.hours[sim] < 24
+                odd |= here
+    assert 0.98 < within[~odd].mean() < 0.999
+    assert 0 < within[odd].mean() < 0.5
+    moved = odd & ~more.demand.sleepless[which]
+    assert moved.any()
+    assert within[moved].mean() < 0.05
 
 
 def test_another_scenario_is_refused() -> None:

@@ -197,7 +197,8 @@ def test_a_stream_that_is_refused_too_often_has_failed_until_a_person_restarts_i
     streamer = stream(attempts=4)
     with pytest.raises(StreamFailedError, match="FAILED") as failed:
         streamer.send_until(END)
-    assert streamer.acknowledged == 200
+    assert streamer.acknowledged == len(receiver.arrived) > 0
+    assert len(receiver.bodies) == 2
     posts = streamer.posts
     with pytest.raises(StreamFailedError, match="restart"):
         streamer.send_until(END)
