@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from ml.anomaly.model import AnomalyModel, classes_of, isolation, oddness
-from ml.anomaly.places import Bools, Floats
+from ml.anomaly.places import KNOWN_TYPE, TWO_SIMS, UNKNOWN_TYPE, Bools, Floats
 from ml.anomaly.signals import CHANNELS, SMALL, Signals, signals
 from ml.history import BYTES_PER_MB
 
@@ -216,6 +216,7 @@ def _frame(found: Signals, score: Floats, flagged: Bools, channel: Any, shown: i
         "silent": silent.ravel().astype(np.int64),
         "gap": gap.ravel().astype(np.int64),
         "peers": move.ravel().astype(np.float64),
+        "device": found.channels["device"][:, part].ravel().astype(np.float64),
         **{name: found.extra[name][:, part].ravel().astype(np.float64) for name in found.extra},
     }
     return pl.DataFrame(columns).with_columns(pl.col("kind").cast(pl.String), pl.col("day", "first_day").cast(pl.Date))
@@ -318,13 +319,25 @@ def _reasons() -> pl.Expr:
         .when(pl.col("kind") == "flapping")
         .then(pl.format("{} data sessions on {}; usual are {}.", pl.col("sessions").cast(pl.Int64), on, pl.col("usual_sessions").round(1)))
         .when(pl.col("kind") == "imei_change")
-        .then(pl.format("It is in another device since {}.", on))
+        .then(pl.format("It is in another device since {}: {}.", on, _device()))
         .when(pl.col("kind") == "unexpected_country")
         .then(pl.format("On {} it was in a country where neither it nor its device type had been.", on))
         .when(pl.col("kind") == "unexpected_operator")
         .then(pl.format("On {} it was on an operator's network where it had not been, and its device type seldom moves.", on))
         .otherwise(pl.format("An unusual mix on {}: {}{}.", on, use, peers))
     )  # fmt: skip
+
+
+def _device() -> pl.Expr:
+    return (
+        pl.when(pl.col("device") >= TWO_SIMS)
+        .then(pl.lit("one that another SIM was in within four weeks"))
+        .when(pl.col("device") >= UNKNOWN_TYPE)
+        .then(pl.lit("its type is hardly to be found in the fleet"))
+        .when(pl.col("device") >= KNOWN_TYPE)
+        .then(pl.lit("of another type, which the fleet has"))
+        .otherwise(pl.lit("of the same type"))
+    )
 
 
 def _number(value: pl.Expr) -> pl.Expr:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from ml.anomaly.places import Bools, Floats
+from ml.anomaly.places import UNKNOWN_TYPE, Bools, Floats
 from ml.anomaly.signals import CHANNELS, FEATURES, Signals, signals
 from ml.history import FloatArray
 
@@ -45,6 +45,7 @@ ENOUGH = 3_000  # SIM-days that a class must have for counts of its own, and FEW
 FEW = 300
 NORMAL_95 = 1.645
 NEVER = 1e6
+GRAVE = 1.0  # decades by which a device of an unknown type counts as odder than it is rare; the limits are counted with it
 TO_COME = 3.0  # days to come are odd that much more often than the days learnt from
 
 
@@ -294,6 +295,8 @@ def oddness(name: str, tails: dict[str, list[float]], values: Floats, classes: A
         tail = tails.get(str(int(number))) or _nearest(tails, int(number))
         here = classes == number
         found[here] = _odd(np.array(tail), values[here], STEPS.get(name, 0.5))
+    if name == "device":
+        found[values >= UNKNOWN_TYPE] += GRAVE
     return found
 
 

@@ -14,6 +14,11 @@ Bools = npt.NDArray[np.bool_]
 SEEN_DAYS = 28  # days on which a SIM must have been seen before a new place says something; WEEK for a new device
 WEEK = 7
 RARE = 0.002  # least share that a place is taken to have among peers
+# how odd a new device is
+SAME_TYPE, KNOWN_TYPE, UNKNOWN_TYPE, TWO_SIMS = 1.0, 2.0, 3.0, 4.0
+KNOWN = 10  # SIMs in devices of a type make it a known one, or in a small fleet
+KNOWN_SHARE = 0.05  # so much of it
+FICKLE = 3  # a SIM that was in so many devices is moved about by its owner: another says nothing
 
 
 def of_sims(peers: pl.DataFrame, panel: Panel, name: str) -> npt.NDArray[np.str_]:
@@ -44,9 +49,9 @@ def counts_of(frame: pl.DataFrame, panel: Panel, name: str) -> Floats:
 
 
 def places(events: pl.DataFrame | None, panel: Panel, peers: pl.DataFrame | None, days: int) -> dict[str, Floats]:
-    """Surprise at a new device (1: same type, 2: another), country or operator: minus the decimal logarithm of its share so far.
+    """Surprise at a new device (SAME_TYPE to TWO_SIMS), country or operator: minus the decimal logarithm of its share so far.
 
-    It is the less surprising the more of the same device type were there, and move.
+    A place is the less surprising the more of the same device type were there, and move.
     """
     found = {name: np.zeros((len(panel.sim_keys), days), np.float32) for name in ("device", "country", "operator")}
     if events is None or events.is_empty():
@@ -70,8 +75,7 @@ def places(events: pl.DataFrame | None, panel: Panel, peers: pl.DataFrame | None
         at = firsts["row"].to_numpy()
         firsts = firsts.with_columns(pl.Series("type", types[at]))
         if name == "device":
-            rank = pl.col("column") > pl.col("column").min().over("row", pl.col("place").str.slice(0, 8))
-            odd = firsts.select(pl.when(rank).then(1.0).otherwise(2.0)).to_series().to_numpy()
+            odd = _of_devices(firsts.with_row_index("nth"), seen)
         else:
             homes = firsts.group_by("type", "row").len()
             size = homes.group_by("type").agg(all=pl.len(), moving=(pl.col("len") > 1).sum())
@@ -87,3 +91,34 @@ def places(events: pl.DataFrame | None, panel: Panel, peers: pl.DataFrame | None
         np.maximum.at(surprise, (at[fit], place[fit]), odd[fit].astype(np.float32))
     found["operator"][found["country"] > 1] = 0  # another country has other operators
     return found
+
+
+def _of_devices(firsts: pl.DataFrame, seen: pl.DataFrame) -> npt.NDArray[np.float64]:
+    """How odd each device is on the day on which a SIM is first seen in it (`firsts`: nth, row, place, column).
+
+    One of a type that the SIM was in before takes the place of a broken one. One of a type that many in the fleet have by that day is
+    a new model. One of a type of its own is neither, and one that another SIM was in within SEEN_DAYS is moved, shared or copied.
+    """
+    kind = pl.col("place").str.slice(0, 8)
+    in_type = firsts.group_by("row", kind.alias("kind")).agg(pl.col("column").min())
+    sims = in_type["row"].n_unique()
+    in_type = in_type.with_columns(number=pl.col("column").rank("max").over("kind"))
+    known = max(2.0, min(KNOWN, KNOWN_SHARE * sims))
+    at = firsts.with_columns(kind=kind).join(
+        in_type.rename({"column": "since"}), on=["row", "kind"], how="left", maintain_order="left"
+    )
+    before = pl.col("column").rank("min").over("row") - 1
+    odd = (
+        pl.when((pl.col("column") > pl.col("since")) | (before >= FICKLE))
+        .then(SAME_TYPE)
+        .when(pl.col("number") > known)
+        .then(KNOWN_TYPE)
+        .otherwise(UNKNOWN_TYPE)
+    )
+    shared = firsts.filter((pl.col("row").n_unique().over("place") > 1) & (before > 0).alias("later"))
+    others = seen.select("row", "column", place="device").join(shared, on="place", suffix="_new").filter(
+        pl.col("row") != pl.col("row_new"), pl.col("column_new") - pl.col("column") <= SEEN_DAYS, pl.col("column") <= pl.col("column_new")
+    )  # fmt: skip
+    values = at.select(odd).to_series().to_numpy().copy()
+    values[others["nth"].unique().to_numpy()] = TWO_SIMS
+    return np.asarray(values)
