@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ml.anomaly.model import AnomalyModel, classes_of, isolation, oddness
+from ml.anomaly.model import AnomalyModel, classes_of, isolation, oddness, scaled
 from ml.anomaly.places import KNOWN_TYPE, TWO_SIMS, UNKNOWN_TYPE, Bools, Floats
-from ml.anomaly.signals import CHANNELS, SMALL, Signals, signals
+from ml.anomaly.signals import CHANNELS, SLOW, SMALL, Signals, signals
 from ml.history import BYTES_PER_MB
 
 ANOMALY_SCHEMA = {
@@ -41,14 +41,18 @@ KINDS = (
     "unexpected_country",
     "unexpected_operator",
 )
-# the kind that a channel alone stands for; high, rise and silence have two
-KIND_OF = dict(
-    zip(
-        CHANNELS,
-        ("spike", "drift", "drift", "silence", "sms_flood", "flapping", "imei_change", *KINDS[-2:], "new_pattern"),
-        strict=True,
-    )
-)
+# the kind that a channel alone stands for; what rises and what is silent may be of another
+KIND_OF = {
+    "high": "spike",
+    **dict.fromkeys(SLOW, "drift"),
+    "silence": "silence",
+    "messages": "sms_flood",
+    "sessions": "flapping",
+    "device": "imei_change",
+    "country": "unexpected_country",
+    "operator": "unexpected_operator",
+    "pattern": "new_pattern",
+}
 PERSISTENCE = 14  # days that are looked back for its beginning
 DEAD_DAYS, DEAD_GAPS = 14, 4  # dead: silent for that many days, and that many times the usual gap
 DOUBT = 1.0  # decades that an acknowledged false alarm adds to what is needed, at most MOST_DOUBT
@@ -117,8 +121,8 @@ def detect(
 
 def _oddness(model: AnomalyModel, found: Signals, shown: int) -> dict[str, Floats]:
     """How odd each channel is; the Isolation Forest looks at the last `shown` days only."""
-    classes = classes_of(found, model.restless)
-    odd = {name: oddness(name, model.tails[name], found.channels[name], classes[name]) for name in CHANNELS[:-1]}
+    classes, channels = classes_of(found), scaled(found, model.scales)
+    odd = {name: oddness(name, model.tails[name], channels[name], classes[name]) for name in CHANNELS[:-1]}
     odd["pattern"] = np.zeros_like(odd["high"])
     forest = model.grown()
     if forest is not None:
@@ -175,7 +179,7 @@ def _doubts(
 
 
 def _kinds_of(channel: str) -> tuple[str, ...]:
-    both = {"high": ("spike",), "rise": ("drift", "runaway"), "silence": ("silence", "dead")}
+    both = {"rise_7": ("drift", "runaway"), "rise_28": ("drift", "runaway"), "silence": ("silence", "dead")}
     return both.get(channel, (KIND_OF[channel],))
 
 
@@ -195,7 +199,7 @@ def _frame(found: Signals, score: Floats, flagged: Bools, channel: Any, shown: i
     names = np.array(CHANNELS)[channel[:, part]]
     silent, gap = found.silent[:, part], found.gap[:, part]
     kind = np.array([KIND_OF[name] for name in CHANNELS])[channel[:, part]].astype(object)
-    kind[(names == "rise") & (found.extra["rising"][:, part] > 0)] = "runaway"
+    kind[np.isin(names, ("rise_7", "rise_28")) & (found.extra["rising"][:, part] > 0)] = "runaway"
     kind[(names == "silence") & (silent >= np.maximum(DEAD_DAYS, DEAD_GAPS * gap))] = "dead"
     first = day[begun[:, part]]
     first = np.where(names == "silence", day[part][None] - np.maximum(silent.astype(np.int64) - 1, 0), first)

@@ -37,7 +37,7 @@ def limits(
     """
     needed = -np.log10(false_alarms_per_1000 / 1000)
     combined = float(np.interp(needed, -np.log10(model.shares), model.limits))
-    classes = classes_of(found, model.restless)
+    classes = classes_of(found)
     days = min(7, found.days)
     sims = len(found.sim_keys)
     z = _inverse(model, "high", classes["high"][:, -1], combined)

@@ -10,6 +10,7 @@ from ml.history import IntArray, Panel
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
+Types = npt.NDArray[np.str_]
 
 SEEN_DAYS = 28  # days on which a SIM must have been seen before a new place says something; WEEK for a new device
 WEEK = 7
@@ -21,7 +22,7 @@ KNOWN_SHARE = 0.05  # so much of it
 FICKLE = 3  # a SIM that was in so many devices is moved about by its owner: another says nothing
 
 
-def of_sims(peers: pl.DataFrame, panel: Panel, name: str) -> npt.NDArray[np.str_]:
+def of_sims(peers: pl.DataFrame, panel: Panel, name: str) -> Types:
     """An attribute of each SIM of the panel, "" where it is not known."""
     keys = pl.DataFrame({"sim_key": panel.sim_keys.astype(np.int32)})
     found = keys.join(peers.select("sim_key", name).unique("sim_key"), on="sim_key", how="left", maintain_order="left")
@@ -48,7 +49,7 @@ def counts_of(frame: pl.DataFrame, panel: Panel, name: str) -> Floats:
     return counts
 
 
-def places(events: pl.DataFrame | None, panel: Panel, peers: pl.DataFrame | None, days: int) -> dict[str, Floats]:
+def places(events: pl.DataFrame | None, panel: Panel, types: Types, days: int) -> dict[str, Floats]:
     """Surprise at a new device (SAME_TYPE to TWO_SIMS), country or operator: minus the decimal logarithm of its share so far.
 
     A place is the less surprising the more of the same device type were there, and move.
@@ -58,7 +59,6 @@ def places(events: pl.DataFrame | None, panel: Panel, peers: pl.DataFrame | None
         return found
     width = panel.values.shape[1]
     row, column, here = rows_of(events, panel)
-    types = of_sims(peers, panel, "device_type") if peers is not None else np.zeros(len(panel.sim_keys), dtype="U1")
     days_seen = np.zeros(panel.values.shape, bool)
     days_seen[row[here], column[here]] = True
     before = np.cumsum(days_seen, axis=1) - days_seen  # days on which it was seen somewhere before
