@@ -156,8 +156,8 @@ def data(seed: int, sims: int, scenario: str) -> Data:
     return Data(Fleet(seed=seed, sims=sims, start=START, scenario=scenario), START - timedelta(days=90), last)
 
 
-def walk(fleet: Data, knob: float = 1.0) -> Iterator[pl.DataFrame]:
-    """Detections of each stretch of days by a model that knew the days before only."""
+def walk(fleet: Data, knobs: list[float]) -> Iterator[pl.DataFrame]:
+    """Detections of each stretch of days at each knob by a model that knew the days before only; score 1: an anomaly, else 0."""
     begin = fleet.last - timedelta(days=STEP * STEPS)
     for step in range(STEPS):
         known = fleet.until(begin + timedelta(days=STEP * step))
@@ -169,9 +169,18 @@ def walk(fleet: Data, knob: float = 1.0) -> Iterator[pl.DataFrame]:
             periods=known["periods"],
         )
         as_of = begin + timedelta(days=STEP * (step + 1))
-        found = detect(model, as_of=as_of, days=STEP, false_alarms_per_1000=knob, **fleet.until(as_of))
-        looked = ~np.isnan(found.signals.bytes[:, -STEP:]).ravel()
-        yield found.frame.select("sim_key", "day", "score", "kind", pl.Series("looked", looked))
+        known = fleet.until(as_of)
+        for knob in knobs:
+            found = detect(model, as_of=as_of, days=STEP, false_alarms_per_1000=knob, **known)
+            looked = pl.Series("looked", ~np.isnan(found.signals.bytes[:, -STEP:]).ravel())
+            yield found.frame.select(
+                "sim_key",
+                "day",
+                pl.lit(knob).alias("knob"),
+                pl.col("is_anomaly").cast(pl.Float64).alias("score"),
+                "kind",
+                looked,
+            )
 
 
 def plain(fleet: Data) -> pl.DataFrame:
@@ -283,14 +292,13 @@ def at_recall(fleet: Data, found: pl.DataFrame, recall: float) -> dict[str, floa
 def quality(seed: int, sims: int, knobs: list[float]) -> None:
     faulty, clean = data(seed, sims, ALL), data(seed, sims, CLEAN)
     begun = time.process_time()
-    on_clean = pl.concat(walk(clean)).filter("looked")
-    on_faulty = pl.concat(walk(faulty))
+    on_clean = pl.concat(walk(clean, knobs)).filter("looked")
+    on_faulty = pl.concat(walk(faulty, knobs))
     print(f"seed {seed}, {sims} SIMs, {STEP * STEPS} days; {time.process_time() - begun:.0f} CPU s")
     for knob in knobs:
-        limit = -np.log10(knob / 1000)
         print(f"\nknob {knob} per 1,000")
-        print("  clean fleet:", _told(false_alarms(on_clean, limit)))
-        by_kind, summary = scored(faulty, on_faulty, limit)
+        print("  clean fleet:", _told(false_alarms(on_clean.filter(pl.col("knob") == knob), 1)))
+        by_kind, summary = scored(faulty, on_faulty.filter(pl.col("knob") == knob), 1)
         print("  faulty fleet:", _told(summary))
         if knob == 1:
             ours = summary

@@ -54,6 +54,13 @@ KIND_OF = {
     "pattern": "new_pattern",
 }
 PERSISTENCE = 14  # days that are looked back for its beginning
+# states that may last, and how long each is news: flagged on all but one of so many days in a row it is told until it ends
+LASTING = {
+    "silence": (("silence",), PERSISTENCE),
+    "dead": (("silence",), PERSISTENCE),
+    "more": (("rise_7", "rise_28"), 7),
+    "less": (("fall_7", "fall_28"), 7),
+}
 DEAD_DAYS, DEAD_GAPS = 14, 4  # dead: silent for that many days, and that many times the usual gap
 DOUBT = 1.0  # decades that an acknowledged false alarm adds to what is needed, at most MOST_DOUBT
 MOST_DOUBT = 3.0
@@ -109,13 +116,14 @@ def detect(
     fits = ~np.isnan(found.bytes) & ~found.explained
     odd = _oddness(model, found, shown)
     needed = -np.log10(false_alarms_per_1000 / 1000)
+    told = _told(model, found, odd, fits, needed)
     combined = np.maximum.reduce(list(odd.values()))
     score = np.where(fits | _placed(found), model.score(combined), 0)
     doubt = _doubts(found, odd, feedback, labels)
     flagged = score - doubt >= needed
     doubted = int(((score >= needed) & ~flagged)[:, -shown:].sum())
     channel = np.argmax(np.stack([odd[name] for name in CHANNELS]), axis=0)
-    frame = _frame(found, score, flagged, channel, shown)
+    frame = _frame(found, score, flagged, channel, told, shown)
     return Detection(_explained_silences(_judged(frame, needed), found, periods, shown), found, doubted)
 
 
@@ -132,6 +140,27 @@ def _oddness(model: AnomalyModel, found: Signals, shown: int) -> dict[str, Float
         odd["pattern"] = oddness("pattern", model.tails["pattern"], pattern, classes["pattern"])
         odd["pattern"][:, : found.days - shown] = 0
     return odd
+
+
+def _told(model: AnomalyModel, found: Signals, odd: dict[str, Floats], fits: Bools, needed: float) -> Bools:
+    """Where a state that lasts was flagged for long enough: it is made odd no more, so that a day shows what is new."""
+    told, dead = np.zeros_like(fits), _dead(found)
+    alone = {
+        names: fits & (model.score(np.maximum.reduce([odd[name] for name in names])) >= needed)
+        for names, _ in LASTING.values()
+    }
+    for state, (names, days) in LASTING.items():
+        flagged = alone[names] & {"silence": ~dead, "dead": dead}.get(state, fits)
+        before = np.cumsum(np.pad(flagged, ((0, 0), (days + 1, 0))), axis=1)
+        long = flagged & (before[:, days:-1] - before[:, : -days - 1] >= days - 1)
+        for name in names:
+            odd[name][long] = 0
+        told |= long
+    return told
+
+
+def _dead(found: Signals) -> Bools:
+    return np.asarray(found.silent >= np.maximum(DEAD_DAYS, DEAD_GAPS * found.gap))
 
 
 def _placed(found: Signals) -> Bools:
@@ -183,7 +212,7 @@ def _kinds_of(channel: str) -> tuple[str, ...]:
     return both.get(channel, (KIND_OF[channel],))
 
 
-def _frame(found: Signals, score: Floats, flagged: Bools, channel: Any, shown: int) -> pl.DataFrame:
+def _frame(found: Signals, score: Floats, flagged: Bools, channel: Any, told: Bools, shown: int) -> pl.DataFrame:
     """One row a SIM and day with all that the reasons are made of."""
     sims = len(found.sim_keys)
     last = found.days - shown
@@ -200,7 +229,7 @@ def _frame(found: Signals, score: Floats, flagged: Bools, channel: Any, shown: i
     silent, gap = found.silent[:, part], found.gap[:, part]
     kind = np.array([KIND_OF[name] for name in CHANNELS])[channel[:, part]].astype(object)
     kind[np.isin(names, ("rise_7", "rise_28")) & (found.extra["rising"][:, part] > 0)] = "runaway"
-    kind[(names == "silence") & (silent >= np.maximum(DEAD_DAYS, DEAD_GAPS * gap))] = "dead"
+    kind[(names == "silence") & _dead(found)[:, part]] = "dead"
     first = day[begun[:, part]]
     first = np.where(names == "silence", day[part][None] - np.maximum(silent.astype(np.int64) - 1, 0), first)
     move = np.zeros((sims, shown), np.float32)
@@ -211,6 +240,7 @@ def _frame(found: Signals, score: Floats, flagged: Bools, channel: Any, shown: i
         "day": np.tile(day[part], sims),
         "score": score[:, part].ravel().astype(np.float64),
         "is_anomaly": flagged[:, part].ravel(),
+        "told": told[:, part].ravel(),
         "channel": names.ravel(),
         "kind": kind.ravel(),
         "lasting": lasting.ravel().astype(np.int64),
@@ -396,6 +426,13 @@ def _explained_silences(frame: pl.DataFrame, found: Signals, periods: pl.DataFra
         )
         why = why.when(pl.col("state").is_not_null()).then("state")
     words = why.replace_strict(WORDS, default=why, return_dtype=pl.String)
-    told = pl.format("Nothing on {}: {}.", pl.col("day").dt.strftime("%-d %B"), words)
-    reasons = pl.when(~pl.col("is_anomaly") & words.is_not_null()).then(told).otherwise("reasons")
+    explained = pl.format("Nothing on {}: {}.", pl.col("day").dt.strftime("%-d %B"), words)
+    reasons = (
+        pl.when("is_anomaly")
+        .then("reasons")
+        .when(words.is_not_null())
+        .then(explained)
+        .when("told")
+        .then(pl.lit("It goes on as it was flagged before."))
+    )
     return frame.with_columns(reasons=reasons).select(pl.col(name).cast(kind) for name, kind in ANOMALY_SCHEMA.items())

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 VERSION = 2
 LEARN_DAYS = 84
+BEFORE, LEAST_DAYS = (
+    56,
+    42,
+)  # days of history before those that are learnt from; where there are fewer, so many are learnt from all the same
 FOREST_ROWS = 4096
 FOREST_SCORED = 400_000
 TREES = 100
@@ -47,10 +51,15 @@ ENOUGH = 3_000  # SIM-days that a class must have for counts of its own, and FEW
 FEW = 300
 NORMAL_95 = 1.645
 NEVER = 1e6
-# where a SIM has no business to be counts as odder than it is rare, by so many decades; the limits are counted with it
-GRAVE = {"device": UNKNOWN_TYPE, "country": 2.5, "operator": 2.5}
-PRIOR = 1.0
-TO_COME = 3.0  # days to come are odd that much more often than the days learnt from
+# decades by which a channel, from a statistic on, counts as odder than it is rare: a SIM where it has no business to be matters, use that
+# falls costs nothing. The limits are counted with it
+PRIORS = {
+    "device": (UNKNOWN_TYPE, 1.0),
+    **dict.fromkeys(("country", "operator"), (2.5, 1.0)),
+    **dict.fromkeys(("fall_7", "fall_28"), (0.0, -0.3)),
+}
+TO_COME = 3.0  # days to come are odd that much more often than the days learnt from: for a rate of RATED, and more for a lower one
+RATED, RARER = 1e-3, 0.6
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,9 @@ class AnomalyModel:
     def from_dict(cls, values: dict[str, Any]) -> AnomalyModel:
         """Raises ValueError for a model saved by another version of the code."""
         if values.get("format") != VERSION:
-            raise ValueError(f"the anomaly model has format {values.get('format')}; this code reads {VERSION}")
+            raise ValueError(
+                f"the anomaly model has format {values.get('format')}; this code reads {VERSION}: learn it anew"
+            )
         rest = {name: values[name] for name in ("tails", "limits", "shares", "scales", "forest", "seed", "learnt")}
         return cls(as_of=date.fromisoformat(values["as_of"]), **rest)
 
@@ -120,11 +131,14 @@ def fit(
     periods: pl.DataFrame | None = None,
     seed: int = 0,
 ) -> AnomalyModel:
-    """Learn what is ordinary in a fleet from the LEARN_DAYS days up to `as_of`. Arguments as of `signals`.
+    """Learn what is ordinary in a fleet from up to LEARN_DAYS days before and with `as_of`. Arguments as of `signals`.
 
     Raises ValueError when no SIM has a usable row.
     """
-    found = signals(history, events, as_of, days=LEARN_DAYS, peers=peers, periods=periods)
+    first = history["day"].min()
+    known = (as_of - first).days + 1 if isinstance(first, date) else 0
+    days = min(LEARN_DAYS, max(known - BEFORE, LEAST_DAYS))
+    found = signals(history, events, as_of, days=days, peers=peers, periods=periods)
     if not len(found.sim_keys):
         raise ValueError("there is no usage to learn from")
     fits = ~np.isnan(found.bytes) & ~found.explained
@@ -318,8 +332,9 @@ def oddness(name: str, tails: dict[str, list[float]], values: Floats, classes: A
         tail = tails.get(str(int(number))) or _nearest(tails, int(number))
         here = classes == number
         found[here] = _odd(np.array(tail), values[here], STEPS.get(name, 0.5))
-    if name in GRAVE:
-        found[values >= GRAVE[name]] += PRIOR
+    if name in PRIORS:
+        least, decades = PRIORS[name]
+        found = np.where((values >= least) & (found > 0), found + np.float32(decades), found)
     return found
 
 
@@ -343,7 +358,9 @@ def _odd(tail: Floats, values: Floats, step: float) -> Floats:
 
 def _limits(combined: Floats, counted: Bools) -> FloatArray:
     """The combined oddness above which at most each of RATES lies. What is rarer than can be told goes on in decades."""
-    limits, known = _bounded(combined[counted], np.nonzero(counted)[0], RATES / TO_COME)
+    limits, known = _bounded(
+        combined[counted], np.nonzero(counted)[0], RATES / (TO_COME * np.maximum(RATED / RATES, 1) ** RARER)
+    )
     if not known.any():  # nothing was learnt: nothing can be called odd
         limits[:] = NEVER
     elif not known.all():

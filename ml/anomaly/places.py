@@ -16,7 +16,7 @@ SEEN_DAYS = 28  # days on which a SIM must have been seen before a new place say
 WEEK = 7
 RARE = 0.002  # least share that a place is taken to have among peers
 # how odd a new device is
-SAME_TYPE, KNOWN_TYPE, UNKNOWN_TYPE, TWO_SIMS = 1.0, 2.0, 3.0, 4.0
+SAME_TYPE, KNOWN_TYPE, UNKNOWN_TYPE, TWO_SIMS = 1.0, 1.5, 3.0, 4.0
 KNOWN = 10  # SIMs in devices of a type make it a known one, or in a small fleet
 KNOWN_SHARE = 0.05  # so much of it
 FICKLE = 3  # a SIM that was in so many devices is moved about by its owner: another says nothing

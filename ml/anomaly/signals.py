@@ -41,7 +41,12 @@ CHANNELS = (
     *("rise_7", "rise_28", "fall_7", "fall_28"),
     *("silence", "messages", "sessions", "device", "country", "operator", "pattern"),
 )
-SLOW = {"rise_7": 7, "rise_28": 28, "fall_7": 7, "fall_28": 28}  # lasting changes, and over how many days they are looked for
+SLOW = {
+    "rise_7": 7,
+    "rise_28": 28,
+    "fall_7": 7,
+    "fall_28": 28,
+}  # lasting changes, and over how many days they are looked for
 FEATURES = ("z", "week", "trend", "spread", "activity", "silence", "messages", "sessions", "peers")
 
 WEEKS = 8  # same weekdays that a day is held against
@@ -207,9 +212,7 @@ def _outage(volume: Floats) -> Bools:
     return out
 
 
-def _residuals(
-    volume: Floats, types: Types, span: int
-) -> tuple[Floats, Floats, Floats, Floats, dict[str, Floats]]:
+def _residuals(volume: Floats, types: Types, span: int) -> tuple[Floats, Floats, Floats, Floats, dict[str, Floats]]:
     """Of the last `span` days: usual log volume, spread, the day's distance from the usual, the same without what the peers did."""
     sims = len(volume)
     usual = np.full((sims, span), np.nan, np.float32)
@@ -274,7 +277,7 @@ def of_type(types: Types) -> Iterator[tuple[str, IntArray]]:
     """The rows of each device type that has PEERS."""
     names, number, counts = np.unique(types, return_inverse=True, return_counts=True)
     order = np.argsort(number, kind="stable")
-    for name, rows in zip(names, np.split(order, np.cumsum(counts)[:-1]), strict=True):
+    for name, rows in zip(names, np.split(order, np.cumsum(counts)), strict=False):
         if name and len(rows) >= PEERS:
             yield str(name), rows
 

@@ -67,9 +67,7 @@ def test_a_changed_device_and_a_foreign_country_show_in_the_account() -> None:
 
 def test_in_ordinary_life_too_a_device_gives_way_to_one_of_its_type_or_to_its_successor() -> None:
     clean, everyone = fleet("clean"), np.arange(600)
-    first, last = (
-        SimCards(clean).imeis_on(everyone, np.full(600, START.toordinal() + day)) for day in (0, 2 * DAYS)
-    )
+    first, last = (SimCards(clean).imeis_on(everyone, np.full(600, START.toordinal() + day)) for day in (0, 2 * DAYS))
     other = first != last
     moved = other & (first // 100_000_000 != last // 100_000_000)
     assert 0 < moved.sum() < other.sum() < 60
