@@ -60,8 +60,8 @@ def limits(
     state = pl.DataFrame(
         {
             "sim_key": found.sim_keys.astype(np.int32),
-            "bytes_limits": bytes_limits.tolist(),
-            "bytes_usual": np.maximum(np.where(known, usual, 0), 0).astype(np.int64).tolist(),
+            "bytes_limits": bytes_limits,
+            "bytes_usual": np.maximum(np.where(known, usual, 0), 0).astype(np.int64),
             "sms_limit": counts["sms"],
             "sessions_limit": counts["sessions"],
         }
@@ -93,12 +93,11 @@ def _count_limit(far: Floats, usual: Floats) -> np.ndarray:
 
 
 def _places(events: pl.DataFrame, sims: pl.DataFrame) -> pl.DataFrame:
-    seen = events.join(sims, on="sim_key", how="inner")
-    last = seen.drop_nulls("imei").sort("day").group_by("sim_key", maintain_order=True).agg(pl.col("imei").last())
+    last = events.drop_nulls("imei").group_by("sim_key").agg(pl.col("imei").get(pl.col("day").arg_max()))
     found = sims.join(last, on="sim_key", how="left")
     for name, column in (("country", "countries"), ("operator", "operators")):
-        own = seen.drop_nulls(name).group_by("sim_key").agg(pl.col(name).unique().sort().alias("own"))
-        pairs = seen.drop_nulls(name).select("type", "sim_key", name).unique()
+        pairs = events.drop_nulls(name).select("sim_key", name).unique().join(sims, on="sim_key", how="inner")
+        own = pairs.group_by("sim_key").agg(pl.col(name).sort().alias("own"))
         size = pairs.group_by("type").agg(all=pl.col("sim_key").n_unique())
         roam = pairs.group_by("type", "sim_key").len().group_by("type").agg(roam=(pl.col("len") > 1).mean())
         share = pairs.group_by("type", name).len().join(size, on="type").join(roam, on="type")

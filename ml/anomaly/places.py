@@ -33,7 +33,10 @@ def rows_of(frame: pl.DataFrame, panel: Panel) -> tuple[IntArray, IntArray, Bool
     """Where rows of a frame with sim_key and day stand in the panel, and whether they do."""
     sims, width = panel.values.shape
     keys = frame["sim_key"].fill_null(-1).to_numpy().astype(np.int64)
-    row = np.minimum(np.searchsorted(panel.sim_keys, keys), max(sims - 1, 0))
+    most = int(panel.sim_keys[-1]) if sims else 0
+    place = np.zeros(most + 1, np.int64)  # keys are running numbers: a table is quicker than a search
+    place[panel.sim_keys] = np.arange(sims)
+    row = place[np.clip(keys, 0, most)]
     back = np.datetime64(panel.as_of, "D").astype(np.int64) - frame["day"].cast(pl.Int32).fill_null(-1).to_numpy()
     column = width - 1 - back
     here = (column >= 0) & (column < width) & (panel.sim_keys[row] == keys if sims else False)
@@ -62,12 +65,14 @@ def places(events: pl.DataFrame | None, panel: Panel, types: Types, days: int) -
     days_seen = np.zeros(panel.values.shape, bool)
     days_seen[row[here], column[here]] = True
     before = np.cumsum(days_seen, axis=1) - days_seen  # days on which it was seen somewhere before
-    seen = pl.DataFrame({"row": row, "column": column}).with_columns(
-        events["imei"].str.slice(0, 14).alias("device"),
-        events["country"],
-        operator=pl.concat_str([events["country"].fill_null(""), events["operator"]], separator=" "),
+    raw = pl.DataFrame({"row": row, "column": column}).with_columns(events["imei", "country", "operator"])
+    raw = raw.filter(pl.Series(here))
+    device = pl.col("imei").str.slice(0, 14).alias("device")
+    # a SIM has been in few places: text is looked at for each of them, not for each day
+    seen = raw.group_by("row", "imei", "country", "operator").agg(pl.col("column").min()).sort("row", "column")
+    seen = seen.with_columns(
+        device, operator=pl.concat_str([pl.col("country").fill_null(""), pl.col("operator")], separator=" ")
     )
-    seen = seen.filter(pl.Series(here))
     for name, surprise in found.items():
         firsts = seen.drop_nulls(name).group_by("row", pl.col(name).alias("place")).agg(pl.col("column").min())
         if firsts.is_empty():
@@ -75,7 +80,9 @@ def places(events: pl.DataFrame | None, panel: Panel, types: Types, days: int) -
         at = firsts["row"].to_numpy()
         firsts = firsts.with_columns(pl.Series("type", types[at]))
         if name == "device":
-            odd = _of_devices(firsts.with_row_index("nth"), seen)
+            imeis = seen.filter(pl.col("row").n_unique().over("device") > 1)["imei"].unique()
+            shared = raw.filter(pl.col("imei").is_in(imeis.implode())).select("row", "column", device)
+            odd = _of_devices(firsts.with_row_index("nth"), shared)
         else:
             homes = firsts.group_by("type", "row").len()
             size = homes.group_by("type").agg(all=pl.len(), moving=(pl.col("len") > 1).sum())
@@ -93,8 +100,10 @@ def places(events: pl.DataFrame | None, panel: Panel, types: Types, days: int) -
     return found
 
 
-def _of_devices(firsts: pl.DataFrame, seen: pl.DataFrame) -> npt.NDArray[np.float64]:
+def _of_devices(firsts: pl.DataFrame, shared: pl.DataFrame) -> npt.NDArray[np.float64]:
     """How odd each device is on the day on which a SIM is first seen in it (`firsts`: nth, row, place, column).
+
+    shared: on which days (column) SIMs (row) were in devices that several were in.
 
     One of a type that the SIM was in before takes the place of a broken one. One of a type that many in the fleet have by that day is
     a new model. One of a type of its own is neither, and one that another SIM was in within SEEN_DAYS is moved, shared or copied.
@@ -115,10 +124,10 @@ def _of_devices(firsts: pl.DataFrame, seen: pl.DataFrame) -> npt.NDArray[np.floa
         .then(KNOWN_TYPE)
         .otherwise(UNKNOWN_TYPE)
     )
-    shared = firsts.filter((pl.col("row").n_unique().over("place") > 1) & (before > 0).alias("later"))
-    others = seen.select("row", "column", place="device").join(shared, on="place", suffix="_new").filter(
-        pl.col("row") != pl.col("row_new"), pl.col("column_new") - pl.col("column") <= SEEN_DAYS, pl.col("column") <= pl.col("column_new")
-    )  # fmt: skip
+    later = firsts.filter(before > 0)
+    others = shared.rename({"device": "place"}).join(later, on="place", suffix="_new")
+    ago = pl.col("column_new") - pl.col("column")
+    others = others.filter(pl.col("row") != pl.col("row_new"), ago.is_between(0, SEEN_DAYS))
     values = at.select(odd).to_series().to_numpy().copy()
     values[others["nth"].unique().to_numpy()] = TWO_SIMS
     return np.asarray(values)

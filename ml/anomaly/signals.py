@@ -253,9 +253,10 @@ def _median(values: Floats) -> Floats:
 
 def _last(values: Floats, days: int) -> Floats:
     """Sum over the `days` days before each day."""
-    sums = np.cumsum(np.pad(values, ((0, 0), (1, 0))), axis=1, dtype=np.float64)
-    until = np.arange(values.shape[1])
-    return np.asarray(sums[:, until] - sums[:, np.maximum(until - days, 0)], dtype=np.float32)
+    sums = np.cumsum(np.pad(values, ((0, 0), (1, 0))), axis=1, dtype=np.float64)[:, :-1]
+    found = sums.astype(np.float32)
+    found[:, days:] = sums[:, days:] - sums[:, :-days]
+    return found
 
 
 def _moves(own: Floats, types: Types) -> dict[str, Floats]:
@@ -381,10 +382,11 @@ def _gaps_of_new(gap: Floats, gaps: Floats, volume: Floats, types: Types) -> Flo
 
 def _unusual(counts: Floats, known: Bools, days: int) -> tuple[Floats, Floats, Floats]:
     """How far counts lie above the SIM's usual of LONG days, on the Anscombe scale, with the counts and the usual."""
+    fleet = float(counts.sum(where=known) / max(known.sum(), 1))
+    counts, known = counts[:, -days - LONG :], known[:, -days - LONG :]
     clipped = np.where(known, counts, 0)
     number = _last(known.astype(np.float32), LONG)[:, -days:]
     total, squares = (_last(values, LONG)[:, -days:] for values in (clipped, clipped**2))
-    fleet = float(clipped.sum() / max(known.sum(), 1))
     usual = (total + 5 * fleet) / (number + 5)
     extra = np.maximum((squares / np.maximum(number, 1) - usual**2) / np.maximum(usual, 0.05), 1)
     here = counts[:, -days:]
