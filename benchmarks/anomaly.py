@@ -23,12 +23,12 @@ import polars as pl
 from sklearn.ensemble import IsolationForest
 
 from ml.anomaly import PEER_SCHEMA, PERIOD_SCHEMA, detect, fit, group, limits
-from simulator.account import OTHER_DEVICE, SimCards
+from simulator.account import SimCards
 from simulator.demand import COUNTRIES, NEVER
 from simulator.fleet import Fleet
 from simulator.happenings import sessions_of
 from simulator.ledger import DAY_SECONDS
-from simulator.oddities import ALL, CLEAN, changed_device
+from simulator.oddities import ALL, CLEAN
 from simulator.truth import book, truth
 
 START = date(2025, 3, 1)
@@ -65,14 +65,13 @@ class Data:
         days = pl.concat(parts).sort("sim", "at")
         sim, at = days["sim"].to_numpy(), days["at"].to_numpy()
         country, operator = cards.locations(sim, at)
-        imei = cards.imeis[sim] + np.where(changed_device(self.fleet.demand, sim, at), OTHER_DEVICE, 0)
         width = max(len(country[7]) for country in COUNTRIES)
         operators = np.array([[name for _, name, _ in c[7]] + [""] * (width - len(c[7])) for c in COUNTRIES])
         return pl.DataFrame(
             {
                 "sim_key": sim.astype(np.int32),
                 "day": (at - UNIX).astype("M8[D]"),
-                "imei": imei.astype(str),
+                "imei": cards.imeis_on(sim, at).astype(str),
                 "country": np.array([c[0] for c in COUNTRIES])[country],
                 "operator": operators[country, operator],
                 "sessions": days["len"].cast(pl.Int32),
@@ -80,13 +79,14 @@ class Data:
             }
         ).with_columns(pl.col("imei").str.zfill(16))
 
-    @cached_property
-    def peers(self) -> pl.DataFrame:
+    def peers(self, day: date) -> pl.DataFrame:
+        """What SIMs have in common, as of the end of a day."""
         cards, everyone = SimCards(self.fleet), np.arange(self.fleet.sims)
-        country, _ = cards.locations(everyone, np.full(len(everyone), self.last.toordinal()))
+        days = np.full(len(everyone), day.toordinal())
+        country, _ = cards.locations(everyone, days)
         columns = {
             "sim_key": everyone,
-            "device_type": [f"{imei:016d}"[:8] for imei in cards.imeis.tolist()],
+            "device_type": [f"{imei:016d}"[:8] for imei in cards.imeis_on(everyone, days).tolist()],
             "label_prefix": [cards.label(i).split("-")[0] for i in everyone.tolist()],
             "country": np.array([c[0] for c in COUNTRIES])[country],
             "operator": [""] * len(everyone),
@@ -144,7 +144,7 @@ class Data:
         return {
             "history": self.history.filter(pl.col("day") <= day),
             "events": self.events.filter(pl.col("day") <= day),
-            "peers": self.peers,
+            "peers": self.peers(day),
             "periods": self.periods.filter(pl.col("first_day") <= day).with_columns(ended),
         }
 
@@ -158,8 +158,8 @@ def data(seed: int, sims: int, scenario: str) -> Data:
     return Data(Fleet(seed=seed, sims=sims, start=START, scenario=scenario), START - timedelta(days=90), last)
 
 
-def walk(fleet: Data, knob: float = 1.0) -> Iterator[pl.DataFrame]:
-    """Detections of each stretch of days by a model that knew the days before only."""
+def walk(fleet: Data, knobs: list[float]) -> Iterator[pl.DataFrame]:
+    """Detections of each stretch of days at each knob by a model that knew the days before only; score 1: an anomaly, else 0."""
     begin = fleet.last - timedelta(days=STEP * STEPS)
     for step in range(STEPS):
         known = fleet.until(begin + timedelta(days=STEP * step))
@@ -171,9 +171,18 @@ def walk(fleet: Data, knob: float = 1.0) -> Iterator[pl.DataFrame]:
             periods=known["periods"],
         )
         as_of = begin + timedelta(days=STEP * (step + 1))
-        found = detect(model, as_of=as_of, days=STEP, false_alarms_per_1000=knob, **fleet.until(as_of))
-        looked = ~np.isnan(found.signals.bytes[:, -STEP:]).ravel()
-        yield found.frame.select("sim_key", "day", "score", "kind", pl.Series("looked", looked))
+        known = fleet.until(as_of)
+        for knob in knobs:
+            found = detect(model, as_of=as_of, days=STEP, false_alarms_per_1000=knob, **known)
+            looked = pl.Series("looked", ~np.isnan(found.signals.bytes[:, -STEP:]).ravel())
+            yield found.frame.select(
+                "sim_key",
+                "day",
+                pl.lit(knob).alias("knob"),
+                pl.col("is_anomaly").cast(pl.Float64).alias("score"),
+                "kind",
+                looked,
+            )
 
 
 def plain(fleet: Data) -> pl.DataFrame:
@@ -285,14 +294,13 @@ def at_recall(fleet: Data, found: pl.DataFrame, recall: float) -> dict[str, floa
 def quality(seed: int, sims: int, knobs: list[float]) -> None:
     faulty, clean = data(seed, sims, ALL), data(seed, sims, CLEAN)
     begun = time.process_time()
-    on_clean = pl.concat(walk(clean)).filter("looked")
-    on_faulty = pl.concat(walk(faulty))
+    on_clean = pl.concat(walk(clean, knobs)).filter("looked")
+    on_faulty = pl.concat(walk(faulty, knobs))
     print(f"seed {seed}, {sims} SIMs, {STEP * STEPS} days; {time.process_time() - begun:.0f} CPU s")
     for knob in knobs:
-        limit = -np.log10(knob / 1000)
         print(f"\nknob {knob} per 1,000")
-        print("  clean fleet:", _told(false_alarms(on_clean, limit)))
-        by_kind, summary = scored(faulty, on_faulty, limit)
+        print("  clean fleet:", _told(false_alarms(on_clean.filter(pl.col("knob") == knob), 1)))
+        by_kind, summary = scored(faulty, on_faulty.filter(pl.col("knob") == knob), 1)
         print("  faulty fleet:", _told(summary))
         if knob == 1:
             ours = summary
@@ -323,7 +331,7 @@ def incident(seed: int, sims: int) -> None:
     for day in range(14):
         as_of = begin + timedelta(days=day)
         found = detect(model, as_of=as_of, **fleet.until(as_of)).frame.filter("is_anomaly")
-        grouped = group(found, fleet.peers)
+        grouped = group(found, fleet.peers(as_of))
         ours = grouped.incidents.filter(pl.col("scope").struct.field("device_type") == "86492305")["number"].to_list()
         members |= set(grouped.members.filter(pl.col("number").is_in(ours))["sim_key"].to_list())
         looping = set(np.flatnonzero(demand.loop_first <= as_of.toordinal()).tolist())

@@ -20,11 +20,12 @@ from simulator.demand import (
     bits,
     draw,
 )
+from simulator.devices import first_imeis, imeis_on
 from simulator.faults import Faults
 from simulator.fleet import DATA_QUOTA, SMS_QUOTA, Fleet
 from simulator.happenings import EVENT_KINDS, events_of, sessions_of
 from simulator.ledger import DAY_SECONDS, Periods, moment, tick
-from simulator.oddities import COUNTRY, OPERATOR, changed_device, on
+from simulator.oddities import COUNTRY, OPERATOR, on
 
 Json = dict[str, Any]
 
@@ -33,7 +34,6 @@ SMS_DAYS = 90  # the same for SMS
 _CURRENCY = '{"id":1,"symbol":"\\u20ac","code":"EUR"}'
 _KINDS = ("MTR", "TRK", "CAM", "VND", "AGR", "MCH", "RPT", "GTW", "ALM")
 _RATS = {"2G": "2", "3G": "1", "4G": "6", "5G": "7", "NB-IoT": "8"}
-OTHER_DEVICE = 7_770_000_000_00  # what another device's IMEI differs by: its type is no other device's
 _TRACKER = CODE["workday_tracker"]
 _HOMES = np.array([country for _, country in CITIES])
 _OPERATORS = np.array([len(country[7]) for country in COUNTRIES])
@@ -68,15 +68,21 @@ class SimCards:
         self.fleet = fleet
         everyone = np.arange(fleet.sims, dtype=np.int64)
         words = draw(fleet.seed, IDENTITY, everyone, np.array([1, 2]))
-        allocation = np.array([int(tac) for _, tac, _ in DEVICES])[fleet.demand.device]
-        self.imeis = (allocation * 1_000_000 + (bits(words[:, 0], 0, 16) + everyone) % 1_000_000) * 100
+        self._imeis = first_imeis(fleet.demand, bits(words[:, 0], 0, 16) + everyone)
         self._locked = bits(words[:, 0], 20, 10) < 80
         self._operator = bits(words[:, 0], 32, 8)
 
-    def imei(self, i: int, day: int | None = None) -> str:
-        """The IMEI of a SIM's device; of the device it is in on a day (an ordinal) where that is told."""
-        other = day is not None and bool(changed_device(self.fleet.demand, np.array([i]), np.array([day]))[0])
-        return f"{self.imeis[i] + OTHER_DEVICE if other else self.imeis[i]:016d}"
+    def imei(self, i: int, day: int) -> str:
+        """The IMEI of the device that a SIM is in on a day (an ordinal)."""
+        return f"{self.imeis_on(np.array([i]), np.array([day]))[0]:016d}"
+
+    def imeis_on(self, rows: Ints, days: Ints) -> Ints:
+        """The same for many, as numbers: rows (n,), each on its own day (n,)."""
+        return imeis_on(self.fleet.demand, self._imeis, rows, days)
+
+    def imeis_at(self, rows: Ints, now: datetime) -> Ints:
+        """The same for many at one time."""
+        return self.imeis_on(rows, np.full(len(rows), tick(now) // DAY_SECONDS))
 
     def imsi(self, i: int) -> str:
         return f"90140{5_100_000_000 + self.fleet.serial[i]:010d}"
@@ -109,6 +115,7 @@ class SimCards:
         demand = self.fleet.demand
         data, sms = _states(ledger.data, time), _states(ledger.sms, time)
         disabled = demand.churn_last[rows] + 14 <= time // DAY_SECONDS
+        imeis = self.imeis_at(rows, now)
         cards = []
         for at, i in enumerate(rows.tolist()):
             iccid, imsi = self.fleet.iccids[i], self.imsi(i)
@@ -119,7 +126,7 @@ class SimCards:
                 "imsi_2": f"46004{imsi[5:]}",
                 "current_imsi": imsi,
                 "msisdn": self.msisdn(i),
-                "imei": self.imei(i, time // DAY_SECONDS),
+                "imei": f"{imeis[at]:016d}",
                 "imei_lock": bool(self._locked[i]),
                 "status": "Disabled" if disabled[at] else "Enabled",
                 "activation_date": offset_stamp(int(demand.activation[i]) * DAY_SECONDS),
@@ -302,19 +309,17 @@ class SimCards:
     def described(self, i: int, ticks: Ints, kinds: Ints) -> list[Json]:
         """Events of a SIM as /events lists them."""
         iccid = self.fleet.iccids[i]
-        imeis = {day: self.imei(i, day) for day in np.unique(ticks // DAY_SECONDS).tolist()}
-        places = zip(
-            *(ints.tolist() for ints in self.locations(np.full(len(ticks), i), ticks // DAY_SECONDS)), strict=True
-        )
+        who, days = np.full(len(ticks), i), ticks // DAY_SECONDS
+        places = zip(*(ints.tolist() for ints in (*self.locations(who, days), self.imeis_on(who, days))), strict=True)
         answers: list[Json] = []
-        for at, kind, (country, operator) in zip(ticks.tolist(), kinds.tolist(), places, strict=True):
+        for at, kind, (country, operator, imei) in zip(ticks.tolist(), kinds.tolist(), places, strict=True):
             text, severity, alert = EVENT_KINDS[kind]
             answer: Json = {"timestamp": offset_stamp(at), "event_type": text, "iccid": iccid}
             if kind < 3:
                 name, _, _, _, mcc, _, _, operators = COUNTRIES[country]
                 _, network, mnc = operators[operator]
                 answer |= {
-                    "imei": imeis[at // DAY_SECONDS],
+                    "imei": f"{imei:016d}",
                     "imsi": self.imsi(i),
                     "country": name,
                     "operator": network,

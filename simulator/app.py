@@ -239,10 +239,13 @@ async def _sims(request: Request) -> Response:
         field, _, value = criterion.partition(":")
         if field.strip() not in ("imei", "ip_address"):
             raise BadParameterError("Parameter 'q' must list filters of the form imei:value or ip_address:value.")
-        text = cards.imei if field.strip() == "imei" else cards.ip_address
-        rows = np.array([i for i in rows.tolist() if text(i) == value.strip()], dtype=np.int64)
+        if field.strip() == "imei":
+            texts = [f"{imei:016d}" for imei in cards.imeis_at(rows, simulation.now).tolist()]
+        else:
+            texts = [cards.ip_address(i) for i in rows.tolist()]
+        rows = rows[np.array([text == value.strip() for text in texts], dtype=bool)]
     for key, descending in reversed(_sorted_by(request, {"imei", "ip_address"})):
-        order = np.argsort(cards.imeis[rows] if key == "imei" else rows, kind="stable")
+        order = np.argsort(cards.imeis_at(rows, simulation.now) if key == "imei" else rows, kind="stable")
         rows = rows[order[::-1]] if descending else rows[order]
     if page == 1:
         simulation.walks += 1

@@ -15,11 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simulator.account import OTHER_DEVICE, Json, SimCards
+from simulator.account import Json, SimCards
 from simulator.demand import COUNTRIES, SMS_SLOTS, STREAM, Ints, Words, draw
 from simulator.happenings import EVENT_KINDS, Sessions, events_of, sessions_of
 from simulator.ledger import DAY_SECONDS, tick
-from simulator.oddities import changed_device
 
 TYPES = ("usage", "events")
 REPORT_SECONDS = 900
@@ -97,8 +96,8 @@ class Feed:
             country, operator = self.cards.locations(some.sim, some.at // DAY_SECONDS)
             bare = chance(self.cards, some.id) >> np.uint64(58) == 0
             numbers = (some.id, some.kind, some.amount, some.rx, some.event, country, operator, bare)
-            other = changed_device(self.cards.fleet.demand, some.sim, some.at // DAY_SECONDS)
-            who = [self._who(sim, moved) for sim, moved in zip(some.sim.tolist(), other.tolist(), strict=True)]
+            imeis = self.cards.imeis_on(some.sim, some.at // DAY_SECONDS)
+            who = [self._who(sim, imei) for sim, imei in zip(some.sim.tolist(), imeis.tolist(), strict=True)]
             columns = zip(
                 _stamps(some.begun), _stamps(some.at), who, *(column.tolist() for column in numbers), strict=True
             )
@@ -220,7 +219,7 @@ class _Who(NamedTuple):
     organisation: Json
 
 
-def _who(cards: SimCards, i: int, in_other_device: bool) -> _Who:
+def _who(cards: SimCards, i: int, imei: int) -> _Who:
     sim = {
         "id": 901_000 + i,
         "iccid": cards.fleet.iccids[i],
@@ -230,7 +229,7 @@ def _who(cards: SimCards, i: int, in_other_device: bool) -> _Who:
     endpoint = {
         "id": 10_000_000 + int(cards.fleet.serial[i]),
         "name": cards.label(i),
-        "imei": f"{cards.imeis[i] + OTHER_DEVICE:016d}" if in_other_device else cards.imei(i),
+        "imei": f"{imei:016d}",
         "ip_address": cards.ip_address(i),
         "balance": None,
         "tags": None,

@@ -11,9 +11,9 @@ import polars as pl
 
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.hours import spans
-from ml.anomaly.model import AnomalyModel, classes_of, isolation, oddness
-from ml.anomaly.places import Bools, Floats
-from ml.anomaly.signals import CHANNELS, SMALL, Signals, signals
+from ml.anomaly.model import AnomalyModel, classes_of, isolation, oddness, scaled
+from ml.anomaly.places import KNOWN_TYPE, TWO_SIMS, UNKNOWN_TYPE, Bools, Floats
+from ml.anomaly.signals import CHANNELS, SLOW, SMALL, Signals, signals
 from ml.history import BYTES_PER_MB
 
 ANOMALY_SCHEMA = {
@@ -44,15 +44,27 @@ KINDS = (
     "unexpected_country",
     "unexpected_operator",
 )
-# the kind that a channel alone stands for; high, rise and silence have two
-KIND_OF = dict(
-    zip(
-        CHANNELS,
-        ("spike", "drift", "drift", "silence", *KINDS[-6:], "new_pattern"),
-        strict=True,
-    )
-)
+# the kind that a channel alone stands for; what rises and what is silent may be of another
+KIND_OF = {
+    "high": "spike",
+    **dict.fromkeys(SLOW, "drift"),
+    "silence": "silence",
+    "messages": "sms_flood",
+    "sessions": "flapping",
+    "hours": "unusual_hours",
+    "device": "imei_change",
+    "country": "unexpected_country",
+    "operator": "unexpected_operator",
+    "pattern": "new_pattern",
+}
 PERSISTENCE = 14  # days that are looked back for its beginning
+# states that may last, and how long each is news: flagged on all but one of so many days in a row it is told until it ends
+LASTING = {
+    "silence": (("silence",), PERSISTENCE),
+    "dead": (("silence",), PERSISTENCE),
+    "more": (("rise_7", "rise_28"), 7),
+    "less": (("fall_7", "fall_28"), 7),
+}
 DEAD_DAYS, DEAD_GAPS = 14, 4  # dead: silent for that many days, and that many times the usual gap
 AGAIN = 2.0  # decades: a SIM with so unusually many sessions flaps, whatever its hours
 DOUBT = 1.0  # decades that an acknowledged false alarm adds to what is needed, at most MOST_DOUBT
@@ -110,6 +122,7 @@ def detect(
     fits = ~np.isnan(found.bytes) & ~found.explained
     odd = _oddness(model, found, shown)
     needed = -np.log10(false_alarms_per_1000 / 1000)
+    told = _told(model, found, odd, fits, needed)
     combined = np.maximum.reduce(list(odd.values()))
     score = np.where(fits | _placed(found), model.score(combined), 0)
     channel = np.argmax(np.stack([odd[name] for name in CHANNELS]), axis=0)
@@ -118,14 +131,14 @@ def detect(
     doubt = _doubts(found, channel, feedback, labels)
     flagged = score - doubt >= needed
     doubted = int(((score >= needed) & ~flagged)[:, -shown:].sum())
-    frame = _frame(found, score, flagged, channel, shown)
+    frame = _frame(found, score, flagged, channel, told, shown)
     return Detection(_explained_silences(_judged(frame, needed), found, periods, shown), found, doubted)
 
 
 def _oddness(model: AnomalyModel, found: Signals, shown: int) -> dict[str, Floats]:
     """How odd each channel is; the Isolation Forest looks at the last `shown` days only."""
-    classes = classes_of(found, model.restless)
-    odd = {name: oddness(name, model.tails[name], found.channels[name], classes[name]) for name in CHANNELS[:-1]}
+    classes, channels = classes_of(found), scaled(found, model.scales)
+    odd = {name: oddness(name, model.tails[name], channels[name], classes[name]) for name in CHANNELS[:-1]}
     odd["pattern"] = np.zeros_like(odd["high"])
     forest = model.grown()
     if forest is not None:
@@ -135,6 +148,27 @@ def _oddness(model: AnomalyModel, found: Signals, shown: int) -> dict[str, Float
         odd["pattern"] = oddness("pattern", model.tails["pattern"], pattern, classes["pattern"])
         odd["pattern"][:, : found.days - shown] = 0
     return odd
+
+
+def _told(model: AnomalyModel, found: Signals, odd: dict[str, Floats], fits: Bools, needed: float) -> Bools:
+    """Where a state that lasts was flagged for long enough: it is made odd no more, so that a day shows what is new."""
+    told, dead = np.zeros_like(fits), _dead(found)
+    alone = {
+        names: fits & (model.score(np.maximum.reduce([odd[name] for name in names])) >= needed)
+        for names, _ in LASTING.values()
+    }
+    for state, (names, days) in LASTING.items():
+        flagged = alone[names] & {"silence": ~dead, "dead": dead}.get(state, fits)
+        before = np.cumsum(np.pad(flagged, ((0, 0), (days + 1, 0))), axis=1)
+        long = flagged & (before[:, days:-1] - before[:, : -days - 1] >= days - 1)
+        for name in names:
+            odd[name][long] = 0
+        told |= long
+    return told
+
+
+def _dead(found: Signals) -> Bools:
+    return np.asarray(found.silent >= np.maximum(DEAD_DAYS, DEAD_GAPS * found.gap))
 
 
 def _placed(found: Signals) -> Bools:
@@ -179,11 +213,11 @@ def _doubts(found: Signals, channel: Any, feedback: pl.DataFrame | None, labels:
 
 
 def _kinds_of(channel: str) -> tuple[str, ...]:
-    both = {"high": ("spike",), "rise": ("drift", "runaway"), "silence": ("silence", "dead")}
+    both = {"rise_7": ("drift", "runaway"), "rise_28": ("drift", "runaway"), "silence": ("silence", "dead")}
     return both.get(channel, (KIND_OF[channel],))
 
 
-def _frame(found: Signals, score: Floats, flagged: Bools, channel: Any, shown: int) -> pl.DataFrame:
+def _frame(found: Signals, score: Floats, flagged: Bools, channel: Any, told: Bools, shown: int) -> pl.DataFrame:
     """One row a SIM and day with all that the reasons are made of."""
     sims = len(found.sim_keys)
     last = found.days - shown
@@ -199,21 +233,22 @@ def _frame(found: Signals, score: Floats, flagged: Bools, channel: Any, shown: i
     names = np.array(CHANNELS)[channel[:, part]]
     silent, gap = found.silent[:, part], found.gap[:, part]
     kind = np.array([KIND_OF[name] for name in CHANNELS])[channel[:, part]].astype(object)
-    kind[(names == "rise") & (found.extra["rising"][:, part] > 0)] = "runaway"
-    kind[(names == "silence") & (silent >= np.maximum(DEAD_DAYS, DEAD_GAPS * gap))] = "dead"
+    kind[np.isin(names, ("rise_7", "rise_28")) & (found.extra["rising"][:, part] > 0)] = "runaway"
+    kind[(names == "silence") & _dead(found)[:, part]] = "dead"
     first = day[begun[:, part]]
     first = np.where(names == "silence", day[part][None] - np.maximum(silent.astype(np.int64) - 1, 0), first)
     move = np.zeros((sims, shown), np.float32)
     for name, moved in found.moves.items():
         move[found.types == name] = moved[part]
-    told = flagged[:, part] & (names == "hours")
+    at_hours = flagged[:, part] & (names == "hours")
     from_hour, to_hour = (np.zeros((sims, shown), np.int64) for _ in range(2))
-    from_hour[told], to_hour[told] = spans(found.extra["odd_hours"][:, part][told].astype(np.int64))
+    from_hour[at_hours], to_hour[at_hours] = spans(found.extra["odd_hours"][:, part][at_hours].astype(np.int64))
     columns = {
         "sim_key": np.repeat(found.sim_keys.astype(np.int32), shown),
         "day": np.tile(day[part], sims),
         "score": score[:, part].ravel().astype(np.float64),
         "is_anomaly": flagged[:, part].ravel(),
+        "told": told[:, part].ravel(),
         "channel": names.ravel(),
         "kind": kind.ravel(),
         "lasting": lasting.ravel().astype(np.int64),
@@ -223,6 +258,7 @@ def _frame(found: Signals, score: Floats, flagged: Bools, channel: Any, shown: i
         "silent": silent.ravel().astype(np.int64),
         "gap": gap.ravel().astype(np.int64),
         "peers": move.ravel().astype(np.float64),
+        "device": found.channels["device"][:, part].ravel().astype(np.float64),
         **{name: found.extra[name][:, part].ravel().astype(np.float64) for name in found.extra},
         "from_hour": from_hour.ravel(),
         "to_hour": to_hour.ravel(),
@@ -335,7 +371,7 @@ def _reasons() -> pl.Expr:
         .when(pl.col("kind") == "unusual_hours")
         .then(_hours(on, lasts))
         .when(pl.col("kind") == "imei_change")
-        .then(pl.format("It is in another device since {}.", on))
+        .then(pl.format("It is in another device since {}: {}.", on, _device()))
         .when(pl.col("kind") == "unexpected_country")
         .then(pl.format("On {} it was in a country where neither it nor its device type had been.", on))
         .when(pl.col("kind") == "unexpected_operator")
@@ -368,6 +404,18 @@ def _whole(name: str) -> pl.Expr:
 
 def _bits(name: str) -> pl.Expr:
     return pl.col(name).cast(pl.Int32).bitwise_count_ones()
+
+
+def _device() -> pl.Expr:
+    return (
+        pl.when(pl.col("device") >= TWO_SIMS)
+        .then(pl.lit("one that another SIM was in within four weeks"))
+        .when(pl.col("device") >= UNKNOWN_TYPE)
+        .then(pl.lit("its type is hardly to be found in the fleet"))
+        .when(pl.col("device") >= KNOWN_TYPE)
+        .then(pl.lit("of another type, which the fleet has"))
+        .otherwise(pl.lit("of the same type"))
+    )
 
 
 def _number(value: pl.Expr) -> pl.Expr:
@@ -423,6 +471,13 @@ def _explained_silences(frame: pl.DataFrame, found: Signals, periods: pl.DataFra
         )
         why = why.when(pl.col("state").is_not_null()).then("state")
     words = why.replace_strict(WORDS, default=why, return_dtype=pl.String)
-    told = pl.format("Nothing on {}: {}.", pl.col("day").dt.strftime("%-d %B"), words)
-    reasons = pl.when(~pl.col("is_anomaly") & words.is_not_null()).then(told).otherwise("reasons")
+    explained = pl.format("Nothing on {}: {}.", pl.col("day").dt.strftime("%-d %B"), words)
+    reasons = (
+        pl.when("is_anomaly")
+        .then("reasons")
+        .when(words.is_not_null())
+        .then(explained)
+        .when("told")
+        .then(pl.lit("It goes on as it was flagged before."))
+    )
     return frame.with_columns(reasons=reasons).select(pl.col(name).cast(kind) for name, kind in ANOMALY_SCHEMA.items())

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from ml.anomaly.fleet import FleetStatistics
-from ml.anomaly.places import Bools, Floats, of_sims, rows_of
+from ml.anomaly.places import Bools, Floats, Types, rows_of
 from ml.history import IntArray, Panel
 
 Hours = npt.NDArray[np.int32]
@@ -51,12 +51,13 @@ def hours_of(events: pl.DataFrame | None, panel: Panel, known: Bools, days: int)
 
 
 def unusual_hours(
-    hours: Hours, active: Bools, panel: Panel, peers: pl.DataFrame | None, days: int, fleet: FleetStatistics
+    hours: Hours, active: Bools, types: Types, days: int, fleet: FleetStatistics
 ) -> tuple[Floats, dict[str, Floats]]:
     """Decades of surprise of the week that ends with each of the last `days` days; 0 where the day itself is as usual.
 
     hours   as of `hours_of`
     active  (SIMs, days) where a SIM used data, as the panel
+    types   device type of each SIM
     fleet   what was learnt of the fleet whose SIMs these are
     The second value has, by name: active_hours of the day; odd_hours, those that are unusual, as bits; hour_days, the days that
     the SIM's hours are known from; odd_days, on how many of these it was active at the least unusual of the odd hours;
@@ -65,7 +66,6 @@ def unusual_hours(
     sims, span = hours.shape
     judged = days + LAG + PAST
     used = np.pad(active, ((0, 0), (max(span - active.shape[1], 0), 0)))[:, -span:]
-    types = of_sims(peers, panel, "device_type") if peers is not None else np.full(sims, "")
     names, group, sizes = np.unique(types, return_inverse=True, return_counts=True)
     order = np.argsort(group, kind="stable")
     known = _past(hours != 0)

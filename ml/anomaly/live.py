@@ -38,7 +38,7 @@ def limits(
     """
     needed = -np.log10(false_alarms_per_1000 / 1000)
     combined = float(np.interp(needed, -np.log10(model.shares), model.limits))
-    classes = classes_of(found, model.restless)
+    classes = classes_of(found)
     days = min(7, found.days)
     sims = len(found.sim_keys)
     z = _inverse(model, "high", classes["high"][:, -1], combined)
@@ -61,8 +61,8 @@ def limits(
     state = pl.DataFrame(
         {
             "sim_key": found.sim_keys.astype(np.int32),
-            "bytes_limits": bytes_limits.tolist(),
-            "bytes_usual": np.maximum(np.where(known, usual, 0), 0).astype(np.int64).tolist(),
+            "bytes_limits": bytes_limits,
+            "bytes_usual": np.maximum(np.where(known, usual, 0), 0).astype(np.int64),
             "sms_limit": counts["sms"],
             "sessions_limit": counts["sessions"],
         }
@@ -95,12 +95,12 @@ def _count_limit(far: Floats, usual: Floats) -> np.ndarray:
 
 
 def _places(events: pl.DataFrame, sims: pl.DataFrame, fleet: FleetStatistics) -> pl.DataFrame:
-    seen = events.join(sims, on="sim_key", how="inner")
-    last = seen.drop_nulls("imei").sort("day").group_by("sim_key", maintain_order=True).agg(pl.col("imei").last())
+    last = events.drop_nulls("imei").group_by("sim_key").agg(pl.col("imei").get(pl.col("day").arg_max()))
     found = sims.join(last, on="sim_key", how="left")
     for name, column in (("country", "countries"), ("operator", "operators")):
-        own = seen.drop_nulls(name).group_by("sim_key").agg(pl.col(name).unique().sort().alias("own"))
-        of_type = fleet.of(f"usual {column}", _usual, seen.drop_nulls(name), name)
+        pairs = events.drop_nulls(name).select("sim_key", name).unique().join(sims, on="sim_key", how="inner")
+        own = pairs.group_by("sim_key").agg(pl.col(name).sort().alias("own"))
+        of_type = fleet.of(f"usual {column}", _usual, pairs, name)
         found = found.join(own, on="sim_key", how="left").join(of_type, on="type", how="left")
         union = (
             pl.col("own").list.set_union(pl.col("of_type").fill_null(pl.lit([], dtype=pl.List(pl.String)))).list.sort()
@@ -111,9 +111,8 @@ def _places(events: pl.DataFrame, sims: pl.DataFrame, fleet: FleetStatistics) ->
     return found.drop("type")
 
 
-def _usual(seen: pl.DataFrame, name: str) -> pl.DataFrame:
-    """The places of each device type that are no surprise: it moves, and is often there."""
-    pairs = seen.select("type", "sim_key", name).unique()
+def _usual(pairs: pl.DataFrame, name: str) -> pl.DataFrame:
+    """The places of each device type that are no surprise: it moves, and is often there. pairs: sim_key, its type, a place of it."""
     size = pairs.group_by("type").agg(all=pl.col("sim_key").n_unique())
     roam = pairs.group_by("type", "sim_key").len().group_by("type").agg(roam=(pl.col("len") > 1).mean())
     share = pairs.group_by("type", name).len().join(size, on="type").join(roam, on="type")

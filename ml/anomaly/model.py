@@ -19,34 +19,48 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from ml.anomaly.places import Bools, Floats
-from ml.anomaly.signals import CHANNELS, FEATURES, Signals, signals
+from ml.anomaly.places import UNKNOWN_TYPE, Bools, Floats, Types
+from ml.anomaly.signals import CHANNELS, FEATURES, PEERS, SLOW, Signals, of_type, signals
 from ml.history import FloatArray
 
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest
 
 VERSION = 2
-LEARN_DAYS = 56
+LEARN_DAYS = 84
+BEFORE, LEAST_DAYS = (
+    56,
+    42,
+)  # days of history before those that are learnt from; where there are fewer, so many are learnt from all the same
 FOREST_ROWS = 4096
 FOREST_SCORED = 400_000
 TREES = 100
 AROUND = 14  # days around an odd one that teach nothing
 EXPECTED = 3e-6  # share of an exponential tail beyond which a day is left out of the counts
 # the least step on a statistic's scale that counts as a step of its tail
-STEPS = {"high": 0.4, "rise": 1.5, "fall": 1.5, "messages": 0.5, "sessions": 0.5, "hours": 1.0, "pattern": 0.01}
+STEPS = {"high": 0.4, **dict.fromkeys(SLOW, 0.5), "messages": 0.5, "sessions": 0.5, "hours": 1.0, "pattern": 0.01}
 SILENT_AT_MOST = 3.0  # times the usual gap: a longer silence teaches nothing of usual gaps
 DAILY = 2.5  # days: the longest usual gap of a device that reports daily
 LEVELS = np.array([1e-1, 5e-2, 2e-2, 1e-2, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4, 5e-5, 2e-5, 1e-5])
 RATES = np.logspace(-1.3, -5, 75)
-RESTLESS = (1.5, 4.0, 9.0)
+NOISY = (0.24, 0.45)  # spreads that part calm from noisy SIMs
+BODY = (0.7, 0.9)  # quantiles by which slow changes of one group of SIMs are made comparable with those of another
+LEAST_STEP = 0.03  # log units
 STRAYS = (0.005, 0.08)  # surprise of its hours on a mean day: never a stray one, now and then, often
 KIN = 100  # classes whose numbers differ in the last two digits only may share their counts
 ENOUGH = 3_000  # SIM-days that a class must have for counts of its own, and FEW for kin to have any
 FEW = 300
 NORMAL_95 = 1.645
 NEVER = 1e6
-TO_COME = 3.0  # days to come are odd that much more often than the days learnt from
+# decades by which a channel, from a statistic on, counts as odder than it is rare: a SIM where it has no business to be matters, use that
+# falls costs nothing. The limits are counted with it
+PRIORS = {
+    "device": (UNKNOWN_TYPE, 1.0),
+    **dict.fromkeys(("country", "operator"), (2.5, 1.0)),
+    **dict.fromkeys(("fall_7", "fall_28"), (0.0, -0.3)),
+}
+TO_COME = 3.0  # days to come are odd that much more often than the days learnt from: for a rate of RATED, and more for a lower one
+RATED, RARER = 1e-3, 0.6
 
 
 @dataclass(frozen=True)
@@ -55,7 +69,7 @@ class AnomalyModel:
 
     tails      by channel and class: statistic at each share of LEVELS, falling share; the fleet's own where the class is small
     limits     combined oddness at each of `shares`, both ascending in oddness
-    restless   by device type: how far it rises and falls with nothing wrong, as a step of RESTLESS
+    scales     by slow channel and group of SIMs (device type; "0" to "2" how noisy, for the others): what `scaled` makes them comparable by
     forest     rows of features that the Isolation Forest is grown from, and its seed
     learnt     how much it saw: sims, sim_days, left_out
     """
@@ -64,7 +78,7 @@ class AnomalyModel:
     tails: dict[str, dict[str, list[float]]]
     limits: list[float]
     shares: list[float]
-    restless: dict[str, int]
+    scales: dict[str, dict[str, list[float]]]
     forest: list[list[float]]
     seed: int
     learnt: dict[str, float]
@@ -77,7 +91,7 @@ class AnomalyModel:
             "tails": self.tails,
             "limits": self.limits,
             "shares": self.shares,
-            "restless": self.restless,
+            "scales": self.scales,
             "forest": self.forest,
             "seed": self.seed,
             "learnt": self.learnt,
@@ -90,7 +104,7 @@ class AnomalyModel:
             raise ValueError(
                 f"the anomaly model has format {values.get('format')}; this code reads {VERSION}: materialize anomaly_detector"
             )
-        rest = {name: values[name] for name in ("tails", "limits", "shares", "restless", "forest", "seed", "learnt")}
+        rest = {name: values[name] for name in ("tails", "limits", "shares", "scales", "forest", "seed", "learnt")}
         return cls(as_of=date.fromisoformat(values["as_of"]), **rest)
 
     def grown(self) -> IsolationForest | None:
@@ -118,19 +132,23 @@ def fit(
     periods: pl.DataFrame | None = None,
     seed: int = 0,
 ) -> AnomalyModel:
-    """Learn what is ordinary in a fleet from the LEARN_DAYS days up to `as_of`. Arguments as of `signals`.
+    """Learn what is ordinary in a fleet from up to LEARN_DAYS days before and with `as_of`. Arguments as of `signals`.
 
     Raises ValueError when no SIM has a usable row.
     """
-    found = signals(history, events, as_of, days=LEARN_DAYS, peers=peers, periods=periods)
+    first = history["day"].min()
+    known = (as_of - first).days + 1 if isinstance(first, date) else 0
+    days = min(LEARN_DAYS, max(known - BEFORE, LEAST_DAYS))
+    found = signals(history, events, as_of, days=days, peers=peers, periods=periods)
     if not len(found.sim_keys):
         raise ValueError("there is no usage to learn from")
     fits = ~np.isnan(found.bytes) & ~found.explained
-    restless = _restless(found, fits)
-    classes = classes_of(found, restless)
+    scales = _scales(found, fits)
+    channels = scaled(found, scales)
+    classes = classes_of(found)
     out = np.zeros_like(fits)
     for name in CHANNELS[:-1]:
-        out |= _beyond(name, found.channels[name], classes, fits) if name != "silence" else _silences(found, fits)
+        out |= _beyond(name, channels[name], classes, fits) if name != "silence" else _silences(found, fits)
     kept = fits & ~_around(out, AROUND)
     rows = _sampled(kept, FOREST_ROWS, seed)
     sample = np.column_stack([found.features[name][rows] for name in FEATURES])
@@ -141,7 +159,7 @@ def fit(
         pattern[scored] = isolation(forest, found, scored)
         out[scored] |= _beyond("pattern", pattern, classes, fits & ~np.isnan(pattern))[scored]
         kept &= ~_around(out, AROUND)
-    channels = found.channels | {"pattern": pattern}
+    channels |= {"pattern": pattern}
     tails = {name: _tails(channels[name], classes[name], kept & ~np.isnan(channels[name])) for name in CHANNELS}
     combined = combine(tails, channels, classes)
     counted = kept & ~np.isnan(pattern) if forest is not None else kept
@@ -152,7 +170,7 @@ def fit(
         "left_out": float(1 - kept.sum() / max(fits.sum(), 1)),
     }
     return AnomalyModel(
-        as_of, tails, limits.tolist(), RATES.tolist(), restless, np.round(sample, 4).tolist(), seed, learnt
+        as_of, tails, limits.tolist(), RATES.tolist(), scales, np.round(sample, 4).tolist(), seed, learnt
     )
 
 
@@ -164,21 +182,49 @@ def isolation(forest: IsolationForest, found: Signals, rows: Any) -> Floats:
     return np.asarray(-forest.score_samples(np.round(features, 4)), np.float32)
 
 
-def _restless(found: Signals, fits: Bools) -> dict[str, int]:
-    """How far device types rise and fall without anything being wrong: the step of RESTLESS below their 90 % quantile."""
-    steps: dict[str, int] = {}
-    for kind in np.unique(found.types[found.types != ""]):
-        here = fits & (found.types == kind)[:, None]
-        if here.sum() >= FEW:  # what rises in spring falls in autumn
-            far = max(float(np.quantile(found.channels[name][here], 0.9)) for name in ("rise", "fall"))
-            steps[str(kind)] = int(np.digitize(far, RESTLESS))
-    return steps
+def _scales(found: Signals, fits: Bools) -> dict[str, dict[str, list[float]]]:
+    """Where the body of each slow channel lies in each group of SIMs, and how wide it is: what is ordinary in one is odd in another."""
+    noise = np.digitize(found.calm, NOISY)
+    groups = [(str(step), fits & (noise == step)) for step in range(len(NOISY) + 1)]
+    groups += [(kind, fits & (found.types == kind)[:, None]) for kind in np.unique(found.types[found.types != ""])]
+    scales: dict[str, dict[str, list[float]]] = {name: {} for name in SLOW}
+    for group, here in groups:
+        enough = here.any(axis=1).sum() >= PEERS and here.sum() >= FEW
+        for name in SLOW:
+            low, high = np.quantile(found.channels[name][here], BODY) if enough else (0, 0)
+            if enough or len(group) == 1:
+                scales[name][str(group)] = [float(low), max(float(high - low), LEAST_STEP)]
+    return scales
 
 
-def classes_of(found: Signals, restless: dict[str, int]) -> dict[str, Any]:
+def scaled(found: Signals, scales: dict[str, dict[str, list[float]]]) -> dict[str, Floats]:
+    """The channels, the slow ones as steps beyond the body of their group, learnt or of the day: a season moves many SIMs apart."""
+    channels = dict(found.channels)
+    noise = np.digitize(found.calm, NOISY)
+    for name, of_groups in scales.items():
+        body = np.array([of_groups[str(step)] for step in range(len(NOISY) + 1)], np.float32)[noise]
+        kinds = np.array(sorted(of_groups))
+        at = np.minimum(np.searchsorted(kinds, found.types), len(kinds) - 1)
+        known = kinds[at] == found.types
+        body[known] = np.array([of_groups[kind] for kind in kinds], np.float32)[at[known], None]
+        of_day = found.fleet.of(f"body of {name}", _bodies, channels[name], found.types)
+        for kind, rows in of_type(found.types, of_day):
+            low, high = of_day[kind]
+            body[rows, :, 0] = np.maximum(body[rows, :, 0], low)
+            body[rows, :, 1] = np.maximum(body[rows, :, 1], high - low)
+        channels[name] = np.maximum((channels[name] - body[..., 0]) / body[..., 1], 0)
+    return channels
+
+
+def _bodies(values: Floats, types: Types) -> dict[str, Floats]:
+    """The BODY quantiles of each day, (2, days), of each device type."""
+    return {kind: np.quantile(values[rows], BODY, axis=0).astype(np.float32) for kind, rows in of_type(types)}
+
+
+def classes_of(found: Signals) -> dict[str, Any]:
     """The class of each SIM-day by channel, as a small number: like SIMs are held against each other."""
     rare = (found.gap > DAILY) * KIN
-    noise = rare + np.digitize(found.calm, (0.24, 0.45))
+    noise = rare + np.digitize(found.calm, NOISY)
     # not known, daily, weekly, fortnightly, rarer; with few gaps so far, or many
     habit = rare + np.digitize(found.gap, (0.5, DAILY, 7.5, 21.5)) * 2 + (found.gaps >= 15)
     counts = {
@@ -186,13 +232,9 @@ def classes_of(found: Signals, restless: dict[str, int]) -> dict[str, Any]:
         for name, key in (("messages", "sms"), ("sessions", "sessions"))
     }
     stray = np.digitize(found.extra["stray"], STRAYS)
-    step = np.array([restless.get(str(kind), len(RESTLESS) + 1) for kind in found.types], dtype=np.int64)
-    of_type = noise + 10 * step[:, None]
     plain = np.zeros_like(noise)
-    return {
-        "high": noise, "rise": of_type, "fall": of_type, "silence": habit, "pattern": noise, "hours": stray, **counts,
-        "device": plain, "country": plain, "operator": plain,
-    }  # fmt: skip
+    alike = dict.fromkeys((*SLOW, "device", "country", "operator"), plain)
+    return {"high": noise, "silence": habit, "pattern": noise, "hours": stray, **counts, **alike}
 
 
 def _beyond(name: str, values: Floats, classes: dict[str, Any], fits: Bools) -> Bools:
@@ -298,6 +340,9 @@ def oddness(name: str, tails: dict[str, list[float]], values: Floats, classes: A
         tail = tails.get(str(int(number))) or _nearest(tails, int(number))
         here = classes == number
         found[here] = _odd(np.array(tail), values[here], STEPS.get(name, 0.5))
+    if name in PRIORS:
+        least, decades = PRIORS[name]
+        found = np.where((values >= least) & (found > 0), found + np.float32(decades), found)
     return found
 
 
@@ -321,7 +366,9 @@ def _odd(tail: Floats, values: Floats, step: float) -> Floats:
 
 def _limits(combined: Floats, counted: Bools) -> FloatArray:
     """The combined oddness above which at most each of RATES lies. What is rarer than can be told goes on in decades."""
-    limits, known = _bounded(combined[counted], np.nonzero(counted)[0], RATES / TO_COME)
+    limits, known = _bounded(
+        combined[counted], np.nonzero(counted)[0], RATES / (TO_COME * np.maximum(RATED / RATES, 1) ** RARER)
+    )
     if not known.any():  # nothing was learnt: nothing can be called odd
         limits[:] = NEVER
     elif not known.all():

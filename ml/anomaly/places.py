@@ -11,13 +11,19 @@ from ml.history import IntArray, Panel
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
+Types = npt.NDArray[np.str_]
 
 SEEN_DAYS = 28  # days on which a SIM must have been seen before a new place says something; WEEK for a new device
 WEEK = 7
 RARE = 0.002  # least share that a place is taken to have among peers
+# how odd a new device is
+SAME_TYPE, KNOWN_TYPE, UNKNOWN_TYPE, TWO_SIMS = 1.0, 1.5, 3.0, 4.0
+KNOWN = 10  # SIMs in devices of a type make it a known one, or in a small fleet
+KNOWN_SHARE = 0.05  # so much of it
+FICKLE = 3  # a SIM that was in so many devices is moved about by its owner: another says nothing
 
 
-def of_sims(peers: pl.DataFrame, panel: Panel, name: str) -> npt.NDArray[np.str_]:
+def of_sims(peers: pl.DataFrame, panel: Panel, name: str) -> Types:
     """An attribute of each SIM of the panel, "" where it is not known."""
     keys = pl.DataFrame({"sim_key": panel.sim_keys.astype(np.int32)})
     found = keys.join(peers.select("sim_key", name).unique("sim_key"), on="sim_key", how="left", maintain_order="left")
@@ -28,7 +34,10 @@ def rows_of(frame: pl.DataFrame, panel: Panel) -> tuple[IntArray, IntArray, Bool
     """Where rows of a frame with sim_key and day stand in the panel, and whether they do."""
     sims, width = panel.values.shape
     keys = frame["sim_key"].fill_null(-1).to_numpy().astype(np.int64)
-    row = np.minimum(np.searchsorted(panel.sim_keys, keys), max(sims - 1, 0))
+    most = int(panel.sim_keys[-1]) if sims else 0
+    place = np.zeros(most + 1, np.int64)  # keys are running numbers: a table is quicker than a search
+    place[panel.sim_keys] = np.arange(sims)
+    row = place[np.clip(keys, 0, most)]
     back = np.datetime64(panel.as_of, "D").astype(np.int64) - frame["day"].cast(pl.Int32).fill_null(-1).to_numpy()
     column = width - 1 - back
     here = (column >= 0) & (column < width) & (panel.sim_keys[row] == keys if sims else False)
@@ -45,28 +54,29 @@ def counts_of(frame: pl.DataFrame, panel: Panel, name: str) -> Floats:
 
 
 def places(
-    events: pl.DataFrame | None, panel: Panel, peers: pl.DataFrame | None, days: int, fleet: FleetStatistics
+    events: pl.DataFrame | None, panel: Panel, types: Types, days: int, fleet: FleetStatistics
 ) -> dict[str, Floats]:
-    """Surprise at a new device (1: same type, 2: another), country or operator: minus the decimal logarithm of its share so far.
+    """Surprise at a new device (SAME_TYPE to TWO_SIMS), country or operator: minus the decimal logarithm of its share so far.
 
-    It is the less surprising the more of the same device type were there, and move.
+    A place is the less surprising the more of the same device type were there, and move.
     """
     found = {name: np.zeros((len(panel.sim_keys), days), np.float32) for name in ("device", "country", "operator")}
     if events is None or events.is_empty():
         return found
     width = panel.values.shape[1]
     row, column, here = rows_of(events, panel)
-    types = of_sims(peers, panel, "device_type") if peers is not None else np.zeros(len(panel.sim_keys), dtype="U1")
     here &= events.select(pl.any_horizontal(pl.col("imei", "country", "operator").is_not_null())).to_series().to_numpy()
     days_seen = np.zeros(panel.values.shape, bool)
     days_seen[row[here], column[here]] = True
     before = np.cumsum(days_seen, axis=1) - days_seen  # days on which it was seen somewhere before
-    seen = pl.DataFrame({"row": row, "column": column}).with_columns(
-        events["imei"].str.slice(0, 14).alias("device"),
-        events["country"],
-        operator=pl.concat_str([events["country"].fill_null(""), events["operator"]], separator=" "),
+    raw = pl.DataFrame({"row": row, "column": column}).with_columns(events["imei", "country", "operator"])
+    raw = raw.filter(pl.Series(here))
+    device = pl.col("imei").str.slice(0, 14).alias("device")
+    # a SIM has been in few places: text is looked at for each of them, not for each day
+    seen = raw.group_by("row", "imei", "country", "operator").agg(pl.col("column").min()).sort("row", "column")
+    seen = seen.with_columns(
+        device, operator=pl.concat_str([pl.col("country").fill_null(""), pl.col("operator")], separator=" ")
     )
-    seen = seen.filter(pl.Series(here))
     for name, surprise in found.items():
         firsts = seen.drop_nulls(name).group_by("row", pl.col(name).alias("place")).agg(pl.col("column").min())
         if firsts.is_empty():
@@ -74,8 +84,12 @@ def places(
         at = firsts["row"].to_numpy()
         firsts = firsts.with_columns(pl.Series("type", types[at]))
         if name == "device":
-            rank = pl.col("column") > pl.col("column").min().over("row", pl.col("place").str.slice(0, 8))
-            odd = firsts.select(pl.when(rank).then(1.0).otherwise(2.0)).to_series().to_numpy()
+            imeis = seen.filter(pl.col("row").n_unique().over("device") > 1)["imei"].unique()
+            shared = raw.filter(pl.col("imei").is_in(imeis.implode())).select("row", "column", place=device)
+            firsts, shared = (
+                frame.with_columns(sim=panel.sim_keys[frame["row"].to_numpy()]) for frame in (firsts, shared)
+            )
+            odd = _of_devices(firsts, shared, fleet)
         else:
             size, share = fleet.of(f"{name} of types", _of_types, firsts)
             firsts = firsts.join(share, on=["type", "place"], how="left", maintain_order="left")
@@ -97,3 +111,45 @@ def _of_types(firsts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     homes = firsts.group_by("type", "row").len()
     size = homes.group_by("type").agg(all=pl.len(), moving=(pl.col("len") > 1).sum())
     return size, firsts.group_by("type", "place").agg(sims=pl.len())
+
+
+def _of_devices(firsts: pl.DataFrame, shared: pl.DataFrame, fleet: FleetStatistics) -> npt.NDArray[np.float64]:
+    """How odd each device is on the day on which a SIM is first seen in it.
+
+    firsts  sim, place (the device), column (the day): one row a SIM and device
+    shared  the same, a row for each day, of devices that several of these SIMs were in
+
+    One of a type that the SIM was in before takes the place of a broken one. One of a type that many in the fleet have by that day is
+    a new model. One of a type of its own is neither, and one that another SIM was in within SEEN_DAYS is moved, shared or copied; of a
+    fleet of which a sample is known, by a SIM of the sample or by one of these.
+    """
+    kind = pl.col("place").str.slice(0, 8).alias("kind")
+    in_type = firsts.group_by("sim", kind).agg(since=pl.col("column").min())
+    sims, number, elsewhere = fleet.of("devices", _of_fleet, in_type, shared)
+    in_type = in_type.sort("since").join_asof(number, on="since", by="kind", check_sortedness=False)
+    before = pl.col("column").rank("min").over("sim") - 1
+    at = firsts.with_columns(kind, before=before).join(in_type, on=["sim", "kind"], how="left", maintain_order="left")
+    odd = (
+        pl.when((pl.col("column") > pl.col("since")) | (pl.col("before") >= FICKLE))
+        .then(SAME_TYPE)
+        .when((pl.col("number") > max(2.0, min(KNOWN, KNOWN_SHARE * sims))).fill_null(value=False))
+        .then(KNOWN_TYPE)
+        .otherwise(UNKNOWN_TYPE)
+    )
+    values = at.select(odd).to_series().to_numpy().copy()
+    later = at.with_row_index("nth").filter(pl.col("before") > 0)
+    others = pl.concat([shared, elsewhere]).join(later, on="place", suffix="_new")
+    ago = pl.col("column_new") - pl.col("column")
+    others = others.filter(pl.col("sim") != pl.col("sim_new"), ago.is_between(0, SEEN_DAYS))
+    values[others["nth"].unique().to_numpy()] = TWO_SIMS
+    return np.asarray(values)
+
+
+def _of_fleet(in_type: pl.DataFrame, shared: pl.DataFrame) -> tuple[int, pl.DataFrame, pl.DataFrame]:
+    """How many SIMs there are; how many were in devices of each type by each day on which one more was; days in shared devices."""
+    by_day = in_type.group_by("kind", "since").len().sort("since", "kind")
+    return (
+        in_type["sim"].n_unique(),
+        by_day.with_columns(number=pl.col("len").cum_sum().over("kind")).drop("len"),
+        shared,
+    )

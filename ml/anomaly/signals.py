@@ -3,21 +3,22 @@
 Each channel is a statistic (SIMs x days, 0 where nothing can be said) that grows with oddness. It rests on the SIM's own past and on
 its peers, never on later days. Kept apart from any judgement: how rare a statistic is, `ml.anomaly.model` learns from the fleet.
 
-Sources: CUSUM after Page, "Continuous inspection schemes" (1954), with Winsorized input; counts by the Anscombe transform (1948).
+Sources: a lasting change of level by the matched filter, the mean of Winsorized residuals over a week and over four (see Basseville and
+Nikiforov, "Detection of abrupt changes", 1993); counts by the Anscombe transform (1948).
 """
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.hours import hours_of, unusual_hours
-from ml.anomaly.places import Bools, Floats, counts_of, of_sims, places
+from ml.anomaly.places import Bools, Floats, Types, counts_of, of_sims, places
 from ml.history import PROBLEMS_SCHEMA, IntArray, Panel, dense
 
 EVENT_SCHEMA = {
@@ -39,14 +40,21 @@ PEER_SCHEMA = {
     "batch": pl.String,
 }
 CHANNELS = (
-    *("high", "rise", "fall", "silence", "messages", "sessions", "hours"),
-    *("device", "country", "operator", "pattern"),
+    "high",
+    *("rise_7", "rise_28", "fall_7", "fall_28"),
+    *("silence", "messages", "sessions", "hours", "device", "country", "operator", "pattern"),
 )
+SLOW = {
+    "rise_7": 7,
+    "rise_28": 28,
+    "fall_7": 7,
+    "fall_28": 28,
+}  # lasting changes, and over how many days they are looked for
 FEATURES = ("z", "week", "trend", "spread", "activity", "silence", "messages", "sessions", "peers")
 
 WEEKS = 8  # same weekdays that a day is held against
 LEAST = 4  # of them, or of the last 28 active days, that are needed
-MEMORY = 42  # days that spread and cumulative sums look back
+MEMORY = 42  # days that the spread looks back
 LOOK_BACK = 400  # days of gaps
 LONG = 56
 MIN_ACTIVE = 14  # active days before a gap is called usual
@@ -56,8 +64,7 @@ FLOOR = 0.2  # a change by less than a fifth is not odd, however steady the SIM
 SMALL = 100.0  # bytes; below about this size differences do not count
 PACE = 0.2  # log units a day by which peers may move together without being a cause
 PEERS = 10  # SIMs of a device type that are peers enough
-ALLOWANCE = 0.6
-CLIP = 3.0
+CLIP = 3.0  # log units: a day further off counts no more for a level
 OUTAGE = 0.5  # of the usual number of SIMs heard of; less is an outage of ours
 
 
@@ -94,7 +101,7 @@ class Signals:
     explained: Bools
     outage: Bools
     moves: dict[str, Floats]
-    types: npt.NDArray[np.str_]
+    types: Types
     problems: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PROBLEMS_SCHEMA))
     fleet: FleetStatistics = field(default_factory=FleetStatistics)
 
@@ -135,15 +142,17 @@ def signals(
     outage = fleet.of("outage", _outage, volume)
     volume[:, outage] = np.nan
     span = min(width, days + 2 * MEMORY)
-    usual, spread, own, moved, moves = _residuals(volume, panel, peers, span, fleet)
+    types = of_sims(peers, panel, "device_type") if peers is not None else np.full(sims, "")
+    usual, spread, own, moved, moves = _residuals(volume, types, span, fleet)
     apart = (_both(own, moved) / spread)[:, -(days + MEMORY) :]  # NaN on days without use
     z = np.nan_to_num(apart)
     silent, gap, gaps = _gaps(volume, days)
-    gap = _gaps_of_new(gap, gaps, volume, panel, peers, fleet)
+    gap = _gaps_of_new(gap, gaps, volume, types, fleet)
+    levels = [_level(own, usual, types, window, days, fleet) for window in (7, 28)]
     channels = {
         "high": np.clip(z[:, -days:], 0, 50),
-        "rise": _cusum(apart, days),
-        "fall": _cusum(-apart, days),
+        **{name: np.maximum(level, 0) for name, level in zip(("rise_7", "rise_28"), levels, strict=True)},
+        **{name: np.maximum(-level, 0) for name, level in zip(("fall_7", "fall_28"), levels, strict=True)},
         "silence": np.where((gap > 0) & (silent > 0), (silent + 1) / np.maximum(gap, 1), 0).astype(np.float32),
     }
     known = ~np.isnan(volume)
@@ -158,10 +167,9 @@ def signals(
         seen &= volume > 0  # a day without data has no session
     channels["sessions"], extra["sessions"], extra["usual_sessions"] = _unusual(begun, seen, days, fleet, "sessions")
     hours = hours_of(events, panel, known, days)
-    channels["hours"], of_hours = unusual_hours(hours, volume > 0, panel, peers, days, fleet)
+    channels["hours"], of_hours = unusual_hours(hours, volume > 0, types, days, fleet)
     extra |= of_hours
-    channels |= places(events, panel, peers, days, fleet)
-    types = of_sims(peers, panel, "device_type") if peers is not None else np.full(sims, "")
+    channels |= places(events, panel, types, days, fleet)
     silenced = explained[:, -days:] | outage[None, -days:]
     for name, values in channels.items():
         channels[name] = np.where(silenced & (name not in ("device", "country", "operator")), 0, values).astype(
@@ -228,7 +236,7 @@ def _outage(volume: Floats) -> Bools:
 
 
 def _residuals(
-    volume: Floats, panel: Panel, peers: pl.DataFrame | None, span: int, fleet: FleetStatistics
+    volume: Floats, types: Types, span: int, fleet: FleetStatistics
 ) -> tuple[Floats, Floats, Floats, Floats, dict[str, Floats]]:
     """Of the last `span` days: usual log volume, spread, the day's distance from the usual, the same without what the peers did."""
     sims = len(volume)
@@ -247,12 +255,10 @@ def _residuals(
             centre[rows] = np.where(np.isnan(centre[rows]), _median(recent), centre[rows])
         usual[low : low + 4096] = centre
     own = logs[:, -span:] - usual
-    moves = fleet.of("moves", _moves, own, panel, peers)
+    moves = fleet.of("moves", _moves, own, types)
     moved = own.copy()
-    if moves and peers is not None:
-        types = of_sims(peers, panel, "device_type")
-        for name, move in moves.items():
-            moved[types == name] -= move
+    for name, rows in of_type(types, moves):
+        moved[rows] -= moves[name]
     seen = ~np.isnan(own)
     size = np.where(seen, np.minimum(np.minimum(np.abs(own), np.abs(moved)), 1.2), 0)
     total, count = (_last(values, MEMORY) for values in (size, seen.astype(np.float32)))
@@ -272,32 +278,74 @@ def _median(values: Floats) -> Floats:
 
 def _last(values: Floats, days: int) -> Floats:
     """Sum over the `days` days before each day."""
-    sums = np.cumsum(np.pad(values, ((0, 0), (1, 0))), axis=1, dtype=np.float64)
-    until = np.arange(values.shape[1])
-    return np.asarray(sums[:, until] - sums[:, np.maximum(until - days, 0)], dtype=np.float32)
+    sums = np.cumsum(np.pad(values, ((0, 0), (1, 0))), axis=1, dtype=np.float64)[:, :-1]
+    found = sums.astype(np.float32)
+    found[:, days:] = sums[:, days:] - sums[:, :-days]
+    return found
 
 
-def _moves(own: Floats, panel: Panel, peers: pl.DataFrame | None) -> dict[str, Floats]:
+def _moves(own: Floats, types: Types) -> dict[str, Floats]:
     """How far each device type as a whole is from its usual, followed by at most PACE a day: a season is followed, a fault is not."""
-    if peers is None:
-        return {}
-    types = of_sims(peers, panel, "device_type")
-    names, counts = np.unique(types[types != ""], return_counts=True)
     moves = {}
-    for name in names[counts >= PEERS]:
-        rows = own[types == name]
-        ordered = np.sort(rows, axis=0)
-        count = (~np.isnan(ordered)).sum(axis=0)
-        middle = np.take_along_axis(ordered, np.maximum((count - 1) // 2, 0)[None], 0)[0]
-        middle = np.where(count >= PEERS, middle, np.nan)
+    for name, rows in of_type(types):
+        middle = _middle(own[rows])
         known = middle[~np.isnan(middle)]
         followed, at = np.zeros(own.shape[1], np.float32), known[0] if len(known) else np.float32(0)
         for day, value in enumerate(middle):
             if not np.isnan(value):
                 at = at + np.clip(value - at, -PACE, PACE)
             followed[day] = at
-        moves[str(name)] = followed
+        moves[name] = followed
     return moves
+
+
+def of_type(types: Types, known: Container[str] | None = None) -> Iterator[tuple[str, IntArray]]:
+    """The rows of each device type that has PEERS, or of those of which something is known of the fleet."""
+    names, number, counts = np.unique(types, return_inverse=True, return_counts=True)
+    order = np.argsort(number, kind="stable")
+    for name, rows in zip(names, np.split(order, np.cumsum(counts)), strict=False):
+        if name and (len(rows) >= PEERS if known is None else name in known):
+            yield str(name), rows
+
+
+def _middle(values: Floats) -> Floats:
+    """The median of each day, NaN where fewer than PEERS are known."""
+    ordered = np.sort(values, axis=0)  # NaN last
+    count = (~np.isnan(ordered)).sum(axis=0)
+    middle = np.take_along_axis(ordered, np.maximum((count - 1) // 2, 0)[None], 0)[0]
+    return np.where(count >= PEERS, middle, np.nan).astype(np.float32)
+
+
+def _level(own: Floats, usual: Floats, types: Types, window: int, days: int, fleet: FleetStatistics) -> Floats:
+    """How far the days with use among the last `window` lie, together, from what was usual before them and from their device type.
+
+    The mean of their logarithms against the usual of `window` days ago, weighed down by half a window of days on which nothing is odd;
+    0 with fewer than LEAST such days. Of the two, own past and peers, the smaller.
+    """
+    span = min(days + window - 1, own.shape[1] - window)
+    if span < LEAST:
+        return np.zeros((len(own), days), np.float32)
+    now, before = slice(own.shape[1] - span, None), slice(own.shape[1] - span - window, own.shape[1] - window)
+    far = own[:, now] + usual[:, now] - usual[:, before]
+    total = _within(np.nan_to_num(np.clip(far, -CLIP, CLIP)), window, days)
+    count = _within((~np.isnan(far)).astype(np.float32), window, days)
+    level = np.where(count >= LEAST, total / (count + window / 2), np.nan).astype(np.float32)
+    apart = level.copy()
+    middle = fleet.of(f"level of {window} days", _middles, level, types)
+    for name, rows in of_type(types, middle):
+        apart[rows] -= middle[name]
+    return np.nan_to_num(_both(level, apart))
+
+
+def _middles(values: Floats, types: Types) -> dict[str, Floats]:
+    """The median of each day, of each device type; 0 where fewer than PEERS are known."""
+    return {name: np.nan_to_num(_middle(values[rows])) for name, rows in of_type(types)}
+
+
+def _within(values: Floats, window: int, days: int) -> Floats:
+    """Sum over the `window` days up to each of the last `days`."""
+    sums = np.cumsum(np.pad(values, ((0, 0), (max(window + days - values.shape[1], 1), 0))), axis=1, dtype=np.float64)
+    return np.asarray(sums[:, -days:] - sums[:, -days - window : -window])
 
 
 def _calm(spread: Floats, days: int) -> Floats:
@@ -309,24 +357,6 @@ def _both(own: Floats, moved: Floats) -> Floats:
     """What is odd against the SIM's own past and against its peers: the smaller of the two where they agree in sign, else 0."""
     smaller = np.minimum(np.abs(own), np.abs(moved)) * np.sign(own)
     return np.where(np.isnan(own) | (np.sign(own) == np.sign(moved)), smaller, 0).astype(np.float32)
-
-
-def _cusum(z: Floats, days: int) -> Floats:
-    """The largest sum, over stretches of at most MEMORY days that end with each day, of what lies above the allowance.
-
-    0 when the active days of the last week are back below the allowance: what is over is not odd any more.
-    """
-    steps = np.nan_to_num(np.clip(z, -CLIP, CLIP) - ALLOWANCE)
-    sums = np.cumsum(steps, axis=1, dtype=np.float32)
-    sums = np.pad(sums, ((0, 0), (1, 0)))
-    end = sums.shape[1]
-    lowest = sums[:, end - days :].copy()
-    for back in range(1, min(MEMORY, end - 1) + 1):
-        begin = max(end - days - back, 0)
-        part = sums[:, begin : end - back]
-        np.minimum(lowest[:, -part.shape[1] :], part, out=lowest[:, -part.shape[1] :])
-    week = _last(np.pad(steps, ((0, 0), (0, 1))), 7)[:, -days:]
-    return np.where(week >= 0, sums[:, end - days :] - lowest, 0)
 
 
 def _rising(apart: Floats, days: int) -> Floats:
@@ -366,29 +396,26 @@ def _gaps(volume: Floats, days: int) -> tuple[Floats, Floats, Floats]:
     return silent, gap, gaps
 
 
-def _gaps_of_new(
-    gap: Floats, gaps: Floats, volume: Floats, panel: Panel, peers: pl.DataFrame | None, fleet: FleetStatistics
-) -> Floats:
+def _gaps_of_new(gap: Floats, gaps: Floats, volume: Floats, types: Types, fleet: FleetStatistics) -> Floats:
     """Usual gaps, of SIMs with fewer than FEW_GAPS of them at least the 95 % quantile of their device type.
 
     Without peers a SIM that is known for less than LONG days has no usual gap.
     """
     known = np.cumsum(~np.isnan(volume), axis=1, dtype=np.int32)[:, -gap.shape[1] :]
-    types = of_sims(peers, panel, "device_type") if peers is not None else np.full(len(gap), "")
     usual = np.where((known < LONG) & (gaps < FEW_GAPS), 0, gap)
-    for name, least in fleet.of("gaps", _gaps_of_types, gap[:, -1], types).items():
-        rows = np.flatnonzero(types == name)
-        usual[rows] = np.where((gaps[rows] < FEW_GAPS) & (gap[rows] > 0), np.maximum(gap[rows], least), gap[rows])
+    least = fleet.of("gaps", _gaps_of_types, gap[:, -1], types)
+    for name, rows in of_type(types, least):
+        usual[rows] = np.where((gaps[rows] < FEW_GAPS) & (gap[rows] > 0), np.maximum(gap[rows], least[name]), gap[rows])
     return usual
 
 
-def _gaps_of_types(gap: Floats, types: npt.NDArray[np.str_]) -> dict[str, np.float32]:
+def _gaps_of_types(gap: Floats, types: Types) -> dict[str, np.float32]:
     """The 95 % quantile of the usual gaps of each device type that has peers enough."""
     found = {}
-    for name in np.unique(types[types != ""]):
-        of_peers = gap[(types == name) & (gap > 0)]
+    for name, rows in of_type(types):
+        of_peers = gap[rows][gap[rows] > 0]
         if len(of_peers) >= PEERS:
-            found[str(name)] = np.float32(np.quantile(of_peers, 0.95, method="higher"))
+            found[name] = np.float32(np.quantile(of_peers, 0.95, method="higher"))
     return found
 
 
@@ -396,10 +423,11 @@ def _unusual(
     counts: Floats, known: Bools, days: int, fleet: FleetStatistics, name: str
 ) -> tuple[Floats, Floats, Floats]:
     """How far counts lie above the SIM's usual of LONG days, on the Anscombe scale, with the counts and the usual."""
+    mean = fleet.of(name, lambda: float(counts.sum(where=known) / max(known.sum(), 1)))
+    counts, known = counts[:, -days - LONG :], known[:, -days - LONG :]
     clipped = np.where(known, counts, 0)
     number = _last(known.astype(np.float32), LONG)[:, -days:]
     total, squares = (_last(values, LONG)[:, -days:] for values in (clipped, clipped**2))
-    mean = fleet.of(name, lambda: float(clipped.sum() / max(known.sum(), 1)))
     usual = (total + 5 * mean) / (number + 5)
     extra = np.maximum((squares / np.maximum(number, 1) - usual**2) / np.maximum(usual, 0.05), 1)
     here = counts[:, -days:]

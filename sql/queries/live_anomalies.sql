@@ -36,8 +36,8 @@ WITH heard AS (
          format('%%s SMS so far on %%s; up to %%s a day are usual for this SIM.', u.sms, to_char(a.day, 'FMDD FMMonth'), a.sms_limit)),
         ('flapping', s.sessions > a.sessions_limit, s.sessions::double precision, NULL, 'sessions',
          format('%%s data sessions so far on %%s; up to %%s a day are usual for this SIM.', s.sessions, to_char(a.day, 'FMDD FMMonth'), a.sessions_limit)),
-        ('imei_change', left(s.imei, 14) <> left(a.imei, 14), NULL, NULL, NULL,
-         format('It is in another device since %%s: IMEI %%s instead of %%s.', to_char(a.day, 'FMDD FMMonth'), s.imei, a.imei)),
+        ('imei_change', left(s.imei, 8) <> left(a.imei, 8), NULL, NULL, NULL, -- one of the same type takes the place of a broken one
+         format('It is in a device of another type since %%s: IMEI %%s instead of %%s.', to_char(a.day, 'FMDD FMMonth'), s.imei, a.imei)),
         ('unexpected_country', cardinality(a.countries) > 0 AND NOT s.country = ANY(a.countries), NULL, NULL, NULL,
          format('On %%s it is in %%s, where neither it nor its device type is expected.', to_char(a.day, 'FMDD FMMonth'), s.country)),
         ('unexpected_operator', cardinality(a.operators) > 0 AND s.country = ANY(a.countries) AND NOT s.operator = ANY(a.operators), NULL, NULL, NULL,

@@ -27,11 +27,11 @@ from ml.anomaly import (
     signals,
 )
 from ml.anomaly.hours import spans, unusual_hours
-from ml.anomaly.signals import _cusum
+from ml.anomaly.places import KNOWN_TYPE, SAME_TYPE, TWO_SIMS, UNKNOWN_TYPE
+from ml.anomaly.signals import SLOW, _level
 from ml.anomaly.trial import DAYS as TRIAL_DAYS
 from ml.anomaly.trial import KINDS as TRIAL_KINDS
 from ml.anomaly.trial import trial
-from ml.history import Panel
 
 AS_OF = date(2026, 6, 3)  # a Wednesday
 DAYS, SIMS = 160, 120
@@ -121,9 +121,9 @@ def test_an_ordinary_day_raises_next_to_nothing() -> None:
     ("kind", "days", "volume"),
     [
         ("spike", 1, pl.col("bytes") * 20),
-        ("drift", 12, pl.col("bytes") * 3),
+        ("drift", 6, pl.col("bytes") * 3),
         ("silence", 4, pl.lit(0)),
-        ("dead", 30, pl.lit(0)),
+        ("dead", 20, pl.lit(0)),
         (
             "runaway",
             9,
@@ -192,10 +192,9 @@ def test_the_surprise_of_hours_is_the_obvious_one(seed: int) -> None:
     usual = rng.integers(0, 2**24, (sims, 1)) & rng.integers(0, 2**24, (sims, 1)) & rng.integers(0, 2**24, (sims, 1))
     hours = (np.where(rng.random((sims, span)) < 0.02, rng.integers(0, 2**24, (sims, span)), usual)).astype(np.int32)
     hours[rng.random((sims, span)) < 0.1] = 0
-    panel = Panel(np.arange(sims), np.zeros((sims, span)), AS_OF)
     types = ["a"] * 12 + ["b"] * 10 + [""] * 2
-    peers = pl.DataFrame({"sim_key": np.arange(sims, dtype=np.int32), "device_type": types})
-    fast, extra = unusual_hours(hours, np.zeros((sims, span), dtype=bool), panel, peers, days, FleetStatistics())
+    active = np.zeros((sims, span), dtype=bool)
+    fast, extra = unusual_hours(hours, active, np.array(types), days, FleetStatistics())
     wide = [{(h + by) % 24 for h in range(24) if number >> h & 1 for by in (-1, 0, 1)} for number in hours.ravel()]
 
     def near(sim: int, day: int) -> set[int]:
@@ -281,7 +280,7 @@ def test_a_sim_without_peers_is_judged_by_itself_whoever_else_is_asked_for(sims:
     whole = detect(model(), history, events, AS_OF).signals
     part = detect(model(), history.filter(some), events.filter(some), AS_OF).signals
     rows = np.isin(whole.sim_keys, part.sim_keys)
-    for name in ("high", "rise", "fall", "silence"):
+    for name in ("high", *SLOW, "silence"):
         assert np.array_equal(whole.channels[name][rows], part.channels[name])
 
 
@@ -404,7 +403,14 @@ def test_a_block_of_sims_with_the_fleets_statistics_finds_what_the_whole_fleet_f
     abroad = (pl.col("sim_key") < 30) & (pl.col("day") < AS_OF - 20 * DAY) | (pl.col("sim_key") % 40 == 39) & (
         pl.col("day") == AS_OF
     )
-    events = events.with_columns(country=pl.when(abroad).then(pl.lit("France")).otherwise("country"))
+    # in one of its own type, of a type that others are in, and in the device of a SIM of another block
+    imei = {4: "99000001000000", 44: "35000002999999", 6: "35000003000115"}
+    moved = pl.col("sim_key").replace_strict(imei, default=None, return_dtype=pl.String)
+    events = events.with_columns(
+        country=pl.when(abroad).then(pl.lit("France")).otherwise("country"),
+        imei=pl.when(pl.col("day") == AS_OF).then(moved).fill_null(pl.col("imei")),
+        hours=pl.when(pl.col("sim_key") % 20 == 7, pl.col("day") > AS_OF - 5 * DAY).then(1 << 3).otherwise(1 << 12),
+    )
     learnt = FleetStatistics()
 
     def found(low: int, high: int, statistics: FleetStatistics) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -421,17 +427,59 @@ def test_a_block_of_sims_with_the_fleets_statistics_finds_what_the_whole_fleet_f
     assert not whole[0].equals(pl.concat(found(low, low + 40, FleetStatistics())[0] for low in (0, 40, 80)))
 
 
-def test_the_sum_of_what_lies_above_is_the_obvious_one() -> None:
+def test_a_level_is_the_obvious_mean_and_the_smaller_of_own_past_and_peers() -> None:
     rng = np.random.default_rng(1)
-    z = rng.normal(0.4, 1, (6, 90)).astype(np.float32)
-    fast = _cusum(z, 10)
-    for sim in range(6):
+    own, usual = rng.normal(0.3, 1, (12, 90)).astype(np.float32), rng.normal(9, 0.2, (12, 90)).astype(np.float32)
+    own[rng.random(own.shape) < 0.4] = np.nan  # days without use
+    types = np.array(["a"] * 11 + ["b"])
+    for window in (7, 28):
+        fast = _level(own, usual, types, window, 10, FleetStatistics())
         for place in range(10):
-            until = 80 + place + 1
-            steps = np.clip(z[sim], -3, 3) - 0.6
-            best = max(0.0, *(steps[until - length : until].sum() for length in range(1, 43)))
-            expected = best if steps[until - 7 : until].sum() >= 0 else 0
-            assert fast[sim, place] == pytest.approx(expected, abs=1e-3)
+            day = 80 + place
+            levels = []
+            for sim in range(12):
+                days = [at for at in range(day - window + 1, day + 1) if not np.isnan(own[sim, at])]
+                far = [np.clip(own[sim, at] + usual[sim, at] - usual[sim, at - window], -3, 3) for at in days]
+                levels.append(sum(far) / (len(far) + window / 2) if len(far) >= 4 else np.nan)
+            known = sorted(level for level in levels[:11] if not np.isnan(level))
+            middle = known[(len(known) - 1) // 2] if len(known) >= 10 else 0
+            for sim, level in enumerate(levels):
+                apart = level - (middle if sim < 11 else 0)
+                expected = min(abs(level), abs(apart)) * np.sign(level) if level * apart > 0 else 0
+                assert fast[sim, place] == pytest.approx(expected if not np.isnan(level) else 0, abs=1e-4)
+
+
+def test_a_new_device_is_the_odder_the_fewer_of_its_type_there_are() -> None:
+    history, events, peers = fleet()
+    imei = {
+        2: "35000001999999",  # of its own type
+        3: "35000002999999",  # of a type that fifty others are in
+        4: "99000001000000",  # of a type of its own
+        6: "35000001000007",  # the device of SIM 7
+    }
+    moved = events.with_columns(
+        imei=pl.when(pl.col("day") == AS_OF)
+        .then(pl.col("sim_key").replace_strict(imei, default=None, return_dtype=pl.String))
+        .fill_null(pl.col("imei"))
+    )
+    odd = signals(history, moved, AS_OF, days=7, peers=peers).channels["device"]
+    assert odd[[2, 3, 4, 6], -1].tolist() == [SAME_TYPE, KNOWN_TYPE, UNKNOWN_TYPE, TWO_SIMS]
+    assert odd.sum() == odd[:, -1].sum() == SAME_TYPE + KNOWN_TYPE + UNKNOWN_TYPE + TWO_SIMS
+    # a SIM that is moved about all the time is a test SIM
+    last = (pl.lit(AS_OF) - pl.col("day")).dt.total_days()
+    moving = (pl.col("sim_key") == 4) & (last < 4)
+    about = events.with_columns(imei=pl.when(moving).then(pl.format("9900000{}000000", last)).otherwise("imei"))
+    odd = signals(history, about, AS_OF, days=7, peers=peers).channels["device"]
+    assert odd[4, -4:].tolist() == [UNKNOWN_TYPE, UNKNOWN_TYPE, SAME_TYPE, SAME_TYPE]
+
+
+def test_a_device_that_died_is_flagged_as_silent_then_for_two_weeks_as_dead_and_then_told() -> None:
+    died = changed(5, 40, pl.lit(0))
+    kinds = look(died, days=40).filter(pl.col("sim_key") == 5)["kind"].to_list()
+    assert "silence" in kinds[:13]
+    assert kinds[13:26] == ["dead"] * 13
+    assert set(kinds[26:]) == {None}
+    assert row(look(died), 5)["reasons"] == "It goes on as it was flagged before."
 
 
 def test_the_same_place_at_different_times_is_no_incident() -> None:

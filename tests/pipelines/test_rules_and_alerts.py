@@ -378,6 +378,23 @@ def test_an_incident_is_one_alert_for_as_long_as_it_goes_on(filled: tuple[Runtim
     evaluate(runtime, AS_OF + 4 * DAY)
     found = "SELECT closed_at IS NULL FROM predictions.alerts WHERE kind = 'incident' ORDER BY alert_id"
     assert truth.column(found) == [False, True], "it comes back: another alert"
+    truth.rows("UPDATE predictions.incidents SET kind = 'dead'")
+    truth.rows(
+        "INSERT INTO predictions.anomalies (organization_id, sim_key, day, kind, score, severity, reasons, first_day, incident_id,"
+        " model_version, as_of, detected_at, live) SELECT 1, 3, %(d)s, 'dead', 4, 'critical', '', %(d)s, incident_id, 1, %(d)s, now(), false"
+        " FROM predictions.incidents",
+        {"d": AS_OF},
+    )
+    truth.rows(
+        "INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, value, message, opened_as_of, opened_at, seen_as_of)"
+        " VALUES (1, 3, 'silent', 'warning', 9, '', %(d)s, now(), %(d)s)",
+        {"d": AS_OF},
+    )
+    evaluate(runtime, AS_OF + 9 * DAY)
+    assert truth.column(found) == [False, True], "a SIM of it is silent still"
+    truth.rows("UPDATE predictions.alerts SET closed_at = now(), closed_as_of = %s WHERE kind = 'silent'", (AS_OF,))
+    evaluate(runtime, AS_OF + 10 * DAY)
+    assert truth.column(found) == [False, False]
 
 
 def test_an_anomaly_that_no_incident_explains_is_one_alert_of_its_sim(filled: tuple[Runtime, Truth]) -> None:

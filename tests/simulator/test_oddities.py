@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from simulator.account import SimCards
+from simulator.demand import DEVICES
 from simulator.fleet import Fleet
 from simulator.happenings import sessions_of
 from simulator.ledger import DAY_SECONDS
@@ -87,6 +88,16 @@ def test_devices_keep_their_hours_but_for_stray_days_and_unusual_hours_are_other
     moved = odd & ~more.demand.sleepless[which]
     assert moved.any()
     assert within[moved].mean() < 0.05
+
+
+def test_in_ordinary_life_too_a_device_gives_way_to_one_of_its_type_or_to_its_successor() -> None:
+    clean, everyone = fleet("clean"), np.arange(600)
+    first, last = (SimCards(clean).imeis_on(everyone, np.full(600, START.toordinal() + day)) for day in (0, 2 * DAYS))
+    other = first != last
+    moved = other & (first // 100_000_000 != last // 100_000_000)
+    assert 0 < moved.sum() < other.sum() < 60
+    successors = np.array([int(tac) for _, tac, _ in DEVICES])[clean.demand.device | 1]
+    assert np.array_equal((last // 100_000_000)[moved], successors[moved])
 
 
 def test_another_scenario_is_refused() -> None:
