@@ -3,8 +3,8 @@
     python -m benchmarks.fleet [--sims 100000] [--days 365] [--processes 2] [--database-url postgresql://...]
 
 The simulated fleet's daily usage (synthetic), a data quota a SIM, no events. Blocks of SIMs are scored by `--processes` at a time, as
-Dagster's executor does. Training learns from at most 20,000 SIMs. Then the same day again, where nothing is new. Uses a database of its
-own, which it drops.
+Dagster's executor does. Training learns from at most 20,000 SIMs. Then the same day again, where nothing is new: forecasts and exhaustion
+dates leave SIMs as they are, anomalies are looked for again. Uses a database of its own, which it drops.
 """
 
 from __future__ import annotations

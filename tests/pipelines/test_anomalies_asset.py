@@ -373,12 +373,16 @@ def test_what_many_sims_do_at_once_on_a_day_under_way_is_one_incident_and_one_al
     ]
 
 
-def test_an_earlier_detector_finds_again_unless_todays_code_cannot_read_it(
+def test_detectors_are_versions_with_a_record_and_an_earlier_one_finds_again_unless_todays_code_cannot_read_it(
     fleet: tuple[Runtime, Truth], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime, truth = fleet
     monkeypatch.setattr("pipelines.cli.load_settings", lambda: runtime.settings)
     monkeypatch.setattr("assets.anomalies.WORSE", float("inf"))  # the newest scores, whatever it flags
+    (first,) = truth.rows("SELECT * FROM predictions.backtests WHERE model_name = %s", (DETECTOR,))
+    assert first["role"] == "champion"
+    assert first["metrics"]["sim_days"] > 10_000
+    assert learn(runtime, AS_OF - timedelta(days=1))["learnt"].startswith("no"), "the same data teach nothing new"
     learn(runtime, AS_OF)
     listed = json.loads(CliRunner().invoke(app, ["models", "--json"]).output)
     assert [(row["model"], row["version"], row["role"]) for row in listed] == [
@@ -407,13 +411,3 @@ def test_without_a_detector_it_says_what_to_run(database_url: URL, tmp_path: Pat
         with pytest.raises(NoChampionError, match="materialize anomaly_detector first"):
             find_anomalies(runtime, AS_OF)
         assert "no usage is stored" in learn(runtime, AS_OF)["learnt"]
-
-
-def test_the_detector_is_a_registered_version_with_a_record_and_learns_nothing_twice(
-    fleet: tuple[Runtime, Truth],
-) -> None:
-    runtime, truth = fleet
-    (row,) = truth.rows("SELECT * FROM predictions.backtests WHERE model_name = %s", (DETECTOR,))
-    assert row["role"] == "champion"
-    assert row["metrics"]["sim_days"] > 10_000
-    assert learn(runtime, AS_OF - timedelta(days=1))["learnt"].startswith("no")
