@@ -68,7 +68,7 @@ WORSE = 4.0  # a version that flags so many times the SIM-days it may is not tru
 def anomaly_detector(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
     """The registered model `anomaly-detector`: what is ordinary in this fleet, learnt as of a day (the partition).
 
-    Control charts, Isolation Forest and surprise at places, made comparable by the share of the fleet's own past days that were as odd.
+    Control charts, Isolation Forest and surprise at places and hours, made comparable by the share of the fleet's own past days that were as odd.
     Tested by anomalies injected into the last two weeks. Learnt anew every week; within a week the version there is stays.
     """
     return dg.MaterializeResult(metadata=learn(runtime, date.fromisoformat(context.partition_key)))

@@ -18,6 +18,7 @@ from ml.anomaly.signals import PERIOD_SCHEMA
 REST_SCHEMA = {"sim_key": pl.Int32, "known_from": pl.Date, "first_day": pl.Date, "last_day": pl.Date}
 YEAR = 364  # days: whole weeks
 LEAST = 28  # days that a rest lasts: shorter ones come about by chance
+OUT = ("exhausted", "expired", "disabled", "suspended", "deactivated")  # states of a SIM that cannot be used
 LONG = 14  # days of silence by which peers are taken to rest
 SILENT = 2  # days without data from which on a SIM that is not active now is looked at
 EITHER_WAY = 21  # days by which a season may come sooner, or end later, than a year before
@@ -58,7 +59,7 @@ def resting(
     """
     fleet = fleet or FleetStatistics()
     if periods is not None:  # who was out of service then did not rest with a season
-        then = periods.filter(pl.col("state") != "not_asked").select("sim_key", out="first_day", back="last_day")
+        then = periods.filter(pl.col("state").is_in(OUT)).select("sim_key", out="first_day", back="last_day")
         meets = (pl.col("out") <= pl.col("last_day")) & (pl.col("back").fill_null(as_of) >= pl.col("first_day"))
         struck = rests.join(then, on="sim_key").filter(meets).select(rests.columns).unique()
         rests = rests.join(struck, on=rests.columns, how="anti", nulls_equal=True)
