@@ -18,7 +18,8 @@ _TYPES = np.array([int(tac) for _, tac, _ in DEVICES])
 
 def first_imeis(demand: Demand, serials: Ints) -> Ints:
     """The IMEI (16 digits with the software version) that each SIM began in."""
-    return (_TYPES[demand.device] * 1_000_000 + serials % 1_000_000) * 100
+    imeis: Ints = (_TYPES[demand.device] * 1_000_000 + serials % 1_000_000) * 100
+    return imeis
 
 
 def imeis_on(demand: Demand, first: Ints, rows: Ints, days: Ints) -> Ints:
