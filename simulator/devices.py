@@ -13,12 +13,13 @@ STREAM = 18
 REPAIRED = 60  # of 4096 SIMs in 180 days: 3 % a year
 RENEWED = 160  # of 4096 sites in 180 days, one kind of device each, over two weeks
 OTHER_TYPE = 7_770_000_000_00  # what a device that nobody ordered differs by: its type is no other device's
-_TYPES = np.array([int(tac) for _, tac, _ in DEVICES])
+_TYPES: Ints = np.array([int(tac) for _, tac, _ in DEVICES])
 
 
 def first_imeis(demand: Demand, serials: Ints) -> Ints:
     """The IMEI (16 digits with the software version) that each SIM began in."""
-    return (_TYPES[demand.device] * 1_000_000 + serials % 1_000_000) * 100
+    imeis: Ints = (_TYPES[demand.device] * 1_000_000 + serials % 1_000_000) * 100
+    return imeis
 
 
 def imeis_on(demand: Demand, first: Ints, rows: Ints, days: Ints) -> Ints:
