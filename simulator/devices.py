@@ -13,7 +13,7 @@ STREAM = 18
 REPAIRED = 60  # of 4096 SIMs in 180 days: 3 % a year
 RENEWED = 160  # of 4096 sites in 180 days, one kind of device each, over two weeks
 OTHER_TYPE = 7_770_000_000_00  # what a device that nobody ordered differs by: its type is no other device's
-_TYPES = np.array([int(tac) for _, tac, _ in DEVICES])
+_TYPES: Ints = np.array([int(tac) for _, tac, _ in DEVICES])
 
 
 def first_imeis(demand: Demand, serials: Ints) -> Ints:
