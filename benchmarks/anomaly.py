@@ -382,7 +382,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--sims", type=int)
-    parser.add_argument("--knob", type=float, nargs="+", default=[0.5, 1, 5])
+    parser.add_argument("--knob", type=float, nargs="+", default=[0.5, 1.0, 5.0])
     parser.add_argument("--incident", action="store_true")
     parser.add_argument("--speed", action="store_true")
     arguments = parser.parse_args()
