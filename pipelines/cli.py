@@ -375,19 +375,22 @@ def models(
     }
     for model in MODELS:
         table = Table(box=SIMPLE, title=model, title_justify="left")
-        for heading in ("version", "role", "trained as of", *figures[model], "in use since", "why"):
-            table.add_column(heading, overflow="fold", no_wrap=heading != "why")
-        for row in (row for row in versions if row["model"] == model):
+        for heading in ("version", "role", "trained as of", *figures[model], "in use since"):
+            table.add_column(heading, overflow="fold")
+        of_model = [row for row in versions if row["model"] == model]
+        for row in of_model:
             tested, since = row["backtest"], row["champion_since"]
             table.add_row(
                 str(row["version"]),
                 row["role"],
                 row["as_of"],
                 *(f"{tested[name]:{form}}" if name in tested else "-" for name, form in figures[model].values()),
-                f"{since[:16].replace('T', ' ')} by {row['decided_by']}" if since else "-",
-                row["why"] or "-",
+                f"{since[:10]}, {row['decided_by']}" if since else "-",
             )
         console.print(table)
+        for row in of_model:
+            console.print(f"{row['version']}: {row['why'] or '-'}", markup=False)
+        console.print()
     console.print("error: of the median in the version's own backtest, as a share of repeating last week's")
     console.print(
         "found: of the anomalies put into copies of the last two weeks; flagged: of 1,000 SIM-days of these weeks"
