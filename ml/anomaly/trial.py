@@ -105,11 +105,12 @@ def trial(
 
 
 def _periods_then(periods: pl.DataFrame | None, day: date) -> pl.DataFrame | None:
-    """The periods as they were known at the end of a day: what ended later still lasted."""
+    """The periods as they were known at the end of a day: what ended later still lasted, and what peers did later said nothing yet."""
     if periods is None:
         return None
     ended = pl.when(pl.col("last_day") <= day).then("last_day").alias("last_day")
-    return periods.filter(pl.col("first_day") <= day).with_columns(ended)
+    known = (pl.col("first_day") <= day) & pl.col("state").ne_missing("seasonal_peers")
+    return periods.filter(known).with_columns(ended)
 
 
 def _peers_then(peers: pl.DataFrame | None, events: pl.DataFrame) -> pl.DataFrame | None:

@@ -510,7 +510,11 @@ def test_a_fleet_of_which_nothing_is_known_yet_has_no_anomalies() -> None:
 def test_a_trial_injects_every_kind_and_learns_only_what_was_known_before(monkeypatch: pytest.MonkeyPatch) -> None:
     history, events, peers = fleet()
     begin = AS_OF - DAY * TRIAL_DAYS
-    rows = [(5, begin - DAY * 9, begin + DAY, "suspended"), (6, begin + DAY, None, "exhausted")]
+    rows = [
+        (5, begin - DAY * 9, begin + DAY, "suspended"),
+        (6, begin + DAY, None, "exhausted"),
+        (7, begin - DAY * 9, None, "seasonal_peers"),  # peers that came to rest since say it
+    ]
     periods = pl.DataFrame(rows, schema=PERIOD_SCHEMA, orient="row")
     learnt: dict[str, pl.DataFrame] = {}
 
