@@ -173,8 +173,6 @@ def fit(history: pl.DataFrame, *, as_of: date, horizon: int = 30, seed: int = 7)
     from what was known then and compared with what came. Nothing after `as_of` is read.
     Broken rows are left out (see `ml.history`). Raises ValueError for another schema or a horizon below 1.
     """
-    if horizon < 1:
-        raise ValueError(f"horizon is {horizon} days; it must be at least 1")
     return _fit(dense(history, as_of=as_of), horizon, seed)[0]
 
 
