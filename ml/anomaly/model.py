@@ -28,10 +28,8 @@ if TYPE_CHECKING:
 
 VERSION = 2
 LEARN_DAYS = 84
-BEFORE, LEAST_DAYS = (
-    56,
-    42,
-)  # days of history before those that are learnt from; where there are fewer, so many are learnt from all the same
+BEFORE = 56  # days of history before those that are learnt from
+LEAST_DAYS = 42  # that are learnt from all the same where there are fewer
 FOREST_ROWS = 4096
 FOREST_SCORED = 400_000
 TREES = 100

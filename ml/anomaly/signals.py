@@ -39,17 +39,11 @@ PEER_SCHEMA = {
     "operator": pl.String,
     "batch": pl.String,
 }
+SLOW = ("rise_7", "rise_28", "fall_7", "fall_28")  # lasting changes, by the days over which they are looked for
 CHANNELS = (
-    "high",
-    *("rise_7", "rise_28", "fall_7", "fall_28"),
-    *("silence", "messages", "sessions", "hours", "device", "country", "operator", "pattern"),
+    *("high", *SLOW, "silence", "messages", "sessions", "hours"),
+    *("device", "country", "operator", "pattern"),
 )
-SLOW = {
-    "rise_7": 7,
-    "rise_28": 28,
-    "fall_7": 7,
-    "fall_28": 28,
-}  # lasting changes, and over how many days they are looked for
 FEATURES = ("z", "week", "trend", "spread", "activity", "silence", "messages", "sessions", "peers")
 
 WEEKS = 8  # same weekdays that a day is held against
