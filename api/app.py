@@ -33,6 +33,7 @@ from api.store import Followers, InvalidKeyError, SchemaOutdatedError, Store, St
 from api.streams import limiter
 from api.streams import router as streams_router
 from resources.api_keys import PREFIX
+from resources.ports import listen
 from resources.server import DatabaseUnavailableError
 from resources.settings import Settings
 
@@ -56,10 +57,6 @@ MOST_BODY_BYTES = 1_000_000  # of what is posted under /v1, which is read before
 MOST_WS_BYTES = 4096  # of what a client of the WebSocket sends, which is not looked at
 
 log = logging.getLogger(__name__)
-
-
-class PortInUseError(Exception):
-    """The service cannot listen where it was told to; the message says where and what to set."""
 
 
 def create_app(
@@ -123,7 +120,7 @@ def serve(settings: Settings, database_url: URL | str, *, data_note: str = "") -
     Raises PortInUseError before anything is started when it cannot listen there.
     """
     app = create_app(database_url, data_note=data_note, clock=settings.clock)
-    with listen(settings.api_host, settings.api_port) as listener:
+    with listen(settings.api_host, settings.api_port, free_it="set SIMSIGHT_API_PORT to a free one") as listener:
         config = uvicorn.Config(app, server_header=False, timeout_graceful_shutdown=10, ws_max_size=MOST_WS_BYTES)
         logging.getLogger("uvicorn.access").addFilter(_hide_keys)
         Server(config).run(sockets=[listener])
@@ -135,19 +132,6 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         cast(FastAPI, self.config.app).state.live.close()
         await super().shutdown(sockets)
-
-
-def listen(host: str, port: int, *, setting: str = "SIMSIGHT_API_PORT") -> socket.socket:
-    """A socket that listens on host and port; `setting` names the port in the message. Raises PortInUseError."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family)
-    except OSError as error:
-        reason = str(error.strerror or error).partition(" (while")[0]  # create_server repeats the address there
-        raise PortInUseError(
-            f"cannot listen on {host} port {port}: {reason}. Stop the program that uses the port, or set "
-            f"{setting} to a free one"
-        ) from error
 
 
 def _hide_keys(record: logging.LogRecord) -> bool:

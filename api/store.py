@@ -20,6 +20,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from resources.api_keys import key_sha256
+from resources.errors import SimsightError
 from resources.export import Export, export
 from resources.server import DatabaseUnavailableError, describe, driver_url
 from sql import query
@@ -40,11 +41,11 @@ EXPORT_SECONDS = 120
 Row = dict[str, Any]
 
 
-class InvalidKeyError(Exception):
+class InvalidKeyError(SimsightError):
     """The key is unknown, expired or revoked."""
 
 
-class TooSlowError(Exception):
+class TooSlowError(SimsightError):
     """A query was stopped before it finished, at the latest after `seconds`."""
 
     def __init__(self, seconds: int) -> None:
@@ -52,7 +53,7 @@ class TooSlowError(Exception):
         self.seconds = seconds
 
 
-class SchemaOutdatedError(Exception):
+class SchemaOutdatedError(SimsightError):
     """The database lacks something the service reads."""
 
 

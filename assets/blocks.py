@@ -16,6 +16,7 @@ import polars as pl
 
 from assets.common import RuntimeParam, as_of_days
 from resources.database import Merged, Transaction
+from resources.errors import SimsightError
 from resources.registry import DETECTOR, FORECASTER, Registry, Version
 from resources.runtime import Runtime
 
@@ -28,11 +29,11 @@ SCORED_SCHEMA = {"sim_key": pl.Int32, "input_hash": pl.Int64}
 TRAINED_BY = {FORECASTER: "usage_forecaster", DETECTOR: "anomaly_detector"}
 
 
-class NoUsageError(Exception):
+class NoUsageError(SimsightError):
     """There is nothing to learn from or nothing to score; the message says what to run first."""
 
 
-class NoChampionError(Exception):
+class NoChampionError(SimsightError):
     """No version of a model is registered that could score; the message says what to run first."""
 
 

@@ -24,6 +24,7 @@ from assets.common import OWNERS, RuntimeParam
 from assets.landing import QUARANTINE_SCHEMA, SETTLED_SCHEMA
 from assets.stream import POOL
 from resources.database import Database
+from resources.errors import SimsightError
 
 SLICE_RECORDS = 3_000
 MOST_ARRAY_BYTES = 256_000_000  # of a JSON array, which is read whole; lines and CSV are read as they come
@@ -38,7 +39,7 @@ class StreamFile(NamedTuple):
     size: int
 
 
-class UnreadableFileError(Exception):
+class UnreadableFileError(SimsightError):
     """A file does not hold records; nothing of it was landed. The message says why."""
 
 

@@ -24,6 +24,7 @@ from ml.comparison import Comparison, compare
 from ml.evaluation import Backtest, backtest
 from ml.forecasting import ForecastModel, fit
 from ml.plots import plot_backtest, plot_coverage
+from resources.errors import SimsightError
 from resources.registry import DETECTOR, FORECASTER, Registry, Version
 from resources.runtime import Runtime
 
@@ -35,7 +36,7 @@ READERS: dict[str, Callable[[dict[str, Any]], object]] = {
 }
 
 
-class RollbackError(Exception):
+class RollbackError(SimsightError):
     """A version cannot become champion; the message says why, and which can."""
 
 

@@ -32,12 +32,12 @@ import psycopg
 from pydantic import SecretStr
 from sqlalchemy import URL
 
-from api.app import listen
 from assets.landing import land_account, land_fleet
 from assets.sources import SIMS, USAGE
 from resources.database import Database, Merged
 from resources.migrations import ensure_organization, migrate, storage_grade
 from resources.once import OnceClient
+from resources.ports import listen
 from resources.server import driver_url
 
 NAME = "simsight_benchmark"

@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 
 from pipelines import cli_alerts, cli_channels
+from resources.errors import SimsightError
 from resources.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -229,7 +230,7 @@ def run(
                 f"--as-of {day}: expected a day from {runtime.settings.first_day} to {newest}, the last complete day"
             )
         if not (runtime.database.row("fleet_size") or {}).get("sims"):
-            raise RuntimeError(
+            raise SimsightError(
                 "there is no SIM in the database yet: run `simsight ingest` first, or `simsight demo` to try it on simulated SIMs"
             )
         _end(run_job(runtime, "predict", first=day))
@@ -329,12 +330,12 @@ def serve() -> None:
 @app.command()
 def dev() -> None:
     """Run the Dagster UI (SIMSIGHT_UI_PORT) with its daemon until Ctrl-C; with a simulated account unless one is set."""
-    from api.app import listen
     from pipelines.demo import account, prepare
     from pipelines.runs import environment
+    from resources.ports import listen
 
     settings = load_settings()
-    listen("127.0.0.1", settings.ui_port, setting="SIMSIGHT_UI_PORT").close()
+    listen("127.0.0.1", settings.ui_port, free_it="set SIMSIGHT_UI_PORT to a free one").close()
     with account(settings, console, sims=500, days=180, live=True) as polled, _runtime(polled) as runtime:
         prepare(runtime)
         settings.landing_folder.mkdir(parents=True, exist_ok=True)
@@ -423,12 +424,12 @@ def rollback(
 @app.command("mlflow")
 def mlflow_ui() -> None:
     """Run the MLflow UI (SIMSIGHT_MLFLOW_PORT) until Ctrl-C: trainings, backtests with plots, registered versions."""
-    from api.app import listen
     from pipelines.demo import prepare
     from pipelines.runs import environment
+    from resources.ports import listen
 
     settings = load_settings()
-    listen("127.0.0.1", settings.mlflow_port, setting="SIMSIGHT_MLFLOW_PORT").close()
+    listen("127.0.0.1", settings.mlflow_port, free_it="set SIMSIGHT_MLFLOW_PORT to a free one").close()
     with _runtime(settings) as runtime:
         prepare(runtime)
         console.print(f"MLflow UI: http://127.0.0.1:{settings.mlflow_port}")
@@ -709,16 +710,8 @@ def main() -> None:
         if end.code == INTERRUPTED:  # Typer makes this of Ctrl-C, without a word
             _fail("interrupted; what was stored stays, and the next run goes on from there", INTERRUPTED)
         raise
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] in (
-            "resources",
-            "assets",
-            "api",
-            "simulator",
-            "builtins",
-        ) and not isinstance(error, (TypeError, AttributeError, KeyError, AssertionError)):
-            _fail(error, 1)
-        raise
+    except (SimsightError, OSError) as error:
+        _fail(error, 1)
 
 
 def _fail(error: object, code: int) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import psycopg
 
+from resources.errors import SimsightError
 from resources.rules import Replay, Rule, RuleError, check_replay, check_rule
 
 if TYPE_CHECKING:  # the HTTP service takes rules from here and must not load Polars with them
@@ -21,7 +22,7 @@ Act = Literal["acknowledge", "snooze", "resolve", "reopen"]
 Row = dict[str, Any]
 
 
-class AlertError(Exception):
+class AlertError(SimsightError):
     """An alert or rule cannot be changed as asked; the message says why."""
 
 

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from resources.errors import SimsightError
+
 if TYPE_CHECKING:  # the HTTP service takes key_sha256 from here and must not load Polars with it
     from resources.database import Database
 
 PREFIX = "ss_"
 
 
-class ApiKeyError(Exception):
+class ApiKeyError(SimsightError):
     """A key cannot be made or revoked; the message says why and what to do. It never holds a key."""
 
 

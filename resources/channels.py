@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import httpx
 import orjson
 
+from resources.errors import SimsightError
 from resources.notices import Notice, redact, sign
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ LATER = {408, 409, 425, 429}
 UNUSABLE = {401, 402, 403, 404, 405, 407, 410}
 
 
-class DeliveryError(Exception):
+class DeliveryError(SimsightError):
     """It was not delivered and may be tried again; `after_s` where the other side says when. The message holds no secret."""
 
     def __init__(self, reason: str, after_s: float | None = None) -> None:

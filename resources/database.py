@@ -15,6 +15,7 @@ from psycopg.rows import dict_row
 from sqlalchemy import URL, Engine, PoolProxiedConnection, create_engine, event
 from sqlalchemy.exc import OperationalError
 
+from resources.errors import SimsightError
 from resources.server import DatabaseUnavailableError, describe, reason
 from sql import query
 
@@ -34,7 +35,7 @@ Row = dict[str, Any]
 Parameters = Mapping[str, Any]
 
 
-class UnknownOrganizationError(Exception):
+class UnknownOrganizationError(SimsightError):
     """The organization is not in this database; the message says how to add it."""
 
 

@@ -18,6 +18,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from resources.errors import SimsightError
 from sql import query
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ TYPED = {
 HIDDEN = "organization_id"  # the same in every row, and a number of this database only
 
 
-class ExportError(Exception):
+class ExportError(SimsightError):
     """An export is not possible as asked; the message says why and what is."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import psycopg
 from sqlalchemy import URL
 
+from resources.errors import SimsightError
 from resources.server import driver_url
 from sql import Migration, migrations
 
@@ -28,7 +29,7 @@ COMMENT ON COLUMN ops.schema_migrations.applied_at IS 'When (UTC)';
 """
 
 
-class MigrationError(Exception):
+class MigrationError(SimsightError):
     """A migration cannot be applied; nothing of it was. The message says which, why and what to do."""
 
 

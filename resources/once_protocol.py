@@ -19,6 +19,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from resources.errors import SimsightError
 from resources.once_values import check_iccid, mb_to_bytes, minor_units, parse_day, parse_time, whole
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ RATE_LIMITS = {
 }
 
 
-class OnceError(Exception):
+class OnceError(SimsightError):
     """Something went wrong between here and 1NCE; the text says what, where and what to do."""
 
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
+from resources.errors import SimsightError
+
 Operator = Literal[">", ">=", "<", "<="]
 Severity = Literal["info", "warning", "critical"]
 OPERATORS: tuple[str, ...] = get_args(Operator)
@@ -19,7 +21,7 @@ MOST_SHARE = 0.25
 FEWEST_SIMS = 10  # below that many SIMs in scope a share says nothing
 
 
-class RuleError(Exception):
+class RuleError(SimsightError):
     """A rule is refused; `problems` says why, one sentence each, by the field that is wrong."""
 
     def __init__(self, problems: Mapping[str, str]) -> None:

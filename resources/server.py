@@ -14,12 +14,17 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import URL, make_url
 
+from resources.errors import SimsightError
 from resources.settings import Settings
 
 FREE_BYTES_NEEDED = 500_000_000
 
 
-class DatabaseUnavailableError(Exception):
+class AlreadyRunningError(SimsightError):
+    """Something that may run once in a home folder runs there already."""
+
+
+class DatabaseUnavailableError(SimsightError):
     """The server cannot be reached, started or written to; the message says which, why and what to check."""
 
 
@@ -163,7 +168,9 @@ def only_one(lock: Path, what: str) -> Iterator[None]:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(handle)
-        raise RuntimeError(f"{what} is already running with the same home folder; wait for it or stop it") from error
+        raise AlreadyRunningError(
+            f"{what} is already running with the same home folder; wait for it or stop it"
+        ) from error
     try:
         yield
     finally:

@@ -10,10 +10,12 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from resources.errors import SimsightError
+
 SYNTHETIC = "synthetic data"
 
 
-class SettingsError(Exception):
+class SettingsError(SimsightError):
     """A setting is missing or wrong; the message names it and says how to mend it."""
 
 

@@ -18,6 +18,8 @@ from typing import Literal
 
 import polars as pl
 
+from resources.errors import SimsightError
+
 Format = Literal["csv", "xlsx", "parquet"]
 Source = bytes | Path
 
@@ -26,7 +28,7 @@ MAX_WORKBOOK_BYTES = 2_000_000_000  # unpacked: a workbook is read at once
 EXACT = 1e15  # floating point numbers hold 15 decimal digits; spreadsheets show no more
 
 
-class ImportRefusedError(Exception):
+class ImportRefusedError(SimsightError):
     """A file cannot be imported; nothing of it was. The message says what, in which line, and what to do."""
 
 

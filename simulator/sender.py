@@ -19,6 +19,7 @@ import numpy as np
 import orjson
 from pydantic import SecretStr
 
+from resources.errors import SimsightError
 from simulator.account import Json, SimCards
 from simulator.demand import Ints, bits
 from simulator.streamer import Feed, Records, chance
@@ -83,7 +84,7 @@ def _spoilt(record: Json, how: int) -> Json:
     return record | ({"event_type": {"id": 3, "description": None}} if event else {"volume": {"total": "n/a"}})
 
 
-class StreamFailedError(Exception):
+class StreamFailedError(SimsightError):
     """The receiver has refused too often: nothing is sent until a person restarts the stream."""
 
 

@@ -1,7 +1,5 @@
 """The simulated account as a server: in a thread for tests, or blocking for the demo."""
 
-import errno
-import socket
 import threading
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -12,35 +10,11 @@ from typing import Self
 import uvicorn
 from starlette.applications import Starlette
 
+from resources.ports import listen
 from simulator.app import PREFIX, Simulation, create_app
 from simulator.delivery import Delivery, Opens
 from simulator.faults import Faults
 from simulator.fleet import Fleet
-
-
-class PortInUse(RuntimeError):  # noqa: N818 - the name says what is wrong
-    """The address cannot be listened on because another program has it."""
-
-    def __init__(self, host: str, port: int) -> None:
-        super().__init__(
-            f"cannot listen on {host}:{port}: another program uses this port; stop it, or choose another port (0 takes a free one)"
-        )
-        self.host, self.port = host, port
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(256)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise PortInUse(host, port) from None
-        raise
-    return listener
 
 
 class SimulatorServer:
@@ -52,7 +26,7 @@ class SimulatorServer:
     base_url   with 1NCE's path prefix; known as soon as the object is made
     requests   (monotonic time, method, path with query, status) of every call to 1NCE's paths
     stream     makes what sends the account's records as its time moves, if anything
-    Raises PortInUse when the port is taken, ValueError when `now` has no time zone or is before the fleet's start.
+    Raises PortInUseError when the port is taken, ValueError when `now` has no time zone or is before the fleet's start.
     """
 
     def __init__(
@@ -71,7 +45,7 @@ class SimulatorServer:
             fleet, now=now, username=username, password=password, faults=faults, requests=self.requests
         )
         self._simulation: Simulation = self._app.state.simulation
-        self._listener = _listen("127.0.0.1", port)
+        self._listener = listen("127.0.0.1", port)
         self._delivery = _delivery(self._app, stream)
         self.port: int = self._listener.getsockname()[1]
         self.base_url = f"http://127.0.0.1:{self.port}{PREFIX}"
@@ -144,10 +118,10 @@ def serve(
 
     live     let the virtual time go on at the pace of real time; else it stands still until it is moved
     stream   makes what sends the account's records as its time moves, if anything
-    Raises PortInUse when the port is taken, ValueError when `now` has no time zone or is before the fleet's start.
+    Raises PortInUseError when the port is taken, ValueError when `now` has no time zone or is before the fleet's start.
     """
     app = create_app(fleet, now=now, username=username, password=password, faults=faults, live=live)
-    listener = _listen(host, port)
+    listener = listen(host, port)
     try:
         with _delivery(app, stream):
             uvicorn.Server(_config(app)).run(sockets=[listener])

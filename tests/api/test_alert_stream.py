@@ -16,7 +16,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from api import live
-from api.app import Server, create_app, listen
+from api.app import Server, create_app
+from resources.ports import listen
 from tests.api.conftest import Seeded
 
 OPEN = (

@@ -16,8 +16,9 @@ import jsonschema
 import psycopg
 import pytest
 
-from api.app import PortInUseError, create_app, serve
+from api.app import create_app, serve
 from api.models import ExhaustionCursor
+from resources.ports import PortInUseError
 from resources.server import driver_url
 from resources.settings import Settings
 
@@ -193,7 +194,7 @@ def test_a_taken_port_is_told_with_the_setting_that_mends_it(tmp_path: Path) -> 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         settings = Settings(home=tmp_path, api_port=port)
-        with pytest.raises(PortInUseError, match=f"127.0.0.1 port {port}.*SIMSIGHT_API_PORT"):
+        with pytest.raises(PortInUseError, match=f"127.0.0.1:{port}.*SIMSIGHT_API_PORT"):
             serve(settings, "postgresql://localhost/simsight")
 
 

@@ -22,6 +22,7 @@ from sqlalchemy import URL, make_url
 
 from resources.database import Database
 from resources.server import (
+    AlreadyRunningError,
     DatabaseUnavailableError,
     Server,
     create_databases,
@@ -265,9 +266,9 @@ def test_a_home_on_a_disk_that_is_nearly_full_is_told_before_anything_is_written
 def test_only_one_process_holds_a_lock_and_it_is_free_again_afterwards(tmp_path: Path) -> None:
     lock = tmp_path / "new folder" / "demo.lock"
     with only_one(lock, "a demo"):
-        with pytest.raises(RuntimeError, match="a demo is already running"), only_one(lock, "a demo"):
+        with pytest.raises(AlreadyRunningError, match="a demo is already running"), only_one(lock, "a demo"):
             pass
-        with pytest.raises(RuntimeError, match="a demo is already running"), only_one(lock, "a demo"):
+        with pytest.raises(AlreadyRunningError, match="a demo is already running"), only_one(lock, "a demo"):
             pass
     with only_one(lock, "a demo"):
         pass

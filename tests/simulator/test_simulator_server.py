@@ -14,11 +14,12 @@ import httpx
 import numpy as np
 import pytest
 
+from resources.ports import PortInUseError
 from simulator.app import months_before
 from simulator.faults import Faults
 from simulator.fleet import Fleet
 from simulator.ledger import DAY_SECONDS, tick
-from simulator.server import PortInUse, SimulatorServer, serve
+from simulator.server import SimulatorServer, serve
 
 NOW = datetime(2026, 6, 30, 9, 0, tzinfo=UTC)
 LATER = date(2027, 1, 1).toordinal()
@@ -331,9 +332,9 @@ def test_a_taken_port_is_named_with_advice(fleet: Fleet) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(PortInUse, match=f"127.0.0.1:{port}.*choose another port"):
+        with pytest.raises(PortInUseError, match=f"127.0.0.1:{port}.*choose another one"):
             SimulatorServer(fleet, now=NOW, port=port)
-        with pytest.raises(PortInUse, match=f"127.0.0.1:{port}.*choose another port"):
+        with pytest.raises(PortInUseError, match=f"127.0.0.1:{port}.*choose another one"):
             serve(fleet, now=NOW, host="127.0.0.1", port=port)
 
 
