@@ -65,7 +65,7 @@ class Session:
         self.seconds = STATEMENT_SECONDS
 
     def rows(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
-        """Run sql/queries/<name>.sql and return its rows as dictionaries."""
+        """Run <name>.sql of sql/queries and return its rows as dictionaries."""
         with self._connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(query(name).encode(), parameters).fetchall()
 

@@ -39,7 +39,7 @@ SHOWN_SCHEMA = {
 
 
 def load_facts(database: Database, as_of: date, first_key: int = 0, last_key: int = LAST_KEY) -> pl.DataFrame:
-    """What the end of a SIM rests on beside its data quota, as of a day (FACTS_SCHEMA; see sql/queries/exhaustion_facts.sql)."""
+    """What the end of a SIM rests on beside its data quota, as of a day (FACTS_SCHEMA; see exhaustion_facts.sql)."""
     which = {"as_of": as_of, "first_key": first_key, "last_key": last_key}
     return database.frame("exhaustion_facts", FACTS_SCHEMA, which)
 

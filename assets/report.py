@@ -64,7 +64,7 @@ class FleetFacts:
     model       the model version that made the forecast, with its backtest; None without
     first_ends  the SIMs that end first (ENDS_SCHEMA)
     states      SIMs in each state of their life as of the day, from the most to the fewest; empty when not evaluated
-    The other lists are rows of the query sql/queries/report_<name>.sql.
+    The other lists are rows of the query report_<name>.
     """
 
     organization: str

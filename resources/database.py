@@ -67,7 +67,7 @@ class Transaction:
         return self._connection
 
     def rows(self, name: str, parameters: Parameters | None = None) -> list[Row]:
-        """Run the query sql/queries/<name>.sql and return its rows as dictionaries; for few rows."""
+        """Run the query <name>.sql of sql/queries and return its rows as dictionaries; for few rows."""
         with self._connection.cursor(row_factory=dict_row) as cursor:
             cursor.execute(query(name).encode(), parameters)
             return cursor.fetchall() if cursor.description else []
@@ -92,7 +92,7 @@ class Transaction:
     def stage(self, name: str, rows: pl.DataFrame) -> None:
         """COPY a frame into a temporary table `staged`, which lasts until the next one or the end of the transaction.
 
-        The file sql/queries/<name>.sql, which is to be run next, names the columns in a line `-- staged: column type, ...`.
+        The file <name>.sql of sql/queries, which is to be run next, names the columns in a line `-- staged: column type, ...`.
         """
         columns = staged_columns(name)
         self._connection.execute("DROP TABLE IF EXISTS pg_temp.staged")
@@ -114,7 +114,7 @@ class Transaction:
             copy.write(content)
 
     def merge(self, name: str, rows: pl.DataFrame) -> Merged:
-        """Load a frame: stage it, then run the merge sql/queries/<name>.sql, which counts new, changed and unchanged rows.
+        """Load a frame: stage it, then run the merge <name>.sql of sql/queries, which counts new, changed and unchanged rows.
 
         A line `-- lock: word` there lets one such merge of an organization in at a time. One that says `-- by: sim_key, day` is
         staged in that order and told what it is about: parameters sim_keys, first_day, last_day and staged (rows).
@@ -218,7 +218,7 @@ class Database:
 
 
 def header(name: str, word: str) -> str | None:
-    """What the line `-- word: ...` of sql/queries/<name>.sql says; None where there is no such line."""
+    """What the line `-- word: ...` of <name>.sql of sql/queries says; None where there is no such line."""
     begin = f"-- {word}: "
     return next((line.removeprefix(begin) for line in query(name).splitlines() if line.startswith(begin)), None)
 
@@ -227,7 +227,7 @@ def staged_columns(name: str) -> dict[str, str]:
     """The columns that the merge <name>.sql takes, with their SQL types: its line `-- staged: a integer, b text`."""
     columns = header(name, "staged")
     if columns is None:
-        raise ValueError(f"sql/queries/{name}.sql has no line '-- staged: ...'")
+        raise ValueError(f"the query {name} has no line '-- staged: ...'")
     return dict(column.split(maxsplit=1) for column in columns.split(", "))
 
 

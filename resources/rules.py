@@ -31,7 +31,7 @@ class RuleError(SimsightError):
 
 @dataclass(frozen=True)
 class Metric:
-    """Something a rule can look at; sql/queries/metric_<name>.sql gives it as (sim_key, day, value), day being the as-of day.
+    """Something a rule can look at; metric_<name>.sql of sql/queries gives it as (sim_key, day, value), day being the as-of day.
 
     words, unit   how an alert speaks of it: "<words> is <value> <unit>"
     low, high     thresholds that can mean anything

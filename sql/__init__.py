@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,27 @@ class Migration:
 
 
 @cache
+def _queries() -> dict[str, Traversable]:
+    """The files below sql/queries by name; a name stands once, whatever its folder."""
+    found: dict[str, Traversable] = {}
+    folders = [resources.files(__name__) / "queries"]
+    for folder in folders:
+        for entry in folder.iterdir():
+            if entry.is_dir():
+                folders.append(entry)
+            elif entry.name.endswith(".sql") and found.setdefault(entry.name.removesuffix(".sql"), entry) is not entry:
+                raise ValueError(f"sql/queries holds {entry.name} twice: names are unique over all folders")
+    return found
+
+
+@cache
 def query(name: str) -> str:
-    """The text of sql/queries/<name>.sql; of `name[part]` with <part>.sql where it says {part}. Raises FileNotFoundError."""
+    """The text of <name>.sql in any folder of sql/queries; of `name[part]` with <part>.sql where it says {part}.
+
+    Raises KeyError when there is no such file.
+    """
     name, _, part = name.removesuffix("]").partition("[")
-    text = (resources.files(__name__) / "queries" / f"{name}.sql").read_text(encoding="utf-8")
+    text = _queries()[name].read_text(encoding="utf-8")
     return text.replace("{part}", query(part).rstrip().removesuffix(";")) if part else text
 
 

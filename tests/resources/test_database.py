@@ -179,7 +179,7 @@ def test_text_with_a_zero_byte_is_refused_and_nothing_of_it_stored(database: Dat
 
 def test_a_query_without_a_staged_line_says_so(database: Database) -> None:
     with (
-        pytest.raises(ValueError, match=r"sql/queries/sim_keys.sql has no line '-- staged"),
+        pytest.raises(ValueError, match=r"the query sim_keys has no line '-- staged"),
         database.transaction() as t,
     ):
         t.stage("sim_keys", pl.DataFrame({"a": [1]}))
