@@ -33,8 +33,8 @@ from api.store import Followers, InvalidKeyError, SchemaOutdatedError, Store, St
 from api.streams import limiter
 from api.streams import router as streams_router
 from resources.api_keys import PREFIX
+from resources.database.server import DatabaseUnavailableError
 from resources.ports import listen
-from resources.server import DatabaseUnavailableError
 from resources.settings import Settings
 
 DESCRIPTION = (

@@ -35,7 +35,7 @@ from api.store import (
     Store,
     TooSlowError,
 )
-from resources.server import DatabaseUnavailableError, driver_url
+from resources.database.server import DatabaseUnavailableError, driver_url
 
 MOST_STREAMS = 200
 MOST_STREAMS_OF_ONE = 20  # of an organization

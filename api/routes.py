@@ -28,7 +28,8 @@ from api.models import (
     Usage,
 )
 from api.store import EXPORTS_AT_ONCE, POOL_SIZE, Row, SchemaOutdatedError, Session, Store
-from resources.export import MOST_CONDITIONS, Export, ExportError, Format, UnknownViewError
+from resources.export import MOST_CONDITIONS, Export, UnknownViewError
+from resources.files.formats import ExportError, Format
 from sql import migrations
 
 USAGE_DAYS = 90

@@ -20,9 +20,9 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from resources.api_keys import key_sha256
+from resources.database.server import DatabaseUnavailableError, describe, driver_url
 from resources.errors import SimsightError
 from resources.export import Export, export
-from resources.server import DatabaseUnavailableError, describe, driver_url
 from sql import query
 
 POOL_SIZE = 8

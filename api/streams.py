@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect
 from api.models import Problem
 from api.routes import ProblemError
 from api.store import STREAM_POOL_SIZE, Streams
-from resources.server import DatabaseUnavailableError
+from resources.database.server import DatabaseUnavailableError
 from resources.streams import secret_sha256
 
 T = TypeVar("T")

@@ -38,7 +38,7 @@ from ml.anomaly import (
 )
 from ml.anomaly.trial import trial
 from ml.plots import plot_trial, plot_worst
-from resources.database import Transaction
+from resources.database.session import Transaction
 from resources.registry import DETECTOR, Version
 from resources.runtime import Runtime
 

@@ -15,7 +15,7 @@ import dagster as dg
 import polars as pl
 
 from assets.common import RuntimeParam, as_of_days
-from resources.database import Merged, Transaction
+from resources.database.session import Merged, Transaction
 from resources.errors import SimsightError
 from resources.registry import DETECTOR, FORECASTER, Registry, Version
 from resources.runtime import Runtime

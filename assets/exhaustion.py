@@ -16,7 +16,7 @@ from ml.forecasting import Forecast
 from ml.history import BYTES_PER_MB, dense
 from ml.outlook import LEVEL_DAYS
 from ml.plots import plot_exhaustion
-from resources.database import Database
+from resources.database.session import Database
 from resources.runtime import Runtime
 
 FACTS_SCHEMA = {

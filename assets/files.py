@@ -17,8 +17,8 @@ from assets.common import OWNERS, RuntimeParam
 from assets.kinds import KINDS, Kind, given, kind_of, shown
 from assets.landing import LANDING_SCHEMA, QUARANTINE_SCHEMA, SETTLED_SCHEMA
 from assets.sources import UTC_TIME, Schema
-from resources.database import Database, Merged, Transaction
-from resources.tabular import ImportRefusedError, Source, Table, open_table
+from resources.database.session import Database, Merged, Transaction
+from resources.files.readers import ImportRefusedError, Source, Table, open_table
 
 MAX_BYTES = 2_000_000_000
 MAX_BAD_ROWS = 100_000

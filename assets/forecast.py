@@ -12,7 +12,7 @@ from assets.blocks import LAST_KEY, Block, NoUsageError, block_ops, champion_of,
 from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture
 from ml.forecasting import QUANTILES, Forecast, ForecastModel, predict, quantile_column
 from ml.plots import plot_fleet_forecast
-from resources.database import Database, Transaction
+from resources.database.session import Database, Transaction
 from resources.registry import Version
 from resources.runtime import Runtime
 

@@ -7,7 +7,7 @@ import polars as pl
 
 from ml.anomaly import Grouped
 from ml.anomaly.incidents import FAMILIES
-from resources.database import Transaction
+from resources.database.session import Transaction
 
 
 def save_incidents(transaction: Transaction, grouped: Grouped, *, model_version: int, now: datetime) -> pl.DataFrame:

@@ -9,7 +9,7 @@ from assets.common import DAYS, OWNERS, RuntimeParam
 from assets.landing import Landed, Progress, land_account, land_fleet
 from assets.sources import EVENTS, ORDERS, PRODUCTS, QUOTA, SIMS, SMS, STATUS, TICKETS, USAGE, Source
 from ml.polling import pass_budget
-from resources.once import OnceCredentialsError
+from resources.once.errors import OnceCredentialsError
 from resources.runtime import Runtime
 from resources.settings import SettingsError
 

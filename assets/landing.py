@@ -19,8 +19,10 @@ import polars as pl
 
 from assets.sources import ORDERS, PRODUCTS, QUOTA, SIMS, SOURCES, USAGE, UTC_TIME, Schema, Sim, Source
 from ml.polling import STATE_SCHEMA, fleet_cost, plan
-from resources.database import Database, Merged, Transaction
-from resources.once import Answer, OnceClient, OnceError
+from resources.database.session import Database, Merged, Transaction
+from resources.once.client import OnceClient
+from resources.once.errors import OnceError
+from resources.once.responses import Answer
 
 BATCH_SIMS = 100
 BATCH_SECONDS = 10.0

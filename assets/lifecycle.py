@@ -20,7 +20,7 @@ from ml.lifecycle import (
     evaluate,
 )
 from ml.plots import plot_states
-from resources.database import Transaction
+from resources.database.session import Transaction
 from resources.runtime import Runtime
 
 # what came late is found by looking at the days before the last evaluation again

@@ -10,7 +10,7 @@ from assets.incidents import save_incidents
 from ml.anomaly import PEER_SCHEMA, group
 from ml.anomaly.incidents import FAMILIES, LEAST
 from resources.alerting import alert_anomalies
-from resources.database import Transaction
+from resources.database.session import Transaction
 from resources.runtime import Runtime
 
 # a batch that a run left behind is looked at by the next

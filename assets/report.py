@@ -19,7 +19,7 @@ from ml.alerts import silence
 from ml.forecasting import predict
 from ml.history import BYTES_PER_MB, USAGE_SCHEMA, FloatArray
 from ml.plots import plot_exhaustion, plot_fleet_forecast
-from resources.database import Row, Transaction
+from resources.database.session import Row, Transaction
 from resources.registry import Version
 from resources.runtime import Runtime
 

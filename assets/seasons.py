@@ -7,7 +7,7 @@ import polars as pl
 from ml.anomaly import FleetStatistics
 from ml.anomaly.seasons import LEAST, REST_SCHEMA, YEAR, resting, stretches
 from ml.anomaly.signals import PERIOD_SCHEMA
-from resources.database import Database, Transaction
+from resources.database.session import Database, Transaction
 
 LATELY = 200  # days in which a SIM must have used data
 BEFORE_DAYS = YEAR + LATELY + 120  # in which a rest a year before may have begun

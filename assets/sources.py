@@ -14,8 +14,9 @@ from typing import Any
 
 import polars as pl
 
-from resources import once_protocol as protocol
-from resources.once import Answer, OnceClient, Rejected
+from resources.once import records as protocol
+from resources.once.client import OnceClient
+from resources.once.responses import Answer, Rejected
 
 Schema = dict[str, "pl.DataType | type[pl.DataType]"]
 UTC_TIME = pl.Datetime("us", "UTC")

@@ -20,8 +20,8 @@ from assets.common import OWNERS, RuntimeParam
 from assets.landing import QUARANTINE_SCHEMA, SETTLED_SCHEMA
 from assets.live import detect_live
 from assets.sources import UTC_TIME, Schema
-from resources.database import Database, Merged, Transaction
-from resources.once_stream import EventRecord, UsageRecord, parse_record, record_key
+from resources.database.session import Database, Merged, Transaction
+from resources.once.stream_records import EventRecord, UsageRecord, parse_record, record_key
 
 SOURCE = "stream"
 BLOCK_RECORDS = 20_000

@@ -23,7 +23,7 @@ import polars as pl
 from assets.common import OWNERS, RuntimeParam
 from assets.landing import QUARANTINE_SCHEMA, SETTLED_SCHEMA
 from assets.stream import POOL
-from resources.database import Database
+from resources.database.session import Database
 from resources.errors import SimsightError
 
 SLICE_RECORDS = 3_000

@@ -46,9 +46,9 @@ from pipelines.demo import prepare
 from pipelines.runs import ROOT, environment
 from resources import notifier
 from resources.api_keys import create_key
+from resources.database.server import driver_url
 from resources.notices import sign
 from resources.runtime import Runtime
-from resources.server import driver_url
 from resources.settings import Settings
 from resources.streams import NewStream, create_stream
 

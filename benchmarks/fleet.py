@@ -32,7 +32,7 @@ from assets.forecast import USAGE_FORECASTS
 from assets.lifecycle import evaluate_lifecycle
 from assets.training import train
 from benchmarks.ingest import _text, server
-from resources.migrations import ensure_organization, migrate, storage_grade
+from resources.database.migrations import ensure_organization, migrate, storage_grade
 from resources.runtime import Runtime
 from resources.settings import Settings
 from simulator.fleet import Fleet

@@ -34,11 +34,11 @@ from sqlalchemy import URL
 
 from assets.landing import land_account, land_fleet
 from assets.sources import SIMS, USAGE
-from resources.database import Database, Merged
-from resources.migrations import ensure_organization, migrate, storage_grade
-from resources.once import OnceClient
+from resources.database.migrations import ensure_organization, migrate, storage_grade
+from resources.database.server import driver_url
+from resources.database.session import Database, Merged
+from resources.once.client import OnceClient
 from resources.ports import listen
-from resources.server import driver_url
 
 NAME = "simsight_benchmark"
 BLOCK_SIMS = 1000

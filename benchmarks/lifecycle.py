@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from assets.lifecycle import evaluate_lifecycle
 from benchmarks.ingest import _text, server
-from resources.migrations import ensure_organization, migrate, storage_grade
+from resources.database.migrations import ensure_organization, migrate, storage_grade
 from resources.runtime import Runtime
 from resources.settings import Settings
 

@@ -10,7 +10,7 @@ up to a SIM's last answer, the quota of its last answer, and daily at 02:00 a pr
 Round robin asks as many SIMs for each source at the same moments, in turn: same budget, other order.
 
 - throttled: requests that 1NCE would have answered with 429. Every request of the run goes through the client's own pacing
-  (`resources.once_wire.Window`) in virtual time, over a network with delays of its own on each way; the server counts arrivals
+  (`resources.once.transport.Window`) in virtual time, over a network with delays of its own on each way; the server counts arrivals
   within any second.
 - stale hours: age of the older of usage and quota, the greatest that any SIM had at any pass's beginning or end; urgent: of those
   that were known for an hour to be likely to end within 14 days. SIMs that 1NCE refuses (expired) don't count.
@@ -34,8 +34,8 @@ import numpy.typing as npt
 import polars as pl
 
 from ml.polling import COST, SOURCES, STATE_SCHEMA, classify, pass_budget, plan
-from resources import once_wire
-from resources.once_protocol import RATE_LIMITS
+from resources.once import transport as once_wire
+from resources.once.responses import RATE_LIMITS
 from resources.settings import Settings
 
 Floats = npt.NDArray[np.float64]

@@ -31,9 +31,9 @@ import psycopg
 from sqlalchemy import URL, make_url
 
 from assets.stream import process_batches
-from resources.database import Database
-from resources.migrations import ensure_organization, migrate
-from resources.server import driver_url
+from resources.database.migrations import ensure_organization, migrate
+from resources.database.server import driver_url
+from resources.database.session import Database
 from resources.streams import NewStream, create_stream
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

@@ -64,7 +64,7 @@ def demo(
     Run again, it continues the same fleet: only what a new day brings changes.
     """
     from pipelines.demo import run_demo
-    from resources.server import only_one
+    from resources.database.server import only_one
 
     settings = load_settings()
     with only_one(settings.home / "demo.lock", "a demo"):
@@ -148,7 +148,7 @@ def migrate(
     to: Annotated[int | None, typer.Option(min=1, help="Stop at this version.")] = None,
 ) -> None:
     """Bring the database to the newest schema and add the organization of SIMSIGHT_ORGANIZATION."""
-    from resources import migrations
+    from resources.database import migrations
 
     settings = load_settings()
     with _runtime(settings) as runtime:
@@ -305,7 +305,8 @@ def export_rows(
 ) -> None:
     """Export a view of the data or the predictions to a file, whole or not at all."""
     from pipelines.demo import prepare
-    from resources.export import Export, export_file, format_of
+    from resources.export import Export, export_file
+    from resources.files.formats import format_of
 
     chosen = [name.strip() for name in columns.split(",")] if columns else []
     wanted = Export(view, format_of(to), where or [], chosen)
@@ -478,8 +479,8 @@ def doctor() -> None:
     """Look at settings, database, storage grade, 1NCE account and disk, and say what is missing. Exit code 1 if something must be mended."""
     import psycopg
 
-    from resources.migrations import schema_version, storage_grade
-    from resources.server import describe, driver_url
+    from resources.database.migrations import schema_version, storage_grade
+    from resources.database.server import describe, driver_url
     from sql import migrations
 
     settings = load_settings()
@@ -650,7 +651,7 @@ def undo_feedback(feedback_id: Annotated[int, typer.Argument(help="Its number in
 def _try_account(settings: Settings) -> str:
     """What is wrong with the 1NCE account, or nothing."""
     from pipelines.demo import log_in
-    from resources.once import OnceError
+    from resources.once.errors import OnceError
 
     try:
         log_in(settings)

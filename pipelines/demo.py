@@ -15,7 +15,7 @@ from rich.table import Table
 
 from pipelines.runs import RunOutcome, run_job
 from pipelines.status import collect
-from resources.migrations import ensure_organization, migrate
+from resources.database.migrations import ensure_organization, migrate
 from resources.runtime import Runtime
 from resources.settings import Settings
 
@@ -82,7 +82,7 @@ def log_in(settings: Settings) -> None:
     """Log in to the 1NCE account and read one page of it, so that what is wrong with it is said at once. Raises OnceError."""
     import asyncio
 
-    from resources.once import OnceClient
+    from resources.once.client import OnceClient
 
     async def look() -> None:
         assert settings.once_username is not None

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from resources.database.server import driver_url
 from resources.runtime import Runtime
-from resources.server import driver_url
 
 if TYPE_CHECKING:
     import dagster as dg

@@ -8,10 +8,10 @@ from typing import Any
 import psycopg
 
 from ml.polling import STATE_SCHEMA, staleness
-from resources.migrations import schema_version, storage_grade
+from resources.database.migrations import schema_version, storage_grade
+from resources.database.server import describe, driver_url
 from resources.registry import FORECASTER, MODELS
 from resources.runtime import Runtime
-from resources.server import describe, driver_url
 
 
 def collect(runtime: Runtime) -> dict[str, Any]:

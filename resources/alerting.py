@@ -13,7 +13,7 @@ from resources.errors import SimsightError
 from resources.rules import Replay, Rule, RuleError, check_replay, check_rule
 
 if TYPE_CHECKING:  # the HTTP service takes rules from here and must not load Polars with them
-    from resources.database import Database
+    from resources.database.session import Database
 
 REPLAY_DAYS = 30
 MOST_REPLAY_DAYS = 365

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from resources.errors import SimsightError
 
 if TYPE_CHECKING:  # the HTTP service takes key_sha256 from here and must not load Polars with it
-    from resources.database import Database
+    from resources.database.session import Database
 
 PREFIX = "ss_"
 

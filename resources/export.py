@@ -1,7 +1,7 @@
 """Exports: the rows of a documented view, chosen by conditions, streamed into a CSV, XLSX or Parquet file.
 
 Which views and columns there are is read from the database, so a new view can be exported as soon as it is there. A session
-sees its own organization's rows only. Imports no data library: `resources.writers` does, when an export runs.
+sees its own organization's rows only. Imports no data library: `resources.files.writers` does, when an export runs.
 """
 
 from __future__ import annotations
@@ -12,69 +12,26 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, get_args
+from typing import IO, TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import dict_row
 
-from resources.errors import SimsightError
-from sql import query
+from resources.database.catalog import HIDDEN, Column, View, views
+from resources.files.formats import ExportError, Format
 
 if TYPE_CHECKING:
-    from resources.database import Database
+    from resources.database.session import Database
 
-Format = Literal["csv", "xlsx", "parquet"]
-FORMATS: tuple[Format, ...] = get_args(Format)
+
 BLOCK_ROWS = 50_000
 BLOCK_BYTES = 16_000_000
 OPERATORS = {"=": "=", "!=": "<>", ">=": ">=", "<=": "<=", ">": ">", "<": "<"}
 MOST_CONDITIONS = 1000
-TYPED = {
-    *("smallint", "integer", "bigint", "numeric", "real", "double precision", "boolean", "date"),
-    *("timestamp with time zone", "timestamp without time zone"),
-}
-HIDDEN = "organization_id"  # the same in every row, and a number of this database only
-
-
-class ExportError(SimsightError):
-    """An export is not possible as asked; the message says why and what is."""
 
 
 class UnknownViewError(ExportError):
     """There is no such view; the message lists those there are."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of an export: its name and its PostgreSQL type as SQL."""
-
-    name: str
-    type: str
-
-    @property
-    def base(self) -> str:
-        """The type without its length or precision."""
-        return re.sub(r"\([0-9, ]*\)", "", self.type)
-
-    @property
-    def is_text(self) -> bool:
-        """Whether it is written as text: everything but numbers, truth, days and times."""
-        return self.base not in TYPED
-
-
-@dataclass(frozen=True)
-class View:
-    """A documented view: `name` is short, without the version, `columns` are by name, in order."""
-
-    name: str
-    schema: str
-    relation: str
-    columns: dict[str, Column]
-
-    @property
-    def identifier(self) -> sql.Identifier:
-        return sql.Identifier(self.schema, self.relation)
 
 
 @dataclass(frozen=True)
@@ -91,36 +48,13 @@ class Export:
     columns: Sequence[str] = ()
 
 
-def format_of(path: Path) -> Format:
-    """The format a file name asks for. Raises ExportError."""
-    ending = path.suffix.lower().removeprefix(".")
-    for known in FORMATS:
-        if ending == known:
-            return known
-    raise ExportError(f"{path.name}: the name must end with .csv, .xlsx or .parquet")
-
-
-def views(connection: psycopg.Connection[Any]) -> dict[str, View]:
-    """Every view that the session may export, by its full name and, for the newest version, by its short one."""
-    with connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(query("export_columns").encode()).fetchall()
-    found: dict[str, View] = {}
-    for row in rows:
-        relation = row["relation"]
-        short = re.sub(r"_v[0-9]+$", "", relation)
-        view = found.setdefault(relation, View(short, row["schema"], relation, {}))
-        view.columns[row["name"]] = Column(row["name"], row["type"])
-        found[short] = view  # versions come in order: the newest stays
-    return found
-
-
 def export(connection: psycopg.Connection[Any], wanted: Export, file: IO[bytes]) -> int:
     """Write the rows to a binary file, a block at a time, inside an open transaction; returns how many there were.
 
     Rows come in no particular order. Raises UnknownViewError; ExportError for unknown columns, for conditions that do not fit
     and for what the format cannot hold.
     """
-    from resources.writers import WRITERS
+    from resources.files.writers import WRITERS
 
     known = views(connection)
     view = known.get(wanted.view)

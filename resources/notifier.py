@@ -20,7 +20,7 @@ import psycopg
 
 from resources.alerting import AlertError
 from resources.channels import ChannelBrokenError, DeliveryError, RefusedError, open_channel
-from resources.database import Database, Row
+from resources.database.session import Database, Row
 from resources.notices import MOST_ATTEMPTS, Notice, compose, retry_after, trial_notice
 from resources.rules import SEVERITIES, scope_problem
 

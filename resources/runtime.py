@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from resources.database import Database
-from resources.migrations import MigrationError, note_organization, schema_version
-from resources.once import OnceClient
-from resources.server import Server, driver_url, running_server
+from resources.database.migrations import MigrationError, note_organization, schema_version
+from resources.database.server import Server, driver_url, running_server
+from resources.database.session import Database
+from resources.once.client import OnceClient
 from resources.settings import Settings, SettingsError
 from sql import migrations
 

@@ -15,9 +15,9 @@ import psycopg
 import pytest
 from sqlalchemy import URL
 
-from resources.database import Database
-from resources.migrations import ensure_organization, migrate
-from resources.server import driver_url
+from resources.database.migrations import ensure_organization, migrate
+from resources.database.server import driver_url
+from resources.database.session import Database
 
 # libraries that would otherwise look for a home of their own, or call home
 os.environ.setdefault("MPLBACKEND", "Agg")

@@ -183,7 +183,7 @@ def test_the_order_of_ids_is_the_order_of_commits(service: httpx.Client, seeded:
     """A transaction that began first and commits last must not slip in behind a client's last id."""
     import psycopg
 
-    from resources.server import driver_url
+    from resources.database.server import driver_url
 
     with (
         Listener(service, seeded.keys["default"]) as listener,

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from resources.api_keys import create_key
-from resources.database import Database
+from resources.database.session import Database
 
 RULE = {"name": "heavy", "metric": "usage_day_mb", "operator": ">", "threshold": 100}
 

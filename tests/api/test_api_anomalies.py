@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy import URL
 
-from resources.server import driver_url
+from resources.database.server import driver_url
 from tests.api.test_api_routes import walk
 
 SEED = """

@@ -14,8 +14,8 @@ import pytest
 from api.app import _hide_keys
 from api.store import Store
 from resources.api_keys import ApiKeyError, create_key, list_keys, revoke_key
-from resources.database import Database
-from resources.server import driver_url
+from resources.database.server import driver_url
+from resources.database.session import Database
 
 NOW = datetime.now(UTC)
 

@@ -18,8 +18,8 @@ import pytest
 
 from api.app import create_app, serve
 from api.models import ExhaustionCursor
+from resources.database.server import driver_url
 from resources.ports import PortInUseError
-from resources.server import driver_url
 from resources.settings import Settings
 
 BAD_PARAMETERS = [

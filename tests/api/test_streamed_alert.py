@@ -14,8 +14,8 @@ from api.app import create_app
 from assets.stream import stream_records
 from resources import notifier
 from resources.api_keys import create_key
+from resources.database.server import driver_url
 from resources.runtime import Runtime
-from resources.server import driver_url
 from resources.streams import create_stream
 from tests.api.conftest import Serve
 from tests.api.test_alert_stream import Listener, until

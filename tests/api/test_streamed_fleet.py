@@ -17,8 +17,8 @@ from sqlalchemy import URL
 
 from api.app import create_app
 from assets.stream import process_batches
-from resources.database import Database
-from resources.server import driver_url
+from resources.database.server import driver_url
+from resources.database.session import Database
 from resources.streams import create_stream
 from simulator.account import SimCards
 from simulator.fleet import Fleet

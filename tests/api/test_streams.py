@@ -22,8 +22,8 @@ from sqlalchemy import URL
 
 from api.app import create_app
 from api.streams import MOST_BYTES
-from resources.database import Database
-from resources.server import driver_url
+from resources.database.server import driver_url
+from resources.database.session import Database
 from resources.streams import NewStream, StreamError, create_stream, list_streams, revoke_stream
 
 NOW = datetime(2026, 6, 30, 6, tzinfo=UTC)

@@ -20,7 +20,7 @@ import psycopg
 import pytest
 from sqlalchemy import URL
 
-from resources.server import driver_url
+from resources.database.server import driver_url
 
 COMMAND = Path(sys.executable).with_name("simsight")
 SCHEMAS = ("core", "raw", "predictions")

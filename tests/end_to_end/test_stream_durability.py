@@ -25,9 +25,9 @@ from end_to_end.conftest import Home, connect, free_port, new_home, until
 from sqlalchemy import URL
 
 from assets.stream import process_batches
-from resources.database import Database
-from resources.migrations import ensure_organization, migrate
-from resources.server import driver_url
+from resources.database.migrations import ensure_organization, migrate
+from resources.database.server import driver_url
+from resources.database.session import Database
 from resources.streams import NewStream, create_stream
 from tests.stream_records import MINUTE, START, event, iccid, sms, usage
 
@@ -39,7 +39,7 @@ import sys
 from datetime import datetime
 from sqlalchemy import make_url
 import assets.stream
-from resources.database import Database
+from resources.database.session import Database
 assets.stream.BLOCK_RECORDS = 100  # so that there is a middle
 print("begun", flush=True)
 assets.stream.process_batches(Database(make_url(sys.argv[1]), "default"), now=datetime.fromisoformat(sys.argv[2]))

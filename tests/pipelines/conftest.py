@@ -19,9 +19,9 @@ from assets.forecast import score_usage
 from assets.landing import Landed, MakeClient, land_account, land_fleet
 from assets.sources import SOURCES, Source
 from assets.training import train
-from resources.once import OnceClient
+from resources.database.server import driver_url
+from resources.once.client import OnceClient
 from resources.runtime import Runtime
-from resources.server import driver_url
 from resources.settings import Settings
 from simulator.fleet import Fleet
 from simulator.server import SimulatorServer

@@ -15,8 +15,8 @@ from typer.testing import CliRunner, Result
 from pipelines.alerting import alert_outbox, critical_alerts, hourly_rules
 from pipelines.cli import app
 from pipelines.definitions import code_location
+from resources.database.server import driver_url
 from resources.runtime import Runtime
-from resources.server import driver_url
 from tests.pipelines.conftest import AS_OF, NOW, Account, Truth, land
 
 Command = Callable[..., Result]

@@ -9,9 +9,10 @@ import polars as pl
 import pytest
 from sqlalchemy import URL
 
-from assets.files import Imported, ImportRefusedError, Parsed, import_file, parse_file
+from assets.files import Imported, Parsed, import_file, parse_file
 from assets.kinds import USAGE
-from resources.database import Database
+from resources.database.session import Database
+from resources.files.readers import ImportRefusedError
 from tests.pipelines.conftest import Truth
 
 NOW = datetime(2025, 9, 24, 6, tzinfo=UTC)

@@ -18,10 +18,11 @@ from sqlalchemy import URL
 
 from api.store import Store
 from assets import files
-from assets.files import ImportedFile, ImportRefusedError, import_file, imported_files, match_columns, read_mapping
+from assets.files import ImportedFile, import_file, imported_files, match_columns, read_mapping
 from assets.kinds import ICCID, KINDS, LABELS, SIMS, TICKETS, USAGE, Kind, kind_of
 from resources.api_keys import create_key
-from resources.database import Database
+from resources.database.session import Database
+from resources.files.readers import ImportRefusedError
 from resources.runtime import Runtime
 from tests.pipelines.conftest import Account, Truth, land, settings_for
 from tests.resources.test_tabular import workbook

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from assets.landing import replay
 from pipelines.definitions import code_location
-from resources.once import OnceCredentialsError, OnceUnavailableError
+from resources.once.errors import OnceCredentialsError, OnceUnavailableError
 from resources.runtime import Runtime
 from resources.settings import SettingsError
 from simulator.demand import Ints

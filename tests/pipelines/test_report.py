@@ -20,9 +20,9 @@ from assets.forecast import score_usage
 from assets.lifecycle import evaluate_lifecycle
 from assets.report import FleetFacts, describe_backtest, fleet_report, make_report, read_facts, render, write_report
 from assets.training import train
-from resources.migrations import note_organization
+from resources.database.migrations import note_organization
+from resources.database.server import driver_url
 from resources.runtime import Runtime
-from resources.server import driver_url
 from resources.settings import Settings
 from tests.conftest import administer
 

@@ -17,8 +17,8 @@ from sqlalchemy import URL
 
 from assets.landing import replay
 from assets.stream import USAGE_SCHEMA, process_batches, split_by_day
-from resources.database import Database
-from resources.once_stream import UsageRecord, check_sim, luhn_digit, mb_units, parse_record
+from resources.database.session import Database
+from resources.once.stream_records import UsageRecord, check_sim, luhn_digit, mb_units, parse_record
 from tests.pipelines.conftest import NOW, Truth
 from tests.stream_records import MINUTE, START, event, iccid, sms, stamp, usage
 

@@ -20,7 +20,7 @@ from sqlalchemy import URL
 from assets.stream import process_batches
 from assets.stream_files import UnreadableFileError, land_file, new_files
 from pipelines.definitions import code_location
-from resources.database import Database
+from resources.database.session import Database
 from resources.runtime import Runtime
 from tests.pipelines.conftest import NOW, Truth, settings_for
 from tests.stream_records import MINUTE, START, event, iccid, sms, usage

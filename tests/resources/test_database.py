@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from sqlalchemy import URL
 
-import resources.database
-from resources.database import Database, Merged, Transaction, UnknownOrganizationError
-from resources.server import DatabaseUnavailableError, driver_url
+import resources.database.session
+from resources.database.server import DatabaseUnavailableError, driver_url
+from resources.database.session import Database, Merged, Transaction, UnknownOrganizationError
 from sql import query
 from tests.conftest import administer
 
@@ -87,7 +87,7 @@ NOW = datetime(2026, 3, 12, tzinfo=UTC)
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests' own statements beside those of sql/queries."""
-    monkeypatch.setattr(resources.database, "query", lambda name: STATEMENTS.get(name) or query(name))
+    monkeypatch.setattr(resources.database.session, "query", lambda name: STATEMENTS.get(name) or query(name))
 
 
 def there_and_back(database: Database, name: str, frame: pl.DataFrame) -> pl.DataFrame:

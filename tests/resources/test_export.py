@@ -22,10 +22,11 @@ from sqlalchemy import URL
 from assets.files import import_file
 from assets.kinds import LABELS, SIMS, USAGE
 from resources import export as exports
-from resources import writers
-from resources.database import Database
-from resources.export import Export, ExportError, Format, UnknownViewError, export, export_file, format_of
-from resources.server import DatabaseUnavailableError, driver_url
+from resources.database.server import DatabaseUnavailableError, driver_url
+from resources.database.session import Database
+from resources.export import Export, UnknownViewError, export, export_file
+from resources.files import writers
+from resources.files.formats import ExportError, Format, format_of
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 1, 12, 6, tzinfo=UTC)
@@ -364,9 +365,10 @@ PROGRAM = """
 import resource, sys
 from pathlib import Path
 from sqlalchemy import make_url
-from resources import writers
-from resources.database import Database
-from resources.export import Export, export_file, format_of
+from resources.files import writers
+from resources.database.session import Database
+from resources.export import Export, export_file
+from resources.files.formats import format_of
 database = Database(make_url(sys.argv[1]), "default")
 path = Path(sys.argv[2])
 rows = export_file(database, Export("many", format_of(path), [f"n<={sys.argv[3]}"]), path)

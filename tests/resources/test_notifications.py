@@ -30,9 +30,9 @@ from sqlalchemy import URL
 from resources import notifier
 from resources.alerting import AlertError, act
 from resources.channels import ChannelBrokenError
-from resources.database import Database
+from resources.database.server import driver_url
+from resources.database.session import Database
 from resources.notices import MOST_ATTEMPTS, redact, retry_after, sign
-from resources.server import driver_url
 from tests.receiver import HookServer, hook_server, signature
 
 NOW = datetime(2026, 1, 14, 12, tzinfo=UTC)  # a Wednesday
@@ -460,7 +460,7 @@ import os, sys
 from datetime import datetime
 from sqlalchemy import make_url
 from resources import notifier
-from resources.database import Database
+from resources.database.session import Database
 now = datetime.fromisoformat(sys.argv[1])
 notifier.notify(Database(make_url(os.environ["DATABASE"]), "default"), clock=lambda: now, environ=os.environ)
 """

@@ -16,9 +16,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from resources.once import (
-    Answer,
-    OnceClient,
+from resources.once.client import OnceClient
+from resources.once.errors import (
     OnceCredentialsError,
     OnceError,
     OnceForbiddenError,
@@ -28,7 +27,8 @@ from resources.once import (
     OnceSimExpiredError,
     OnceUnavailableError,
 )
-from resources.once_protocol import UsageDay
+from resources.once.records import UsageDay
+from resources.once.responses import Answer
 from simulator.account import SimCards
 from simulator.faults import Faults
 from simulator.fleet import Fleet

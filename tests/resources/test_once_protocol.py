@@ -10,14 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources import once_protocol as protocol
-from resources.once_protocol import (
+from resources.once import errors, records, responses
+from resources.once.errors import OnceForbiddenError, OnceNotFoundError, OnceRequestError, OnceSimExpiredError
+from resources.once.records import (
     Connectivity,
     Event,
-    OnceForbiddenError,
-    OnceNotFoundError,
-    OnceRequestError,
-    OnceSimExpiredError,
     Order,
     Product,
     Quota,
@@ -27,7 +24,7 @@ from resources.once_protocol import (
     parse_records,
     parse_usage,
 )
-from resources.once_values import mb_to_bytes, minor_units, parse_day, parse_time, whole
+from resources.once.values import mb_to_bytes, minor_units, parse_day, parse_time, whole
 
 ICCID = "8988228066600000001"
 FIRST, LAST = date(2026, 1, 1), date(2026, 1, 31)
@@ -143,12 +140,12 @@ def test_a_usage_day_is_the_utc_day_in_every_spelling(text: str) -> None:
 
 def test_retry_after_is_read_as_seconds_and_as_a_date() -> None:
     now = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
-    assert protocol.parse_retry_after("7", now) == 7.0
-    assert protocol.parse_retry_after("0.25", now) == 0.25
-    assert protocol.parse_retry_after("Thu, 01 Jan 2026 12:00:30 GMT", now) == 30.0
-    assert protocol.parse_retry_after("Thu, 01 Jan 2026 11:00:00 GMT", now) == 0.0
+    assert responses.parse_retry_after("7", now) == 7.0
+    assert responses.parse_retry_after("0.25", now) == 0.25
+    assert responses.parse_retry_after("Thu, 01 Jan 2026 12:00:30 GMT", now) == 30.0
+    assert responses.parse_retry_after("Thu, 01 Jan 2026 11:00:00 GMT", now) == 0.0
     for unreadable in (None, "", "soon", "-3", "Thu, 99 Jan 2026 12:00:30 GMT"):
-        assert protocol.parse_retry_after(unreadable, now) == 0.0
+        assert responses.parse_retry_after(unreadable, now) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -163,19 +160,19 @@ def test_retry_after_is_read_as_seconds_and_as_a_date() -> None:
     ],
 )
 def test_every_path_counts_against_its_own_limit(path: str, limit: str) -> None:
-    assert protocol.family(path) == limit
-    assert limit in protocol.RATE_LIMITS
+    assert responses.family(path) == limit
+    assert limit in responses.RATE_LIMITS
 
 
 def test_totals_come_from_headers_or_body_or_not_at_all() -> None:
-    assert protocol.parse_totals({"X-Total-Count": "501", "X-Total-Pages": "6"}) == (501, 6)
-    assert protocol.parse_totals({}, {"totalEvents": 10, "totalPages": "5"}) == (10, 5)
-    assert protocol.parse_totals({"X-Total-Pages": "many"}, []) == (None, None)
+    assert responses.parse_totals({"X-Total-Count": "501", "X-Total-Pages": "6"}) == (501, 6)
+    assert responses.parse_totals({}, {"totalEvents": 10, "totalPages": "5"}) == (10, 5)
+    assert responses.parse_totals({"X-Total-Pages": "many"}, []) == (None, None)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"access_token": 5}', b'{"access_token": "a\\nb"}', b'{"access'])
 def test_an_answer_without_usable_token_is_none_not_an_error_that_shows_it(body: bytes) -> None:
-    assert protocol.parse_token(body) is None
+    assert responses.parse_token(body) is None
 
 
 @pytest.mark.parametrize(
@@ -183,7 +180,7 @@ def test_an_answer_without_usable_token_is_none_not_an_error_that_shows_it(body:
     [(403, OnceForbiddenError), (404, OnceNotFoundError), (422, OnceSimExpiredError), (400, OnceRequestError)],
 )
 def test_an_error_says_which_call_what_came_and_what_to_do(status: int, kind: type[OnceRequestError]) -> None:
-    error = protocol.request_error("GET /v1/sims/1/usage", status, "x" * 1000)
+    error = errors.request_error("GET /v1/sims/1/usage", status, "x" * 1000)
     assert type(error) is kind
     assert f"GET /v1/sims/1/usage: HTTP {status}: " in str(error)
     assert str(error).count("x") <= 205
@@ -259,7 +256,7 @@ def test_a_row_without_sms_is_a_day_without_sms() -> None:
 def test_the_fast_road_agrees_with_decimal_arithmetic(rx: int, tx: int, spelling: str) -> None:
     def spell(micro: int) -> object:
         text = f"{Decimal(micro).scaleb(-6):.6f}"
-        return {"text": text, "number": protocol.parse_json(text.encode()), "short": text.rstrip("0").rstrip(".")}[
+        return {"text": text, "number": responses.parse_json(text.encode()), "short": text.rstrip("0").rstrip(".")}[
             spelling
         ]
 
@@ -270,11 +267,11 @@ def test_the_fast_road_agrees_with_decimal_arithmetic(rx: int, tx: int, spelling
 
 
 def test_a_window_longer_than_six_months_or_empty_is_refused() -> None:
-    assert protocol.usage_params(FIRST, LAST) == {"start_dt": "2026-01-01", "end_dt": "2026-01-31"}
+    assert responses.usage_params(FIRST, LAST) == {"start_dt": "2026-01-01", "end_dt": "2026-01-31"}
     with pytest.raises(ValueError, match="six months"):
-        protocol.usage_params(FIRST, FIRST + timedelta(days=184))
+        responses.usage_params(FIRST, FIRST + timedelta(days=184))
     with pytest.raises(ValueError, match="six months"):
-        protocol.usage_params(LAST, FIRST)
+        responses.usage_params(LAST, FIRST)
 
 
 # --- other records ---
@@ -392,7 +389,7 @@ def test_limits_are_one_row_a_service() -> None:
         "smsMt": {"id": 2, "limit": 10, "unit": "SMS"},
         "smsMo": {"id": 3, "limit": "lots", "unit": "SMS"},
     }
-    items, rejected = protocol.parse_limits(answer)
+    items, rejected = records.parse_limits(answer)
     assert [(limit.service, limit.amount) for limit in items] == [("data", 16_000_000), ("smsMt", 10)]
     assert rejected[0].reason == "smsMo.limit: got 'lots', expected a decimal number"
 
@@ -477,4 +474,4 @@ def test_no_json_whatever_crashes_a_parser(record: object) -> None:
     rows, rejected = parse_usage([record], ICCID, FIRST, LAST)
     assert len(rows) + len(rejected) == 1
     if isinstance(record, dict):
-        protocol.parse_limits(record)
+        records.parse_limits(record)

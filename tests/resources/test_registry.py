@@ -14,9 +14,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy import URL
 
+from resources.database.server import driver_url
 from resources.registry import MODEL_FILE, Registry, Version
 from resources.runtime import Runtime
-from resources.server import driver_url
 from resources.settings import Settings
 from tests.conftest import administer
 

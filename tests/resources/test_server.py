@@ -20,8 +20,7 @@ import psycopg
 import pytest
 from sqlalchemy import URL, make_url
 
-from resources.database import Database
-from resources.server import (
+from resources.database.server import (
     AlreadyRunningError,
     DatabaseUnavailableError,
     Server,
@@ -31,6 +30,7 @@ from resources.server import (
     only_one,
     running_server,
 )
+from resources.database.session import Database
 from resources.settings import Settings
 from tests.conftest import administer
 
@@ -42,7 +42,7 @@ GUEST = """
 import sys
 from pathlib import Path
 import psycopg
-from resources.server import driver_url, running_server
+from resources.database.server import driver_url, running_server
 from resources.settings import Settings
 print("ready", flush=True)
 sys.stdin.readline()

@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 import xlsxwriter
 
-from resources import tabular
-from resources.tabular import ImportRefusedError, open_table
+from resources.files import readers as tabular
+from resources.files.readers import ImportRefusedError, open_table
 
 DAY = date(2025, 9, 1)
 MOMENT = datetime(2025, 9, 1, 10, 30, 5)

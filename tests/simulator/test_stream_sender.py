@@ -23,7 +23,7 @@ import pytest
 from pydantic import SecretStr
 
 from assets.stream_files import StreamFile, _records
-from resources.once_stream import parse_record
+from resources.once.stream_records import parse_record
 from simulator.account import SimCards
 from simulator.fleet import Fleet
 from simulator.sender import Disturbance, Streamer, StreamFailedError

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resources.once_stream import parse_record
+from resources.once.stream_records import parse_record
 from simulator.account import SimCards
 from simulator.fleet import Fleet
 from simulator.happenings import EVENT_KINDS, sessions_of

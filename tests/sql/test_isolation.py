@@ -11,7 +11,7 @@ import pytest
 from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import URL
 
-from resources.server import driver_url
+from resources.database.server import driver_url
 
 OURS = ["raw", "core", "predictions", "ops"]
 # the owner's own rows, that the tables may hold for both organizations

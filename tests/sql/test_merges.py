@@ -13,8 +13,8 @@ import psycopg
 import pytest
 from sqlalchemy import URL
 
-from resources.database import Database, Merged, staged_columns
-from resources.server import driver_url
+from resources.database.server import driver_url
+from resources.database.session import Database, Merged, staged_columns
 
 DAY = date(2026, 3, 10)
 MIDDAY = datetime(2026, 3, 10, 12, tzinfo=UTC)  # within the day

@@ -12,9 +12,9 @@ import psycopg
 import pytest
 from sqlalchemy import URL
 
-from resources.database import Database
-from resources.migrations import MigrationError, ensure_organization, migrate, schema_version, storage_grade
-from resources.server import driver_url
+from resources.database.migrations import MigrationError, ensure_organization, migrate, schema_version, storage_grade
+from resources.database.server import driver_url
+from resources.database.session import Database
 from sql import migrations
 from tests.conftest import administer
 

@@ -9,189 +9,19 @@ Source: 1NCE's OpenAPI files for SIM, order, product and support management (v1)
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import date, datetime
-from email.utils import parsedate_to_datetime
-from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from resources.errors import SimsightError
-from resources.once_values import check_iccid, mb_to_bytes, minor_units, parse_day, parse_time, whole
+from resources.once.responses import Rejected
+from resources.once.values import check_iccid, mb_to_bytes, minor_units, parse_day, parse_time, whole
 
-T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
 MAX_SMS_A_DAY = 32_767  # a smallint in the database; a SIM that sends more is a broken record
-MAX_USAGE_DAYS = 184  # the longest six months
-RETRY_STATUS = frozenset({429, 500, 502, 503, 504})
-# (requests, seconds) for each first part of a path; 1NCE help, "API Rate Limits".
-RATE_LIMITS = {
-    "oauth": (600, 60.0),
-    "sims": (10, 1.0),
-    "orders": (100, 300.0),
-    "products": (100, 300.0),
-    "support": (100, 300.0),
-}
-
-
-class OnceError(SimsightError):
-    """Something went wrong between here and 1NCE; the text says what, where and what to do."""
-
-
-class OnceCredentialsError(OnceError):
-    """1NCE refused the user name and password, or a token that it had just given."""
-
-
-class OnceUnavailableError(OnceError):
-    """1NCE cannot be reached, or fails for every call: nothing else will work either."""
-
-
-class OnceIncompleteError(OnceError):
-    """The SIM list would not hold still: some SIMs were never shown. Those that were have been delivered."""
-
-
-class OnceRequestError(OnceError):
-    """One call failed for good. `status` is None when no usable answer came at all."""
-
-    def __init__(self, call: str, status: int | None, came: str, advice: str) -> None:
-        shown = " ".join(came.split())[:200] or "(nothing)"
-        got = "no usable answer" if status is None else f"HTTP {status}"
-        super().__init__(f"{call}: {got}: {shown}. {advice}")
-        self.call, self.status, self.came = call, status, shown
-
-
-class OnceForbiddenError(OnceRequestError):
-    """403: the SIM or the call is not this account's."""
-
-
-class OnceNotFoundError(OnceRequestError):
-    """404: 1NCE does not know it."""
-
-
-class OnceSimExpiredError(OnceRequestError):
-    """422: the SIM's lifetime is over."""
-
-
-def request_error(call: str, status: int | None, came: str) -> OnceRequestError:
-    """The error for an answer that is not 200, with what to do about it."""
-    match status:
-        case 403:
-            return OnceForbiddenError(
-                call, status, came, "Ask with the account that owns the SIM, or give the API user this right."
-            )
-        case 404:
-            return OnceNotFoundError(
-                call, status, came, "Check the ICCID (19 digits); the SIM may have been moved away."
-            )
-        case 422:
-            return OnceSimExpiredError(call, status, came, "The SIM has expired: extend it, or stop asking for it.")
-        case 429:
-            advice = "Something else uses this account's request rate: lower ONCE_REQUESTS_PER_SECOND or stop it."
-        case int() if 300 <= status < 400:
-            advice = "1NCE does not redirect: check ONCE_BASE_URL."
-        case int() if status >= 500:
-            advice = "1NCE's side fails: try again later, and ask 1NCE's support when it stays."
-        case None:
-            advice = "Try again later; if it stays, check the network and proxies between here and 1NCE."
-        case _:
-            advice = "The call is not as 1NCE expects it: compare with 1NCE's API reference."
-    return OnceRequestError(call, status, came, advice)
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A record that breaks a rule: the reason names the field, the value and what was expected."""
-
-    reason: str
-    record: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Answer(Generic[T]):
-    """One answer of 1NCE: as it came (`body`), when, to which question, and as typed rows."""
-
-    path: str
-    params: dict[str, str]
-    received_at: datetime
-    body: bytes
-    items: list[T]
-    rejected: list[Rejected]
-
-
-# --- headers and bodies ----------------------------------------------------------------------------------------------
-
-
-def usage_params(first_day: date, last_day: date) -> dict[str, str]:
-    """The query of the usage call. ValueError when the window is empty or longer than the six months that 1NCE gives."""
-    if not 0 <= (last_day - first_day).days < MAX_USAGE_DAYS:
-        raise ValueError(
-            f"usage from {first_day} to {last_day}: ask for 1 to {MAX_USAGE_DAYS} days, 1NCE keeps six months"
-        )
-    return {"start_dt": first_day.isoformat(), "end_dt": last_day.isoformat()}
-
-
-class Totals(NamedTuple):
-    """What the paging headers promise; None where a header is missing or unreadable."""
-
-    records: int | None
-    pages: int | None
-
-
-def parse_totals(headers: Mapping[str, str], document: Any = None) -> Totals:
-    """X-Total-Count and X-Total-Pages, or totalEvents and totalPages in the body; `headers` must not mind the case."""
-    body = document if isinstance(document, dict) else {}
-
-    def read(header: str, field: str) -> int | None:
-        text = str(headers.get(header, body.get(field)))
-        return int(text) if re.fullmatch(r"\d{1,12}", text, re.ASCII) else None
-
-    return Totals(read("X-Total-Count", "totalEvents"), read("X-Total-Pages", "totalPages"))
-
-
-def parse_retry_after(value: str | None, now: datetime) -> float:
-    """Seconds that a Retry-After header asks to wait, from a number or an HTTP date; 0.0 when missing or unreadable."""
-    if not value:
-        return 0.0
-    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value.strip(), re.ASCII):
-        return float(value)
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return 0.0
-    return max(0.0, (moment - now).total_seconds()) if moment.tzinfo else 0.0
-
-
-def family(path: str) -> str:
-    """Which rate limit a path (without the base URL's own) counts against: oauth, sims, orders, products or support."""
-    parts = [part for part in path.split("/") if part]
-    return parts[1] if len(parts) > 1 and re.fullmatch(r"v\d+", parts[0]) else (parts[0] if parts else "")
-
-
-def parse_json(body: bytes) -> Any:
-    """A body as JSON, with decimal numbers kept as the text they came in. ValueError for anything else."""
-    return json.loads(body, parse_float=str, parse_constant=str)
-
-
-class Token(NamedTuple):
-    """A bearer token and for how many seconds it holds."""
-
-    value: str
-    lifetime_s: float
-
-
-def parse_token(body: bytes) -> Token | None:
-    """The token endpoint's answer; None when it holds no usable token. Never shows what came: it may be the token."""
-    try:
-        answer = parse_json(body)
-        value, lifetime = answer["access_token"], whole(answer.get("expires_in") or 3600)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-    # Checked here because an HTTP library would quote an illegal header value in its own error.
-    return Token(value, lifetime) if isinstance(value, str) and re.fullmatch(r"[\x21-\x7e]+", value) else None
 
 
 # --- records ---------------------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from resources.export import Column, ExportError, Format
+from resources.database.catalog import Column
+from resources.files.formats import ExportError, Format
 
 EXCEL_ROWS = 1_048_576  # the header counted
 EXCEL_TEXT = 32_767

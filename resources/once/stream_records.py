@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
-from resources.once_values import mb_to_bytes, parse_time, whole
+from resources.once.values import mb_to_bytes, parse_time, whole
 
 DATA, SMS = 5, 6  # traffic_type.id
 # a JSON number below this has at most 15 digits with its six places, all of which a float holds

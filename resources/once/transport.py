@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import httpx
 from pydantic import SecretStr
 
-from resources import once_protocol as protocol
-from resources.once_protocol import RETRY_STATUS, OnceCredentialsError, OnceRequestError, OnceUnavailableError
+from resources.once import responses
+from resources.once.errors import RETRY_STATUS, OnceCredentialsError, OnceRequestError, OnceUnavailableError
 
 BREAKER_CALLS = 10
 JITTER_S = 0.035  # by how much a request may be late on its way without our seeing it; costs at most 3.5 % of the pace
@@ -89,7 +89,7 @@ class TokenAuth(httpx.Auth):
 
     def _accept(self, response: httpx.Response) -> None:
         if response.status_code == httpx.codes.OK:
-            token = protocol.parse_token(response.content)
+            token = responses.parse_token(response.content)
             if token is None:
                 raise OnceRequestError(
                     "POST /oauth/token", 200, "(not shown)", "It holds no token: check ONCE_BASE_URL."
@@ -127,7 +127,7 @@ class Ticket:
 
 
 def windows(requests_per_second: float) -> dict[str, Window]:
-    windows = {name: Window(limit, seconds) for name, (limit, seconds) in protocol.RATE_LIMITS.items()}
+    windows = {name: Window(limit, seconds) for name, (limit, seconds) in responses.RATE_LIMITS.items()}
     limit = max(1, int(requests_per_second))
     seconds = limit / requests_per_second
     windows["sims"] = Window(limit, seconds, spacing_s=seconds / limit)

@@ -8,28 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import polars as pl
 import psycopg
 from psycopg.rows import dict_row
 from sqlalchemy import URL, Engine, PoolProxiedConnection, create_engine, event
 from sqlalchemy.exc import OperationalError
 
+from resources.database.copy import BINARY, NULL, from_csv, to_binary, to_csv
+from resources.database.server import DatabaseUnavailableError, describe, reason
 from resources.errors import SimsightError
-from resources.server import DatabaseUnavailableError, describe, reason
 from sql import query
-
-NULL = r"\N"  # on the way in only: Polars writes NULL and the empty text alike without it, PostgreSQL does not
-
-# SQL types of fixed width: what a Polars column must be for them, their form on the wire, and PostgreSQL's zero in Polars' count
-BINARY: dict[str, tuple[pl.DataType, str, int]] = {
-    "smallint": (pl.Int16(), ">i2", 0),
-    "integer": (pl.Int32(), ">i4", 0),
-    "bigint": (pl.Int64(), ">i8", 0),
-    "double precision": (pl.Float64(), ">f8", 0),
-    "date": (pl.Date(), ">i4", 10_957),
-    "timestamptz": (pl.Datetime("us", "UTC"), ">i8", 946_684_800_000_000),
-}
 
 Row = dict[str, Any]
 Parameters = Mapping[str, Any]
@@ -87,7 +75,7 @@ class Transaction:
         with self._connection.cursor() as cursor, cursor.copy(statement, parameters) as copy:
             for block in copy:
                 buffer.write(block)
-        return _from_csv(buffer, schema)
+        return from_csv(buffer, schema)
 
     def stage(self, name: str, rows: pl.DataFrame) -> None:
         """COPY a frame into a temporary table `staged`, which lasts until the next one or the end of the transaction.
@@ -102,10 +90,10 @@ class Transaction:
         rows = rows.select(list(columns))
         if BINARY.keys() >= set(columns.values()):  # twice as fast as text, but a NULL would make a row shorter
             filled = rows.drop_nulls()
-            self._copy(f"{into} (FORMAT binary)", _to_binary(filled, columns))
+            self._copy(f"{into} (FORMAT binary)", to_binary(filled, columns))
             rows = rows.filter(pl.any_horizontal(pl.all().is_null())) if filled.height < rows.height else rows.clear()
         if rows.height:
-            self._copy(f"{into} (FORMAT csv, NULL '{NULL}')", _to_csv(rows))
+            self._copy(f"{into} (FORMAT csv, NULL '{NULL}')", to_csv(rows))
         if not header(name, "by"):  # the planner has no other way to know what it joins
             self._connection.execute("ANALYZE staged")
 
@@ -229,53 +217,3 @@ def staged_columns(name: str) -> dict[str, str]:
     if columns is None:
         raise ValueError(f"the query {name} has no line '-- staged: ...'")
     return dict(column.split(maxsplit=1) for column in columns.split(", "))
-
-
-def _to_binary(frame: pl.DataFrame, columns: Mapping[str, str]) -> bytes:
-    """Rows without nulls in PostgreSQL's binary COPY format, made column by column.
-
-    Source: PostgreSQL manual, COPY, "Binary Format": a header, then a row its number of fields and for each its length and value.
-    """
-    layout: list[tuple[str, str]] = [("fields", ">i2")]
-    for name, kind in columns.items():
-        layout += [(f"length of {name}", ">i4"), (name, BINARY[kind][1])]
-    rows = np.empty(frame.height, dtype=layout)
-    rows["fields"] = len(columns)
-    for name, kind in columns.items():
-        dtype, form, zero = BINARY[kind]
-        rows[f"length of {name}"] = np.dtype(form).itemsize
-        rows[name] = frame[name].cast(dtype).to_physical().to_numpy() - zero  # a number too large for the type raises
-    return b"PGCOPY\n\xff\r\n\x00" + bytes(8) + rows.tobytes() + b"\xff\xff"
-
-
-def _to_csv(frame: pl.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    frame.write_csv(
-        buffer,
-        include_header=False,
-        quote_style="non_numeric",
-        datetime_format="%Y-%m-%dT%H:%M:%S%.6fZ",
-        null_value=NULL,
-    )
-    return buffer.getvalue()
-
-
-def _from_csv(buffer: io.BytesIO, schema: Mapping[str, Any]) -> pl.DataFrame:
-    if buffer.tell() == 0:
-        return pl.DataFrame(schema=schema)
-    buffer.seek(0)
-    as_text = {name: pl.String if _parsed_later(kind) else kind for name, kind in schema.items()}
-    frame = pl.read_csv(buffer, has_header=False, new_columns=list(schema), schema=as_text)
-    return frame.with_columns(
-        *(
-            pl.col(name).str.to_datetime("%Y-%m-%d %H:%M:%S%.f%#z", time_zone="UTC", time_unit="us")
-            for name, kind in schema.items()
-            if kind == pl.Datetime
-        ),
-        *(pl.col(name).str.to_date("%Y-%m-%d") for name, kind in schema.items() if kind == pl.Date),
-        *((pl.col(name) == "t").alias(name) for name, kind in schema.items() if kind == pl.Boolean),
-    )
-
-
-def _parsed_later(kind: Any) -> bool:
-    return any(kind == later for later in (pl.Date, pl.Boolean, pl.Datetime))  # a type and an instance of it are equal

@@ -28,11 +28,9 @@ from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
 import httpx
 from pydantic import BaseModel, SecretStr
 
-from resources import once_protocol as protocol
-from resources import once_values
-from resources.once_protocol import (
+from resources.once import errors, records, responses, values
+from resources.once.errors import (
     RETRY_STATUS,
-    Answer,
     OnceCredentialsError,
     OnceError,
     OnceForbiddenError,
@@ -41,9 +39,9 @@ from resources.once_protocol import (
     OnceRequestError,
     OnceSimExpiredError,
     OnceUnavailableError,
-    Rejected,
 )
-from resources.once_wire import Breaker, ClientStats, TokenAuth, Window, windows
+from resources.once.responses import Answer, Rejected
+from resources.once.transport import Breaker, ClientStats, TokenAuth, Window, windows
 
 __all__ = [
     "Answer",
@@ -133,7 +131,7 @@ class OnceClient:
 
     # --- what can be asked -------------------------------------------------------------------------------------------
 
-    async def sims(self) -> AsyncGenerator[Answer[protocol.SimCard], None]:
+    async def sims(self) -> AsyncGenerator[Answer[records.SimCard], None]:
         """Every SIM of the account, each once, in pages of 100.
 
         The list can move while it is read: one SIM then stands on two pages, another on none. It is read again, up to
@@ -147,7 +145,7 @@ class OnceClient:
             counts_here: set[int] = set()
             async with aclosing(self._pages("/v1/sims", 100)) as pages:
                 async for came in pages:
-                    answer, on_page = _unseen(came.answer(protocol.SimCard, came.records()), shown)
+                    answer, on_page = _unseen(came.answer(records.SimCard, came.records()), shown)
                     here |= on_page
                     if walk == 1 or answer.items or answer.rejected:
                         yield answer
@@ -163,68 +161,68 @@ class OnceClient:
             " the list keeps moving. What was seen has been delivered; read it again later."
         )
 
-    async def sim(self, iccid: str) -> Answer[protocol.SimCard]:
+    async def sim(self, iccid: str) -> Answer[records.SimCard]:
         """One SIM card, as in the list."""
         came = await self._get(_sim_path(iccid))
-        return came.answer(protocol.SimCard, [came.record()], iccid=iccid)
+        return came.answer(records.SimCard, [came.record()], iccid=iccid)
 
-    async def usage(self, iccid: str, first_day: date, last_day: date) -> Answer[protocol.UsageDay]:
+    async def usage(self, iccid: str, first_day: date, last_day: date) -> Answer[records.UsageDay]:
         """Daily usage, both days included, in one request. Days before activation, and perhaps silent ones, are missing.
 
         Raises ValueError for a window that is empty or longer than six months; nothing is split.
         """
-        came = await self._get(_sim_path(iccid, "/usage"), protocol.usage_params(first_day, last_day))
-        return came.typed(*protocol.parse_usage(came.records("stats"), iccid, first_day, last_day))
+        came = await self._get(_sim_path(iccid, "/usage"), responses.usage_params(first_day, last_day))
+        return came.typed(*records.parse_usage(came.records("stats"), iccid, first_day, last_day))
 
-    async def status(self, iccid: str) -> Answer[protocol.Connectivity]:
+    async def status(self, iccid: str) -> Answer[records.Connectivity]:
         """Whether and where the SIM is attached, and its data session."""
         came = await self._get(_sim_path(iccid, "/status"))
-        return came.answer(protocol.Connectivity, [came.record()], iccid=iccid)
+        return came.answer(records.Connectivity, [came.record()], iccid=iccid)
 
-    async def quota(self, iccid: str, kind: Literal["data", "sms"]) -> Answer[protocol.Quota]:
+    async def quota(self, iccid: str, kind: Literal["data", "sms"]) -> Answer[records.Quota]:
         """What is left of the SIM's data or SMS quota, of how much, and until when."""
         came = await self._get(_sim_path(iccid, f"/quota/{kind}"))
-        return came.answer(protocol.Quota, [came.record()], iccid=iccid, kind=kind)
+        return came.answer(records.Quota, [came.record()], iccid=iccid, kind=kind)
 
-    async def events(self, iccid: str, since: datetime | None) -> AsyncGenerator[Answer[protocol.Event], None]:
+    async def events(self, iccid: str, since: datetime | None) -> AsyncGenerator[Answer[records.Event], None]:
         """The SIM's events from `since` on (None: all), newest first, in pages; stops at the first older page."""
         path = _sim_path(iccid, "/events")
         size = 1000 if since is None else 100  # a look at what is new needs few
         async with aclosing(self._pages(path, size, key="events", sort="-timestamp")) as pages:
             async for came in pages:
-                answer = came.answer(protocol.Event, came.records("events"), iccid=iccid)
+                answer = came.answer(records.Event, came.records("events"), iccid=iccid)
                 wanted = [event for event in answer.items if since is None or event.at >= since]
                 yield replace(answer, items=wanted)
                 if len(wanted) < len(answer.items):
                     return
 
-    async def sms(self, iccid: str) -> AsyncGenerator[Answer[protocol.Sms], None]:
+    async def sms(self, iccid: str) -> AsyncGenerator[Answer[records.Sms], None]:
         """The SMS to and from the SIM, in pages of 100."""
         async with aclosing(self._pages(_sim_path(iccid, "/sms"), 100)) as pages:
             async for came in pages:
-                yield came.answer(protocol.Sms, came.records(), iccid=iccid)
+                yield came.answer(records.Sms, came.records(), iccid=iccid)
 
-    async def limits(self) -> Answer[protocol.Limit]:
+    async def limits(self) -> Answer[records.Limit]:
         """The monthly limits set for all SIMs of the account: a row each for data, smsMt and smsMo."""
         came = await self._get("/v1/sims/limits")
-        return came.typed(*protocol.parse_limits(came.record()))
+        return came.typed(*records.parse_limits(came.record()))
 
-    async def products(self) -> Answer[protocol.Product]:
+    async def products(self) -> Answer[records.Product]:
         """What the account can buy, with prices."""
         came = await self._get("/v1/products")
-        return came.answer(protocol.Product, came.records())
+        return came.answer(records.Product, came.records())
 
-    async def orders(self) -> AsyncGenerator[Answer[protocol.Order], None]:
+    async def orders(self) -> AsyncGenerator[Answer[records.Order], None]:
         """All orders, in pages of 10."""
         async with aclosing(self._pages("/v1/orders", 10)) as pages:
             async for came in pages:
-                yield came.answer(protocol.Order, came.records())
+                yield came.answer(records.Order, came.records())
 
-    async def tickets(self) -> AsyncGenerator[Answer[protocol.Ticket], None]:
+    async def tickets(self) -> AsyncGenerator[Answer[records.Ticket], None]:
         """All service requests, in pages of 100."""
         async with aclosing(self._pages("/v1/support", 100)) as pages:
             async for came in pages:
-                yield came.answer(protocol.Ticket, came.records())
+                yield came.answer(records.Ticket, came.records())
 
     async def each(
         self, keys: Iterable[K], call: Callable[[K], Awaitable[T]]
@@ -314,7 +312,7 @@ class OnceClient:
         if got.unreachable:
             raise self._breaker.error(got.came)
         asked = f" (asks to wait {got.wait_s:.0f} s)" if got.wait_s > MAX_WAIT_S else ""
-        raise protocol.request_error(f"GET {path}", got.status, got.came + asked)
+        raise errors.request_error(f"GET {path}", got.status, got.came + asked)
 
     async def _try(self, path: str, params: dict[str, str]) -> _Came | _Failure:
         """Ask once. Errors of the HTTP library end here: they hold the request, and with it the token."""
@@ -328,23 +326,23 @@ class OnceClient:
         self.stats.bytes_received += len(body)
         status, text = response.status_code, self._auth.scrub(body[:1000].decode(errors="replace"))
         if status != httpx.codes.OK:
-            wait_s = protocol.parse_retry_after(response.headers.get("Retry-After"), self._now())
+            wait_s = responses.parse_retry_after(response.headers.get("Retry-After"), self._now())
             if status == httpx.codes.TOO_MANY_REQUESTS:
                 self.stats.throttled += 1
                 if window := self._window(response.request):
                     window.hold(min(wait_s, MAX_WAIT_S))
             return _Failure(status, text, wait_s)
         try:
-            document = protocol.parse_json(body)
+            document = responses.parse_json(body)
         except ValueError:  # cut halfway where no length was promised, or a page of some proxy
             return _Failure(None, f"not JSON: {text}")
-        totals = protocol.parse_totals(response.headers, document)
+        totals = responses.parse_totals(response.headers, document)
         return _Came(path, params, self._now(), body, document, totals, text)
 
     # --- the pace: these two see every request on the wire, those of the token and of retries too ----------------------
 
     def _window(self, request: httpx.Request) -> Window | None:
-        return self._windows.get(protocol.family(request.url.path.removeprefix(self._base_path)))
+        return self._windows.get(responses.family(request.url.path.removeprefix(self._base_path)))
 
     async def _before_sending(self, request: httpx.Request) -> None:
         if window := self._window(request):
@@ -373,7 +371,7 @@ class _Came(NamedTuple):
     received_at: datetime
     body: bytes
     document: Any
-    totals: protocol.Totals
+    totals: responses.Totals
     shown: str  # how the body begins, without secrets
 
     def records(self, key: str | None = None) -> list[Any]:
@@ -385,8 +383,8 @@ class _Came(NamedTuple):
         """The object that the answer is."""
         return self.document if isinstance(self.document, dict) else self._unlike("an object")
 
-    def answer(self, model: type[M], records: Iterable[Any], **defaults: str) -> Answer[M]:
-        return self.typed(*protocol.parse_records(model, records, **defaults))
+    def answer(self, model: type[M], found: Iterable[Any], **defaults: str) -> Answer[M]:
+        return self.typed(*records.parse_records(model, found, **defaults))
 
     def typed(self, items: list[T], rejected: list[Rejected]) -> Answer[T]:
         return Answer(self.path, self.params, self.received_at, self.body, items, rejected)
@@ -417,12 +415,12 @@ class _Failure(NamedTuple):
 
 def _sim_path(iccid: str, tail: str = "") -> str:
     try:
-        return f"/v1/sims/{once_values.check_iccid(iccid)}{tail}"
+        return f"/v1/sims/{values.check_iccid(iccid)}{tail}"
     except ValueError as broken:
         raise ValueError(f"iccid: got {iccid!r}, {broken}") from None
 
 
-def _unseen(answer: Answer[protocol.SimCard], shown: set[str]) -> tuple[Answer[protocol.SimCard], set[str]]:
+def _unseen(answer: Answer[records.SimCard], shown: set[str]) -> tuple[Answer[records.SimCard], set[str]]:
     """The answer without SIMs already shown (now added to them), and who is on its page."""
     items = {sim.iccid: sim for sim in answer.items}
     rejected = {str(r.record.get("iccid", r.reason)): r for r in answer.rejected}

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import psycopg
 from sqlalchemy import URL
 
+from resources.database.server import driver_url
 from resources.errors import SimsightError
-from resources.server import driver_url
 from sql import Migration, migrations
 
 LOCK = 7_465_001  # any number, the same for everyone who migrates

@@ -1,0 +1,24 @@
+"""The formats that tables are read from and written to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, get_args
+
+from resources.errors import SimsightError
+
+Format = Literal["csv", "xlsx", "parquet"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+class ExportError(SimsightError):
+    """An export is not possible as asked; the message says why and what is."""
+
+
+def format_of(path: Path) -> Format:
+    """The format a file name asks for. Raises ExportError."""
+    ending = path.suffix.lower().removeprefix(".")
+    for known in FORMATS:
+        if ending == known:
+            return known
+    raise ExportError(f"{path.name}: the name must end with .csv, .xlsx or .parquet")

@@ -1,0 +1,71 @@
+"""What goes wrong with a call to 1NCE, each kind with what a person should do."""
+
+from __future__ import annotations
+
+from resources.errors import SimsightError
+
+RETRY_STATUS = frozenset({429, 500, 502, 503, 504})
+
+
+class OnceError(SimsightError):
+    """Something went wrong between here and 1NCE; the text says what, where and what to do."""
+
+
+class OnceCredentialsError(OnceError):
+    """1NCE refused the user name and password, or a token that it had just given."""
+
+
+class OnceUnavailableError(OnceError):
+    """1NCE cannot be reached, or fails for every call: nothing else will work either."""
+
+
+class OnceIncompleteError(OnceError):
+    """The SIM list would not hold still: some SIMs were never shown. Those that were have been delivered."""
+
+
+class OnceRequestError(OnceError):
+    """One call failed for good. `status` is None when no usable answer came at all."""
+
+    def __init__(self, call: str, status: int | None, came: str, advice: str) -> None:
+        shown = " ".join(came.split())[:200] or "(nothing)"
+        got = "no usable answer" if status is None else f"HTTP {status}"
+        super().__init__(f"{call}: {got}: {shown}. {advice}")
+        self.call, self.status, self.came = call, status, shown
+
+
+class OnceForbiddenError(OnceRequestError):
+    """403: the SIM or the call is not this account's."""
+
+
+class OnceNotFoundError(OnceRequestError):
+    """404: 1NCE does not know it."""
+
+
+class OnceSimExpiredError(OnceRequestError):
+    """422: the SIM's lifetime is over."""
+
+
+def request_error(call: str, status: int | None, came: str) -> OnceRequestError:
+    """The error for an answer that is not 200, with what to do about it."""
+    match status:
+        case 403:
+            return OnceForbiddenError(
+                call, status, came, "Ask with the account that owns the SIM, or give the API user this right."
+            )
+        case 404:
+            return OnceNotFoundError(
+                call, status, came, "Check the ICCID (19 digits); the SIM may have been moved away."
+            )
+        case 422:
+            return OnceSimExpiredError(call, status, came, "The SIM has expired: extend it, or stop asking for it.")
+        case 429:
+            advice = "Something else uses this account's request rate: lower ONCE_REQUESTS_PER_SECOND or stop it."
+        case int() if 300 <= status < 400:
+            advice = "1NCE does not redirect: check ONCE_BASE_URL."
+        case int() if status >= 500:
+            advice = "1NCE's side fails: try again later, and ask 1NCE's support when it stays."
+        case None:
+            advice = "Try again later; if it stays, check the network and proxies between here and 1NCE."
+        case _:
+            advice = "The call is not as 1NCE expects it: compare with 1NCE's API reference."
+    return OnceRequestError(call, status, came, advice)
