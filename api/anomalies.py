@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from api.routes import PROBLEMS, Limit, Opened, link
+from ml.enums import AnomalyKind, Severity
 
 router = APIRouter(tags=["predictions"])
-
-AnomalyKind = Literal[
-    "spike",
-    "runaway",
-    "drift",
-    "silence",
-    "dead",
-    "new_pattern",
-    "sms_flood",
-    "flapping",
-    "unusual_hours",
-    "imei_change",
-    "unexpected_country",
-    "unexpected_operator",
-]
-Severity = Literal["info", "warning", "critical"]
 
 
 class Anomaly(BaseModel):

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from ml.enums import AlertState, Severity, SimState
+
 BYTES_PER_MB = 1_000_000
 
 
@@ -26,7 +28,6 @@ Amount = Annotated[Volume, BeforeValidator(_volume)]
 Probability = Annotated[float | None, Field(ge=0, le=1)]
 
 
-SimState = Literal["ordered", "issued", "activated", "active", "silent", "suspended", "expired", "deactivated"]
 STATE_WORDS = (
     "ordered: not in the SIM list yet; issued: listed, not activated; activated: not heard of yet; active; silent: not heard of for "
     "unusually long; suspended: disabled, not in the SIM list any more, or quota used up; expired; deactivated: disabled or gone for "
@@ -195,11 +196,6 @@ class Exhaustion(Prediction):
 class ExhaustionPage(BaseModel):
     items: list[Exhaustion]
     next: str | None = Field(description="Pass as `after` for the next page; null on the last")
-
-
-AlertKind = Literal["exhaustion", "quota_80", "silent", "anomaly", "rule", "incident"]
-AlertState = Literal["open", "acknowledged", "snoozed", "resolved"]
-Severity = Literal["info", "warning", "critical"]
 
 
 class Alert(BaseModel):

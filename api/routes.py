@@ -12,7 +12,6 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBasic, HTTPBasicCredentials, HTTPBearer
 
 from api.models import (
-    AlertKind,
     AlertPage,
     Exhaustion,
     ExhaustionCursor,
@@ -24,10 +23,10 @@ from api.models import (
     Problem,
     Sim,
     SimPage,
-    SimState,
     Usage,
 )
 from api.store import EXPORTS_AT_ONCE, POOL_SIZE, Row, SchemaOutdatedError, Session, Store
+from ml.enums import AlertKind, SimState
 from resources.export import MOST_CONDITIONS, Export, UnknownViewError
 from resources.files.formats import ExportError, Format
 from sql import migrations

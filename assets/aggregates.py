@@ -10,7 +10,7 @@ from assets.blocks import NoUsageError
 from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture
 from assets.forecast import COLUMNS, HISTORY_DAYS, HORIZON
 from ml.forecasting.aggregates import forecast_aggregate
-from ml.plots import plot_total_forecast
+from ml.plots.forecasting import plot_total_forecast
 from resources.runtime import Runtime
 
 # with the fleet at most 20 series: each is forecast several times

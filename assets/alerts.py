@@ -9,7 +9,8 @@ import polars as pl
 from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days
 from assets.forecast import load_history, load_quotas
 from assets.seasons import resting_sims
-from ml.alerts import AlertRules, alert_candidates, silence
+from ml.alerts import AlertRules, alert_candidates
+from ml.silence import silence
 from resources.runtime import Runtime
 
 FACTS_SCHEMA = {

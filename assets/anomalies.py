@@ -36,8 +36,8 @@ from ml.anomaly import (
     group,
     limits,
 )
-from ml.anomaly.trial import trial
-from ml.plots import plot_trial, plot_worst
+from ml.anomaly.injection_test import trial
+from ml.plots.anomaly import plot_trial, plot_worst
 from resources.database.session import Transaction
 from resources.registry import DETECTOR, Version
 from resources.runtime import Runtime

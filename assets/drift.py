@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 
 from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture
-from ml.drift import SCORES_SCHEMA, drift
-from ml.plots import plot_drift
+from ml.forecasting.drift import SCORES_SCHEMA, drift
+from ml.plots.forecasting import plot_drift
 from resources.registry import FORECASTER
 from resources.runtime import Runtime
 

@@ -11,11 +11,11 @@ from assets.blocks import LAST_KEY, Block, block_ops, predictions, score_day
 from assets.common import DAYS, OWNERS, picture
 from assets.exhaustion_backtest import Basis, load_basis
 from assets.forecast import PATH_SAMPLES, forecast_block, load_inputs, load_quotas, load_sample
-from ml.exhaustion import EXHAUSTION_SCHEMA, SMS_SCHEMA, quota_exhaustion, sms_exhaustion
+from ml.exhaustion.extrapolation import LEVEL_DAYS
+from ml.exhaustion.model import EXHAUSTION_SCHEMA, SMS_SCHEMA, quota_exhaustion, sms_exhaustion
 from ml.forecasting import Forecast
 from ml.history import BYTES_PER_MB, dense
-from ml.outlook import LEVEL_DAYS
-from ml.plots import plot_exhaustion
+from ml.plots.exhaustion import plot_exhaustion
 from resources.database.session import Database
 from resources.runtime import Runtime
 

@@ -9,10 +9,10 @@ import polars as pl
 
 from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture
 from assets.forecast import HORIZON, load_sample
-from ml.exhaustion import Calibration
-from ml.exhaustion_scores import ExhaustionBacktest, exhaustion_backtest
-from ml.outlook import Outlook, learn_outlook
-from ml.plots import plot_reliability
+from ml.exhaustion.backtest import ExhaustionBacktest, exhaustion_backtest
+from ml.exhaustion.extrapolation import Outlook, learn_outlook
+from ml.exhaustion.model import Calibration
+from ml.plots.exhaustion import plot_reliability
 from resources.runtime import Runtime
 
 CHECK = "exhaustion_dates_are_calibrated"

@@ -11,7 +11,7 @@ import polars as pl
 from assets.blocks import LAST_KEY, Block, NoUsageError, block_ops, champion_of, predictions, registry_of, score_day
 from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture
 from ml.forecasting import QUANTILES, Forecast, ForecastModel, predict, quantile_column
-from ml.plots import plot_fleet_forecast
+from ml.plots.forecasting import plot_fleet_forecast
 from resources.database.session import Database, Transaction
 from resources.registry import Version
 from resources.runtime import Runtime

@@ -19,7 +19,7 @@ from ml.lifecycle import (
     LifecycleRules,
     evaluate,
 )
-from ml.plots import plot_states
+from ml.plots.lifecycle import plot_states
 from resources.database.session import Transaction
 from resources.runtime import Runtime
 

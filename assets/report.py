@@ -15,10 +15,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture, svg
 from assets.forecast import HISTORY_DAYS, HORIZON, PATH_SAMPLES, load_history, load_model
-from ml.alerts import silence
 from ml.forecasting import predict
 from ml.history import BYTES_PER_MB, USAGE_SCHEMA, FloatArray
-from ml.plots import plot_exhaustion, plot_fleet_forecast
+from ml.plots.exhaustion import plot_exhaustion
+from ml.plots.forecasting import plot_fleet_forecast
+from ml.silence import silence
 from resources.database.session import Row, Transaction
 from resources.registry import Version
 from resources.runtime import Runtime

@@ -20,10 +20,10 @@ from assets.blocks import registry_of
 from assets.common import DAYS, OWNERS, RuntimeParam, picture
 from assets.forecast import HORIZON, load_model, load_sample
 from ml.anomaly import AnomalyModel
-from ml.comparison import Comparison, compare
-from ml.evaluation import Backtest, backtest
 from ml.forecasting import ForecastModel, fit
-from ml.plots import plot_backtest, plot_coverage
+from ml.forecasting.backtest import Backtest, backtest
+from ml.forecasting.comparison import Comparison, compare
+from ml.plots.forecasting import plot_backtest, plot_coverage
 from resources.errors import SimsightError
 from resources.registry import DETECTOR, FORECASTER, Registry, Version
 from resources.runtime import Runtime

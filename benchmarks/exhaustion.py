@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from ml.exhaustion import quota_exhaustion, sms_exhaustion
-from ml.exhaustion_scores import HORIZONS, SAMPLES, Scores, exhaustion_backtest, score_dates
+from ml.exhaustion.backtest import HORIZONS, SAMPLES, Scores, exhaustion_backtest, score_dates
+from ml.exhaustion.extrapolation import learn_outlook
+from ml.exhaustion.model import quota_exhaustion, sms_exhaustion
 from ml.forecasting import fit_predict
 from ml.history import FloatArray, dense
-from ml.outlook import learn_outlook
-from ml.plots import plot_reliability
+from ml.plots.exhaustion import plot_reliability
 from simulator.demand import ARCHETYPES
 from simulator.fleet import Fleet
 

@@ -23,7 +23,6 @@ import numpy as np
 import polars as pl
 
 from benchmarks.series import HORIZON, LAST, Panels, as_history, panels
-from ml.evaluation import mase, naive_scale, pinball, rmase
 from ml.forecasting import (
     QUANTILES,
     SEGMENTS,
@@ -33,6 +32,7 @@ from ml.forecasting import (
     quantile_column,
     seasonal_naive,
 )
+from ml.forecasting.backtest import mase, naive_scale, pinball, rmase
 from ml.history import FloatArray
 
 NAMES = [quantile_column(level) for level in QUANTILES]

@@ -27,9 +27,9 @@ from benchmarks.series import (
     last_origins,
     simulated_fleet,
 )
-from ml.evaluation import mase, naive_scale
 from ml.forecasting import QUANTILES, quantile_column, seasonal_naive
 from ml.forecasting.aggregates import METHODS, forecast_aggregate, forecast_points
+from ml.forecasting.backtest import mase, naive_scale
 from simulator.fleet import Fleet
 
 COLUMNS = ("chosen", *METHODS, "covers 80 %", "covers 95 %", "CPU s a series")

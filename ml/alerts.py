@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, field
 
 import polars as pl
 
-from ml.history import BYTES_PER_MB, check_history
+from ml.history import BYTES_PER_MB
+from ml.silence import SilenceRules, silent_after
 
 FACTS_SCHEMA = {
     "sim_key": pl.Int32,
@@ -28,15 +28,6 @@ ALERT_SCHEMA = {
     "threshold": pl.Float64,
     "message": pl.String,
 }
-SILENCE_SCHEMA = {
-    "sim_key": pl.Int32,
-    "first_day": pl.Date,
-    "last_active_day": pl.Date,
-    "active_days": pl.UInt32,
-    "days_silent": pl.Int32,
-    "usual_gap_days": pl.Float64,
-    "is_silent": pl.Boolean,
-}
 
 
 @dataclass(frozen=True)
@@ -45,9 +36,7 @@ class AlertRules:
 
     exhaustion_info, _warning, _critical  probability that the SIM ends within 14 days
     quota_warning, quota_critical         share of the volume used
-    silent_days, silent_factor            silent after more days than the larger of silent_days and silent_factor times
-                                          the SIM's usual gap; critical after twice that
-    silent_active_days                    active days needed before a usual gap is believed
+    silence                               when a SIM is silent; critical after twice that
     """
 
     exhaustion_info: float = 0.2
@@ -55,40 +44,7 @@ class AlertRules:
     exhaustion_critical: float = 0.9
     quota_warning: float = 0.8
     quota_critical: float = 1.0
-    silent_days: int = 3
-    silent_factor: float = 2.0
-    silent_active_days: int = 14
-
-
-def silence(history: pl.DataFrame, *, as_of: date, rules: AlertRules | None = None) -> pl.DataFrame:
-    """How long each SIM has been silent, and whether that is far outside its own habits (SILENCE_SCHEMA).
-
-    An active day has bytes above zero; `days_silent` counts from the last one to `as_of` (0: active on `as_of`).
-    `usual_gap_days` is the 99 % quantile (the next gap up) of the days between neighbouring active days: 1 for a daily
-    reporter, 3 for a machine resting at weekends. It is null with fewer than `rules.silent_active_days` active days, and then
-    nothing is called silent; nor is a SIM that was never active. Raises ValueError for a broken history.
-    """
-    rules = rules or AlertRules()
-    check_history(history, as_of=as_of)
-    days = history.sort("sim_key", "day").with_columns(active=pl.col("bytes") > 0)
-    active = days.filter("active").with_columns(gap=pl.col("day").diff().over("sim_key").dt.total_days())
-    by_sim = active.group_by("sim_key").agg(
-        last_active_day=pl.col("day").max(),
-        active_days=pl.len(),
-        usual_gap_days=pl.col("gap").quantile(0.99, interpolation="higher"),
-    )
-    silent = (
-        days.group_by("sim_key")
-        .agg(first_day=pl.col("day").min())
-        .join(by_sim, on="sim_key", how="left")
-        .with_columns(
-            pl.col("active_days").fill_null(0),
-            days_silent=(pl.lit(as_of) - pl.col("last_active_day")).dt.total_days(),
-            usual_gap_days=pl.when(pl.col("active_days") >= rules.silent_active_days).then("usual_gap_days"),
-        )
-        .with_columns(is_silent=(pl.col("days_silent") > silent_after(rules, "usual_gap_days")).fill_null(value=False))
-    )
-    return silent.select(pl.col(name).cast(kind) for name, kind in SILENCE_SCHEMA.items()).sort("sim_key")
+    silence: SilenceRules = field(default_factory=SilenceRules)
 
 
 def alert_candidates(facts: pl.DataFrame, rules: AlertRules | None = None) -> pl.DataFrame:
@@ -144,7 +100,7 @@ def _quota(facts: pl.DataFrame, rules: AlertRules) -> pl.DataFrame:
 
 
 def _silent(facts: pl.DataFrame, rules: AlertRules) -> pl.DataFrame:
-    after = silent_after(rules, "active_gap_p99_days")
+    after = silent_after(rules.silence, "active_gap_p99_days")
     # Thresholds here are "more than"; the smallest whole day above it is the one that is crossed.
     levels = {"critical": (2 * after).floor() + 1, "warning": after.floor() + 1}
     message = pl.format(
@@ -155,11 +111,6 @@ def _silent(facts: pl.DataFrame, rules: AlertRules) -> pl.DataFrame:
     )
     days = (pl.col("as_of") - pl.col("last_active_day")).dt.total_days()
     return _crossed(facts.with_columns(value=days.cast(pl.Float64)), "silent", levels, message)
-
-
-def silent_after(rules: AlertRules, gap: str) -> pl.Expr:
-    """The longest silence, in days, that is still usual; null when the usual gap (the column of that name) is."""
-    return pl.max_horizontal(pl.lit(float(rules.silent_days)), rules.silent_factor * pl.col(gap)) + 0 * pl.col(gap)
 
 
 def _crossed(facts: pl.DataFrame, kind: str, levels: dict[str, pl.Expr], message: pl.Expr) -> pl.DataFrame:

@@ -14,8 +14,8 @@ from typing import Any
 
 import polars as pl
 
-from ml.alerts import AlertRules, silence, silent_after
 from ml.history import BYTES_PER_MB, USAGE_SCHEMA
+from ml.silence import SilenceRules, silence, silent_after
 
 VERSION = "state machine 1"
 UTC_TIME = pl.Datetime("us", "UTC")
@@ -103,7 +103,7 @@ class LifecycleRules:
     """
 
     deactivated_days: int = 30
-    silence: AlertRules = field(default_factory=AlertRules)
+    silence: SilenceRules = field(default_factory=SilenceRules)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from ml.enums import Severity
 from resources.alerting import AlertError, disable_rule, enable_rule, replay, stored_rule
 from resources.rules import METRICS, Replay, Rule, parse_condition
 from resources.settings import SettingsError, load_settings
@@ -26,7 +27,6 @@ rules = typer.Typer(help="Alert rules of your own: write, try on the past, switc
 alerts = typer.Typer(help="List alerts; acknowledge, snooze and resolve them.", no_args_is_help=True)
 console = Console(highlight=False, soft_wrap=True)
 
-Severity = Literal["info", "warning", "critical"]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
 Ids = Annotated[list[int], typer.Argument(help="Alerts, by number.")]
 Note = Annotated[str | None, typer.Option(help="Kept with who did it and when.")]

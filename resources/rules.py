@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
+from ml.enums import Severity
 from resources.errors import SimsightError
 
 Operator = Literal[">", ">=", "<", "<="]
-Severity = Literal["info", "warning", "critical"]
 OPERATORS: tuple[str, ...] = get_args(Operator)
 SEVERITIES: tuple[str, ...] = get_args(Severity)
 MOST_FOR_DAYS = 90

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ml.forecasting import router
+from ml.forecasting import ensemble as router
 from ml.forecasting.candidates import STEP, Float32, forecast_weeks
 from ml.forecasting.global_model import GlobalModel, ahead, features, unit
 from ml.forecasting.segments import IDLE, SEASON, SEGMENTS, YOUNG_DAYS, classify, nan_mean, usual_error

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ml.forecasting import router
+from ml.forecasting import ensemble as router
 from ml.forecasting.candidates import STEP, Float32
 from ml.forecasting.expectation import (
     Past,

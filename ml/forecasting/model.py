@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ml.forecasting import router
+from ml.forecasting import ensemble as router
 from ml.forecasting.calibration import LEVELS, MIN_WINDOWS, Spread, learn_spread, quantiles_at, week_of
 from ml.forecasting.candidates import NAMES
 from ml.forecasting.expectation import Past, expect, look_back, normal, repeated

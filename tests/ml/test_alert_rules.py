@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.alerts import ALERT_SCHEMA, FACTS_SCHEMA, SILENCE_SCHEMA, AlertRules, alert_candidates, silence
+from ml.alerts import ALERT_SCHEMA, FACTS_SCHEMA, AlertRules, alert_candidates
 from ml.history import USAGE_SCHEMA
+from ml.silence import SILENCE_SCHEMA, silence
 
 MakeHistory = Callable[..., pl.DataFrame]
 AS_OF = date(2026, 3, 31)

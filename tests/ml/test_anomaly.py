@@ -27,11 +27,11 @@ from ml.anomaly import (
     signals,
 )
 from ml.anomaly.hours import spans, unusual_hours
+from ml.anomaly.injection_test import DAYS as TRIAL_DAYS
+from ml.anomaly.injection_test import KINDS as TRIAL_KINDS
+from ml.anomaly.injection_test import trial
 from ml.anomaly.places import KNOWN_TYPE, SAME_TYPE, TWO_SIMS, UNKNOWN_TYPE
 from ml.anomaly.signals import SLOW, _level
-from ml.anomaly.trial import DAYS as TRIAL_DAYS
-from ml.anomaly.trial import KINDS as TRIAL_KINDS
-from ml.anomaly.trial import trial
 
 AS_OF = date(2026, 6, 3)  # a Wednesday
 DAYS, SIMS = 160, 120
@@ -522,7 +522,7 @@ def test_a_trial_injects_every_kind_and_learns_only_what_was_known_before(monkey
         learnt.update(given)
         return fit(*frames, **given)
 
-    monkeypatch.setattr("ml.anomaly.trial.fit", spied)
+    monkeypatch.setattr("ml.anomaly.injection_test.fit", spied)
     since = pl.when((pl.col("sim_key") == 3) & (pl.col("day") > begin))
     seen = events.with_columns(imei=since.then(pl.lit("9900000100000100")).otherwise("imei"))
     now = peers.with_columns(

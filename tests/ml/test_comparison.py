@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml.comparison import CHAMPION, NAIVE, NEW, compare
 from ml.forecasting import fit, predict, quantile_column
+from ml.forecasting.comparison import CHAMPION, NAIVE, NEW, compare
 
 AS_OF = date(2026, 3, 10)
 DAYS = 150

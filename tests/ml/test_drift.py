@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml.drift import SCORES_SCHEMA, drift
+from ml.forecasting.drift import SCORES_SCHEMA, drift
 
 AS_OF = date(2026, 3, 10)
 

@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from ml.evaluation import (
+from ml.forecasting import fit, predict, seasonal_naive
+from ml.forecasting.backtest import (
     BACKTEST_SCHEMA,
     BASELINE,
     FORECASTER,
@@ -22,7 +23,6 @@ from ml.evaluation import (
     pinball,
     rmase,
 )
-from ml.forecasting import fit, predict, seasonal_naive
 
 MakeHistory = Callable[..., pl.DataFrame]
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.exhaustion import EXHAUSTION_SCHEMA, FARTHEST_DAYS, Calibration, quota_exhaustion, sms_exhaustion
+from ml.exhaustion.model import EXHAUSTION_SCHEMA, FARTHEST_DAYS, Calibration, quota_exhaustion, sms_exhaustion
 
 AS_OF = date(2026, 3, 10)
 

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml.exhaustion_scores import ExhaustionBacktest, exhaustion_backtest, score_dates, share_below, transform_bounds
-from ml.outlook import SEGMENTS, Outlook, learn_outlook, state
+from ml.exhaustion.backtest import ExhaustionBacktest, exhaustion_backtest, score_dates, share_below, transform_bounds
+from ml.exhaustion.extrapolation import SEGMENTS, Outlook, learn_outlook, state
 
 
 @pytest.fixture(scope="module")

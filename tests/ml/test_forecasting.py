@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from ml.evaluation import mase, naive_scale, rmase
 from ml.forecasting import (
     QUANTILES,
     SEGMENTS,
@@ -27,10 +26,11 @@ from ml.forecasting import (
     quantile_column,
     seasonal_naive,
 )
+from ml.forecasting.backtest import mase, naive_scale, rmase
 from ml.forecasting.candidates import STEP, nan_median
+from ml.forecasting.ensemble import AHEAD, LAG
 from ml.forecasting.global_model import CORRECTED
 from ml.forecasting.learning import _plan
-from ml.forecasting.router import AHEAD, LAG
 from ml.forecasting.segments import classify
 
 MakeHistory = Callable[..., pl.DataFrame]

@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 from matplotlib.figure import Figure
 
-from ml import plots
-from ml.evaluation import backtest
-from ml.exhaustion import quota_exhaustion
+from ml.exhaustion.model import quota_exhaustion
 from ml.forecasting import fit, predict
+from ml.forecasting.backtest import backtest
+from ml.plots import anomaly, exhaustion, forecasting, lifecycle
 
 NOTE = "synthetic data"
 STATES = pl.DataFrame(
@@ -51,23 +51,23 @@ def figures(weekly_history: pl.DataFrame, last_day: date) -> dict[str, Figure]:
         ever_used=forecast.ever_used,
     )
     return {
-        "sim": plots.plot_sim_forecast(history, forecast.frame, sim_key=3, note=NOTE),
-        "fleet": plots.plot_fleet_forecast(history, paths.sum(axis=0), as_of=last_day, note=NOTE),
-        "total": plots.plot_total_forecast(
+        "sim": forecasting.plot_sim_forecast(history, forecast.frame, sim_key=3, note=NOTE),
+        "fleet": forecasting.plot_fleet_forecast(history, paths.sum(axis=0), as_of=last_day, note=NOTE),
+        "total": forecasting.plot_total_forecast(
             history.filter(sim_key=3), forecast.frame.filter(sim_key=3), of="a label", note=NOTE
         ),
-        "backtest": plots.plot_backtest(tested.frame, note=NOTE),
-        "coverage": plots.plot_coverage(tested.calibration, note=NOTE),
-        "exhaustion": plots.plot_exhaustion(ends.frame, as_of=last_day, note=NOTE),
-        "states": plots.plot_states(STATES, note=NOTE),
-        "trial": plots.plot_trial(TRIAL, note=NOTE),
-        "no trial": plots.plot_trial(TRIAL.clear(), note=NOTE),
-        "worst": plots.plot_worst(history, WORST, as_of=last_day, note=NOTE),
-        "nothing odd": plots.plot_worst(history, [], as_of=last_day, note=NOTE),
-        "nothing evaluated": plots.plot_states(STATES.clear(), note=NOTE),
-        "nothing tested": plots.plot_backtest(tested.frame.clear(), note=NOTE),
-        "nothing covered": plots.plot_coverage(tested.calibration.clear(), note=NOTE),
-        "nothing ends": plots.plot_exhaustion(ends.frame.clear(), as_of=last_day, note=NOTE),
+        "backtest": forecasting.plot_backtest(tested.frame, note=NOTE),
+        "coverage": forecasting.plot_coverage(tested.calibration, note=NOTE),
+        "exhaustion": exhaustion.plot_exhaustion(ends.frame, as_of=last_day, note=NOTE),
+        "states": lifecycle.plot_states(STATES, note=NOTE),
+        "trial": anomaly.plot_trial(TRIAL, note=NOTE),
+        "no trial": anomaly.plot_trial(TRIAL.clear(), note=NOTE),
+        "worst": anomaly.plot_worst(history, WORST, as_of=last_day, note=NOTE),
+        "nothing odd": anomaly.plot_worst(history, [], as_of=last_day, note=NOTE),
+        "nothing evaluated": lifecycle.plot_states(STATES.clear(), note=NOTE),
+        "nothing tested": forecasting.plot_backtest(tested.frame.clear(), note=NOTE),
+        "nothing covered": forecasting.plot_coverage(tested.calibration.clear(), note=NOTE),
+        "nothing ends": exhaustion.plot_exhaustion(ends.frame.clear(), as_of=last_day, note=NOTE),
     }
 
 
@@ -97,7 +97,7 @@ def test_a_sim_without_forecast_is_named(weekly_history: pl.DataFrame, last_day:
     history = weekly_history.filter(pl.col("sim_key") < 2)
     forecast = predict(fit(history, as_of=last_day), history, as_of=last_day)
     with pytest.raises(ValueError, match="no SIM 77"):
-        plots.plot_sim_forecast(history, forecast.frame, sim_key=77)
+        forecasting.plot_sim_forecast(history, forecast.frame, sim_key=77)
 
 
 def test_reliability_is_drawn_bold_for_all_and_thin_by_group() -> None:
@@ -105,7 +105,7 @@ def test_reliability_is_drawn_bold_for_all_and_thin_by_group() -> None:
     calibration = pl.DataFrame(
         {"group": ["all"] * 3 + ["steady"] * 3, "level": level * 2, "achieved": [0.2, 0.5, 0.8, 0.1, 0.4, 0.9]}
     )
-    figure = plots.plot_reliability(calibration, note=NOTE)
+    figure = exhaustion.plot_reliability(calibration, note=NOTE)
     assert len(figure.axes[0].lines) == 3
     assert NOTE in texts(figure)
-    assert "not enough history" in plots.plot_reliability(calibration.clear()).axes[0].texts[0].get_text()
+    assert "not enough history" in exhaustion.plot_reliability(calibration.clear()).axes[0].texts[0].get_text()

@@ -9,7 +9,7 @@ import pytest
 import assets.exhaustion_backtest as under_test
 from assets.exhaustion import load_facts, quota_exhaustions, score_exhaustion
 from assets.exhaustion_backtest import CHECK, exhaustion_backtested
-from ml.exhaustion_scores import ExhaustionBacktest
+from ml.exhaustion.backtest import ExhaustionBacktest
 from resources.runtime import Runtime
 from tests.pipelines.conftest import AS_OF, Truth, at
 

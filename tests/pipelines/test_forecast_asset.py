@@ -16,8 +16,8 @@ from assets.exhaustion import exhaustion, load_facts, score_exhaustion
 from assets.exhaustion_backtest import load_basis
 from assets.forecast import HORIZON, champion_forecast, load_history, load_quotas, score_usage
 from assets.training import train, verdict
-from ml.evaluation import Backtest
 from ml.forecasting import ForecastModel, fit, predict
+from ml.forecasting.backtest import Backtest
 from pipelines.definitions import code_location
 from resources.registry import FORECASTER, Registry
 from resources.runtime import Runtime

@@ -11,7 +11,7 @@ from sqlalchemy import URL
 from assets.drift import LEADS, forecasts_hold, score_drift
 from assets.forecast import score_usage
 from assets.training import rollback, train
-from ml.drift import SCORES_SCHEMA
+from ml.forecasting.drift import SCORES_SCHEMA
 from resources.runtime import Runtime
 from tests.pipelines.conftest import AS_OF, NOW, Filled, Truth, copied
 

@@ -9,8 +9,8 @@ import pytest
 from assets.blocks import registry_of
 from assets.forecast import score_usage
 from assets.training import RollbackError, code_version, decide, rollback, train
-from ml.comparison import COMPARISON_SCHEMA, Comparison
-from ml.evaluation import Backtest
+from ml.forecasting.backtest import Backtest
+from ml.forecasting.comparison import COMPARISON_SCHEMA, Comparison
 from pipelines.status import model_versions
 from resources.registry import FORECASTER, Version
 from resources.runtime import Runtime

@@ -13,8 +13,8 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from ml.evaluation import mase, naive_scale, pinball
 from ml.forecasting import QUANTILES, ForecastModel, fit, predict, quantile_column, seasonal_naive
+from ml.forecasting.backtest import mase, naive_scale, pinball
 from ml.history import FloatArray, dense
 
 NEW, CHAMPION, NAIVE = "new", "champion", "seasonal-naive"

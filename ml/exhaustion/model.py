@@ -1,7 +1,7 @@
 """When a SIM ends: its volume is used up or it expires, whichever comes first. And its SMS, its monthly limit, its next top-up.
 
 Sources: for data the empirical distribution of the first passage time over sampled futures (`ml.forecasting.Forecast.paths`,
-gone on by `ml.outlook.Outlook.beyond`); for SMS the passage time of a Poisson process with a gamma-distributed rate, which is
+gone on by `ml.exhaustion.extrapolation.Outlook.beyond`); for SMS the passage time of a Poisson process with a gamma-distributed rate, which is
 beta prime distributed (Johnson, Kotz and Balakrishnan, Continuous Univariate Distributions, 25.7).
 """
 
@@ -118,7 +118,7 @@ def quota_exhaustion(
     sim_keys         (sims,) ids for the frame; by default 0, 1, 2 ...
     later            (sims, samples, steps) bytes of each step after the paths' last day, by `Outlook.beyond`
     step_days        (steps,) how many days each step has
-    calibration      of a backtest (`ml.exhaustion_scores`): stretches the sampled days of the volume's end
+    calibration      of a backtest (`ml.exhaustion.backtest`): stretches the sampled days of the volume's end
     topup, topup_at  (sims,) bytes that an automatic top-up adds, and bytes left at which it comes; NaN or 0: none
     monthly_limit    bytes after which a SIM is stopped until the calendar month ends; None: no limit
     used_this_month  (sims,) bytes used in the month of as_of + 1 up to `as_of`

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from ml.forecasting import QUANTILES, SEASON, SEGMENTS, fit_predict, quantile_column, seasonal_naive
-from ml.forecasting.router import CANDIDATES_SCHEMA
+from ml.forecasting.ensemble import CANDIDATES_SCHEMA
 from ml.history import FloatArray, dense
 
 FORECASTER = "usage-forecaster"
@@ -49,7 +49,7 @@ class Backtest:
                  coverage_80 and coverage_95 (shares of SIM-days), n (SIM-windows)
     calibration  one row a model and quantile level: the share of days at or below that quantile
     candidates   which candidates the forecaster leans on by segment, and why, as of the latest origin
-                 (`ml.forecasting.router.CANDIDATES_SCHEMA`)
+                 (`ml.forecasting.ensemble.CANDIDATES_SCHEMA`)
     summary      the forecaster's overall figures by name, for a tracking server; empty unless status is "ok". Besides the
                  frame's: coverage_80_in_use (SIMs that use most days), sum_coverage_80 (of the sum over the horizon, from
                  paths), pinball_ratio (to the baseline's), baseline_*, windows, sim_windows

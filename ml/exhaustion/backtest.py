@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ml.exhaustion import Calibration, quota_exhaustion
+from ml.exhaustion.extrapolation import SEGMENTS, learn_outlook, sample_sims, state
+from ml.exhaustion.model import Calibration, quota_exhaustion
 from ml.forecasting import fit_predict
 from ml.history import FloatArray, dense
-from ml.outlook import SEGMENTS, learn_outlook, sample_sims, state
 
 HORIZONS = (7, 14, 30, 90, 180, 365)
 LEVELS = np.arange(0.05, 1, 0.05).round(2)
@@ -150,7 +150,7 @@ def calibration_of(days: FloatArray, ended: FloatArray, known: FloatArray) -> Ca
 
 @dataclass(frozen=True, eq=False)
 class ExhaustionBacktest:
-    """A backtest's outcome: `scores` by segment of `ml.outlook` and a `calibration`; both None unless status is "ok".
+    """A backtest's outcome: `scores` by segment of `ml.exhaustion.extrapolation` and a `calibration`; both None unless status is "ok".
 
     scores       of dates calibrated by the other origins of the backtest; with one origin only they are as they come
     calibration  learnt from all origins, for dates from `as_of` on

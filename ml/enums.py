@@ -1,0 +1,22 @@
+"""The words for kinds, states and severities, each declared once. Imports no data library: the API types its answers with them."""
+
+from typing import Literal
+
+Severity = Literal["info", "warning", "critical"]
+AlertKind = Literal["exhaustion", "quota_80", "silent", "anomaly", "rule", "incident"]
+AlertState = Literal["open", "acknowledged", "snoozed", "resolved"]
+SimState = Literal["ordered", "issued", "activated", "active", "silent", "suspended", "expired", "deactivated"]
+AnomalyKind = Literal[
+    "spike",
+    "runaway",
+    "drift",
+    "silence",
+    "dead",
+    "new_pattern",
+    "sms_flood",
+    "flapping",
+    "unusual_hours",
+    "imei_change",
+    "unexpected_country",
+    "unexpected_operator",
+]

@@ -1,0 +1,182 @@
+"""Pictures of usage, forecasts and their backtests."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from ml.forecasting import QUANTILES, SEGMENTS, FloatPaths, quantile_column
+from ml.forecasting.backtest import BASELINE, FORECASTER
+from ml.history import BYTES_PER_MB, FloatArray
+from ml.plots.figures import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    date_axis,
+    draw_fan,
+    draw_history,
+    in_mb,
+    new_figure,
+    nothing_to_show,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def plot_sim_forecast(
+    history: pl.DataFrame, forecast: pl.DataFrame, *, sim_key: int, shown_days: int = 90, note: str = ""
+) -> Figure:
+    """One SIM's last `shown_days` days and its forecast with the 80 and 95 % intervals.
+
+    history, forecast  a usage history frame and `Forecast.frame`; only rows of `sim_key` are read
+    Raises ValueError when the forecast has no such SIM.
+    """
+    ahead = forecast.filter(pl.col("sim_key") == sim_key).sort("day")
+    if ahead.is_empty():
+        raise ValueError(f"the forecast has no SIM {sim_key}")
+    past = history.filter(pl.col("sim_key") == sim_key).sort("day")
+    if past.height:
+        # Within a SIM's known days a missing day is zero, and is drawn so.
+        past = past.upsample("day", every="1d").with_columns(pl.col("bytes").fill_null(0))
+    fan = {level: in_mb(ahead[quantile_column(level)]) for level in (0.025, 0.1, 0.5, 0.9, 0.975)}
+    figure, axes = new_figure(f"Daily usage of SIM {sim_key}, with forecast", note)
+    draw_history(axes, past["day"].to_list()[-shown_days:], in_mb(past["bytes"])[-shown_days:], "used")
+    draw_fan(axes, ahead["day"].to_list(), fan)
+    return figure
+
+
+def plot_fleet_forecast(
+    history: pl.DataFrame,
+    fleet_paths: FloatPaths | FloatArray,
+    *,
+    as_of: date,
+    shown_days: int = 90,
+    note: str = "",
+) -> Figure:
+    """The fleet's daily sum and the distribution of its future sum.
+
+    fleet_paths  (samples, days) bytes: sampled futures summed over SIMs, days from as_of + 1. Its spread takes SIMs as
+                 independent of each other; a common shock is not in it.
+    """
+    daily = history.group_by("day").agg(pl.col("bytes").sum()).sort("day").tail(shown_days)
+    sums = np.quantile(fleet_paths.astype(np.float64), (0.025, 0.1, 0.5, 0.9, 0.975), axis=0) / BYTES_PER_MB
+    fan = dict(zip((0.025, 0.1, 0.5, 0.9, 0.975), sums, strict=True))
+    first = np.datetime64(as_of, "D") + 1
+    days = (first + np.arange(fleet_paths.shape[1])).astype(object).tolist()
+    figure, axes = new_figure("Daily usage of the fleet, with forecast", note)
+    draw_history(axes, daily["day"].to_list(), in_mb(daily["bytes"]), "used")
+    draw_fan(axes, days, fan)
+    return figure
+
+
+def plot_total_forecast(
+    history: pl.DataFrame, forecast: pl.DataFrame, *, of: str, shown_days: int = 90, note: str = ""
+) -> Figure:
+    """The last `shown_days` days of one total and its forecast with the 80 and 95 % intervals.
+
+    history, forecast  day and bytes; rows of one group of `ml.forecasting.aggregates.AggregateForecast.frame`
+    of  what is totalled, for the title
+    """
+    past = history.sort("day").tail(shown_days)
+    ahead = forecast.sort("day")
+    fan = {level: in_mb(ahead[quantile_column(level)]) for level in QUANTILES}
+    figure, axes = new_figure(f"Daily usage of {of}, with forecast", note)
+    draw_history(axes, past["day"].to_list(), in_mb(past["bytes"]), "used")
+    draw_fan(axes, ahead["day"].to_list(), fan)
+    return figure
+
+
+def plot_backtest(frame: pl.DataFrame, *, note: str = "") -> Figure:
+    """Bars of rMASE by segment and part of the horizon, against the seasonal naive baseline at 1.
+
+    frame  `Backtest.frame`; an empty one gives a picture that says so.
+    """
+    figure, axes = new_figure("Forecast error by segment, as a share of the seasonal naive baseline's", note)
+    rows = frame.filter(pl.col("window") == "all", pl.col("model") == FORECASTER, pl.col("rmase").is_finite())
+    if rows.is_empty():
+        return nothing_to_show(axes, "not enough history for a backtest")
+    order = [name for name in (*SEGMENTS, "all") if name in rows["segment"]]
+    horizons = sorted(rows["horizon"].unique(), key=_part_of_horizon)
+    width = 0.8 / len(horizons)
+    for index, (horizon, colour) in enumerate(zip(horizons, (BLUE, ORANGE, GREEN), strict=False)):
+        values = dict(rows.filter(pl.col("horizon") == horizon).select("segment", "rmase").iter_rows())
+        heights = [values.get(name, np.nan) for name in order]
+        place = np.arange(len(order)) + (index - (len(horizons) - 1) / 2) * width
+        bars = axes.bar(place, heights, width * 0.92, color=colour, label=f"days {horizon.replace('-', ' to ')}")
+        axes.bar_label(bars, fmt="%.2f", fontsize=7, color=INK, padding=1)
+    axes.axhline(1, color=INK, linewidth=1, linestyle="--", label="seasonal naive")
+    counts = dict(rows.filter(pl.col("horizon") == horizons[-1]).select("segment", "n").iter_rows())
+    axes.set_xticks(range(len(order)), [f"{name}\nn = {counts.get(name, 0):,}" for name in order])
+    axes.set_ylabel("rMASE (lower is better)")
+    axes.set_xlabel("segment, n in SIM-windows")
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.12)
+    axes.legend(loc="upper center", ncols=4, frameon=False, fontsize=8)
+    return figure
+
+
+def plot_coverage(calibration: pl.DataFrame, *, note: str = "") -> Figure:
+    """Nominal against achieved quantile levels: on the diagonal, the stated probabilities are honest.
+
+    calibration  `Backtest.calibration`. Days of zero use lie at or below every quantile, so idle SIMs lift the low levels.
+    """
+    figure, axes = new_figure("Stated and achieved probability", note, size=(5.6, 5.4))
+    if calibration.is_empty():
+        return nothing_to_show(axes, "not enough history for a backtest")
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle="--", label="perfectly calibrated")
+    for name, colour, marker in ((FORECASTER, BLUE, "o"), (BASELINE, ORANGE, "s")):
+        line = calibration.filter(pl.col("model") == name).sort("level")
+        axes.plot(line["level"], line["achieved"], color=colour, marker=marker, label=name.replace("-", " "))
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1.02)
+    axes.set_aspect("equal")
+    axes.set_xlabel("quantile level stated (a day of zero lies at or below every quantile)")
+    axes.set_ylabel("share of days at or below it")
+    axes.legend(loc="lower right", frameon=False, fontsize=8)
+    return figure
+
+
+def plot_drift(scores: pl.DataFrame, *, note: str = "") -> Figure:
+    """How forecasts did, day by day: error as a share of seasonal naive's, and how often the 80 % interval held.
+
+    scores  rows of ml.forecasting.drift.SCORES_SCHEMA; an empty frame gives a picture that says so
+    """
+    figure, axes = new_figure("Forecasts against what happened", note)
+    if scores.is_empty():
+        return nothing_to_show(axes, "no forecast of a closed day yet")
+    for horizon, colour in (("1-7", BLUE), ("8-30", ORANGE)):
+        by_day = (
+            scores.filter(horizon=horizon)
+            .group_by("day")
+            .agg((pl.col("rmase", "coverage_80") * pl.col("n")).sum() / pl.col("n").sum())
+            .sort("day")
+        )
+        label = f"{horizon.replace('-', ' to ')} days ahead"
+        axes.plot(by_day["day"], by_day["rmase"], color=colour, marker="o", markersize=3, label=f"error, {label}")
+        axes.plot(
+            by_day["day"],
+            by_day["coverage_80"],
+            color=colour,
+            linestyle=":",
+            marker="s",
+            markersize=3,
+            label=f"80 % held, {label}",
+        )
+    axes.axhline(1, color=INK, linewidth=1, linestyle="--", label="error of seasonal naive")
+    axes.axhline(0.8, color=GREY, linewidth=1, linestyle="--")
+    axes.set_ylim(0, max(1.25, min(3.0, float(scores["rmase"].max() or 0) * 1.1)))  # type: ignore[arg-type]
+    axes.set_ylabel("error over seasonal naive's; share of days")
+    axes.legend(loc="lower left", ncols=2, frameon=False, fontsize=8)
+    date_axis(axes)
+    return figure
+
+
+def _part_of_horizon(name: str) -> tuple[int, int]:
+    """Order of "1-7", "8-30", "1-30": the parts, then the whole."""
+    first, last = (int(day) for day in name.split("-"))
+    return last - first, first

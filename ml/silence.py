@@ -1,0 +1,70 @@
+"""How long SIMs have been silent, and whether that is far outside their own habits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from ml.history import check_history
+
+SILENCE_SCHEMA = {
+    "sim_key": pl.Int32,
+    "first_day": pl.Date,
+    "last_active_day": pl.Date,
+    "active_days": pl.UInt32,
+    "days_silent": pl.Int32,
+    "usual_gap_days": pl.Float64,
+    "is_silent": pl.Boolean,
+}
+
+
+@dataclass(frozen=True)
+class SilenceRules:
+    """When a SIM is silent.
+
+    min_days         never before so many days without use
+    gap_factor       nor before so many times its usual gap
+    min_active_days  active days needed before a usual gap is believed
+    """
+
+    min_days: int = 3
+    gap_factor: float = 2.0
+    min_active_days: int = 14
+
+
+def silence(history: pl.DataFrame, *, as_of: date, rules: SilenceRules | None = None) -> pl.DataFrame:
+    """How long each SIM has been silent, and whether that is far outside its own habits (SILENCE_SCHEMA).
+
+    An active day has bytes above zero; `days_silent` counts from the last one to `as_of` (0: active on `as_of`).
+    `usual_gap_days` is the 99 % quantile (the next gap up) of the days between neighbouring active days: 1 for a daily
+    reporter, 3 for a machine resting at weekends. It is null with fewer than `rules.min_active_days` active days, and then
+    nothing is called silent; nor is a SIM that was never active. Raises ValueError for a broken history.
+    """
+    rules = rules or SilenceRules()
+    check_history(history, as_of=as_of)
+    days = history.sort("sim_key", "day").with_columns(active=pl.col("bytes") > 0)
+    active = days.filter("active").with_columns(gap=pl.col("day").diff().over("sim_key").dt.total_days())
+    by_sim = active.group_by("sim_key").agg(
+        last_active_day=pl.col("day").max(),
+        active_days=pl.len(),
+        usual_gap_days=pl.col("gap").quantile(0.99, interpolation="higher"),
+    )
+    silent = (
+        days.group_by("sim_key")
+        .agg(first_day=pl.col("day").min())
+        .join(by_sim, on="sim_key", how="left")
+        .with_columns(
+            pl.col("active_days").fill_null(0),
+            days_silent=(pl.lit(as_of) - pl.col("last_active_day")).dt.total_days(),
+            usual_gap_days=pl.when(pl.col("active_days") >= rules.min_active_days).then("usual_gap_days"),
+        )
+        .with_columns(is_silent=(pl.col("days_silent") > silent_after(rules, "usual_gap_days")).fill_null(value=False))
+    )
+    return silent.select(pl.col(name).cast(kind) for name, kind in SILENCE_SCHEMA.items()).sort("sim_key")
+
+
+def silent_after(rules: SilenceRules, gap: str) -> pl.Expr:
+    """The longest silence, in days, that is still usual; null when the usual gap (the column of that name) is."""
+    return pl.max_horizontal(pl.lit(float(rules.min_days)), rules.gap_factor * pl.col(gap)) + 0 * pl.col(gap)
