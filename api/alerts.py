@@ -28,9 +28,9 @@ from api.models import (
 )
 from api.routes import Opened, ProblemError, presented_key, problems
 from api.store import EXPORTS_AT_ONCE, WRITER_POOL_SIZE, Row, Session, Store, Writers
-from resources.alerting import Act, replay, stored_rule, vet
-from resources.api_keys import key_sha256
-from resources.rules import Replay, Rule, RuleError
+from services.access.api_keys import key_sha256
+from services.alerts.evaluation import Act, replay, stored_rule, vet
+from services.alerts.rules import Replay, Rule, RuleError
 
 router = APIRouter(tags=["alerts"])
 READ_ONLY = "This API key may only read: `simsight api-key create NAME --write` makes one that may act on alerts and write rules."

@@ -32,10 +32,10 @@ from api.routes import ProblemError, router, unauthorized
 from api.store import Followers, InvalidKeyError, SchemaOutdatedError, Store, Streams, TooSlowError, Writers
 from api.streams import limiter
 from api.streams import router as streams_router
-from resources.api_keys import PREFIX
 from resources.database.server import DatabaseUnavailableError
 from resources.ports import listen
 from resources.settings import Settings
+from services.access.api_keys import PREFIX
 
 DESCRIPTION = (
     "SIMs, usage, forecasts, exhaustion dates, alerts and reports. Volumes are exact in bytes (accounting "

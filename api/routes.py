@@ -27,8 +27,8 @@ from api.models import (
 )
 from api.store import EXPORTS_AT_ONCE, POOL_SIZE, Row, SchemaOutdatedError, Session, Store
 from ml.enums import AlertKind, SimState
-from resources.export import MOST_CONDITIONS, Export, UnknownViewError
 from resources.files.formats import ExportError, Format
+from services.exports import MOST_CONDITIONS, Export, UnknownViewError
 from sql import migrations
 
 USAGE_DAYS = 90

@@ -19,10 +19,10 @@ from sqlalchemy import URL, create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from resources.api_keys import key_sha256
 from resources.database.server import DatabaseUnavailableError, describe, driver_url
 from resources.errors import SimsightError
-from resources.export import Export, export
+from services.access.api_keys import key_sha256
+from services.exports import Export, export
 from sql import query
 
 POOL_SIZE = 8

@@ -22,7 +22,7 @@ from api.models import Problem
 from api.routes import ProblemError
 from api.store import STREAM_POOL_SIZE, Streams
 from resources.database.server import DatabaseUnavailableError
-from resources.streams import secret_sha256
+from services.access.stream_credentials import secret_sha256
 
 T = TypeVar("T")
 

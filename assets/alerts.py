@@ -1,26 +1,34 @@
-"""Alerts: which SIMs need a person, written once and closed when over."""
+"""Alerts: the built-in kinds, and the rules of the users."""
 
-from datetime import date
 from typing import Any
 
 import dagster as dg
-import polars as pl
 
 from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days
-from assets.forecast import load_history, load_quotas
-from assets.seasons import resting_sims
-from ml.alerts import AlertRules, alert_candidates
-from ml.silence import silence
-from resources.runtime import Runtime
+from services.alerts.builtin import evaluate_alerts
+from services.alerts.evaluation import evaluate_rules
 
-FACTS_SCHEMA = {
-    "sim_key": pl.Int32,
-    "status": pl.String,
-    "scoring_id": pl.Int32,
-    "exhaustion_status": pl.String,
-    "p_14": pl.Float64,
-    "p50_date": pl.Date,
-}
+
+@dg.asset(
+    deps=["alerts", "usage_forecasts", "forecast_drift", "anomalies"],
+    partitions_def=DAYS,
+    group_name="alerts",
+    kinds={"python", "postgres"},
+    owners=OWNERS,
+    metadata={"dagster/table_name": "predictions.alert_rules"},
+)
+def alert_rules_evaluated(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
+    """The rules of `simsight rules` as of a day (the partition): one query a rule, over all SIMs at once; and one alert an incident.
+
+    A rule that fails says why in predictions.alert_rules_v1 and in this asset's metadata, and stops no other. Alerts move forward in
+    time only: a day before a rule's last one changes nothing.
+    """
+    metadata: dict[str, Any] = {}
+    for as_of in as_of_days(context):
+        metadata = evaluate_rules(runtime.database, as_of=as_of, now=runtime.clock())
+    for name, why in metadata.get("rules that failed", {}).items():
+        context.log.warning(f"rule {name}: {why}")
+    return dg.MaterializeResult(metadata=metadata)
 
 
 @dg.asset(
@@ -41,49 +49,3 @@ def alerts(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.Mater
     for as_of in as_of_days(context):
         metadata = evaluate_alerts(runtime, as_of)
     return dg.MaterializeResult(metadata=metadata)
-
-
-def evaluate_alerts(runtime: Runtime, as_of: date) -> dict[str, Any]:
-    """Open, keep and close alerts as of a day; returns metadata."""
-    database, settings = runtime.database, runtime.settings
-    last = database.row("alerts_evaluated_to")
-    if last and last["as_of"] and last["as_of"] > as_of:
-        return {"evaluated": f"no: alerts already stand as of {last['as_of']}"}
-    facts = alert_facts(runtime, as_of)
-    rules = AlertRules(
-        exhaustion_info=settings.exhaustion_probability,
-        exhaustion_warning=max(settings.exhaustion_probability, 0.75),
-        exhaustion_critical=max(settings.exhaustion_probability, 0.9),
-        quota_warning=settings.quota_share,
-    )
-    holding = alert_candidates(facts, rules).join(facts.select("sim_key", "scoring_id"), on="sim_key", how="left")
-    with database.transaction() as transaction:
-        transaction.stage("update_alerts", holding)
-        counts = transaction.row("update_alerts", {"as_of": as_of, "now": runtime.clock()}) or {}
-    by_kind = {f"holding {kind}": n for kind, n in holding["kind"].value_counts(sort=True).iter_rows()}
-    return {"as of": as_of.isoformat(), **counts, **by_kind, "dagster/row_count": holding.height}
-
-
-def alert_facts(runtime: Runtime, as_of: date) -> pl.DataFrame:
-    """One row a SIM with what the alert rules look at.
-
-    A SIM that has ended already will not run out, and one that is ended or disabled, or that rests with its season, is not called
-    silent: that is explained.
-    """
-    database = runtime.database
-    facts = database.frame("alert_facts", FACTS_SCHEMA, {"as_of": as_of})
-    ended = pl.col("exhaustion_status").is_in(["exhausted", "expired"]).fill_null(False)
-    history = load_history(database, as_of)
-    resting = resting_sims(database, history, as_of, lateness=runtime.settings.lateness_days)
-    explained = ended | (pl.col("status") == "Disabled").fill_null(False) | pl.col("sim_key").is_in(resting.implode())
-    habits = silence(history, as_of=as_of)
-    return (
-        facts.join(load_quotas(database, as_of), on="sim_key", how="left")
-        .join(habits, on="sim_key", how="left")
-        .with_columns(
-            pl.lit(as_of).alias("as_of"),
-            pl.when(~ended).then(pl.col("p_14")).alias("p_14"),
-            pl.when(~explained).then(pl.col("last_active_day")).alias("last_active_day"),
-            pl.col("usual_gap_days").alias("active_gap_p99_days"),
-        )
-    )

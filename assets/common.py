@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -14,6 +15,7 @@ from resources.settings import load_settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
 
 # the present day is a partition too: its usage grows until it ends
 DAYS = dg.DailyPartitionsDefinition(start_date=load_settings().first_day.isoformat(), timezone="UTC", end_offset=1)
@@ -26,19 +28,20 @@ def as_of_days(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> lis
     return sorted(date.fromisoformat(key) for key in context.partition_keys)
 
 
-def svg(figure: Figure) -> str:
-    """A figure as SVG text, the same bytes for the same figure."""
-    import matplotlib as mpl
-
-    buffer = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": "simsight", "svg.fonttype": "path"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
-
-
 def picture(figure: Figure) -> dg.MetadataValue[Any]:
     """A figure as metadata that the Dagster UI shows."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=90)
     return dg.MetadataValue.md(f"![plot](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})")
+
+
+def as_metadata(values: dict[str, Any]) -> dict[str, Any]:
+    """What a service says it did, as metadata: figures become pictures, paths links."""
+    return {name: _shown(value) for name, value in values.items()}
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, Path):
+        return dg.MetadataValue.path(str(value))
+    # matplotlib takes a second to import: a figure is known by what it can do
+    return picture(value) if hasattr(value, "savefig") else value

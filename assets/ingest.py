@@ -6,12 +6,11 @@ from datetime import date, timedelta
 import dagster as dg
 
 from assets.common import DAYS, OWNERS, RuntimeParam
-from assets.landing import Landed, Progress, land_account, land_fleet
-from assets.sources import EVENTS, ORDERS, PRODUCTS, QUOTA, SIMS, SMS, STATUS, TICKETS, USAGE, Source
-from ml.polling import pass_budget
 from resources.once.errors import OnceCredentialsError
 from resources.runtime import Runtime
 from resources.settings import SettingsError
+from services.ingest.endpoints import EVENTS, ORDERS, PRODUCTS, QUOTA, SIMS, SMS, STATUS, TICKETS, USAGE, Source
+from services.ingest.ingest_run import Landed, Progress, land_account, land_fleet, poll_budget
 
 RETRY = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL)
 # whatever asks 1NCE shares one budget of requests: one at a time
@@ -103,7 +102,7 @@ def sim_usage(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.Ma
     """Daily usage of every SIM, one row a SIM and UTC day: the book of record.
 
     Source: `GET /v1/sims/{iccid}/usage`; one request covers up to six months, so a range of days is one run. Of a fleet too large
-    to be asked within SIMSIGHT_INGEST_MINUTES, those are asked whose answer is worth most (`ml.polling`). The present
+    to be asked within SIMSIGHT_INGEST_MINUTES, those are asked whose answer is worth most (`services.ingest.poll_planner`). The present
     day grows until it ends; later corrections replace a day and what they replace is kept. Rows that break a rule are in
     ops.quarantine.
     """
@@ -112,15 +111,6 @@ def sim_usage(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.Ma
     # whoever asks for the past wants all of it
     budget = poll_budget(runtime) if first >= runtime.clock().date() - timedelta(days=1) else None
     return _result(lambda: _land(context, runtime, USAGE, first, last, budget=budget))
-
-
-def poll_budget(runtime: Runtime) -> int | None:
-    """Requests that an hourly pass may spend on single SIMs; None: no limit."""
-    settings = runtime.settings
-    if settings.once_unlimited or settings.once_requests_per_second is None:
-        return None
-    sims = (runtime.database.row("fleet_size") or {"sims": 0})["sims"]
-    return pass_budget(settings.ingest_minutes, settings.once_requests_per_second, sims)
 
 
 def _land(

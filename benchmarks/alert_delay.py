@@ -36,21 +36,22 @@ import numpy as np
 import psycopg
 from psycopg.rows import dict_row
 
-from assets.anomalies import find_anomalies, learn
-from assets.lifecycle import evaluate_lifecycle
 from benchmarks.fleet import copy_usage
 from benchmarks.stream import record
 from pipelines.alerting import alert_outbox
 from pipelines.definitions import stream_arrivals
 from pipelines.demo import prepare
 from pipelines.runs import ROOT, environment
-from resources import notifier
-from resources.api_keys import create_key
+from resources.channels import sign
 from resources.database.server import driver_url
-from resources.notices import sign
 from resources.runtime import Runtime
 from resources.settings import Settings
-from resources.streams import NewStream, create_stream
+from services.access.api_keys import create_key
+from services.access.stream_credentials import NewStream, create_stream
+from services.anomalies.detection import ANOMALIES, learn
+from services.lifecycle import evaluate_lifecycle
+from services.notifications import oncall
+from services.scoring import score_day
 
 DAYS = 90
 SECRET = "secret-of-the-benchmark"
@@ -248,7 +249,7 @@ def learnt(runtime: Runtime, sims: int) -> list[dict[str, Any]]:
         fill(connection, sims, as_of)
         evaluate_lifecycle(runtime, as_of)
         learn(runtime, as_of - timedelta(days=1))
-        find_anomalies(runtime, as_of)
+        score_day(runtime, ANOMALIES, as_of, run_id="benchmark")
         return connection.execute(
             "SELECT sim_key, bytes_limits, sms_limit FROM predictions.anomaly_state WHERE bytes_limits[1] < 10^9"
         ).fetchall()
@@ -296,7 +297,7 @@ def main() -> None:
         database, now = runtime.database, runtime.clock()
         stream = create_stream(database, "benchmark", now=now)
         key = create_key(database, "benchmark", now=now, valid_for=None)
-        notifier.add_channel(database, "hook", url_variable="HOOK_URL", secret_variable="HOOK_SECRET", now=now)
+        oncall.add_channel(database, "hook", url_variable="HOOK_URL", secret_variable="HOOK_SECRET", now=now)
 
         variables = environment(runtime) | {"SIMSIGHT_SCHEDULES": "true", "SIMSIGHT_API_PORT": str(port)}
         variables |= {"HOOK_URL": stack.enter_context(receiver(message)), "HOOK_SECRET": SECRET}

@@ -25,16 +25,15 @@ import polars as pl
 import psycopg
 from pydantic import SecretStr
 
-from assets.anomalies import ANOMALIES, learn
-from assets.blocks import Block, Staged, plan, publish, score_block
-from assets.exhaustion import EXHAUSTIONS
-from assets.forecast import USAGE_FORECASTS
-from assets.lifecycle import evaluate_lifecycle
-from assets.training import train
 from benchmarks.ingest import _text, server
 from resources.database.migrations import ensure_organization, migrate, storage_grade
 from resources.runtime import Runtime
 from resources.settings import Settings
+from services.anomalies.detection import ANOMALIES, learn
+from services.exhaustion import EXHAUSTIONS
+from services.forecasting import USAGE_FORECASTS, train
+from services.lifecycle import evaluate_lifecycle
+from services.scoring import Block, Staged, plan, publish, score_block
 from simulator.fleet import Fleet
 
 AS_OF = date(2026, 6, 1)

@@ -32,13 +32,13 @@ import psycopg
 from pydantic import SecretStr
 from sqlalchemy import URL
 
-from assets.landing import land_account, land_fleet
-from assets.sources import SIMS, USAGE
 from resources.database.migrations import ensure_organization, migrate, storage_grade
 from resources.database.server import driver_url
 from resources.database.session import Database, Merged
 from resources.once.client import OnceClient
 from resources.ports import listen
+from services.ingest.endpoints import SIMS, USAGE
+from services.ingest.ingest_run import land_account, land_fleet
 
 NAME = "simsight_benchmark"
 BLOCK_SIMS = 1000

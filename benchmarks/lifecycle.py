@@ -17,11 +17,11 @@ from pathlib import Path
 import psycopg
 from pydantic import SecretStr
 
-from assets.lifecycle import evaluate_lifecycle
 from benchmarks.ingest import _text, server
 from resources.database.migrations import ensure_organization, migrate, storage_grade
 from resources.runtime import Runtime
 from resources.settings import Settings
+from services.lifecycle import evaluate_lifecycle
 
 TODAY = date(2026, 6, 1)
 FILL = """

@@ -3,7 +3,7 @@
     python -m benchmarks.poll_planner [--sims 100000 ...] [--seed 7]
 
 A simulation in discrete time, a synthetic fleet, 7 days after a day of running in: every hour the SIM list, then a pass for each
-source, planned from what is known at its beginning (`ml.polling`, the budget of the default settings). SIMs run out of volume
+source, planned from what is known at its beginning (`services.ingest.poll_planner`, the budget of the default settings). SIMs run out of volume
 (steady use, and runaways nobody could foresee), devices stop. The planner knows only what the list and its own answers show: usage
 up to a SIM's last answer, the quota of its last answer, and daily at 02:00 a probability of the end within 14 days from these two.
 
@@ -33,10 +33,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ml.polling import COST, SOURCES, STATE_SCHEMA, classify, pass_budget, plan
 from resources.once import transport as once_wire
 from resources.once.responses import RATE_LIMITS
 from resources.settings import Settings
+from services.ingest.poll_planner import COST, SOURCES, STATE_SCHEMA, classify, pass_budget, plan
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

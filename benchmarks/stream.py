@@ -30,11 +30,11 @@ import polars as pl
 import psycopg
 from sqlalchemy import URL, make_url
 
-from assets.stream import process_batches
 from resources.database.migrations import ensure_organization, migrate
 from resources.database.server import driver_url
 from resources.database.session import Database
-from resources.streams import NewStream, create_stream
+from services.access.stream_credentials import NewStream, create_stream
+from services.ingest.stream import process_batches
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 CONNECTIONS = 16

@@ -2,14 +2,14 @@
 
 import dagster as dg
 
-from assets.alert_rules import alert_rules_evaluated
+from assets.alerts import alert_rules_evaluated
 from assets.common import DAYS, RuntimeParam
 from assets.ingest import POOL
-from assets.landing import land_fleet
-from assets.sources import EVENTS, QUOTA, STATUS, USAGE
 from pipelines.common import RUNNING, SENSING, as_of_day, under_way
-from resources import notifier
 from resources.runtime import Runtime
+from services.ingest.endpoints import EVENTS, QUOTA, STATUS, USAGE
+from services.ingest.ingest_run import land_fleet
+from services.notifications import outbox as notifier
 
 MOST_REFRESHED = 200  # SIMs a run: under two minutes at 10 requests/s
 

@@ -182,7 +182,7 @@ def ingest(
     with _runtime(settings) as runtime:
         prepare(runtime)
         if replay:
-            from assets.landing import replay as replay_quarantine
+            from services.ingest.replay import replay as replay_quarantine
 
             done = replay_quarantine(runtime.database, now=runtime.clock())
             console.print(f"{done.passed} of {done.tried} quarantined records passed now; {done.merged.new} rows new")
@@ -214,7 +214,7 @@ def run(
     with _runtime(load_settings()) as runtime:
         prepare(runtime)
         if stale:
-            from pipelines.definitions import stale_days
+            from services.scoring import stale_days
 
             stretches = stale_days(runtime)
             for begun, end, _ in stretches:
@@ -258,9 +258,9 @@ def import_file(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is wrong with the file.")] = False,
 ) -> None:
     """Import daily usage, SIMs, labels or tickets from a file: all of it, or nothing when a row is bad."""
-    from assets.files import import_file as import_rows
-    from assets.files import named_kind, read_mapping
     from pipelines.demo import prepare
+    from services.ingest.file_import import import_file as import_rows
+    from services.ingest.file_import import named_kind, read_mapping
 
     names = read_mapping(mapping, renamed or [])
     with _runtime(load_settings()) as runtime:
@@ -305,8 +305,8 @@ def export_rows(
 ) -> None:
     """Export a view of the data or the predictions to a file, whole or not at all."""
     from pipelines.demo import prepare
-    from resources.export import Export, export_file
     from resources.files.formats import format_of
+    from services.exports import Export, export_file
 
     chosen = [name.strip() for name in columns.split(",")] if columns else []
     wanted = Export(view, format_of(to), where or [], chosen)
@@ -359,8 +359,8 @@ def models(
     from rich.box import SIMPLE
     from rich.table import Table
 
-    from pipelines.status import model_versions
     from resources.registry import DETECTOR, FORECASTER, MODELS
+    from services.status import model_versions
 
     with _runtime(load_settings()) as runtime:
         runtime.check_schema()
@@ -413,7 +413,7 @@ def rollback(
     """Make an earlier version of a model champion again, in the registry and in the database."""
     from getpass import getuser
 
-    from assets.training import rollback as roll_back
+    from services.models import rollback as roll_back
 
     with _runtime(load_settings()) as runtime:
         runtime.check_schema()
@@ -463,7 +463,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
 ) -> None:
     """What is stored, how fresh it is, which model is champion and how good it was."""
-    from pipelines.status import collect
+    from services.status import collect
 
     with _runtime(load_settings()) as runtime:
         runtime.check_schema()
@@ -523,7 +523,7 @@ def create_key(
     write: Annotated[bool, typer.Option("--write", help="May also act on alerts and write alert rules.")] = False,
 ) -> None:
     """Make a key for the organization and print it: it is shown this once."""
-    from resources import api_keys
+    from services.access import api_keys
 
     with _runtime(load_settings()) as runtime:
         runtime.check_schema()
@@ -536,7 +536,7 @@ def create_key(
 @keys.command("list")
 def list_keys() -> None:
     """List the organization's keys (never the keys themselves)."""
-    from resources import api_keys
+    from services.access import api_keys
 
     with _runtime(load_settings()) as runtime:
         runtime.check_schema()
@@ -550,7 +550,7 @@ def list_keys() -> None:
 @keys.command("revoke")
 def revoke_key(name: Annotated[str, typer.Argument(help="Name of the key.")]) -> None:
     """Make a key stop working at once."""
-    from resources import api_keys
+    from services.access import api_keys
 
     with _runtime(load_settings()) as runtime:
         runtime.check_schema()
@@ -561,7 +561,7 @@ def revoke_key(name: Annotated[str, typer.Argument(help="Name of the key.")]) ->
 @streams.command("create")
 def create_stream(name: Annotated[str, typer.Argument(help="What the stream is for.")]) -> None:
     """Make a stream for the organization and print what 1NCE's portal asks for: the secret is shown this once."""
-    from resources import streams as known
+    from services.access import stream_credentials as known
 
     with _runtime(load_settings()) as runtime:
         runtime.check_schema()
@@ -572,7 +572,7 @@ def create_stream(name: Annotated[str, typer.Argument(help="What the stream is f
 @streams.command("list")
 def list_streams() -> None:
     """List the organization's streams (never their secrets) and when each last brought something."""
-    from resources import streams as known
+    from services.access import stream_credentials as known
 
     with _runtime(load_settings()) as runtime:
         runtime.check_schema()
@@ -587,7 +587,7 @@ def list_streams() -> None:
 @streams.command("revoke")
 def revoke_stream(name: Annotated[str, typer.Argument(help="Name of the stream.")]) -> None:
     """Make a stream stop working at once; what it brought stays."""
-    from resources import streams as known
+    from services.access import stream_credentials as known
 
     with _runtime(load_settings()) as runtime:
         runtime.check_schema()

@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ml.enums import Severity
-from resources.alerting import AlertError, disable_rule, enable_rule, replay, stored_rule
-from resources.rules import METRICS, Replay, Rule, parse_condition
 from resources.settings import SettingsError, load_settings
+from services.alerts.evaluation import AlertError, disable_rule, enable_rule, replay, stored_rule
+from services.alerts.rules import METRICS, Replay, Rule, parse_condition
 
 if TYPE_CHECKING:
     from resources.runtime import Runtime
@@ -141,7 +141,7 @@ def add_rule(
     by: By = None,
 ) -> None:
     """Check a rule, try it on the last 30 days, store it and switch it on."""
-    from resources.alerting import add_rule as add
+    from services.alerts.evaluation import add_rule as add
 
     rule = Rule(
         name.strip(), *parse_condition(condition), for_days=for_days, scope=scope(label, sims), severity=severity
@@ -281,7 +281,7 @@ def _act(
     *,
     span: timedelta | None = None,
 ) -> None:
-    from resources.alerting import act
+    from services.alerts.evaluation import act
 
     with opened() as runtime:
         now = runtime.clock()

@@ -48,10 +48,10 @@ def add_channel(
     ] = None,
 ) -> None:
     """Add a way to send alerts, such as MAIL_URL=mailtos://user:password@smtp.example.org?to=ops@example.org in .env."""
-    from resources import notifier
+    from services.notifications import oncall as service
 
     with opened() as runtime:
-        notifier.add_channel(
+        service.add_channel(
             runtime.database,
             name,
             url_variable=url_variable,
@@ -88,20 +88,21 @@ def channel_problems(as_json: AsJson = False) -> None:
 @channels.command("test")
 def try_channel(name: Annotated[str, typer.Argument(help="Name of the channel.")]) -> None:
     """Send a test message now; a channel that was parked works again when it arrives."""
-    from resources import notifier
+    from services.notifications import oncall as service
+    from services.notifications import outbox
 
     with opened() as runtime:
-        notifier.try_channel(runtime.database, name, now=datetime.now(UTC), environ=notifier.environment())
+        service.try_channel(runtime.database, name, now=datetime.now(UTC), environ=outbox.environment())
     console.print(f"{name} took the test message", markup=False)
 
 
 @channels.command("delete")
 def delete_channel(name: Annotated[str, typer.Argument(help="Name of the channel.")]) -> None:
     """Delete a channel; what waits for it is dropped."""
-    from resources import notifier
+    from services.notifications import oncall as service
 
     with opened() as runtime:
-        dropped = notifier.delete_channel(runtime.database, name, now=runtime.clock())
+        dropped = service.delete_channel(runtime.database, name, now=runtime.clock())
     console.print(f"{name} is deleted; {dropped} messages dropped", markup=False)
 
 
@@ -112,12 +113,12 @@ def notify(
     ] = None,
 ) -> None:
     """Send what is due: new alerts, escalations, ends, digests. Several senders at once do no harm."""
-    from resources import notifier
+    from services.notifications import outbox
 
     with opened() as runtime:
         while True:
-            done = notifier.notify(
-                runtime.database, clock=runtime.clock, environ=notifier.environment(), data_note=runtime.data_note
+            done = outbox.notify(
+                runtime.database, clock=runtime.clock, environ=outbox.environment(), data_note=runtime.data_note
             )
             said = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in done.items() if count)
             console.print(said or "nothing to send", markup=False)
@@ -145,7 +146,7 @@ def escalate(
     rule: Annotated[str | None, typer.Option(help="Only alerts of this rule.")] = None,
 ) -> None:
     """Tell the next channel while an alert is open and nobody acknowledges it."""
-    from resources import notifier
+    from services.notifications import oncall as service
 
     parsed = []
     for step in steps:
@@ -154,7 +155,7 @@ def escalate(
             raise SettingsError(f"{step!r}: expected minutes and a channel, such as 30:boss")
         parsed.append((float(minutes), channel))
     with opened() as runtime:
-        notifier.add_policy(runtime.database, name, parsed, now=runtime.clock(), min_severity=min_severity, rule=rule)
+        service.add_policy(runtime.database, name, parsed, now=runtime.clock(), min_severity=min_severity, rule=rule)
     console.print(f"{name} is set", markup=False)
 
 
@@ -168,13 +169,13 @@ def quiet(
     channel: Annotated[str | None, typer.Option(help="Only for this channel.")] = None,
 ) -> None:
     """Send only what is critical in these hours; the rest follows when they end."""
-    from resources import notifier
+    from services.notifications import oncall as service
 
     if not re.fullmatch("[1-7](,[1-7])*", days):
         raise SettingsError(f"--days {days}: expected numbers from 1 to 7, such as 6,7")
     with opened() as runtime:
         chosen = [int(day) for day in days.split(",")]
-        notifier.add_quiet_hours(
+        service.add_quiet_hours(
             runtime.database, name, begin.time(), end.time(), time_zone=zone, days=chosen, channel=channel
         )
     console.print(f"{name} is set", markup=False)
@@ -190,10 +191,10 @@ def maintenance(
     by: By = None,
 ) -> None:
     """Tell nobody of alerts of these SIMs while work is being done; what is open at its end is told then."""
-    from resources import notifier
+    from services.notifications import oncall as service
 
     with opened() as runtime:
-        notifier.add_maintenance(
+        service.add_maintenance(
             runtime.database,
             name,
             begin.replace(tzinfo=UTC),
@@ -210,8 +211,8 @@ def delete_oncall(
     name: Annotated[str, typer.Argument(help="Its name.")],
 ) -> None:
     """Delete an escalation policy, quiet hours or a maintenance window."""
-    from resources import notifier
+    from services.notifications import oncall as service
 
     with opened() as runtime:
-        notifier.delete_oncall(runtime.database, what, name)
+        service.delete_oncall(runtime.database, what, name)
     console.print(f"{name} is deleted", markup=False)

@@ -1,34 +1,38 @@
 """The Dagster code location: all assets, checks, jobs, schedules and sensors, and the runtime they share."""
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 import dagster as dg
 
-from assets.aggregates import aggregate_forecasts
-from assets.alert_rules import alert_rules_evaluated
-from assets.alerts import alerts
+from assets.alerts import alert_rules_evaluated, alerts
 from assets.anomalies import anomalies, anomaly_detector
 from assets.common import DAYS
-from assets.drift import forecast_drift, forecasts_hold
-from assets.exhaustion import quota_exhaustions
-from assets.exhaustion_backtest import exhaustion_backtested
-from assets.files import imported_files
-from assets.forecast import usage_forecasts, usage_history
+from assets.exhaustion import exhaustion_backtested, quota_exhaustions
+from assets.forecasting import (
+    aggregate_forecasts,
+    forecast_drift,
+    forecasts_hold,
+    usage_forecaster,
+    usage_forecasts,
+    usage_history,
+)
+from assets.imports import imported_files
 from assets.ingest import INGEST, sim_usage
 from assets.lifecycle import sim_lifecycle
 from assets.maintenance import raw_landings
 from assets.quality import checks
 from assets.report import fleet_report
-from assets.stream import stream_records, watch_stream
-from assets.stream_files import new_files, stream_file_batches
-from assets.training import usage_forecaster
+from assets.stream import stream_file_batches, stream_records
 from pipelines.alerting import alert_outbox, alert_rules, critical_alerts, hourly_rules, notify, refresh_sims
 from pipelines.common import RUNNING, SENSING, SETTINGS, as_of_day, under_way
 from pipelines.progress import terminal
 from pipelines.runs import day_range
 from resources.registry import DETECTOR, FORECASTER
 from resources.runtime import Runtime
+from services.ingest.stream import watch_stream
+from services.ingest.stream_files import new_files
+from services.scoring import stale_days
 
 FORECAST = [
     usage_history,
@@ -107,20 +111,6 @@ read_stream_files = dg.define_asset_job(
     dg.AssetSelection.assets(stream_file_batches),
     description="Take stream records from the files of SIMSIGHT_STREAM_FILES that are new.",
 )
-
-
-def stale_days(runtime: Runtime) -> list[tuple[date, date, datetime]]:
-    """Stretches of as-of days to be computed again: first day, last day, and when the latest correction came."""
-    first = runtime.clock().date() - timedelta(days=runtime.settings.recompute_days)
-    stretches: list[tuple[date, date, datetime]] = []
-    for row in runtime.database.rows("stale_predictions", {"first": first}):
-        day, mark = row["as_of"], row["marked_at"]
-        if stretches and stretches[-1][1] + timedelta(days=1) == day:
-            begun, _, newest = stretches.pop()
-            stretches.append((begun, day, max(newest, mark)))
-        else:
-            stretches.append((day, day, mark))
-    return stretches
 
 
 @dg.schedule(

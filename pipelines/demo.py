@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.runs import RunOutcome, run_job
-from pipelines.status import collect
 from resources.database.migrations import ensure_organization, migrate
 from resources.runtime import Runtime
 from resources.settings import Settings
+from services.status import collect
 
 SIMULATED_CLOCK = time(
     6, tzinfo=UTC

@@ -5,27 +5,30 @@ A channel's URL and secret come from the environment and are never stored or sho
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import logging
 import re
 import smtplib
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import orjson
 
 from resources.errors import SimsightError
-from resources.notices import Notice, redact, sign
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
 
 SEND_SECONDS = 15.0
 LONGEST_WAIT_S = 3600.0
@@ -239,3 +242,43 @@ class _Heard(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.thread == self._mine:
             self.lines.append(record.getMessage())
+
+
+NOTHING_SHORTER = 4  # a part of a URL shorter than that is not looked for in messages: it would hit innocent words
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One message: a title of a line, a text, and the same as values for programs."""
+
+    key: str
+    title: str
+    text: str
+    values: dict[str, Any]
+
+
+def sign(secret: str, timestamp: int, body: bytes) -> str:
+    """The signature of a webhook: HMAC-SHA256 of "<timestamp>.<body>", in hex."""
+    return hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """The text on one line without the secrets, nor any part of a secret URL but its host, at most 300 characters long."""
+    parts: set[str] = set()
+    for secret in secrets:
+        parts.add(secret)
+        url = urlsplit(secret)
+        if url.scheme and url.netloc:
+            host = url.hostname or ""
+            pieces = [
+                url.username or "",
+                url.password or "",
+                url.query,
+                *url.path.split("/"),
+                *re.split("[=&]", url.query),
+            ]
+            parts |= {form for piece in pieces for form in (piece, unquote(piece)) if piece.lower() != host}
+    for part in sorted(parts, key=len, reverse=True):
+        if len(part) >= NOTHING_SHORTER:
+            text = text.replace(part, "***")
+    return " ".join(text.split())[:300]

@@ -1,7 +1,8 @@
 """What all pictures share: an empty figure, colours, axes. Figures are matplotlib's, which the caller saves or logs.
 
 Volumes are shown in MB. Colours are Okabe and Ito's (2008), safe for colour-blind readers. No global matplotlib state is used.
-`note` is shown small below the picture: say there when the data is synthetic."""
+`note` is shown small below the picture: say there when the data is synthetic.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""PostgreSQL: the embedded server, migrations, sessions, COPY, the documented views."""

@@ -1,0 +1,1 @@
+"""1NCE: the client of its API and the records of its Data Streamer."""

@@ -1,5 +1,6 @@
 """Single values as 1NCE writes them: volumes, counts, money, times, days and ICCIDs, exact or refused with a ValueError
-whose text says what was expected."""
+whose text says what was expected.
+"""
 
 from __future__ import annotations
 

@@ -17,10 +17,10 @@ from fastapi import FastAPI
 from sqlalchemy import URL
 
 from api.app import create_app
-from resources.api_keys import create_key
 from resources.database.server import driver_url
 from resources.database.session import Database
 from resources.ports import listen
+from services.access.api_keys import create_key
 
 # SIM n of `default` is 89...n and of `other` 99...n. The smaller n, the sooner it ends; n = 12 has no usage and so no forecast.
 SEED = """

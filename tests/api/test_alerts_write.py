@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from resources.api_keys import create_key
 from resources.database.session import Database
+from services.access.api_keys import create_key
 
 RULE = {"name": "heavy", "metric": "usage_day_mb", "operator": ">", "threshold": 100}
 

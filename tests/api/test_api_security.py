@@ -13,9 +13,9 @@ import pytest
 
 from api.app import _hide_keys
 from api.store import Store
-from resources.api_keys import ApiKeyError, create_key, list_keys, revoke_key
 from resources.database.server import driver_url
 from resources.database.session import Database
+from services.access.api_keys import ApiKeyError, create_key, list_keys, revoke_key
 
 NOW = datetime.now(UTC)
 

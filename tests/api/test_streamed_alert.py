@@ -12,11 +12,12 @@ from sqlalchemy import URL
 
 from api.app import create_app
 from assets.stream import stream_records
-from resources import notifier
-from resources.api_keys import create_key
 from resources.database.server import driver_url
 from resources.runtime import Runtime
-from resources.streams import create_stream
+from services.access.api_keys import create_key
+from services.access.stream_credentials import create_stream
+from services.notifications import oncall
+from services.notifications import outbox as notifier
 from tests.api.conftest import Serve
 from tests.api.test_alert_stream import Listener, until
 from tests.pipelines.conftest import settings_for
@@ -58,7 +59,7 @@ def test_what_the_stream_brings_is_told_live_and_by_a_signed_message_once(
     ):
         stream = create_stream(runtime.database, "fleet", now=NOW)
         key = create_key(runtime.database, "live", now=datetime.now(UTC), valid_for=None)
-        notifier.add_channel(
+        oncall.add_channel(
             runtime.database,
             "hook",
             url_variable="HOOK_URL",

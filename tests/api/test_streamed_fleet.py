@@ -16,10 +16,10 @@ from pydantic import SecretStr
 from sqlalchemy import URL
 
 from api.app import create_app
-from assets.stream import process_batches
 from resources.database.server import driver_url
 from resources.database.session import Database
-from resources.streams import create_stream
+from services.access.stream_credentials import create_stream
+from services.ingest.stream import process_batches
 from simulator.account import SimCards
 from simulator.fleet import Fleet
 from simulator.happenings import EVENT_KINDS

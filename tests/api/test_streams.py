@@ -24,7 +24,7 @@ from api.app import create_app
 from api.streams import MOST_BYTES
 from resources.database.server import driver_url
 from resources.database.session import Database
-from resources.streams import NewStream, StreamError, create_stream, list_streams, revoke_stream
+from services.access.stream_credentials import NewStream, StreamError, create_stream, list_streams, revoke_stream
 
 NOW = datetime(2026, 6, 30, 6, tzinfo=UTC)
 RECORDS = [{"id": n, "volume": {"total": 0.5}} for n in range(3)]
@@ -279,7 +279,7 @@ def test_a_stopped_server_process_does_not_take_the_service_with_it(
 
 
 def test_readers_that_wait_for_the_database_do_not_hold_up_the_webhook(posts: Posts) -> None:
-    from resources.api_keys import create_key
+    from services.access.api_keys import create_key
 
     key = create_key(posts.database, "reader", now=datetime.now(UTC), valid_for=None)
     answers: list[int] = []

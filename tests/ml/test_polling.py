@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.polling import (
+from services.ingest.poll_planner import (
     CLASSES,
     COST,
     INTERVAL_HOURS,

@@ -14,15 +14,15 @@ from psycopg.rows import dict_row
 from pydantic import SecretStr
 from sqlalchemy import URL
 
-from assets.exhaustion import score_exhaustion
-from assets.forecast import score_usage
-from assets.landing import Landed, MakeClient, land_account, land_fleet
-from assets.sources import SOURCES, Source
-from assets.training import train
 from resources.database.server import driver_url
 from resources.once.client import OnceClient
 from resources.runtime import Runtime
 from resources.settings import Settings
+from services.exhaustion import EXHAUSTIONS
+from services.forecasting import USAGE_FORECASTS, train
+from services.ingest.endpoints import SOURCES, Source
+from services.ingest.ingest_run import Landed, MakeClient, land_account, land_fleet
+from services.scoring import score_day
 from simulator.fleet import Fleet
 from simulator.server import SimulatorServer
 from tests.conftest import administer
@@ -191,8 +191,8 @@ def filled_template(postgres: URL, template: str, tmp_path_factory: pytest.TempP
         with Runtime(settings_for(postgres.set(database=name), home, server.base_url)) as runtime:
             land(runtime, first_day=FIRST_DAY)
             train(runtime, AS_OF)
-            score_usage(runtime, AS_OF, run_id="first")
-            score_exhaustion(runtime, AS_OF, run_id="first")
+            score_day(runtime, USAGE_FORECASTS, AS_OF, run_id="first")
+            score_day(runtime, EXHAUSTIONS, AS_OF, run_id="first")
         yield Filled(name, fleet, server.base_url, home)
     administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 from sqlalchemy import URL
 
-from assets.aggregates import COUNTRIES, LABELS, TOTALS_SCHEMA, aggregate_forecasts, forecast_totals
-from assets.blocks import NoUsageError
-from assets.forecast import HISTORY_DAYS
+from assets.forecasting import aggregate_forecasts
 from resources.runtime import Runtime
+from services.forecasting import COUNTRIES, LABELS, TOTALS_SCHEMA, forecast_totals
+from services.inputs import HISTORY_DAYS, NoUsageError
 from tests.pipelines.conftest import AS_OF, NOW, Filled, Truth, at, copied
 
 TABLE = "predictions.aggregate_forecasts"

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import URL
 
-from assets.alerts import evaluate_alerts
-from assets.exhaustion import score_exhaustion
-from assets.training import train
 from resources.runtime import Runtime
+from services.alerts.builtin import evaluate_alerts
+from services.exhaustion import EXHAUSTIONS
+from services.forecasting import train
+from services.scoring import score_day
 from simulator.fleet import Fleet
 from tests.pipelines.conftest import AS_OF, NOW, Account, Truth, at, land, settings_for, simulated
 
@@ -58,7 +59,7 @@ def days_pass(story: Account, now: datetime) -> dict[str, Any]:
     with at(story.runtime, now) as runtime:
         as_of = runtime.last_complete_day()
         land(runtime, "sims", "usage", "quota")
-        score_exhaustion(runtime, as_of, run_id=now.isoformat())
+        score_day(runtime, EXHAUSTIONS, as_of, run_id=now.isoformat())
         return evaluate_alerts(runtime, as_of)
 
 

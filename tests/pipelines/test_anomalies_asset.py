@@ -14,17 +14,18 @@ from sqlalchemy import URL
 from typer.testing import CliRunner
 
 from assets import anomalies as module
-from assets.alerts import alert_facts
-from assets.anomalies import find_anomalies, learn
-from assets.blocks import NoChampionError, champion_of
-from assets.lifecycle import evaluate_lifecycle
-from assets.live import detect_live
-from assets.training import RollbackError, rollback
 from pipelines.cli import app
 from pipelines.definitions import code_location
-from resources.alerting import alert_anomalies
 from resources.registry import DETECTOR
 from resources.runtime import Runtime
+from services.alerts.builtin import alert_facts
+from services.anomalies import detection
+from services.anomalies.alerting import alert_anomalies
+from services.anomalies.detection import ANOMALIES, learn
+from services.anomalies.live import detect_live
+from services.lifecycle import evaluate_lifecycle
+from services.models import NoChampionError, RollbackError, champion_of, rollback
+from services.scoring import score_day
 from tests.conftest import administer
 from tests.pipelines.conftest import AS_OF, Truth, at, settings_for
 
@@ -103,7 +104,7 @@ def found(truth: Truth) -> dict[int, dict[str, Any]]:
 
 def test_what_was_done_to_the_fleet_is_found_named_and_grouped(fleet: tuple[Runtime, Truth]) -> None:
     runtime, truth = fleet
-    said = find_anomalies(runtime, AS_OF)
+    said = score_day(runtime, ANOMALIES, AS_OF, run_id="test")
     rows = found(truth)
     assert (rows[7]["kind"], rows[9]["kind"], rows[11]["kind"]) == ("spike", "silence", "imei_change")
     assert "times its usual" in rows[7]["reasons"]
@@ -126,11 +127,11 @@ def test_the_same_day_again_writes_nothing_and_the_next_day_goes_on_with_the_inc
     fleet: tuple[Runtime, Truth],
 ) -> None:
     runtime, truth = fleet
-    find_anomalies(runtime, AS_OF)
+    score_day(runtime, ANOMALIES, AS_OF, run_id="test")
     before = truth.versions(TABLES)
-    find_anomalies(runtime, AS_OF)
+    score_day(runtime, ANOMALIES, AS_OF, run_id="test")
     assert truth.versions(TABLES) == before
-    find_anomalies(runtime, AS_OF - timedelta(days=1))
+    score_day(runtime, ANOMALIES, AS_OF - timedelta(days=1), run_id="test")
     (incident,) = truth.rows("SELECT * FROM predictions.incidents")
     assert (incident["first_day"], incident["last_day"], incident["sims"]) == (AS_OF - timedelta(days=1), AS_OF, 30)
 
@@ -157,7 +158,7 @@ def test_blocks_find_what_the_whole_fleet_finds_and_a_failed_one_is_tried_again_
     runtime, truth = fleet
     for statement in UNLIKE.split(";\n"):
         truth._connection.execute(statement.encode(), {"as_of": AS_OF})
-    find_anomalies(runtime, AS_OF)
+    score_day(runtime, ANOMALIES, AS_OF, run_id="test")
     whole = [truth.rows(statement) for statement in FOUND]
     scores = {row["sim_key"]: row["score"] for row in whole[0] if row["kind"] == "unexpected_country"}
     assert 221 in scores
@@ -165,7 +166,7 @@ def test_blocks_find_what_the_whole_fleet_finds_and_a_failed_one_is_tried_again_
     for table in TABLES:
         truth.run(f"DELETE FROM {table}")
     scored: list[int] = []
-    honest = module._look
+    honest = detection._look
 
     def look(given: Runtime, as_of: Any, version: Any, basis: Any, sim_keys: list[int]) -> Any:
         scored.append(len(sim_keys) // SIMS or sim_keys[0])
@@ -205,7 +206,7 @@ def test_the_statistics_of_a_large_fleet_know_rare_device_types_whole(fleet: tup
 
 def test_an_acknowledged_false_alarm_keeps_quiet_until_it_is_taken_back(fleet: tuple[Runtime, Truth]) -> None:
     runtime, truth = fleet
-    find_anomalies(runtime, AS_OF)
+    score_day(runtime, ANOMALIES, AS_OF, run_id="test")
     score = found(truth)[9]["score"]
     about = {
         "iccid": "0" * 18 + "9",
@@ -217,7 +218,7 @@ def test_an_acknowledged_false_alarm_keeps_quiet_until_it_is_taken_back(fleet: t
     }
     times = int(min(score - 3, 3)) + 1
     made = [runtime.database.row("add_feedback", about) for _ in range(times)]
-    said = find_anomalies(runtime, AS_OF)
+    said = score_day(runtime, ANOMALIES, AS_OF, run_id="test")
     assert (9 in found(truth)) == (score - min(times, 3) >= 3)
     assert said["feedback that holds"] == times
     for row in made:
@@ -225,7 +226,7 @@ def test_an_acknowledged_false_alarm_keeps_quiet_until_it_is_taken_back(fleet: t
         runtime.database.rows(
             "undo_feedback", {"feedback_id": row["feedback_id"], "by": "somebody", "now": runtime.clock()}
         )
-    find_anomalies(runtime, AS_OF)
+    score_day(runtime, ANOMALIES, AS_OF, run_id="test")
     assert found(truth)[9]["score"] == score
 
 
@@ -236,7 +237,7 @@ def test_a_silence_that_is_explained_is_no_anomaly(fleet: tuple[Runtime, Truth])
         VALUES (9, %s, 1, 'state', 'active', 'suspended', 'test', %s, 'test', now())""",
         (AS_OF - timedelta(days=4), AS_OF),
     )
-    find_anomalies(runtime, AS_OF)
+    score_day(runtime, ANOMALIES, AS_OF, run_id="test")
     assert 9 not in found(truth)
 
 
@@ -248,20 +249,20 @@ def test_a_silence_of_the_season_raises_nothing_and_that_of_a_dead_device_does(f
         FROM generate_series(%s::date - 100, %s::date + 60, interval '1 day') AS d WHERE d::date NOT BETWEEN %s AND %s"""
     rest = (year_before - timedelta(days=9), year_before + timedelta(days=30))
     truth.rows(fill_year, (year_before, year_before, *rest))
-    find_anomalies(runtime, AS_OF)
+    score_day(runtime, ANOMALIES, AS_OF, run_id="test")
     assert 9 not in found(truth)
     facts = alert_facts(runtime, AS_OF)
     assert facts.filter(sim_key=9)["last_active_day"].item() is None
     truth.rows("DELETE FROM core.sim_usage WHERE sim_key = 9 AND day < %s", (AS_OF - timedelta(days=200),))
     truth.rows(fill_year, (year_before, year_before, AS_OF, AS_OF))
-    find_anomalies(runtime, AS_OF)
+    score_day(runtime, ANOMALIES, AS_OF, run_id="test")
     assert found(truth)[9]["kind"] == "silence"
     assert alert_facts(runtime, AS_OF).filter(sim_key=9)["last_active_day"].item() == AS_OF - timedelta(days=5)
 
 
 def test_the_stream_raises_live_anomalies_once_and_the_closed_day_takes_them_back(fleet: tuple[Runtime, Truth]) -> None:
     runtime, truth = fleet
-    find_anomalies(runtime, AS_OF)
+    score_day(runtime, ANOMALIES, AS_OF, run_id="test")
     day = AS_OF + timedelta(days=1)
     now = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
     insert = """INSERT INTO core.stream_usage (record_id, bytes, started_at, ended_at, known_at, sim_key, day, sms, organization_id, kind)
@@ -286,7 +287,7 @@ def test_the_stream_raises_live_anomalies_once_and_the_closed_day_takes_them_bac
         "INSERT INTO core.sim_usage SELECT bytes, bytes_rx, known_at, sim_key, %s, organization_id, sms_mt, sms_mo FROM core.sim_usage WHERE day = %s",
         (day, day - timedelta(days=7)),
     )
-    find_anomalies(runtime, day)
+    score_day(runtime, ANOMALIES, day, run_id="test")
     rows = found(truth)
     assert 21 not in {
         row["sim_key"] for row in truth.rows("SELECT * FROM predictions.anomalies WHERE day = %s", (day,))
@@ -316,7 +317,7 @@ def test_what_many_sims_do_at_once_on_a_day_under_way_is_one_incident_and_one_al
     fleet: tuple[Runtime, Truth],
 ) -> None:
     runtime, truth = fleet
-    find_anomalies(runtime, AS_OF)
+    score_day(runtime, ANOMALIES, AS_OF, run_id="test")
     (flapping,) = truth.column("SELECT incident_id FROM predictions.incidents")
     day = AS_OF + timedelta(days=1)
     now = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
@@ -363,7 +364,7 @@ def test_what_many_sims_do_at_once_on_a_day_under_way_is_one_incident_and_one_al
     assert truth.one("SELECT count(*) FROM predictions.alerts WHERE sim_key = 15") == 0
 
     truth.rows(BOOKED, (day,))
-    find_anomalies(runtime, day)
+    score_day(runtime, ANOMALIES, day, run_id="test")
     (closed,) = truth.rows("SELECT * FROM predictions.incidents WHERE incident_id <> %s", (flapping,))
     assert (closed["incident_id"], closed["sims"], closed["last_day"]) == (loop["incident_id"], 50, day)
     assert truth.one("SELECT count(*) FROM predictions.anomalies WHERE live") == 0
@@ -378,7 +379,7 @@ def test_detectors_are_versions_with_a_record_and_an_earlier_one_finds_again_unl
 ) -> None:
     runtime, truth = fleet
     monkeypatch.setattr("pipelines.cli.load_settings", lambda: runtime.settings)
-    monkeypatch.setattr("assets.anomalies.WORSE", float("inf"))  # the newest scores, whatever it flags
+    monkeypatch.setattr("services.anomalies.detection.WORSE", float("inf"))  # the newest scores, whatever it flags
     (first,) = truth.rows("SELECT * FROM predictions.backtests WHERE model_name = %s", (DETECTOR,))
     assert first["role"] == "champion"
     assert first["metrics"]["sim_days"] > 10_000
@@ -389,13 +390,13 @@ def test_detectors_are_versions_with_a_record_and_an_earlier_one_finds_again_unl
         (DETECTOR, 2, "champion"),
         (DETECTOR, 1, "retired"),
     ]
-    assert find_anomalies(runtime, AS_OF)["model version"] == 2
+    assert score_day(runtime, ANOMALIES, AS_OF, run_id="test")["model version"] == 2
 
     said = CliRunner().invoke(app, ["rollback", "--model", DETECTOR, "--by", "me"])
     assert f"{DETECTOR}: version 1 is champion again, in place of version 2" in said.output
     (last,) = truth.rows("SELECT * FROM predictions.promotions_v1 WHERE from_version = 2")
     assert (last["model_name"], last["model_version"], last["decided_by"]) == (DETECTOR, 1, "me")
-    assert find_anomalies(runtime, AS_OF)["model version"] == 1
+    assert score_day(runtime, ANOMALIES, AS_OF, run_id="test")["model version"] == 1
     assert set(truth.column("SELECT model_version FROM predictions.anomalies")) == {1}
 
     run = runtime.mlflow.get_run(next(row["run_id"] for row in listed if row["version"] == 2))
@@ -409,5 +410,5 @@ def test_detectors_are_versions_with_a_record_and_an_earlier_one_finds_again_unl
 def test_without_a_detector_it_says_what_to_run(database_url: URL, tmp_path: Path) -> None:
     with Runtime(settings_for(database_url, tmp_path, "http://127.0.0.1:9")) as runtime:
         with pytest.raises(NoChampionError, match="materialize anomaly_detector first"):
-            find_anomalies(runtime, AS_OF)
+            score_day(runtime, ANOMALIES, AS_OF, run_id="test")
         assert "no usage is stored" in learn(runtime, AS_OF)["learnt"]

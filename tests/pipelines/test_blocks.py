@@ -7,12 +7,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets import forecast
-from assets.blocks import RETRY
-from assets.exhaustion import score_exhaustion
-from assets.forecast import score_usage
+from assets import forecasting as forecast
+from assets.scoring_ops import RETRY
 from pipelines.definitions import code_location
 from resources.runtime import Runtime
+from services import forecasting
+from services.exhaustion import EXHAUSTIONS
+from services.forecasting import USAGE_FORECASTS
+from services.scoring import score_day
 from tests.pipelines.conftest import AS_OF, Truth
 
 DAY = timedelta(days=1)
@@ -30,7 +32,7 @@ def divided(filled: tuple[Runtime, Truth]) -> Iterator[tuple[Runtime, Truth]]:
 
 def both(runtime: Runtime, run_id: str) -> list[tuple[int, int]]:
     """SIMs scored and SIMs left as they were, of forecasts and of exhaustions."""
-    done = [score(runtime, AS_OF, run_id=run_id) for score in (score_usage, score_exhaustion)]
+    done = [score_day(runtime, task, AS_OF, run_id=run_id) for task in (USAGE_FORECASTS, EXHAUSTIONS)]
     return [(one["SIMs scored"], one["SIMs as before"]) for one in done]
 
 
@@ -58,8 +60,8 @@ def test_sims_have_the_same_rows_in_whatever_block_they_are(divided: tuple[Runti
     for table in ("predictions.usage_forecasts", "predictions.exhaustions", "ops.scored_sims"):
         truth.run(f"DELETE FROM {table}")
 
-    usage = score_usage(runtime, AS_OF, run_id="in blocks")
-    score_exhaustion(runtime, AS_OF, run_id="in blocks")
+    usage = score_day(runtime, USAGE_FORECASTS, AS_OF, run_id="in blocks")
+    score_day(runtime, EXHAUSTIONS, AS_OF, run_id="in blocks")
 
     assert usage["blocks"] == 3
     assert (truth.rows(FORECASTS), truth.rows(ENDS)) == whole
@@ -73,7 +75,7 @@ def test_a_block_that_fails_is_tried_again_alone_and_the_day_appears_whole(
     truth.rows("DELETE FROM predictions.usage_forecasts")
     tried: list[int] = []
     visible: list[int] = []
-    honest = forecast.forecast_block
+    honest = forecasting.forecast_block
 
     def forecast_block(runtime: Runtime, block: Any, sim_keys: Any) -> Any:
         tried.append(block.number)

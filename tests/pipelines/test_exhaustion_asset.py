@@ -6,11 +6,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-import assets.exhaustion_backtest as under_test
-from assets.exhaustion import load_facts, quota_exhaustions, score_exhaustion
-from assets.exhaustion_backtest import CHECK, exhaustion_backtested
+import assets.exhaustion as under_test
+from assets.exhaustion import CHECK, exhaustion_backtested, quota_exhaustions
 from ml.exhaustion.backtest import ExhaustionBacktest
 from resources.runtime import Runtime
+from services.exhaustion import EXHAUSTIONS, load_facts
+from services.scoring import score_day
 from tests.pipelines.conftest import AS_OF, Truth, at
 
 DAY = timedelta(days=1)
@@ -102,7 +103,7 @@ def test_an_automatic_top_up_is_known_by_its_events_and_sms_by_their_counts(fill
 def test_a_monthly_limit_by_the_settings_is_forecast(filled: tuple[Runtime, Truth]) -> None:
     runtime, truth = filled
     with at(runtime, runtime.clock(), monthly_limit_mb=2.0) as limited:
-        score_exhaustion(limited, AS_OF, run_id="limited")
+        score_day(limited, EXHAUSTIONS, AS_OF, run_id="limited")
     rows = truth.rows("SELECT p_limit, limit_date FROM predictions.exhaustions WHERE p_limit IS NOT NULL")
     assert {row["p_limit"] for row in rows} >= {0.0, 1.0}
     assert all((row["limit_date"] is not None) == (row["p_limit"] >= 0.5) for row in rows)

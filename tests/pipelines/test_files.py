@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 from sqlalchemy import URL
 
-from assets.files import Imported, Parsed, import_file, parse_file
-from assets.kinds import USAGE
 from resources.database.session import Database
 from resources.files.readers import ImportRefusedError
+from services.ingest.file_import import Imported, Parsed, import_file, parse_file
+from services.ingest.file_schemas import USAGE
 from tests.pipelines.conftest import Truth
 
 NOW = datetime(2025, 9, 24, 6, tzinfo=UTC)
@@ -299,7 +299,7 @@ def test_a_file_that_cannot_be_read_is_named(database: Database, tmp_path: Path)
 def test_a_file_too_large_is_refused_before_it_is_read(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("assets.files.MAX_BYTES", 10)
+    monkeypatch.setattr("services.ingest.file_import.MAX_BYTES", 10)
 
     with pytest.raises(ImportRefusedError, match=r"larger than .* split it"):
         import_usage(database, written(tmp_path, GOOD), now=NOW, only_all=True)

@@ -11,16 +11,18 @@ import polars as pl
 import pytest
 from sqlalchemy import URL
 
-from assets.blocks import NoChampionError, NoUsageError
-from assets.exhaustion import exhaustion, load_facts, score_exhaustion
-from assets.exhaustion_backtest import load_basis
-from assets.forecast import HORIZON, champion_forecast, load_history, load_quotas, score_usage
-from assets.training import train, verdict
-from ml.forecasting import ForecastModel, fit, predict
+from ml.exhaustion.fleet import exhaustion
+from ml.forecasting import Forecast, ForecastModel, fit, predict
 from ml.forecasting.backtest import Backtest
+from ml.forecasting.promotion import verdict
 from pipelines.definitions import code_location
-from resources.registry import FORECASTER, Registry
+from resources.registry import FORECASTER, Registry, Version
 from resources.runtime import Runtime
+from services.exhaustion import EXHAUSTIONS, load_basis, load_facts
+from services.forecasting import USAGE_FORECASTS, load_model, train
+from services.inputs import HORIZON, PATH_SAMPLES, NoUsageError, load_history, load_quotas
+from services.models import NoChampionError, champion_of
+from services.scoring import score_day
 from tests.pipelines.conftest import (
     AS_OF,
     FIRST_DAY,
@@ -111,7 +113,7 @@ def test_a_version_that_cannot_be_tested_is_a_challenger_and_the_champion_goes_o
     truth.rows("DELETE FROM core.sim_usage WHERE day < %s", (AS_OF - 20 * DAY,))
 
     trained = train(runtime, AS_OF)
-    scored = score_usage(runtime, AS_OF, run_id="after")
+    scored = score_day(runtime, USAGE_FORECASTS, AS_OF, run_id="after")
 
     assert trained["role"].startswith("challenger: it could not be tested")
     assert versions(runtime) == {1: "champion", 2: "challenger"}
@@ -152,6 +154,12 @@ def test_what_could_not_be_tested_may_not_score() -> None:
     assert verdict(untested) == ("challenger", "it could not be tested: no window")
 
 
+def champion_forecast(runtime: Runtime, as_of: date) -> tuple[Version, pl.DataFrame, Forecast]:
+    """The champion, the history of all SIMs and their forecast in one piece."""
+    champion, history = champion_of(runtime), load_history(runtime.database, as_of)
+    return champion, history, predict(load_model(runtime, champion), history, as_of=as_of, horizon=HORIZON)
+
+
 def test_stored_forecasts_are_what_the_model_returns(filled: tuple[Runtime, Truth]) -> None:
     runtime, truth = filled
     champion, history, forecast = champion_forecast(runtime, AS_OF)
@@ -174,7 +182,9 @@ def test_stored_exhaustions_are_what_the_model_returns(filled: tuple[Runtime, Tr
     _, history, forecast = champion_forecast(runtime, AS_OF)
     quotas = load_quotas(runtime.database, AS_OF)
     known = quotas.join(load_facts(runtime.database, AS_OF), on="sim_key", how="full", coalesce=True)
-    expected = exhaustion(forecast, history, known, AS_OF, basis=load_basis(runtime, AS_OF, history)).sort("sim_key")
+    expected = exhaustion(
+        forecast, history, known, AS_OF, basis=load_basis(runtime, AS_OF, history), samples=PATH_SAMPLES
+    ).sort("sim_key")
 
     stored = truth.rows("SELECT * FROM predictions.exhaustions ORDER BY sim_key")
     without_forecast = [row for row in stored if row["sim_key"] not in forecast.sim_keys]
@@ -199,7 +209,7 @@ def test_a_sim_that_expired_long_ago_is_expired_whatever_usage_is_stored(filled:
     truth.rows("DELETE FROM core.sim_quota WHERE sim_key = 2")
     truth.rows("UPDATE ops.polls SET problem = 'OnceSimExpiredError' WHERE sim_key = 2")
 
-    score_exhaustion(runtime, AS_OF, run_id="expired")
+    score_day(runtime, EXHAUSTIONS, AS_OF, run_id="expired")
 
     (row,) = truth.rows("SELECT * FROM predictions.exhaustions WHERE sim_key = 2")
     assert (row["status"], row["cause"], row["p_7"], row["remaining"]) == ("expired", "expiry", 1.0, None)
@@ -209,8 +219,8 @@ def test_scoring_again_changes_nothing(filled: tuple[Runtime, Truth]) -> None:
     runtime, truth = filled
     before = truth.versions(PREDICTIONS)
 
-    usage = score_usage(runtime, AS_OF, run_id="second")
-    ends = score_exhaustion(runtime, AS_OF, run_id="second")
+    usage = score_day(runtime, USAGE_FORECASTS, AS_OF, run_id="second")
+    ends = score_day(runtime, EXHAUSTIONS, AS_OF, run_id="second")
 
     assert truth.versions(PREDICTIONS) == before
     assert (usage["rows new"], usage["rows changed"], ends["rows new"], ends["rows changed"]) == (0, 0, 0, 0)
@@ -220,8 +230,8 @@ def test_another_day_is_scored_beside_and_leaves_the_first_as_it_was(filled: tup
     runtime, truth = filled
     before = truth.versions(["predictions.usage_forecasts", "predictions.exhaustions"])
 
-    score_usage(runtime, AS_OF - DAY, run_id="earlier")
-    score_exhaustion(runtime, AS_OF - DAY, run_id="earlier")
+    score_day(runtime, USAGE_FORECASTS, AS_OF - DAY, run_id="earlier")
+    score_day(runtime, EXHAUSTIONS, AS_OF - DAY, run_id="earlier")
 
     after = truth.versions(["predictions.usage_forecasts", "predictions.exhaustions"])
     assert all(before[table] < after[table] for table in before)
@@ -233,7 +243,7 @@ def test_a_corrected_day_is_scored_anew_under_the_same_scoring(filled: tuple[Run
     runtime, truth = filled
     truth.rows("UPDATE core.sim_usage SET bytes = bytes + 5000000 WHERE sim_key = 2 AND day > %s", (AS_OF - 7 * DAY,))
 
-    scored = score_usage(runtime, AS_OF, run_id="corrected")
+    scored = score_day(runtime, USAGE_FORECASTS, AS_OF, run_id="corrected")
 
     assert scored["rows changed"] > 0
     assert truth.one("SELECT count(*) FROM predictions.scorings") == 1
@@ -310,7 +320,7 @@ def test_without_a_champion_the_message_says_what_to_run(database_url: URL, tmp_
             NoChampionError, match="no champion of usage-forecaster is registered: materialize usage_forecaster first"
         ),
     ):
-        score_usage(runtime, AS_OF, run_id="none")
+        score_day(runtime, USAGE_FORECASTS, AS_OF, run_id="none")
 
 
 def test_the_assets_report_what_they_did(filled: tuple[Runtime, Truth]) -> None:

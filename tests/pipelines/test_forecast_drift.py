@@ -8,11 +8,12 @@ import dagster as dg
 import pytest
 from sqlalchemy import URL
 
-from assets.drift import LEADS, forecasts_hold, score_drift
-from assets.forecast import score_usage
-from assets.training import rollback, train
+from assets.forecasting import forecasts_hold
 from ml.forecasting.drift import SCORES_SCHEMA
 from resources.runtime import Runtime
+from services.forecasting import LEADS, USAGE_FORECASTS, score_drift, train
+from services.models import rollback
+from services.scoring import score_day
 from tests.pipelines.conftest import AS_OF, NOW, Filled, Truth, copied
 
 DAY = timedelta(days=1)
@@ -28,7 +29,7 @@ def lived(postgres: URL, filled_template: Filled, tmp_path_factory: pytest.TempP
         train(runtime, TRAINED)
         rollback(runtime, to=2, by="the tests")
         for back in range(14, 0, -1):
-            score_usage(runtime, AS_OF - back * DAY, run_id="daily")
+            score_day(runtime, USAGE_FORECASTS, AS_OF - back * DAY, run_id="daily")
         name = truth.one("SELECT current_database()")
         runtime.close()
         truth.close()
@@ -104,7 +105,7 @@ def test_a_level_that_jumps_is_seen_within_three_days(drifting: tuple[Runtime, T
 
     seen = []
     for days in range(3):
-        score_usage(runtime, BROKEN + days * DAY, run_id="after")  # the forecasts go on, and learn of it
+        score_day(runtime, USAGE_FORECASTS, BROKEN + days * DAY, run_id="after")  # the forecasts go on, and learn of it
         found = check(runtime, BROKEN + days * DAY)
         assert found.severity == dg.AssetCheckSeverity.WARN
         seen.append(found.passed)

@@ -17,13 +17,15 @@ from hypothesis import strategies as st
 from sqlalchemy import URL
 
 from api.store import Store
-from assets import files
-from assets.files import ImportedFile, import_file, imported_files, match_columns, read_mapping
-from assets.kinds import ICCID, KINDS, LABELS, SIMS, TICKETS, USAGE, Kind, kind_of
-from resources.api_keys import create_key
+from assets import imports as files
+from assets.imports import ImportedFile, imported_files
 from resources.database.session import Database
 from resources.files.readers import ImportRefusedError
 from resources.runtime import Runtime
+from services.access.api_keys import create_key
+from services.ingest import file_import
+from services.ingest.file_import import import_file, match_columns, read_mapping
+from services.ingest.file_schemas import ICCID, KINDS, LABELS, SIMS, TICKETS, USAGE, Kind, kind_of
 from tests.pipelines.conftest import Account, Truth, land, settings_for
 from tests.resources.test_tabular import workbook
 
@@ -85,7 +87,7 @@ def truth(database_url: URL) -> Iterator[Truth]:
     opened.close()
 
 
-def load(database: Database, path: Path, kind: Kind, **how: Any) -> files.Imported:
+def load(database: Database, path: Path, kind: Kind, **how: Any) -> file_import.Imported:
     return import_file(database, path, kind, **({"now": NOW, "only_all": True} | how))
 
 

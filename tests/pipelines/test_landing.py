@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
-from assets.landing import replay
 from pipelines.definitions import code_location
 from resources.once.errors import OnceCredentialsError, OnceUnavailableError
 from resources.runtime import Runtime
 from resources.settings import SettingsError
+from services.ingest.replay import replay
 from simulator.demand import Ints
 from simulator.faults import Faults
 from simulator.fleet import Fleet
@@ -162,7 +162,7 @@ class PlugPulled(Exception):  # noqa: N818
 def test_an_interrupted_ingest_goes_on_where_it_stopped_and_ends_as_an_undisturbed_one(
     account: Account, monkeypatch: pytest.MonkeyPatch, kind: str, source: str
 ) -> None:
-    monkeypatch.setattr("assets.landing.BATCH_SIMS", 5)
+    monkeypatch.setattr("services.ingest.ingest_run.BATCH_SIMS", 5)
     fleet = Fleet(seed=4, sims=60, start=TODAY - timedelta(days=180))
     with simulated(fleet) as server, at(account.runtime, NOW, once_base_url=server.base_url) as runtime:
         interrupted = Account(fleet, server, runtime, account.truth)
@@ -375,7 +375,7 @@ def test_a_sim_whose_call_keeps_failing_is_noted_and_stops_no_other(account: Acc
 
 
 def test_a_token_that_ends_in_the_middle_is_renewed(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assets.landing.BATCH_SIMS", 4)
+    monkeypatch.setattr("services.ingest.ingest_run.BATCH_SIMS", 4)
     land(account.runtime, "sims")
     account.server.clear_requests()
     simulation = account.server._simulation

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import URL
 
-from assets.lifecycle import evaluate_lifecycle, stands_for
 from resources.database.session import Database
 from resources.runtime import Runtime
+from services.lifecycle import evaluate_lifecycle, stands_for
 from simulator.fleet import Fleet
 from tests.pipelines.conftest import AS_OF, NOW, Account, Truth, at, land, settings_for, simulated
 

@@ -5,13 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from assets.ingest import poll_budget
-from assets.landing import Landed, land_account, land_fleet
-from assets.sources import SIMS, SOURCES
-from ml.polling import SOURCES as POLLED
-from ml.polling import fleet_cost
-from pipelines.status import collect
 from resources.runtime import Runtime
+from services.ingest.endpoints import SIMS, SOURCES
+from services.ingest.ingest_run import Landed, land_account, land_fleet, poll_budget
+from services.ingest.poll_planner import SOURCES as POLLED
+from services.ingest.poll_planner import fleet_cost
+from services.status import collect
 from tests.pipelines.conftest import NOW, Account, at
 
 BUDGET = 40  # of 24 SIMs, which take 144

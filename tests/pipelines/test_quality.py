@@ -6,9 +6,10 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from assets.quality import SUITES, Suite, Validated, _plain, validate
 from pipelines.definitions import code_location
 from resources.runtime import Runtime
+from services.quality.suites import SUITES, Suite
+from services.quality.validation import Validated, as_moments, validate
 from tests.pipelines.conftest import AS_OF, Truth
 
 BY_NAME = {suite.name: suite for suite in SUITES}
@@ -65,7 +66,7 @@ FROM generate_series(1, (SELECT count(*) / 500 FROM core.sim_usage)) AS n
 
 def outcome(runtime: Runtime, suite: Suite) -> Validated:
     frame = runtime.database.frame(suite.query, suite.schema, suite.parameters(runtime))
-    return validate(frame, _plain(suite.expectations(runtime)))
+    return validate(frame, as_moments(suite.expectations(runtime)))
 
 
 def test_every_suite_holds_on_a_healthy_fleet(filled: tuple[Runtime, Truth]) -> None:

@@ -14,16 +14,19 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import URL
 
-from assets.alerts import evaluate_alerts
-from assets.exhaustion import score_exhaustion
-from assets.forecast import score_usage
-from assets.lifecycle import evaluate_lifecycle
-from assets.report import FleetFacts, describe_backtest, fleet_report, make_report, read_facts, render, write_report
-from assets.training import train
+from assets.report import fleet_report
 from resources.database.migrations import note_organization
 from resources.database.server import driver_url
 from resources.runtime import Runtime
 from resources.settings import Settings
+from services.alerts.builtin import evaluate_alerts
+from services.exhaustion import EXHAUSTIONS
+from services.forecasting import USAGE_FORECASTS, train
+from services.lifecycle import evaluate_lifecycle
+from services.reports.fleet import FleetFacts, read_facts
+from services.reports.html import describe_backtest, render
+from services.reports.publish import make_report, write_report
+from services.scoring import score_day
 from tests.conftest import administer
 
 AS_OF = date(2026, 6, 28)
@@ -113,8 +116,8 @@ def runtime(filled_url: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """The pipeline over the fleet: trained, scored, alerts evaluated as of AS_OF."""
     with Runtime(settings_for(filled_url, tmp_path_factory.mktemp("home"))) as opened:
         train(opened, AS_OF)
-        score_usage(opened, AS_OF, run_id="test")
-        score_exhaustion(opened, AS_OF, run_id="test")
+        score_day(opened, USAGE_FORECASTS, AS_OF, run_id="test")
+        score_day(opened, EXHAUSTIONS, AS_OF, run_id="test")
         evaluate_alerts(opened, AS_OF)
         evaluate_lifecycle(opened, AS_OF)
         yield opened

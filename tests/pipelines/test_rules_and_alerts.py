@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import URL
 
-from assets.alerts import evaluate_alerts
-from resources.alerting import AlertError, act, add_rule, disable_rule, enable_rule, evaluate_rules, replay
-from resources.rules import METRICS, Rule, RuleError, check_rule
 from resources.runtime import Runtime
+from services.alerts.builtin import evaluate_alerts
+from services.alerts.evaluation import AlertError, act, add_rule, disable_rule, enable_rule, evaluate_rules, replay
+from services.alerts.rules import METRICS, Rule, RuleError, check_rule
 from tests.pipelines.conftest import AS_OF, NOW, Filled, Truth, copied
 
 DAY = timedelta(days=1)

@@ -7,14 +7,14 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from assets.anomalies import learn
-from assets.blocks import plan, publish, score_block
-from assets.exhaustion import score_exhaustion
-from assets.forecast import USAGE_FORECASTS, score_usage
-from assets.sources import USAGE
-from pipelines.definitions import code_location, stale_days, stale_predictions
+from pipelines.definitions import code_location, stale_predictions
 from pipelines.runs import day_range
 from resources.runtime import Runtime
+from services.anomalies.detection import learn
+from services.exhaustion import EXHAUSTIONS
+from services.forecasting import USAGE_FORECASTS
+from services.ingest.endpoints import USAGE
+from services.scoring import plan, publish, score_block, score_day, stale_days
 from tests.pipelines.conftest import AS_OF, Truth
 
 DAY = timedelta(days=1)
@@ -120,10 +120,10 @@ def test_a_correction_that_comes_while_a_day_is_scored_stays_marked(scored: tupl
     ]
     correct(runtime, sim, AS_OF, 6_000_000)
     publish(runtime, USAGE_FORECASTS, AS_OF, staged, run_id="first")
-    score_exhaustion(runtime, AS_OF, run_id="first")
+    score_day(runtime, EXHAUSTIONS, AS_OF, run_id="first")
     assert truth.column("SELECT part FROM ops.stale_predictions") == ["usage_forecasts"]
     assert days(runtime) == [(AS_OF, AS_OF)]
-    assert score_usage(runtime, AS_OF, run_id="second")["SIMs scored"] == 1
+    assert score_day(runtime, USAGE_FORECASTS, AS_OF, run_id="second")["SIMs scored"] == 1
     assert days(runtime) == []
 
 

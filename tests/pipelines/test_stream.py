@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import URL
 
-from assets.landing import replay
-from assets.stream import USAGE_SCHEMA, process_batches, split_by_day
 from resources.database.session import Database
 from resources.once.stream_records import UsageRecord, check_sim, luhn_digit, mb_units, parse_record
+from services.ingest.replay import replay
+from services.ingest.stream import USAGE_SCHEMA, process_batches, split_by_day
 from tests.pipelines.conftest import NOW, Truth
 from tests.stream_records import MINUTE, START, event, iccid, sms, stamp, usage
 
@@ -314,7 +314,7 @@ def test_a_replay_takes_up_stream_records_too(receiver: Receiver) -> None:
 
 
 def test_memory_is_bounded_by_blocks_and_a_limit_holds(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assets.stream.BLOCK_RECORDS", 5)
+    monkeypatch.setattr("services.ingest.stream.BLOCK_RECORDS", 5)
     for n in range(12):
         receiver.receive([usage(10 * n + k) for k in range(3)])
 
@@ -342,7 +342,7 @@ def test_a_pass_that_breaks_off_leaves_the_batch_to_the_next(
     def broken(*_: Any) -> Any:
         raise RuntimeError("the plug is pulled")
 
-    monkeypatch.setattr("assets.stream._once_an_event", broken)
+    monkeypatch.setattr("services.ingest.stream._once_an_event", broken)
     with pytest.raises(RuntimeError, match="plug"):
         receiver.process()
     monkeypatch.undo()

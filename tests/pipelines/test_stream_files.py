@@ -17,11 +17,11 @@ import pytest
 from moto.server import ThreadedMotoServer
 from sqlalchemy import URL
 
-from assets.stream import process_batches
-from assets.stream_files import UnreadableFileError, land_file, new_files
 from pipelines.definitions import code_location
 from resources.database.session import Database
 from resources.runtime import Runtime
+from services.ingest.stream import process_batches
+from services.ingest.stream_files import UnreadableFileError, land_file, new_files
 from tests.pipelines.conftest import NOW, Truth, settings_for
 from tests.stream_records import MINUTE, START, event, iccid, sms, usage
 
@@ -155,7 +155,7 @@ def test_a_reading_that_breaks_off_lands_nothing_and_is_done_again(
     database: Database, truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "big.jsonl").write_bytes(as_lines([usage(n) for n in range(10)]))
-    monkeypatch.setattr("assets.stream_files.SLICE_RECORDS", 3)
+    monkeypatch.setattr("services.ingest.stream_files.SLICE_RECORDS", 3)
     written = []
 
     def pulled(document: Any) -> bytes:
@@ -165,7 +165,7 @@ def test_a_reading_that_breaks_off_lands_nothing_and_is_done_again(
         return json.dumps(document).encode()
 
     with monkeypatch.context() as patched:
-        patched.setattr("assets.stream_files.orjson.dumps", pulled)
+        patched.setattr("assets.stream.orjson.dumps", pulled)
         with pytest.raises(RuntimeError, match="plug"):
             read_all(database, str(tmp_path))
     assert truth.one("SELECT count(*) FROM raw.stream_batches") == 0

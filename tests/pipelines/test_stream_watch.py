@@ -11,13 +11,14 @@ import dagster as dg
 import pytest
 from sqlalchemy import URL
 
-from assets.alerts import evaluate_alerts
-from assets.quality import SUITES, _check
-from assets.stream import process_batches, watch_stream
+from assets.quality import _check
 from pipelines.definitions import code_location
-from pipelines.status import collect
 from resources.runtime import Runtime
-from resources.streams import create_stream, revoke_stream
+from services.access.stream_credentials import create_stream, revoke_stream
+from services.alerts.builtin import evaluate_alerts
+from services.ingest.stream import process_batches, watch_stream
+from services.quality.suites import SUITES
+from services.status import collect
 from tests.pipelines.conftest import AS_OF, NOW, TODAY, Truth, at, settings_for
 from tests.pipelines.test_stream import Receiver
 from tests.stream_records import iccid, usage

@@ -6,14 +6,15 @@ from typing import Any
 import polars as pl
 import pytest
 
-from assets.blocks import registry_of
-from assets.forecast import score_usage
-from assets.training import RollbackError, code_version, decide, rollback, train
 from ml.forecasting.backtest import Backtest
 from ml.forecasting.comparison import COMPARISON_SCHEMA, Comparison
-from pipelines.status import model_versions
+from ml.forecasting.promotion import decide
 from resources.registry import FORECASTER, Version
 from resources.runtime import Runtime
+from services.forecasting import USAGE_FORECASTS, train
+from services.models import RollbackError, code_version, registry_of, rollback
+from services.scoring import score_day
+from services.status import model_versions
 from tests.pipelines.conftest import AS_OF, NOW, Truth
 
 DAY = timedelta(days=1)
@@ -44,7 +45,7 @@ def test_versions_are_compared_on_unseen_days_written_down_and_rolled_back(fille
     assert roles(runtime, truth) == {1: "retired", 2: "champion"}
     (who,) = truth.rows("SELECT * FROM predictions.promotions_v1 WHERE model_version = 2")
     assert (who["from_version"], who["decided_by"], who["decided_at"], who["why"]) == (1, "me", NOW, "to compare")
-    assert score_usage(runtime, AS_OF, run_id="after the rollback")["model version"] == 2
+    assert score_day(runtime, USAGE_FORECASTS, AS_OF, run_id="after the rollback")["model version"] == 2
 
     truth.rows("UPDATE core.sim_usage SET bytes = bytes + 1 WHERE sim_key = 2 AND day = %s", (AS_OF - 40 * DAY,))
     third = train(runtime, AS_OF)

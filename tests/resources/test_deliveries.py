@@ -20,8 +20,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
-from resources.channels import ChannelBrokenError, DeliveryError, RefusedError, open_channel
-from resources.notices import Notice
+from resources.channels import ChannelBrokenError, DeliveryError, Notice, RefusedError, open_channel
 from tests.tls import Authority
 
 NOW = datetime(2026, 1, 14, 12, tzinfo=UTC)

@@ -19,14 +19,14 @@ import psycopg
 import pytest
 from sqlalchemy import URL
 
-from assets.files import import_file
-from assets.kinds import LABELS, SIMS, USAGE
-from resources import export as exports
 from resources.database.server import DatabaseUnavailableError, driver_url
 from resources.database.session import Database
-from resources.export import Export, UnknownViewError, export, export_file
 from resources.files import writers
 from resources.files.formats import ExportError, Format, format_of
+from services import exports
+from services.exports import Export, UnknownViewError, export, export_file
+from services.ingest.file_import import import_file
+from services.ingest.file_schemas import LABELS, SIMS, USAGE
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 1, 12, 6, tzinfo=UTC)
@@ -367,7 +367,7 @@ from pathlib import Path
 from sqlalchemy import make_url
 from resources.files import writers
 from resources.database.session import Database
-from resources.export import Export, export_file
+from services.exports import Export, export_file
 from resources.files.formats import format_of
 database = Database(make_url(sys.argv[1]), "default")
 path = Path(sys.argv[2])

@@ -27,12 +27,13 @@ from aiosmtpd.smtp import AuthResult
 from psycopg.rows import dict_row
 from sqlalchemy import URL
 
-from resources import notifier
-from resources.alerting import AlertError, act
-from resources.channels import ChannelBrokenError
+from resources.channels import ChannelBrokenError, redact, sign
 from resources.database.server import driver_url
 from resources.database.session import Database
-from resources.notices import MOST_ATTEMPTS, redact, retry_after, sign
+from services.alerts.evaluation import AlertError, act
+from services.notifications import oncall
+from services.notifications import outbox as notifier
+from services.notifications.messages import MOST_ATTEMPTS, retry_after
 from tests.receiver import HookServer, hook_server, signature
 
 NOW = datetime(2026, 1, 14, 12, tzinfo=UTC)  # a Wednesday
@@ -119,7 +120,7 @@ class Fleet:
         if "secret" in more:
             self.environ[f"{variable}_SECRET"] = more.pop("secret")
             more["secret_variable"] = f"{variable}_SECRET"
-        notifier.add_channel(self.database, name, url_variable=variable, **({"now": NOW - DAY} | more))
+        oncall.add_channel(self.database, name, url_variable=variable, **({"now": NOW - DAY} | more))
 
     def notify(self, now: datetime = NOW) -> dict[str, int]:
         return notifier.notify(self.database, clock=lambda: now, environ=self.environ, seed=1)
@@ -242,7 +243,7 @@ def test_a_snooze_that_is_over_is_told_and_an_acknowledged_alert_is_not(fleet: F
 def test_what_nobody_acknowledges_goes_to_the_next_channel(fleet: Fleet, mail: MailServer, hook: HookServer) -> None:
     fleet.channel("first", mailto(mail), direct=False)
     fleet.channel("boss", hook.url, secret=SECRET, direct=False)
-    notifier.add_policy(fleet.database, "night", [(30, "boss"), (0, "first")], now=NOW - DAY)
+    oncall.add_policy(fleet.database, "night", [(30, "boss"), (0, "first")], now=NOW - DAY)
     ignored, seen = fleet.alert(1, "critical"), fleet.alert(2, "critical", kind="exhaustion")
     fleet.alert(3, "warning")
     fleet.notify()
@@ -260,7 +261,7 @@ def test_what_nobody_acknowledges_goes_to_the_next_channel(fleet: Fleet, mail: M
 
 def test_in_quiet_hours_only_what_is_critical_is_sent_and_the_rest_follows(fleet: Fleet, mailed: MailServer) -> None:
     # 22:00 to 06:00 in Berlin, on nights that begin on Wednesday: 21:00 to 05:00 UTC
-    notifier.add_quiet_hours(fleet.database, "nights", time(22), time(6), time_zone="Europe/Berlin", days=[3])
+    oncall.add_quiet_hours(fleet.database, "nights", time(22), time(6), time_zone="Europe/Berlin", days=[3])
     night = datetime(2026, 1, 14, 23, tzinfo=UTC)
     fleet.alert(1, "warning", night)
     fleet.alert(2, "critical", night)
@@ -276,7 +277,7 @@ def test_in_quiet_hours_only_what_is_critical_is_sent_and_the_rest_follows(fleet
 
 
 def test_an_alert_that_ends_before_it_could_be_told_is_not_told(fleet: Fleet, mailed: MailServer) -> None:
-    notifier.add_quiet_hours(fleet.database, "noon", time(11), time(14), time_zone="UTC", days=range(1, 8))
+    oncall.add_quiet_hours(fleet.database, "noon", time(11), time(14), time_zone="UTC", days=range(1, 8))
     alert = fleet.alert()
     fleet.notify()
     act(fleet.database, [alert], "resolve", by="ann", now=NOW + HOUR)
@@ -285,7 +286,7 @@ def test_an_alert_that_ends_before_it_could_be_told_is_not_told(fleet: Fleet, ma
 
 
 def test_during_maintenance_nobody_is_told_and_what_is_left_is_told_after_it(fleet: Fleet, mailed: MailServer) -> None:
-    notifier.add_maintenance(fleet.database, "move", NOW - HOUR, NOW + HOUR, scope={"label_prefix": "pump-1"}, by="ann")
+    oncall.add_maintenance(fleet.database, "move", NOW - HOUR, NOW + HOUR, scope={"label_prefix": "pump-1"}, by="ann")
     for sim in (1, 2, 10):
         fleet.alert(sim)
     fleet.notify()
@@ -324,7 +325,7 @@ def test_what_fails_is_tried_again_later_and_given_up_with_the_reason(fleet: Fle
     assert row["state"] == "dead"
     assert row["last_error"] == f"given up after {MOST_ATTEMPTS} attempts: it answered 503"
     assert timedelta(minutes=30) < now - NOW < timedelta(hours=3)
-    assert "attempts in a row failed" in notifier.channel_named(fleet.database, "hook")["parked_reason"]
+    assert "attempts in a row failed" in oncall.channel_named(fleet.database, "hook")["parked_reason"]
     # an hour later it is tried with what came since, and works
     hook.status = 200
     fleet.alert(2)
@@ -332,7 +333,7 @@ def test_what_fails_is_tried_again_later_and_given_up_with_the_reason(fleet: Fle
     assert len(hook.posts) == MOST_ATTEMPTS
     fleet.notify(now + HOUR + MINUTE)
     assert len(hook.posts) == MOST_ATTEMPTS + 1
-    assert notifier.channel_named(fleet.database, "hook")["parked_reason"] is None
+    assert oncall.channel_named(fleet.database, "hook")["parked_reason"] is None
 
 
 def test_a_message_that_is_refused_is_dead_and_the_next_goes_through(fleet: Fleet, mailed: MailServer) -> None:
@@ -343,7 +344,7 @@ def test_a_message_that_is_refused_is_dead_and_the_next_goes_through(fleet: Flee
     fleet.alert(2)
     fleet.notify()
     assert fleet.states() == [("opened", "dead"), ("opened", "sent")]
-    assert notifier.channel_named(fleet.database, "mail")["parked_reason"] is None
+    assert oncall.channel_named(fleet.database, "mail")["parked_reason"] is None
 
 
 def test_wrong_secrets_and_dead_servers_are_parked_with_the_reason_and_hold_nobody_up(
@@ -390,31 +391,31 @@ def test_a_test_send_says_what_is_wrong_and_makes_a_parked_channel_work_again(fl
     fleet.alert()
     fleet.notify()
     with pytest.raises(ChannelBrokenError, match="refused the login"):
-        notifier.try_channel(fleet.database, "mail", now=NOW, environ=fleet.environ)
+        oncall.try_channel(fleet.database, "mail", now=NOW, environ=fleet.environ)
     fleet.environ["CHANNEL_MAIL"] = mailto(mail)
     fleet.notify(NOW + MINUTE)
     assert mail.mails == []
-    notifier.try_channel(fleet.database, "mail", now=NOW + MINUTE, environ=fleet.environ)
+    oncall.try_channel(fleet.database, "mail", now=NOW + MINUTE, environ=fleet.environ)
     fleet.notify(NOW + MINUTE)
     assert [subject.partition(":")[0] for subject in mail.subjects] == [
         "Simsight",
         "[warning] pump-1 (8888888888888888881)",
     ]
     with pytest.raises(AlertError, match="no channel named 'post'; there are: mail"):
-        notifier.try_channel(fleet.database, "post", now=NOW, environ={})
+        oncall.try_channel(fleet.database, "post", now=NOW, environ={})
 
 
 def test_what_makes_no_sense_is_refused_when_it_is_written(fleet: Fleet) -> None:
     for wrong, words in [
         (lambda: fleet.channel("x y", "u"), "refused"),
         (lambda: fleet.channel("x", "u", digest_at=time(8), time_zone="Mars/Olympus"), "refused"),
-        (lambda: notifier.add_channel(fleet.database, "x", url_variable="mailto://a:b@c", now=NOW), "refused"),
-        (lambda: notifier.add_policy(fleet.database, "x", [(30, "nobody")], now=NOW), "no channel named"),
-        (lambda: notifier.add_policy(fleet.database, "x", [], now=NOW), "needs steps"),
-        (lambda: notifier.add_quiet_hours(fleet.database, "x", time(1), time(1), time_zone="UTC", days=[1]), "refused"),
-        (lambda: notifier.add_quiet_hours(fleet.database, "x", time(1), time(2), time_zone="UTC", days=[8]), "refused"),
-        (lambda: notifier.add_maintenance(fleet.database, "x", NOW, NOW, scope={}, by="a"), "refused"),
-        (lambda: notifier.add_maintenance(fleet.database, "x", NOW, NOW + DAY, scope={"a": 1}, by="a"), "expected"),
+        (lambda: oncall.add_channel(fleet.database, "x", url_variable="mailto://a:b@c", now=NOW), "refused"),
+        (lambda: oncall.add_policy(fleet.database, "x", [(30, "nobody")], now=NOW), "no channel named"),
+        (lambda: oncall.add_policy(fleet.database, "x", [], now=NOW), "needs steps"),
+        (lambda: oncall.add_quiet_hours(fleet.database, "x", time(1), time(1), time_zone="UTC", days=[1]), "refused"),
+        (lambda: oncall.add_quiet_hours(fleet.database, "x", time(1), time(2), time_zone="UTC", days=[8]), "refused"),
+        (lambda: oncall.add_maintenance(fleet.database, "x", NOW, NOW, scope={}, by="a"), "refused"),
+        (lambda: oncall.add_maintenance(fleet.database, "x", NOW, NOW + DAY, scope={"a": 1}, by="a"), "expected"),
     ]:
         with pytest.raises(AlertError, match=words):
             wrong()
@@ -459,10 +460,10 @@ SENDER = """
 import os, sys
 from datetime import datetime
 from sqlalchemy import make_url
-from resources import notifier
+from services.notifications import outbox
 from resources.database.session import Database
 now = datetime.fromisoformat(sys.argv[1])
-notifier.notify(Database(make_url(os.environ["DATABASE"]), "default"), clock=lambda: now, environ=os.environ)
+outbox.notify(Database(make_url(os.environ["DATABASE"]), "default"), clock=lambda: now, environ=os.environ)
 """
 
 

@@ -22,8 +22,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from assets.stream_files import StreamFile, _records
 from resources.once.stream_records import parse_record
+from services.ingest.stream_files import StreamFile, _records
 from simulator.account import SimCards
 from simulator.fleet import Fleet
 from simulator.sender import Disturbance, Streamer, StreamFailedError

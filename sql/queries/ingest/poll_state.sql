@@ -1,4 +1,4 @@
--- What the poll planner knows of every SIM at %(now)s: ml.polling.STATE_SCHEMA, one row a SIM.
+-- What the poll planner knows of every SIM at %(now)s: services.ingest.poll_planner.STATE_SCHEMA, one row a SIM.
 -- Indexes: polls_pkey, exhaustions_by_as_of, alerts_one_open, sim_usage_by_day, and the chunks of two days of the stream.
 WITH asked AS (
     SELECT sim_key,

@@ -9,16 +9,12 @@ from datetime import date, datetime
 from itertools import chain
 from pathlib import Path
 
-import dagster as dg
 import polars as pl
-from pydantic import Field
 
-from assets.common import OWNERS, RuntimeParam
-from assets.kinds import KINDS, Kind, given, kind_of, shown
-from assets.landing import LANDING_SCHEMA, QUARANTINE_SCHEMA, SETTLED_SCHEMA
-from assets.sources import UTC_TIME, Schema
 from resources.database.session import Database, Merged, Transaction
 from resources.files.readers import ImportRefusedError, Source, Table, open_table
+from services.ingest.file_schemas import KINDS, Kind, given, shown
+from services.ingest.schemas import LANDING_SCHEMA, QUARANTINE_SCHEMA, SETTLED_SCHEMA, UTC_TIME, Schema
 
 MAX_BYTES = 2_000_000_000
 MAX_BAD_ROWS = 100_000
@@ -277,55 +273,6 @@ def _settled(transaction: Transaction, path: Path, waiting: pl.DataFrame, now: d
     ]
     settled = pl.DataFrame(earlier, schema=SETTLED_SCHEMA, orient="row").unique()
     return settled.join(waiting, on="record_key", how="anti")
-
-
-class ImportedFile(dg.Config):
-    """Which file to import; a name without folders is looked for in the landing folder.
-
-    kind is usage, sims, labels or tickets, by default what the file's name begins with, or usage. mapping gives the file's
-    column names ours where they differ; sheet is the one of a workbook, by default the first.
-    """
-
-    path: str
-    kind: str | None = None
-    mapping: dict[str, str] = Field({})
-    sheet: str | None = None
-
-
-@dg.asset(
-    group_name="ingest",
-    kinds={"python", "csv", "excel", "parquet"},
-    owners=OWNERS,
-    metadata={"tables": sorted({kind.table for kind in KINDS.values()})},
-)
-def imported_files(config: ImportedFile, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-    """Usage, SIMs, labels or tickets from a CSV, XLSX or Parquet file: the good rows are stored, the bad ones wait in quarantine.
-
-    The kind is what the file's name begins with (usage where it says nothing); the columns of each are in docs/data.md.
-    """
-    path = Path(config.path)
-    path = path if path.is_absolute() else runtime.settings.landing_folder / path.name
-    kind = named_kind(config.kind) if config.kind else kind_of(path)
-    imported = import_file(
-        runtime.database,
-        path,
-        kind,
-        now=runtime.clock(),
-        only_all=False,
-        mapping=config.mapping,
-        sheet=config.sheet,
-    )
-    return dg.MaterializeResult(
-        metadata={
-            "file": path.name,
-            "kind": kind.name,
-            "dagster/row_count": imported.merged.rows,
-            "rows new": imported.merged.new,
-            "rows changed": imported.merged.changed,
-            "rows quarantined": imported.bad.height,
-            "columns not used": imported.ignored,
-        }
-    )
 
 
 def read_mapping(file: Path | None, pairs: Sequence[str]) -> dict[str, str]:

@@ -2,63 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import unquote, urlsplit
+
+from resources.channels import Notice
 
 MOST_ATTEMPTS = 8  # over about an hour
 FIRST_RETRY_S = 30.0
 LONGEST_RETRY_S = 3600.0
 SHOWN = 20
-NOTHING_SHORTER = 4  # a part of a URL shorter than that is not looked for in messages: it would hit innocent words
-
-
-@dataclass(frozen=True)
-class Notice:
-    """One message: a title of a line, a text, and the same as values for programs."""
-
-    key: str
-    title: str
-    text: str
-    values: dict[str, Any]
 
 
 def retry_after(attempts: int, chance: float) -> timedelta:
     """How long to wait after the attempt of that number failed: doubling from 30 s to 1 h, the upper half of it by chance (0 to 1)."""
     longest = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** (max(attempts, 1) - 1))
     return timedelta(seconds=longest * (0.5 + 0.5 * chance))
-
-
-def sign(secret: str, timestamp: int, body: bytes) -> str:
-    """The signature of a webhook: HMAC-SHA256 of "<timestamp>.<body>", in hex."""
-    return hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
-
-
-def redact(text: str, secrets: Iterable[str]) -> str:
-    """The text on one line without the secrets, nor any part of a secret URL but its host, at most 300 characters long."""
-    parts: set[str] = set()
-    for secret in secrets:
-        parts.add(secret)
-        url = urlsplit(secret)
-        if url.scheme and url.netloc:
-            host = url.hostname or ""
-            pieces = [
-                url.username or "",
-                url.password or "",
-                url.query,
-                *url.path.split("/"),
-                *re.split("[=&]", url.query),
-            ]
-            parts |= {form for piece in pieces for form in (piece, unquote(piece)) if piece.lower() != host}
-    for part in sorted(parts, key=len, reverse=True):
-        if len(part) >= NOTHING_SHORTER:
-            text = text.replace(part, "***")
-    return " ".join(text.split())[:300]
 
 
 def compose(

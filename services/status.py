@@ -7,11 +7,11 @@ from typing import Any
 
 import psycopg
 
-from ml.polling import STATE_SCHEMA, staleness
 from resources.database.migrations import schema_version, storage_grade
 from resources.database.server import describe, driver_url
 from resources.registry import FORECASTER, MODELS
 from resources.runtime import Runtime
+from services.ingest.poll_planner import STATE_SCHEMA, staleness
 
 
 def collect(runtime: Runtime) -> dict[str, Any]:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import psycopg
 
 from resources.errors import SimsightError
-from resources.rules import Replay, Rule, RuleError, check_replay, check_rule
+from services.alerts.rules import Replay, Rule, RuleError, check_replay, check_rule
+from services.anomalies.alerting import alert_anomalies
 
-if TYPE_CHECKING:  # the HTTP service takes rules from here and must not load Polars with them
+if TYPE_CHECKING:
     from resources.database.session import Database
+
 
 REPLAY_DAYS = 30
 MOST_REPLAY_DAYS = 365
@@ -157,20 +159,6 @@ def evaluate_rules(database: Database, *, as_of: date, now: datetime) -> dict[st
             done[name] += counts[name]
     done |= alert_anomalies(database, as_of=as_of, now=now)
     return done | ({"rules that failed": failed} if failed else {})
-
-
-def alert_anomalies(database: Database, *, as_of: date, now: datetime) -> dict[str, int]:
-    """Open, keep and close the alerts of incidents, then those of anomalies that belong to none; counts by name.
-
-    A transaction each: two statements on alerts in one could wait for those of another run, and these for them.
-    """
-    done: dict[str, int] = {}
-    for kind in ("incident", "anomaly"):
-        with database.transaction() as transaction:
-            transaction.rows("anomaly_lock")
-            counts = transaction.row(f"{kind}_alerts", {"as_of": as_of, "now": now}) or {}
-        done |= {f"{kind} alerts {name}": counts[name] for name in ("opened", "updated", "closed")}
-    return done
 
 
 def _evaluate(database: Database, row: Row, as_of: date, now: datetime) -> Row:

@@ -12,17 +12,29 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence, Set
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import polars as pl
 
-from assets.sources import ORDERS, PRODUCTS, QUOTA, SIMS, SOURCES, USAGE, UTC_TIME, Schema, Sim, Source
-from ml.polling import STATE_SCHEMA, fleet_cost, plan
 from resources.database.session import Database, Merged, Transaction
 from resources.once.client import OnceClient
 from resources.once.errors import OnceError
 from resources.once.responses import Answer
+from resources.runtime import Runtime
+from services.ingest.endpoints import ORDERS, PRODUCTS, QUOTA, SIMS, USAGE, Sim, Source
+from services.ingest.poll_planner import STATE_SCHEMA, fleet_cost, pass_budget, plan
+from services.ingest.schemas import LANDING_SCHEMA, QUARANTINE_SCHEMA, SETTLED_SCHEMA, UTC_TIME, Schema
+
+
+def poll_budget(runtime: Runtime) -> int | None:
+    """Requests that an hourly pass may spend on single SIMs; None: no limit."""
+    settings = runtime.settings
+    if settings.once_unlimited or settings.once_requests_per_second is None:
+        return None
+    sims = (runtime.database.row("fleet_size") or {"sims": 0})["sims"]
+    return pass_budget(settings.ingest_minutes, settings.once_requests_per_second, sims)
+
 
 BATCH_SIMS = 100
 BATCH_SECONDS = 10.0
@@ -68,15 +80,6 @@ class Landed:
         }
 
 
-LANDING_SCHEMA: Schema = {"source": pl.String, "request": pl.String, "body": pl.String, "received_at": UTC_TIME}
-QUARANTINE_SCHEMA: Schema = {
-    "source": pl.String,
-    "record_key": pl.String,
-    "reason": pl.String,
-    "record": pl.String,
-    "seen_at": UTC_TIME,
-}
-SETTLED_SCHEMA: Schema = {"source": pl.String, "record_key": pl.String, "seen_at": UTC_TIME, "resolution": pl.String}
 POLL_SCHEMA: Schema = {
     "sim_key": pl.Int32,
     "source": pl.String,
@@ -212,7 +215,7 @@ def land_fleet(
     """Ask every SIM for one kind of answer, batch by batch, and store it; take up an unfinished pass over the same days.
 
     budget   requests that a pass over all kinds of answers may take; where that is not enough for the fleet, the planner
-             (ml.polling) chooses whom to ask now. None: everyone
+             (services.ingest.poll_planner) chooses whom to ask now. None: everyone
     only     ask these SIMs (by sim_key) and no others; the pass stays open, and the next one goes on with it
     Usage is asked from `first_day`, or from earlier where a SIM is not covered up to there, at most six months back.
     A SIM whose call fails is noted with the problem and does not stop the others. Raises OnceCredentialsError and
@@ -316,40 +319,3 @@ class _Sweep:
                 self.landed.rejected += rejected
             transaction.merge("merge_polls", pl.DataFrame(polls, schema=POLL_SCHEMA, orient="row"))
         self.landed.sims += len(batch)
-
-
-@dataclass(frozen=True)
-class Replayed:
-    """What a replay of the quarantine did."""
-
-    tried: int
-    passed: int
-    merged: Merged
-
-
-def replay(database: Database, *, now: datetime) -> Replayed:
-    """Parse every open quarantined record again; what passes now is merged and settled, the rest stays."""
-    from assets.stream import SOURCE, retry  # which stands on this module
-
-    with database.transaction() as transaction:
-        waiting = transaction.rows("quarantine_open")
-        keys = {row["iccid"]: row["sim_key"] for row in transaction.rows("sim_keys")}
-        merged = Merged()
-        passed = []
-        for source in SOURCES.values():
-            frames = []
-            for row in waiting:
-                if row["source"] != source.name:
-                    continue
-                items, _ = source.parse(row["record"]["record"], row["record"]["asked"])
-                if items:
-                    frames.append(source.frame(items, keys, row["last_seen_at"].astimezone(UTC)))
-                    passed.append((source.name, row["record_key"], now, "replayed"))
-            if frames:
-                merged += transaction.merge(
-                    source.merge, pl.concat(frames).unique(subset=source.key, keep="last", maintain_order=True)
-                )
-        transaction.merge("settle_quarantine", pl.DataFrame(passed, schema=SETTLED_SCHEMA, orient="row").unique())
-        streamed = [row for row in waiting if row["source"] == SOURCE]
-        usage, events, streamed_passed = retry(transaction, streamed, now=now)
-    return Replayed(len(waiting), len(passed) + streamed_passed, merged + usage + events)

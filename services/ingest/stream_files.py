@@ -15,16 +15,13 @@ from datetime import datetime
 from itertools import islice
 from typing import IO, Any, NamedTuple, cast
 
-import dagster as dg
-import fsspec  # type: ignore[import-untyped]
+import fsspec
 import orjson
 import polars as pl
 
-from assets.common import OWNERS, RuntimeParam
-from assets.landing import QUARANTINE_SCHEMA, SETTLED_SCHEMA
-from assets.stream import POOL
 from resources.database.session import Database
 from resources.errors import SimsightError
+from services.ingest.schemas import QUARANTINE_SCHEMA, SETTLED_SCHEMA
 
 SLICE_RECORDS = 3_000
 MOST_ARRAY_BYTES = 256_000_000  # of a JSON array, which is read whole; lines and CSV are read as they come
@@ -161,35 +158,3 @@ def _nested(row: dict[str, str]) -> dict[str, Any]:
             inside = inside[step]
         inside.setdefault(last, value)
     return record
-
-
-@dg.asset(
-    group_name="ingest",
-    kinds={"python", "json", "csv"},
-    owners=OWNERS,
-    metadata={"dagster/table_name": "raw.stream_batches"},
-    pool=POOL,
-)
-def stream_file_batches(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-    """Stream records from the files of SIMSIGHT_STREAM_FILES that are new, a folder or bucket; stream_records takes them up.
-
-    A file that cannot be read is noted in ops.quarantine and stops no other. A local file should be moved into the folder
-    when it is complete.
-    """
-    where = runtime.settings.stream_files
-    if where is None:
-        raise dg.Failure("SIMSIGHT_STREAM_FILES is not set: nothing says where the files are", allow_retries=False)
-    files, records, unreadable, failed = new_files(runtime.database, where), 0, 0, []
-    for file in files:
-        try:
-            records += land_file(runtime.database, where, file, now=runtime.clock())
-        except UnreadableFileError as error:
-            unreadable += 1
-            context.log.warning(f"{file.path}: {error}")
-        except OSError as error:  # not ours to read, or out of reach: the next run tries again
-            failed.append(f"{file.path}: {error.strerror or error}")
-    if failed:
-        raise dg.Failure(f"{len(failed)} of {len(files)} files could not be opened: {'; '.join(failed[:10])}")
-    return dg.MaterializeResult(
-        metadata={"files": len(files), "files unreadable": unreadable, "dagster/row_count": records}
-    )

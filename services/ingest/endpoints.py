@@ -17,9 +17,7 @@ import polars as pl
 from resources.once import records as protocol
 from resources.once.client import OnceClient
 from resources.once.responses import Answer, Rejected
-
-Schema = dict[str, "pl.DataType | type[pl.DataType]"]
-UTC_TIME = pl.Datetime("us", "UTC")
+from services.ingest.schemas import UTC_TIME, Schema
 
 
 @dataclass(frozen=True)

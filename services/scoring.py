@@ -11,30 +11,17 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
-import dagster as dg
 import polars as pl
 
-from assets.common import RuntimeParam, as_of_days
 from resources.database.session import Merged, Transaction
-from resources.errors import SimsightError
-from resources.registry import DETECTOR, FORECASTER, Registry, Version
+from resources.registry import FORECASTER, Version
 from resources.runtime import Runtime
+from services.inputs import NoUsageError
+from services.models import champion_of
 
-LAST_KEY = 2**31 - 1
-RETRY = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL)
 # what another run left staged so long ago will not be published any more
 LEFT_BEHIND = timedelta(days=3)
 SCORED_SCHEMA = {"sim_key": pl.Int32, "input_hash": pl.Int64}
-# the asset that trains a model
-TRAINED_BY = {FORECASTER: "usage_forecaster", DETECTOR: "anomaly_detector"}
-
-
-class NoUsageError(SimsightError):
-    """There is nothing to learn from or nothing to score; the message says what to run first."""
-
-
-class NoChampionError(SimsightError):
-    """No version of a model is registered that could score; the message says what to run first."""
 
 
 @dataclass(frozen=True)
@@ -167,21 +154,6 @@ def predictions(
     return Part(name, FORECASTER, lambda runtime, as_of, _: learn(runtime, as_of), scored, written, show)
 
 
-def registry_of(runtime: Runtime, model: str = FORECASTER) -> Registry:
-    """A registered model of the organization."""
-    return Registry(runtime.mlflow, model, runtime.settings.organization, runtime.mlflow_artifacts)
-
-
-def champion_of(runtime: Runtime, model: str = FORECASTER) -> Version:
-    """The version that scores. Raises NoChampionError when there is none."""
-    champion = registry_of(runtime, model).champion()
-    if champion is None:
-        raise NoChampionError(
-            f"no champion of {model} is registered: materialize {TRAINED_BY[model]} first (`simsight run`)"
-        )
-    return champion
-
-
 def plan(runtime: Runtime, part: Part, as_of: date, *, work_id: str) -> list[Block]:
     """The blocks of SIMs to look at as of a day. Raises NoChampionError, and NoUsageError without usage."""
     champion = champion_of(runtime, part.model)
@@ -265,48 +237,15 @@ def score_day(runtime: Runtime, part: Part, as_of: date, *, run_id: str) -> dict
     return publish(runtime, part, as_of, [score_block(runtime, part, block) for block in blocks], run_id=run_id)
 
 
-def block_ops(part: Part, after: Sequence[str]) -> tuple[dg.OpDefinition, dg.OpDefinition, dg.OpDefinition]:
-    """The three ops of a part's graph: plan the blocks of all as-of days of a run, score one, publish them.
-
-    after  the assets that must be there before, as inputs without a value
-    """
-
-    @dg.op(
-        name=f"plan_{part.name}",
-        ins={name: dg.In(dg.Nothing) for name in after},
-        out=dg.DynamicOut(Block),
-        description="Divide the SIMs into blocks of SIMSIGHT_BLOCK_SIMS.",
-    )
-    def planned(context: dg.OpExecutionContext, runtime: RuntimeParam) -> Any:
-        for as_of in as_of_days(context):
-            for block in plan(runtime, part, as_of, work_id=context.run_id):
-                yield dg.DynamicOutput(block, mapping_key=f"{as_of:%Y%m%d}_{block.number}")
-
-    @dg.op(
-        name=f"score_{part.name}",
-        out=dg.Out(Staged),
-        retry_policy=RETRY,
-        description="Score one block of SIMs and stage its rows. A block that fails is tried again alone.",
-    )
-    def scored(context: dg.OpExecutionContext, runtime: RuntimeParam, block: Block) -> Staged:
-        done = score_block(runtime, part, block)
-        context.log.debug(f"as of {block.as_of}, block {block.number}: {done.scored} SIMs, {done.as_before} as before")
-        return done
-
-    @dg.op(
-        name=f"publish_{part.name}",
-        out=dg.Out(dg.Nothing),
-        retry_policy=RETRY,
-        description="Write all blocks of an as-of day in one transaction: readers see the old day or the new one.",
-    )
-    def published(context: dg.OpExecutionContext, runtime: RuntimeParam, staged: list[Staged]) -> None:
-        days = sorted({done.block.as_of for done in staged})
-        metadata: dict[str, Any] = {}
-        for as_of in days:
-            of_day = [done for done in staged if done.block.as_of == as_of]
-            metadata = publish(runtime, part, as_of, of_day, run_id=context.run_id, show=as_of == days[-1])
-            if len(days) > 1:
-                context.log.info(f"{part.name} as of {as_of}")
-        context.add_output_metadata(metadata | {"as-of days": len(days)})
-
-    return planned, scored, published
+def stale_days(runtime: Runtime) -> list[tuple[date, date, datetime]]:
+    """Stretches of as-of days to be computed again: first day, last day, and when the latest correction came."""
+    first = runtime.clock().date() - timedelta(days=runtime.settings.recompute_days)
+    stretches: list[tuple[date, date, datetime]] = []
+    for row in runtime.database.rows("stale_predictions", {"first": first}):
+        day, mark = row["as_of"], row["marked_at"]
+        if stretches and stretches[-1][1] + timedelta(days=1) == day:
+            begun, _, newest = stretches.pop()
+            stretches.append((begun, day, max(newest, mark)))
+        else:
+            stretches.append((day, day, mark))
+    return stretches

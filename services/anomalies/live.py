@@ -6,12 +6,12 @@ from typing import Any
 
 import polars as pl
 
-from assets.incidents import save_incidents
 from ml.anomaly import PEER_SCHEMA, group
 from ml.anomaly.incidents import FAMILIES, LEAST
-from resources.alerting import alert_anomalies
 from resources.database.session import Transaction
 from resources.runtime import Runtime
+from services.anomalies.alerting import alert_anomalies
+from services.anomalies.incidents import save_incidents
 
 # a batch that a run left behind is looked at by the next
 LOOK_BACK = timedelta(minutes=30)

@@ -1,0 +1,56 @@
+"""Whether a newly trained forecaster may score."""
+
+from datetime import date
+
+from ml.forecasting import ForecastModel
+from ml.forecasting.backtest import Backtest
+from ml.forecasting.comparison import Comparison
+from resources.registry import Version
+
+
+def verdict(tested: Backtest) -> tuple[str, str]:
+    """Whether a version may score at all: (role, why). The bounds leave room for a small fleet's noise, not for a broken model."""
+    if tested.status != "ok":
+        return "challenger", f"it could not be tested: {tested.note}"
+    rmase, covered = tested.summary["rmase"], tested.summary["coverage_80"]
+    if not rmase < 1:  # NaN included: a fleet without traffic says nothing
+        return "challenger", f"its error is {rmase:.2f} times the seasonal naive baseline's"
+    if not 0.7 <= covered <= 0.9:
+        return "challenger", f"its 80 % interval covered {covered:.0%} of unseen days"
+    return "champion", f"error {rmase:.2f} times the baseline's, 80 % interval covered {covered:.0%} of unseen days"
+
+
+def decide(
+    tested: Backtest,
+    *,
+    as_of: date,
+    champion: Version | None,
+    rival: ForecastModel | None,
+    compared: Comparison | None,
+) -> tuple[str, str]:
+    """The role of a new version and why: it must pass `verdict`, and not be worse than the champion on days unseen by both.
+
+    champion, rival  the present champion and its model, which is None when today's code cannot use it
+    Without such days there is nothing to compare: the version that knows more of the past scores.
+    """
+    role, why = verdict(tested)
+    if champion is None or rival is None or compared is None:
+        first = (
+            f"the champion, version {champion.version}, was made by other code and cannot score"
+            if champion
+            else "the first version"
+        )
+        return "champion", f"{first}{';' if role == 'champion' else ', although'} {why}"
+    if role == "champion":
+        figures, old = compared.summary, f"version {champion.version}"
+        if as_of < rival.as_of:
+            role, beside = "challenger", f"it knows less than the champion, {old}, as of {rival.as_of}"
+        elif not figures:
+            beside = f"not compared with {old}: {compared.note}"
+        elif compared.worse:
+            role, beside = "challenger", f"{compared.worse}, {old}, over {compared.note}"
+        else:
+            errors = f"error {figures['rmase']:.3f} against {figures['champion_rmase']:.3f} of the baseline's"
+            beside = f"not worse than {old} ({errors}) over {compared.note}"
+        why = f"{beside}; {why}"
+    return role, why

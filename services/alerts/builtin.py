@@ -1,0 +1,67 @@
+"""The alerts that need no rule of the user's: exhaustion, quota, silence."""
+
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from ml.alerts import AlertRules, alert_candidates
+from ml.silence import silence
+from resources.runtime import Runtime
+from services.anomalies.seasons import resting_sims
+from services.inputs import load_history, load_quotas
+
+FACTS_SCHEMA = {
+    "sim_key": pl.Int32,
+    "status": pl.String,
+    "scoring_id": pl.Int32,
+    "exhaustion_status": pl.String,
+    "p_14": pl.Float64,
+    "p50_date": pl.Date,
+}
+
+
+def evaluate_alerts(runtime: Runtime, as_of: date) -> dict[str, Any]:
+    """Open, keep and close alerts as of a day; returns metadata."""
+    database, settings = runtime.database, runtime.settings
+    last = database.row("alerts_evaluated_to")
+    if last and last["as_of"] and last["as_of"] > as_of:
+        return {"evaluated": f"no: alerts already stand as of {last['as_of']}"}
+    facts = alert_facts(runtime, as_of)
+    rules = AlertRules(
+        exhaustion_info=settings.exhaustion_probability,
+        exhaustion_warning=max(settings.exhaustion_probability, 0.75),
+        exhaustion_critical=max(settings.exhaustion_probability, 0.9),
+        quota_warning=settings.quota_share,
+    )
+    holding = alert_candidates(facts, rules).join(facts.select("sim_key", "scoring_id"), on="sim_key", how="left")
+    with database.transaction() as transaction:
+        transaction.stage("update_alerts", holding)
+        counts = transaction.row("update_alerts", {"as_of": as_of, "now": runtime.clock()}) or {}
+    by_kind = {f"holding {kind}": n for kind, n in holding["kind"].value_counts(sort=True).iter_rows()}
+    return {"as of": as_of.isoformat(), **counts, **by_kind, "dagster/row_count": holding.height}
+
+
+def alert_facts(runtime: Runtime, as_of: date) -> pl.DataFrame:
+    """One row a SIM with what the alert rules look at.
+
+    A SIM that has ended already will not run out, and one that is ended or disabled, or that rests with its season, is not called
+    silent: that is explained.
+    """
+    database = runtime.database
+    facts = database.frame("alert_facts", FACTS_SCHEMA, {"as_of": as_of})
+    ended = pl.col("exhaustion_status").is_in(["exhausted", "expired"]).fill_null(False)
+    history = load_history(database, as_of)
+    resting = resting_sims(database, history, as_of, lateness=runtime.settings.lateness_days)
+    explained = ended | (pl.col("status") == "Disabled").fill_null(False) | pl.col("sim_key").is_in(resting.implode())
+    habits = silence(history, as_of=as_of)
+    return (
+        facts.join(load_quotas(database, as_of), on="sim_key", how="left")
+        .join(habits, on="sim_key", how="left")
+        .with_columns(
+            pl.lit(as_of).alias("as_of"),
+            pl.when(~ended).then(pl.col("p_14")).alias("p_14"),
+            pl.when(~explained).then(pl.col("last_active_day")).alias("last_active_day"),
+            pl.col("usual_gap_days").alias("active_gap_p99_days"),
+        )
+    )

@@ -1,0 +1,1 @@
+"""The anomaly detector over the fleet, by day and live."""

@@ -1,0 +1,267 @@
+"""Anomalies over the whole fleet: the detector is fitted every week, and scores every day over blocks of SIMs."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ml.anomaly import (
+    ANOMALY_SCHEMA,
+    ATTRIBUTES,
+    EVENT_SCHEMA,
+    FEEDBACK_SCHEMA,
+    PEER_SCHEMA,
+    PERIOD_SCHEMA,
+    STATE_SCHEMA,
+    AnomalyModel,
+    Detection,
+    FleetStatistics,
+    detect,
+    fit,
+    group,
+    limits,
+)
+from ml.anomaly.injection_test import trial
+from ml.plots.anomaly import plot_trial, plot_worst
+from resources.database.session import Transaction
+from resources.registry import DETECTOR, Version
+from resources.runtime import Runtime
+from services.anomalies.incidents import save_incidents
+from services.anomalies.seasons import seasonal_rests
+from services.inputs import LEARNING_SIMS, learning_sims
+from services.models import code_version, registry_of, write_down
+from services.scoring import Block, Part, Publication, Scored
+
+HISTORY_DAYS = 200
+EVENT_DAYS = 200
+SHOWN = 6
+USAGE_SCHEMA = {"sim_key": pl.Int32, "day": pl.Date, "bytes": pl.Int64, "sms": pl.Int32}
+LABELLED_SCHEMA = {
+    "sim_key": pl.Int32,
+    "label": pl.String,
+    **{name: kind for name, kind in PEER_SCHEMA.items() if name != "sim_key"},
+}
+HOURS_SCHEMA = {name: EVENT_SCHEMA[name] for name in ("sim_key", "day", "hours")}
+FORECAST_SCHEMA = {"sim_key": pl.Int32, "day": pl.Date, "q0.5": pl.Float64, "q0.975": pl.Float64}
+WRITTEN = [name for name in ANOMALY_SCHEMA if name != "is_anomaly"]
+WORSE = 4.0  # a version that flags so many times the SIM-days it may is not trusted: real anomalies are among them
+
+
+def learn(runtime: Runtime, as_of: date) -> dict[str, Any]:
+    """Fit, test, register and promote the detector; returns metadata. The same data again learn nothing."""
+    registry, settings = registry_of(runtime, DETECTOR), runtime.settings
+    with runtime.database.transaction() as transaction:
+        data = _read(transaction, runtime, as_of, learning_sims(transaction))
+    if data["history"].is_empty():
+        return {"learnt": f"no: no usage is stored up to {as_of}"}
+    code = code_version()
+    hashed = (frame.hash_rows(seed=0).sum() if frame.height else 0 for frame in data.values())
+    facts = f"{as_of} {settings.seed} {settings.false_alarms} {code} {list(hashed)}"
+    fingerprint = hashlib.sha256(facts.encode()).hexdigest()
+    recorded = {row["model_version"] for row in runtime.database.rows("model_versions", {"model_name": DETECTOR})}
+    if (known := registry.with_fingerprint(fingerprint)) in recorded:
+        return {"model version": known, "learnt": "no: this version was learnt from the same data"}
+    given = {name: data[name] for name in ("history", "events", "peers", "periods")}
+    model = fit(
+        given["history"], given["events"], as_of, peers=given["peers"], periods=given["periods"], seed=settings.seed
+    )
+    knob = settings.false_alarms
+    tested = trial(**given, as_of=as_of, false_alarms_per_1000=knob, seed=settings.seed)
+    champion = registry.champion()
+    flagged = tested.summary.get("flagged_per_1000", 0.0)
+    role = "challenger" if champion is not None and flagged > WORSE * knob else "champion"
+    why = f"{tested.note}; " + (
+        "the newest knows the most"
+        if role == "champion"
+        else f"more than {WORSE:.0f} times what it may: the version before stays"
+    )
+    figure = plot_trial(tested.frame, note=runtime.data_note)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "model.json").write_text(json.dumps(model.to_dict()))
+        tested.frame.write_csv(Path(folder) / "injected.csv")
+        figure.savefig(Path(folder) / "injected.png")
+        registered = registry.register(
+            folder=Path(folder),
+            parameters={
+                "as_of": as_of.isoformat(),
+                "false_alarms_per_1000": knob,
+                "seed": settings.seed,
+                "simsight": version("simsight"),
+                "code": code,
+                "data": runtime.data_note or "1NCE account",
+            },
+            metrics=tested.summary | model.learnt,
+            fingerprint=fingerprint,
+            role=role,
+            why=why,
+        )
+    record = {"as_of": as_of, "metrics": json.dumps(tested.summary | model.learnt), "comparison": None}
+    write_down(runtime, registry, registered, champion, role=role, why=why, by="training", record=record)
+    return {
+        "model version": registered.version,
+        "role": f"{role}: {why}",
+        "MLflow run": registered.run_id,
+        **{name: round(value, 4) for name, value in (tested.summary | model.learnt).items()},
+        "injected anomalies": figure,
+    }
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What all blocks of a day have in common: statistics of the fleet, and the false alarms that people acknowledged by then."""
+
+    fleet: FleetStatistics
+    feedback: pl.DataFrame
+
+
+def _learn(runtime: Runtime, as_of: date, champion: Version) -> Basis:
+    """The basis of a day. A fleet of one block is its own statistics; of a larger one they are learnt from at most LEARNING_SIMS SIMs."""
+    database = runtime.database
+    basis = Basis(FleetStatistics(), database.frame("anomaly_feedback", FEEDBACK_SCHEMA, {"now": runtime.clock()}))
+    size = (database.row("fleet_size") or {"sims": 0})["sims"]
+    if size > min(runtime.settings.block_sims, LEARNING_SIMS):
+        chosen = database.rows("sims_of_types", {"sims": LEARNING_SIMS})
+        _look(runtime, as_of, champion, basis, [row["sim_key"] for row in chosen])
+    return basis
+
+
+def _look(
+    runtime: Runtime, as_of: date, version: Version, basis: Basis, sim_keys: list[int]
+) -> tuple[dict[str, pl.DataFrame], Detection, pl.DataFrame]:
+    """What is known of some SIMs, the anomalies among them, and their limits of the days under way (STATE_SCHEMA)."""
+    knob = runtime.settings.false_alarms
+    with runtime.database.transaction() as transaction:
+        data = _read(transaction, runtime, as_of, sim_keys, basis.fleet)
+        forecast = transaction.frame("anomaly_forecasts", FORECAST_SCHEMA, {"day": as_of, "sim_keys": sim_keys})
+    model = AnomalyModel.from_dict(registry_of(runtime, DETECTOR).load(version))
+    found = detect(
+        model,
+        data["history"],
+        data["events"],
+        as_of,
+        false_alarms_per_1000=knob,
+        peers=data["peers"],
+        periods=data["periods"],
+        forecast=forecast if forecast.height else None,
+        feedback=basis.feedback,
+        labels=data["peers"].select("sim_key", "label"),
+        fleet=basis.fleet,
+    )
+    if found.frame.is_empty():  # SIMs of which nothing was heard yet
+        return data, found, pl.DataFrame(schema=STATE_SCHEMA)
+    return data, found, limits(model, found.signals, data["events"], false_alarms_per_1000=knob)
+
+
+def _score(runtime: Runtime, block: Block) -> Scored:
+    """One row a SIM of a block: what it has in common with others, its limits where it has any, and its anomaly where it has one."""
+    sim_keys = [row["sim_key"] for row in runtime.database.rows("block_keys", block.range)]
+    data, found, state = _look(runtime, block.as_of, block.version, block.basis, sim_keys)
+    odd = found.frame.filter("is_anomaly").select(WRITTEN)
+    rows = (
+        data["peers"]
+        .select("sim_key", *ATTRIBUTES)
+        .join(_as_text(state), on="sim_key", how="left", maintain_order="left")
+        .join(odd, on="sim_key", how="left", maintain_order="left")
+    )
+    counts = {
+        "SIMs looked at": found.frame["sim_key"].n_unique(),
+        "kept quiet by feedback": found.doubted,
+        "silences explained": found.frame.filter(~pl.col("is_anomaly") & pl.col("reasons").is_not_null()).height,
+        "rows refused": int(found.signals.problems["rows"].sum()),
+    }
+    return Scored(rows, rows.height, counts=counts)
+
+
+def _as_text(state: pl.DataFrame) -> pl.DataFrame:
+    """Limits with their lists as PostgreSQL writes arrays: COPY knows no lists."""
+    quoted = pl.element().cast(pl.String).str.replace_all(r'(["\\])', r"\$1")
+    return state.with_columns(
+        pl.concat_str(pl.lit("{"), pl.col(name).list.eval(pl.lit('"') + quoted + '"').list.join(","), pl.lit("}")).alias(name)
+        for name, kind in STATE_SCHEMA.items()
+        if isinstance(kind, pl.List)
+    )  # fmt: skip
+
+
+def _write(transaction: Transaction, day: Publication, blocks: Iterator[pl.DataFrame]) -> dict[str, Any]:
+    """Write the limits block by block, then all anomalies of the day with their incidents; returns metadata."""
+    which = {"as_of": day.as_of, "model_version": day.version.version, "now": day.now}
+    found, alike = [pl.DataFrame(schema={name: ANOMALY_SCHEMA[name] for name in WRITTEN})], []
+    for rows in blocks:
+        known = rows.filter(pl.col("bytes_limits").is_not_null())
+        transaction.merge("merge_anomaly_state", known.with_columns(**{name: pl.lit(of) for name, of in which.items()}))
+        found.append(rows.filter(pl.col("kind").is_not_null()).select(WRITTEN))
+        # of SIMs with nothing odd it is enough to know how many are alike
+        alone = pl.when(pl.col("kind").is_not_null()).then("sim_key").alias("sim_key")
+        alike.append(rows.group_by(alone, *ATTRIBUTES).agg(sims=pl.len()))
+    odd = pl.concat(found)
+    grouped = group(odd, pl.concat(alike))
+    transaction.rows("anomaly_lock")
+    members = save_incidents(transaction, grouped, model_version=day.version.version, now=day.now)
+    transaction.stage("write_anomalies", odd.join(members, on=["sim_key", "day", "kind"], how="left"))
+    counts = transaction.row("write_anomalies", which) or {}
+    transaction.execute("settle_incidents", which)
+    return {
+        "dagster/row_count": odd.height,
+        **{f"rows {name}": count for name, count in counts.items()},
+        **{f"kind {kind}": count for kind, count in odd["kind"].value_counts(sort=True).iter_rows()},
+        "incidents": grouped.incidents["title"].to_list(),
+    }
+
+
+def _show(runtime: Runtime, as_of: date) -> dict[str, Any]:
+    """The worst SIMs of the day, in words and as a picture, and how many acknowledged false alarms hold."""
+    with runtime.database.transaction() as transaction:
+        worst = transaction.rows("worst_anomalies", {"as_of": as_of, "top": SHOWN})
+        which = {"as_of": as_of, "days": HISTORY_DAYS, "sim_keys": [row["sim_key"] for row in worst]}
+        history = transaction.frame("anomaly_usage", USAGE_SCHEMA, which)
+        feedback = transaction.rows("anomaly_feedback", {"now": runtime.clock()})
+    return {
+        "feedback that holds": len(feedback),
+        "worst": [f"{row['iccid']}: {row['reasons']}" for row in worst],
+        "worst SIMs": plot_worst(history, worst, as_of=as_of, note=runtime.data_note),
+    }
+
+
+def _read(
+    transaction: Transaction,
+    runtime: Runtime,
+    as_of: date,
+    sim_keys: list[int] | None,
+    fleet: FleetStatistics | None = None,
+) -> dict[str, pl.DataFrame]:
+    which = {"as_of": as_of, "sim_keys": sim_keys}
+    peers = transaction.frame("anomaly_peers", LABELLED_SCHEMA, which)
+    history = transaction.frame("anomaly_usage", USAGE_SCHEMA, which | {"days": HISTORY_DAYS})
+    events = transaction.frame("anomaly_events", EVENT_SCHEMA, which | {"days": EVENT_DAYS})
+    periods = transaction.frame("anomaly_periods", PERIOD_SCHEMA, which | {"lateness": runtime.settings.lateness_days})
+    rests = seasonal_rests(transaction, history, as_of, peers=peers, periods=periods, fleet=fleet)
+    return {
+        "history": history,
+        "events": _with_stream_hours(transaction, history, events, as_of),
+        "peers": peers,
+        "periods": pl.concat([periods, rests]),
+    }
+
+
+def _with_stream_hours(
+    transaction: Transaction, history: pl.DataFrame, events: pl.DataFrame, as_of: date
+) -> pl.DataFrame:
+    """Events, and the hours of SIMs of which no session is told but usage records are. A SIM's hours come from one source: one that
+    told of them later would make hours new that are not."""
+    used = history.select("sim_key").unique()
+    untold = used.join(events.filter(pl.col("sessions") > 0), on="sim_key", how="anti")["sim_key"]
+    if untold.is_empty():
+        return events
+    which = {"as_of": as_of, "days": EVENT_DAYS, "sim_keys": untold.to_list()}
+    hours = transaction.frame("anomaly_stream_hours", HOURS_SCHEMA, which)
+    return pl.concat([events, hours], how="diagonal")
+
+
+ANOMALIES = Part("anomalies", DETECTOR, _learn, _score, _write, _show)

@@ -1,0 +1,134 @@
+"""When every SIM ends, over blocks of SIMs; and how honest such dates were in the fleet's own past."""
+
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from ml.exhaustion.backtest import ExhaustionBacktest, exhaustion_backtest
+from ml.exhaustion.extrapolation import learn_outlook
+from ml.exhaustion.fleet import LEFT_SCHEMA, Basis, exhaustion, with_expired
+from ml.exhaustion.model import EXHAUSTION_SCHEMA, SMS_SCHEMA, Calibration
+from ml.history import BYTES_PER_MB
+from ml.plots.exhaustion import plot_exhaustion
+from resources.database.session import Database
+from resources.runtime import Runtime
+from services.forecasting import forecast_block, load_inputs
+from services.inputs import HORIZON, LAST_KEY, PATH_SAMPLES, load_quotas, load_sample
+from services.scoring import Block, predictions
+
+FACTS_SCHEMA = {
+    "sim_key": pl.Int32,
+    "topup": pl.Int64,
+    "topup_at": pl.Int64,
+    "used_this_month": pl.Int64,
+    "sms_remaining": pl.Int32,
+    "sms_days": pl.Int32,
+    "sms_messages": pl.Int64,
+    "sms_squares": pl.Int64,
+}
+SHOWN_SCHEMA = {
+    "sim_key": pl.Int32,
+    "label": pl.String,
+    **{name: EXHAUSTION_SCHEMA[name] for name in ("status", "cause", "p10_date", "p50_date", "p90_date")},
+}
+
+
+def load_facts(database: Database, as_of: date, first_key: int = 0, last_key: int = LAST_KEY) -> pl.DataFrame:
+    """What the end of a SIM rests on beside its data quota, as of a day (FACTS_SCHEMA; see exhaustion_facts.sql)."""
+    which = {"as_of": as_of, "first_key": first_key, "last_key": last_key}
+    return database.frame("exhaustion_facts", FACTS_SCHEMA, which)
+
+
+def _learn(runtime: Runtime, as_of: date) -> Basis:
+    """What all blocks of an as-of day have in common: learnt once, from the fleet's past, before the first of them."""
+    return load_basis(runtime, as_of, load_sample(runtime, as_of))
+
+
+def _inputs(runtime: Runtime, block: Block) -> pl.DataFrame:
+    """What the end of each SIM of a block rests on: `load_inputs`, its quota, `load_facts`, and whether 1NCE calls it expired.
+
+    An expired SIM need have no usage: there is nothing to forecast, and its end is known.
+    """
+    first, last = block.first_key, block.last_key
+    quotas = load_quotas(runtime.database, block.as_of, first, last)
+    facts = load_facts(runtime.database, block.as_of, first, last)
+    expired = runtime.database.frame("expired_sims", {"sim_key": pl.Int32}, block.range)
+    inputs = load_inputs(runtime, block).join(
+        expired.with_columns(expired=pl.lit(True)), on="sim_key", how="full", coalesce=True
+    )
+    return (
+        inputs.join(quotas, on="sim_key", how="left")
+        .join(facts, on="sim_key", how="left")
+        .with_columns(pl.col("expired").fill_null(False), monthly_limit=pl.lit(_monthly_limit(runtime), pl.Float64))
+        .sort("sim_key")
+    )
+
+
+def _monthly_limit(runtime: Runtime) -> float | None:
+    """Bytes a month after which a SIM is stopped, by the settings."""
+    limit = runtime.settings.monthly_limit_mb
+    return None if limit is None else limit * BYTES_PER_MB
+
+
+def _score(runtime: Runtime, block: Block, inputs: pl.DataFrame) -> pl.DataFrame:
+    used = inputs.filter(pl.col("usage_hash").is_not_null())
+    ends = pl.DataFrame(schema=EXHAUSTION_SCHEMA | SMS_SCHEMA | LEFT_SCHEMA).drop("extrapolated")
+    if used.height:
+        history, forecast = forecast_block(runtime, block, used["sim_key"])
+        limit = _monthly_limit(runtime)
+        ends = exhaustion(
+            forecast, history, used, block.as_of, basis=block.basis, samples=PATH_SAMPLES, monthly_limit=limit
+        )
+    ends = with_expired(ends, inputs.filter("expired").select("sim_key"), block.as_of)
+    return ends.join(
+        inputs.select("sim_key", "data_age_hours", "data_grade"), on="sim_key", how="left", maintain_order="left"
+    )
+
+
+def _show(runtime: Runtime, as_of: date) -> dict[str, Any]:
+    """How many SIMs have which status and grade of data, and who runs out first."""
+    with runtime.database.transaction() as transaction:
+        counts = transaction.rows("exhaustion_counts", {"as_of": as_of})
+        first = transaction.frame("exhaustion_first", SHOWN_SCHEMA, {"as_of": as_of, "top": 20})
+    by_status: dict[str, int] = {}
+    by_grade: dict[str, int] = {}
+    for row in counts:
+        status, grade = f"status {row['status']}", f"SIMs on data of grade {row['data_grade']}"
+        by_status[status] = by_status.get(status, 0) + row["sims"]
+        if row["data_grade"]:
+            by_grade[grade] = by_grade.get(grade, 0) + row["sims"]
+    plot = plot_exhaustion(first, as_of=as_of, labels=first["label"].to_list(), note=runtime.data_note)
+    return {**by_status, **dict(sorted(by_grade.items())), "who runs out first": plot}
+
+
+EXHAUSTIONS = predictions("exhaustions", "merge_exhaustions", _inputs, _score, _show, _learn)
+
+
+def save_backtest(runtime: Runtime, as_of: date, history: pl.DataFrame) -> ExhaustionBacktest:
+    """Test the dates of an as-of day on the history known by then, and store the outcome."""
+    tested = exhaustion_backtest(history, as_of=as_of, horizon=HORIZON, seed=runtime.settings.seed)
+    with runtime.database.transaction() as transaction:
+        transaction.execute(
+            "save_exhaustion_backtest",
+            {
+                "as_of": as_of,
+                "status": tested.status,
+                "coverage_80": None if tested.scores is None else tested.scores.coverage,
+                "lowest": tested.low,
+                "highest": tested.high,
+                "achieved": None if tested.calibration is None else list(tested.calibration.achieved),
+                "note": tested.note,
+                "now": runtime.clock(),
+            },
+        )
+    return tested
+
+
+def load_basis(runtime: Runtime, as_of: date, history: pl.DataFrame) -> Basis:
+    """What the dates of an as-of day rest on. Where the day was never tested, as in a backfill, it is now."""
+    outlook = learn_outlook(history, as_of=as_of, horizon=HORIZON, seed=runtime.settings.seed)
+    stored = runtime.database.row("exhaustion_backtest", {"as_of": as_of})
+    if stored is None:
+        return Basis(outlook, save_backtest(runtime, as_of, history).calibration)
+    return Basis(outlook, None if stored["achieved"] is None else Calibration(tuple(stored["achieved"])))

@@ -1,0 +1,230 @@
+"""The usage forecaster over the fleet: trained, scored over blocks of SIMs, held against what then happened; and forecasts of totals."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from datetime import date, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ml.forecasting import QUANTILES, Forecast, ForecastModel, fit, predict, quantile_column
+from ml.forecasting.aggregates import forecast_aggregate
+from ml.forecasting.backtest import backtest
+from ml.forecasting.comparison import compare
+from ml.forecasting.drift import SCORES_SCHEMA
+from ml.forecasting.promotion import decide
+from ml.plots.forecasting import plot_backtest, plot_coverage, plot_drift, plot_fleet_forecast, plot_total_forecast
+from resources.registry import FORECASTER, Version
+from resources.runtime import Runtime
+from services.inputs import HISTORY_DAYS, HORIZON, PATH_SAMPLES, NoUsageError, load_history, load_sample
+from services.models import code_version, registry_of, write_down
+from services.scoring import Block, predictions
+
+# with the fleet at most 20 series: each is forecast several times
+LABELS, COUNTRIES = 12, 7
+TOTALS_SCHEMA = {"kind": pl.String, "name": pl.String, "sims": pl.Int32, "day": pl.Date, "bytes": pl.Int64}
+
+
+def forecast_totals(runtime: Runtime, as_of: date) -> dict[str, Any]:
+    """Forecast the totals as of a day and store them; returns metadata. Raises NoUsageError when there is no usage."""
+    which = {"as_of": as_of, "days": HISTORY_DAYS, "labels": LABELS, "countries": COUNTRIES}
+    totals = runtime.database.frame("aggregate_usage", TOTALS_SCHEMA, which)
+    if totals.is_empty():
+        raise NoUsageError(
+            f"no usage is stored up to {as_of}: run `simsight ingest` first, or choose a later as-of day"
+        )
+    totals = totals.with_columns(group=pl.format("{} {}", "kind", "name"))
+    forecast = forecast_aggregate(totals, as_of, HORIZON, seed=runtime.settings.seed)
+    groups = totals.group_by("group").agg(pl.col("kind", "name", "sims").first())
+    rows = forecast.frame.join(groups, on="group", maintain_order="left").select(
+        pl.lit(as_of).alias("as_of"),
+        *("kind", "name", "day", "method", "sims"),
+        *(pl.col(name).round().cast(pl.Int64).alias(column) for name, column in COLUMNS.items()),
+        pl.lit(runtime.clock()).alias("created_at"),
+    )
+    with runtime.database.transaction() as transaction:
+        merged = transaction.merge("merge_aggregate_forecasts", rows)
+    fleet = pl.col("group") == "fleet fleet"
+    plot = plot_total_forecast(
+        totals.filter(fleet), forecast.frame.filter(fleet), of="the fleet", note=runtime.data_note
+    )
+    chosen = forecast.choices.group_by("method").len().sort("method")
+    return {
+        "dagster/row_count": merged.rows,
+        "rows new": merged.new,
+        "rows changed": merged.changed,
+        "series": groups.height,
+        **{f"series by {method}": count for method, count in chosen.iter_rows()},
+        "fleet": plot,
+    }
+
+
+# every day of the next week; of the weeks after it one day each: forecasts of one as-of day lie together, each costs a scan of them
+LEADS = [1, 2, 3, 4, 5, 6, 7, 14, 21, 28]
+LOOK_BACK_DAYS = 10
+SHOWN_DAYS = 90
+
+
+def score_drift(runtime: Runtime, as_of: date, *, show: bool = True) -> dict[str, Any]:
+    """Hold forecasts of closed days up to `as_of` against what happened; returns metadata, with a plot if `show`."""
+    last = min(as_of, runtime.last_complete_day())
+    which = {"model_name": FORECASTER, "first": last - timedelta(days=LOOK_BACK_DAYS - 1), "last": last}
+    days = [row["day"] for row in runtime.database.rows("unscored_days", which)]
+    rows = 0
+    for day in days:
+        what = {"model_name": FORECASTER, "day": day, "leads": LEADS, "now": runtime.clock()}
+        rows += (runtime.database.row("score_forecasts", what) or {"rows": 0})["rows"]
+    metadata: dict[str, Any] = {"days scored": len(days), "rows written": rows}
+    if not show:
+        return metadata
+    scores = runtime.database.frame(
+        "forecast_scores", SCORES_SCHEMA, {"model_name": FORECASTER, "as_of": last, "days": SHOWN_DAYS}
+    )
+    metadata["dagster/row_count"] = scores.height
+    newest = scores.filter(horizon="1-7").tail(1)
+    for name in ("rmase", "coverage_80", "coverage_95", "bias"):
+        if newest.height and newest[name].item() is not None:
+            metadata[name] = round(newest[name].item(), 4)
+    return metadata | {"over time": plot_drift(scores, note=runtime.data_note)}
+
+
+QUALITY_SCHEMA = {"sim_key": pl.Int32, "data_age_hours": pl.Int16, "data_grade": pl.Int16}
+FLEET_SCHEMA = {"day": pl.Date, "expected": pl.Float64, "spread": pl.Float64}
+# the forecast frame's columns as the table names them: q0.025 is q025
+COLUMNS = {"mean": "mean"} | {quantile_column(level): f"q{str(level)[2:]:0<2}" for level in QUANTILES}
+
+
+def load_inputs(runtime: Runtime, block: Block) -> pl.DataFrame:
+    """What a forecast of each SIM of a block rests on: sim_key, usage_hash, data_age_hours, data_grade (1 to 4 for A to D)."""
+    with runtime.database.transaction() as transaction:
+        usage = transaction.frame(
+            "usage_hashes", {"sim_key": pl.Int32, "usage_hash": pl.Int64}, block.range | {"days": HISTORY_DAYS}
+        )
+        quality = transaction.frame("data_quality", QUALITY_SCHEMA, block.range)
+    return usage.join(quality, on="sim_key", how="left", maintain_order="left")
+
+
+def load_model(runtime: Runtime, version: Version) -> ForecastModel:
+    """A registered version as it was saved."""
+    return ForecastModel.from_dict(registry_of(runtime).load(version))
+
+
+def forecast_block(runtime: Runtime, block: Block, sim_keys: pl.Series) -> tuple[pl.DataFrame, Forecast]:
+    """The history and the forecast of some SIMs of a block. Deterministic, so that it need not be stored to be shared."""
+    history = load_history(runtime.database, block.as_of, sim_keys.to_list())
+    return history, predict(load_model(runtime, block.version), history, as_of=block.as_of, horizon=HORIZON)
+
+
+def _score(runtime: Runtime, block: Block, inputs: pl.DataFrame) -> pl.DataFrame:
+    _, forecast = forecast_block(runtime, block, inputs["sim_key"])
+    return forecast.frame.select(
+        "sim_key",
+        "day",
+        pl.lit(block.as_of).alias("as_of"),
+        *(pl.col(name).round().cast(pl.Int64).alias(column) for name, column in COLUMNS.items()),
+    ).join(inputs.select("sim_key", "data_age_hours", "data_grade"), on="sim_key", how="left", maintain_order="left")
+
+
+def _show(runtime: Runtime, as_of: date) -> dict[str, Any]:
+    """The fleet's days ahead. Its fan takes the SIMs as independent, as the sum of their sampled futures does."""
+    with runtime.database.transaction() as transaction:
+        ahead = transaction.frame("fleet_forecast", FLEET_SCHEMA, {"as_of": as_of})
+        shown = {"as_of": as_of, "days": SHOWN_DAYS}
+        daily = transaction.frame("report_fleet_days", {"day": pl.Date, "bytes": pl.Int64}, shown)
+        sims = (transaction.row("report_forecast", {"as_of": as_of}) or {"sims": 0})["sims"]
+    normal = np.array([NormalDist().inv_cdf((k + 0.5) / PATH_SAMPLES) for k in range(PATH_SAMPLES)])
+    futures = ahead["expected"].to_numpy() + normal[:, None] * ahead["spread"].to_numpy()
+    daily = daily.filter(pl.col("bytes").cum_sum() > 0)
+    plot = plot_fleet_forecast(daily, np.maximum(futures, 0), as_of=as_of, note=runtime.data_note)
+    return {"sims": sims, "fleet": plot}
+
+
+USAGE_FORECASTS = predictions("usage_forecasts", "merge_usage_forecasts", load_inputs, _score, _show)
+
+
+def train(runtime: Runtime, as_of: date, *, log: Callable[[str], object] = lambda text: None) -> dict[str, Any]:
+    """Fit, backtest, compare, register and perhaps promote the forecaster; returns metadata. The same data again trains nothing."""
+    history = load_sample(runtime, as_of)
+    registry, seed, code = registry_of(runtime), runtime.settings.seed, code_version()
+    fingerprint = _fingerprint(history, as_of, seed, code)
+    recorded = {row["model_version"] for row in runtime.database.rows("model_versions", {"model_name": FORECASTER})}
+    known = registry.with_fingerprint(fingerprint)
+    if known in recorded:  # a version without its record is left from a training that was cut off
+        return {"model version": known, "trained": "no: this version was trained on the same data"}
+    sims = history["sim_key"].n_unique()
+    log(f"backtest over {sims} SIMs")
+    tested = backtest(history, as_of=as_of, horizon=HORIZON, seed=seed)
+    model = fit(history, as_of=as_of, horizon=HORIZON, seed=seed)
+    champion = registry.champion()
+    rival = _rival(runtime, champion)
+    compared = compare(history, rival, as_of=as_of, horizon=HORIZON, seed=seed) if rival else None
+    role, why = decide(tested, as_of=as_of, champion=champion, rival=rival, compared=compared)
+    plots = {
+        "backtest.png": plot_backtest(tested.frame, note=runtime.data_note),
+        "coverage.png": plot_coverage(tested.calibration, note=runtime.data_note),
+    }
+    comparison = {**compared.summary, "champion_version": champion.version} if compared and champion else {}
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "model.json").write_text(json.dumps(model.to_dict()))
+        tested.frame.write_csv(Path(folder) / "backtest.csv")
+        tested.calibration.write_csv(Path(folder) / "calibration.csv")
+        if compared:
+            compared.frame.write_csv(Path(folder) / "comparison.csv")
+        for name, figure in plots.items():
+            figure.savefig(Path(folder) / name)
+        registered = registry.register(
+            folder=Path(folder),
+            parameters={
+                "as_of": as_of.isoformat(),
+                "horizon_days": HORIZON,
+                "sims": sims,
+                "rows": history.height,
+                "seed": seed,
+                "simsight": version("simsight"),
+                "code": code,
+                "data": runtime.data_note or "1NCE account",
+            },
+            metrics=tested.summary | {f"compared_{name}": float(value) for name, value in comparison.items()},
+            fingerprint=fingerprint,
+            role=role,
+            why=why,
+        )
+    record = {
+        "as_of": as_of,
+        "metrics": json.dumps(tested.summary),
+        "comparison": json.dumps(comparison) if comparison else None,
+    }
+    write_down(runtime, registry, registered, champion, role=role, why=why, by="training", record=record)
+    return {
+        "model version": registered.version,
+        "role": f"{role}: {why}",
+        "MLflow run": registered.run_id,
+        "code": code,
+        "backtest": tested.note,
+        **{name: round(value, 4) for name, value in tested.summary.items()},
+        **({"comparison": compared.note} if compared else {}),
+        **{f"compared {name}": round(float(value), 4) for name, value in comparison.items()},
+        "error by segment": plots["backtest.png"],
+        "stated and achieved probability": plots["coverage.png"],
+    }
+
+
+def _rival(runtime: Runtime, champion: Version | None) -> ForecastModel | None:
+    if champion is None:
+        return None
+    try:
+        return load_model(runtime, champion)
+    except (ValueError, KeyError):  # saved by another version of the code
+        return None
+
+
+def _fingerprint(history: pl.DataFrame, as_of: date, seed: int, code: str) -> str:
+    rows = history.hash_rows(seed=0).to_numpy()
+    facts = f"{as_of} {seed} {HORIZON} {code} {history.height} {np.bitwise_xor.reduce(rows)} {rows.sum()}"
+    return hashlib.sha256(facts.encode()).hexdigest()

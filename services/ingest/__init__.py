@@ -1,0 +1,1 @@
+"""From 1NCE's answers, streams and files to checked rows."""

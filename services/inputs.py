@@ -1,0 +1,55 @@
+"""What models rest on, read from the database: usage histories, samples of a fleet, quotas."""
+
+from datetime import date
+
+import polars as pl
+
+from resources.database.session import Database, Transaction
+from resources.errors import SimsightError
+from resources.runtime import Runtime
+
+LAST_KEY = 2**31 - 1
+
+
+class NoUsageError(SimsightError):
+    """There is nothing to learn from or nothing to score; the message says what to run first."""
+
+
+HORIZON = 30
+HISTORY_DAYS = 730
+PATH_SAMPLES = 500
+# What a fleet has to teach is known from so many SIMs; more take memory and time.
+LEARNING_SIMS = 20_000
+HISTORY_SCHEMA = {"sim_key": pl.Int32, "day": pl.Date, "bytes": pl.Int64}
+QUOTA_SCHEMA = {"sim_key": pl.Int32, "quota_left": pl.Int64, "quota_total": pl.Int64, "expires_on": pl.Date}
+
+
+def load_history(database: Database, as_of: date, sim_keys: list[int] | None = None) -> pl.DataFrame:
+    """Daily usage up to `as_of` of every SIM, or of those given: sim_key, day, bytes. Raises NoUsageError when there is none."""
+    history = database.frame(
+        "usage_history", HISTORY_SCHEMA, {"as_of": as_of, "days": HISTORY_DAYS, "sim_keys": sim_keys}
+    )
+    if history.is_empty():
+        raise NoUsageError(
+            f"no usage is stored up to {as_of}: run `simsight ingest` first, or choose a later as-of day"
+        )
+    return history
+
+
+def load_sample(runtime: Runtime, as_of: date) -> pl.DataFrame:
+    """The usage history of the fleet, of a large one that of LEARNING_SIMS SIMs evenly spread over it: what models learn from."""
+    with runtime.database.transaction() as transaction:
+        chosen = learning_sims(transaction)
+    return load_history(runtime.database, as_of, chosen)
+
+
+def learning_sims(transaction: Transaction) -> list[int] | None:
+    """The SIMs that models learn from: LEARNING_SIMS, evenly spread over the fleet; None where all are no more."""
+    keys = transaction.frame("block_keys", {"sim_key": pl.Int32}, {"first_key": 0, "last_key": LAST_KEY})["sim_key"]
+    return keys.gather_every(-(-len(keys) // LEARNING_SIMS)).to_list() if len(keys) > LEARNING_SIMS else None
+
+
+def load_quotas(database: Database, as_of: date, first_key: int = 0, last_key: int = LAST_KEY) -> pl.DataFrame:
+    """Data quota of SIMs at the end of `as_of`: sim_key, quota_left and quota_total in bytes, expires_on."""
+    which = {"as_of": as_of, "first_key": first_key, "last_key": last_key}
+    return database.frame("quota_as_of", QUOTA_SCHEMA, which)

@@ -1,0 +1,112 @@
+"""The life of every SIM: states as of a day and the history of what moved them, written all or nothing."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import polars as pl
+
+from ml.lifecycle import (
+    ACTIVITY_SCHEMA,
+    ENTRY_SCHEMA,
+    PREVIOUS_SCHEMA,
+    QUOTA_EVENT_SCHEMA,
+    SIM_SCHEMA,
+    STATES,
+    VERSION,
+    LifecycleRules,
+    evaluate,
+)
+from ml.plots.lifecycle import plot_states
+from resources.database.session import Transaction
+from resources.runtime import Runtime
+from services.inputs import HISTORY_DAYS
+
+# what came late is found by looking at the days before the last evaluation again
+LATE_DAYS = 7
+SHOWN_DAYS = 90
+BEGINNING = date(1970, 1, 1)
+COUNT_SCHEMA = {"as_of": pl.Date, "state": pl.String, "sims": pl.Int64}
+
+
+def evaluate_lifecycle(runtime: Runtime, as_of: date) -> dict[str, Any]:
+    """Derive every SIM's state as of a day and write what changed, all or nothing; returns metadata."""
+    now = stands_for(as_of, runtime.clock(), runtime.settings.lateness_days)
+    rules = LifecycleRules(deactivated_days=runtime.settings.deactivated_days)
+    with runtime.database.transaction() as transaction:
+        transaction.row("lifecycle_lock")
+        last = transaction.row("lifecycle_evaluated_to")
+        last_day: date | None = last["as_of"] if last else None
+        if last_day and last_day > as_of:
+            return {"evaluated": f"no: states already stand as of {last_day}"}
+        previous = transaction.frame("lifecycle_previous", PREVIOUS_SCHEMA)
+        sims = transaction.frame(
+            "lifecycle_facts",
+            SIM_SCHEMA,
+            {"as_of": as_of, "now": now, "lateness": runtime.settings.lateness_days},
+        )
+        activity = transaction.frame("lifecycle_activity", ACTIVITY_SCHEMA, {"as_of": as_of, "days": HISTORY_DAYS})
+        # a history that begins needs everything; one that goes on, what is new and what came late
+        window = {"first": last_day - timedelta(days=LATE_DAYS) if last_day else BEGINNING, "now": now}
+        quota_events = transaction.frame("lifecycle_quota_events", QUOTA_EVENT_SCHEMA, window)
+        changes = transaction.frame("lifecycle_changes", ENTRY_SCHEMA, window)
+        lives = evaluate(sims, activity, quota_events, previous, as_of=as_of, now=now, rules=rules)
+        decided = {"as_of": as_of, "decided_by": VERSION, "decided_at": runtime.clock()}
+        entries = pl.concat(
+            [lives.entries, changes, _top_ups(quota_events)],
+        ).with_row_index("place")
+        news = lives.states.join(previous, on=list(PREVIOUS_SCHEMA), how="anti", nulls_equal=True)
+        merged = transaction.merge("merge_sim_states", _said(news, decided))
+        added = transaction.merge("add_lifecycle_entries", _said(entries, decided))
+        ordered = transaction.row("lifecycle_ordered", {"now": now})
+        counts = _counts(lives.states, ordered["sims"] if ordered else 0)
+        transaction.stage("merge_state_counts", counts)
+        transaction.execute("merge_state_counts", {"as_of": as_of, "now": runtime.clock()})
+        days = _shown(transaction, as_of)
+        if added.new:
+            transaction.rows("analyze_new_tables")
+    moved = lives.entries.group_by("from_value", "to_value").len().sort("len", descending=True)
+    return {
+        "as of": as_of.isoformat(),
+        "dagster/row_count": lives.states.height,
+        **{f"sims {state}": count for state, count in counts.iter_rows()},
+        "transitions": lives.entries.height,
+        "transitions by kind": {f"{before or 'new'} to {after}": n for before, after, n in moved.iter_rows()},
+        "transitions refused": lives.refused,
+        "device changes": changes.filter(pl.col("kind") == "imei_change").height,
+        "country changes": changes.filter(pl.col("kind") == "country_change").height,
+        "history entries new": added.new,
+        "states new": merged.new,
+        "states changed": merged.changed,
+        "states of the fleet": plot_states(days, note=runtime.data_note),
+    }
+
+
+def stands_for(as_of: date, now: datetime, lateness_days: int) -> datetime:
+    """The moment an evaluation as of a day stands for: now, or the end of the day on which `as_of` became the last complete day."""
+    return min(now, datetime.combine(as_of + timedelta(days=1 + lateness_days), time.max, UTC))
+
+
+def _top_ups(quota_events: pl.DataFrame) -> pl.DataFrame:
+    """Top-ups as entries of the history."""
+    return quota_events.filter(pl.col("kind") == "top_up").select(
+        "sim_key",
+        "kind",
+        occurred_on="day",
+        from_value=pl.lit(None, dtype=pl.String),
+        to_value="quota",
+        evidence="evidence",
+    )
+
+
+def _said(rows: pl.DataFrame, decided: dict[str, Any]) -> pl.DataFrame:
+    return rows.with_columns(pl.lit(value).alias(name) for name, value in decided.items())
+
+
+def _counts(states: pl.DataFrame, ordered: int) -> pl.DataFrame:
+    """SIMs in each state, every state listed, also at zero."""
+    found = dict(states["state"].value_counts().iter_rows()) | {"ordered": ordered}
+    return pl.DataFrame({"state": STATES, "sims": [found.get(state, 0) for state in STATES]})
+
+
+def _shown(transaction: Transaction, as_of: date) -> pl.DataFrame:
+    return transaction.frame("state_counts", COUNT_SCHEMA, {"as_of": as_of, "days": SHOWN_DAYS})

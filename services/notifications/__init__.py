@@ -1,0 +1,1 @@
+"""Messages about alerts, and the outbox that sends them."""

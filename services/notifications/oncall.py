@@ -1,0 +1,152 @@
+"""Channels, escalation policies, quiet hours and maintenance windows: who is told what, when."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime, time
+from typing import Any
+
+import psycopg
+
+from resources.channels import ChannelBrokenError, open_channel
+from resources.database.session import Database, Row
+from services.alerts.evaluation import AlertError
+from services.alerts.rules import SEVERITIES, scope_problem
+from services.notifications.messages import trial_notice
+from services.notifications.outbox import _park
+
+# --- what people set up -------------------------------------------------------------------------------------------------
+
+
+def channel_named(database: Database, name: str) -> Row:
+    """The row of a channel. Raises AlertError."""
+    channels = database.rows("channels_list")
+    for row in channels:
+        if row["name"] == name:
+            return row
+    there = ", ".join(row["name"] for row in channels) or "none yet"
+    raise AlertError(f"there is no channel named {name!r}; there are: {there}")
+
+
+def add_channel(
+    database: Database,
+    name: str,
+    *,
+    url_variable: str,
+    now: datetime,
+    secret_variable: str | None = None,
+    min_severity: str = "info",
+    direct: bool = True,
+    resolved: bool = True,
+    digest_at: time | None = None,
+    time_zone: str = "UTC",
+    after_crash: str | None = None,
+) -> int:
+    """Add a channel: a webhook where it has a secret to sign with, else by Apprise. Raises AlertError.
+
+    after_crash   default: `resend` for a webhook, whose receiver knows repeats by Idempotency-Key, else `park`
+    """
+    webhook = secret_variable is not None
+    values = {
+        "name": name,
+        "kind": "webhook" if webhook else "apprise",
+        "url_variable": url_variable,
+        "secret_variable": secret_variable,
+        "min_severity": min_severity,
+        "direct": direct,
+        "resolved": resolved,
+        "digest_at": digest_at,
+        "time_zone": time_zone,
+        "after_crash": after_crash or ("resend" if webhook else "park"),
+        "now": now,
+    }
+    made = _write(database, "add_channel", values)
+    if made is None:
+        raise AlertError(f"there is a channel named {name!r}: choose another name, or delete it first")
+    return int(made["channel_id"])
+
+
+def delete_channel(database: Database, name: str, *, now: datetime) -> int:
+    """Delete a channel; returns how many messages were waiting for it. Raises AlertError."""
+    channel_named(database, name)
+    return int((database.row("delete_channel", {"name": name, "now": now}) or {"dropped": 0})["dropped"])
+
+
+def try_channel(database: Database, name: str, *, now: datetime, environ: Mapping[str, str]) -> None:
+    """Send a test notice at once, past the outbox; a channel that was parked works again. Raises AlertError, DeliveryError."""
+    channel = channel_named(database, name)
+    key = str(uuid.uuid4())
+    try:
+        with open_channel(channel, environ) as opened:
+            opened.send(trial_notice(key, organization=database.organization, channel=name, now=now), now)
+    except ChannelBrokenError as error:
+        _park(database, channel, str(error), now)
+        raise
+    _park(database, channel, None, now)
+
+
+def add_policy(
+    database: Database,
+    name: str,
+    steps: Sequence[tuple[float, str]],
+    *,
+    now: datetime,
+    min_severity: str = "critical",
+    rule: str | None = None,
+) -> None:
+    """Write an escalation policy: (minutes after opening, channel) in order. Raises AlertError."""
+    if min_severity not in SEVERITIES:
+        raise AlertError(f"{min_severity!r} is none of {', '.join(SEVERITIES)}")
+    if not steps or any(not 0 <= minutes <= 60 * 24 * 30 for minutes, _ in steps):
+        raise AlertError("a policy needs steps of 0 to 43200 minutes, such as 30:boss")
+    written = [{"after_minutes": m, "channel_id": channel_named(database, c)["channel_id"]} for m, c in sorted(steps)]
+    rule_id = None
+    if rule is not None:
+        found = {row["name"]: row["rule_id"] for row in database.rows("rules_list")}
+        if rule not in found:
+            raise AlertError(f"there is no rule named {rule!r}")
+        rule_id = found[rule]
+    values = {"name": name, "min_severity": min_severity, "rule_id": rule_id, "steps": json.dumps(written), "now": now}
+    _write(database, "add_policy", values)
+
+
+def add_quiet_hours(
+    database: Database,
+    name: str,
+    begin: time,
+    end: time,
+    *,
+    time_zone: str,
+    days: Sequence[int],
+    channel: str | None = None,
+) -> None:
+    """Write quiet hours: only what is critical is sent from `begin` to `end` on days 1 (Monday) to 7. Raises AlertError."""
+    channel_id = None if channel is None else channel_named(database, channel)["channel_id"]
+    values = {"name": name, "channel_id": channel_id, "days": list(days), "from_time": begin, "to_time": end}
+    _write(database, "add_quiet_hours", values | {"time_zone": time_zone})
+
+
+def add_maintenance(
+    database: Database, name: str, begin: datetime, end: datetime, *, scope: dict[str, Any], by: str
+) -> None:
+    """Write a maintenance window: nobody is told of alerts in the scope before it ends. Raises AlertError."""
+    if problem := scope_problem(scope):
+        raise AlertError(problem)
+    values = {"name": name, "scope": json.dumps(scope), "starts_at": begin, "ends_at": end, "by": by}
+    _write(database, "add_maintenance", values)
+
+
+def delete_oncall(database: Database, what: str, name: str) -> None:
+    """Delete an escalation policy ("escalation"), quiet hours ("quiet") or a maintenance window ("maintenance"). Raises AlertError."""
+    if not (database.row("delete_oncall", {"what": what, "name": name}) or {"deleted": 0})["deleted"]:
+        raise AlertError(f"there is no {what} named {name!r}")
+
+
+def _write(database: Database, name: str, values: dict[str, Any]) -> Row | None:
+    """Run an insert; what the database refuses is said in its words."""
+    try:
+        return database.row(name, values)
+    except (psycopg.errors.CheckViolation, psycopg.errors.InvalidParameterValue, psycopg.DataError) as error:
+        raise AlertError(f"refused: {error.diag.message_primary}") from error

@@ -1,0 +1,1 @@
+"""Data quality: the suites, and how rows are held against them."""

@@ -1,0 +1,236 @@
+"""The suites that what is stored is held against, each over the rows of one query."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from resources.runtime import Runtime
+from services.ingest.ingest_run import poll_budget
+from services.ingest.poll_planner import fleet_cost
+from services.ingest.schemas import UTC_TIME
+
+Expectations = list[tuple[str, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite over the rows of one query: the expectations by the names Great Expectations gives them.
+
+    The arguments' values may use the names today, complete (the last complete day) and now, as callables of the runtime.
+    """
+
+    name: str
+    asset: str
+    description: str
+    query: str
+    schema: dict[str, Any]
+    expectations: Callable[[Runtime], Expectations]
+    blocking: bool = False
+    parameters: Callable[[Runtime], dict[str, Any]] = field(default=lambda runtime: {})
+    shown: bool = False  # with its rows as a table in the Dagster UI: for few rows
+
+
+def _between(column: str, low: Any = None, high: Any = None, **more: Any) -> tuple[str, dict[str, Any]]:
+    return "ExpectColumnValuesToBeBetween", {"column": column, "min_value": low, "max_value": high, **more}
+
+
+def _filled(column: str, **more: Any) -> tuple[str, dict[str, Any]]:
+    return "ExpectColumnValuesToNotBeNull", {"column": column, **more}
+
+
+def _one_of(column: str, *values: str) -> tuple[str, dict[str, Any]]:
+    return "ExpectColumnValuesToBeInSet", {"column": column, "value_set": list(values)}
+
+
+def _rows(low: int) -> tuple[str, dict[str, Any]]:
+    return "ExpectTableRowCountToBeBetween", {"min_value": low}
+
+
+def _tomorrow(runtime: Runtime) -> datetime:
+    return runtime.clock().replace(tzinfo=None) + timedelta(days=1)
+
+
+def _since(days: int) -> Callable[[Runtime], dict[str, Any]]:
+    return lambda runtime: {
+        "first": runtime.last_complete_day() - timedelta(days=days - 1),
+        "last": runtime.last_complete_day(),
+    }
+
+
+def _promised(runtime: Runtime) -> dict[str, Any]:
+    """The last three days that should be known of nearly every SIM: of a fleet too large for an hourly pass, a day less."""
+    budget = poll_budget(runtime)
+    sims = (runtime.database.row("fleet_size") or {"sims": 0})["sims"]
+    last = runtime.last_complete_day() - timedelta(days=int(budget is not None and fleet_cost(sims) > budget))
+    return {"first": last - timedelta(days=2), "last": last}
+
+
+SUITES = [
+    Suite(
+        "sims_are_sound",
+        "sims",
+        "There are SIMs; each has one ICCID of 19 digits, a known status, and was not activated in the future.",
+        "check_sims",
+        {"iccid": pl.String, "imei": pl.String, "status": pl.String, "activated_at": UTC_TIME},
+        lambda runtime: [
+            _rows(1),
+            ("ExpectColumnValuesToBeUnique", {"column": "iccid"}),
+            ("ExpectColumnValuesToMatchRegex", {"column": "iccid", "regex": r"^[0-9]{19}$"}),
+            _one_of("status", "Enabled", "Disabled"),
+            _between("activated_at", high=_tomorrow(runtime)),
+        ],
+        blocking=True,
+    ),
+    Suite(
+        "devices_are_known",
+        "sims",
+        "Nearly every SIM has an IMEI: without it, SIMs of one device type cannot be told from others.",
+        "check_sims",
+        {"iccid": pl.String, "imei": pl.String, "status": pl.String, "activated_at": UTC_TIME},
+        lambda runtime: [_filled("imei", mostly=0.9)],
+    ),
+    Suite(
+        "usage_is_complete",
+        "usage_history",
+        "Usage of the last complete days has been asked for nearly every SIM that was active, and some came on each day.",
+        "check_usage_days",
+        {"day": pl.Date, "sims": pl.Int64, "asked": pl.Int64, "covered": pl.Float64, "bytes": pl.Int64},
+        lambda runtime: [
+            _rows(1),
+            _between("covered", low=0.9),
+            _between("bytes", low=0),
+        ],
+        blocking=True,
+        parameters=_promised,
+    ),
+    Suite(
+        "no_day_drops_out",
+        "sim_usage",
+        "No day of the last four weeks has less than half the reporting SIMs of the median day: that would be an outage.",
+        "check_usage_share",
+        {"day": pl.Date, "sims": pl.Int64, "share_of_median": pl.Float64},
+        lambda runtime: [_rows(1), _between("share_of_median", low=0.5)],
+        parameters=_since(28),
+    ),
+    Suite(
+        "little_in_quarantine",
+        "sim_usage",
+        "At most one in a thousand usage rows waits in quarantine (`simsight status` counts them, `ingest --replay` retries).",
+        "check_quarantine",
+        {"waiting": pl.Int64, "rows": pl.Int64, "share": pl.Float64},
+        lambda runtime: [_between("share", high=0.001)],
+    ),
+    Suite(
+        "stream_agrees_with_book",
+        "stream_records",
+        "On each complete day of the last week the Data Streamer's volume is within half a percent of the book's, over the SIMs it covers.",
+        "check_stream",
+        {
+            "day": pl.Date,
+            "sims": pl.Int64,
+            "stream_bytes": pl.Int64,
+            "book_bytes": pl.Int64,
+            "difference": pl.Float64,
+        },
+        lambda runtime: [_between("difference", high=0.005)],
+        parameters=_since(7),
+        shown=True,
+    ),
+    Suite(
+        "quotas_are_sound",
+        "sim_quota",
+        "Nearly every SIM that answers has a data quota seen in the last two days, and no quota is larger than a terabyte.",
+        "check_quotas",
+        {"sim_key": pl.Int32, "seen_on": pl.Date, "amount_left": pl.Int64, "amount_total": pl.Int64},
+        lambda runtime: [
+            _rows(1),
+            _between("amount_left", high=10**12),
+            _between("amount_total", low=0, high=10**12),
+            _between("seen_on", low=runtime.clock().date() - timedelta(days=2), mostly=0.9),
+        ],
+        blocking=True,
+    ),
+    Suite(
+        "every_sim_has_a_state",
+        "sim_lifecycle",
+        "Every SIM that was listed by the last evaluated day has a state, and the counts by state add up to the fleet.",
+        "check_lifecycle",
+        {"sims": pl.Int64, "without_state": pl.Int64, "difference": pl.Int64},
+        lambda runtime: [_between("without_state", high=0), _between("difference", low=0, high=0)],
+    ),
+    Suite(
+        "status_is_fresh",
+        "sim_connectivity",
+        "The connectivity of nearly every SIM was seen in the last two days.",
+        "check_connectivity",
+        {"sim_key": pl.Int32, "seen_on": pl.Date, "status": pl.String},
+        lambda runtime: [
+            _rows(1),
+            _one_of("status", "OFFLINE", "ATTACHED", "ONLINE"),
+            _between("seen_on", low=runtime.clock().date() - timedelta(days=2), mostly=0.9),
+        ],
+    ),
+    Suite(
+        "events_are_sound",
+        "sim_events",
+        "No event of the last month lies in the future, and each severity is a known one.",
+        "check_events",
+        {"occurred_on": pl.Date, "severity": pl.String, "events": pl.Int64},
+        lambda runtime: [
+            _between("occurred_on", high=runtime.clock().date()),
+            # free text in 1NCE's file, with the example "Info"
+            (
+                "ExpectColumnValuesToMatchRegex",
+                {"column": "severity", "regex": r"(?i)^(?:info|warn|warning|critical)$"},
+            ),
+        ],
+        parameters=_since(31),
+    ),
+    Suite(
+        "sms_are_sound",
+        "sim_sms",
+        "Every SMS has a direction and was submitted.",
+        "check_sms",
+        {"direction": pl.String, "submitted_at": UTC_TIME},
+        lambda runtime: [
+            _filled("direction"),
+            _filled("submitted_at", mostly=0.99),
+            _between("submitted_at", high=_tomorrow(runtime)),
+        ],
+    ),
+    Suite(
+        "prices_are_sound",
+        "products",
+        "There are products with prices that are not negative, in a known currency.",
+        "check_products",
+        {"name": pl.String, "one_time_minor": pl.Int64, "currency": pl.String},
+        lambda runtime: [_rows(1), _between("one_time_minor", low=0), _filled("currency", mostly=0.5)],
+    ),
+    Suite(
+        "orders_are_sound",
+        "orders",
+        "Every order has a known type, a date and an amount that is not negative.",
+        "check_orders",
+        {"order_type": pl.String, "ordered_at": UTC_TIME, "invoice_minor": pl.Int64},
+        lambda runtime: [
+            _one_of("order_type", "FIRST_ORDER", "ADDITIONAL_ORDER", "TOPUP", "BULK_TOPUP", "TARIFF_CHANGE"),
+            _filled("ordered_at"),
+            _between("invoice_minor", low=0),
+        ],
+    ),
+    Suite(
+        "tickets_are_sound",
+        "tickets",
+        "Every support request has a status, a subject and a date.",
+        "check_tickets",
+        {"status": pl.String, "subject": pl.String, "created_at": UTC_TIME},
+        lambda runtime: [
+            _one_of("status", "OPEN", "IN_PROGRESS", "CLOSED"),
+            _filled("subject", mostly=0.95),
+            _filled("created_at"),
+        ],
+    ),
+]

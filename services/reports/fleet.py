@@ -1,0 +1,168 @@
+"""What the fleet report says, read from the database as of a day."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ml.forecasting import predict
+from ml.history import USAGE_SCHEMA, FloatArray
+from ml.silence import silence
+from resources.database.session import Row, Transaction
+from resources.registry import Version
+from resources.runtime import Runtime
+from services.forecasting import load_model
+from services.inputs import HISTORY_DAYS, HORIZON, PATH_SAMPLES, load_history
+
+TOP = 20
+TOP_REASONS = 10
+SHOWN_DAYS = 90
+DAILY_SCHEMA = {"day": pl.Date, "bytes": pl.Int64}
+ENDS_SCHEMA = {
+    "iccid": pl.String,
+    "label": pl.String,
+    "status": pl.String,
+    "ends_on": pl.Date,
+    "p10_date": pl.Date,
+    "p90_date": pl.Date,
+    "p_14": pl.Float64,
+    "remaining": pl.Int64,
+    "cause": pl.String,
+    "total": pl.Int64,
+}
+
+
+# how a call that gave nothing is called for people
+PROBLEMS = {
+    "OnceSimExpiredError": "expired: 1NCE no longer answers for it",
+    "OnceNotFoundError": "unknown to 1NCE",
+    "OnceForbiddenError": "not of this account",
+    "OnceRequestError": "1NCE failed to answer; it is asked again",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class FleetFacts:
+    """What the page shows, as of a day; every list is the top of a longer one, and says of how long.
+
+    daily       the fleet's bytes a day, the last SHOWN_DAYS days up to as_of: day, bytes
+    forecast    expected_7 and expected_30 in bytes, and SIMs forecast; None without a forecast as of the day
+    futures     (samples, days) bytes: sampled futures of the fleet's sum from as_of + 1; None without a forecast
+    model       the model version that made the forecast, with its backtest; None without
+    first_ends  the SIMs that end first (ENDS_SCHEMA)
+    states      SIMs in each state of their life as of the day, from the most to the fewest; empty when not evaluated
+    The other lists are rows of the query report_<name>.
+    """
+
+    organization: str
+    as_of: date
+    note: str
+    probability: float
+    figures: Row
+    states: list[Row]
+    daily: pl.DataFrame
+    forecast: Row | None
+    futures: FloatArray | None
+    model: Row | None
+    first_ends: pl.DataFrame
+    incidents: list[Row]
+    anomalies: list[Row]
+    silent: list[Row]
+    top_consumers: list[Row]
+    alert_counts: list[Row]
+    alerts: list[Row]
+    alerts_as_of: date | None
+    data: Row
+    coverage: list[Row]
+    quarantine: list[Row]
+    poll_problems: list[Row]
+
+
+def read_facts(runtime: Runtime, as_of: date) -> FleetFacts:
+    """Everything the page shows, from the database and the model that made the forecast. Nothing in it knows the clock."""
+    probability = runtime.settings.exhaustion_probability
+    day = {"as_of": as_of}
+    with runtime.database.transaction() as transaction:
+        forecast = transaction.row("report_forecast", day)
+        model = transaction.row("report_model", {"scoring_id": forecast["scoring_id"]}) if forecast else None
+        evaluated = transaction.row("alerts_evaluated_to")
+        figures = transaction.row("report_key_figures", {**day, "probability": probability})
+        data = transaction.row("report_data", {**day, "days": 30})
+        assert figures is not None
+        assert data is not None
+        facts: dict[str, Any] = {
+            "figures": figures,
+            "states": _states(transaction, as_of),
+            "data": data,
+            "daily": transaction.frame("report_fleet_days", DAILY_SCHEMA, {**day, "days": SHOWN_DAYS}),
+            "first_ends": transaction.frame("report_first_ends", ENDS_SCHEMA, {**day, "top": TOP}),
+            "incidents": transaction.rows("report_incidents", {**day, "top": TOP}),
+            "anomalies": transaction.rows("worst_anomalies", {**day, "top": TOP}),
+            "silent": _silent(transaction, as_of),
+            "top_consumers": _top_consumers(transaction, as_of),
+            "alert_counts": transaction.rows("report_alert_counts", day),
+            "alerts": transaction.rows("report_alerts", {**day, "kind": None, "top": TOP}),
+            "alerts_as_of": evaluated["as_of"] if evaluated else None,
+            "coverage": transaction.rows("report_coverage", {**day, "days": 30}),
+            "quarantine": transaction.rows("report_quarantine", {"top": TOP_REASONS}),
+            "poll_problems": [
+                {**row, "problem": PROBLEMS.get(row["problem"], row["problem"])}
+                for row in transaction.rows("poll_problems")
+            ],
+        }
+    return FleetFacts(
+        organization=runtime.settings.organization,
+        as_of=as_of,
+        note=runtime.data_note,
+        probability=probability,
+        forecast=forecast if model else None,
+        futures=_futures(runtime, model, as_of) if model else None,
+        model=model,
+        **facts,
+    )
+
+
+def _futures(runtime: Runtime, model: Row, as_of: date) -> FloatArray:
+    """Sampled futures of the fleet's sum, (samples, days) bytes, by the version that made the stored forecast."""
+    saved = load_model(runtime, Version(model["model_version"], model["run_id"]))
+    keys = sorted(row["sim_key"] for row in runtime.database.rows("sims_forecast", {"as_of": as_of}))
+    total = np.zeros((PATH_SAMPLES, HORIZON))
+    for start in range(0, len(keys), runtime.settings.block_sims):
+        block = load_history(runtime.database, as_of, keys[start : start + runtime.settings.block_sims])
+        forecast = predict(saved, block, as_of=as_of, horizon=HORIZON)
+        for _, paths in forecast.path_blocks(PATH_SAMPLES):
+            total += paths.sum(axis=0, dtype=np.float64)
+    return total
+
+
+def _states(transaction: Transaction, as_of: date) -> list[Row]:
+    """state, sims: the states that SIMs are in as of the day."""
+    rows = transaction.rows("state_counts", {"as_of": as_of, "days": 1})
+    return sorted((row for row in rows if row["sims"]), key=lambda row: (-row["sims"], row["state"]))
+
+
+def _silent(transaction: Transaction, as_of: date) -> list[Row]:
+    """The longest silent SIMs with an open alert, each with its last active day, days silent and usual gap."""
+    alerts = transaction.rows("report_alerts", {"as_of": as_of, "kind": "silent", "top": TOP})
+    if not alerts:
+        return []
+    which = {"sim_keys": [row["sim_key"] for row in alerts], "as_of": as_of, "days": HISTORY_DAYS}
+    habits = silence(transaction.frame("report_usage_of_sims", USAGE_SCHEMA, which), as_of=as_of)
+    by_sim = {row["sim_key"]: row for row in habits.iter_rows(named=True)}
+    unknown = {"last_active_day": None, "days_silent": None, "usual_gap_days": None}
+    rows = [row | by_sim.get(row["sim_key"], unknown) for row in alerts]
+    return sorted(rows, key=lambda row: (-(row["days_silent"] or 0), row["iccid"]))
+
+
+def _top_consumers(transaction: Transaction, as_of: date) -> list[Row]:
+    """The SIMs that used most in 30 days, each with its `days`: 30 daily volumes in bytes, a day without a row counting zero."""
+    rows = transaction.rows("report_top_consumers", {"as_of": as_of, "days": 30, "top": TOP})
+    which = {"sim_keys": [row["sim_key"] for row in rows], "as_of": as_of, "days": 30}
+    usage = transaction.frame("report_usage_of_sims", USAGE_SCHEMA, which)
+    place = {row["sim_key"]: index for index, row in enumerate(rows)}
+    volumes = np.zeros((len(rows), 30), dtype=np.int64)
+    for sim_key, day, volume in usage.iter_rows():
+        volumes[place[sim_key], 29 - (as_of - day).days] = volume
+    return [row | {"days": volumes[index].tolist()} for index, row in enumerate(rows)]
