@@ -1,14 +1,11 @@
 """The fleet report: one self-contained HTML page a day, for people who never open the Dagster UI."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
 from assets.common import DAYS, OWNERS, RuntimeParam, as_metadata, as_of_days
 from services.reports.publish import make_report
-
-if TYPE_CHECKING:
-    pass
 
 
 @dg.asset(

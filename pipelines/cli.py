@@ -318,7 +318,7 @@ def export_rows(
 @app.command()
 def serve() -> None:
     """Serve predictions over HTTP (SIMSIGHT_API_HOST, SIMSIGHT_API_PORT) until Ctrl-C. Make a key with `simsight api-key create`."""
-    from api.app import serve as serve_api
+    from api.server import serve as serve_api
     from pipelines.demo import prepare
 
     settings = load_settings()

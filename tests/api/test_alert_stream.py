@@ -15,8 +15,10 @@ import uvicorn
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from api import live
-from api.app import Server, create_app
+from api import alert_hub
+from api.app import create_app
+from api.routes import alert_stream
+from api.server import Server
 from resources.ports import listen
 from tests.api.conftest import Seeded
 
@@ -161,7 +163,7 @@ def test_both_streams_show_their_own_organization_only(service: httpx.Client, se
 def test_who_comes_back_with_the_last_id_misses_nothing_and_sees_nothing_twice(
     service: httpx.Client, seeded: Seeded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "PAGE", 2)
+    monkeypatch.setattr(alert_hub, "PAGE", 2)
     key = seeded.keys["default"]
     with Listener(service, key) as listener:
         opens(seeded, 4, "seen")
@@ -236,7 +238,7 @@ def test_a_stream_needs_a_key_and_a_place(
         with pytest.raises(InvalidStatus) as denied, websocket(service, wrong, query):
             pass
         assert denied.value.response.status_code == status
-    monkeypatch.setattr(live, "MOST_STREAMS_OF_ONE", 2)
+    monkeypatch.setattr(alert_hub, "MOST_STREAMS_OF_ONE", 2)
     with Listener(service, seeded.keys["default"]), websocket(service, seeded.keys["default"]):
         full = service.get("/v1/alerts/stream", headers=key)
         assert (full.status_code, full.headers["retry-after"]) == (429, "30")
@@ -253,7 +255,7 @@ def test_a_client_that_takes_nothing_is_let_go_and_holds_up_nobody(
 ) -> None:
     import socket
 
-    monkeypatch.setattr(live, "SEND_S", 0.5)
+    monkeypatch.setattr(alert_stream, "SEND_S", 0.5)
     seeded.run(
         "INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, message, opened_as_of, opened_at, seen_as_of, closed_as_of,"
         " closed_at) SELECT organization_id, sim_key, 'silent', 'info', repeat('x', 2000), date '2026-01-11', now(), date '2026-01-11',"

@@ -12,7 +12,7 @@ import httpx
 import polars as pl
 import pytest
 
-from api import store
+from api import database as store
 
 
 def parquet(client: httpx.Client, view: str, **parameters: Any) -> pl.DataFrame:

@@ -11,8 +11,8 @@ import httpx
 import psycopg
 import pytest
 
-from api.app import _hide_keys
-from api.store import Store
+from api.database import Store
+from api.server import hide_keys
 from resources.database.server import driver_url
 from resources.database.session import Database
 from services.access.api_keys import ApiKeyError, create_key, list_keys, revoke_key
@@ -41,7 +41,7 @@ def test_a_key_in_the_url_opens_nothing_and_stays_out_of_the_access_log(stranger
     key = seeded.keys["default"]
     assert stranger.get("/v1/sims", params={"api_key": key, "key": key}).status_code == 401
     record = logging.LogRecord("uvicorn.access", logging.INFO, "", 0, "%s %s", ("GET", f"/v1/sims?key={key}"), None)
-    assert _hide_keys(record)
+    assert hide_keys(record)
     assert record.getMessage() == "GET /v1/sims?key=ss_..."
 
 

@@ -16,8 +16,9 @@ import jsonschema
 import psycopg
 import pytest
 
-from api.app import create_app, serve
-from api.models import ExhaustionCursor
+from api.app import create_app
+from api.schemas.predictions import ExhaustionCursor
+from api.server import serve
 from resources.database.server import driver_url
 from resources.ports import PortInUseError
 from resources.settings import Settings

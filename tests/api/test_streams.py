@@ -21,7 +21,7 @@ import pytest
 from sqlalchemy import URL
 
 from api.app import create_app
-from api.streams import MOST_BYTES
+from api.routes.stream_webhook import MOST_BYTES
 from resources.database.server import driver_url
 from resources.database.session import Database
 from services.access.stream_credentials import NewStream, StreamError, create_stream, list_streams, revoke_stream
@@ -241,7 +241,7 @@ def test_while_the_database_is_away_the_sender_is_told_to_repeat(posts: Posts) -
 def test_a_database_that_hangs_is_a_503_too_and_what_was_sent_twice_is_stored_once(
     posts: Posts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.streams.STORE_SECONDS", 0.5)
+    monkeypatch.setattr("api.routes.stream_webhook.STORE_SECONDS", 0.5)
     assert posts.post([{"id": 1}]).status_code == 200
     with psycopg.connect(posts._address) as blocker:
         blocker.execute("LOCK TABLE raw.stream_batches")
@@ -255,7 +255,7 @@ def test_a_database_that_hangs_is_a_503_too_and_what_was_sent_twice_is_stored_on
 def test_a_stopped_server_process_does_not_take_the_service_with_it(
     posts: Posts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.streams.STORE_SECONDS", 0.5)
+    monkeypatch.setattr("api.routes.stream_webhook.STORE_SECONDS", 0.5)
     assert posts.post([{"id": 1}]).status_code == 200
     pids = [
         pid

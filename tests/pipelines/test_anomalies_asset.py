@@ -13,7 +13,6 @@ import pytest
 from sqlalchemy import URL
 from typer.testing import CliRunner
 
-from assets import anomalies as module
 from pipelines.cli import app
 from pipelines.definitions import code_location
 from resources.registry import DETECTOR
@@ -175,7 +174,7 @@ def test_blocks_find_what_the_whole_fleet_finds_and_a_failed_one_is_tried_again_
             raise ConnectionError("the machine of this block went away")
         return honest(given, as_of, version, basis, sim_keys)
 
-    monkeypatch.setattr(module, "_look", look)
+    monkeypatch.setattr(detection, "_look", look)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     with (
         Runtime(runtime.settings.model_copy(update={"block_sims": 60})) as small,

@@ -7,7 +7,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets import forecasting as forecast
 from assets.scoring_ops import RETRY
 from pipelines.definitions import code_location
 from resources.runtime import Runtime
@@ -84,7 +83,7 @@ def test_a_block_that_fails_is_tried_again_alone_and_the_day_appears_whole(
             raise ConnectionError("the machine of this block went away")
         return honest(runtime, block, sim_keys)
 
-    monkeypatch.setattr(forecast, "forecast_block", forecast_block)
+    monkeypatch.setattr(forecasting, "forecast_block", forecast_block)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     with dg.DagsterInstance.ephemeral() as instance:
         run = (

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-import assets.exhaustion as under_test
+import services.exhaustion as under_test
 from assets.exhaustion import CHECK, exhaustion_backtested, quota_exhaustions
 from ml.exhaustion.backtest import ExhaustionBacktest
 from resources.runtime import Runtime

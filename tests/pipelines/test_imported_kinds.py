@@ -16,8 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import URL
 
-from api.store import Store
-from assets import imports as files
+from api.database import Store
 from assets.imports import ImportedFile, imported_files
 from resources.database.session import Database
 from resources.files.readers import ImportRefusedError
@@ -391,7 +390,7 @@ def test_an_error_in_the_middle_leaves_nothing(
     database: Database, truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # one statement a row, and the second of the two is refused by the database itself
-    monkeypatch.setattr(files, "MERGED_ROWS", 1)
+    monkeypatch.setattr(file_import, "MERGED_ROWS", 1)
     truth.rows("ALTER TABLE core.sims ADD CONSTRAINT broken CHECK (own_label <> 'two')")
     before = truth.versions(TABLES)
 
@@ -423,7 +422,7 @@ def test_what_a_file_held_is_kept_as_text_or_in_base64_and_of_a_large_one_what_i
     load(database, as_csv(tmp_path, cells), LABELS)
     workbook_path = as_xlsx(tmp_path, cells)
     load(database, workbook_path, LABELS)
-    monkeypatch.setattr(files, "KEPT_BYTES", 10)
+    monkeypatch.setattr(file_import, "KEPT_BYTES", 10)
     large = (tmp_path / "file.csv").rename(tmp_path / "large.csv")
     load(database, large, LABELS)
     load(database, large, LABELS)
@@ -438,7 +437,7 @@ def test_what_a_file_held_is_kept_as_text_or_in_base64_and_of_a_large_one_what_i
 def test_a_file_of_something_else_is_refused_before_its_bad_rows_fill_the_quarantine(
     database: Database, truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "MAX_BAD_ROWS", 5)
+    monkeypatch.setattr(file_import, "MAX_BAD_ROWS", 5)
     cells: Cells = [["iccid", "label"], *([str(n), "x"] for n in range(6))]
 
     with pytest.raises(ImportRefusedError, match="more than 5 rows are bad, the first in line 2: iccid: got '0'"):

@@ -165,7 +165,7 @@ def test_a_reading_that_breaks_off_lands_nothing_and_is_done_again(
         return json.dumps(document).encode()
 
     with monkeypatch.context() as patched:
-        patched.setattr("assets.stream.orjson.dumps", pulled)
+        patched.setattr("services.ingest.stream_files.orjson.dumps", pulled)
         with pytest.raises(RuntimeError, match="plug"):
             read_all(database, str(tmp_path))
     assert truth.one("SELECT count(*) FROM raw.stream_batches") == 0

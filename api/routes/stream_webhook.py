@@ -18,9 +18,9 @@ from fastapi.security import HTTPBasic, HTTPBasicCredentials
 from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 
-from api.models import Problem
-from api.routes import ProblemError
-from api.store import STREAM_POOL_SIZE, Streams
+from api.database import STREAM_POOL_SIZE, Streams
+from api.errors import ProblemError
+from api.schemas.common import Problem
 from resources.database.server import DatabaseUnavailableError
 from services.access.stream_credentials import secret_sha256
 

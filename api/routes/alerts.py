@@ -1,4 +1,4 @@
-"""Routes that act on alerts and write rules. Changing something needs a key that may write; the database itself looks at it."""
+"""Alerts and alert rules: what there is, and what a person does about it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from api.models import (
+from api.database import EXPORTS_AT_ONCE, WRITER_POOL_SIZE, Row, Session, Store, Writers
+from api.dependencies import Limit, Opened, link, presented_key
+from api.errors import PROBLEMS, ProblemError, problems
+from api.schemas.alerts import (
     Action,
     AddedRule,
     Alert,
     AlertHistory,
-    FieldProblem,
+    AlertPage,
     NewRule,
     Replayed,
     RuleList,
@@ -26,8 +29,8 @@ from api.models import (
     StoredRule,
     SwitchedRule,
 )
-from api.routes import Opened, ProblemError, presented_key, problems
-from api.store import EXPORTS_AT_ONCE, WRITER_POOL_SIZE, Row, Session, Store, Writers
+from api.schemas.common import FieldProblem
+from ml.enums import AlertKind
 from services.access.api_keys import key_sha256
 from services.alerts.evaluation import Act, replay, stored_rule, vet
 from services.alerts.rules import Replay, Rule, RuleError
@@ -51,10 +54,28 @@ def _caller(request: Request, key: Annotated[str, Depends(presented_key)]) -> It
     yield _Caller(request, key)
 
 
-# as in api.routes: who waits for a connection holds no thread
+# as in api.routes.sims: who waits for a connection holds no thread
 Caller = Annotated[_Caller, Depends(_caller, scope="function", max_concurrency=WRITER_POOL_SIZE)]
 Trying = Annotated[_Caller, Depends(_caller, scope="function", max_concurrency=EXPORTS_AT_ONCE)]
 CHANGES = problems(401, 403, 404, 409, 422, 503)
+
+
+@router.get("/v1/alerts", summary="Alerts", responses=PROBLEMS)
+def list_alerts(
+    request: Request,
+    response: Response,
+    session: Opened,
+    limit: Limit = 100,
+    after: Annotated[int, Query(ge=0, le=2**63 - 1, description="Only alerts with a greater alert_id")] = 0,
+    state: Annotated[Literal["open", "closed", "all"], Query(description="Which alerts")] = "open",
+    kind: Annotated[AlertKind | None, Query(description="Only alerts of this kind")] = None,
+) -> AlertPage:
+    """Oldest first. To follow new alerts, pass the greatest alert_id seen so far as `after`."""
+    found = session.rows("api_alerts", {"after": after, "state": state, "kind": kind, "rows": limit + 1})
+    items = found[:limit]
+    following = items[-1]["alert_id"] if len(found) > limit else None
+    link(request, response, following)
+    return AlertPage.model_validate({"items": items, "next": following})
 
 
 @router.post("/v1/alerts/{alert_id}/acknowledge", summary="Acknowledge an alert", responses=CHANGES)

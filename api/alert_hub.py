@@ -1,0 +1,192 @@
+"""Who follows alerts, and what they are told: one listener on the database, a page of events at a time for each follower.
+
+The database tells of every change (NOTIFY simsight_alerts, which names the organization and nothing else); whoever follows that
+organization then reads on from the event it sent last, in the database, where row-level security holds. So a slow client has
+nothing waiting for it here but the page it is at, and one that comes back with the last id it saw misses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+
+import psycopg
+from anyio import CapacityLimiter, to_thread
+from sqlalchemy import URL
+
+from api.database import (
+    CONNECT_SECONDS,
+    FOLLOWER_POOL_SIZE,
+    Followers,
+    InvalidKeyError,
+    Row,
+    SchemaOutdatedError,
+    Store,
+    TooSlowError,
+)
+from resources.database.server import DatabaseUnavailableError, driver_url
+
+MOST_STREAMS = 200
+MOST_STREAMS_OF_ONE = 20  # of an organization
+HEARTBEAT_S = 15.0
+PAGE = 100
+PAGES_KEPT = 16
+AWAY = (DatabaseUnavailableError, TooSlowError, SchemaOutdatedError)
+
+log = logging.getLogger(__name__)
+
+
+class TooManyStreamsError(Exception):
+    """There is no place for another live stream."""
+
+
+class Hub:
+    """Everyone who follows alerts. `start` and `stop` belong to the event loop; `close` ends all streams."""
+
+    def __init__(
+        self,
+        url: URL | str,
+        followers: Followers,
+        store: Store,
+        *,
+        data_note: str = "",
+        heartbeat_s: float = HEARTBEAT_S,
+    ) -> None:
+        self._url, self._followers, self._store = url, followers, store
+        self.data_note, self.heartbeat_s = data_note, heartbeat_s
+        self._places: Counter[int] = Counter()
+        self._changes: Counter[int] = Counter()
+        self._told: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
+        self._pages: dict[int, dict[int, asyncio.Task[list[Row]]]] = {}
+        self._listening: asyncio.Task[None] | None = None
+        self.closed = False
+
+    def start(self) -> None:
+        self.closed = False
+        self._threads = CapacityLimiter(FOLLOWER_POOL_SIZE)
+        self._listening = asyncio.create_task(self._listen())
+
+    def close(self) -> None:
+        """Ask every stream to end."""
+        self.closed = True
+        for organization in list(self._places):
+            self._wake(organization)
+
+    async def stop(self) -> None:
+        self.close()
+        if self._listening is not None:
+            self._listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._listening
+        self._followers.close()
+
+    @property
+    def streams(self) -> int:
+        """How many follow."""
+        return self._places.total()
+
+    @contextmanager
+    def place(self, organization: int) -> Iterator[None]:
+        """A place for a stream. Raises TooManyStreamsError."""
+        if self.streams >= MOST_STREAMS or self._places[organization] >= MOST_STREAMS_OF_ONE:
+            raise TooManyStreamsError
+        self._places[organization] += 1
+        try:
+            yield
+        finally:
+            self._places[organization] -= 1
+            if not self._places[organization]:
+                for kept in (self._places, self._changes, self._told, self._pages):
+                    kept.pop(organization, None)
+
+    async def organization(self, key: str) -> int:
+        """The organization a key opens. Raises as Store.session does."""
+        return await to_thread.run_sync(self._store.organization, key)
+
+    async def latest(self, organization: int) -> int:
+        return await to_thread.run_sync(self._followers.latest, organization, limiter=self._threads)
+
+    async def follow(self, organization: int, key: str, after: int) -> AsyncIterator[list[Row]]:
+        """Events after a given one, as they come, in pages; an empty page is a heartbeat.
+
+        Ends when the service does, or when the key does not work any more.
+        """
+        beat = False
+        while not self.closed:
+            seen = self._changes[organization]
+            try:
+                if beat:
+                    await self.organization(key)
+                rows = await self._page(organization, after, fresh=beat)
+            except InvalidKeyError:
+                return
+            except AWAY as error:  # it comes back, and then nothing was missed
+                log.warning("a live stream waits for the database (%s)", type(error).__name__)
+                rows = []
+            if rows:
+                after = int(rows[-1]["id"])
+                yield rows
+                beat = False
+                continue
+            if beat:
+                yield []
+            beat = not await self._changed(organization, seen)
+
+    async def _page(self, organization: int, after: int, *, fresh: bool) -> list[Row]:
+        """A page of events; those who stand at the same place share one query."""
+        pages = self._pages.setdefault(organization, {})
+        if fresh or len(pages) >= PAGES_KEPT:
+            pages.clear()
+        if after not in pages:
+            pages[after] = asyncio.ensure_future(
+                to_thread.run_sync(self._followers.events, organization, after, PAGE, limiter=self._threads)
+            )
+        page = pages[after]
+        try:
+            return await asyncio.shield(page)
+        except BaseException:
+            pages.pop(after, None)
+            raise
+
+    async def _changed(self, organization: int, seen: int) -> bool:
+        """Whether something has changed since `seen`, waiting for it up to a heartbeat."""
+        if self._changes[organization] != seen or self.closed:
+            return True
+        try:
+            async with asyncio.timeout(self.heartbeat_s):
+                await self._told[organization].wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _wake(self, organization: int) -> None:
+        if organization in self._places:
+            self._changes[organization] += 1
+            self._pages.pop(organization, None)
+            self._told.pop(organization, asyncio.Event()).set()
+
+    async def _listen(self) -> None:
+        """Hear of changes for ever; after a lost connection everyone looks once, since something may have been missed."""
+        address = driver_url(self._url, "").render_as_string(hide_password=False)
+        wait = 0.5
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(
+                    address, autocommit=True, connect_timeout=CONNECT_SECONDS
+                ) as connection:
+                    await connection.execute("SET ROLE simsight_api")
+                    await connection.execute("LISTEN simsight_alerts")
+                    for organization in list(self._places):
+                        self._wake(organization)
+                    wait = 0.5
+                    while True:
+                        async for notice in connection.notifies(timeout=self.heartbeat_s):
+                            if notice.payload.isdigit():
+                                self._wake(int(notice.payload))
+                        await connection.execute("SELECT 1")  # a connection that died in silence shows it here
+            except (psycopg.Error, OSError) as error:
+                log.warning("not listening for alerts (%s); trying again", type(error).__name__)
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, 10.0)

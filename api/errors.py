@@ -1,0 +1,147 @@
+"""Every answer other than 200, as application/problem+json that says what to do."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from api.database import InvalidKeyError, SchemaOutdatedError, TooSlowError
+from api.schemas.common import FieldProblem, Problem
+from resources.database.server import DatabaseUnavailableError
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+
+log = logging.getLogger(__name__)
+
+
+def _problem(
+    status: int, detail: str, *, errors: list[FieldProblem] | None = None, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors or [])
+    return JSONResponse(
+        body.model_dump(), status, media_type="application/problem+json", headers=HEADERS | (headers or {})
+    )
+
+
+def answer_problems(app: FastAPI) -> None:
+    """Every error becomes application/problem+json that says what to do; causes stay in the log."""
+
+    @app.exception_handler(ProblemError)
+    def _known(_request: Request, error: ProblemError) -> JSONResponse:
+        return _problem(error.status, error.detail, errors=error.errors, headers=error.headers)
+
+    @app.exception_handler(InvalidKeyError)
+    def _invalid_key(request: Request, _error: InvalidKeyError) -> JSONResponse:
+        problem = unauthorized(
+            request.url.path, "The API key is unknown, expired or revoked: ask for a new one where you got it."
+        )
+        return _known(request, problem)
+
+    @app.exception_handler(RequestValidationError)
+    def _invalid_parameter(_request: Request, error: RequestValidationError) -> JSONResponse:
+        wrong = [
+            FieldProblem(field=".".join(str(part) for part in issue["loc"][1:]), message=issue["msg"])
+            for issue in error.errors()
+        ]
+        return _problem(422, "; ".join(f"{item.field}: {item.message}" for item in wrong), errors=wrong)
+
+    @app.exception_handler(HTTPException)
+    def _http(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            return _problem(404, f"There is nothing at {request.url.path}. GET /docs lists what there is.")
+        return _problem(error.status_code, f"{error.detail}.", headers=dict(error.headers or {}))
+
+    @app.exception_handler(DatabaseUnavailableError)
+    def _database_away(_request: Request, error: DatabaseUnavailableError) -> JSONResponse:
+        log.warning("%s (%s)", error, type(error.__cause__).__name__)
+        return _problem(
+            503,
+            "The database does not answer. Try again in a moment; if it stays so, the operator should check that it runs.",
+            headers={"Retry-After": "5"},
+        )
+
+    @app.exception_handler(SchemaOutdatedError)
+    def _schema_outdated(_request: Request, error: SchemaOutdatedError) -> JSONResponse:
+        log.error("the database is not ready for this service: %s. Run `simsight migrate`", error)
+        return _problem(
+            503,
+            "The database's schema or grants are older than this service: the operator should run `simsight migrate`.",
+        )
+
+    @app.exception_handler(TooSlowError)
+    def _too_slow(_request: Request, error: TooSlowError) -> JSONResponse:
+        return _problem(
+            503,
+            f"The query was stopped, at the latest after {error.seconds} seconds. Ask for less at a time (a smaller limit, "
+            "fewer days, more conditions), or try again when the database is less busy.",
+            headers={"Retry-After": "30"},
+        )
+
+    @app.exception_handler(Exception)
+    def _unexpected(_request: Request, _error: Exception) -> JSONResponse:
+        return _problem(500, "Something went wrong in the service. The operator finds the cause in its log.")
+
+
+KEY_NEEDED = "An API key is needed: send it as `Authorization: Bearer ss_...` or `X-API-Key: ss_...`, never in the URL."
+
+
+class ProblemError(Exception):
+    """An answer other than 200, as application/problem+json."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        errors: list[FieldProblem] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.errors, self.headers = status, detail, errors or [], headers or {}
+
+
+def unauthorized(path: str, detail: str) -> ProblemError:
+    """401 with the way to sign in: a browser asks for the key only where there is a page to see."""
+    basic = 'Basic realm="Simsight: the API key is the password", charset="UTF-8", ' if path == "/v1/report" else ""
+    return ProblemError(401, detail, headers={"WWW-Authenticate": f'{basic}Bearer realm="Simsight"'})
+
+
+def wrong_parameter(field: str, message: str) -> ProblemError:
+    return ProblemError(422, f"{field}: {message}", errors=[FieldProblem(field=field, message=message)])
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    words = {
+        401: "No valid API key",
+        403: "The key may not write",
+        404: "Not found",
+        409: "Not possible as things are",
+        422: "A parameter is wrong",
+        429: "Too many live streams",
+        503: "The database does not answer",
+    }
+    content = {"application/problem+json": {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
+    return {status: {"description": words[status], "content": content} for status in statuses}
+
+
+PROBLEMS = problems(401, 422, 503)
+LOST = problems(401, 404, 422, 503)
+
+
+def no_sim(iccid: str) -> ProblemError:
+    return ProblemError(
+        404, f"There is no SIM with ICCID {iccid} in this organization. GET /v1/sims lists those there are."
+    )

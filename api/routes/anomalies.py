@@ -1,0 +1,54 @@
+"""What is unlike itself or its peers, and the incidents behind it: two lists, read like the others."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from api.dependencies import Limit, Opened, link
+from api.errors import PROBLEMS
+from api.schemas.anomalies import AnomalyPage, IncidentPage
+from ml.enums import AnomalyKind, Severity
+
+router = APIRouter(tags=["predictions"])
+
+
+@router.get("/v1/anomalies", summary="SIMs unlike themselves or their peers", responses=PROBLEMS)
+def list_anomalies(
+    request: Request,
+    response: Response,
+    session: Opened,
+    limit: Limit = 100,
+    after: Annotated[int, Query(ge=0, le=2**63 - 1, description="Only anomalies with a greater anomaly_id")] = 0,
+    kind: Annotated[AnomalyKind | None, Query(description="Only anomalies of this kind")] = None,
+    severity: Annotated[Severity | None, Query(description="Only anomalies of this severity")] = None,
+    iccid: Annotated[str | None, Query(pattern="^[0-9]{19}$", description="Only anomalies of this SIM")] = None,
+    day: Annotated[date | None, Query(description="Only anomalies of this UTC day")] = None,
+    incident: Annotated[int | None, Query(ge=0, le=2**63 - 1, description="Only members of this incident")] = None,
+) -> AnomalyPage:
+    """Oldest first. To follow new anomalies, pass the greatest anomaly_id seen so far as `after`."""
+    chosen = {"kind": kind, "severity": severity, "iccid": iccid, "day": day, "incident": incident}
+    found = session.rows("api_anomalies", {"after": after, **chosen, "rows": limit + 1})
+    items = found[:limit]
+    following = items[-1]["anomaly_id"] if len(found) > limit else None
+    link(request, response, following)
+    return AnomalyPage.model_validate({"items": items, "next": following})
+
+
+@router.get("/v1/incidents", summary="Causes that many SIMs share", responses=PROBLEMS)
+def list_incidents(
+    request: Request,
+    response: Response,
+    session: Opened,
+    limit: Limit = 100,
+    after: Annotated[int, Query(ge=0, le=2**63 - 1, description="Only incidents with a greater incident_id")] = 0,
+    since: Annotated[date | None, Query(description="Only incidents whose last day is not before this one")] = None,
+) -> IncidentPage:
+    """Oldest first. Its SIMs are the anomalies with its incident_id."""
+    found = session.rows("api_incidents", {"after": after, "since": since, "rows": limit + 1})
+    items = found[:limit]
+    following = items[-1]["incident_id"] if len(found) > limit else None
+    link(request, response, following)
+    return IncidentPage.model_validate({"items": items, "next": following})

@@ -1,0 +1,37 @@
+"""The fleet report as a page."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
+
+from api.dependencies import AsOf, OpenedForPage
+from api.errors import LOST, ProblemError
+
+router = APIRouter()
+
+
+REPORT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+
+
+@router.get(
+    "/v1/report",
+    tags=["predictions"],
+    summary="The fleet report, a page for people",
+    response_class=HTMLResponse,
+    responses={200: {"description": "A self-contained HTML page"}, **LOST},
+)
+def get_report(session: OpenedForPage, as_of: AsOf = None) -> HTMLResponse:
+    """Opens in a browser, which asks for a user name (any) and a password (the API key)."""
+    found = session.row("api_report", {"as_of": as_of})
+    if found is None:
+        when = (
+            f" as of {as_of}; leave out as_of for the latest"
+            if as_of
+            else " yet; the pipeline writes one after scoring"
+        )
+        raise ProblemError(404, f"There is no report{when}.")
+    return HTMLResponse(found["html"], headers={"Content-Security-Policy": REPORT_POLICY})

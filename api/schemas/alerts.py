@@ -1,0 +1,198 @@
+"""Answers and requests about alerts and alert rules."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ml.enums import AlertState, Severity
+
+
+class Alert(BaseModel):
+    """An alert, from its opening to its end."""
+
+    alert_id: int = Field(description="Rises with time", examples=[41])
+    iccid: str | None = Field(
+        description="null: about the fleet or an incident, which only kinds rule and incident are",
+        examples=["8988280666000000001"],
+    )
+    label: str | None = Field(examples=["pump-001"])
+    kind: str = Field(
+        description="exhaustion: will run out soon; quota_80: that share of the quota is used; silent: not heard of for "
+        "unusually long; rule: a rule of yours; incident: many SIMs, one cause",
+        examples=["exhaustion"],
+    )
+    severity: str = Field(description="info, warning or critical", examples=["warning"])
+    value: float | None = Field(
+        description="What was measured: probability, share used, days silent, or the metric of the rule",
+        examples=[0.62],
+    )
+    threshold: float | None = Field(description="What it was held against, same unit", examples=[0.5])
+    message: str = Field(examples=["pump-001 runs out within 14 days with a probability of 62 %"])
+    opened_as_of: date
+    opened_at: datetime
+    seen_as_of: date = Field(description="Last as-of day on which it held")
+    closed_as_of: date | None = Field(description="null while open")
+    closed_at: datetime | None = Field(description="null while open")
+    model_name: str | None = Field(
+        description="Model it rests on; null for a plain rule", examples=["usage-forecaster"]
+    )
+    model_version: int | None = Field(examples=[3])
+    run_id: str | None = Field(examples=["4f1c2d"])
+    state: AlertState = Field(description="open; acknowledged: somebody sees to it; snoozed; resolved: closed")
+    rule_id: int | None = Field(description="Rule that opened it", examples=[3])
+    rule: str | None = Field(description="Its name", examples=["heavy pumps"])
+    incident_id: int | None = Field(description="Incident it is about")
+    snoozed_until: datetime | None
+    acted_by: str | None = Field(
+        description="Who last acknowledged, snoozed, reopened or resolved it", examples=["API key ops by ann"]
+    )
+    acted_at: datetime | None
+    note: str | None = Field(examples=["new firmware on Monday"])
+
+
+class AlertPage(BaseModel):
+    items: list[Alert]
+    next: int | None = Field(description="Pass as `after` for the next page; null on the last", examples=[41])
+
+
+class Action(BaseModel):
+    """Something a person did about an alert."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    note: str | None = Field(None, max_length=2000, pattern=r"^[^\x00]*$", examples=["new firmware on Monday"])
+    by: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\x00]*$",
+        description="Who does it, beside the API key's name",
+        examples=["ann"],
+    )
+
+
+class Snooze(Action):
+    until: datetime = Field(description="When it is open again; with a zone", examples=["2026-01-12T08:00:00Z"])
+
+
+class AlertEvent(BaseModel):
+    """Something that happened in the life of an alert, with the alert as it is."""
+
+    id: int = Field(
+        description="Rises with time: pass it as `after` or Last-Event-ID to go on from there", examples=[512]
+    )
+    event: Literal["opened", "severity", "acknowledged", "snoozed", "reopened", "resolved"] = Field(
+        description="severity: it grew louder or quieter; reopened: by hand, or because its snooze is over"
+    )
+    at: datetime
+    who: str | None = Field(description="null: the pipeline", examples=["API key ops by ann"])
+    note: str | None
+    alert_id: int = Field(examples=[41])
+    state: AlertState = Field(description="After the event")
+    severity: Severity = Field(description="After the event")
+    value: float | None = Field(description="What was measured last by then")
+    as_of: date = Field(description="Last as-of day on which the alert had held by then")
+    iccid: str | None = Field(examples=["8988280666000000001"])
+    label: str | None = Field(examples=["pump-001"])
+    kind: str = Field(examples=["rule"])
+    rule_id: int | None
+    rule: str | None
+    incident_id: int | None
+    threshold: float | None
+    message: str
+    opened_at: datetime
+    snoozed_until: datetime | None
+
+
+class AlertHistory(BaseModel):
+    items: list[AlertEvent] = Field(description="Oldest first")
+
+
+class NewRule(BaseModel):
+    """Alert when a metric crosses a threshold on some as-of days in a row, for each SIM in the scope."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$", examples=["heavy pumps"])
+    metric: str = Field(max_length=100, description="One of those of docs/alerts.md", examples=["usage_day_mb"])
+    operator: str = Field(max_length=2, description="> >= < or <=", examples=[">"])
+    threshold: float = Field(allow_inf_nan=False, description="In the unit of the metric", examples=[100])
+    for_days: int = Field(1, ge=1, le=90, description="As-of days in a row on which it must hold")
+    scope: dict[str, Any] = Field(
+        default_factory=dict,
+        description='{} all SIMs; {"label_prefix": "pump-"}; {"iccids": ["8988280666000000001"]}',
+        examples=[{"label_prefix": "pump-"}],
+    )
+    severity: Severity = "warning"
+
+
+class RuleToAdd(NewRule):
+    enabled: bool = Field(False, description="Switch it on at once")
+    force: bool = Field(False, description="Also when it would page for more than a quarter of its SIMs at once")
+
+
+class RuleToReplay(NewRule):
+    name: str = Field("replay", min_length=1, max_length=100, pattern=r"^[^\x00]*$")
+    days: int = Field(30, ge=1, le=90, description="Days of the past to try it on")
+
+
+class StoredRule(NewRule):
+    model_config = ConfigDict(extra="ignore")
+
+    rule_id: int = Field(examples=[3])
+    enabled: bool
+    version: int = Field(description="Rises with every change", examples=[1])
+    created_by: str
+    created_at: datetime
+    changed_at: datetime
+    evaluated_as_of: date | None = Field(description="Last as-of day it was evaluated for")
+    evaluated_at: datetime | None
+    holding: int | None = Field(description="SIMs for which it held then")
+    error: str | None = Field(description="Why the last evaluation came to nothing")
+    open_alerts: int
+
+
+class RuleList(BaseModel):
+    items: list[StoredRule]
+
+
+class Fired(BaseModel):
+    day: date
+    iccid: str | None
+    label: str | None
+    value: float
+
+
+class Replayed(BaseModel):
+    """What a rule would have done on past days."""
+
+    sims: int = Field(description="SIMs in the scope; 1 for a metric of the fleet", examples=[120])
+    days: int = Field(description="As-of days of those asked for on which the metric is known", examples=[30])
+    fired: int = Field(description="Alerts it would have opened", examples=[14])
+    most: int = Field(description="Most SIMs for which it held on one day", examples=[3])
+    examples: list[Fired] = Field(description="The first of these alerts")
+
+
+class AddedRule(BaseModel):
+    rule_id: int = Field(examples=[3])
+    replay: Replayed
+
+
+class RuleSwitch(BaseModel):
+    """Whether a rule is to be evaluated."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    enabled: bool = Field(examples=[True])
+    force: bool = Field(
+        False, description="Switch it on also when it would page for more than a quarter of its SIMs at once"
+    )
+
+
+class SwitchedRule(BaseModel):
+    rule: StoredRule = Field(description="As it is now")
+    closed_alerts: int = Field(description="Open alerts of it that switching it off closed", examples=[0])
+    replay: Replayed | None = Field(description="What it would have done; null where it was switched off")

@@ -1,0 +1,44 @@
+"""What answers have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field
+
+BYTES_PER_MB = 1_000_000
+
+
+class Volume(BaseModel):
+    """A data volume, exact in bytes (accounting bytes: millionths of a MB) and readable in MB."""
+
+    bytes: int = Field(description="Millionths of a MB", examples=[1_250_000])
+    mb: float = Field(description="The same in MB", examples=[1.25])
+
+
+def _volume(value: Any) -> Any:
+    return {"bytes": value, "mb": value / BYTES_PER_MB} if isinstance(value, int) else value
+
+
+Amount = Annotated[Volume, BeforeValidator(_volume)]
+Probability = Annotated[float | None, Field(ge=0, le=1)]
+
+
+class Health(BaseModel):
+    status: Literal["ok"]
+    schema_version: int = Field(description="Newest database migration applied", examples=[7])
+
+
+class FieldProblem(BaseModel):
+    field: str = Field(examples=["limit"])
+    message: str = Field(examples=["Input should be less than or equal to 1000"])
+
+
+class Problem(BaseModel):
+    """What went wrong and how to mend it (RFC 9457)."""
+
+    type: Literal["about:blank"] = "about:blank"
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["There is no SIM with ICCID 8988280666000000009 in this organization."])
+    errors: list[FieldProblem] = Field([], description="The parameters that are wrong")

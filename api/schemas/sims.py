@@ -1,0 +1,97 @@
+"""Answers about SIMs."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.schemas.common import Amount
+from ml.enums import SimState
+
+STATE_WORDS = (
+    "ordered: not in the SIM list yet; issued: listed, not activated; activated: not heard of yet; active; silent: not heard of for "
+    "unusually long; suspended: disabled, not in the SIM list any more, or quota used up; expired; deactivated: disabled or gone for "
+    "long, inferred"
+)
+
+
+class Sim(BaseModel):
+    """A SIM card, as the 1NCE SIM list last gave it, and the state of its life."""
+
+    iccid: str = Field(description="19 digits, without the Luhn digit", examples=["8988280666000000001"])
+    imei: str | None = Field(examples=["353500720000001"])
+    msisdn: str | None = Field(examples=["882285000000001"])
+    ip_address: str | None = Field(examples=["10.20.0.1"])
+    label: str | None = Field(description="The customer's name for it", examples=["pump-001"])
+    status: str | None = Field(description="Enabled or Disabled", examples=["Enabled"])
+    activated_at: datetime | None
+    quota_status: int | None = Field(
+        description="0: more than 20 % of the data quota left, 1: less, 2: none", examples=[0]
+    )
+    quota_total: Amount | None = Field(description="The whole data quota")
+    changed_at: datetime = Field(description="When anything the SIM list says of it last changed")
+    state: SimState | None = Field(description=f"{STATE_WORDS}. null until it is first evaluated", examples=["active"])
+    state_since: date | None = Field(description="UTC day from which it is in this state", examples=["2026-01-04"])
+
+
+class SimPage(BaseModel):
+    items: list[Sim]
+    next: str | None = Field(
+        description="Pass as `after` for the next page; null on the last", examples=["8988280666000000001"]
+    )
+
+
+class LifecycleEntry(BaseModel):
+    """A state that a SIM entered, or something that happened to it."""
+
+    occurred_on: date = Field(description="UTC day on which it happened; for a state, from which it holds")
+    kind: Literal["state", "imei_change", "country_change", "top_up"]
+    from_value: str | None = Field(
+        description="State, IMEI or country before; null for the first known and for a top-up", examples=["active"]
+    )
+    to_value: str = Field(description="State, IMEI or country after; of a top-up data or sms", examples=["silent"])
+    evidence: str = Field(
+        examples=["Last sign of life on 2026-03-27, 4 days up to 2026-03-31; its longest usual gap is 1 d."]
+    )
+    as_of: date = Field(description="Last complete usage day known when it was decided")
+    decided_by: str = Field(description="The state machine, or a person", examples=["state machine 1"])
+    decided_at: datetime
+
+
+class Lifecycle(BaseModel):
+    """The state of a SIM and a page of the history that led there."""
+
+    iccid: str = Field(examples=["8988280666000000001"])
+    state: SimState | None = Field(description=f"{STATE_WORDS}. null until it is first evaluated", examples=["silent"])
+    since: date | None = Field(description="UTC day from which it is in this state")
+    cause: str | None = Field(
+        description="Why, where a state has several causes: expiry_date, refused; disabled, unlisted, unknown, exhausted; off"
+    )
+    evidence: str | None = Field(description="On what it was decided, with numbers")
+    items: list[LifecycleEntry] = Field(description="Newest last")
+    next: str | None = Field(
+        description="Pass as `after` for the next page; null on the last", examples=["2026-03-31.41"]
+    )
+
+
+class UsageDay(BaseModel):
+    """A UTC day's usage. A day that is missing has no record yet."""
+
+    day: date
+    total: Amount = Field(description="Received and sent")
+    received: Amount = Field(description="Received by the device")
+    sent: Amount = Field(description="Sent by the device")
+    sms_mt: int = Field(description="SMS to the device")
+    sms_mo: int = Field(description="SMS from the device")
+    known_at: datetime = Field(description="Since when this value is known; a correction moves it")
+
+
+class Usage(BaseModel):
+    model_config = ConfigDict(populate_by_name=True)
+
+    iccid: str = Field(examples=["8988280666000000001"])
+    first_day: date | None = Field(alias="from", description="First day asked for; null for a SIM without usage")
+    last_day: date | None = Field(alias="to", description="Last day asked for")
+    items: list[UsageDay] = Field(description="Oldest day first")
