@@ -38,10 +38,9 @@ from psycopg.rows import dict_row
 
 from benchmarks.fleet import copy_usage
 from benchmarks.stream import record
-from pipelines.alerting import alert_outbox
-from pipelines.definitions import stream_arrivals
 from pipelines.demo import prepare
 from pipelines.runs import ROOT, environment
+from pipelines.sensors import alert_outbox, stream_arrivals
 from resources.channels import sign
 from resources.database.server import driver_url
 from resources.runtime import Runtime

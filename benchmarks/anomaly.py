@@ -24,11 +24,12 @@ from sklearn.ensemble import IsolationForest
 
 from ml.anomaly import PEER_SCHEMA, PERIOD_SCHEMA, detect, fit, group, limits
 from simulator.account import SimCards
-from simulator.demand import COUNTRIES, NEVER
+from simulator.catalog import COUNTRIES
+from simulator.events import sessions_of
 from simulator.fleet import Fleet
-from simulator.happenings import sessions_of
+from simulator.hashing import NEVER
+from simulator.injected_anomalies import ALL, CLEAN
 from simulator.ledger import DAY_SECONDS
-from simulator.oddities import ALL, CLEAN
 from simulator.truth import book, truth
 
 START = date(2025, 3, 1)

@@ -24,7 +24,7 @@ from ml.exhaustion.model import quota_exhaustion, sms_exhaustion
 from ml.forecasting import fit_predict
 from ml.history import FloatArray, dense
 from ml.plots.exhaustion import plot_reliability
-from simulator.demand import ARCHETYPES
+from simulator.catalog import ARCHETYPES
 from simulator.fleet import Fleet
 
 START = date(2025, 1, 1)

@@ -1,11 +1,15 @@
-"""What schedules and sensors share: settings, whether they begin switched on, the as-of day, and what is under way."""
+"""What schedules, sensors and runs share."""
+
+from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 
 import dagster as dg
 
+from resources.runtime import Runtime
 from resources.settings import load_settings
 
+# Dagster asks for these when the code location loads; all else comes from the runtime
 SETTINGS = load_settings()
 RUNNING = dg.DefaultScheduleStatus.RUNNING if SETTINGS.schedules else dg.DefaultScheduleStatus.STOPPED
 SENSING = dg.DefaultSensorStatus.RUNNING if SETTINGS.schedules else dg.DefaultSensorStatus.STOPPED
@@ -18,11 +22,19 @@ UNDER_WAY = [
 ]
 
 
-def as_of_day(now: datetime) -> date:
-    """The last complete day at a time."""
-    return now.date() - timedelta(days=1 + SETTINGS.lateness_days)
+def as_of_day(runtime: Runtime, now: datetime) -> date:
+    """The last usage day that counts as complete at a time."""
+    return now.date() - timedelta(days=1 + runtime.settings.lateness_days)
 
 
 def under_way(context: dg.SensorEvaluationContext, job: str) -> bool:
     """Whether a run of a job waits or runs."""
     return context.instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=UNDER_WAY)) > 0
+
+
+def day_range(first: date, last: date) -> dict[str, str]:
+    """The tags that make one run of a range of daily partitions."""
+    return {
+        "dagster/asset_partition_range_start": first.isoformat(),
+        "dagster/asset_partition_range_end": last.isoformat(),
+    }

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from pipelines.common import day_range
 from resources.database.server import driver_url
 from resources.runtime import Runtime
 
 if TYPE_CHECKING:
     import dagster as dg
+
 
 ROOT = Path(__file__).resolve().parent.parent
 ALIVE = 7_465_002  # any number: the first half of the advisory lock that a terminal's run holds
@@ -114,14 +116,6 @@ def run_job(runtime: Runtime, name: str, *, first: date, last: date | None = Non
             said = re.sub(r"^(\w+\.)+(?=\w+: )", "", cause.message.strip())  # without the modules before the class
             errors.append(f"{event.step_key}: {said}")
     return RunOutcome(result.run_id, result.success, len(evaluations), failed, errors)
-
-
-def day_range(first: date, last: date) -> dict[str, str]:
-    """The tags that make one run of a range of daily partitions."""
-    return {
-        "dagster/asset_partition_range_start": first.isoformat(),
-        "dagster/asset_partition_range_end": last.isoformat(),
-    }
 
 
 def _instance() -> dg.DagsterInstance:

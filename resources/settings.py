@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
@@ -126,6 +126,9 @@ class Settings(BaseSettings):
         25_000, ge=1, description="SIMs that are scored together: the unit of memory, of retry and of distribution"
     )
     raw_days: int = Field(30, ge=1, description="Days that answers and files are kept as they came")
+    executor: Literal["multiprocess", "in_process"] = Field(
+        "multiprocess", description="How the steps of a run are executed: each in a process of its own, or all in one"
+    )
     schedules: bool = Field(
         False, description="Start schedules and sensors switched on; else switch them on in the Dagster UI"
     )

@@ -8,24 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from simulator.demand import (
-    CITIES,
-    CODE,
-    COUNTRIES,
-    DEVICES,
-    IDENTITY,
-    PLACE,
-    REPORT,
-    Ints,
-    bits,
-    draw,
-)
+from simulator.catalog import CITIES, CODE, COUNTRIES, DEVICES
 from simulator.devices import first_imeis, imeis_on
+from simulator.events import EVENT_KINDS, events_of, sessions_of
 from simulator.faults import Faults
 from simulator.fleet import DATA_QUOTA, SMS_QUOTA, Fleet
-from simulator.happenings import EVENT_KINDS, events_of, sessions_of
+from simulator.hashing import IDENTITY, PLACE, REPORT, Ints, bits, draw
+from simulator.injected_anomalies import COUNTRY, OPERATOR, on
 from simulator.ledger import DAY_SECONDS, Periods, moment, tick
-from simulator.oddities import COUNTRY, OPERATOR, on
 
 Json = dict[str, Any]
 

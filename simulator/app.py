@@ -24,9 +24,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from simulator.account import SimCards
-from simulator.desk import PRODUCTS, Desk
 from simulator.faults import BadDays, Faults, Luck
 from simulator.fleet import Fleet
+from simulator.orders_tickets import PRODUCTS, Desk
 
 PREFIX = "/management-api"
 USAGE_MONTHS = 6

@@ -3,10 +3,10 @@
 Every number is a hash of (seed, stream, SIM, day), so any day of any SIM is found without the days before it, and integer
 arithmetic with small tables makes the same bytes on every platform and NumPy version (NumPy promises no stable stream for its
 distributions).
-Source of the hash: SplitMix64's finalizer (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from statistics import NormalDist
@@ -14,105 +14,28 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Words = NDArray[np.uint64]
+from simulator.catalog import ARCHETYPES, CODE, FIRMWARE_LOOP_DEVICE, SMS_RATES, STEADY
+from simulator.hashing import (
+    _ONE,
+    DAY,
+    HOURS,
+    INJECT,
+    LIFE,
+    NEVER,
+    RUN,
+    SITES,
+    TRAITS,
+    WANDER,
+    WINDOW,
+    Ints,
+    Words,
+    bits,
+    draw,
+)
 
-NEVER = 1 << 60  # a day, or a second, that does not come
-WINDOW = 180  # days in which a SIM meets at most one passing anomaly
 RUNAWAY_DAYS = 60
 LIFETIME_MONTHS = 120
-_ONE = 4096  # fixed-point one of all factors
-_WORD = (1 << 64) - 1
 _MAX_DAY = 300_000_000  # no device sends more than 300 MB a day
-
-# streams of the hash
-DAY, WANDER, RUN, INJECT, TRAITS, IDENTITY, SITES, LIFE = range(1, 9)
-MESSAGES, SESSIONS, QUOTA, PLACE, REPORT, TICKETS, STREAM = range(9, 16)
-HOURS = 17
-
-
-@dataclass(frozen=True)
-class Archetype:
-    """One kind of device. Volumes are accounting bytes on an active day; chances and shares are per mille.
-
-    Its data sessions lie within `hours` hours of the UTC day, which begin for each SIM at an hour of its own from `opens` on.
-    """
-
-    name: str
-    share: int
-    low: int
-    high: int
-    noise: int
-    weeks: tuple[int, ...]
-    rx: int
-    sms_rate: int  # index into SMS_RATES
-    season: int = 0  # amplitude of the yearly wave, in 1/4096
-    growth: int = 0  # added to the level each day, in 1/4096
-    period: int = 1  # longest number of days between reports
-    on: int = 1000  # chance that a run of days is an active one
-    auto_topup: int = 40
-    refill: int = 250  # chance that somebody tops it up after exhaustion
-    hours: int = 24
-    opens: tuple[int, int] = (0, 0)  # first and last hour
-
-
-ARCHETYPES = (
-    Archetype("fixed_payload_meter", 300, 10_000, 80_000, 0, (0,), 180, 0, hours=2, opens=(0, 4)),
-    Archetype("workday_tracker", 180, 120_000, 1_400_000, 2, (1,), 220, 1, hours=12, opens=(4, 6)),
-    Archetype("camera", 40, 1_200_000, 7_000_000, 4, (0, 2), 60, 0, auto_topup=450, refill=700),
-    Archetype("vending_machine", 130, 80_000, 1_100_000, 2, (1, 2, 3), 350, 1, season=900, hours=15, opens=(5, 7)),
-    Archetype("seasonal_sensor", 90, 40_000, 260_000, 1, (0,), 150, 0, season=4600, hours=3, opens=(0, 20)),
-    Archetype("on_off_machine", 90, 150_000, 1_800_000, 3, (0, 3), 300, 0, on=550, hours=10, opens=(5, 7)),
-    Archetype("rare_reporter", 100, 4_000, 60_000, 1, (0,), 250, 2, period=14, hours=2, opens=(0, 21)),
-    Archetype("growing_gateway", 40, 450_000, 1_300_000, 1, (0, 3), 420, 1, growth=14, auto_topup=450, refill=600),
-    Archetype("alarm_panel", 30, 20_000, 90_000, 1, (0,), 400, 4),
-)
-CODE = {archetype.name: code for code, archetype in enumerate(ARCHETYPES)}
-FIRMWARE_LOOP_DEVICE = CODE["workday_tracker"] * 2 + 1  # device types are numbered two to an archetype
-# two device types an archetype: name, type allocation code of the IMEI, radio
-DEVICES = (
-    *(("Hydra W1", "86357604", "NB-IoT"), ("Hydra W2", "01456700", "NB-IoT")),
-    *(("Trailmark T100", "35298110", "2G"), ("Trailmark T210", "86492305", "4G")),
-    *(("Sentria Cam 4", "35673808", "4G"), ("Sentria Cam 5", "35673912", "5G")),
-    *(("Vendo V3", "86106503", "4G"), ("Vendo V3 lite", "86106511", "2G")),
-    *(("Agrilog S", "86732103", "NB-IoT"), ("Agrilog M", "86732145", "4G")),
-    *(("Baustrom B1", "35940510", "2G"), ("Baustrom B2", "35940528", "4G")),
-    *(("Silentio R", "86881203", "NB-IoT"), ("Silentio R+", "86881229", "NB-IoT")),
-    *(("Gatewise 400", "35176209", "4G"), ("Gatewise 500", "35176225", "5G")),
-    *(("Alertis P", "86004104", "2G"), ("Alertis P2", "86004120", "4G")),
-)
-# name, ISO code, id, dialling code, MCC, latitude, longitude, operators (id, name, MNC)
-COUNTRIES = (
-    (
-        "Germany",
-        "de",
-        "74",
-        "49",
-        "262",
-        "51",
-        "9",
-        (("2", "T-Mobile", "01"), ("3", "Vodafone", "02"), ("4", "O2", "03")),
-    ),
-    ("Austria", "at", "12", "43", "232", "47", "13", (("31", "A1", "01"), ("32", "Magenta", "03"))),
-    ("Netherlands", "nl", "142", "31", "204", "52", "5", (("51", "KPN", "08"), ("52", "Vodafone", "04"))),
-    ("France", "fr", "69", "33", "208", "46", "2", (("61", "Orange", "01"), ("62", "Bouygues Telecom", "20"))),
-    ("Italy", "it", "98", "39", "222", "42", "12", (("71", "TIM", "01"), ("72", "WindTre", "88"))),
-    # where no SIM of a fleet belongs
-    ("Morocco", "ma", "130", "212", "604", "32", "-5", (("81", "Maroc Telecom", "01"), ("82", "Inwi", "02"))),
-)
-CITIES = (
-    ("HAM", 0),
-    ("VIE", 1),
-    ("AMS", 2),
-    ("MUC", 0),
-    ("LYO", 3),
-    ("MIL", 4),
-    ("CGN", 0),
-    ("BER", 0),
-    ("GRZ", 1),
-    ("LEJ", 0),
-)
-STEADY = np.array([a.period == 1 and a.on == 1000 and a.season < _ONE for a in ARCHETYPES])
 
 # factors for Monday to Sunday: flat, workdays, weekend trade, five and a half days
 _WEEKS = np.array(
@@ -124,8 +47,6 @@ _WEEKS = np.array(
     ],
     dtype=np.int64,
 )
-SMS_RATES = (0.002, 0.006, 0.03, 0.1, 0.28)  # messages a day and direction
-SMS_SLOTS = 8  # at most four a day in each direction
 
 
 def _noise_tables() -> Ints:
@@ -157,24 +78,6 @@ _LEVELS = np.array(
 _GROWTH = np.array([[min(round(_ONE * g**d), 60 * _ONE) for d in range(RUNAWAY_DAYS)] for g in (1.04, 1.06, 1.08, 1.1)])
 
 
-def _mix(x: Words) -> Words:
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-def draw(seed: int, stream: int, rows: Ints, columns: Ints) -> Words:
-    """64 random bits for each (row, column): rows (n,), columns (d,) or (n, d); returns (n, d)."""
-    key = np.array([(seed * 0x9E3779B97F4A7C15 + stream * 0xD1B54A32D192ED03) & _WORD], dtype=np.uint64)
-    row_key = _mix(_mix(key) + rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
-    return _mix(row_key[:, None] + columns.astype(np.uint64) * np.uint64(0xD6E8FEB86659FD93))
-
-
-def bits(words: Words, low: int, count: int) -> Ints:
-    """`count` bits of each word from bit `low` upward, as numbers from 0 to 2**count - 1."""
-    return ((words >> np.uint64(low)) & np.uint64((1 << count) - 1)).astype(np.int64)
-
-
 @dataclass(frozen=True)
 class Wanted:
     """Demand of SIMs x days: volume in accounting bytes, message counts, and the received share in per mille."""
@@ -195,10 +98,17 @@ class Injection:
     strength: Ints
 
 
-class Demand:
-    """The traits of every SIM, and what each wants to send on any day. Days are proleptic ordinals (`date.toordinal`)."""
+Disturb = Callable[["Demand", Ints, Ints, Ints, Ints, Ints], tuple[Ints, Ints, Ints]]
 
-    def __init__(self, seed: int, sims: int, start: date, scenario: str = "usual") -> None:
+
+class Demand:
+    """The traits of every SIM, and what each wants to send on any day. Days are proleptic ordinals (`date.toordinal`).
+
+    disturb   (demand, SIMs, days, volume, MO, MT) -> volume, MO and MT with the scenario's anomalies in them
+    """
+
+    def __init__(self, seed: int, sims: int, start: date, scenario: str, disturb: Disturb) -> None:
+        self._disturb = disturb
         self.seed, self.start, self.scenario = seed, start.toordinal(), scenario
         everyone = np.arange(sims, dtype=np.int64)
         traits, life = draw(seed, TRAITS, everyone, np.arange(2)), draw(seed, LIFE, everyone, np.arange(2))
@@ -292,8 +202,6 @@ class Demand:
 
     def wanted(self, rows: Ints, days: Ints) -> Wanted:
         """Demand of `rows` (n,) on consecutive `days` (d,); zero before activation and from the day of expiry."""
-        from simulator.oddities import disturbed
-
         h = draw(self.seed, DAY, rows, days)
         volume = self.base[rows, None] * self._level(rows, days) >> 12
         volume = volume * _NOISE.ravel()[(self.noise[rows] * _ONE)[:, None] + bits(h, 0, 12)] >> 12
@@ -303,7 +211,7 @@ class Demand:
         due &= bits(h, 12, 16) >= 130
         volume = np.where(due, volume, 0)
         mo, mt = (self._messages(rows, bits(h, low, 16)) for low in (28, 44))
-        volume, mo, mt = disturbed(self, rows, days, volume, mo, mt)
+        volume, mo, mt = self._disturb(self, rows, days, volume, mo, mt)
         share = np.repeat((self.rx[rows] + 0)[:, None], len(days), axis=1) + bits(h, 7, 5)
         volume, alive = self._disturbed(rows, days, volume)
         lives = (days >= self.activation[rows, None]) & (days < self.expiry[rows, None]) & alive

@@ -6,8 +6,10 @@ That befalls clean fleets too, and is not recorded as an anomaly. Hash streams o
 
 import numpy as np
 
-from simulator.demand import ARCHETYPES, DEVICES, NEVER, WINDOW, Demand, Ints, bits, draw
-from simulator.oddities import changed_device
+from simulator.catalog import ARCHETYPES, DEVICES
+from simulator.demand import Demand
+from simulator.hashing import NEVER, WINDOW, Ints, bits, draw
+from simulator.injected_anomalies import changed_device
 
 STREAM = 18
 REPAIRED = 60  # of 4096 SIMs in 180 days: 3 % a year

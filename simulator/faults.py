@@ -10,7 +10,7 @@ import numpy as np
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from simulator.demand import REPORT, draw
+from simulator.hashing import REPORT, draw
 
 
 @dataclass(frozen=True)

@@ -10,21 +10,11 @@ from datetime import date, datetime
 import numpy as np
 from numpy.typing import ArrayLike
 
-from simulator.demand import (
-    ARCHETYPES,
-    IDENTITY,
-    MESSAGES,
-    NEVER,
-    QUOTA,
-    SMS_SLOTS,
-    Demand,
-    Ints,
-    Wanted,
-    bits,
-    draw,
-)
+from simulator.catalog import ARCHETYPES, SMS_SLOTS
+from simulator.demand import Demand, Wanted
+from simulator.hashing import IDENTITY, MESSAGES, NEVER, QUOTA, Ints, bits, draw
+from simulator.injected_anomalies import SCENARIOS, USUAL, disturbed
 from simulator.ledger import DAY_SECONDS, Ledger, Pace, Periods, settle, tick
-from simulator.oddities import SCENARIOS, USUAL
 
 DATA_QUOTA = 500_000_000  # accounting bytes of the plan and of each top-up
 SMS_QUOTA = 250
@@ -60,7 +50,7 @@ class Fleet:
         if sims < 1:
             raise ValueError(f"a fleet of {sims} SIMs cannot be simulated; give at least 1")
         self.seed, self.sims, self.start = seed, sims, start
-        self.demand = Demand(seed, sims, start, scenario)
+        self.demand = Demand(seed, sims, start, scenario, disturbed)
         everyone = np.arange(sims, dtype=np.int64)
         offset = int(bits(draw(seed, IDENTITY, everyone[:1], everyone[:1]), 0, 25)[0, 0]) + 1_000_000
         self.serial = offset + everyone  # one running number behind ICCID, IMSI and MSISDN

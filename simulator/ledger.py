@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 
-from simulator.demand import NEVER, Ints
+from simulator.hashing import NEVER, Ints
 
 DAY_SECONDS = 86_400
 

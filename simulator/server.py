@@ -12,9 +12,9 @@ from starlette.applications import Starlette
 
 from resources.ports import listen
 from simulator.app import PREFIX, Simulation, create_app
-from simulator.delivery import Delivery, Opens
 from simulator.faults import Faults
 from simulator.fleet import Fleet
+from simulator.stream_delivery import Delivery, Opens
 
 
 class SimulatorServer:

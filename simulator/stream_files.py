@@ -14,8 +14,8 @@ import orjson
 
 from simulator.account import Json
 from simulator.ledger import tick
-from simulator.sender import MOST_RECORDS, STRETCH, Disturbance, batches
-from simulator.streamer import EVENT, REPORT_SECONDS, Feed
+from simulator.stream_feed import EVENT, REPORT_SECONDS, Feed
+from simulator.stream_http import MOST_RECORDS, STRETCH, Disturbance, batches
 
 Form = Literal["json", "csv"]
 

@@ -9,11 +9,12 @@ import numpy as np
 import polars as pl
 
 from simulator.account import SimCards
-from simulator.demand import ARCHETYPES, DEVICES, WINDOW, Ints
-from simulator.desk import Desk
+from simulator.catalog import ARCHETYPES, DEVICES
 from simulator.fleet import Fleet
+from simulator.hashing import WINDOW, Ints
+from simulator.injected_anomalies import NAMES, oddities
 from simulator.ledger import DAY_SECONDS, Periods, moment
-from simulator.oddities import NAMES, oddities
+from simulator.orders_tickets import Desk
 
 
 def truth(fleet: Fleet, days: int = 365) -> dict[str, Any]:

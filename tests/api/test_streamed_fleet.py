@@ -21,11 +21,11 @@ from resources.database.session import Database
 from services.access.stream_credentials import create_stream
 from services.ingest.stream import process_batches
 from simulator.account import SimCards
+from simulator.events import EVENT_KINDS
 from simulator.fleet import Fleet
-from simulator.happenings import EVENT_KINDS
 from simulator.ledger import moment
-from simulator.sender import Disturbance, Streamer
-from simulator.streamer import EVENT, Feed
+from simulator.stream_feed import EVENT, Feed
+from simulator.stream_http import Disturbance, Streamer
 from simulator.truth import book
 
 Serve = Callable[[Any], AbstractContextManager[httpx.Client]]

@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 
 from ml.lifecycle import ACTIVITY_SCHEMA, PREVIOUS_SCHEMA, QUOTA_EVENT_SCHEMA, SIM_SCHEMA, evaluate
-from simulator.demand import NEVER
 from simulator.fleet import Fleet
+from simulator.hashing import NEVER
 from simulator.ledger import DAY_SECONDS, tick
 from simulator.truth import truth
 

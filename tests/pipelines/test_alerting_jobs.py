@@ -12,11 +12,13 @@ import pytest
 from sqlalchemy import URL
 from typer.testing import CliRunner, Result
 
-from pipelines.alerting import alert_outbox, critical_alerts, hourly_rules
-from pipelines.cli import app
+from pipelines.cli.app import app
 from pipelines.definitions import code_location
+from pipelines.schedules import hourly_rules
+from pipelines.sensors import alert_outbox, critical_alerts
 from resources.database.server import driver_url
 from resources.runtime import Runtime
+from resources.settings import Settings
 from tests.pipelines.conftest import AS_OF, NOW, Account, Truth, land
 
 Command = Callable[..., Result]
@@ -182,6 +184,9 @@ def test_without_an_account_nothing_is_asked(database_url: URL, account: Account
 
 
 def test_rules_are_evaluated_every_hour_as_of_the_last_complete_day() -> None:
-    asked = hourly_rules(dg.build_schedule_context(scheduled_execution_time=NOW))
+    context = dg.build_schedule_context(
+        scheduled_execution_time=NOW, resources={"runtime": Runtime(Settings(_env_file=None))}
+    )
+    asked = hourly_rules(context)
     assert isinstance(asked, dg.RunRequest)
     assert asked.partition_key == AS_OF.isoformat()

@@ -14,15 +14,11 @@ import pytest
 from sqlalchemy import URL
 
 from assets.common import DAYS
-from pipelines import common, definitions
+from pipelines import definitions
 from pipelines.common import as_of_day
-from pipelines.definitions import (
-    code_location,
-    daily_predictions,
-    hourly_ingest,
-    landing_folder,
-    weekly_training,
-)
+from pipelines.definitions import code_location
+from pipelines.schedules import daily_predictions, hourly_ingest, weekly_training
+from pipelines.sensors import landing_folder
 from resources.runtime import Runtime
 from resources.settings import Settings
 from tests.pipelines.conftest import AS_OF, CORE, NOW, TODAY, Account, Truth, settings_for
@@ -189,14 +185,12 @@ def test_the_hourly_ingest_asks_for_the_day_that_it_runs_on(at: datetime, partit
 
 
 @pytest.mark.parametrize(("lateness_days", "partition"), [(0, "2025-09-23"), (1, "2025-09-22"), (3, "2025-09-20")])
-def test_the_daily_predictions_are_as_of_the_last_complete_day(
-    monkeypatch: pytest.MonkeyPatch, lateness_days: int, partition: str
-) -> None:
+def test_the_daily_predictions_are_as_of_the_last_complete_day(lateness_days: int, partition: str) -> None:
     settings = Settings(lateness_days=lateness_days, _env_file=None)
-    monkeypatch.setattr(common, "SETTINGS", settings)
     at = datetime(2025, 9, 24, 2, tzinfo=UTC)
 
-    request = daily_predictions(dg.build_schedule_context(scheduled_execution_time=at))
+    resources = {"runtime": Runtime(settings)}
+    request = daily_predictions(dg.build_schedule_context(scheduled_execution_time=at, resources=resources))
 
     assert isinstance(request, dg.RunRequest)
     assert request.partition_key == partition
@@ -205,7 +199,8 @@ def test_the_daily_predictions_are_as_of_the_last_complete_day(
 
 
 def test_the_as_of_day_is_the_one_the_runtime_knows() -> None:
-    assert as_of_day(NOW) == AS_OF
+    runtime = Runtime(Settings(now=NOW, _env_file=None))
+    assert as_of_day(runtime, NOW) == runtime.last_complete_day() == AS_OF
 
 
 def test_the_days_a_schedule_asks_for_are_partitions() -> None:
@@ -213,27 +208,24 @@ def test_the_days_a_schedule_asks_for_are_partitions() -> None:
     assert DAYS.has_partition_key(datetime.now(UTC).date().isoformat()), "the present day is one, before it ends"
 
 
-def requests(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[dg.RunRequest | dg.SkipReason]:
-    monkeypatch.setattr(definitions, "SETTINGS", settings)
-    return list(landing_folder(dg.build_sensor_context()))  # type: ignore[arg-type]
+def requests(runtime: Runtime) -> list[dg.RunRequest | dg.SkipReason]:
+    return list(landing_folder(dg.build_sensor_context(resources={"runtime": runtime})))  # type: ignore[arg-type]
 
 
-def test_a_file_that_arrives_is_imported_once_and_again_when_it_changes(
-    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_arrives_is_imported_once_and_again_when_it_changes(runtime: Runtime) -> None:
     folder = runtime.settings.landing_folder
-    (nothing,) = requests(runtime.settings, monkeypatch)
+    (nothing,) = requests(runtime)
     assert isinstance(nothing, dg.SkipReason)
     assert "no CSV, XLSX or Parquet file in" in str(nothing.skip_message)
     folder.mkdir()
     (folder / "usage.csv").write_text("iccid,day,mb\n")
     (folder / "notes.txt").write_text("not a usage file")
 
-    (first,) = requests(runtime.settings, monkeypatch)
-    (same,) = requests(runtime.settings, monkeypatch)
+    (first,) = requests(runtime)
+    (same,) = requests(runtime)
     (folder / "usage.csv").write_text("iccid,day,mb\n8988228066000000001,2025-09-01,1\n")
     (folder / "more.csv").write_text("iccid,day,mb\n")
-    more, changed = requests(runtime.settings, monkeypatch)
+    more, changed = requests(runtime)
 
     # Dagster starts one run a run key
     keys = [request.run_key for request in (first, same, more, changed) if isinstance(request, dg.RunRequest)]
@@ -243,7 +235,7 @@ def test_a_file_that_arrives_is_imported_once_and_again_when_it_changes(
     assert {"ops": changed.run_config["ops"]} == {"ops": {"imported_files": {"config": {"path": "usage.csv"}}}}
 
 
-def test_the_import_job_lands_the_file_that_the_sensor_found(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_import_job_lands_the_file_that_the_sensor_found(account: Account) -> None:
     runtime, truth = account.runtime, account.truth
     iccid = account.fleet.iccids[0]
     truth.rows(
@@ -255,7 +247,7 @@ def test_the_import_job_lands_the_file_that_the_sensor_found(account: Account, m
     )
     runtime.settings.landing_folder.mkdir()
     (runtime.settings.landing_folder / "usage.csv").write_text(GOOD.format(iccid=iccid))
-    (request,) = requests(runtime.settings, monkeypatch)
+    (request,) = requests(runtime)
     assert isinstance(request, dg.RunRequest)
 
     with run(code_location(runtime), "import_file", run_config=request.run_config) as (result, _):

@@ -14,9 +14,9 @@ from resources.once.errors import OnceCredentialsError, OnceUnavailableError
 from resources.runtime import Runtime
 from resources.settings import SettingsError
 from services.ingest.replay import replay
-from simulator.demand import Ints
 from simulator.faults import Faults
 from simulator.fleet import Fleet
+from simulator.hashing import Ints
 from tests.pipelines.conftest import (
     CORE,
     FIRST_DAY,

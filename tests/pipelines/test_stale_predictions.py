@@ -7,8 +7,9 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from pipelines.definitions import code_location, stale_predictions
-from pipelines.runs import day_range
+from pipelines.common import day_range
+from pipelines.definitions import code_location
+from pipelines.sensors import stale_predictions
 from resources.runtime import Runtime
 from services.anomalies.detection import learn
 from services.exhaustion import EXHAUSTIONS

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from openapi_schema_validator import OAS30Validator
 
-from simulator.demand import ARCHETYPES
+from simulator.catalog import ARCHETYPES
 from simulator.faults import Faults
 from simulator.fleet import Fleet
 from simulator.ledger import tick

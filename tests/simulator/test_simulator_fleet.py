@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.account import SimCards, megabytes
-from simulator.demand import ARCHETYPES, NEVER, draw
-from simulator.desk import Desk
+from simulator.catalog import ARCHETYPES
 from simulator.fleet import DATA_QUOTA, SMS_QUOTA, Fleet
+from simulator.hashing import NEVER, draw
 from simulator.ledger import DAY_SECONDS, moment, tick
+from simulator.orders_tickets import Desk
 from simulator.truth import truth as truth_of
 from simulator.truth import write_truth
 

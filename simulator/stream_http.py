@@ -21,8 +21,8 @@ from pydantic import SecretStr
 
 from resources.errors import SimsightError
 from simulator.account import Json, SimCards
-from simulator.demand import Ints, bits
-from simulator.streamer import Feed, Records, chance
+from simulator.hashing import Ints, bits
+from simulator.stream_feed import Feed, Records, chance
 
 MOST_RECORDS = 3_000
 REPLAY = timedelta(days=7)

@@ -4,81 +4,25 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from getpass import getuser
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
 
 from ml.enums import Severity
-from resources.settings import SettingsError, load_settings
+from pipelines.cli.common import AsJson, By, Label, Sims, console, opened, print_rows, scope
+from resources.settings import SettingsError
 from services.alerts.evaluation import AlertError, disable_rule, enable_rule, replay, stored_rule
 from services.alerts.rules import METRICS, Replay, Rule, parse_condition
 
-if TYPE_CHECKING:
-    from resources.runtime import Runtime
-
 rules = typer.Typer(help="Alert rules of your own: write, try on the past, switch on and off.", no_args_is_help=True)
 alerts = typer.Typer(help="List alerts; acknowledge, snooze and resolve them.", no_args_is_help=True)
-console = Console(highlight=False, soft_wrap=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
 Ids = Annotated[list[int], typer.Argument(help="Alerts, by number.")]
 Note = Annotated[str | None, typer.Option(help="Kept with who did it and when.")]
-By = Annotated[str | None, typer.Option(help="Who does it; default: the user of this machine.")]
 Condition = Annotated[str, typer.Argument(help='Such as "usage_day_mb > 100"; `simsight rules metrics` lists metrics.')]
 ForDays = Annotated[int, typer.Option("--for", help="As-of days in a row on which it must hold.")]
-Label = Annotated[str | None, typer.Option("--label", help="Only SIMs whose label begins so.")]
-Sims = Annotated[list[str] | None, typer.Option("--sim", help="Only this ICCID; repeatable.")]
 Force = Annotated[bool, typer.Option("--force", help="Also when it would page for a great share of its SIMs.")]
-
-
-@contextmanager
-def opened() -> Iterator[Runtime]:
-    """The runtime of a command; its database must be up to date."""
-    from resources.runtime import Runtime
-
-    with Runtime(load_settings()) as runtime:
-        runtime.check_schema()
-        yield runtime
-
-
-def scope(label: str | None, sims: Sequence[str] | None) -> dict[str, Any]:
-    """Whom --label and --sim are about."""
-    if label is not None and sims:
-        raise SettingsError("--label and --sim: give one of them")
-    return {"label_prefix": label} if label is not None else {"iccids": list(sims)} if sims else {}
-
-
-def print_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, as_json: bool, none: str) -> None:
-    """Rows as a table of some of their columns, or whole as JSON; `none` where there are none."""
-    if as_json:
-        typer.echo(json.dumps(list(rows), indent=2, default=str))
-        return
-    if not rows:
-        console.print(none, markup=False)
-        return
-    table = Table(box=SIMPLE)
-    for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
-    for row in rows:
-        table.add_row(*(_shown(row[column]) for column in columns))
-    console.print(table)
-
-
-def _shown(value: Any) -> str:
-    from rich.markup import escape
-
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M}"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return "-" if value is None or value in ("", {}) else escape(str(value))
 
 
 # --- rules --------------------------------------------------------------------------------------------------------------

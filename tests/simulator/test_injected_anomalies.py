@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from simulator.account import SimCards
-from simulator.demand import DEVICES
+from simulator.catalog import DEVICES
+from simulator.events import sessions_of
 from simulator.fleet import Fleet
-from simulator.happenings import sessions_of
+from simulator.injected_anomalies import NAMES
 from simulator.ledger import DAY_SECONDS
-from simulator.oddities import NAMES
 from simulator.truth import truth
 
 START, DAYS = date(2026, 1, 1), 180

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from resources.once.stream_records import parse_record
 from simulator.account import SimCards
+from simulator.events import EVENT_KINDS, sessions_of
 from simulator.fleet import Fleet
-from simulator.happenings import EVENT_KINDS, sessions_of
 from simulator.ledger import DAY_SECONDS, moment
-from simulator.sender import BROKEN_ID, Disturbance, batches
-from simulator.streamer import Feed, records
+from simulator.stream_feed import Feed, records
+from simulator.stream_http import BROKEN_ID, Disturbance, batches
 from simulator.truth import book
 
 FIRST, LAST = date(2026, 6, 20), date(2026, 6, 22)

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from ml.enums import Severity
-from pipelines.cli_alerts import AsJson, By, Label, Sims, console, opened, print_rows, scope
+from pipelines.cli.common import AsJson, By, Label, Sims, console, opened, print_rows, scope
 from resources.settings import SettingsError
 
 channels = typer.Typer(help="Where alerts are sent: e-mail, chat, SMS, webhooks.", no_args_is_help=True)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simulator.demand import NEVER, WINDOW, Demand, Ints, Words, bits, draw
+from simulator.demand import Demand
+from simulator.hashing import NEVER, WINDOW, Ints, Words, bits, draw
 
 # what is done to a fleet: nothing; what has always been; that and the further kinds
 CLEAN, USUAL, ALL = "clean", "usual", "all"

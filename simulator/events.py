@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simulator.demand import HOURS, NEVER, SESSIONS, Ints, bits, draw
 from simulator.fleet import Fleet
+from simulator.hashing import HOURS, NEVER, SESSIONS, Ints, bits, draw
+from simulator.injected_anomalies import FLAPPING, UNUSUAL_HOURS, during
 from simulator.ledger import DAY_SECONDS
-from simulator.oddities import FLAPPING, UNUSUAL_HOURS, during
 
 # text, severity, and whether it is an alert
 EVENT_KINDS = (

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from simulator.account import SimCards, stamp
-from simulator.demand import NEVER, SITES, TICKETS, WINDOW, bits, draw
+from simulator.hashing import NEVER, SITES, TICKETS, WINDOW, bits, draw
 from simulator.ledger import DAY_SECONDS, tick
 
 Json = dict[str, Any]

@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from simulator.account import Json, SimCards
-from simulator.sender import Streamer, StreamFailedError
 from simulator.stream_files import Folder
+from simulator.stream_http import Streamer, StreamFailedError
 
 log = logging.getLogger(__name__)
 

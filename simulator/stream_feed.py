@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simulator.account import Json, SimCards
-from simulator.demand import COUNTRIES, SMS_SLOTS, STREAM, Ints, Words, draw
-from simulator.happenings import EVENT_KINDS, Sessions, events_of, sessions_of
+from simulator.catalog import COUNTRIES, SMS_SLOTS
+from simulator.events import EVENT_KINDS, Sessions, events_of, sessions_of
+from simulator.hashing import STREAM, Ints, Words, draw
 from simulator.ledger import DAY_SECONDS, tick
 
 TYPES = ("usage", "events")

@@ -1,0 +1,62 @@
+"""The command line. Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 stopped by a failed check, 130 interrupted."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import warnings
+
+import typer
+from rich.console import Console
+
+from pipelines.cli import alerts, channels, data, feedback, keys, models, runs, servers, simulate, status
+from resources.errors import SimsightError
+from resources.settings import SettingsError
+
+app = typer.Typer(
+    name="simsight",
+    help="Watch a fleet of 1NCE IoT SIM cards: ingest, forecast, alert, report.\n\nSettings come from the environment or .env; "
+    "see .env.example. Without any, an embedded PostgreSQL under ./.simsight is used.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _module in (runs, simulate, data, servers, models, status):
+    app.add_typer(_module.app)
+for _name, _group in (
+    ("api-key", keys.keys),
+    ("stream", keys.streams),
+    ("feedback", feedback.feedback),
+    ("rules", alerts.rules),
+    ("alerts", alerts.alerts),
+    ("channels", channels.channels),
+    ("oncall", channels.oncall),
+):
+    app.add_typer(_group, name=_name)
+app.command()(channels.notify)
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Entry point: every expected error becomes one line that says what and how to mend it, and an exit code."""
+    warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # leave in good order: servers and child processes are stopped
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell started this in the background
+    try:
+        app()
+    except SettingsError as error:
+        _fail(error, 2)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # Typer makes this of Ctrl-C, without a word
+            _fail("interrupted; what was stored stays, and the next run goes on from there", INTERRUPTED)
+        raise
+    except (SimsightError, OSError) as error:
+        _fail(error, 1)
+
+
+def _fail(error: object, code: int) -> None:
+    Console(stderr=True, highlight=False).print(f"simsight: {error}", markup=False, style="red", soft_wrap=True)
+    sys.exit(code)

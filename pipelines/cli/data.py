@@ -1,0 +1,148 @@
+"""`simsight migrate`, `ingest`, `import`, `export`: data in and out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from pipelines.cli.common import console, end_with, runtime_of
+from resources.settings import SettingsError, load_settings
+
+app = typer.Typer()
+
+
+@app.command()
+def migrate(
+    to: Annotated[int | None, typer.Option(min=1, help="Stop at this version.")] = None,
+) -> None:
+    """Bring the database to the newest schema and add the organization of SIMSIGHT_ORGANIZATION."""
+    from resources.database import migrations
+
+    settings = load_settings()
+    with runtime_of(settings) as runtime:
+        applied = migrations.migrate(runtime.server.simsight, to=to)
+        for migration in applied:
+            console.print(f"applied {migration.name}")
+        if not applied:
+            console.print("nothing to apply")
+        if to is None:
+            migrations.ensure_organization(runtime.server.simsight, settings.organization)
+
+
+@app.command()
+def ingest(
+    first: Annotated[
+        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First usage day; default: today.")
+    ] = None,
+    last: Annotated[
+        datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last usage day; default: today.")
+    ] = None,
+    replay: Annotated[bool, typer.Option("--replay", help="Only parse the quarantined records again.")] = False,
+) -> None:
+    """Ask 1NCE for everything about the fleet and store it. Interrupted, it goes on where it stopped.
+
+    A SIM's first usage call covers six months back; --from and --to ask for more of the past again.
+    """
+    from pipelines.demo import log_in, prepare
+    from pipelines.runs import run_job
+
+    settings = load_settings()
+    with runtime_of(settings) as runtime:
+        prepare(runtime)
+        if replay:
+            from services.ingest.replay import replay as replay_quarantine
+
+            done = replay_quarantine(runtime.database, now=runtime.clock())
+            console.print(f"{done.passed} of {done.tried} quarantined records passed now; {done.merged.new} rows new")
+            return
+        runtime.once()  # says at once when no account is set
+        today = runtime.clock().date()
+        days = (first.date() if first else today, last.date() if last else today)
+        if not settings.first_day <= days[0] <= days[1] <= today:
+            raise SettingsError(
+                f"--from {days[0]} --to {days[1]}: expected days in order, from {settings.first_day} to {today}"
+            )
+        log_in(settings)
+        end_with(run_job(runtime, "ingest", first=days[0], last=days[1]))
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="CSV, XLSX or Parquet file; docs/data.md lists the columns.")],
+    kind: Annotated[
+        Literal["usage", "sims", "labels", "tickets"], typer.Option(help="What the rows of the file are.")
+    ] = "usage",
+    renamed: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map", metavar="THEIRS=OURS", help="A column that is named differently in the file; repeatable."
+        ),
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help='JSON file that names columns: {"Card": "iccid", "Volume": "mb"}.')
+    ] = None,
+    sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook; default: the first.")] = None,
+    good_rows: Annotated[
+        bool, typer.Option("--good-rows", help="Import the good rows; bad ones wait in quarantine.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is wrong with the file.")] = False,
+) -> None:
+    """Import daily usage, SIMs, labels or tickets from a file: all of it, or nothing when a row is bad."""
+    from pipelines.demo import prepare
+    from services.ingest.file_import import import_file as import_rows
+    from services.ingest.file_import import named_kind, read_mapping
+
+    names = read_mapping(mapping, renamed or [])
+    with runtime_of(load_settings()) as runtime:
+        prepare(runtime)
+        done = import_rows(
+            runtime.database,
+            file,
+            named_kind(kind),
+            now=runtime.clock(),
+            only_all=not good_rows,
+            dry_run=dry_run,
+            mapping=names,
+            sheet=sheet,
+        )
+        if done.ignored:
+            console.print(f"columns not used: {', '.join(done.ignored)}", markup=False)
+        for line, reason in done.bad.select("line", "reason").head(20).iter_rows():
+            console.print(f"{done.unit} {line}: {reason}", markup=False)
+        if dry_run:
+            console.print(f"{file} can be imported" if done.bad.is_empty() else f"{done.bad.height} rows are bad")
+            return
+        merged = done.merged
+        console.print(
+            f"{merged.rows} rows: {merged.new} new, {merged.changed} changed, {merged.unchanged} known already; "
+            f"{done.bad.height} bad ones in quarantine"
+        )
+
+
+@app.command("export")
+def export_rows(
+    view: Annotated[str, typer.Argument(help="View without its version, such as sims, sim_usage or exhaustions.")],
+    to: Annotated[Path, typer.Option("--to", help="File to write: .csv, .xlsx or .parquet.")],
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="Only rows for which this holds, such as as_of=2026-01-10, day>=2026-01-01 or closed_at= (no value); "
+            "repeatable. Several = of one column: any of them.",
+        ),
+    ] = None,
+    columns: Annotated[str | None, typer.Option(help="Columns, separated by commas; default: all.")] = None,
+) -> None:
+    """Export a view of the data or the predictions to a file, whole or not at all."""
+    from pipelines.demo import prepare
+    from resources.files.formats import format_of
+    from services.exports import Export, export_file
+
+    chosen = [name.strip() for name in columns.split(",")] if columns else []
+    wanted = Export(view, format_of(to), where or [], chosen)
+    with runtime_of(load_settings()) as runtime:
+        prepare(runtime)
+        console.print(f"{export_file(runtime.database, wanted, to)} rows in {to}", markup=False)

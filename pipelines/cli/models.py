@@ -1,0 +1,86 @@
+"""`simsight models`, `simsight rollback`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Literal
+
+import typer
+
+from pipelines.cli.common import console, runtime_of
+from resources.settings import load_settings
+
+app = typer.Typer()
+
+
+@app.command()
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+) -> None:
+    """List the versions of the forecaster and of the anomaly detector, newest first: role, what each was trained on, how good it was, and
+    why it has its role.
+    """
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    from resources.registry import DETECTOR, FORECASTER, MODELS
+    from services.status import model_versions
+
+    with runtime_of(load_settings()) as runtime:
+        runtime.check_schema()
+        versions = model_versions(runtime)
+    if as_json:
+        typer.echo(json.dumps(versions, indent=2))
+        return
+    if not versions:
+        console.print("no version is registered yet: `simsight run` trains the first")
+        return
+    figures = {
+        FORECASTER: {"error": ("rmase", ".2f"), "80 % held": ("coverage_80", ".0%")},
+        DETECTOR: {"found": ("recall", ".0%"), "flagged": ("flagged_per_1000", ".2f")},
+    }
+    for model in MODELS:
+        table = Table(box=SIMPLE, title=model, title_justify="left")
+        for heading in ("version", "role", "trained as of", *figures[model], "in use since"):
+            table.add_column(heading, overflow="fold")
+        of_model = [row for row in versions if row["model"] == model]
+        for row in of_model:
+            tested, since = row["backtest"], row["champion_since"]
+            table.add_row(
+                str(row["version"]),
+                row["role"],
+                row["as_of"],
+                *(f"{tested[name]:{form}}" if name in tested else "-" for name, form in figures[model].values()),
+                f"{since[:10]}, {row['decided_by']}" if since else "-",
+            )
+        console.print(table)
+        for row in of_model:
+            console.print(f"{row['version']}: {row['why'] or '-'}", markup=False)
+        console.print()
+    console.print("error: of the median in the version's own backtest, as a share of repeating last week's")
+    console.print(
+        "found: of the anomalies put into copies of the last two weeks; flagged: of 1,000 SIM-days of these weeks"
+    )
+
+
+@app.command()
+def rollback(
+    model: Annotated[
+        Literal["usage-forecaster", "anomaly-detector"], typer.Option(help="Which model goes back.")
+    ] = "usage-forecaster",
+    to: Annotated[
+        int | None, typer.Option(min=1, help="Version to go back to; default: the champion before the present one.")
+    ] = None,
+    why: Annotated[str, typer.Option(help="Kept with who did it and when.")] = "rolled back by hand",
+    by: Annotated[str | None, typer.Option(help="Who decides it; default: the user of this machine.")] = None,
+) -> None:
+    """Make an earlier version of a model champion again, in the registry and in the database."""
+    from getpass import getuser
+
+    from services.models import rollback as roll_back
+
+    with runtime_of(load_settings()) as runtime:
+        runtime.check_schema()
+        done = roll_back(runtime, model=model, to=to, by=by or getuser(), why=why)
+    console.print(f"{model}: version {done.version} is champion again, in place of version {done.before}")
+    console.print("what is stored was made by the version before: `simsight run` scores the last complete day anew")

@@ -1,0 +1,86 @@
+"""`simsight serve`, `dev`, `mlflow`: servers that run until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import typer
+
+from pipelines.cli.common import ROOT, console, runtime_of
+from resources.settings import load_settings
+
+app = typer.Typer()
+
+
+@app.command()
+def serve() -> None:
+    """Serve predictions over HTTP (SIMSIGHT_API_HOST, SIMSIGHT_API_PORT) until Ctrl-C. Make a key with `simsight api-key create`."""
+    from api.server import serve as serve_api
+    from pipelines.demo import prepare
+
+    settings = load_settings()
+    with runtime_of(settings) as runtime:
+        prepare(runtime)
+        console.print(f"http://{settings.api_host}:{settings.api_port}/docs")
+        serve_api(settings, runtime.server.api, data_note=runtime.data_note)
+
+
+@app.command()
+def dev() -> None:
+    """Run the Dagster UI (SIMSIGHT_UI_PORT) with its daemon until Ctrl-C; with a simulated account unless one is set."""
+    from pipelines.demo import account, prepare
+    from pipelines.runs import environment
+    from resources.ports import listen
+
+    settings = load_settings()
+    listen("127.0.0.1", settings.ui_port, free_it="set SIMSIGHT_UI_PORT to a free one").close()
+    with account(settings, console, sims=500, days=180, live=True) as polled, runtime_of(polled) as runtime:
+        prepare(runtime)
+        settings.landing_folder.mkdir(parents=True, exist_ok=True)
+        console.print(
+            f"Dagster UI: http://127.0.0.1:{settings.ui_port}    landing folder: {settings.landing_folder.resolve()}"
+        )
+        command = [str(Path(sys.executable).parent / "dagster"), "dev", "-w", str(ROOT / "workspace.yaml")]
+        command += ["-h", "127.0.0.1", "-p", str(settings.ui_port)]
+        code = _run_child(command, environment(runtime))
+    raise typer.Exit(code)
+
+
+@app.command("mlflow")
+def mlflow_ui() -> None:
+    """Run the MLflow UI (SIMSIGHT_MLFLOW_PORT) until Ctrl-C: trainings, backtests with plots, registered versions."""
+    from pipelines.demo import prepare
+    from pipelines.runs import environment
+    from resources.ports import listen
+
+    settings = load_settings()
+    listen("127.0.0.1", settings.mlflow_port, free_it="set SIMSIGHT_MLFLOW_PORT to a free one").close()
+    with runtime_of(settings) as runtime:
+        prepare(runtime)
+        console.print(f"MLflow UI: http://127.0.0.1:{settings.mlflow_port}")
+        command = [str(Path(sys.executable).parent / "mlflow"), "server", "--host", "127.0.0.1", "--workers", "1"]
+        command += ["--port", str(settings.mlflow_port), "--default-artifact-root", runtime.mlflow_artifacts]
+        # the store's URL may hold a password: the environment, not the command line that every user of the machine sees
+        code = _run_child(command, environment(runtime) | {"MLFLOW_BACKEND_STORE_URI": runtime.server.mlflow})
+    raise typer.Exit(code)
+
+
+def _run_child(command: list[str], variables: dict[str, str]) -> int:
+    """Run a server until it ends or this process is told to; returns its exit code.
+
+    It runs in a session of its own: Ctrl-C reaches this process, which then stops the child in good order.
+    """
+    child = subprocess.Popen(command, env=os.environ | variables, cwd=ROOT, start_new_session=True)  # noqa: S603
+    try:
+        # in short waits: while the simulator runs in a thread, Ctrl-C does not end a long one
+        while (code := child.poll()) is None:
+            time.sleep(0.2)
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            child.wait(60)
+    return code

@@ -1,0 +1,96 @@
+"""`simsight status`, `simsight doctor`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.cli.common import console, runtime_of
+from resources.settings import Settings, load_settings
+
+app = typer.Typer()
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+) -> None:
+    """What is stored, how fresh it is, which model is champion and how good it was."""
+    from services.status import collect
+
+    with runtime_of(load_settings()) as runtime:
+        runtime.check_schema()
+        collected = collect(runtime)
+    if as_json:
+        typer.echo(json.dumps(collected, indent=2))
+        return
+    _print_tree(collected)
+
+
+@app.command()
+def doctor() -> None:
+    """Look at settings, database, storage grade, 1NCE account and disk, and say what is missing. Exit code 1 if something must be mended."""
+    import psycopg
+
+    from resources.database.migrations import schema_version, storage_grade
+    from resources.database.server import describe, driver_url
+    from sql import migrations
+
+    settings = load_settings()
+    wrong = []
+    console.print(f"Python {sys.version.split()[0]}, home folder {settings.home.resolve()}")
+    existing = next(folder for folder in [settings.home.resolve(), *settings.home.resolve().parents] if folder.exists())
+    free = shutil.disk_usage(existing).free
+    console.print(f"disk: {free / 1e9:.1f} GB free")
+    if free < 2e9:
+        wrong.append("less than 2 GB of disk are free")
+    with runtime_of(settings) as runtime:
+        server = runtime.server
+        with psycopg.connect(driver_url(server.simsight, "").render_as_string(hide_password=False)) as connection:
+            grade, version = storage_grade(connection), schema_version(connection)
+        console.print(
+            f"database: {describe(server.simsight)}{' (embedded)' if server.embedded else ''}, PostgreSQL {grade.postgres}"
+        )
+        console.print(f"storage grade: {grade.name}{f' {grade.timescaledb}' if grade.timescaledb else ''}")
+        if grade.lacks:
+            console.print(f"  it lacks: {'; '.join(grade.lacks)}. Nothing else is affected.")
+        newest = migrations()[-1].version
+        console.print(f"schema: version {version} of {newest}")
+        if version != newest:
+            wrong.append("the schema is not up to date: run `simsight migrate`")
+    if settings.once_username and settings.once_password:
+        problem = _try_account(settings)
+        console.print(f"1NCE account: {settings.once_username} at {settings.once_base_url}: {problem or 'answers'}")
+        wrong += [problem] if problem else []
+    else:
+        console.print("1NCE account: none set (ONCE_USERNAME, ONCE_PASSWORD); demo and dev use the simulator")
+    for problem in wrong:
+        console.print(f"[red]to mend:[/red] {problem}")
+    raise typer.Exit(1 if wrong else 0)
+
+
+def _try_account(settings: Settings) -> str:
+    """What is wrong with the 1NCE account, or nothing."""
+    from pipelines.demo import log_in
+    from resources.once.errors import OnceError
+
+    try:
+        log_in(settings)
+    except (OnceError, ValueError) as error:
+        return str(error)
+    return ""
+
+
+def _print_tree(values: dict[str, Any], indent: int = 0) -> None:
+    for key, value in values.items():
+        name = key.replace("_", " ") if indent == 0 else key
+        if isinstance(value, dict):
+            console.print(f"{'  ' * indent}{name}:", markup=False)
+            _print_tree(value, indent + 1)
+        else:
+            shown = f"{value:.4g}" if isinstance(value, float) else "-" if value is None else value
+            console.print(f"{'  ' * indent}{name}: {shown}", markup=False)

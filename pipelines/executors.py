@@ -1,0 +1,15 @@
+"""How the steps of a run are executed, by setting: the same steps, and the same blocks of SIMs, whatever executes them."""
+
+import dagster as dg
+
+from resources.settings import Settings
+
+# a step is a process: forked from one that has imported everything, it need not import it again
+PRELOADED = ["pipelines.definitions", "mlflow", "matplotlib.figure", "lightgbm"]
+
+
+def executor(settings: Settings) -> dg.ExecutorDefinition:
+    """The executor of all jobs that do not name one of their own."""
+    if settings.executor == "in_process":
+        return dg.in_process_executor
+    return dg.multiprocess_executor.configured({"start_method": {"forkserver": {"preload_modules": PRELOADED}}})

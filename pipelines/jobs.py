@@ -1,0 +1,146 @@
+"""The jobs: which assets run together, and why."""
+
+import dagster as dg
+
+from assets.alerts import alert_rules_evaluated, alerts
+from assets.anomalies import anomalies, anomaly_detector
+from assets.common import DAYS, RuntimeParam
+from assets.exhaustion import exhaustion_backtested, quota_exhaustions
+from assets.forecasting import aggregate_forecasts, forecast_drift, usage_forecaster, usage_forecasts, usage_history
+from assets.imports import imported_files
+from assets.ingest import INGEST, POOL, sim_usage
+from assets.lifecycle import sim_lifecycle
+from assets.maintenance import raw_landings
+from assets.report import fleet_report
+from assets.stream import stream_file_batches, stream_records
+from services.ingest.endpoints import EVENTS, QUOTA, STATUS, USAGE
+from services.ingest.ingest_run import land_fleet
+from services.notifications import outbox as notifier
+
+alert_rules = dg.define_asset_job(
+    "alert_rules",
+    dg.AssetSelection.assets(alert_rules_evaluated),
+    partitions_def=DAYS,
+    description="Evaluate the alert rules as of a day (the partition), without scoring anything.",
+)
+
+
+@dg.op(description="Send the messages that are due; a channel that fails holds up no other.")
+def send_due(context: dg.OpExecutionContext, runtime: RuntimeParam) -> None:
+    done = notifier.notify(
+        runtime.database, clock=runtime.clock, environ=notifier.environment(), data_note=runtime.data_note
+    )
+    context.log.info(", ".join(f"{name}: {count}" for name, count in done.items() if count) or "nothing was due")
+
+
+@dg.job(
+    description="Tell people and programs of alerts: one pass of the outbox, as `simsight notify`.",
+    executor_def=dg.in_process_executor,  # a step of its own process would load everything first, and people wait
+)
+def notify() -> None:
+    send_due()
+
+
+class Sims(dg.Config):
+    """Whom to ask about."""
+
+    sim_keys: list[int]
+
+
+@dg.op(pool=POOL, description="Ask 1NCE about some SIMs now: usage, quota, status and events.")
+def ask_now(context: dg.OpExecutionContext, config: Sims, runtime: RuntimeParam) -> None:
+    today = runtime.clock().date()
+    for source in (USAGE, QUOTA, STATUS, EVENTS):
+        landed = land_fleet(
+            runtime.database,
+            runtime.once,
+            source,
+            first_day=today,
+            last_day=today,
+            clock=runtime.clock,
+            only=set(config.sim_keys),
+        )
+        context.log.info(f"{source.name}: {landed.metadata()}")
+
+
+@dg.job(description="Ask 1NCE about the SIMs of new critical alerts at once, in place of waiting for the next pass.")
+def refresh_sims() -> None:
+    ask_now()
+
+
+FORECAST = [
+    usage_history,
+    usage_forecaster,
+    usage_forecasts,
+    exhaustion_backtested,
+    quota_exhaustions,
+    forecast_drift,
+    aggregate_forecasts,
+]
+ANOMALY = [anomaly_detector, anomalies]
+
+ingest_assets = dg.AssetSelection.assets(*INGEST)
+prediction_assets = dg.AssetSelection.assets(
+    *FORECAST, *ANOMALY, sim_lifecycle, alerts, alert_rules_evaluated, fleet_report
+)
+
+ingest = dg.define_asset_job(
+    "ingest",
+    ingest_assets,
+    partitions_def=DAYS,
+    description="Everything 1NCE says about the fleet, with checks. The partition is the usage day; ranges are one run.",
+)
+# the checks of what is stored run first: a blocking one that fails stops the predictions that rest on it. Those of
+# sim_usage belong to its own days; usage_history is checked in their stead
+predict_assets = prediction_assets | dg.AssetSelection.checks_for_assets(
+    *(asset for asset in INGEST if asset is not sim_usage), stream_records
+)
+predict = dg.define_asset_job(
+    "predict",
+    predict_assets,
+    partitions_def=DAYS,
+    description="Train, score, alert and report as of a day (the partition), after checking the data they rest on.",
+)
+train = dg.define_asset_job(
+    "train",
+    dg.AssetSelection.assets(usage_history, usage_forecaster, anomaly_detector),
+    partitions_def=DAYS,
+    description="Train forecaster and anomaly detector as of a day (the partition) and decide whether each becomes champion.",
+)
+score = dg.define_asset_job(
+    "score",
+    predict_assets - dg.AssetSelection.assets(usage_forecaster, anomaly_detector),
+    partitions_def=DAYS,
+    description="Score, alert and report as of a day (the partition) with the champion there is, after checking the data.",
+)
+rescore = dg.define_asset_job(
+    "rescore",
+    # totals hardly move by a correction, and the next day's run takes it in: they are not worth minutes a day
+    prediction_assets
+    - dg.AssetSelection.assets(
+        usage_history, usage_forecaster, anomaly_detector, exhaustion_backtested, sim_lifecycle, aggregate_forecasts
+    ),
+    partitions_def=DAYS,
+    description="Score, alert and report again as of a day or a range of days (one run), with the champion there is.",
+)
+import_file = dg.define_asset_job(
+    "import_file",
+    dg.AssetSelection.assets(imported_files),
+    description="Import one file of usage, SIMs, labels or tickets from the landing folder.",
+)
+tidy = dg.define_asset_job(
+    "tidy", dg.AssetSelection.assets(raw_landings), description="Delete what is kept long enough."
+)
+# its check compares whole days with the book: that is for the daily job, not for every batch. One process: that of a step would load
+# everything first, and alerts wait for it
+process_stream = dg.define_asset_job(
+    "process_stream",
+    dg.AssetSelection.assets(stream_records).without_checks(),
+    executor_def=dg.in_process_executor,
+    description="Turn the Data Streamer's records that wait into rows.",
+)
+read_stream_files = dg.define_asset_job(
+    "read_stream_files",
+    dg.AssetSelection.assets(stream_file_batches),
+    description="Take stream records from the files of SIMSIGHT_STREAM_FILES that are new.",
+)

@@ -1,0 +1,169 @@
+"""What runs because something happened."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from pipelines.common import SENSING, day_range, under_way
+from pipelines.jobs import Sims, import_file, notify, process_stream, read_stream_files, refresh_sims, rescore
+from resources.runtime import Runtime
+from services.ingest.stream import watch_stream
+from services.ingest.stream_files import new_files
+from services.notifications import outbox as notifier
+from services.scoring import stale_days
+
+MOST_REFRESHED = 200  # SIMs a run: under two minutes at 10 requests/s
+
+
+@dg.sensor(
+    job=notify,
+    minimum_interval_seconds=10,
+    default_status=SENSING,
+    description="Put new messages into the outbox and start a sender when some are due; one run at a time.",
+)
+def alert_outbox(
+    context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
+) -> dg.RunRequest | dg.SkipReason:
+    if under_way(context, "notify"):
+        return dg.SkipReason("a sender is under way")
+    notifier.plan(runtime.database, now=runtime.clock())
+    due = notifier.due(runtime.database, now=runtime.clock())
+    return dg.RunRequest() if due else dg.SkipReason("nothing is due")
+
+
+@dg.sensor(
+    job=refresh_sims,
+    minimum_interval_seconds=60,
+    default_status=SENSING,
+    description="When an alert of a SIM becomes critical and its data is older than ten minutes, ask 1NCE about the SIM now.",
+)
+def critical_alerts(
+    context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
+) -> dg.SensorResult | dg.SkipReason:
+    if runtime.settings.once_username is None:
+        return dg.SkipReason("no 1NCE account is set")
+    found = runtime.database.row(
+        "critical_sims", {"after": int(context.cursor or 0), "now": runtime.clock(), "rows": MOST_REFRESHED}
+    )
+    assert found is not None
+    requests = []
+    if found["sim_keys"]:
+        config = dg.RunConfig({"ask_now": Sims(sim_keys=found["sim_keys"])})
+        requests.append(dg.RunRequest(run_key=f"critical up to {found['last']}", run_config=config))
+    return dg.SensorResult(
+        run_requests=requests,
+        skip_reason=None if requests else dg.SkipReason("no new critical alert of a SIM"),
+        cursor=str(found["last"]),
+    )
+
+
+@dg.sensor(
+    job=import_file,
+    minimum_interval_seconds=30,
+    default_status=SENSING,
+    description="Start an import for every CSV, XLSX or Parquet file that arrives in the landing folder; a changed one is imported again.",
+)
+def landing_folder(
+    context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    folder = runtime.settings.landing_folder
+    found = False
+    for path in sorted(path for ending in ("csv", "xlsx", "parquet") for path in folder.glob(f"[!~.]*.{ending}")):
+        about = path.stat()
+        # a file still being written changes its size: it is then another run key, and merging twice changes nothing
+        found = True
+        yield dg.RunRequest(
+            run_key=f"{path.name}:{about.st_size}:{about.st_mtime_ns}",
+            run_config=dg.RunConfig({"imported_files": {"config": {"path": path.name}}}),
+        )
+    if not found:
+        yield dg.SkipReason(f"no CSV, XLSX or Parquet file in {folder}")
+
+
+@dg.sensor(
+    job=rescore,
+    minimum_interval_seconds=300,
+    default_status=SENSING,
+    description="Compute again the as-of days whose predictions late corrections made stale, and only those; days in a row are one run.",
+)
+def stale_predictions(
+    context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    stale = stale_days(runtime)
+    if not stale:
+        yield dg.SkipReason("no prediction of the days looked at is stale")
+    for first, last, mark in stale:
+        yield dg.RunRequest(run_key=f"{first} {last} {mark.isoformat()}", tags=day_range(first, last))
+
+
+@dg.sensor(
+    job=process_stream,
+    minimum_interval_seconds=15,
+    default_status=SENSING,
+    description="Process the Data Streamer's records when some wait, or when a SIM they waited for is listed; one run at a time.",
+)
+def stream_arrivals(
+    context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
+) -> dg.RunRequest | dg.SkipReason:
+    if under_way(context, "process_stream"):
+        return dg.SkipReason("a run is under way")
+    work = runtime.database.row("stream_work") or {}
+    if any(work.values()):
+        return dg.RunRequest()
+    return dg.SkipReason("nothing waits")
+
+
+@dg.sensor(
+    job=read_stream_files,
+    minimum_interval_seconds=60,
+    default_status=SENSING,
+    description="Read files of stream records that are new in SIMSIGHT_STREAM_FILES, a folder or bucket; one run at a time.",
+)
+def stream_files(
+    context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
+) -> dg.RunRequest | dg.SkipReason:
+    where = runtime.settings.stream_files
+    if where is None:
+        return dg.SkipReason("SIMSIGHT_STREAM_FILES is not set")
+    if under_way(context, "read_stream_files"):
+        return dg.SkipReason("a run is under way")
+    if new_files(runtime.database, where):
+        return dg.RunRequest()
+    return dg.SkipReason(f"no new file in {where}")
+
+
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=SENSING,
+    description="Open an incident when a stream that used to deliver delivers nothing, and close it when it does again.",
+)
+def stream_outage(context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.SkipReason:
+    return dg.SkipReason(watch_stream(runtime.database, now=runtime.clock()) or "no stream is out")
+
+
+@dg.run_failure_sensor(
+    default_status=SENSING,
+    description="Write every failed run to ops.run_failures, where `simsight status` and downstream apps see it.",
+)
+def run_failures(context: dg.RunFailureSensorContext, runtime: dg.ResourceParam[Runtime]) -> None:
+    runtime.database.rows(
+        "record_run_failure",
+        {
+            "run_id": context.dagster_run.run_id,
+            "job": context.dagster_run.job_name,
+            "now": runtime.clock(),
+            "message": _why(context)[:500],
+        },
+    )
+
+
+def _why(context: dg.RunFailureSensorContext) -> str:
+    """What went wrong in each step that failed, or else what Dagster says of the run."""
+    causes = []
+    for event in context.get_step_failure_events():
+        error = event.step_failure_data.error
+        while error is not None and error.cause is not None:
+            error = error.cause
+        if error is not None:
+            causes.append(f"{event.step_key}: {error.message.strip().splitlines()[0]}")
+    return "; ".join(causes) or (context.failure_event.message or "no message").splitlines()[0]
