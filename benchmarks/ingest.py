@@ -124,7 +124,7 @@ def over_http(url: URL, sims: int) -> None:
     """Ingest the list and 180 days of usage of a simulated account through the pipeline's own client; prints what it took."""
     with listen("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "pipelines.cli.app", "simulate", "--sims", str(sims), "--port", str(port)]
+    command = [sys.executable, "-m", "pipelines.cli", "simulate", "--sims", str(sims), "--port", str(port)]
     now = datetime.now(UTC)
     simulator = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     database = Database(url, "default")

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import URL
 from typer.testing import CliRunner, Result
 
-from pipelines.cli.app import app
+from pipelines.cli import app
 from pipelines.definitions import code_location
 from pipelines.schedules import hourly_rules
 from pipelines.sensors import alert_outbox, critical_alerts

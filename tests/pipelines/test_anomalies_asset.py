@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import URL
 from typer.testing import CliRunner
 
-from pipelines.cli.app import app
+from pipelines.cli import app
 from pipelines.definitions import code_location
 from resources.registry import DETECTOR
 from resources.runtime import Runtime
@@ -377,7 +377,7 @@ def test_detectors_are_versions_with_a_record_and_an_earlier_one_finds_again_unl
     fleet: tuple[Runtime, Truth], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime, truth = fleet
-    monkeypatch.setattr("pipelines.cli.app.load_settings", lambda: runtime.settings)
+    monkeypatch.setattr("pipelines.cli.models.load_settings", lambda: runtime.settings)
     monkeypatch.setattr("services.anomalies.detection.WORSE", float("inf"))  # the newest scores, whatever it flags
     (first,) = truth.rows("SELECT * FROM predictions.backtests WHERE model_name = %s", (DETECTOR,))
     assert first["role"] == "champion"

@@ -365,7 +365,7 @@ def test_leaving_does_not_wait_for_a_receiver_that_is_away(cards: SimCards) -> N
 def run_simulator(arguments: list[str], **environment: str) -> subprocess.Popen[str]:
     known = {name: value for name, value in os.environ.items() if not name.startswith(("SIMSIGHT_", "ONCE_"))}
     return subprocess.Popen(
-        [sys.executable, "-m", "pipelines.cli.app", "simulate", "--sims", "40", "--port", "0", *arguments],
+        [sys.executable, "-m", "pipelines.cli", "simulate", "--sims", "40", "--port", "0", *arguments],
         env=known | {"SIMSIGHT_NOW": "2026-06-22T12:00:00Z"} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
