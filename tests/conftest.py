@@ -19,6 +19,7 @@ from resources.database.migrations import ensure_organization, migrate
 from resources.database.server import driver_url
 from resources.database.session import Database
 
+pytest_plugins = ["tests.fleet"]
 # libraries that would otherwise look for a home of their own, or call home
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")

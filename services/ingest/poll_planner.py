@@ -9,7 +9,7 @@ Source: earliest deadline first (Liu and Layland, "Scheduling algorithms for mul
 an overloaded fleet is then late by the same factor everywhere, instead of falling apart where deadlines are long. The budget is
 divided among sources by weighted max-min fairness (Bertsekas and Gallager, "Data networks", 1992, 6.5.2).
 
-What holds, whatever the fleet (tests/ml/test_polling.py):
+What holds, whatever the fleet (tests/services/test_poll_planner.py):
 - A plan never costs more than the budget, and no SIM stands in it twice for a source.
 - Where the whole fleet fits into the budget, the whole fleet is asked.
 - Urgent SIMs come first for usage and quota, up to URGENT_SHARE of the source's budget. The rest is given by lateness alone, which grows without

@@ -20,7 +20,7 @@ from services.notifications import oncall
 from services.notifications import outbox as notifier
 from tests.api.conftest import Serve
 from tests.api.test_alert_stream import Listener, until
-from tests.pipelines.conftest import settings_for
+from tests.fleet import settings_for
 from tests.receiver import hook_server, signature
 from tests.stream_records import START, event, iccid, sms, usage
 

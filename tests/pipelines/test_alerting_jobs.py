@@ -19,7 +19,7 @@ from pipelines.sensors import alert_outbox, critical_alerts
 from resources.database.server import driver_url
 from resources.runtime import Runtime
 from resources.settings import Settings
-from tests.pipelines.conftest import AS_OF, NOW, Account, Truth, land
+from tests.fleet import AS_OF, NOW, Account, Truth, land
 
 Command = Callable[..., Result]
 

@@ -21,7 +21,7 @@ from pipelines.schedules import daily_predictions, hourly_ingest, weekly_trainin
 from pipelines.sensors import landing_folder
 from resources.runtime import Runtime
 from resources.settings import Settings
-from tests.pipelines.conftest import AS_OF, CORE, NOW, TODAY, Account, Truth, settings_for
+from tests.fleet import AS_OF, CORE, NOW, TODAY, Account, Truth, settings_for
 
 GROUPS = {"ingest", "forecast", "anomalies", "alerts", "report", "maintenance"}
 GOOD = "iccid,day,mb\n{iccid},2025-09-01,1.5\n{iccid},2025-09-02,much\n"

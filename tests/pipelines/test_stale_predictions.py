@@ -16,7 +16,7 @@ from services.exhaustion import EXHAUSTIONS
 from services.forecasting import USAGE_FORECASTS
 from services.ingest.endpoints import USAGE
 from services.scoring import plan, publish, score_block, score_day, stale_days
-from tests.pipelines.conftest import AS_OF, Truth
+from tests.fleet import AS_OF, Truth
 
 DAY = timedelta(days=1)
 

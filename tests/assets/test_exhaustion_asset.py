@@ -12,7 +12,7 @@ from ml.exhaustion.backtest import ExhaustionBacktest
 from resources.runtime import Runtime
 from services.exhaustion import EXHAUSTIONS, load_facts
 from services.scoring import score_day
-from tests.pipelines.conftest import AS_OF, Truth, at
+from tests.fleet import AS_OF, Truth, at
 
 DAY = timedelta(days=1)
 

@@ -26,7 +26,7 @@ from services.lifecycle import evaluate_lifecycle
 from services.models import NoChampionError, RollbackError, champion_of, rollback
 from services.scoring import score_day
 from tests.conftest import administer
-from tests.pipelines.conftest import AS_OF, Truth, at, settings_for
+from tests.fleet import AS_OF, Truth, at, settings_for
 
 SIMS = 240
 TABLES = ("predictions.anomalies", "predictions.incidents", "predictions.anomaly_state")

@@ -10,7 +10,7 @@ from pipelines.definitions import code_location
 from resources.runtime import Runtime
 from services.quality.suites import SUITES, Suite
 from services.quality.validation import Validated, as_moments, validate
-from tests.pipelines.conftest import AS_OF, Truth
+from tests.fleet import AS_OF, Truth
 
 BY_NAME = {suite.name: suite for suite in SUITES}
 BLOCKING = {"sims_are_sound", "usage_is_complete", "quotas_are_sound"}

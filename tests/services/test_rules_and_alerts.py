@@ -12,7 +12,7 @@ from resources.runtime import Runtime
 from services.alerts.builtin import evaluate_alerts
 from services.alerts.evaluation import AlertError, act, add_rule, disable_rule, enable_rule, evaluate_rules, replay
 from services.alerts.rules import METRICS, Rule, RuleError, check_rule
-from tests.pipelines.conftest import AS_OF, NOW, Filled, Truth, copied
+from tests.fleet import AS_OF, NOW, Filled, Truth, copied
 
 DAY = timedelta(days=1)
 

@@ -14,7 +14,7 @@ from services import forecasting
 from services.exhaustion import EXHAUSTIONS
 from services.forecasting import USAGE_FORECASTS
 from services.scoring import score_day
-from tests.pipelines.conftest import AS_OF, Truth
+from tests.fleet import AS_OF, Truth
 
 DAY = timedelta(days=1)
 FORECASTS = "SELECT sim_key, day, mean, q025, q10, q50, q90, q975 FROM predictions.usage_forecasts ORDER BY 1, 2"

@@ -19,8 +19,8 @@ from services.alerts.builtin import evaluate_alerts
 from services.ingest.stream import process_batches, watch_stream
 from services.quality.suites import SUITES
 from services.status import collect
-from tests.pipelines.conftest import AS_OF, NOW, TODAY, Truth, at, settings_for
-from tests.pipelines.test_stream import Receiver
+from tests.fleet import AS_OF, NOW, TODAY, Truth, at, settings_for
+from tests.services.test_stream import Receiver
 from tests.stream_records import iccid, usage
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

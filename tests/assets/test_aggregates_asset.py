@@ -13,7 +13,7 @@ from assets.forecasting import aggregate_forecasts
 from resources.runtime import Runtime
 from services.forecasting import COUNTRIES, LABELS, TOTALS_SCHEMA, forecast_totals
 from services.inputs import HISTORY_DAYS, NoUsageError
-from tests.pipelines.conftest import AS_OF, NOW, Filled, Truth, at, copied
+from tests.fleet import AS_OF, NOW, Filled, Truth, at, copied
 
 TABLE = "predictions.aggregate_forecasts"
 

@@ -12,7 +12,7 @@ from resources.database.session import Database
 from resources.runtime import Runtime
 from services.lifecycle import evaluate_lifecycle, stands_for
 from simulator.fleet import Fleet
-from tests.pipelines.conftest import AS_OF, NOW, Account, Truth, at, land, settings_for, simulated
+from tests.fleet import AS_OF, NOW, Account, Truth, at, land, settings_for, simulated
 
 DAY = timedelta(days=1)
 TABLES = ["core.sim_states", "core.sim_lifecycle", "core.sim_state_counts"]

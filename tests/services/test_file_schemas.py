@@ -25,8 +25,8 @@ from services.access.api_keys import create_key
 from services.ingest import file_import
 from services.ingest.file_import import import_file, match_columns, read_mapping
 from services.ingest.file_schemas import ICCID, KINDS, LABELS, SIMS, TICKETS, USAGE, Kind, kind_of
-from tests.pipelines.conftest import Account, Truth, land, settings_for
-from tests.resources.test_tabular import workbook
+from tests.fleet import Account, Truth, land, settings_for
+from tests.resources.test_readers import workbook
 
 NOW = datetime(2025, 9, 24, 6, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)

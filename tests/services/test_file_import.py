@@ -13,7 +13,7 @@ from resources.database.session import Database
 from resources.files.readers import ImportRefusedError
 from services.ingest.file_import import Imported, Parsed, import_file, parse_file
 from services.ingest.file_schemas import USAGE
-from tests.pipelines.conftest import Truth
+from tests.fleet import Truth
 
 NOW = datetime(2025, 9, 24, 6, tzinfo=UTC)
 TODAY = NOW.date()

@@ -19,7 +19,7 @@ from resources.database.session import Database
 from resources.once.stream_records import UsageRecord, check_sim, luhn_digit, mb_units, parse_record
 from services.ingest.replay import replay
 from services.ingest.stream import USAGE_SCHEMA, process_batches, split_by_day
-from tests.pipelines.conftest import NOW, Truth
+from tests.fleet import NOW, Truth
 from tests.stream_records import MINUTE, START, event, iccid, sms, stamp, usage
 
 DAY = timedelta(days=1)

@@ -23,18 +23,7 @@ from services.forecasting import USAGE_FORECASTS, load_model, train
 from services.inputs import HORIZON, PATH_SAMPLES, NoUsageError, load_history, load_quotas
 from services.models import NoChampionError, champion_of
 from services.scoring import score_day
-from tests.pipelines.conftest import (
-    AS_OF,
-    FIRST_DAY,
-    NOW,
-    TODAY,
-    Filled,
-    Truth,
-    at,
-    land,
-    settings_for,
-    simulated,
-)
+from tests.fleet import AS_OF, FIRST_DAY, NOW, TODAY, Filled, Truth, at, land, settings_for, simulated
 
 DAY = timedelta(days=1)
 PREDICTIONS = [

@@ -14,7 +14,7 @@ from services.exhaustion import EXHAUSTIONS
 from services.forecasting import train
 from services.scoring import score_day
 from simulator.fleet import Fleet
-from tests.pipelines.conftest import AS_OF, NOW, Account, Truth, at, land, settings_for, simulated
+from tests.fleet import AS_OF, NOW, Account, Truth, at, land, settings_for, simulated
 
 DAY = timedelta(days=1)
 ALERTS = ["predictions.alerts"]

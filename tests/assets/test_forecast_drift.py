@@ -14,7 +14,7 @@ from resources.runtime import Runtime
 from services.forecasting import LEADS, USAGE_FORECASTS, score_drift, train
 from services.models import rollback
 from services.scoring import score_day
-from tests.pipelines.conftest import AS_OF, NOW, Filled, Truth, copied
+from tests.fleet import AS_OF, NOW, Filled, Truth, copied
 
 DAY = timedelta(days=1)
 TRAINED = AS_OF - 14 * DAY

@@ -17,7 +17,7 @@ from services.ingest.replay import replay
 from simulator.faults import Faults
 from simulator.fleet import Fleet
 from simulator.hashing import Ints
-from tests.pipelines.conftest import (
+from tests.fleet import (
     CORE,
     FIRST_DAY,
     NOW,

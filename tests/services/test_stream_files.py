@@ -22,7 +22,7 @@ from resources.database.session import Database
 from resources.runtime import Runtime
 from services.ingest.stream import process_batches
 from services.ingest.stream_files import UnreadableFileError, land_file, new_files
-from tests.pipelines.conftest import NOW, Truth, settings_for
+from tests.fleet import NOW, Truth, settings_for
 from tests.stream_records import MINUTE, START, event, iccid, sms, usage
 
 RECORDS = [usage(1), usage(2, 2, mb=1.25), sms(3, 2), event(4), event(5, 2, at=START + MINUTE, kind="Update location")]

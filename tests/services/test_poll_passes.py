@@ -11,7 +11,7 @@ from services.ingest.ingest_run import Landed, land_account, land_fleet, poll_bu
 from services.ingest.poll_planner import SOURCES as POLLED
 from services.ingest.poll_planner import fleet_cost
 from services.status import collect
-from tests.pipelines.conftest import NOW, Account, at
+from tests.fleet import NOW, Account, at
 
 BUDGET = 40  # of 24 SIMs, which take 144
 

@@ -15,7 +15,7 @@ from services.forecasting import USAGE_FORECASTS, train
 from services.models import RollbackError, code_version, registry_of, rollback
 from services.scoring import score_day
 from services.status import model_versions
-from tests.pipelines.conftest import AS_OF, NOW, Truth
+from tests.fleet import AS_OF, NOW, Truth
 
 DAY = timedelta(days=1)
 GOOD = {"rmase": 0.9, "coverage_80": 0.8}
