@@ -261,9 +261,9 @@ def test_a_port_in_use_is_named_with_the_setting_that_moves_it(served: Home, tak
         (("dev",), {"SIMSIGHT_UI_PORT": taken_port}),
         (("simulate", "--sims", "2", "--port", taken_port), {}),
     )
-    _refused(serve, 1, f"port {taken_port}", "SIMSIGHT_API_PORT")
-    _refused(dev, 1, f"port {taken_port}", "SIMSIGHT_UI_PORT")
-    _refused(simulate, 1, f":{taken_port}", "another port")
+    _refused(serve, 1, f":{taken_port}", "SIMSIGHT_API_PORT")
+    _refused(dev, 1, f":{taken_port}", "SIMSIGHT_UI_PORT")
+    _refused(simulate, 1, f":{taken_port}", "choose another one")
 
 
 def test_doctor_names_grade_and_what_is_missing_and_fails_until_it_is_mended(home: Home, empty_url: URL) -> None:

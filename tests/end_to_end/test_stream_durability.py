@@ -38,7 +38,7 @@ PROCESS = """
 import sys
 from datetime import datetime
 from sqlalchemy import make_url
-import assets.stream
+import services.ingest.stream
 from resources.database.session import Database
 services.ingest.stream.BLOCK_RECORDS = 100  # so that there is a middle
 print("begun", flush=True)

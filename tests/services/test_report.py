@@ -395,7 +395,7 @@ def test_without_enough_history_no_change_is_claimed(runtime: Runtime) -> None:
 
 def test_an_empty_database_gives_a_page_that_says_so(empty_runtime: Runtime) -> None:
     made = make_report(empty_runtime, EMPTY_DAY)
-    page = Path(str(made["report"].value)).read_text()
+    page = made["report"].read_text()
     for text in (
         "No SIMs yet",
         "No usage is stored",
