@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from resources.database.migrations import MigrationError, note_organization, schema_version
+from resources.database.migrations import MigrationError, is_current, note_organization
 from resources.database.server import Server, driver_url, running_server
 from resources.database.session import Database
 from resources.once.client import OnceClient
 from resources.settings import Settings, SettingsError
-from sql import migrations
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -79,7 +78,7 @@ class Runtime:
         """Raise MigrationError when the database is empty or not up to date."""
         url = driver_url(self.server.simsight, "").render_as_string(hide_password=False)
         with psycopg.connect(url) as connection:
-            if schema_version(connection) != migrations()[-1].version:
+            if not is_current(connection):
                 raise MigrationError(
                     "the database is empty or not up to date: run `simsight migrate` (or `simsight demo`) first"
                 )

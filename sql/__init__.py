@@ -1,10 +1,24 @@
-"""Numbered migrations and named queries: the only place with SQL of any size."""
+"""Numbered migrations, the views of today and named queries: the only place with SQL of any size.
+
+Views: sql/views/<schema>/<view>.sql holds what a view is today, with its comments and grants. `simsight migrate`
+applies a file after the numbered migrations when the file has changed or its view is missing. The definitions in
+migrations 0007 to 0020 are history. Columns are a contract: a file may add some at the end, another change needs a new
+view `_v2`.
+
+A migration that changes a column under a view (ALTER TABLE ... ALTER TYPE, DROP COLUMN) first drops the view and those
+that read it, such as DROP VIEW IF EXISTS predictions.alert_history_v1, predictions.alerts_v1. The files make them
+again. IF EXISTS, since in a new database a view that no migration made is not there yet. Grants that an administrator
+gave on a dropped view by hand are lost.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from graphlib import TopologicalSorter
 from importlib import resources
 from importlib.resources.abc import Traversable
 
@@ -14,6 +28,18 @@ class Migration:
     """One numbered file of sql/migrations."""
 
     version: int
+    name: str
+    statements: str
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.statements.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class ViewDefinition:
+    """One file of sql/views; `name` is the view's name with its schema."""
+
     name: str
     statements: str
 
@@ -57,3 +83,28 @@ def migrations() -> tuple[Migration, ...]:
         if file.name.endswith(".sql")
     ]
     return tuple(sorted(found, key=lambda migration: migration.version))
+
+
+@cache
+def view_definitions() -> tuple[ViewDefinition, ...]:
+    """All views, each after those that its statements name."""
+    schemas = [folder for folder in (resources.files(__name__) / "views").iterdir() if folder.is_dir()]
+    return in_order_of_use(
+        ViewDefinition(f"{schema.name}.{file.name.removesuffix('.sql')}", file.read_text(encoding="utf-8"))
+        for schema in schemas
+        for file in schema.iterdir()
+        if file.name.endswith(".sql")
+    )
+
+
+def in_order_of_use(views: Iterable[ViewDefinition]) -> tuple[ViewDefinition, ...]:
+    """The views by name, but a view that another one uses before it.
+
+    Raises graphlib.CycleError when views use each other in a circle.
+    """
+    by_name = {view.name: view for view in sorted(views, key=lambda view: view.name)}
+    used = {
+        name: [word for word in re.findall(r"\w+\.\w+", view.statements) if word in by_name and word != name]
+        for name, view in by_name.items()
+    }
+    return tuple(by_name[name] for name in TopologicalSorter(used).static_order())

@@ -36,7 +36,7 @@ def doctor() -> None:
     """Look at settings, database, storage grade, 1NCE account and disk, and say what is missing. Exit code 1 if something must be mended."""
     import psycopg
 
-    from resources.database.migrations import schema_version, storage_grade
+    from resources.database.migrations import pending_views, schema_version, storage_grade
     from resources.database.server import describe, driver_url
     from sql import migrations
 
@@ -52,6 +52,7 @@ def doctor() -> None:
         server = runtime.server
         with psycopg.connect(driver_url(server.simsight, "").render_as_string(hide_password=False)) as connection:
             grade, version = storage_grade(connection), schema_version(connection)
+            views = pending_views(connection)
         console.print(
             f"database: {describe(server.simsight)}{' (embedded)' if server.embedded else ''}, PostgreSQL {grade.postgres}"
         )
@@ -62,6 +63,9 @@ def doctor() -> None:
         console.print(f"schema: version {version} of {newest}")
         if version != newest:
             wrong.append("the schema is not up to date: run `simsight migrate`")
+        elif views:
+            names = ", ".join(view.name for view in views)
+            wrong.append(f"views are missing or not up to date ({names}): run `simsight migrate`")
     if settings.once_username and settings.once_password:
         problem = _try_account(settings)
         console.print(f"1NCE account: {settings.once_username} at {settings.once_base_url}: {problem or 'answers'}")

@@ -1,4 +1,4 @@
-"""Bring a database's schema to a version, one numbered migration at a time."""
+"""Bring a database's schema to a version, one numbered migration at a time, and its views to what their files say."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import URL
 
 from resources.database.server import driver_url
 from resources.errors import SimsightError
-from sql import Migration, migrations
+from sql import Migration, ViewDefinition, migrations, view_definitions
 
 LOCK = 7_465_001  # any number, the same for everyone who migrates
 
@@ -28,9 +28,22 @@ COMMENT ON COLUMN ops.schema_migrations.sha256 IS 'SHA-256 of the file when it w
 COMMENT ON COLUMN ops.schema_migrations.applied_at IS 'When (UTC)';
 """
 
+VIEW_LEDGER = """
+CREATE TABLE ops.schema_views (
+    name text PRIMARY KEY,
+    sha256 text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE ops.schema_views IS 'One row a view whose file was applied';
+COMMENT ON COLUMN ops.schema_views.name IS 'The view, with its schema';
+COMMENT ON COLUMN ops.schema_views.sha256 IS 'SHA-256 of the file when it was last applied';
+COMMENT ON COLUMN ops.schema_views.applied_at IS 'When that was (UTC)';
+GRANT SELECT ON ops.schema_views TO simsight_pipeline;
+"""
+
 
 class MigrationError(SimsightError):
-    """A migration cannot be applied; nothing of it was. The message says which, why and what to do."""
+    """A migration or a view cannot be applied; nothing of it was. The message says which, why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -66,17 +79,19 @@ def storage_grade(connection: psycopg.Connection) -> Grade:
     return Grade(str(row[0]).split()[0], row[1], row[2] if row[1] else None)
 
 
-def migrate(url: URL, *, to: int | None = None) -> list[Migration]:
-    """Apply what is missing, up to and with version `to` (default: all), and return what was applied.
+def migrate(url: URL, *, to: int | None = None) -> list[Migration | ViewDefinition]:
+    """Apply what is missing, up to and with version `to` (default: all), and return what was applied, in order.
 
-    Each migration is one transaction; an advisory lock lets one migrator in at a time. Applying again does nothing.
-    Raises MigrationError when a migration fails, when one that was applied has changed since, or when the database is
-    ahead of this version of Simsight.
+    Each migration is one transaction. One more makes the views that are missing or whose files changed, unless `to` is
+    an older version: the views of today may read what it lacks. An advisory lock lets one migrator in at a time.
+    Applying again does nothing.
+    Raises MigrationError when a migration or a view fails, when a migration that was applied has changed since, or when
+    the database is ahead of this version of Simsight.
     """
     known = migrations()
     if to is not None and to not in {migration.version for migration in known}:
         raise MigrationError(f"there is no migration {to}; the versions are {known[0].version} to {known[-1].version}")
-    applied: list[Migration] = []
+    applied: list[Migration | ViewDefinition] = []
     with psycopg.connect(driver_url(url, "").render_as_string(hide_password=False), autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))  # let go when the connection closes
         done = _applied(connection)
@@ -97,6 +112,10 @@ def migrate(url: URL, *, to: int | None = None) -> list[Migration]:
                 break
             _apply(connection, migration)
             applied.append(migration)
+        if to is None or to == known[-1].version:
+            pending = pending_views(connection)
+            _apply_views(connection, pending)
+            applied += pending
     return applied
 
 
@@ -107,6 +126,23 @@ def schema_version(connection: psycopg.Connection) -> int:
         return 0
     row = connection.execute("SELECT coalesce(max(version), 0) FROM ops.schema_migrations").fetchone()
     return int(row[0]) if row else 0
+
+
+def pending_views(connection: psycopg.Connection) -> list[ViewDefinition]:
+    """The views that are missing or that are not what their files say today, each after those it uses."""
+    current: dict[str, str] = {}
+    if _has_view_ledger(connection):
+        current = dict(
+            connection.execute(
+                "SELECT name, sha256 FROM ops.schema_views WHERE to_regclass(name) IS NOT NULL"
+            ).fetchall()
+        )
+    return [view for view in view_definitions() if current.get(view.name) != view.sha256]
+
+
+def is_current(connection: psycopg.Connection) -> bool:
+    """Whether `migrate` would find nothing to do in a database of this version of Simsight."""
+    return schema_version(connection) == migrations()[-1].version and not pending_views(connection)
 
 
 def ensure_organization(url: URL, slug: str) -> int:
@@ -153,6 +189,11 @@ def _needs_rights(what: str, error: psycopg.Error) -> MigrationError:
     )
 
 
+def _has_view_ledger(connection: psycopg.Connection) -> bool:
+    row = connection.execute("SELECT to_regclass('ops.schema_views') IS NOT NULL").fetchone()
+    return bool(row and row[0])
+
+
 def _apply(connection: psycopg.Connection, migration: Migration) -> None:
     try:
         with connection.transaction():
@@ -168,3 +209,39 @@ def _apply(connection: psycopg.Connection, migration: Migration) -> None:
         raise MigrationError(
             f"migration {migration.name} failed and was rolled back: {error.diag.message_primary or error}"
         ) from error
+
+
+def _apply_views(connection: psycopg.Connection, views: list[ViewDefinition]) -> None:
+    """Make all of the views what their files say, or none."""
+    if not views:
+        return
+    at = views[0]
+    try:
+        with connection.transaction():
+            connection.execute("SET LOCAL ROLE simsight_owner")
+            if not _has_view_ledger(connection):
+                connection.execute(VIEW_LEDGER)
+            for at in views:
+                connection.execute(at.statements.encode())
+                connection.execute(
+                    "INSERT INTO ops.schema_views (name, sha256) VALUES (%s, %s)"
+                    " ON CONFLICT (name) DO UPDATE SET sha256 = excluded.sha256, applied_at = excluded.applied_at",
+                    (at.name, at.sha256),
+                )
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise _needs_rights(f"view {at.name}", error) from error
+    except psycopg.errors.InvalidTableDefinition as error:  # CREATE OR REPLACE VIEW only adds columns at the end
+        raise MigrationError(
+            f"view {at.name} was not changed, nor was another: {error.diag.message_primary}. Columns are a contract: a "
+            f"file may add some at the end, another change needs a new view ({_next_version(at.name)}). If a newer "
+            "Simsight made the view, install that one"
+        ) from error
+    except psycopg.Error as error:
+        raise MigrationError(
+            f"view {at.name} failed and no view was changed: {error.diag.message_primary or error}"
+        ) from error
+
+
+def _next_version(view: str) -> str:
+    stem, _, number = view.rpartition("_v")
+    return f"{stem}_v{int(number) + 1}"

@@ -15,7 +15,7 @@ from sqlalchemy import URL
 from resources.database.migrations import MigrationError, ensure_organization, migrate, schema_version, storage_grade
 from resources.database.server import driver_url
 from resources.database.session import Database
-from sql import migrations
+from sql import Migration, migrations, view_definitions
 from tests.conftest import administer
 
 OURS = ("raw", "core", "predictions", "ops")
@@ -45,7 +45,7 @@ def test_the_numbers_run_from_one_without_a_gap() -> None:
 
 
 def test_an_empty_database_gets_every_migration_and_a_second_run_does_nothing(empty_url: URL) -> None:
-    assert migrate(empty_url) == list(migrations())
+    assert migrate(empty_url) == [*migrations(), *view_definitions()]
     with connected(empty_url) as connection:
         applied = connection.execute("SELECT version, name, sha256, applied_at FROM ops.schema_migrations").fetchall()
         assert migrate(empty_url) == []
@@ -59,7 +59,8 @@ def test_an_empty_database_gets_every_migration_and_a_second_run_does_nothing(em
 
 def test_one_version_at_a_time_gives_the_same_tables_as_all_at_once(empty_url: URL, database_url: URL) -> None:
     for migration in migrations():
-        assert migrate(empty_url, to=migration.version) == [migration]
+        views = view_definitions() if migration.version == NEWEST else ()
+        assert migrate(empty_url, to=migration.version) == [migration, *views]
         with connected(empty_url) as connection:
             assert schema_version(connection) == migration.version
     columns = (
@@ -72,12 +73,12 @@ def test_one_version_at_a_time_gives_the_same_tables_as_all_at_once(empty_url: U
 
 
 def test_a_given_version_is_where_it_stops_and_an_older_one_takes_nothing_back(empty_url: URL) -> None:
-    assert [migration.version for migration in migrate(empty_url, to=2)] == [1, 2]
+    assert migrate(empty_url, to=2) == [*migrations()[:2]]
     assert migrate(empty_url, to=1) == []
     with connected(empty_url) as connection:
         assert schema_version(connection) == 2
         assert "core.sims" not in tables(connection)
-    assert [migration.version for migration in migrate(empty_url)] == list(range(3, NEWEST + 1))
+    assert migrate(empty_url) == [*migrations()[2:], *view_definitions()]
 
 
 def test_a_version_that_does_not_exist_is_refused(empty_url: URL) -> None:
@@ -87,11 +88,12 @@ def test_a_version_that_does_not_exist_is_refused(empty_url: URL) -> None:
         assert schema_version(connection) == 0
 
 
-def test_migrators_at_the_same_time_apply_each_migration_once(empty_url: URL) -> None:
+def test_migrators_at_the_same_time_apply_each_migration_and_view_once(empty_url: URL) -> None:
     with ThreadPoolExecutor(3) as pool:
         shares = list(pool.map(migrate, [empty_url] * 3))
-    applied = sorted(migration.version for share in shares for migration in share)
-    assert applied == list(range(1, NEWEST + 1))
+    applied = [item for share in shares for item in share]
+    assert sorted(item.version for item in applied if isinstance(item, Migration)) == list(range(1, NEWEST + 1))
+    assert [item for item in applied if not isinstance(item, Migration)] == list(view_definitions())
 
 
 def test_a_migration_changed_after_it_was_applied_is_refused(empty_url: URL) -> None:
@@ -156,7 +158,7 @@ def plain_login(postgres: URL) -> Iterator[URL]:
 
 
 def test_a_login_without_superuser_rights_can_migrate_and_work(plain_login: URL, template: str) -> None:
-    assert migrate(plain_login) == list(migrations())
+    assert migrate(plain_login) == [*migrations(), *view_definitions()]
     ensure_organization(plain_login, "default")
     database = Database(plain_login, "default")
     try:
@@ -225,7 +227,7 @@ def test_every_table_that_carries_an_organization_is_guarded(database_url: URL) 
     with connected(database_url) as connection:
         found = connection.execute(guarded, (list(OURS),)).fetchall()
         assert [name for name, enabled, policies in found if not enabled or policies != 1] == []
-        assert tables(connection) - {name for name, _, _ in found} == {"ops.schema_migrations"}
+        assert tables(connection) - {name for name, _, _ in found} == {"ops.schema_migrations", "ops.schema_views"}
 
 
 def test_every_view_looks_with_the_eyes_of_who_asks(database_url: URL) -> None:

@@ -1,0 +1,39 @@
+-- LATERAL, so that asking for one SIM or one day touches only its rows.
+CREATE OR REPLACE VIEW core.sim_usage_early_v1 WITH (security_invoker = true) AS
+SELECT
+    s.organization_id,
+    s.iccid,
+    d.day,
+    CASE WHEN d.early THEN d.streamed ELSE coalesce(d.booked, 0) END AS bytes,
+    CASE WHEN d.early THEN 'stream' ELSE 'book' END AS source
+FROM core.sims AS s
+CROSS JOIN LATERAL (
+    SELECT
+        day,
+        booked,
+        streamed,
+        -- the book is closed for a day when it was asked after the following day had ended
+        CASE
+            WHEN streamed > coalesce(booked, 0) THEN coalesce(ops.usage_booked_to(s.sim_key) <= day, true)
+            ELSE false
+        END AS early
+    FROM (
+        SELECT u.day, u.bytes AS booked
+        FROM core.sim_usage AS u
+        WHERE u.sim_key = s.sim_key
+    ) AS book
+    FULL JOIN (
+        SELECT t.day, sum(t.bytes)::bigint AS streamed
+        FROM core.stream_usage AS t
+        WHERE t.sim_key = s.sim_key
+        GROUP BY t.day
+    ) AS stream USING (day)
+) AS d;
+
+COMMENT ON VIEW core.sim_usage_early_v1 IS
+    'One row a SIM and UTC day, with days under way. '
+    'bytes (millionths of a MB): the book (daily usage call) for closed days; '
+    'for a day not closed yet the greater of book and stream, since each is a lower bound. '
+    'source says which of the two it is';
+
+GRANT SELECT ON core.sim_usage_early_v1 TO simsight_pipeline, simsight_api;
