@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("api", "assets", "ml", "pipelines", "resources", "services", "simulator", "sql")
 MAX_LINES = 450
+LONGER = {"ml/anomaly/signals.py": 480}  # one statistic a function, all over the same arrays
 MAX_ASSET_LINES = 160
 # assets are thin: numbers are worked out in services and ml
 ASSETS_WITH_NUMBERS = {
@@ -40,7 +41,7 @@ def imported(path: Path) -> set[str]:
 def test_imports_keep_to_the_arrows() -> None:
     pytest.importorskip("importlinter")
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache", "--no-logo"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -80,17 +81,16 @@ def test_assets_are_thin() -> None:
     assert {path.name for path in modules("assets") if imported(path) & {"polars", "numpy"}} <= set(ASSETS_WITH_NUMBERS)
 
 
-# ml/anomaly/signals.py is one formula a function, read from top to bottom
-@pytest.mark.parametrize("longer", [{"ml/anomaly/signals.py": 460}])
-def test_no_file_is_too_long_to_read(longer: dict[str, int]) -> None:
-    sizes = {path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in modules()}
-    assert not {name: lines for name, lines in sizes.items() if lines > longer.get(name, MAX_LINES)}
+def test_no_file_is_too_long_to_read() -> None:
+    files = [*modules(*ROOMS, "benchmarks"), *(ROOT / "sql" / "queries").rglob("*.sql")]
+    sizes = {path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in files}
+    assert not {name: lines for name, lines in sizes.items() if lines > LONGER.get(name, MAX_LINES)}
 
 
 def test_the_page_names_files_and_functions_that_there_are() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
     # `services/models.py` or `services/models.py: champion_of, rollback`
-    named = re.findall(r"`((?:%s)/[\w/.<>*-]+)(?:: ([\w, .]+))?`" % "|".join(ROOMS), page)
+    named = re.findall(rf"`((?:{'|'.join(ROOMS)})/[\w/.<>*-]+)(?:: ([\w, .]+))?`", page)
     assert len(named) > 30
     for file, names in named:
         if "<" in file or "*" in file:
