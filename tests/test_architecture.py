@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("api", "assets", "ml", "pipelines", "resources", "services", "simulator", "sql")
 MAX_LINES = 450
 LONGER = {"ml/anomaly/signals.py": 480}  # one statistic a function, all over the same arrays
-MAX_ASSET_LINES = 160
+MAX_ASSET_LINES = 170
 # assets are thin: numbers are worked out in services and ml
 ASSETS_WITH_NUMBERS = {
     "quality.py": "shows the checked rows as a table",
