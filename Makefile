@@ -24,11 +24,12 @@ dev: $(INSTALLED)
 serve: $(INSTALLED)
 	@$(BIN)/simsight serve
 
-# format, lint, types
+# format, lint, types, arrows between the rooms
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
 
 # uv is fast; it is itself installed into the environment, at a pinned version with its hashes
 $(INSTALLED): requirements.txt requirements-uv.txt pyproject.toml

@@ -1,11 +1,18 @@
 """Whether a newly trained forecaster may score."""
 
 from datetime import date
+from typing import Protocol
 
 from ml.forecasting import ForecastModel
 from ml.forecasting.backtest import Backtest
 from ml.forecasting.comparison import Comparison
-from resources.registry import Version
+
+
+class Numbered(Protocol):
+    """A registered version, of which nothing but its number is needed here."""
+
+    @property
+    def version(self) -> int: ...
 
 
 def verdict(tested: Backtest) -> tuple[str, str]:
@@ -24,7 +31,7 @@ def decide(
     tested: Backtest,
     *,
     as_of: date,
-    champion: Version | None,
+    champion: Numbered | None,
     rival: ForecastModel | None,
     compared: Comparison | None,
 ) -> tuple[str, str]:
