@@ -26,7 +26,7 @@ SIMULATED_CLOCK = time(
 
 @contextmanager
 def account(settings: Settings, console: Console, *, sims: int, days: int, live: bool = False) -> Iterator[Settings]:
-    """The settings with an account to poll: the 1NCE account that is set, else a simulator started for the block.
+    """The settings with an account to poll: the 1NCE account that is set, else a simulator started for the block in a process of its own.
 
     live   the simulated fleet lives by the present time; else its day stands at six in the morning
     """
@@ -36,23 +36,22 @@ def account(settings: Settings, console: Console, *, sims: int, days: int, live:
         return
     from pydantic import SecretStr
 
-    from simulator.fleet import Fleet
-    from simulator.server import SimulatorServer
+    from simulator.own_process import simulator_process
 
     today = settings.clock().date()
     plan = _plan(
         settings.home / "simulated-fleet.json", sims=sims, start=today - timedelta(days=days), seed=settings.seed
     )
-    fleet = Fleet(seed=plan["seed"], sims=plan["sims"], start=date.fromisoformat(plan["start"]))
     now = settings.clock() if live else datetime.combine(today, SIMULATED_CLOCK)
-    with SimulatorServer(fleet, now=now) as server:
+    start = date.fromisoformat(plan["start"])
+    with simulator_process(seed=plan["seed"], sims=plan["sims"], start=start, now=now) as base_url:
         console.print(
-            f"No ONCE_USERNAME and ONCE_PASSWORD are set: polling a [bold]simulator[/bold] of the 1NCE API at {server.base_url}, "
+            f"No ONCE_USERNAME and ONCE_PASSWORD are set: polling a [bold]simulator[/bold] of the 1NCE API at {base_url}, "
             f"a fleet of {plan['sims']} SIMs since {plan['start']}. Its data is [bold]synthetic[/bold]; its rate limit is lifted."
         )
         yield settings.model_copy(
             update={
-                "once_base_url": server.base_url,
+                "once_base_url": base_url,
                 "once_username": "demo",
                 "once_password": SecretStr("demo"),
                 "once_unlimited": True,

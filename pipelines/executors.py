@@ -5,7 +5,7 @@ import dagster as dg
 from resources.settings import Settings
 
 # a step is a process: forked from one that has imported everything, it need not import it again
-PRELOADED = ["pipelines.definitions", "mlflow", "matplotlib.figure", "lightgbm"]
+PRELOADED = ["pipelines.definitions", "mlflow", "matplotlib.figure", "lightgbm", "services.quality.engine"]
 
 
 def executor(settings: Settings) -> dg.ExecutorDefinition:

@@ -49,7 +49,7 @@ class SimulatorServer:
         self._delivery = _delivery(self._app, stream)
         self.port: int = self._listener.getsockname()[1]
         self.base_url = f"http://127.0.0.1:{self.port}{PREFIX}"
-        self._server = uvicorn.Server(_config(self._app))
+        self._server = uvicorn.Server(quiet_config(self._app))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listener]}, daemon=True)
 
     def __enter__(self) -> Self:
@@ -92,7 +92,8 @@ def _delivery(app: Starlette, stream: Opens | None) -> AbstractContextManager[ob
     return delivery
 
 
-def _config(app: object) -> uvicorn.Config:
+def quiet_config(app: object) -> uvicorn.Config:
+    """How uvicorn serves a simulated account: without a line a request, and without its faults as errors."""
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
         log_level="critical",  # faults end answers on purpose; the server would report each as an error
@@ -124,7 +125,7 @@ def serve(
     listener = listen(host, port)
     try:
         with _delivery(app, stream):
-            uvicorn.Server(_config(app)).run(sockets=[listener])
+            uvicorn.Server(quiet_config(app)).run(sockets=[listener])
     except KeyboardInterrupt:
         pass  # uvicorn has already stopped in good order and passes the signal on
     finally:

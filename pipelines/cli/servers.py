@@ -76,7 +76,7 @@ def _run_child(command: list[str], variables: dict[str, str]) -> int:
     """
     child = subprocess.Popen(command, env=os.environ | variables, cwd=ROOT, start_new_session=True)  # noqa: S603
     try:
-        # in short waits: while the simulator runs in a thread, Ctrl-C does not end a long one
+        # in short waits: when another thread takes the signal of Ctrl-C, a long wait does not end
         while (code := child.poll()) is None:
             time.sleep(0.2)
     finally:
