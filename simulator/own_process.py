@@ -16,6 +16,7 @@ from pathlib import Path
 
 import httpx
 
+from resources.errors import SimsightError
 from resources.ports import listen
 
 _ROOT = str(Path(__file__).resolve().parent.parent)
@@ -26,7 +27,7 @@ _STARTS_WITHIN_S = 60
 def simulator_process(*, seed: int, sims: int, start: date, now: datetime) -> Iterator[str]:
     """Base URL of a simulated account that a child process serves while the block runs, its time standing at `now`.
 
-    The child ends with the block, and also when this process is killed. Raises RuntimeError when it does not start.
+    The child ends with the block, and also when this process is killed. Raises SimsightError when it does not start.
     """
     from simulator.app import PREFIX
 
@@ -58,7 +59,7 @@ def _wait_until_served(base_url: str, child: subprocess.Popen[bytes]) -> None:
             return
         except httpx.TransportError:
             time.sleep(0.05)
-    raise RuntimeError("the simulator did not start")
+    raise SimsightError("the simulator did not start; run `simsight simulate` to see why")
 
 
 def _serve(descriptor: int, plan: dict[str, object]) -> None:
