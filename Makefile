@@ -31,8 +31,8 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache --no-logo
 
-# uv is fast; it is itself installed into the environment, at a pinned version with its hashes
-$(INSTALLED): requirements.txt requirements-uv.txt pyproject.toml
+# uv is fast; it is itself installed into the environment, at a pinned version with its hashes, as is what builds the package
+$(INSTALLED): requirements.txt requirements-build.txt pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "Simsight needs Python 3.11, 3.12 or 3.13 with the venv module, and found none." >&2; \
 		echo "Install one (Debian: apt install python3 python3-venv; macOS: brew install python@3.12)" >&2; \
@@ -40,15 +40,17 @@ $(INSTALLED): requirements.txt requirements-uv.txt pyproject.toml
 	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Simsight needs Python 3.11 to 3.13; this is %d.%d" % v)'
 	@echo "Installing into .venv (about 1.2 GB, once)"
 	@"$(PYTHON)" -m venv --clear .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-build.txt
 	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.txt
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python -e .
 	@touch $@
 
-# compile the pinned requirements again after a change in requirements.in
+# compile the pinned requirements again after a change in requirements*.in; the runtime's are a subset of the development's
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 lock: $(INSTALLED)
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header requirements.in -o requirements.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header requirements-uv.in -o requirements-uv.txt
+	$(COMPILE) requirements-build.in -o requirements-build.txt
+	$(COMPILE) requirements.in -o requirements.txt
+	$(COMPILE) requirements-runtime.in -c requirements.txt -o requirements-runtime.txt
 
 clean:
 	rm -rf .venv .simsight build *.egg-info

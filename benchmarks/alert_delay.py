@@ -39,7 +39,7 @@ from psycopg.rows import dict_row
 from benchmarks.fleet import copy_usage
 from benchmarks.stream import record
 from pipelines.demo import prepare
-from pipelines.runs import ROOT, environment
+from pipelines.runs import WORKSPACE, environment
 from pipelines.sensors import alert_outbox, stream_arrivals
 from resources.channels import sign
 from resources.database.server import driver_url
@@ -300,7 +300,7 @@ def main() -> None:
 
         variables = environment(runtime) | {"SIMSIGHT_SCHEDULES": "true", "SIMSIGHT_API_PORT": str(port)}
         variables |= {"HOOK_URL": stack.enter_context(receiver(message)), "HOOK_SECRET": SECRET}
-        daemon = ("dagster-daemon", "run", "-w", str(ROOT / "workspace.yaml"))
+        daemon = ("dagster-daemon", "run", "-w", str(WORKSPACE))
         stack.enter_context(running("simsight", "serve", variables=variables, log=folder / "serve.log"))
         stack.enter_context(running(*daemon, variables=variables, log=folder / "daemon.log"))
         client = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     import dagster as dg
 
 
-ROOT = Path(__file__).resolve().parent.parent
+# Dagster's settings of a deployment and the code location it loads; in a checkout, links to the files at its root
+INSTANCE = Path(__file__).with_name("dagster.yaml")
+WORKSPACE = Path(__file__).with_name("workspace.yaml")
 ALIVE = 7_465_002  # any number: the first half of the advisory lock that a terminal's run holds
 TERMINAL = "simsight/terminal"
 
@@ -45,15 +48,20 @@ class RunOutcome:
 
 
 def environment(runtime: Runtime) -> dict[str, str]:
-    """What Dagster, its child processes and the code location need to find. Holds secrets: never print it."""
+    """What Dagster, its child processes and the code location need to find. Holds secrets: never print it.
+
+    DAGSTER_HOME is `dagster` in Simsight's home; it is made, and holds the dagster.yaml of this code.
+    """
     settings = runtime.settings
     home = settings.home.resolve()
-    (home / "dagster").mkdir(parents=True, exist_ok=True)
+    dagster = _dagster_home(home / "dagster")
     variables = runtime.server.environment() | {
         "SIMSIGHT_HOME": str(home),
         "SIMSIGHT_ORGANIZATION": settings.organization,
-        "SIMSIGHT_DAGSTER_FOLDER": str(home / "dagster"),
-        "DAGSTER_HOME": str(ROOT),
+        "SIMSIGHT_DAGSTER_FOLDER": str(dagster),
+        "DAGSTER_HOME": str(dagster),
+        # a folder `api` or `ml` where the command is run must not stand for ours
+        "PYTHONSAFEPATH": "1",
         "DAGSTER_DISABLE_TELEMETRY": "true",
         "GX_ANALYTICS_ENABLED": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -70,12 +78,29 @@ def environment(runtime: Runtime) -> dict[str, str]:
     return variables
 
 
+def _dagster_home(folder: Path) -> Path:
+    """Make `folder` a home for Dagster; several processes may do so at once, and none sees half a file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path, text = folder / INSTANCE.name, INSTANCE.read_bytes()
+    if not path.exists() or path.read_bytes() != text:
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(text)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    return folder
+
+
 def run_job(runtime: Runtime, name: str, *, first: date, last: date | None = None) -> RunOutcome:
     """Run a job for a day, or for the days from `first` to `last` in one run, with a line a step on the terminal.
 
     Raises KeyboardInterrupt when it was interrupted, after the run has been marked as failed.
     """
-    os.environ.update(environment(runtime))
+    variables = environment(runtime)
+    os.environ.update(variables)
     warnings.filterwarnings("ignore", message=".*is currently in (beta|preview)")
 
     from pipelines.definitions import code_location
@@ -86,7 +111,7 @@ def run_job(runtime: Runtime, name: str, *, first: date, last: date | None = Non
     if last is not None and last != first:
         partition_key = None
         tags |= day_range(first, last)
-    with _instance() as instance, _alive(runtime, instance) as run_id:
+    with _instance(variables["DAGSTER_HOME"]) as instance, _alive(runtime, instance) as run_id:
         result = defs.resolve_job_def(name).execute_in_process(
             run_id=run_id,
             instance=instance,
@@ -118,8 +143,8 @@ def run_job(runtime: Runtime, name: str, *, first: date, last: date | None = Non
     return RunOutcome(result.run_id, result.success, len(evaluations), failed, errors)
 
 
-def _instance() -> dg.DagsterInstance:
-    """The instance of dagster.yaml, but what steps print goes to this terminal alone.
+def _instance(home: str) -> dg.DagsterInstance:
+    """The instance of dagster.yaml in `home`, but what steps print goes to this terminal alone.
 
     Compute logs would be written by child processes that Ctrl-C at the terminal hits as well.
     """
@@ -127,7 +152,7 @@ def _instance() -> dg.DagsterInstance:
     from dagster._core.instance.ref import InstanceRef
 
     quiet = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
-    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(ROOT), overrides={"compute_logs": quiet}))
+    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(home, overrides={"compute_logs": quiet}))
 
 
 @contextmanager

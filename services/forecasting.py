@@ -22,8 +22,9 @@ from ml.forecasting.promotion import decide
 from ml.plots.forecasting import plot_backtest, plot_coverage, plot_drift, plot_fleet_forecast, plot_total_forecast
 from resources.registry import FORECASTER, Version
 from resources.runtime import Runtime
+from resources.version import code_version
 from services.inputs import HISTORY_DAYS, HORIZON, PATH_SAMPLES, NoUsageError, load_history, load_sample
-from services.models import code_version, registry_of, write_down
+from services.models import registry_of, write_down
 from services.scoring import Block, predictions
 
 # with the fleet at most 20 series: each is forecast several times

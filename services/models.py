@@ -1,11 +1,7 @@
 """Registered models: which there are, which version scores, and the way back to an earlier one."""
 
-import os
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from ml.anomaly import AnomalyModel
@@ -37,7 +33,6 @@ def champion_of(runtime: Runtime, model: str = FORECASTER) -> Version:
     return champion
 
 
-ROOT = Path(__file__).resolve().parent.parent
 # what makes a model of its saved form; refuses what other code saved
 READERS: dict[str, Callable[[dict[str, Any]], object]] = {
     FORECASTER: ForecastModel.from_dict,
@@ -122,23 +117,3 @@ def rollback(
         raise RollbackError(f"version {to} was made by other code and cannot score: {error}") from error
     write_down(runtime, registry, chosen, champion, role="champion", why=why, by=by)
     return RolledBack(to, champion.version)
-
-
-def code_version() -> str:
-    """The git commit of the code where it is known (SIMSIGHT_COMMIT, or a checkout), else the package's version."""
-    if commit := os.environ.get("SIMSIGHT_COMMIT"):
-        return commit
-    if (ROOT / ".git").exists():  # not a repository that this package merely lies in
-        try:
-            told = subprocess.run(  # noqa: S603
-                ["git", "-C", str(ROOT), "rev-parse", "HEAD"],  # noqa: S607
-                capture_output=True,
-                text=True,
-                check=True,
-                timeout=10,
-            )
-        except (OSError, subprocess.SubprocessError):
-            pass
-        else:
-            return told.stdout.strip()
-    return version("simsight")

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 
 console = Console(highlight=False, soft_wrap=True)
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def runtime_of(settings: Settings) -> Runtime:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from pipelines.cli.common import ROOT, console, runtime_of
+from pipelines.cli.common import console, runtime_of
 from resources.settings import load_settings
 
 app = typer.Typer()
@@ -33,7 +33,7 @@ def serve() -> None:
 def dev() -> None:
     """Run the Dagster UI (SIMSIGHT_UI_PORT) with its daemon until Ctrl-C; with a simulated account unless one is set."""
     from pipelines.demo import account, prepare
-    from pipelines.runs import environment
+    from pipelines.runs import WORKSPACE, environment
     from resources.ports import listen
 
     settings = load_settings()
@@ -44,7 +44,7 @@ def dev() -> None:
         console.print(
             f"Dagster UI: http://127.0.0.1:{settings.ui_port}    landing folder: {settings.landing_folder.resolve()}"
         )
-        command = [str(Path(sys.executable).parent / "dagster"), "dev", "-w", str(ROOT / "workspace.yaml")]
+        command = [str(Path(sys.executable).parent / "dagster"), "dev", "-w", str(WORKSPACE)]
         command += ["-h", "127.0.0.1", "-p", str(settings.ui_port)]
         code = _run_child(command, environment(runtime))
     raise typer.Exit(code)
@@ -74,7 +74,7 @@ def _run_child(command: list[str], variables: dict[str, str]) -> int:
 
     It runs in a session of its own: Ctrl-C reaches this process, which then stops the child in good order.
     """
-    child = subprocess.Popen(command, env=os.environ | variables, cwd=ROOT, start_new_session=True)  # noqa: S603
+    child = subprocess.Popen(command, env=os.environ | variables, start_new_session=True)  # noqa: S603
     try:
         # in short waits: when another thread takes the signal of Ctrl-C, a long wait does not end
         while (code := child.poll()) is None:

@@ -33,10 +33,11 @@ from ml.plots.anomaly import plot_trial, plot_worst
 from resources.database.session import Transaction
 from resources.registry import DETECTOR, Version
 from resources.runtime import Runtime
+from resources.version import code_version
 from services.anomalies.incidents import save_incidents
 from services.anomalies.seasons import seasonal_rests
 from services.inputs import LEARNING_SIMS, learning_sims
-from services.models import code_version, registry_of, write_down
+from services.models import registry_of, write_down
 from services.scoring import Block, Part, Publication, Scored
 
 HISTORY_DAYS = 200

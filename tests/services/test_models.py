@@ -11,8 +11,9 @@ from ml.forecasting.comparison import COMPARISON_SCHEMA, Comparison
 from ml.forecasting.promotion import decide
 from resources.registry import FORECASTER, Version
 from resources.runtime import Runtime
+from resources.version import code_version
 from services.forecasting import USAGE_FORECASTS, train
-from services.models import RollbackError, code_version, registry_of, rollback
+from services.models import RollbackError, registry_of, rollback
 from services.scoring import score_day
 from services.status import model_versions
 from tests.fleet import AS_OF, NOW, Truth
