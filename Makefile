@@ -16,7 +16,7 @@ demo: $(INSTALLED)
 	@$(BIN)/simsight demo
 
 test: $(INSTALLED)
-	@$(BIN)/pytest -n logical --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -n logical --dist loadfile --no-loadscope-reorder -m "not packaging"
 
 dev: $(INSTALLED)
 	@$(BIN)/simsight dev

@@ -60,8 +60,9 @@ def environment(runtime: Runtime) -> dict[str, str]:
         "SIMSIGHT_ORGANIZATION": settings.organization,
         "SIMSIGHT_DAGSTER_FOLDER": str(dagster),
         "DAGSTER_HOME": str(dagster),
-        # a folder `api` or `ml` where the command is run must not stand for ours
+        # a package `api` or `ml` in the folder where the command is run is not ours: nothing is imported from there
         "PYTHONSAFEPATH": "1",
+        "DAGSTER_EMPTY_WORKING_DIRECTORY": "true",
         "DAGSTER_DISABLE_TELEMETRY": "true",
         "GX_ANALYTICS_ENABLED": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
