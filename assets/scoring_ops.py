@@ -41,7 +41,7 @@ class StagedValues(dg.IOManager):
 
 
 def _place(context: dg.OutputContext) -> dict[str, Any]:
-    run_id, *step = context.get_run_scoped_output_identifier()
+    run_id, *step = context.get_identifier()
     return {"work_id": run_id, "name": "/".join(step)}
 
 

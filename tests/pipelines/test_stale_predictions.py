@@ -89,7 +89,7 @@ def test_days_that_are_not_in_a_row_are_runs_of_their_own(scored: tuple[Runtime,
     assert days(runtime) == [(AS_OF - 3 * DAY, AS_OF - 2 * DAY), (AS_OF, AS_OF)]
 
 
-def test_only_the_invalidated_days_are_computed_again_in_one_run(scored: tuple[Runtime, Truth]) -> None:
+def test_only_the_stale_days_are_computed_again_in_one_run(scored: tuple[Runtime, Truth]) -> None:
     runtime, truth = scored
     train(runtime, AS_OF)
     sim = busiest(truth)
