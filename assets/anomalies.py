@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 
 from assets.common import DAYS, OWNERS, RuntimeParam, as_metadata
-from assets.scoring_ops import block_ops
-from services.anomalies.detection import ANOMALIES, learn
+from assets.scoring_ops import scoring_ops
+from services.anomalies.detection import ANOMALIES, train
 
 
 @dg.asset(
@@ -19,16 +19,16 @@ from services.anomalies.detection import ANOMALIES, learn
     metadata={"dagster/table_name": "predictions.backtests"},
 )
 def anomaly_detector(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-    """The registered model `anomaly-detector`: what is ordinary in this fleet, learnt as of a day (the partition).
+    """The registered model `anomaly-detector`: what is ordinary in this fleet, fitted as of a day (the partition).
 
     Control charts, Isolation Forest and surprise at places and hours, made comparable by the share of the fleet's own past days that were as odd.
-    Tested by anomalies injected into the last two weeks. Learnt anew every week; within a week the version there is stays.
+    Tested by anomalies injected into the last two weeks. Trained anew every week; within a week the version there is stays.
     """
-    return dg.MaterializeResult(metadata=as_metadata(learn(runtime, date.fromisoformat(context.partition_key))))
+    return dg.MaterializeResult(metadata=as_metadata(train(runtime, date.fromisoformat(context.partition_key))))
 
 
 AFTER = ("usage_history", "sim_lifecycle", "usage_forecasts", "anomaly_detector")
-_plan, _score_block, _publish = block_ops(ANOMALIES, AFTER)
+_plan, _score_block, _publish = scoring_ops(ANOMALIES, AFTER)
 
 
 @dg.graph_asset(

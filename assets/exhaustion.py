@@ -6,12 +6,12 @@ import dagster as dg
 import polars as pl
 
 from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture
-from assets.scoring_ops import block_ops
+from assets.scoring_ops import scoring_ops
 from ml.plots.exhaustion import plot_reliability
 from services.exhaustion import EXHAUSTIONS, save_backtest
 from services.inputs import load_sample
 
-_plan, _score_block, _publish = block_ops(EXHAUSTIONS, ("usage_forecasts", "sim_quota", "exhaustion_backtest"))
+_plan, _score_block, _publish = scoring_ops(EXHAUSTIONS, ("usage_forecasts", "sim_quota", "exhaustion_backtest"))
 
 
 @dg.graph_asset(

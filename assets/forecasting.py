@@ -6,9 +6,8 @@ from typing import Any
 import dagster as dg
 
 from assets.common import DAYS, OWNERS, RuntimeParam, as_metadata, as_of_days
-from assets.scoring_ops import block_ops
+from assets.scoring_ops import scoring_ops
 from ml.forecasting.drift import SCORES_SCHEMA, drift
-from resources.registry import FORECASTER
 from services.forecasting import (
     LOOK_BACK_DAYS,
     USAGE_FORECASTS,
@@ -17,6 +16,7 @@ from services.forecasting import (
     train,
 )
 from services.inputs import HISTORY_DAYS, NoUsageError
+from services.model_specs import FORECASTER
 
 
 @dg.asset(
@@ -110,7 +110,7 @@ def usage_history(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> d
     )
 
 
-_plan, _score_block, _publish = block_ops(USAGE_FORECASTS, ("usage_forecaster", "usage_history"))
+_plan, _score_block, _publish = scoring_ops(USAGE_FORECASTS, ("usage_forecaster", "usage_history"))
 
 
 @dg.graph_asset(
@@ -144,7 +144,7 @@ def usage_forecaster(context: dg.AssetExecutionContext, runtime: RuntimeParam) -
 
     Backtested from several past days against seasonal naive (repeating last week), and compared with the champion on days that
     neither had seen. It becomes the champion, which scores, when it beats the baseline, its 80 % interval covers about 80 % and
-    it is not worse than the champion; otherwise it is kept as challenger. Figures and verdict are written down either way.
+    it is not worse than the champion; otherwise it is kept as challenger. Figures and decision are recorded either way.
     """
     as_of = date.fromisoformat(context.partition_key)
     return dg.MaterializeResult(metadata=as_metadata(train(runtime, as_of, log=context.log.info)))

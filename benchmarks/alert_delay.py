@@ -47,7 +47,7 @@ from resources.runtime import Runtime
 from resources.settings import Settings
 from services.access.api_keys import create_key
 from services.access.stream_credentials import NewStream, create_stream
-from services.anomalies.detection import ANOMALIES, learn
+from services.anomalies.detection import ANOMALIES, train
 from services.lifecycle import evaluate_lifecycle
 from services.notifications import oncall
 from services.scoring import score_day
@@ -247,7 +247,7 @@ def learnt(runtime: Runtime, sims: int) -> list[dict[str, Any]]:
     with psycopg.connect(_address(runtime), autocommit=True, row_factory=dict_row) as connection:
         fill(connection, sims, as_of)
         evaluate_lifecycle(runtime, as_of)
-        learn(runtime, as_of - timedelta(days=1))
+        train(runtime, as_of - timedelta(days=1))
         score_day(runtime, ANOMALIES, as_of, run_id="benchmark")
         return connection.execute(
             "SELECT sim_key, bytes_limits, sms_limit FROM predictions.anomaly_state WHERE bytes_limits[1] < 10^9"

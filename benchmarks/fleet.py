@@ -29,7 +29,8 @@ from benchmarks.ingest import _text, server
 from resources.database.migrations import ensure_organization, migrate, storage_grade
 from resources.runtime import Runtime
 from resources.settings import Settings
-from services.anomalies.detection import ANOMALIES, learn
+from services.anomalies.detection import ANOMALIES
+from services.anomalies.detection import train as train_detector
 from services.exhaustion import EXHAUSTIONS
 from services.forecasting import USAGE_FORECASTS, train
 from services.lifecycle import evaluate_lifecycle
@@ -137,7 +138,9 @@ def main() -> None:
         for part in PARTS:
             if part == "anomalies":
                 timed("lifecycle", lambda runtime: evaluate_lifecycle(runtime, AS_OF))
-                timed("training of the anomaly detector, with its trial", lambda runtime: learn(runtime, AS_OF))
+                timed(
+                    "training of the anomaly detector, with its trial", lambda runtime: train_detector(runtime, AS_OF)
+                )
             for when in ("", ", the same day again"):
                 timed(part + when, lambda _, part=part: scored(settings, part, given.processes))
 

@@ -12,6 +12,7 @@ from assets.lifecycle import sim_lifecycle
 from assets.maintenance import raw_landings
 from assets.quality import checks
 from assets.report import fleet_report
+from assets.scoring_ops import IO_MANAGER, StagedValues
 from assets.stream import stream_file_batches, stream_records
 from pipelines.common import SETTINGS
 from pipelines.executors import executor
@@ -90,7 +91,7 @@ def code_location(runtime: Runtime) -> dg.Definitions:
         ],
         executor=executor(runtime.settings),
         loggers={"console": dg.colored_console_logger, "terminal": terminal},
-        resources={"runtime": runtime},
+        resources={"runtime": runtime, IO_MANAGER: StagedValues(runtime)},
     )
 
 

@@ -15,6 +15,7 @@ from assets.report import fleet_report
 from assets.stream import stream_file_batches, stream_records
 from services.ingest.endpoints import EVENTS, QUOTA, STATUS, USAGE
 from services.ingest.ingest_run import land_fleet
+from services.model_specs import specs
 from services.notifications import outbox as notifier
 
 alert_rules = dg.define_asset_job(
@@ -78,6 +79,7 @@ FORECAST = [
     aggregate_forecasts,
 ]
 ANOMALY = [anomaly_detector, anomalies]
+TRAINING = dg.AssetSelection.assets(*(spec.asset for spec in specs()))
 
 ingest_assets = dg.AssetSelection.assets(*INGEST)
 prediction_assets = dg.AssetSelection.assets(
@@ -103,13 +105,13 @@ predict = dg.define_asset_job(
 )
 train = dg.define_asset_job(
     "train",
-    dg.AssetSelection.assets(usage_history, usage_forecaster, anomaly_detector),
+    dg.AssetSelection.assets(usage_history) | TRAINING,
     partitions_def=DAYS,
-    description="Train forecaster and anomaly detector as of a day (the partition) and decide whether each becomes champion.",
+    description="Train every model as of a day (the partition) and decide whether each new version becomes champion.",
 )
 score = dg.define_asset_job(
     "score",
-    predict_assets - dg.AssetSelection.assets(usage_forecaster, anomaly_detector),
+    predict_assets - TRAINING,
     partitions_def=DAYS,
     description="Score, alert and report as of a day (the partition) with the champion there is, after checking the data.",
 )
@@ -117,9 +119,8 @@ rescore = dg.define_asset_job(
     "rescore",
     # totals hardly move by a correction, and the next day's run takes it in: they are not worth minutes a day
     prediction_assets
-    - dg.AssetSelection.assets(
-        usage_history, usage_forecaster, anomaly_detector, exhaustion_backtested, sim_lifecycle, aggregate_forecasts
-    ),
+    - TRAINING
+    - dg.AssetSelection.assets(usage_history, exhaustion_backtested, sim_lifecycle, aggregate_forecasts),
     partitions_def=DAYS,
     description="Score, alert and report again as of a day or a range of days (one run), with the champion there is.",
 )

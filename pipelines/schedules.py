@@ -6,8 +6,8 @@ import dagster as dg
 
 from pipelines.common import RUNNING, as_of_day
 from pipelines.jobs import alert_rules, ingest, score, tidy, train
-from resources.registry import DETECTOR, FORECASTER
 from resources.runtime import Runtime
+from services.model_specs import specs
 
 RETRAIN = timedelta(days=7)
 
@@ -39,17 +39,19 @@ def hourly_ingest(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     cron_schedule="0 1 * * *",
     execution_timezone="UTC",
     default_status=RUNNING,
-    description="Train every week: at 01:00 UTC when the newest version of either model is a week old, or when there is none yet.",
+    description="Train every week: at 01:00 UTC when the newest version of a model is a week old, or when there is none yet.",
 )
 def weekly_training(
     context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]
 ) -> dg.RunRequest | dg.SkipReason:
     as_of = as_of_day(runtime, context.scheduled_execution_time)
-    learnt = [
-        max((row["as_of"] for row in runtime.database.rows("model_versions", {"model_name": model})), default=date.min)
-        for model in (FORECASTER, DETECTOR)
-    ]
-    newest = min(learnt)
+    newest = min(
+        max(
+            (row["as_of"] for row in runtime.database.rows("model_versions", {"model_name": spec.name})),
+            default=date.min,
+        )
+        for spec in specs()
+    )
     if as_of - newest < RETRAIN:
         return dg.SkipReason(f"the newest version knows the days up to {newest}")
     return dg.RunRequest(partition_key=as_of.isoformat())

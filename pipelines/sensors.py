@@ -10,7 +10,7 @@ from resources.runtime import Runtime
 from services.ingest.stream import watch_stream
 from services.ingest.stream_files import new_files
 from services.notifications import outbox as notifier
-from services.scoring import stale_days
+from services.scoring import invalidated_days
 
 MOST_REFRESHED = 200  # SIMs a run: under two minutes at 10 requests/s
 
@@ -89,7 +89,7 @@ def landing_folder(
 def stale_predictions(
     context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    stale = stale_days(runtime)
+    stale = invalidated_days(runtime)
     if not stale:
         yield dg.SkipReason("no prediction of the days looked at is stale")
     for first, last, mark in stale:

@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# the registered models, one a family
-FORECASTER, DETECTOR = "usage-forecaster", "anomaly-detector"
-MODELS = (FORECASTER, DETECTOR)
 MODEL_FILE = "model.json"
 
 

@@ -7,7 +7,7 @@ import polars as pl
 
 from ml.exhaustion.backtest import ExhaustionBacktest, exhaustion_backtest
 from ml.exhaustion.extrapolation import learn_outlook
-from ml.exhaustion.fleet import LEFT_SCHEMA, Basis, exhaustion, with_expired
+from ml.exhaustion.fleet import LEFT_SCHEMA, SharedContext, exhaustion, with_expired
 from ml.exhaustion.model import EXHAUSTION_SCHEMA, SMS_SCHEMA, Calibration
 from ml.history import BYTES_PER_MB
 from ml.plots.exhaustion import plot_exhaustion
@@ -15,6 +15,7 @@ from resources.database.session import Database
 from resources.runtime import Runtime
 from services.forecasting import forecast_block, load_inputs
 from services.inputs import HORIZON, LAST_KEY, PATH_SAMPLES, load_quotas, load_sample
+from services.model_specs import FORECASTER
 from services.scoring import Block, predictions
 
 FACTS_SCHEMA = {
@@ -40,9 +41,9 @@ def load_facts(database: Database, as_of: date, first_key: int = 0, last_key: in
     return database.frame("exhaustion_facts", FACTS_SCHEMA, which)
 
 
-def _learn(runtime: Runtime, as_of: date) -> Basis:
-    """What all blocks of an as-of day have in common: learnt once, from the fleet's past, before the first of them."""
-    return load_basis(runtime, as_of, load_sample(runtime, as_of))
+def _prepare(runtime: Runtime, as_of: date) -> dict[str, Any]:
+    """What all blocks of an as-of day share: taken once, from the fleet's past, before the first of them."""
+    return load_context(runtime, as_of, load_sample(runtime, as_of)).to_dict()
 
 
 def _inputs(runtime: Runtime, block: Block) -> pl.DataFrame:
@@ -71,14 +72,15 @@ def _monthly_limit(runtime: Runtime) -> float | None:
     return None if limit is None else limit * BYTES_PER_MB
 
 
-def _score(runtime: Runtime, block: Block, inputs: pl.DataFrame) -> pl.DataFrame:
+def _score(runtime: Runtime, block: Block, shared: dict[str, Any], inputs: pl.DataFrame) -> pl.DataFrame:
     used = inputs.filter(pl.col("usage_hash").is_not_null())
     ends = pl.DataFrame(schema=EXHAUSTION_SCHEMA | SMS_SCHEMA | LEFT_SCHEMA).drop("extrapolated")
     if used.height:
         history, forecast = forecast_block(runtime, block, used["sim_key"])
         limit = _monthly_limit(runtime)
+        context = SharedContext.from_dict(shared)
         ends = exhaustion(
-            forecast, history, used, block.as_of, basis=block.basis, samples=PATH_SAMPLES, monthly_limit=limit
+            forecast, history, used, block.as_of, context=context, samples=PATH_SAMPLES, monthly_limit=limit
         )
     ends = with_expired(ends, inputs.filter("expired").select("sim_key"), block.as_of)
     return ends.join(
@@ -102,7 +104,7 @@ def _show(runtime: Runtime, as_of: date) -> dict[str, Any]:
     return {**by_status, **dict(sorted(by_grade.items())), "who runs out first": plot}
 
 
-EXHAUSTIONS = predictions("exhaustions", "merge_exhaustions", _inputs, _score, _show, _learn)
+EXHAUSTIONS = predictions("exhaustions", FORECASTER, "merge_exhaustions", _inputs, _score, _show, _prepare)
 
 
 def save_backtest(runtime: Runtime, as_of: date, history: pl.DataFrame) -> ExhaustionBacktest:
@@ -125,10 +127,10 @@ def save_backtest(runtime: Runtime, as_of: date, history: pl.DataFrame) -> Exhau
     return tested
 
 
-def load_basis(runtime: Runtime, as_of: date, history: pl.DataFrame) -> Basis:
+def load_context(runtime: Runtime, as_of: date, history: pl.DataFrame) -> SharedContext:
     """What the dates of an as-of day rest on. Where the day was never tested, as in a backfill, it is now."""
     outlook = learn_outlook(history, as_of=as_of, horizon=HORIZON, seed=runtime.settings.seed)
     stored = runtime.database.row("exhaustion_backtest", {"as_of": as_of})
     if stored is None:
-        return Basis(outlook, save_backtest(runtime, as_of, history).calibration)
-    return Basis(outlook, None if stored["achieved"] is None else Calibration(tuple(stored["achieved"])))
+        return SharedContext(outlook, save_backtest(runtime, as_of, history).calibration)
+    return SharedContext(outlook, None if stored["achieved"] is None else Calibration(tuple(stored["achieved"])))

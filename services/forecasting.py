@@ -1,12 +1,6 @@
 """The usage forecaster over the fleet: trained, scored over blocks of SIMs, held against what then happened; and forecasts of totals."""
 
-import hashlib
-import json
-import tempfile
-from collections.abc import Callable
 from datetime import date, timedelta
-from importlib.metadata import version
-from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
@@ -20,11 +14,11 @@ from ml.forecasting.comparison import compare
 from ml.forecasting.drift import SCORES_SCHEMA
 from ml.forecasting.promotion import decide
 from ml.plots.forecasting import plot_backtest, plot_coverage, plot_drift, plot_fleet_forecast, plot_total_forecast
-from resources.registry import FORECASTER, Version
+from resources.registry import Version
 from resources.runtime import Runtime
-from resources.version import code_version
 from services.inputs import HISTORY_DAYS, HORIZON, PATH_SAMPLES, NoUsageError, load_history, load_sample
-from services.models import registry_of, write_down
+from services.model_specs import FORECASTER, Champion, Log, Trained, TrainingInputs, spec_of
+from services.models import registry_of, train_and_register
 from services.scoring import Block, predictions
 
 # with the fleet at most 20 series: each is forecast several times
@@ -122,7 +116,7 @@ def forecast_block(runtime: Runtime, block: Block, sim_keys: pl.Series) -> tuple
     return history, predict(load_model(runtime, block.version), history, as_of=block.as_of, horizon=HORIZON)
 
 
-def _score(runtime: Runtime, block: Block, inputs: pl.DataFrame) -> pl.DataFrame:
+def _score(runtime: Runtime, block: Block, shared: dict[str, Any], inputs: pl.DataFrame) -> pl.DataFrame:
     _, forecast = forecast_block(runtime, block, inputs["sim_key"])
     return forecast.frame.select(
         "sim_key",
@@ -146,86 +140,50 @@ def _show(runtime: Runtime, as_of: date) -> dict[str, Any]:
     return {"sims": sims, "fleet": plot}
 
 
-USAGE_FORECASTS = predictions("usage_forecasts", "merge_usage_forecasts", load_inputs, _score, _show)
+USAGE_FORECASTS = predictions("usage_forecasts", FORECASTER, "merge_usage_forecasts", load_inputs, _score, _show)
 
 
-def train(runtime: Runtime, as_of: date, *, log: Callable[[str], object] = lambda text: None) -> dict[str, Any]:
-    """Fit, backtest, compare, register and perhaps promote the forecaster; returns metadata. The same data again trains nothing."""
-    history = load_sample(runtime, as_of)
-    registry, seed, code = registry_of(runtime), runtime.settings.seed, code_version()
-    fingerprint = _fingerprint(history, as_of, seed, code)
-    recorded = {row["model_version"] for row in runtime.database.rows("model_versions", {"model_name": FORECASTER})}
-    known = registry.with_fingerprint(fingerprint)
-    if known in recorded:  # a version without its record is left from a training that was cut off
-        return {"model version": known, "trained": "no: this version was trained on the same data"}
+def train(runtime: Runtime, as_of: date, *, log: Log = lambda text: None) -> dict[str, Any]:
+    """Train a version of the forecaster, and register it; see `train_and_register`. Raises NoUsageError when there is no usage."""
+    return train_and_register(runtime, spec_of(FORECASTER), as_of, log=log)
+
+
+def training_inputs(runtime: Runtime, as_of: date) -> TrainingInputs:
+    """What the forecaster is trained from. Raises NoUsageError when there is no usage."""
+    return TrainingInputs({"history": load_sample(runtime, as_of)}, {"horizon_days": HORIZON})
+
+
+def train_forecaster(
+    runtime: Runtime, as_of: date, inputs: TrainingInputs, champion: Champion | None, log: Log
+) -> Trained:
+    """Fit and backtest the forecaster, compare it with the champion on days unseen by both, and decide whether it may score."""
+    history, seed = inputs.frames["history"], runtime.settings.seed
     sims = history["sim_key"].n_unique()
     log(f"backtest over {sims} SIMs")
     tested = backtest(history, as_of=as_of, horizon=HORIZON, seed=seed)
     model = fit(history, as_of=as_of, horizon=HORIZON, seed=seed)
-    champion = registry.champion()
-    rival = _rival(runtime, champion)
-    compared = compare(history, rival, as_of=as_of, horizon=HORIZON, seed=seed) if rival else None
-    role, why = decide(tested, as_of=as_of, champion=champion, rival=rival, compared=compared)
+    present = champion.read() if champion else None
+    compared = compare(history, present, as_of=as_of, horizon=HORIZON, seed=seed) if present else None
+    version = champion.version if champion else None
+    role, why = decide(tested, as_of=as_of, champion=version, rival=present, compared=compared)
     plots = {
         "backtest.png": plot_backtest(tested.frame, note=runtime.data_note),
         "coverage.png": plot_coverage(tested.calibration, note=runtime.data_note),
     }
-    comparison = {**compared.summary, "champion_version": champion.version} if compared and champion else {}
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "model.json").write_text(json.dumps(model.to_dict()))
-        tested.frame.write_csv(Path(folder) / "backtest.csv")
-        tested.calibration.write_csv(Path(folder) / "calibration.csv")
-        if compared:
-            compared.frame.write_csv(Path(folder) / "comparison.csv")
-        for name, figure in plots.items():
-            figure.savefig(Path(folder) / name)
-        registered = registry.register(
-            folder=Path(folder),
-            parameters={
-                "as_of": as_of.isoformat(),
-                "horizon_days": HORIZON,
-                "sims": sims,
-                "rows": history.height,
-                "seed": seed,
-                "simsight": version("simsight"),
-                "code": code,
-                "data": runtime.data_note or "1NCE account",
-            },
-            metrics=tested.summary | {f"compared_{name}": float(value) for name, value in comparison.items()},
-            fingerprint=fingerprint,
-            role=role,
-            why=why,
-        )
-    record = {
-        "as_of": as_of,
-        "metrics": json.dumps(tested.summary),
-        "comparison": json.dumps(comparison) if comparison else None,
-    }
-    write_down(runtime, registry, registered, champion, role=role, why=why, by="training", record=record)
-    return {
-        "model version": registered.version,
-        "role": f"{role}: {why}",
-        "MLflow run": registered.run_id,
-        "code": code,
-        "backtest": tested.note,
-        **{name: round(value, 4) for name, value in tested.summary.items()},
-        **({"comparison": compared.note} if compared else {}),
-        **{f"compared {name}": round(float(value), 4) for name, value in comparison.items()},
-        "error by segment": plots["backtest.png"],
-        "stated and achieved probability": plots["coverage.png"],
-    }
-
-
-def _rival(runtime: Runtime, champion: Version | None) -> ForecastModel | None:
-    if champion is None:
-        return None
-    try:
-        return load_model(runtime, champion)
-    except (ValueError, KeyError):  # saved by another version of the code
-        return None
-
-
-def _fingerprint(history: pl.DataFrame, as_of: date, seed: int, code: str) -> str:
-    rows = history.hash_rows(seed=0).to_numpy()
-    facts = f"{as_of} {seed} {HORIZON} {code} {history.height} {np.bitwise_xor.reduce(rows)} {rows.sum()}"
-    return hashlib.sha256(facts.encode()).hexdigest()
+    frames = {"backtest.csv": tested.frame, "calibration.csv": tested.calibration}
+    return Trained(
+        model=model.to_dict(),
+        metrics=tested.summary,
+        role=role,
+        why=why,
+        parameters={"sims": sims, "rows": history.height},
+        comparison={**compared.summary, "champion_version": version.version} if compared and version else {},
+        frames=frames | ({"comparison.csv": compared.frame} if compared else {}),
+        figures=plots,
+        metadata={
+            "backtest": tested.note,
+            **({"comparison": compared.note} if compared else {}),
+            "error by segment": plots["backtest.png"],
+            "stated and achieved probability": plots["coverage.png"],
+        },
+    )

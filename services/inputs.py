@@ -12,14 +12,14 @@ LAST_KEY = 2**31 - 1
 
 
 class NoUsageError(SimsightError):
-    """There is nothing to learn from or nothing to score; the message says what to run first."""
+    """There is nothing to train on or nothing to score; the message says what to run first."""
 
 
 HORIZON = 30
 HISTORY_DAYS = 730
 PATH_SAMPLES = 500
-# What a fleet has to teach is known from so many SIMs; more take memory and time.
-LEARNING_SIMS = 20_000
+# So many SIMs say of a fleet what there is to know; more take memory and time.
+TRAINING_SIMS = 20_000
 HISTORY_SCHEMA = {"sim_key": pl.Int32, "day": pl.Date, "bytes": pl.Int64}
 QUOTA_SCHEMA = {"sim_key": pl.Int32, "quota_left": pl.Int64, "quota_total": pl.Int64, "expires_on": pl.Date}
 
@@ -37,16 +37,16 @@ def load_history(database: Database, as_of: date, sim_keys: list[int] | None = N
 
 
 def load_sample(runtime: Runtime, as_of: date) -> pl.DataFrame:
-    """The usage history of the fleet, of a large one that of LEARNING_SIMS SIMs evenly spread over it: what models learn from."""
+    """The usage history of the fleet, of a large one that of TRAINING_SIMS SIMs evenly spread over it: what models are trained on."""
     with runtime.database.transaction() as transaction:
-        chosen = learning_sims(transaction)
+        chosen = training_sims(transaction)
     return load_history(runtime.database, as_of, chosen)
 
 
-def learning_sims(transaction: Transaction) -> list[int] | None:
-    """The SIMs that models learn from: LEARNING_SIMS, evenly spread over the fleet; None where all are no more."""
+def training_sims(transaction: Transaction) -> list[int] | None:
+    """The SIMs that models are trained on: TRAINING_SIMS, evenly spread over the fleet; None where all are no more."""
     keys = transaction.frame("block_keys", {"sim_key": pl.Int32}, {"first_key": 0, "last_key": LAST_KEY})["sim_key"]
-    return keys.gather_every(-(-len(keys) // LEARNING_SIMS)).to_list() if len(keys) > LEARNING_SIMS else None
+    return keys.gather_every(-(-len(keys) // TRAINING_SIMS)).to_list() if len(keys) > TRAINING_SIMS else None
 
 
 def load_quotas(database: Database, as_of: date, first_key: int = 0, last_key: int = LAST_KEY) -> pl.DataFrame:

@@ -1,17 +1,24 @@
-"""Registered models: which there are, which version scores, and the way back to an earlier one."""
+"""Registered models: training a version, which version scores, and the way back to an earlier one."""
 
-from collections.abc import Callable
+import hashlib
+import json
+import tempfile
 from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
-from ml.anomaly import AnomalyModel
-from ml.forecasting import ForecastModel
-from resources.errors import SimsightError
-from resources.registry import DETECTOR, FORECASTER, Registry, Version
-from resources.runtime import Runtime
+import numpy as np
+import polars as pl
 
-# the asset that trains a model
-TRAINED_BY = {FORECASTER: "usage_forecaster", DETECTOR: "anomaly_detector"}
+from resources.errors import SimsightError
+from resources.registry import MODEL_FILE, Registry, Version
+from resources.runtime import Runtime
+from resources.version import code_version
+from services.model_specs import FORECASTER, Champion, Log, ModelSpec, Trained, TrainingInputs, spec_of
+
+CARD_FILE = "model_card.md"
 
 
 class NoChampionError(SimsightError):
@@ -28,23 +35,107 @@ def champion_of(runtime: Runtime, model: str = FORECASTER) -> Version:
     champion = registry_of(runtime, model).champion()
     if champion is None:
         raise NoChampionError(
-            f"no champion of {model} is registered: materialize {TRAINED_BY[model]} first (`simsight run`)"
+            f"no champion of {model} is registered: materialize {spec_of(model).asset} first (`simsight run`)"
         )
     return champion
-
-
-# what makes a model of its saved form; refuses what other code saved
-READERS: dict[str, Callable[[dict[str, Any]], object]] = {
-    FORECASTER: ForecastModel.from_dict,
-    DETECTOR: AnomalyModel.from_dict,
-}
 
 
 class RollbackError(SimsightError):
     """A version cannot become champion; the message says why, and which can."""
 
 
-def write_down(
+def train_and_register(
+    runtime: Runtime, spec: ModelSpec, as_of: date, *, log: Log = lambda text: None
+) -> dict[str, Any]:
+    """Train a version of a model on what was known on a day, register and record it, and make it champion where it is accepted.
+
+    Returns metadata. The same data, settings and code again train nothing.
+    """
+    inputs = spec.inputs(runtime, as_of)
+    if inputs.missing:
+        return {"trained": f"no: {inputs.missing}"}
+    registry, seed, code = registry_of(runtime, spec.name), runtime.settings.seed, code_version()
+    fingerprint = _fingerprint(inputs, as_of, seed, code)
+    recorded = {row["model_version"] for row in runtime.database.rows("model_versions", {"model_name": spec.name})}
+    known = registry.with_fingerprint(fingerprint)
+    if known in recorded:  # a version without its record is left from a training that was cut off
+        return {"model version": known, "trained": "no: this version was trained on the same data"}
+    champion = registry.champion()
+    present = None if champion is None else _champion(registry, spec, champion)
+    trained = spec.train(runtime, as_of, inputs, present, log)
+    compared = {f"compared_{name}": float(value) for name, value in trained.comparison.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        _write_files(Path(folder), spec, as_of, trained)
+        registered = registry.register(
+            folder=Path(folder),
+            parameters={
+                "as_of": as_of.isoformat(),
+                **inputs.settings,
+                **trained.parameters,
+                "seed": seed,
+                "simsight": version("simsight"),
+                "code": code,
+                "data": runtime.data_note or "1NCE account",
+            },
+            metrics=trained.metrics | compared,
+            fingerprint=fingerprint,
+            role=trained.role,
+            why=trained.why,
+        )
+    record = {
+        "as_of": as_of,
+        "metrics": json.dumps(trained.metrics),
+        "comparison": json.dumps(trained.comparison) if trained.comparison else None,
+    }
+    record_version(
+        runtime, registry, registered, champion, role=trained.role, why=trained.why, by="training", record=record
+    )
+    return {
+        "model version": registered.version,
+        "role": f"{trained.role}: {trained.why}",
+        "MLflow run": registered.run_id,
+        "code": code,
+        **{name: round(value, 4) for name, value in trained.metrics.items()},
+        **{name.replace("_", " ", 1): round(value, 4) for name, value in compared.items()},
+        **trained.metadata,
+    }
+
+
+def _fingerprint(inputs: TrainingInputs, as_of: date, seed: int, code: str) -> str:
+    """The same for the same data, whatever the order of their rows, and the same seed, settings and code."""
+    hashed = {name: _hash(frame) for name, frame in sorted(inputs.frames.items())}
+    return hashlib.sha256(f"{as_of} {seed} {code} {inputs.settings} {hashed}".encode()).hexdigest()
+
+
+def _hash(frame: pl.DataFrame) -> tuple[int, int, int]:
+    rows = frame.hash_rows(seed=0).to_numpy() if frame.height else np.empty(0, np.uint64)
+    return frame.height, int(np.bitwise_xor.reduce(rows)), int(rows.sum())
+
+
+def _champion(registry: Registry, spec: ModelSpec, champion: Version) -> Champion:
+    def read() -> Any:
+        try:
+            return spec.read(registry.load(champion))
+        except (ValueError, KeyError):  # saved by another version of the code
+            return None
+
+    return Champion(champion, read)
+
+
+def _write_files(folder: Path, spec: ModelSpec, as_of: date, trained: Trained) -> None:
+    """The files that are kept with a version."""
+    (folder / MODEL_FILE).write_text(json.dumps(trained.model))
+    for name, frame in trained.frames.items():
+        frame.write_csv(folder / name)
+    for name, figure in trained.figures.items():
+        figure.savefig(folder / name)
+    metrics = "".join(f"- {name}: {value:.4g}\n" for name, value in trained.metrics.items())
+    (folder / CARD_FILE).write_text(
+        f"# {spec.name}\n\n{spec.card}\n\nTrained as of {as_of}; {trained.role}: {trained.why}\n\n{metrics}"
+    )
+
+
+def record_version(
     runtime: Runtime,
     registry: Registry,
     chosen: Version,
@@ -94,8 +185,10 @@ def rollback(
 
     to  a version; by default the newest one below the present champion that was champion before
     by  who decides it, kept with the promotion
-    Raises RollbackError, and changes nothing, when there is no such version or today's code cannot score with it.
+    Raises RollbackError, and changes nothing, when there is no such version or today's code cannot score with it, and
+    UnknownModelError for a model that there is not.
     """
+    spec = spec_of(model)
     versions = {row["model_version"]: row for row in runtime.database.rows("model_versions", {"model_name": model})}
     registry = registry_of(runtime, model)
     champion = registry.champion()
@@ -112,8 +205,8 @@ def rollback(
         raise RollbackError(f"version {to} is the champion already")
     chosen = Version(to, versions[to]["run_id"])
     try:
-        READERS[model](registry.load(chosen))
+        spec.read(registry.load(chosen))
     except (ValueError, KeyError) as error:
         raise RollbackError(f"version {to} was made by other code and cannot score: {error}") from error
-    write_down(runtime, registry, chosen, champion, role="champion", why=why, by=by)
+    record_version(runtime, registry, chosen, champion, role="champion", why=why, by=by)
     return RolledBack(to, champion.version)

@@ -14,10 +14,11 @@ from typing import Any
 import polars as pl
 
 from resources.database.session import Merged, Transaction
-from resources.registry import FORECASTER, Version
+from resources.registry import Version
 from resources.runtime import Runtime
 from services.inputs import NoUsageError
 from services.models import champion_of
+from services.packing import pack, unpack
 
 # what another run left staged so long ago will not be published any more
 LEFT_BEHIND = timedelta(days=3)
@@ -28,7 +29,9 @@ SCORED_SCHEMA = {"sim_key": pl.Int32, "input_hash": pl.Int64}
 class Block:
     """SIMs of neighbouring keys that are scored together, as of a day, by one version. Small: it travels between processes.
 
-    basis  what the part learnt from the fleet for all blocks of the day, at most a few MB
+    part            the scoring task's name
+    work_id         the run that planned it, under which its rows, and what it shares with other blocks, wait in the database
+    invalidated_at  the latest correction that made the day's predictions stale when it was planned
     """
 
     part: str
@@ -38,8 +41,7 @@ class Block:
     last_key: int
     version: Version
     work_id: str
-    stale_mark: datetime | None
-    basis: Any = None
+    invalidated_at: datetime | None
 
     @property
     def range(self) -> dict[str, Any]:
@@ -50,6 +52,11 @@ class Block:
     def place(self) -> dict[str, Any]:
         """Where its rows wait."""
         return {"work_id": self.work_id, "part": self.part, "as_of": self.as_of, "block": self.number}
+
+    @property
+    def shared_place(self) -> dict[str, Any]:
+        """Where that waits which all blocks of its as-of day have in common."""
+        return _shared_place(self.part, self.as_of, self.work_id)
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,7 @@ class Staged:
 
 
 @dataclass(frozen=True)
-class Publication:
+class PublishContext:
     """An as-of day that is written: by which version, in which run, and when."""
 
     as_of: date
@@ -84,58 +91,60 @@ class Publication:
 
 
 @dataclass(frozen=True)
-class Part:
+class ScoringTask:
     """One kind of result that is computed over blocks.
 
-    name   as in ops.staged_blocks, and in ops.stale_predictions where corrections make it stale
-    model  the registered model whose champion computes it
-    learn  (runtime, as_of, champion) -> what all blocks of a day have in common, as Block.basis
-    score  (runtime, block) -> Scored
-    write  (transaction, publication, rows of the blocks, one block at a time) -> metadata; it runs where all of the day is written
-    show   (runtime, as_of) -> metadata of what is published as of a day
+    name     as in ops.staged_blocks, and in ops.stale_predictions where corrections make it stale
+    model    the registered model whose champion computes it
+    prepare  (runtime, as_of, champion) -> what all blocks of a day share, of what `services.packing` can pack, at most a few MB
+    score    (runtime, block, what prepare gave) -> Scored
+    write    (transaction, context, rows of the blocks, one block at a time) -> metadata; it runs where all of the day is written
+    show     (runtime, as_of) -> metadata of what is published as of a day
     """
 
     name: str
     model: str
-    learn: Callable[[Runtime, date, Version], Any]
-    score: Callable[[Runtime, Block], Scored]
-    write: Callable[[Transaction, Publication, Iterator[pl.DataFrame]], dict[str, Any]]
+    prepare: Callable[[Runtime, date, Version], dict[str, Any]]
+    score: Callable[[Runtime, Block, dict[str, Any]], Scored]
+    write: Callable[[Transaction, PublishContext, Iterator[pl.DataFrame]], dict[str, Any]]
     show: Callable[[Runtime, date], dict[str, Any]]
 
 
 def predictions(
     name: str,
+    model: str,
     merge: str,
     inputs: Callable[[Runtime, Block], pl.DataFrame],
-    score: Callable[[Runtime, Block, pl.DataFrame], pl.DataFrame],
+    score: Callable[[Runtime, Block, dict[str, Any], pl.DataFrame], pl.DataFrame],
     show: Callable[[Runtime, date], dict[str, Any]],
-    learn: Callable[[Runtime, date], Any] = lambda runtime, as_of: None,
-) -> Part:
-    """A part of the forecaster's predictions, each row with its scoring (predictions.scorings). SIMs whose data did not change are not
-    scored again.
+    prepare: Callable[[Runtime, date], dict[str, Any]] = lambda runtime, as_of: {},
+) -> ScoringTask:
+    """A task that predicts something of every SIM, each row with its scoring (predictions.scorings). SIMs whose data did not change
+    are not scored again.
 
-    name    as in ops.stale_predictions
-    merge   the query that writes its rows
-    inputs  (runtime, block) -> one row a SIM that can be scored, with all that its rows rest on; column sim_key first
-    score   (runtime, block, inputs of the SIMs to score) -> the merge's rows but for scoring_id
-    learn   (runtime, as_of) -> Block.basis; SIMs are not scored again for its sake
+    name     as in ops.stale_predictions
+    model    the registered model whose champion predicts
+    merge    the query that writes its rows
+    inputs   (runtime, block) -> one row a SIM that can be scored, with all that its rows rest on; column sim_key first
+    score    (runtime, block, what prepare gave, inputs of the SIMs to score) -> the merge's rows but for scoring_id
+    prepare  (runtime, as_of) -> what all blocks of a day share; SIMs are not scored again for its sake
     """
 
-    def scored(runtime: Runtime, block: Block) -> Scored:
+    def scored(runtime: Runtime, block: Block, shared: dict[str, Any]) -> Scored:
         # the hash of a SIM's data is read before the data: a correction that comes in between is scored now and once more later
         given = inputs(runtime, block)
         hashed = given.select("sim_key").with_columns(input_hash=given.hash_rows(seed=0).reinterpret(signed=True))
-        which = {**block.range, "part": name, "model_name": FORECASTER, "model_version": block.version.version}
+        which = {**block.range, "part": name, "model_name": model, "model_version": block.version.version}
         known = runtime.database.frame("scored_sims", SCORED_SCHEMA, which)
         changed = hashed.join(known, on=["sim_key", "input_hash"], how="anti")
         if changed.is_empty():
             return Scored(pl.DataFrame(), 0, hashed.height)
-        rows = score(runtime, block, given.join(changed, on="sim_key", how="semi", maintain_order="left"))
+        rows = score(runtime, block, shared, given.join(changed, on="sim_key", how="semi", maintain_order="left"))
         rows = rows.join(changed, on="sim_key", how="left", maintain_order="left")
         return Scored(rows, changed.height, hashed.height - changed.height)
 
-    def written(transaction: Transaction, day: Publication, blocks: Iterator[pl.DataFrame]) -> dict[str, Any]:
-        what = {"model_name": FORECASTER, "model_version": day.version.version, "as_of": day.as_of}
+    def written(transaction: Transaction, day: PublishContext, blocks: Iterator[pl.DataFrame]) -> dict[str, Any]:
+        what = {"model_name": model, "model_version": day.version.version, "as_of": day.as_of}
         merged = Merged()
         scoring_id: int | None = None
         for rows in blocks:
@@ -151,29 +160,32 @@ def predictions(
             transaction.merge("merge_scored_sims", scored_sims)
         return {"dagster/row_count": merged.rows, "rows new": merged.new, "rows changed": merged.changed}
 
-    return Part(name, FORECASTER, lambda runtime, as_of, _: learn(runtime, as_of), scored, written, show)
+    return ScoringTask(name, model, lambda runtime, as_of, _: prepare(runtime, as_of), scored, written, show)
 
 
-def plan(runtime: Runtime, part: Part, as_of: date, *, work_id: str) -> list[Block]:
-    """The blocks of SIMs to look at as of a day. Raises NoChampionError, and NoUsageError without usage."""
-    champion = champion_of(runtime, part.model)
+def plan(runtime: Runtime, task: ScoringTask, as_of: date, *, work_id: str) -> list[Block]:
+    """The blocks of SIMs to look at as of a day; what they share is staged first. Raises NoChampionError, and NoUsageError without usage."""
+    champion = champion_of(runtime, task.model)
     with runtime.database.transaction() as transaction:
-        mark = transaction.row("stale_mark", {"as_of": as_of, "part": part.name})
+        invalidated = transaction.row("invalidation", {"as_of": as_of, "part": task.name})
         ranges = transaction.rows("sim_blocks", {"as_of": as_of, "size": runtime.settings.block_sims})
     if not ranges:
         raise NoUsageError(
             f"no usage is stored up to {as_of}: run `simsight ingest` first, or choose a later as-of day"
         )
-    stale_mark, basis = (mark["marked_at"] if mark else None), part.learn(runtime, as_of, champion)
+    since = invalidated["marked_at"] if invalidated else None
+    shared = task.prepare(runtime, as_of, champion)
+    stage_value(runtime, task.name, _shared_place(task.name, as_of, work_id), shared)
     return [
-        Block(part.name, as_of, row["block"], row["first_key"], row["last_key"], champion, work_id, stale_mark, basis)
+        Block(task.name, as_of, row["block"], row["first_key"], row["last_key"], champion, work_id, since)
         for row in ranges
     ]
 
 
-def score_block(runtime: Runtime, part: Part, block: Block) -> Staged:
-    """Score a block and stage its rows. Again: the same again."""
-    done = part.score(runtime, block)
+def score_block(runtime: Runtime, task: ScoringTask, block: Block) -> Staged:
+    """Score a block and stage its rows. Again: the same again. Raises RuntimeError when what it shares with others is not staged."""
+    # read anew for every block: a task may add to what it is given, and no block is to depend on those before it
+    done = task.score(runtime, block, staged_value(runtime, block.shared_place))
     if done.sims:
         buffer = io.BytesIO()
         done.rows.write_ipc(buffer, compression="zstd")
@@ -184,9 +196,9 @@ def score_block(runtime: Runtime, part: Part, block: Block) -> Staged:
 
 
 def publish(
-    runtime: Runtime, part: Part, as_of: date, staged: Sequence[Staged], *, run_id: str, show: bool = True
+    runtime: Runtime, task: ScoringTask, as_of: date, staged: Sequence[Staged], *, run_id: str, show: bool = True
 ) -> dict[str, Any]:
-    """Write all blocks of an as-of day at once and settle its stale mark; returns metadata.
+    """Write all blocks of an as-of day at once and clear its invalidation; returns metadata.
 
     Blocks are read back one at a time. Raises RuntimeError, and writes nothing, when a staged block is missing.
     """
@@ -194,19 +206,18 @@ def publish(
     blocks = sorted(staged, key=lambda done: done.block.number)
     versions = {done.block.version for done in blocks}
     if len(versions) != 1:
-        raise RuntimeError(f"{part.name} as of {as_of}: blocks of {len(versions)} versions; score the day again")
+        raise RuntimeError(f"{task.name} as of {as_of}: blocks of {len(versions)} versions; score the day again")
     (version,) = versions
     with runtime.database.transaction() as transaction:
-        day = Publication(as_of, version, run_id, now)
-        written = part.write(transaction, day, (_staged_rows(transaction, done) for done in blocks if done.scored))
-        transaction.execute(
-            "unstage_blocks",
-            {"part": part.name, "work_id": blocks[0].block.work_id, "as_of": as_of, "before": now - LEFT_BEHIND},
-        )
+        day = PublishContext(as_of, version, run_id, now)
+        written = task.write(transaction, day, (_staged_rows(transaction, done) for done in blocks if done.scored))
+        used_up = {"part": task.name, "work_id": blocks[0].block.work_id, "as_of": as_of, "before": now - LEFT_BEHIND}
+        transaction.execute("unstage_blocks", used_up)
+        transaction.execute("unstage_values", used_up | blocks[0].block.shared_place)
         oldest = now.date() - timedelta(days=runtime.settings.recompute_days + 1)
         transaction.execute("forget_scored_sims", {"first": oldest})
-        if (mark := blocks[0].block.stale_mark) is not None:
-            transaction.execute("clear_stale_mark", {"as_of": as_of, "part": part.name, "marked_at": mark})
+        if (since := blocks[0].block.invalidated_at) is not None:
+            transaction.execute("clear_invalidation", {"as_of": as_of, "part": task.name, "marked_at": since})
         transaction.rows("analyze_new_tables")
     names = {name for done in blocks for name in done.counts}
     return {
@@ -217,8 +228,29 @@ def publish(
         "SIMs scored": sum(done.scored for done in blocks),
         "SIMs as before": sum(done.as_before for done in blocks),
         **{name: sum(done.counts.get(name, 0) for done in blocks) for name in sorted(names)},
-        **(part.show(runtime, as_of) if show else {}),
+        **(task.show(runtime, as_of) if show else {}),
     }
+
+
+def stage_value(runtime: Runtime, part: str, place: dict[str, Any], value: Any) -> None:
+    """Leave a value for later steps, which may run elsewhere. place: work_id and name; the same place again replaces it."""
+    content = {"part": part, "content": pack(value), "now": runtime.clock()}
+    with runtime.database.transaction() as transaction:
+        transaction.execute("stage_value", place | content)
+
+
+def staged_value(runtime: Runtime, place: dict[str, Any]) -> Any:
+    """A value that an earlier step left. Raises RuntimeError when it is not there any more."""
+    found = runtime.database.row("staged_value", place)
+    if found is None:
+        raise RuntimeError(
+            f"{place['name']} of run {place['work_id']} is not staged; run the task again from its plan on"
+        )
+    return unpack(found["content"])
+
+
+def _shared_place(part: str, as_of: date, work_id: str) -> dict[str, Any]:
+    return {"work_id": work_id, "name": f"{part}, shared as of {as_of}"}
 
 
 def _staged_rows(transaction: Transaction, done: Staged) -> pl.DataFrame:
@@ -231,21 +263,21 @@ def _staged_rows(transaction: Transaction, done: Staged) -> pl.DataFrame:
     return pl.read_ipc(io.BytesIO(found["content"]))
 
 
-def score_day(runtime: Runtime, part: Part, as_of: date, *, run_id: str) -> dict[str, Any]:
+def score_day(runtime: Runtime, task: ScoringTask, as_of: date, *, run_id: str) -> dict[str, Any]:
     """Plan, score and publish one as-of day in this process; returns metadata."""
-    blocks = plan(runtime, part, as_of, work_id=run_id)
-    return publish(runtime, part, as_of, [score_block(runtime, part, block) for block in blocks], run_id=run_id)
+    blocks = plan(runtime, task, as_of, work_id=run_id)
+    return publish(runtime, task, as_of, [score_block(runtime, task, block) for block in blocks], run_id=run_id)
 
 
-def stale_days(runtime: Runtime) -> list[tuple[date, date, datetime]]:
+def invalidated_days(runtime: Runtime) -> list[tuple[date, date, datetime]]:
     """Stretches of as-of days to be computed again: first day, last day, and when the latest correction came."""
     first = runtime.clock().date() - timedelta(days=runtime.settings.recompute_days)
     stretches: list[tuple[date, date, datetime]] = []
     for row in runtime.database.rows("stale_predictions", {"first": first}):
-        day, mark = row["as_of"], row["marked_at"]
+        day, marked_at = row["as_of"], row["marked_at"]
         if stretches and stretches[-1][1] + timedelta(days=1) == day:
             begun, _, newest = stretches.pop()
-            stretches.append((begun, day, max(newest, mark)))
+            stretches.append((begun, day, max(newest, marked_at)))
         else:
-            stretches.append((day, day, mark))
+            stretches.append((day, day, marked_at))
     return stretches

@@ -9,9 +9,9 @@ import psycopg
 
 from resources.database.migrations import schema_version, storage_grade
 from resources.database.server import describe, driver_url
-from resources.registry import FORECASTER, MODELS
 from resources.runtime import Runtime
 from services.ingest.poll_planner import STATE_SCHEMA, staleness
+from services.model_specs import FORECASTER, specs
 
 
 def collect(runtime: Runtime) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def model_versions(runtime: Runtime) -> list[dict[str, Any]]:
     found = _plain(
         [
             {
-                "model": model,
+                "model": spec.name,
                 "version": row["model_version"],
                 "role": row["role"],
                 "as_of": row["as_of"],
@@ -87,8 +87,8 @@ def model_versions(runtime: Runtime) -> list[dict[str, Any]]:
                 "champion_since": row["champion_since"],
                 "decided_by": row["decided_by"],
             }
-            for model in MODELS
-            for row in runtime.database.rows("model_versions", {"model_name": model})
+            for spec in specs()
+            for row in runtime.database.rows("model_versions", {"model_name": spec.name})
         ]
     )
     assert isinstance(found, list)

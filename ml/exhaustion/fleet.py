@@ -1,6 +1,8 @@
 """Exhaustion of a fleet's SIMs, from their forecast, their quota and what the fleet's past says."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
 from datetime import date
 from typing import Any
 
@@ -16,11 +18,22 @@ LEFT_SCHEMA = {"remaining": pl.Int64, "expires_on": pl.Date, "sms_remaining": pl
 
 
 @dataclass(frozen=True, eq=False)
-class Basis:
+class SharedContext:
     """What the fleet's past says about the dates of one as-of day: how use goes on, and how stated probabilities turned out."""
 
     outlook: Outlook
     calibration: Calibration | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The context as plain values and arrays."""
+        outlook = {part.name: getattr(self.outlook, part.name) for part in fields(self.outlook)}
+        return {"outlook": outlook, "achieved": self.calibration.achieved if self.calibration else None}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> SharedContext:
+        """The context that `to_dict` gave."""
+        achieved = values["achieved"]
+        return cls(Outlook(**values["outlook"]), None if achieved is None else Calibration(achieved))
 
 
 def exhaustion(
@@ -29,7 +42,7 @@ def exhaustion(
     facts: pl.DataFrame,
     as_of: date,
     *,
-    basis: Basis,
+    context: SharedContext,
     samples: int,
     monthly_limit: float | None = None,
 ) -> pl.DataFrame:
@@ -60,9 +73,9 @@ def exhaustion(
             history_days=forecast.history_days[block],
             ever_used=forecast.ever_used[block],
             sim_keys=forecast.sim_keys[block],
-            later=basis.outlook.beyond(paths, recent[block]),
-            step_days=basis.outlook.step_days,
-            calibration=basis.calibration,
+            later=context.outlook.beyond(paths, recent[block]),
+            step_days=context.outlook.step_days,
+            calibration=context.calibration,
             topup=topup[block],
             topup_at=topup_at[block],
             monthly_limit=monthly_limit,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -17,13 +17,11 @@ app = typer.Typer()
 def models(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
 ) -> None:
-    """List the versions of the forecaster and of the anomaly detector, newest first: role, what each was trained on, how good it was, and
-    why it has its role.
-    """
+    """List the versions of every model, newest first: role, what each was trained on, how good it was, and why it has its role."""
     from rich.box import SIMPLE
     from rich.table import Table
 
-    from resources.registry import DETECTOR, FORECASTER, MODELS
+    from services.model_specs import specs
     from services.status import model_versions
 
     with runtime_of(load_settings()) as runtime:
@@ -35,38 +33,43 @@ def models(
     if not versions:
         console.print("no version is registered yet: `simsight run` trains the first")
         return
-    figures = {
-        FORECASTER: {"error": ("rmase", ".2f"), "80 % held": ("coverage_80", ".0%")},
-        DETECTOR: {"found": ("recall", ".0%"), "flagged": ("flagged_per_1000", ".2f")},
-    }
-    for model in MODELS:
-        table = Table(box=SIMPLE, title=model, title_justify="left")
-        for heading in ("version", "role", "trained as of", *figures[model], "in use since"):
+    for spec in specs():
+        table = Table(box=SIMPLE, title=spec.name, title_justify="left")
+        headings = (metric.heading for metric in spec.metrics)
+        for heading in ("version", "role", "trained as of", *headings, "in use since"):
             table.add_column(heading, overflow="fold")
-        of_model = [row for row in versions if row["model"] == model]
+        of_model = [row for row in versions if row["model"] == spec.name]
         for row in of_model:
             tested, since = row["backtest"], row["champion_since"]
             table.add_row(
                 str(row["version"]),
                 row["role"],
                 row["as_of"],
-                *(f"{tested[name]:{form}}" if name in tested else "-" for name, form in figures[model].values()),
+                *(f"{tested[shown.name]:{shown.form}}" if shown.name in tested else "-" for shown in spec.metrics),
                 f"{since[:10]}, {row['decided_by']}" if since else "-",
             )
         console.print(table)
         for row in of_model:
             console.print(f"{row['version']}: {row['why'] or '-'}", markup=False)
         console.print()
-    console.print("error: of the median in the version's own backtest, as a share of repeating last week's")
-    console.print(
-        "found: of the anomalies put into copies of the last two weeks; flagged: of 1,000 SIM-days of these weeks"
-    )
+    for spec in specs():
+        if meanings := [f"{metric.heading}: {metric.meaning}" for metric in spec.metrics if metric.meaning]:
+            console.print("; ".join(meanings), markup=False)
+
+
+def _known(model: str) -> str:
+    from services.model_specs import UnknownModelError, spec_of
+
+    try:
+        return spec_of(model).name
+    except UnknownModelError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 @app.command()
 def rollback(
     model: Annotated[
-        Literal["usage-forecaster", "anomaly-detector"], typer.Option(help="Which model goes back.")
+        str, typer.Option(help="Which model goes back, as `simsight models` names it.", callback=_known)
     ] = "usage-forecaster",
     to: Annotated[
         int | None, typer.Option(min=1, help="Version to go back to; default: the champion before the present one.")

@@ -47,9 +47,9 @@ def run(
     with runtime_of(load_settings()) as runtime:
         prepare(runtime)
         if stale:
-            from services.scoring import stale_days
+            from services.scoring import invalidated_days
 
-            stretches = stale_days(runtime)
+            stretches = invalidated_days(runtime)
             for begun, end, _ in stretches:
                 console.print(f"as of {begun}" + (f" to {end}" if end != begun else ""))
                 end_with(run_job(runtime, "rescore", first=begun, last=end))

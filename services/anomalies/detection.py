@@ -1,13 +1,10 @@
 """Anomalies over the whole fleet: the detector is fitted every week, and scores every day over blocks of SIMs."""
 
-import hashlib
-import json
-import tempfile
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -31,14 +28,14 @@ from ml.anomaly import (
 from ml.anomaly.injection_test import trial
 from ml.plots.anomaly import plot_trial, plot_worst
 from resources.database.session import Transaction
-from resources.registry import DETECTOR, Version
+from resources.registry import Version
 from resources.runtime import Runtime
-from resources.version import code_version
 from services.anomalies.incidents import save_incidents
 from services.anomalies.seasons import seasonal_rests
-from services.inputs import LEARNING_SIMS, learning_sims
-from services.models import registry_of, write_down
-from services.scoring import Block, Part, Publication, Scored
+from services.inputs import TRAINING_SIMS, training_sims
+from services.model_specs import DETECTOR, Champion, Log, Trained, TrainingInputs, spec_of
+from services.models import registry_of, train_and_register
+from services.scoring import Block, PublishContext, Scored, ScoringTask
 
 HISTORY_DAYS = 200
 EVENT_DAYS = 200
@@ -55,91 +52,90 @@ WRITTEN = [name for name in ANOMALY_SCHEMA if name != "is_anomaly"]
 WORSE = 4.0  # a version that flags so many times the SIM-days it may is not trusted: real anomalies are among them
 
 
-def learn(runtime: Runtime, as_of: date) -> dict[str, Any]:
-    """Fit, test, register and promote the detector; returns metadata. The same data again learn nothing."""
-    registry, settings = registry_of(runtime, DETECTOR), runtime.settings
+def train(runtime: Runtime, as_of: date, *, log: Log = lambda text: None) -> dict[str, Any]:
+    """Train a version of the detector, and register it; see `train_and_register`. Without usage it says so and trains nothing."""
+    return train_and_register(runtime, spec_of(DETECTOR), as_of, log=log)
+
+
+def training_inputs(runtime: Runtime, as_of: date) -> TrainingInputs:
+    """What the detector is trained from: usage, events, peers and explained periods."""
     with runtime.database.transaction() as transaction:
-        data = _read(transaction, runtime, as_of, learning_sims(transaction))
-    if data["history"].is_empty():
-        return {"learnt": f"no: no usage is stored up to {as_of}"}
-    code = code_version()
-    hashed = (frame.hash_rows(seed=0).sum() if frame.height else 0 for frame in data.values())
-    facts = f"{as_of} {settings.seed} {settings.false_alarms} {code} {list(hashed)}"
-    fingerprint = hashlib.sha256(facts.encode()).hexdigest()
-    recorded = {row["model_version"] for row in runtime.database.rows("model_versions", {"model_name": DETECTOR})}
-    if (known := registry.with_fingerprint(fingerprint)) in recorded:
-        return {"model version": known, "learnt": "no: this version was learnt from the same data"}
-    given = {name: data[name] for name in ("history", "events", "peers", "periods")}
-    model = fit(
-        given["history"], given["events"], as_of, peers=given["peers"], periods=given["periods"], seed=settings.seed
+        frames = _read(transaction, runtime, as_of, training_sims(transaction))
+    missing = f"no usage is stored up to {as_of}" if frames["history"].is_empty() else ""
+    return TrainingInputs(frames, {"false_alarms_per_1000": runtime.settings.false_alarms}, missing)
+
+
+def train_detector(
+    runtime: Runtime, as_of: date, inputs: TrainingInputs, champion: Champion | None, log: Log
+) -> Trained:
+    """Fit the detector and test it by injected anomalies. The newest scores, unless it flags far more than it may."""
+    data, seed, allowed = inputs.frames, runtime.settings.seed, runtime.settings.false_alarms
+    model = fit(data["history"], data["events"], as_of, peers=data["peers"], periods=data["periods"], seed=seed)
+    tested = trial(
+        history=data["history"],
+        events=data["events"],
+        peers=data["peers"],
+        periods=data["periods"],
+        as_of=as_of,
+        false_alarms_per_1000=allowed,
+        seed=seed,
     )
-    knob = settings.false_alarms
-    tested = trial(**given, as_of=as_of, false_alarms_per_1000=knob, seed=settings.seed)
-    champion = registry.champion()
     flagged = tested.summary.get("flagged_per_1000", 0.0)
-    role = "challenger" if champion is not None and flagged > WORSE * knob else "champion"
+    role = "challenger" if champion is not None and flagged > WORSE * allowed else "champion"
     why = f"{tested.note}; " + (
         "the newest knows the most"
         if role == "champion"
         else f"more than {WORSE:.0f} times what it may: the version before stays"
     )
     figure = plot_trial(tested.frame, note=runtime.data_note)
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "model.json").write_text(json.dumps(model.to_dict()))
-        tested.frame.write_csv(Path(folder) / "injected.csv")
-        figure.savefig(Path(folder) / "injected.png")
-        registered = registry.register(
-            folder=Path(folder),
-            parameters={
-                "as_of": as_of.isoformat(),
-                "false_alarms_per_1000": knob,
-                "seed": settings.seed,
-                "simsight": version("simsight"),
-                "code": code,
-                "data": runtime.data_note or "1NCE account",
-            },
-            metrics=tested.summary | model.learnt,
-            fingerprint=fingerprint,
-            role=role,
-            why=why,
-        )
-    record = {"as_of": as_of, "metrics": json.dumps(tested.summary | model.learnt), "comparison": None}
-    write_down(runtime, registry, registered, champion, role=role, why=why, by="training", record=record)
-    return {
-        "model version": registered.version,
-        "role": f"{role}: {why}",
-        "MLflow run": registered.run_id,
-        **{name: round(value, 4) for name, value in (tested.summary | model.learnt).items()},
-        "injected anomalies": figure,
-    }
+    return Trained(
+        model=model.to_dict(),
+        metrics=tested.summary | model.learnt,
+        role=role,
+        why=why,
+        frames={"injected.csv": tested.frame},
+        figures={"injected.png": figure},
+        metadata={"injected anomalies": figure},
+    )
 
 
 @dataclass(frozen=True)
-class Basis:
+class SharedContext:
     """What all blocks of a day have in common: statistics of the fleet, and the false alarms that people acknowledged by then."""
 
     fleet: FleetStatistics
     feedback: pl.DataFrame
 
+    def to_dict(self) -> dict[str, Any]:
+        """The context as plain values, arrays and frames."""
+        return {"fleet": self.fleet.learnt, "feedback": self.feedback}
 
-def _learn(runtime: Runtime, as_of: date, champion: Version) -> Basis:
-    """The basis of a day. A fleet of one block is its own statistics; of a larger one they are learnt from at most LEARNING_SIMS SIMs."""
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> SharedContext:
+        """The context that `to_dict` gave."""
+        return cls(FleetStatistics(values["fleet"]), values["feedback"])
+
+
+def _prepare(runtime: Runtime, as_of: date, champion: Version) -> dict[str, Any]:
+    """The shared context of a day. A fleet of one block is its own statistics; those of a larger one are of at most TRAINING_SIMS SIMs."""
     database = runtime.database
-    basis = Basis(FleetStatistics(), database.frame("anomaly_feedback", FEEDBACK_SCHEMA, {"now": runtime.clock()}))
+    context = SharedContext(
+        FleetStatistics(), database.frame("anomaly_feedback", FEEDBACK_SCHEMA, {"now": runtime.clock()})
+    )
     size = (database.row("fleet_size") or {"sims": 0})["sims"]
-    if size > min(runtime.settings.block_sims, LEARNING_SIMS):
-        chosen = database.rows("sims_of_types", {"sims": LEARNING_SIMS})
-        _look(runtime, as_of, champion, basis, [row["sim_key"] for row in chosen])
-    return basis
+    if size > min(runtime.settings.block_sims, TRAINING_SIMS):
+        chosen = database.rows("sims_of_types", {"sims": TRAINING_SIMS})
+        _look(runtime, as_of, champion, context, [row["sim_key"] for row in chosen])
+    return context.to_dict()
 
 
 def _look(
-    runtime: Runtime, as_of: date, version: Version, basis: Basis, sim_keys: list[int]
+    runtime: Runtime, as_of: date, version: Version, context: SharedContext, sim_keys: list[int]
 ) -> tuple[dict[str, pl.DataFrame], Detection, pl.DataFrame]:
     """What is known of some SIMs, the anomalies among them, and their limits of the days under way (STATE_SCHEMA)."""
-    knob = runtime.settings.false_alarms
+    allowed = runtime.settings.false_alarms
     with runtime.database.transaction() as transaction:
-        data = _read(transaction, runtime, as_of, sim_keys, basis.fleet)
+        data = _read(transaction, runtime, as_of, sim_keys, context.fleet)
         forecast = transaction.frame("anomaly_forecasts", FORECAST_SCHEMA, {"day": as_of, "sim_keys": sim_keys})
     model = AnomalyModel.from_dict(registry_of(runtime, DETECTOR).load(version))
     found = detect(
@@ -147,23 +143,23 @@ def _look(
         data["history"],
         data["events"],
         as_of,
-        false_alarms_per_1000=knob,
+        false_alarms_per_1000=allowed,
         peers=data["peers"],
         periods=data["periods"],
         forecast=forecast if forecast.height else None,
-        feedback=basis.feedback,
+        feedback=context.feedback,
         labels=data["peers"].select("sim_key", "label"),
-        fleet=basis.fleet,
+        fleet=context.fleet,
     )
     if found.frame.is_empty():  # SIMs of which nothing was heard yet
         return data, found, pl.DataFrame(schema=STATE_SCHEMA)
-    return data, found, limits(model, found.signals, data["events"], false_alarms_per_1000=knob)
+    return data, found, limits(model, found.signals, data["events"], false_alarms_per_1000=allowed)
 
 
-def _score(runtime: Runtime, block: Block) -> Scored:
+def _score(runtime: Runtime, block: Block, shared: dict[str, Any]) -> Scored:
     """One row a SIM of a block: what it has in common with others, its limits where it has any, and its anomaly where it has one."""
     sim_keys = [row["sim_key"] for row in runtime.database.rows("block_keys", block.range)]
-    data, found, state = _look(runtime, block.as_of, block.version, block.basis, sim_keys)
+    data, found, state = _look(runtime, block.as_of, block.version, SharedContext.from_dict(shared), sim_keys)
     odd = found.frame.filter("is_anomaly").select(WRITTEN)
     rows = (
         data["peers"]
@@ -190,7 +186,7 @@ def _as_text(state: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _write(transaction: Transaction, day: Publication, blocks: Iterator[pl.DataFrame]) -> dict[str, Any]:
+def _write(transaction: Transaction, day: PublishContext, blocks: Iterator[pl.DataFrame]) -> dict[str, Any]:
     """Write the limits block by block, then all anomalies of the day with their incidents; returns metadata."""
     which = {"as_of": day.as_of, "model_version": day.version.version, "now": day.now}
     found, alike = [pl.DataFrame(schema={name: ANOMALY_SCHEMA[name] for name in WRITTEN})], []
@@ -265,4 +261,4 @@ def _with_stream_hours(
     return pl.concat([events, hours], how="diagonal")
 
 
-ANOMALIES = Part("anomalies", DETECTOR, _learn, _score, _write, _show)
+ANOMALIES = ScoringTask("anomalies", DETECTOR, _prepare, _score, _write, _show)

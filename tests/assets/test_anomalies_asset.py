@@ -15,14 +15,14 @@ from typer.testing import CliRunner
 
 from pipelines.cli import app
 from pipelines.definitions import code_location
-from resources.registry import DETECTOR
 from resources.runtime import Runtime
 from services.alerts.builtin import alert_facts
 from services.anomalies import detection
 from services.anomalies.alerting import alert_anomalies
-from services.anomalies.detection import ANOMALIES, learn
+from services.anomalies.detection import ANOMALIES, train
 from services.anomalies.live import detect_live
 from services.lifecycle import evaluate_lifecycle
+from services.model_specs import DETECTOR
 from services.models import NoChampionError, RollbackError, champion_of, rollback
 from services.scoring import score_day
 from tests.conftest import administer
@@ -66,7 +66,7 @@ def fill(truth: Truth) -> None:
 
 
 @pytest.fixture(scope="module")
-def learnt_template(
+def trained_template(
     postgres: URL, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, Path]]:
     name, home = f"{template}_anomalies", tmp_path_factory.mktemp("anomalies")
@@ -76,14 +76,14 @@ def learnt_template(
     truth.close()
     with Runtime(settings_for(postgres.set(database=name), home, "http://127.0.0.1:9")) as runtime:
         evaluate_lifecycle(runtime, AS_OF)
-        learn(runtime, AS_OF - timedelta(days=1))
+        train(runtime, AS_OF - timedelta(days=1))
     yield name, home
     administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
-def fleet(postgres: URL, learnt_template: tuple[str, Path], tmp_path: Path) -> Iterator[tuple[Runtime, Truth]]:
-    template, home = learnt_template
+def fleet(postgres: URL, trained_template: tuple[str, Path], tmp_path: Path) -> Iterator[tuple[Runtime, Truth]]:
+    template, home = trained_template
     name = f"{template}_{tmp_path.name[-20:].replace('-', '_')}"
     administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
     (tmp_path / "mlflow.db").write_bytes((home / "mlflow.db").read_bytes())
@@ -167,12 +167,12 @@ def test_blocks_find_what_the_whole_fleet_finds_and_a_failed_one_is_tried_again_
     scored: list[int] = []
     honest = detection._look
 
-    def look(given: Runtime, as_of: Any, version: Any, basis: Any, sim_keys: list[int]) -> Any:
+    def look(given: Runtime, as_of: Any, version: Any, context: Any, sim_keys: list[int]) -> Any:
         scored.append(len(sim_keys) // SIMS or sim_keys[0])
         assert found(truth) == {}, "nothing of a day is seen before all of it is scored"
         if sim_keys[0] == 61 and scored.count(61) == 1:
             raise ConnectionError("the machine of this block went away")
-        return honest(given, as_of, version, basis, sim_keys)
+        return honest(given, as_of, version, context, sim_keys)
 
     monkeypatch.setattr(detection, "_look", look)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
@@ -382,8 +382,8 @@ def test_detectors_are_versions_with_a_record_and_an_earlier_one_finds_again_unl
     (first,) = truth.rows("SELECT * FROM predictions.backtests WHERE model_name = %s", (DETECTOR,))
     assert first["role"] == "champion"
     assert first["metrics"]["sim_days"] > 10_000
-    assert learn(runtime, AS_OF - timedelta(days=1))["learnt"].startswith("no"), "the same data teach nothing new"
-    learn(runtime, AS_OF)
+    assert train(runtime, AS_OF - timedelta(days=1))["trained"].startswith("no"), "the same data teach nothing new"
+    train(runtime, AS_OF)
     listed = json.loads(CliRunner().invoke(app, ["models", "--json"]).output)
     assert [(row["model"], row["version"], row["role"]) for row in listed] == [
         (DETECTOR, 2, "champion"),
@@ -410,4 +410,4 @@ def test_without_a_detector_it_says_what_to_run(database_url: URL, tmp_path: Pat
     with Runtime(settings_for(database_url, tmp_path, "http://127.0.0.1:9")) as runtime:
         with pytest.raises(NoChampionError, match="materialize anomaly_detector first"):
             score_day(runtime, ANOMALIES, AS_OF, run_id="test")
-        assert "no usage is stored" in learn(runtime, AS_OF)["learnt"]
+        assert "no usage is stored" in train(runtime, AS_OF)["trained"]

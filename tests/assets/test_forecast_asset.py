@@ -16,11 +16,12 @@ from ml.forecasting import Forecast, ForecastModel, fit, predict
 from ml.forecasting.backtest import Backtest
 from ml.forecasting.promotion import verdict
 from pipelines.definitions import code_location
-from resources.registry import FORECASTER, Registry, Version
+from resources.registry import Registry, Version
 from resources.runtime import Runtime
-from services.exhaustion import EXHAUSTIONS, load_basis, load_facts
+from services.exhaustion import EXHAUSTIONS, load_context, load_facts
 from services.forecasting import USAGE_FORECASTS, load_model, train
 from services.inputs import HORIZON, PATH_SAMPLES, NoUsageError, load_history, load_quotas
+from services.model_specs import FORECASTER
 from services.models import NoChampionError, champion_of
 from services.scoring import score_day
 from tests.fleet import AS_OF, FIRST_DAY, NOW, TODAY, Filled, Truth, at, land, settings_for, simulated
@@ -172,7 +173,7 @@ def test_stored_exhaustions_are_what_the_model_returns(filled: tuple[Runtime, Tr
     quotas = load_quotas(runtime.database, AS_OF)
     known = quotas.join(load_facts(runtime.database, AS_OF), on="sim_key", how="full", coalesce=True)
     expected = exhaustion(
-        forecast, history, known, AS_OF, basis=load_basis(runtime, AS_OF, history), samples=PATH_SAMPLES
+        forecast, history, known, AS_OF, context=load_context(runtime, AS_OF, history), samples=PATH_SAMPLES
     ).sort("sim_key")
 
     stored = truth.rows("SELECT * FROM predictions.exhaustions ORDER BY sim_key")

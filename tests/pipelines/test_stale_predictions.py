@@ -11,11 +11,11 @@ from pipelines.common import day_range
 from pipelines.definitions import code_location
 from pipelines.sensors import stale_predictions
 from resources.runtime import Runtime
-from services.anomalies.detection import learn
+from services.anomalies.detection import train
 from services.exhaustion import EXHAUSTIONS
 from services.forecasting import USAGE_FORECASTS
 from services.ingest.endpoints import USAGE
-from services.scoring import plan, publish, score_block, score_day, stale_days
+from services.scoring import invalidated_days, plan, publish, score_block, score_day
 from tests.fleet import AS_OF, Truth
 
 DAY = timedelta(days=1)
@@ -33,7 +33,7 @@ def scored(filled: tuple[Runtime, Truth]) -> tuple[Runtime, Truth]:
         copied = ", ".join(f"{name} - back" if name in moved.split(", ") else name for name in columns)
         into = f"INSERT INTO predictions.{table} ({', '.join(columns)})"
         truth.run(f"{into} SELECT {copied} FROM predictions.{table}, generate_series(1, 4) AS back")
-    assert stale_days(runtime) == []
+    assert invalidated_days(runtime) == []
     return runtime, truth
 
 
@@ -50,7 +50,7 @@ def correct(runtime: Runtime, sim_key: int, day: date, volume: int | None = 5_00
 
 
 def days(runtime: Runtime) -> list[tuple[date, date]]:
-    return [(first, last) for first, last, _ in stale_days(runtime)]
+    return [(first, last) for first, last, _ in invalidated_days(runtime)]
 
 
 def test_a_correction_marks_the_days_from_it_on_and_none_before(scored: tuple[Runtime, Truth]) -> None:
@@ -91,7 +91,7 @@ def test_days_that_are_not_in_a_row_are_runs_of_their_own(scored: tuple[Runtime,
 
 def test_only_the_stale_days_are_computed_again_in_one_run(scored: tuple[Runtime, Truth]) -> None:
     runtime, truth = scored
-    learn(runtime, AS_OF)
+    train(runtime, AS_OF)
     sim = busiest(truth)
     rows = "SELECT as_of, ctid::text, xmin::text FROM predictions.usage_forecasts WHERE sim_key = %s AND as_of < %s ORDER BY as_of, day"
     untouched = truth.rows(rows, (sim, AS_OF - DAY))

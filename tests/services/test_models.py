@@ -9,10 +9,11 @@ import pytest
 from ml.forecasting.backtest import Backtest
 from ml.forecasting.comparison import COMPARISON_SCHEMA, Comparison
 from ml.forecasting.promotion import decide
-from resources.registry import FORECASTER, Version
+from resources.registry import Version
 from resources.runtime import Runtime
 from resources.version import code_version
 from services.forecasting import USAGE_FORECASTS, train
+from services.model_specs import FORECASTER
 from services.models import RollbackError, registry_of, rollback
 from services.scoring import score_day
 from services.status import model_versions

@@ -1,6 +1,7 @@
 """Scoring over blocks of SIMs: the same rows however SIMs are divided, only what changed, and a failed block again alone."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +14,8 @@ from resources.runtime import Runtime
 from services import forecasting
 from services.exhaustion import EXHAUSTIONS
 from services.forecasting import USAGE_FORECASTS
-from services.scoring import score_day
+from services.packing import pack
+from services.scoring import LEFT_BEHIND, plan, publish, score_block, score_day
 from tests.fleet import AS_OF, Truth
 
 DAY = timedelta(days=1)
@@ -66,6 +68,24 @@ def test_sims_have_the_same_rows_in_whatever_block_they_are(divided: tuple[Runti
     assert (truth.rows(FORECASTS), truth.rows(ENDS)) == whole
 
 
+def test_what_blocks_share_waits_in_the_database_until_they_are_published(divided: tuple[Runtime, Truth]) -> None:
+    runtime, truth = divided
+    truth.run("DELETE FROM ops.scored_sims")
+    waiting = "SELECT work_id FROM ops.staged_values ORDER BY 1"
+    plan(runtime, EXHAUSTIONS, AS_OF, work_id="cut off")
+    truth.rows("UPDATE ops.staged_values SET staged_at = staged_at - %s", (2 * LEFT_BEHIND,))
+
+    blocks = plan(runtime, EXHAUSTIONS, AS_OF, work_id="whole")
+    assert truth.column(waiting) == ["cut off", "whole"]
+    assert all(len(pack(asdict(block))) < 1000 for block in blocks), "a block is a reference, and small"
+    staged = [score_block(runtime, EXHAUSTIONS, block) for block in blocks]
+    publish(runtime, EXHAUSTIONS, AS_OF, staged, run_id="whole")
+
+    assert truth.column(waiting) == [], "neither what was used nor what another run left behind"
+    with pytest.raises(RuntimeError, match=r"exhaustions, shared as of .* of run whole is not staged"):
+        score_block(runtime, EXHAUSTIONS, blocks[0])
+
+
 def test_a_block_that_fails_is_tried_again_alone_and_the_day_appears_whole(
     divided: tuple[Runtime, Truth], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,5 +121,8 @@ def test_a_block_that_fails_is_tried_again_alone_and_the_day_appears_whole(
     again = [event.step_key for event in run.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"]
     assert again == [f"usage_forecasts.score_usage_forecasts[{AS_OF:%Y%m%d}_1]"]
     assert sorted(tried) == [0, 1, 1, 2]
+    handed = truth.column("SELECT name FROM ops.staged_values ORDER BY name")
+    assert len(handed) == 6, "three blocks planned and three scored: the steps have no disk in common"
+    assert all("shared" not in name for name in handed)
     assert set(visible) == {0}, "nothing of a day is seen before all of it is scored"
     assert truth.rows(FORECASTS) == whole

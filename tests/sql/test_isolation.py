@@ -36,6 +36,8 @@ INSERT INTO core.stream_usage (organization_id, record_id, sim_key, day, kind, s
 SELECT organization_id, 1, sim_key, '2026-03-02', 'data', now(), now(), 5, 0, now() FROM core.sims;
 INSERT INTO ops.stale_predictions (organization_id, as_of, part, sims, first_day, marked_at)
 SELECT organization_id, now(), 'exhaustions', 1, now(), now() FROM core.organizations;
+INSERT INTO ops.staged_values (organization_id, work_id, name, part, content, staged_at)
+SELECT organization_id, 'w', 'n', 'exhaustions', '', now() FROM core.organizations;
 INSERT INTO ops.incidents (organization_id, kind, opened_at, message, details)
 SELECT organization_id, 'stream_outage', now(), '', '{}' FROM core.organizations;
 INSERT INTO ops.quarantine (organization_id, source, record_key, reason, record, first_seen_at, last_seen_at)

@@ -131,6 +131,25 @@ def test_a_failing_migration_leaves_nothing_behind_and_succeeds_once_the_obstacl
         assert schema_version(connection) == NEWEST
 
 
+@pytest.mark.parametrize(
+    ("table", "columns", "values"),
+    [
+        ("ops.stale_predictions", "as_of, sims, first_day, marked_at", "now(), 1, now(), now()"),
+        ("ops.scored_sims", "as_of, sim_key, scoring_id, input_hash", "now(), 1, 1, 1"),
+        ("ops.staged_blocks", "as_of, work_id, block, rows, content, staged_at", "now(), 'w', 0, 0, '', now()"),
+        ("ops.staged_values", "work_id, name, content, staged_at", "'w', 'n', '', now()"),
+    ],
+)
+def test_a_scoring_task_of_a_new_name_needs_no_migration(
+    database_url: URL, table: str, columns: str, values: str
+) -> None:
+    insert = f"INSERT INTO {table} (organization_id, part, {columns}) VALUES (1, %s, {values})".encode()
+    with connected(database_url) as connection:
+        assert connection.execute(insert, ("churn_risks",)).rowcount == 1
+        with pytest.raises(psycopg.errors.CheckViolation):
+            connection.execute(insert, ("Churn risks",))
+
+
 @pytest.fixture
 def plain_login(postgres: URL) -> Iterator[URL]:
     """An ordinary login that owns a database: it may make databases and roles, and is no superuser."""
