@@ -352,8 +352,8 @@ def test_a_blocking_server_answers_and_stops_cleanly_on_ctrl_c() -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     program = (
-        "from datetime import UTC, date, datetime; from simulator.fleet import Fleet; from simulator.server import serve; "
-        "serve(Fleet(sims=5, start=date(2026, 1, 1)), now=datetime(2026, 2, 1, tzinfo=UTC), port="
+        "from datetime import UTC, date, datetime; from simulator.fleet import Fleet; from simulator.server import "
+        "serve; serve(Fleet(sims=5, start=date(2026, 1, 1)), now=datetime(2026, 2, 1, tzinfo=UTC), port="
         + str(port)
         + "); print('stopped')"
     )
