@@ -459,7 +459,7 @@ async def test_an_empty_account_is_one_empty_page() -> None:
         assert len(asked(served)) == 1
 
 
-async def test_a_sim_missed_between_moving_pages_is_found_by_a_second_reading_that_stops_there() -> None:
+async def test_a_sim_missed_between_moving_pages_is_found_by_a_second_pass_that_stops_there() -> None:
     moved = [ICCIDS[:100], ICCIDS[99:199], ICCIDS[200:]]  # one twice, ICCIDS[199] on no page
     still = [ICCIDS[:100], ICCIDS[100:200], ICCIDS[200:]]
     async with talking(token_or(listing(moved, still, total=lambda *_: 300))) as (served, once):
@@ -483,7 +483,7 @@ async def test_a_list_that_never_holds_still_is_delivered_and_then_flagged() -> 
     seen: list[str] = []
     async with talking(token_or(listing(pages, total=lambda *_: 200))) as (served, once):
         with pytest.raises(
-            OnceIncompleteError, match=r"199 SIMs seen where X-Total-Count says \[200\], after 3 readings"
+            OnceIncompleteError, match=r"199 SIMs seen where X-Total-Count says \[200\], after 3 passes"
         ):
             seen.extend([card.iccid async for page in once.sims() for card in page.items])
         assert len(asked(served)) == 6

@@ -244,7 +244,7 @@ def test_a_cut_body_breaks_off_halfway_of_its_promised_length(server: SimulatorS
     assert client.get("/v1/sims").status_code == 200
 
 
-def test_a_moving_list_shows_one_sim_twice_and_hides_one_for_one_walk(
+def test_a_moving_list_shows_one_sim_twice_and_hides_one_for_one_pass(
     server: SimulatorServer, client: httpx.Client
 ) -> None:
     whole = walked(client)
