@@ -85,7 +85,7 @@ def match_columns(
         )
     repeated = [theirs for theirs in wanted.values() if names.count(_plain_name(theirs)) > 1]
     if repeated:
-        raise ImportRejectedError(f"the header names a column repeated: {', '.join(repeated)}; keep one of each")
+        raise ImportRejectedError(f"the header names a column twice: {', '.join(repeated)}; keep one of each")
     places = {name: names.index(_plain_name(theirs)) for name, theirs in wanted.items()}
     return places, [name for place, name in enumerate(header) if name.strip() and place not in places.values()]
 
