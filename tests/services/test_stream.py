@@ -357,7 +357,7 @@ def test_a_pass_that_breaks_off_leaves_the_batch_to_the_next(
     def broken(*_: Any) -> Any:
         raise RuntimeError("the plug is pulled")
 
-    monkeypatch.setattr("services.ingest.stream._once_an_event", broken)
+    monkeypatch.setattr("services.ingest.stream._unique_events", broken)
     with pytest.raises(RuntimeError, match="plug"):
         receiver.process()
     monkeypatch.undo()
