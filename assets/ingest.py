@@ -1,4 +1,4 @@
-"""The ingest assets: what the 1NCE account says about its SIMs, landed, checked and merged."""
+"""The ingest assets: what the 1NCE account says about its SIMs, stored, validated and merged."""
 
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
@@ -9,15 +9,15 @@ from assets.common import DAYS, OWNERS, RuntimeParam
 from resources.once.errors import OnceCredentialsError
 from resources.runtime import Runtime
 from resources.settings import SettingsError
-from services.ingest.endpoints import EVENTS, ORDERS, PRODUCTS, QUOTA, SIMS, SMS, STATUS, TICKETS, USAGE, Source
-from services.ingest.ingest_run import Landed, Progress, land_account, land_fleet, poll_budget
+from services.ingest.endpoints import EVENTS, ORDERS, PRODUCTS, QUOTA, SIMS, SMS, STATUS, TICKETS, USAGE, Endpoint
+from services.ingest.ingest_run import IngestResult, Progress, ingest_account, ingest_fleet, poll_budget
 
 RETRY = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL)
 # whatever asks 1NCE shares one budget of requests: one at a time
 POOL = "once_api"
 
 
-def _account_asset(source: Source, table: str, description: str) -> dg.AssetsDefinition:
+def _account_asset(endpoint: Endpoint, table: str, description: str) -> dg.AssetsDefinition:
     """An asset made from one of the account's lists."""
 
     @dg.asset(
@@ -31,12 +31,12 @@ def _account_asset(source: Source, table: str, description: str) -> dg.AssetsDef
         retry_policy=RETRY,
     )
     def account_list(runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-        return _result(lambda: land_account(runtime.database, runtime.once, source, clock=runtime.clock))
+        return _result(lambda: ingest_account(runtime.database, runtime.once, endpoint, clock=runtime.clock))
 
     return account_list
 
 
-def _fleet_asset(source: Source, table: str, description: str) -> dg.AssetsDefinition:
+def _fleet_asset(endpoint: Endpoint, table: str, description: str) -> dg.AssetsDefinition:
     """An asset made by asking about every SIM."""
 
     @dg.asset(
@@ -52,7 +52,7 @@ def _fleet_asset(source: Source, table: str, description: str) -> dg.AssetsDefin
     )
     def fleet_answers(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
         today = runtime.clock().date()
-        return _result(lambda: _land(context, runtime, source, today, today, budget=poll_budget(runtime)))
+        return _result(lambda: _ingest_fleet(context, runtime, endpoint, today, today, budget=poll_budget(runtime)))
 
     return fleet_answers
 
@@ -99,37 +99,43 @@ tickets = _account_asset(TICKETS, "core.tickets", "Support requests with their m
     retry_policy=RETRY,
 )
 def sim_usage(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-    """Daily usage of every SIM, one row a SIM and UTC day: the book of record.
+    """Daily usage of every SIM, one row a SIM and UTC day: the system of record.
 
-    Source: `GET /v1/sims/{iccid}/usage`; one request covers up to six months, so a range of days is one run. Of a fleet too large
-    to be asked within SIMSIGHT_INGEST_MINUTES, those are asked whose answer is worth most (`services.ingest.poll_planner`). The present
-    day grows until it ends; later corrections replace a day and what they replace is kept. Rows that break a rule are in
-    ops.quarantine.
+    Source: `GET /v1/sims/{iccid}/usage`; one request covers up to six months, so a range of days is one run. Of a
+    fleet too large to be asked within SIMSIGHT_INGEST_MINUTES, those are asked whose answer is worth most
+    (`services.ingest.poll_planner`). The present day grows until it ends; later corrections replace a day and what
+    they replace is kept. Rows that break a rule are in ops.quarantine.
     """
     days = context.partition_key_range
     first, last = date.fromisoformat(days.start), date.fromisoformat(days.end)
     # whoever asks for the past wants all of it
     budget = poll_budget(runtime) if first >= runtime.clock().date() - timedelta(days=1) else None
-    return _result(lambda: _land(context, runtime, USAGE, first, last, budget=budget))
+    return _result(lambda: _ingest_fleet(context, runtime, USAGE, first, last, budget=budget))
 
 
-def _land(
-    context: dg.AssetExecutionContext, runtime: Runtime, source: Source, first: date, last: date, *, budget: int | None
-) -> Landed:
-    return land_fleet(
+def _ingest_fleet(
+    context: dg.AssetExecutionContext,
+    runtime: Runtime,
+    endpoint: Endpoint,
+    first: date,
+    last: date,
+    *,
+    budget: int | None,
+) -> IngestResult:
+    return ingest_fleet(
         runtime.database,
         runtime.once,
-        source,
+        endpoint,
         first_day=first,
         last_day=last,
         clock=runtime.clock,
-        progress=_in_tenths(context, source.name),
+        progress=_in_tenths(context, endpoint.name),
         budget=budget,
     )
 
 
 def _in_tenths(context: dg.AssetExecutionContext, name: str) -> Progress:
-    """Progress as log lines, about ten a pass: an event a batch would flood the event log of a big fleet."""
+    """Log progress about ten times a run: an event a batch would flood the event log of a big fleet."""
     said: Iterator[int] = iter(range(10, 101, 10))
     following = [next(said)]
 
@@ -143,10 +149,10 @@ def _in_tenths(context: dg.AssetExecutionContext, name: str) -> Progress:
     return progress
 
 
-def _result(land: Callable[[], Landed]) -> dg.MaterializeResult[None]:
-    """Land, and say what came. Wrong credentials and settings stay wrong: they are not tried again."""
+def _result(ingest: Callable[[], IngestResult]) -> dg.MaterializeResult[None]:
+    """Run an ingest and report its figures. Wrong credentials and settings stay wrong: no retry."""
     try:
-        return dg.MaterializeResult(metadata=land().metadata())
+        return dg.MaterializeResult(metadata=ingest().metadata())
     except (OnceCredentialsError, SettingsError) as error:
         raise dg.Failure(str(error), allow_retries=False) from error
 

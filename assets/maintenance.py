@@ -9,10 +9,10 @@ from assets.common import OWNERS, RuntimeParam
 
 @dg.asset(group_name="maintenance", kinds={"postgres"}, owners=OWNERS, metadata={"dagster/table_name": "raw.landings"})
 def raw_landings(runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-    """Answers and files as they came, kept for SIMSIGHT_RAW_DAYS; older ones are deleted here.
+    """Raw responses and files, kept for SIMSIGHT_RAW_DAYS; older ones are deleted here.
 
-    What they said stays in the core tables. Quarantined records are kept until they are settled, and as long after.
+    What they said stays in the core tables. Quarantined records are kept until they are resolved, and as long after.
     """
     before = runtime.clock() - timedelta(days=runtime.settings.raw_days)
-    gone = runtime.database.row("forget_raw", {"before": before}) or {}
+    gone = runtime.database.row("purge_raw", {"before": before}) or {}
     return dg.MaterializeResult(metadata={f"{name} deleted": count for name, count in gone.items()})

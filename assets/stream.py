@@ -5,9 +5,9 @@ import dagster as dg
 from assets.common import OWNERS, RuntimeParam
 from services.anomalies.live import detect_live
 from services.ingest.stream import process_batches
-from services.ingest.stream_files import UnreadableFileError, land_file, new_files
+from services.ingest.stream_files import UnreadableFileError, new_files, store_file
 
-# what works on the stream runs one at a time
+# one step at a time works on the stream
 POOL = "stream"
 
 
@@ -20,12 +20,13 @@ POOL = "stream"
     pool=POOL,
 )
 def stream_records(runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-    """Usage and event records of 1NCE's Data Streamer: the early view of days that the book (sim_usage) has not closed yet.
+    """Usage and event records of 1NCE's Data Streamer: preliminary data of days that sim_usage has not closed yet.
 
-    Source: POSTs to `/streams/1nce/{stream_id}` and files of SIMSIGHT_STREAM_FILES, kept in raw.stream_batches. Usage goes to
-    core.stream_usage, one row a record and UTC day; events go to core.sim_events. Stream and book are two views of the same
-    bytes and are never added: core.sim_usage_early_v1 puts them together. Records that break a rule are in ops.quarantine.
-    What is an anomaly already on a day under way is found at once (predictions.anomalies_v1, live).
+    Source: POSTs to `/streams/1nce/{stream_id}` and files of SIMSIGHT_STREAM_FILES, kept in raw.stream_batches. Usage
+    goes to core.stream_usage, one row a record and UTC day; events go to core.sim_events. Stream and system of record
+    (sim_usage) are two views of the same bytes and are never added: core.sim_usage_early_v1 combines them. Records
+    that break a rule are in ops.quarantine. An anomaly on a day under way is found at once (predictions.anomalies_v1,
+    live).
     """
     done = process_batches(runtime.database, now=runtime.clock())
     return dg.MaterializeResult(metadata=done.metadata() | detect_live(runtime))
@@ -39,10 +40,10 @@ def stream_records(runtime: RuntimeParam) -> dg.MaterializeResult[None]:
     pool=POOL,
 )
 def stream_file_batches(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-    """Stream records from the files of SIMSIGHT_STREAM_FILES that are new, a folder or bucket; stream_records takes them up.
+    """Records from the new files of SIMSIGHT_STREAM_FILES, a folder or bucket; stream_records processes them.
 
-    A file that cannot be read is noted in ops.quarantine and stops no other. A local file should be moved into the folder
-    when it is complete.
+    A file that cannot be read is noted in ops.quarantine and stops no other. Move a local file into the folder when it
+    is complete.
     """
     where = runtime.settings.stream_files
     if where is None:
@@ -50,7 +51,7 @@ def stream_file_batches(context: dg.AssetExecutionContext, runtime: RuntimeParam
     files, records, unreadable, failed = new_files(runtime.database, where), 0, 0, []
     for file in files:
         try:
-            records += land_file(runtime.database, where, file, now=runtime.clock())
+            records += store_file(runtime.database, where, file, now=runtime.clock())
         except UnreadableFileError as error:
             unreadable += 1
             context.log.warning(f"{file.path}: {error}")

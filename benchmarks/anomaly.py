@@ -30,7 +30,7 @@ from simulator.fleet import Fleet
 from simulator.hashing import NEVER
 from simulator.injected_anomalies import ALL, CLEAN
 from simulator.ledger import DAY_SECONDS
-from simulator.truth import book, truth
+from simulator.truth import daily_usage, truth
 
 START = date(2025, 3, 1)
 BEFORE = 150  # days of history before the first fit
@@ -50,7 +50,7 @@ class Data:
 
     @cached_property
     def history(self) -> pl.DataFrame:
-        used = book(self.fleet, self.first, self.last)
+        used = daily_usage(self.fleet, self.first, self.last)
         keys = dict(zip(self.fleet.iccids, range(self.fleet.sims), strict=True))
         key = pl.col("iccid").replace_strict(keys, return_dtype=pl.Int32).alias("sim_key")
         return used.select(key, "day", "bytes", sms=pl.col("sms_mt") + pl.col("sms_mo"))
@@ -101,10 +101,10 @@ class Data:
         through, demand = self.last.toordinal(), self.fleet.demand
         ledger = self.fleet.ledger(np.arange(self.fleet.sims), through).data
         rows: list[tuple[int, date, date | None, str]] = []
-        for sim, k in zip(*np.nonzero(ledger.dry_from <= through), strict=True):
-            until = int(ledger.dry_until[sim, k])
+        for sim, k in zip(*np.nonzero(ledger.exhausted_from <= through), strict=True):
+            until = int(ledger.exhausted_until[sim, k])
             rows.append(
-                (int(sim), _day(ledger.dry_from[sim, k]), _day(until) if until <= through else None, "exhausted")
+                (int(sim), _day(ledger.exhausted_from[sim, k]), _day(until) if until <= through else None, "exhausted")
             )
         for state, since in (
             ("expired", demand.expiry),

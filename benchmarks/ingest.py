@@ -38,7 +38,7 @@ from resources.database.session import Database, Merged
 from resources.once.client import OnceClient
 from resources.ports import listen
 from services.ingest.endpoints import SIMS, USAGE
-from services.ingest.ingest_run import land_account, land_fleet
+from services.ingest.ingest_run import ingest_account, ingest_fleet
 
 NAME = "simsight_benchmark"
 BLOCK_SIMS = 1000
@@ -145,10 +145,10 @@ def over_http(url: URL, sims: int) -> None:
                 httpx.get(f"http://127.0.0.1:{port}/simulator")
                 break
             time.sleep(0.2)
-        land_account(database, client, SIMS, clock=lambda: now)
+        ingest_account(database, client, SIMS, clock=lambda: now)
         began = time.perf_counter()
         first = now.date() - timedelta(days=179)
-        landed = land_fleet(
+        result = ingest_fleet(
             database, client, USAGE, first_day=first, last_day=now.date(), clock=lambda: now, progress=progress
         )
         took = time.perf_counter() - began
@@ -157,7 +157,7 @@ def over_http(url: URL, sims: int) -> None:
         database.close()
     print()
     print(
-        f"http sims={landed.sims} rows={landed.merged.rows} rows_per_second={landed.merged.rows / took:.0f} peak_mb={peak():.0f}"
+        f"http sims={result.sims} rows={result.merged.rows} rows_per_second={result.merged.rows / took:.0f} peak_mb={peak():.0f}"
     )
 
 

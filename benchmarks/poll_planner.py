@@ -10,7 +10,7 @@ up to a SIM's last answer, the quota of its last answer, and daily at 02:00 a pr
 Round robin asks as many SIMs for each source at the same moments, in turn: same budget, other order.
 
 - throttled: requests that 1NCE would have answered with 429. Every request of the run goes through the client's own pacing
-  (`resources.once.transport.Window`) in virtual time, over a network with delays of its own on each way; the server counts arrivals
+  (`resources.once.transport.RateLimiter`) in virtual time, over a network with delays of its own on each way; the server counts arrivals
   within any second.
 - stale hours: age of the older of usage and quota, the greatest that any SIM had at any pass's beginning or end; urgent: of those
   that were known for an hour to be likely to end within 14 days. SIMs that 1NCE refuses (expired) don't count.
@@ -222,7 +222,7 @@ class Wire:
         self.now = 0.0
         self.requests = self.throttled = 0
         self._random = random
-        self._window = once_wire.windows(requests_per_second)["sims"]
+        self._window = once_wire.rate_limiters(requests_per_second)["sims"]
         self._under_way: list[tuple[float, int, Any]] = []
         self._limit, self._seconds = RATE_LIMITS["sims"]
         self._arrived = np.empty(0)

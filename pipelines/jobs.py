@@ -14,7 +14,7 @@ from assets.maintenance import raw_landings
 from assets.report import fleet_report
 from assets.stream import stream_file_batches, stream_records
 from services.ingest.endpoints import EVENTS, QUOTA, STATUS, USAGE
-from services.ingest.ingest_run import land_fleet
+from services.ingest.ingest_run import ingest_fleet
 from services.model_specs import specs
 from services.notifications import outbox as notifier
 
@@ -52,7 +52,7 @@ class Sims(dg.Config):
 def ask_now(context: dg.OpExecutionContext, config: Sims, runtime: RuntimeParam) -> None:
     today = runtime.clock().date()
     for source in (USAGE, QUOTA, STATUS, EVENTS):
-        landed = land_fleet(
+        result = ingest_fleet(
             runtime.database,
             runtime.once,
             source,
@@ -61,7 +61,7 @@ def ask_now(context: dg.OpExecutionContext, config: Sims, runtime: RuntimeParam)
             clock=runtime.clock,
             only=set(config.sim_keys),
         )
-        context.log.info(f"{source.name}: {landed.metadata()}")
+        context.log.info(f"{source.name}: {result.metadata()}")
 
 
 @dg.job(description="Ask 1NCE about the SIMs of new critical alerts at once, in place of waiting for the next pass.")

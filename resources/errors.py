@@ -2,4 +2,7 @@
 
 
 class SimsightError(Exception):
-    """Something expected went wrong; the message says what, where and what to do. The command line prints it without a traceback."""
+    """Something expected went wrong; the message says what, where and what to do.
+
+    The command line prints it without a traceback.
+    """

@@ -62,8 +62,8 @@ class Runtime:
         settings = self.settings
         if settings.once_username is None or settings.once_password is None:
             raise SettingsError(
-                "no 1NCE account is set: put ONCE_USERNAME and ONCE_PASSWORD of an API user into the environment or .env, "
-                "or try everything on simulated SIMs with `simsight demo`"
+                "no 1NCE account is set: put ONCE_USERNAME and ONCE_PASSWORD of an API user into the environment "
+                "or .env, or try everything on simulated SIMs with `simsight demo`"
             )
         self._claim(settings.account_note)
         return OnceClient(
@@ -91,9 +91,10 @@ class Runtime:
             return
         if found["sims"]:
             raise SettingsError(
-                f"the organization {self.settings.organization!r} of this database holds {found['data_note'] or 'real data'}, and "
-                f"ONCE_BASE_URL gives {note or 'real data'}: set SIMSIGHT_ORGANIZATION (then `simsight migrate`) or SIMSIGHT_HOME "
-                "to keep them apart"
+                f"the organization {self.settings.organization!r} of this database holds "
+                f"{found['data_note'] or 'real data'}, and "
+                f"ONCE_BASE_URL gives {note or 'real data'}: set SIMSIGHT_ORGANIZATION (then `simsight migrate`) "
+                "or SIMSIGHT_HOME to keep them apart"
             )
         note_organization(self.server.simsight, self.settings.organization, note)
         self.__dict__.pop("data_note", None)

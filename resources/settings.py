@@ -16,7 +16,7 @@ SYNTHETIC = "synthetic data"
 
 
 class SettingsError(SimsightError):
-    """A setting is missing or wrong; the message names it and says how to mend it."""
+    """A setting is missing or wrong; the message names it and says how to fix it."""
 
 
 def _in_utc(value: datetime) -> datetime:
@@ -107,11 +107,13 @@ class Settings(BaseSettings):
     ingest_minutes: float = Field(
         50.0,
         gt=0,
-        description="Minutes an hourly ingest may ask 1NCE; SIMs that do not fit in wait for the next, the most urgent first",
+        description="Minutes an hourly ingest may ask 1NCE; SIMs that do not fit in wait for the next, the most "
+        "urgent first",
     )
     stream_files: str | None = Field(
         None,
-        description="Folder or bucket (s3://bucket/prefix, with AWS_* variables) that the Data Streamer's records come to as files",
+        description="Folder or bucket (s3://bucket/prefix, with AWS_* variables) that the Data Streamer's records "
+        "come to as files",
     )
 
     first_day: date = Field(date(2025, 1, 1), description="First day of the daily partitions")
@@ -147,7 +149,8 @@ class Settings(BaseSettings):
     deactivated_days: int = Field(
         30,
         ge=1,
-        description="A SIM that is off (Disabled, or not in the SIM list) for more days than this is taken for deactivated",
+        description="A SIM that is off (Disabled, or not in the SIM list) for more days than this is taken for "
+        "deactivated",
     )
 
     api_host: str = Field("127.0.0.1", description="Address the HTTP service listens on")
@@ -157,7 +160,8 @@ class Settings(BaseSettings):
 
     @property
     def account_note(self) -> str:
-        """What is to be said of the account's data: that it is synthetic when it comes from this machine, a simulator."""
+        """What is to be said of the account's data: that it is synthetic when it comes from this machine, a
+        simulator."""
         host = urlsplit(self.once_base_url).hostname
         return SYNTHETIC if host in ("127.0.0.1", "localhost", "::1") else ""
 
@@ -189,4 +193,4 @@ def load_settings() -> Settings:
             name = str(issue["loc"][0]) if issue["loc"] else "?"
             variable = name.upper() if name.lower().startswith("once_") else f"SIMSIGHT_{name.upper()}"
             wrong.append(f"{variable}: {issue['msg'].removeprefix('Value error, ')}")
-        raise SettingsError("; ".join(wrong) + ". Mend it in the environment or in .env (see .env.example).") from None
+        raise SettingsError("; ".join(wrong) + ". Fix it in the environment or in .env (see .env.example).") from None

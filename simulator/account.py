@@ -1,4 +1,5 @@
-"""The SIM side of a synthetic 1NCE account: each function gives the JSON of one v1 answer, as the official file shapes it.
+"""The SIM side of a synthetic 1NCE account: each function gives the JSON of one v1 answer, as the official file shapes
+it.
 
 Nothing here reads a clock: `now` is the virtual time, aware and in UTC.
 """
@@ -151,7 +152,8 @@ class SimCards:
         return answer | {"peak_throughput": 1_000_000} if service == "data" else answer
 
     def usage_body(self, i: int, first: date, last: date, now: datetime, faults: Faults) -> bytes:
-        """The usage answer from `first` to `last`, already encoded: one row a day from activation to today, newest last."""
+        """The usage answer from `first` to `last`, already encoded: one row a day from activation to today, newest
+        last."""
         first = max(first, date.fromordinal(int(self.fleet.demand.activation[i])))
         last = min(last, now.date())
         if last < first:
@@ -181,7 +183,8 @@ class SimCards:
         return place, place[7][operator[0]]
 
     def locations(self, rows: Ints, days: Ints) -> tuple[Ints, Ints]:
-        """The same for many: rows (n,), each on its own day (n,); positions in `COUNTRIES` and among the country's operators."""
+        """The same for many: rows (n,), each on its own day (n,); positions in `COUNTRIES` and among the country's
+        operators."""
         demand = self.fleet.demand
         home = _HOMES[demand.site[rows] % len(CITIES)]
         word = draw(self.fleet.seed, PLACE, rows, days[:, None] // 7)[:, 0]
@@ -192,7 +195,8 @@ class SimCards:
         return country, (self._operator[rows] + other) % _OPERATORS[country]
 
     def sessions(self, i: int, first: int, last: int) -> tuple[Ints, Ints]:
-        """Ticks at which each PDP context of days `first` to `last` was created and deleted; none on days without bytes."""
+        """Ticks at which each PDP context of days `first` to `last` was created and deleted; none on days without
+        bytes."""
         _, begin, end = sessions_of(self.fleet, np.array([i]), first, last)
         return begin, end
 

@@ -1,8 +1,9 @@
-"""The routes of 1NCE's v1 API over a synthetic fleet, with its paging, errors and, on request, its bad days.
+"""The routes of 1NCE's v1 API over a synthetic fleet, with its paging, errors and, on request, faults.
 
 Names, types, limits and errors follow 1NCE's official OpenAPI files. Where they leave a choice:
 - an expired SIM answers 422 to every call about one SIM (each lists it) and stays in the list;
-- 403, 404 and 422 have no body, as in the files; a bad parameter, for which no GET names an answer, gets 400 {"message"};
+- 403, 404 and 422 have no body, as in the files; a bad parameter, for which no GET names an answer, gets 400
+  {"message"};
 - orders, SMS and support carry no X- headers: the files promise them in words only;
 - /simulator, /simulator/clock and /simulator/stream are ours and outside 1NCE's paths.
 """
@@ -24,9 +25,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from simulator.account import SimCards
-from simulator.faults import BadDays, Faults, Luck
+from simulator.faults import FaultDraws, FaultMiddleware, Faults
 from simulator.fleet import Fleet
-from simulator.orders_tickets import PRODUCTS, Desk
+from simulator.orders_tickets import PRODUCTS, BackOffice
 
 PREFIX = "/management-api"
 USAGE_MONTHS = 6
@@ -53,7 +54,7 @@ class Simulation:
         self, fleet: Fleet, now: datetime, username: str, password: str, faults: Faults, live: bool = False
     ) -> None:
         self.fleet, self.cards = fleet, SimCards(fleet)
-        self.desk = Desk(self.cards)
+        self.back_office = BackOffice(self.cards)
         self.username, self.password = username, password
         self._live = live
         self.tokens: dict[str, float] = {}  # token -> when it was given, on the monotonic clock
@@ -75,9 +76,10 @@ class Simulation:
         return moved_to + timedelta(seconds=time.monotonic() - at) if self._live else moved_to
 
     def set_faults(self, faults: Faults) -> None:
-        """Change the faults, for tokens already given too; call numbers, walks and the rate limit's window start afresh."""
-        self.luck = Luck(faults, self.fleet.seed)
-        self.walks = 0
+        """Change the faults, for tokens already given too; call numbers, list passes and the rate limit's window start
+        afresh."""
+        self.draws = FaultDraws(faults, self.fleet.seed)
+        self.list_passes = 0
 
     def give_token(self) -> str:
         token = secrets.token_urlsafe(32)
@@ -87,7 +89,7 @@ class Simulation:
 
     def accepts(self, token: str) -> bool:
         given = self.tokens.get(token)
-        return given is not None and time.monotonic() < given + self.luck.faults.token_lifetime_s
+        return given is not None and time.monotonic() < given + self.draws.faults.token_lifetime_s
 
 
 def create_app(
@@ -103,7 +105,7 @@ def create_app(
     """The simulated account as an ASGI application; `app.state.simulation` moves the time and the faults.
 
     requests   where to write (monotonic time, method, path with query, status) of each call to 1NCE's paths, or None
-    live       let the virtual time go on at the pace of real time
+    live       let the virtual time go on at the speed of real time
     Raises ValueError when `now` has no time zone or lies before the fleet's start.
     """
     simulation = Simulation(fleet, now, username, password, faults or Faults(), live)
@@ -131,7 +133,7 @@ def create_app(
     ]
     app = Starlette(routes=routes)
     app.state.simulation = simulation
-    app.add_middleware(BadDays, prefix=PREFIX, luck=lambda: simulation.luck, requests=requests)
+    app.add_middleware(FaultMiddleware, prefix=PREFIX, draws=lambda: simulation.draws, requests=requests)
     return app
 
 
@@ -144,7 +146,7 @@ def _guarded(handler: Handler) -> Handler:
         if scheme.lower() != "bearer" or not simulation.accepts(token.strip()):
             return Response(status_code=401)
         if request.url.path.startswith(f"{PREFIX}/v1/sims"):
-            wait = simulation.luck.throttled()
+            wait = simulation.draws.throttled()
             if wait is not None:
                 return Response(status_code=429, headers={"retry-after": str(max(1, int(-(-wait // 1))))})
         try:
@@ -191,12 +193,17 @@ async def _token(request: Request) -> Response:
     return _json(answer | {"userId": "user", "scope": "all"})
 
 
-def _integer(request: Request, name: str, default: int, most: int | None = None) -> int:
+def _integer(request: Request, name: str, default: int, max_value: int | None = None) -> int:
     text = request.query_params.get(name)
-    allowed = "an integer from 1" + (f" to {most}" if most else "")
+    allowed = "an integer from 1" + (f" to {max_value}" if max_value else "")
     if text is None:
         return default
-    if not (text.isascii() and text.isdecimal()) or len(text) > 9 or int(text) < 1 or (most and int(text) > most):
+    if (
+        not (text.isascii() and text.isdecimal())
+        or len(text) > 9
+        or int(text) < 1
+        or (max_value and int(text) > max_value)
+    ):
         raise BadParameterError(f"Parameter '{name}' must be {allowed}.")
     return int(text)
 
@@ -208,8 +215,8 @@ def _boolean(request: Request, name: str, default: bool) -> bool:
     return text == "true"
 
 
-def _page(request: Request, most: int, default: int = 10) -> tuple[int, int]:
-    return _integer(request, "page", 1), _integer(request, "pageSize", default, most)
+def _page(request: Request, max_value: int, default: int = 10) -> tuple[int, int]:
+    return _integer(request, "page", 1), _integer(request, "pageSize", default, max_value)
 
 
 def _totals(page: int, size: int, shown: int, total: int) -> dict[str, str]:
@@ -248,9 +255,9 @@ async def _sims(request: Request) -> Response:
         order = np.argsort(cards.imeis_at(rows, simulation.now) if key == "imei" else rows, kind="stable")
         rows = rows[order[::-1]] if descending else rows[order]
     if page == 1:
-        simulation.walks += 1
-    # a SIM that joins at the front while the list is walked moves every later page by one
-    moved = simulation.luck.faults.duplicate_sim_across_pages and simulation.walks == 1 and page > 1
+        simulation.list_passes += 1
+    # a SIM that joins at the front during a pass over the pages moves every later page by one
+    moved = simulation.draws.faults.duplicate_sim_across_pages and simulation.list_passes == 1 and page > 1
     begin = (page - 1) * size - moved
     shown = rows[begin : min(begin + size, len(rows) - moved)]
     return _json(cards.cards(shown, simulation.now), headers=_totals(page, size, len(shown), len(rows)))
@@ -314,7 +321,7 @@ async def _usage(request: Request) -> Response:
     if first > last:
         raise BadParameterError("Parameter 'start_dt' must not be after 'end_dt'.")
     body = simulation.cards.usage_body(
-        i, max(first, earliest), min(last, today), simulation.now, simulation.luck.faults
+        i, max(first, earliest), min(last, today), simulation.now, simulation.draws.faults
     )
     return Response(body, media_type="application/json")
 
@@ -372,7 +379,7 @@ async def _orders(request: Request) -> Response:
     simulation: Simulation = request.app.state.simulation
     page, size = _page(request, 10)
     keys = _sorted_by(request, {"order_number", "order_status", "order_date"})
-    orders = await run_in_threadpool(simulation.desk.orders, simulation.now)
+    orders = await run_in_threadpool(simulation.back_office.orders, simulation.now)
     for key, descending in reversed(keys):
         orders.sort(key=lambda order: order[key], reverse=descending)
     return _json(orders[(page - 1) * size : page * size])
@@ -380,7 +387,7 @@ async def _orders(request: Request) -> Response:
 
 async def _order(request: Request) -> Response:
     simulation: Simulation = request.app.state.simulation
-    orders = await run_in_threadpool(simulation.desk.orders, simulation.now)
+    orders = await run_in_threadpool(simulation.back_office.orders, simulation.now)
     for order in orders:
         if str(order["order_number"]) == request.path_params["order_number"]:
             return _json(order)
@@ -390,7 +397,7 @@ async def _order(request: Request) -> Response:
 async def _support(request: Request) -> Response:
     simulation: Simulation = request.app.state.simulation
     page, size = _page(request, 100, default=1)
-    tickets = await run_in_threadpool(simulation.desk.tickets, simulation.now)
+    tickets = await run_in_threadpool(simulation.back_office.tickets, simulation.now)
     return _json(tickets[(page - 1) * size : page * size])
 
 

@@ -11,7 +11,8 @@ from simulator.hashing import _ONE
 class Archetype:
     """One kind of device. Volumes are accounting bytes on an active day; chances and shares are per mille.
 
-    Its data sessions lie within `hours` hours of the UTC day, which begin for each SIM at an hour of its own from `opens` on.
+    Its data sessions lie within `hours` hours of the UTC day, which begin for each SIM at an hour of its own from
+    `opens` on.
     """
 
     name: str

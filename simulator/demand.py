@@ -1,8 +1,8 @@
 """What the devices of a synthetic fleet want to send, day by day, before any quota stops them.
 
-Every number is a hash of (seed, stream, SIM, day), so any day of any SIM is found without the days before it, and integer
-arithmetic with small tables makes the same bytes on every platform and NumPy version (NumPy promises no stable stream for its
-distributions).
+Every number is a hash of (seed, stream, SIM, day), so any day of any SIM is found without the days before it, and
+integer arithmetic with small tables makes the same bytes on every platform and NumPy version (NumPy promises no stable
+stream for its distributions).
 """
 
 import math
@@ -90,7 +90,8 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Injection:
-    """One passing anomaly a SIM in one window: kind 0 none, 1 spike, 2 silence, 3 runaway; days are ordinals, inclusive."""
+    """One passing anomaly a SIM in one window: kind 0 none, 1 spike, 2 silence, 3 runaway; days are ordinals,
+    inclusive."""
 
     kind: Ints
     first: Ints
@@ -138,13 +139,14 @@ class Demand:
             self.ends = self.expiry
 
     def _days(self, everyone: Ints) -> None:
-        """When in the day each SIM is active: `hours` from the hour `opens` on, on a few days (`stray`, of 1,024) at any time."""
+        """When in the day each SIM is active: `hours` from the hour `opens` on, on a few days (`off_hours`, of 1,024)
+        at any hour."""
         word = draw(self.seed, HOURS, everyone, np.arange(1))[:, 0]
         self.hours = np.array([a.hours for a in ARCHETYPES])[self.archetype]
         first, last = np.array([a.opens for a in ARCHETYPES])[self.archetype].T
         self.opens = first + bits(word, 0, 16) % (last - first + 1)
-        self.stray = np.array([3, 3, 10, 40])[bits(word, 16, 2)]
-        self.sleepless = bits(word, 18, 1) == 1  # its unusual hours are all hours, instead of some others
+        self.off_hours = np.array([3, 3, 10, 40])[bits(word, 16, 2)]
+        self.always_active = bits(word, 18, 1) == 1  # its unusual hours are all hours, instead of some others
 
     def _lives(self, sims: int, everyone: Ints, life: Words) -> None:
         """Activation, expiry, churn and death of every SIM; sites are rolled out, and leave, together."""
@@ -187,7 +189,8 @@ class Demand:
         self.ends = np.minimum(np.minimum(self.churn_first, self.death), self.expiry)
 
     def injections(self, rows: Ints, window: int) -> Injection:
-        """The passing anomaly of each SIM in the window-th 180 days from the start; windows before the start are clean."""
+        """The passing anomaly of each SIM in the window-th 180 days from the start; windows before the start are
+        clean."""
         h = draw(self.seed, INJECT, rows, np.array([max(window, 0)]))[:, 0]
         chance = bits(h, 0, 12)
         steady = STEADY[self.archetype[rows]]
@@ -244,7 +247,8 @@ class Demand:
         return count
 
     def _disturbed(self, rows: Ints, days: Ints, volume: Ints) -> tuple[Ints, NDArray[np.bool_]]:
-        """The volume with spikes, runaways, the firmware loop and churn in it, and whether the device is alive each day."""
+        """The volume with spikes, runaways, the firmware loop and churn in it, and whether the device is alive each
+        day."""
         alive = (days < self.death[rows, None]) & (days < self.churn_last[rows, None])
         for window in range(
             (int(days[0]) - self.start - RUNAWAY_DAYS) // WINDOW, (int(days[-1]) - self.start) // WINDOW + 1

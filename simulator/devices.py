@@ -1,7 +1,9 @@
-"""Which device each SIM is in: the one it began in, one that took its place in ordinary life, or one that nobody ordered.
+"""Which device each SIM is in: the one it began in, one that took its place in ordinary life, or one that nobody
+ordered.
 
-In ordinary life a broken device gives way to another of its type, and now and then a site moves from one model to its successor.
-That befalls clean fleets too, and is not recorded as an anomaly. Hash streams of their own keep all else as it is.
+In ordinary life a broken device gives way to another of its type, and now and then a site moves from one model to its
+successor. That befalls clean fleets too, and is not recorded as an anomaly. Hash streams of their own keep all else as
+it is.
 """
 
 import numpy as np
@@ -25,7 +27,8 @@ def first_imeis(demand: Demand, serials: Ints) -> Ints:
 
 
 def imeis_on(demand: Demand, first: Ints, rows: Ints, days: Ints) -> Ints:
-    """The IMEI of each SIM on its own day: rows (n,), days (n,), first as `first_imeis` gives them for the whole fleet."""
+    """The IMEI of each SIM on its own day: rows (n,), days (n,), first as `first_imeis` gives them for the whole
+    fleet."""
     imeis: Ints = first[rows]
     if not len(rows):
         return imeis

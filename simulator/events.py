@@ -1,4 +1,5 @@
-"""What happens to the SIMs of a synthetic fleet, worked out for many at once: data sessions, and the events they bring."""
+"""What happens to the SIMs of a synthetic fleet, worked out for many at once: data sessions, and the events they
+bring."""
 
 from datetime import date
 from typing import NamedTuple
@@ -31,7 +32,8 @@ NIGHT = 3  # hours that are unusual ones
 
 
 class Sessions(NamedTuple):
-    """Data sessions of many SIMs by SIM, then time: position of the SIM among those asked for, ticks created and deleted."""
+    """Data sessions of many SIMs by SIM, then time: position of the SIM among those asked for, ticks created and
+    deleted."""
 
     which: Ints
     begin: Ints
@@ -61,18 +63,19 @@ def sessions_of(fleet: Fleet, rows: Ints, first: int, last: int) -> Sessions:
 def _hours(fleet: Fleet, rows: Ints, days: Ints, loops: np.ndarray) -> tuple[Ints, Ints]:
     """The UTC hour from which on each SIM may be active on each day, and how many hours long: (n, d) each.
 
-    At any time on a stray day and while it connects again and again; for unusual hours that, or the middle of its usual rest.
+    A SIM may be active at any time on an off-hours day and in a connection loop. Inside an anomaly of unusual hours it
+    is active at any time too, or in the middle of its usual idle period.
     """
     demand = fleet.demand
     opens, hours = demand.opens[rows, None], demand.hours[rows, None]
-    rest = np.minimum((opens + hours + (24 - hours - NIGHT) // 2) % 24, 24 - NIGHT)
-    odd = during(demand, rows, days, UNUSUAL_HOURS)
-    sleepless = demand.sleepless[rows, None]
-    stray = bits(draw(fleet.seed, HOURS, rows, days), 0, 10) < demand.stray[rows, None]
-    anytime = loops | stray | (odd & sleepless)
-    moved = odd & ~sleepless
+    idle = np.minimum((opens + hours + (24 - hours - NIGHT) // 2) % 24, 24 - NIGHT)
+    unusual = during(demand, rows, days, UNUSUAL_HOURS)
+    always_active = demand.always_active[rows, None]
+    off_hours = bits(draw(fleet.seed, HOURS, rows, days), 0, 10) < demand.off_hours[rows, None]
+    anytime = loops | off_hours | (unusual & always_active)
+    moved = unusual & ~always_active
     return (
-        np.select([anytime, moved], [0, rest], opens),
+        np.select([anytime, moved], [0, idle], opens),
         np.select([anytime, moved], [24, NIGHT], hours),
     )
 

@@ -18,12 +18,12 @@ class Faults:
     """What goes wrong. Shares are between 0 and 1; which call is hit follows from the seed and the call's number.
 
     requests_per_second          limit for /v1/sims*: one call more within the window gets 429 with retry-after
-    token_lifetime_s             real seconds until a token gets 401; the token answer always says 3600, as 1NCE does, so a
-                                 shorter life looks like a token revoked early
+    token_lifetime_s             real seconds until a token gets 401; the token answer always says 3600, as 1NCE does,
+                                 so a shorter life looks like a token revoked early
     server_error_rate            share of calls answered 500 or 503
     slow_rate, slow_seconds      share of calls held back, and for how long
     cut_body_rate                share of calls whose connection closes halfway through the promised body
-    duplicate_sim_across_pages   the first walk through /v1/sims sees one SIM on two pages and misses the last one
+    duplicate_sim_across_pages   the first pass over /v1/sims sees one SIM on two pages and misses the last one
     missing_zero_days            days without traffic are absent from the usage answer
     late_corrections             the last two complete days are reported too low, or missing, until the third day
     text_where_number            `data.volume` is "n/a" in about one usage row of a hundred
@@ -50,8 +50,8 @@ class Faults:
             )
 
 
-class Luck:
-    """Decides, call by call, which of `faults` a call meets; the same seed decides the same way."""
+class FaultDraws:
+    """Draws, call by call, which of `faults` a call meets; the same seed draws the same."""
 
     def __init__(self, faults: Faults, seed: int) -> None:
         self.faults, self._seed, self._calls = faults, seed, 0
@@ -79,24 +79,24 @@ class Luck:
         return None
 
 
-class BadDays:
-    """Puts the faults that need no knowledge of a route around an application, and writes the list of requests."""
+class FaultMiddleware:
+    """Adds the faults that need no knowledge of a route to an application, and writes the list of requests."""
 
     def __init__(
         self,
         app: ASGIApp,
         prefix: str,
-        luck: Callable[[], Luck],
+        draws: Callable[[], FaultDraws],
         requests: list[tuple[float, str, str, int]] | None,
     ) -> None:
-        self.app, self.prefix, self.luck, self.requests = app, prefix, luck, requests
+        self.app, self.prefix, self.draws, self.requests = app, prefix, draws, requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith(self.prefix):
             await self.app(scope, receive, send)
             return
-        began, luck = time.monotonic(), self.luck()
-        faults = luck.faults
+        began, draws = time.monotonic(), self.draws()
+        faults = draws.faults
 
         async def noted(message: Message) -> None:
             # before the answer leaves, so that a client that has it finds its request in the list
@@ -106,7 +106,7 @@ class BadDays:
                 self.requests.append((began, scope["method"], path, message["status"]))
             await send(message)
 
-        failing, slow, cut, coin = luck.draw()
+        failing, slow, cut, coin = draws.draw()
         if slow < faults.slow_rate:
             await asyncio.sleep(faults.slow_seconds)
         if failing < faults.server_error_rate:

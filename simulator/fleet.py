@@ -1,7 +1,7 @@
 """A synthetic fleet of SIM cards: what each used, what was bought for it, and what was done to it on purpose.
 
-The quota ledger is the same data seen from the other side: what is left is always everything bought minus everything used
-since activation. An exhausted SIM sends nothing until it is topped up, so usage is demand cut by the ledger.
+The quota ledger is the same data seen from the other side: what is left is always everything bought minus everything
+used since activation. An exhausted SIM sends nothing until it is topped up, so usage is demand cut by the ledger.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from simulator.catalog import ARCHETYPES, SMS_SLOTS
 from simulator.demand import Demand, Wanted
 from simulator.hashing import IDENTITY, MESSAGES, NEVER, QUOTA, Ints, bits, draw
 from simulator.injected_anomalies import SCENARIOS, USUAL, disturbed
-from simulator.ledger import DAY_SECONDS, Ledger, Pace, Periods, settle, tick
+from simulator.ledger import DAY_SECONDS, DailyDemand, Ledger, Periods, quota_periods, tick
 
 DATA_QUOTA = 500_000_000  # accounting bytes of the plan and of each top-up
 SMS_QUOTA = 250
@@ -39,7 +39,8 @@ class Fleet:
 
     start    first day of the fleet's run; most SIMs were activated months before it
     iccids   19 digits each, in the order of the account's list
-    scenario what is done to it on purpose: "clean" nothing, "usual", or "all" further kinds of anomalies too (`oddities`)
+    scenario what is done to it on purpose: "clean" nothing, "usual", or "all" further kinds of anomalies too
+    (simulator.injected_anomalies)
     demand   the traits of each SIM, as arrays in that order
     Raises ValueError when there are no SIMs, or for another scenario.
     """
@@ -78,9 +79,11 @@ class Fleet:
         return self._index.get(iccid)
 
     def usage(self, indices: ArrayLike, first_day: date, last_day: date, now: datetime | None = None) -> Usage:
-        """Usage of `indices` on the days from `first_day` to `last_day` inclusive: whole days, or as far as `now` has come.
+        """Usage of `indices` on the days from `first_day` to `last_day` inclusive: whole days, or as far as `now` has
+        come.
 
-        Zero before activation, after expiry and while exhausted. Raises ValueError when the days are in the wrong order.
+        Zero before activation, after expiry and while exhausted. Raises ValueError when the days are in the wrong
+        order.
         """
         if last_day < first_day:
             raise ValueError(
@@ -94,7 +97,8 @@ class Fleet:
         return Usage(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
     def remaining(self, indices: ArrayLike, now: datetime) -> tuple[Ints, Ints]:
-        """What is left at `now` (accounting bytes, SMS), one number a SIM: everything bought minus everything used; 0 before activation."""
+        """What is left at `now` (accounting bytes, SMS), one number a SIM: everything bought minus everything used; 0
+        before activation."""
         rows = np.atleast_1d(np.asarray(indices, dtype=np.int64))
         time, today = tick(now), tick(now) // DAY_SECONDS
         left = np.empty((2, len(rows)), dtype=np.int64)
@@ -134,29 +138,31 @@ class Fleet:
     def _block_ledger(self, block: int, through: int) -> Ledger:
         known = self._ledgers.get(block)
         if known is None or known.through < through:
-            known = self._ledgers[block] = self._settle_block(self._members[block], (through // _STEP + 1) * _STEP)
+            known = self._ledgers[block] = self._work_out_block(self._members[block], (through // _STEP + 1) * _STEP)
         return known
 
-    def _settle_block(self, rows: Ints, through: int) -> Ledger:
+    def _work_out_block(self, rows: Ints, through: int) -> Ledger:
         first = min(int(self.demand.activation[rows].min()), through)
         wanted = self.demand.wanted(rows, np.arange(first, through + 1))
         auto, refills, lag, office = self.auto_topup[rows], self._refills[rows], self._lag[rows], self._office[rows]
 
-        def topup(_: int, threshold_at: Ints, dry_from: Ints) -> Ints:
-            by_hand = np.where(refills & (dry_from < NEVER), (dry_from + lag - 1) * DAY_SECONDS + office, NEVER)
+        def topup(_: int, threshold_at: Ints, exhausted_from: Ints) -> Ints:
+            by_hand = np.where(
+                refills & (exhausted_from < NEVER), (exhausted_from + lag - 1) * DAY_SECONDS + office, NEVER
+            )
             return np.where(auto, threshold_at, by_hand)
 
-        steady = Pace(wanted.volume, first, None)
+        steady = DailyDemand(wanted.volume, first, None)
         activated = self.demand.activation[rows] * DAY_SECONDS
-        data = settle(steady, activated, DATA_QUOTA, self._overshoot[rows], topup)
+        data = quota_periods(steady, activated, DATA_QUOTA, self._overshoot[rows], topup)
 
         def with_data(k: int, _: Ints, __: Ints) -> Ints:
             return data.credit_at[:, k] if k < data.credit_at.shape[1] else np.full(len(rows), NEVER)
 
-        counted = Pace(
+        counted = DailyDemand(
             wanted.sms_mo + wanted.sms_mt, first, lambda at, days, count: self.message_seconds(rows[at], days, count)
         )
-        sms = settle(counted, activated, SMS_QUOTA, np.zeros(len(rows), dtype=np.int64), with_data)
+        sms = quota_periods(counted, activated, SMS_QUOTA, np.zeros(len(rows), dtype=np.int64), with_data)
         return Ledger(data, sms, through)
 
     def _used(self, rows: Ints, days: Ints, ledger: Ledger, now: int | None) -> Usage:

@@ -1,6 +1,7 @@
 """Randomness by hashing: the same seed and place give the same number, whatever was drawn before.
 
-Source of the hash: SplitMix64's finalizer (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+Source of the hash: SplitMix64's finalizer (Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
+2014).
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Further anomalies of a synthetic fleet, beside spikes, silences, runaways and the firmware loop of every fleet.
 
-They have hash streams of their own, so that a fleet with them is in all else the same as the usual one, and a clean fleet is the
-usual one without anything done to it on purpose.
+They have hash streams of their own, so that a fleet with them is in all else the same as the usual one, and a clean
+fleet is the usual one without anything done to it on purpose.
 """
 
 from typing import NamedTuple
@@ -39,7 +39,7 @@ _DAYS = {DRIFT: 60, SMS_FLOOD: 3, FLAPPING: 6, IMEI_CHANGE: 1, COUNTRY: 5, OPERA
 FLOOD_MESSAGES = 4  # each way and day: as many as a day has slots for
 
 
-class Oddity(NamedTuple):
+class InjectedAnomaly(NamedTuple):
     """One further anomaly a SIM in one window: kind 0 none, else as above; days are ordinals, inclusive."""
 
     kind: Ints
@@ -48,11 +48,11 @@ class Oddity(NamedTuple):
     strength: Ints
 
 
-def oddities(demand: Demand, rows: Ints, window: int) -> Oddity:
+def injected_anomalies(demand: Demand, rows: Ints, window: int) -> InjectedAnomaly:
     """The further anomaly of each SIM in the window-th 180 days from the start; never beside another one."""
     if demand.scenario != ALL or window < 0:
         none = np.zeros(len(rows), dtype=np.int64)
-        return Oddity(none, none + NEVER, none + NEVER, none)
+        return InjectedAnomaly(none, none + NEVER, none + NEVER, none)
     h: Words = draw(demand.seed, STREAM, rows, np.array([window]))[:, 0]
     edges = np.cumsum([chance for _, chance in _CHANCES])
     place = np.searchsorted(edges, bits(h, 0, 12), side="right")
@@ -64,7 +64,7 @@ def oddities(demand: Demand, rows: Ints, window: int) -> Oddity:
     alone &= (kind != UNUSUAL_HOURS) | (demand.hours[rows] < 24)  # who is active at all hours has no unusual ones
     # the device that another SIM's session count, operator or place is seen by reports daily
     fits = alone & (first >= demand.activation[rows] + 21) & (last < demand.ends[rows])
-    return Oddity(np.where(fits, kind, 0), first, last, bits(h, 28, 8))
+    return InjectedAnomaly(np.where(fits, kind, 0), first, last, bits(h, 28, 8))
 
 
 def during(demand: Demand, rows: Ints, days: Ints, kind: int) -> np.ndarray:
@@ -73,9 +73,9 @@ def during(demand: Demand, rows: Ints, days: Ints, kind: int) -> np.ndarray:
     if demand.scenario != ALL:
         return found
     for window in range((int(days[0]) - demand.start) // WINDOW - 1, (int(days[-1]) - demand.start) // WINDOW + 1):
-        odd = oddities(demand, rows, window)
-        inside = (odd.first[:, None] <= days) & (days <= odd.last[:, None])
-        found |= (odd.kind == kind)[:, None] & inside
+        injected = injected_anomalies(demand, rows, window)
+        inside = (injected.first[:, None] <= days) & (days <= injected.last[:, None])
+        found |= (injected.kind == kind)[:, None] & inside
     return found
 
 
@@ -86,8 +86,8 @@ def on(demand: Demand, rows: Ints, days: Ints, kind: int) -> np.ndarray:
         return found
     which = (days - demand.start) // WINDOW
     for window in range(int(which.min()) - 1, int(which.max()) + 1):
-        odd = oddities(demand, rows, window)
-        found |= (odd.kind == kind) & (odd.first <= days) & (days <= odd.last)
+        injected = injected_anomalies(demand, rows, window)
+        found |= (injected.kind == kind) & (injected.first <= days) & (days <= injected.last)
     return found
 
 
@@ -97,8 +97,8 @@ def changed_device(demand: Demand, rows: Ints, days: Ints) -> np.ndarray:
     if demand.scenario != ALL or not len(rows):
         return found
     for window in range((int(days.max()) - demand.start) // WINDOW + 1):
-        odd = oddities(demand, rows, window)
-        found |= (odd.kind == IMEI_CHANGE) & (odd.first <= days)
+        injected = injected_anomalies(demand, rows, window)
+        found |= (injected.kind == IMEI_CHANGE) & (injected.first <= days)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Quotas over time: when a SIM's volume ran low, ran out and was bought again, worked out for many SIMs at once."""
+"""Quotas over time: when a SIM's volume ran low, was exhausted and was bought again, computed for many SIMs at once."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,10 @@ DAY_SECONDS = 86_400
 
 
 def tick(moment: datetime) -> int:
-    """Seconds since day 0 of the proleptic calendar, in UTC; the fleet's clock. Raises ValueError without a time zone."""
+    """Seconds since day 0 of the proleptic calendar, in UTC; the fleet's clock.
+
+    Raises ValueError without a time zone.
+    """
     if moment.tzinfo is None:
         raise ValueError(f"the virtual time {moment} has no time zone; give an aware datetime, in UTC")
     moment = moment.astimezone(UTC)
@@ -31,7 +34,8 @@ class Periods:
 
     credit_at, threshold_at, exceeded_at   ticks: bought; under 20 % left; nothing left
     bought, total                          all bought up to here; what was left plus what was added
-    dry_from, dry_units, dry_until         days: the day service stopped, what still went through on it, the day it resumed
+    exhausted_from, exhausted_until        days: the day service stopped, the day it resumed
+    exhausted_day_units                    what still went through on the day service stopped
     """
 
     credit_at: Ints
@@ -39,9 +43,9 @@ class Periods:
     total: Ints
     threshold_at: Ints
     exceeded_at: Ints
-    dry_from: Ints
-    dry_units: Ints
-    dry_until: Ints
+    exhausted_from: Ints
+    exhausted_day_units: Ints
+    exhausted_until: Ints
 
     def take(self, rows: Ints) -> "Periods":
         return Periods(**{name: column[rows] for name, column in vars(self).items()})
@@ -49,10 +53,10 @@ class Periods:
     def cut(self, demand: Ints, days: Ints) -> Ints:
         """Demand (SIMs x days) as far as the quota let it through."""
         served = demand
-        for k in np.flatnonzero((self.dry_from < NEVER).any(axis=0)):
-            stop, resume = self.dry_from[:, k, None], self.dry_until[:, k, None]
+        for k in np.flatnonzero((self.exhausted_from < NEVER).any(axis=0)):
+            stop, resume = self.exhausted_from[:, k, None], self.exhausted_until[:, k, None]
             served = np.where((days > stop) & (days < resume), 0, served)
-            served = np.where(days == stop, self.dry_units[:, k, None], served)
+            served = np.where(days == stop, self.exhausted_day_units[:, k, None], served)
         return served
 
     def at(self, now: int) -> Ints:
@@ -70,7 +74,7 @@ class Ledger:
     through: int
 
 
-class Pace:
+class DailyDemand:
     """Demand of SIMs on consecutive days, and how it spreads over the seconds of a day.
 
     daily           (sims, days) units wanted
@@ -90,15 +94,16 @@ class Pace:
         day: Ints = (self.sum[:, 1:] < need[:, None]).sum(axis=1)
         return day
 
-    def second_of(self, need: Ints, dry: Ints, dry_units: Ints) -> Ints:
-        """Tick at which each row's sum reaches `need`, NEVER where it does not; on the day `dry` only `dry_units` pass."""
+    def second_of(self, need: Ints, exhausted_day: Ints, exhausted_day_units: Ints) -> Ints:
+        """Tick at which each row's sum reaches `need`, NEVER where it does not; on `exhausted_day` only
+        `exhausted_day_units` pass."""
         when = np.full(len(need), NEVER)
         day = self.day_of(need)
         rows = np.flatnonzero(day < self.days)
         day = day[rows]
         inside = need[rows] - self.sum[rows, day]
         if self._message_seconds is None:
-            units = np.where(day == dry[rows], dry_units[rows], self.daily[rows, day])
+            units = np.where(day == exhausted_day[rows], exhausted_day_units[rows], self.daily[rows, day])
             second = -(-inside * DAY_SECONDS // units)
         else:
             seconds = self._message_seconds(rows, self.first_day + day, self.daily[rows, day])
@@ -119,8 +124,8 @@ class Pace:
         return used
 
 
-def settle(
-    pace: Pace, activated: Ints, amount: int, overshoot: Ints, next_credit: Callable[[int, Ints, Ints], Ints]
+def quota_periods(
+    demand: DailyDemand, activated: Ints, amount: int, overshoot: Ints, next_credit: Callable[[int, Ints, Ints], Ints]
 ) -> Periods:
     """The history of one quota of `amount` units, bought at tick `activated` and again at `next_credit`.
 
@@ -135,28 +140,28 @@ def settle(
     periods: list[tuple[Ints, ...]] = []
     while True:
         end = bought + overshoot + lost
-        dry = pace.day_of(end)
-        dry_units = end - pace.sum[rows, dry]
-        threshold_at = pace.second_of((5 * bought - total) // 5 + 1 + lost, dry, dry_units)
-        exceeded_at = pace.second_of(bought + lost, dry, dry_units)
-        dry_from = np.where(dry < pace.days, pace.first_day + dry, NEVER)
-        following = next_credit(len(periods) + 1, threshold_at, dry_from)
-        known = (credit < NEVER) & (following < (pace.first_day + pace.days) * DAY_SECONDS)
+        exhausted_day = demand.day_of(end)
+        exhausted_day_units = end - demand.sum[rows, exhausted_day]
+        threshold_at = demand.second_of((5 * bought - total) // 5 + 1 + lost, exhausted_day, exhausted_day_units)
+        exceeded_at = demand.second_of(bought + lost, exhausted_day, exhausted_day_units)
+        exhausted_from = np.where(exhausted_day < demand.days, demand.first_day + exhausted_day, NEVER)
+        following = next_credit(len(periods) + 1, threshold_at, exhausted_from)
+        known = (credit < NEVER) & (following < (demand.first_day + demand.days) * DAY_SECONDS)
         following = np.where(known, following, NEVER)
         day = following // DAY_SECONDS
-        stops = dry_from < day
+        stops = exhausted_from < day
         columns = (
             np.where(threshold_at <= following, threshold_at, NEVER),
             np.where(exceeded_at < following, exceeded_at, NEVER),
-            np.where(stops, dry_from, NEVER),
-            dry_units,
+            np.where(stops, exhausted_from, NEVER),
+            exhausted_day_units,
             np.where(stops & known, day + 1, NEVER),
         )
         masked = [np.where(credit < NEVER, column, NEVER) for column in columns]
         periods.append((credit, bought, total, *masked))
         if not known.any():
             return Periods(*(np.stack(column, axis=1) for column in zip(*periods, strict=True)))
-        column = np.clip(day - pace.first_day, 0, pace.days - 1)
-        used = np.where(stops, bought + overshoot, pace.used_by(column, following % DAY_SECONDS) - lost)
-        lost = np.where(stops, pace.sum[rows, column + 1] - (bought + overshoot), lost)
+        column = np.clip(day - demand.first_day, 0, demand.days - 1)
+        used = np.where(stops, bought + overshoot, demand.used_by(column, following % DAY_SECONDS) - lost)
+        lost = np.where(stops, demand.sum[rows, column + 1] - (bought + overshoot), lost)
         credit, bought, total = following, bought + amount, bought + amount - used

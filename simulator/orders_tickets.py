@@ -1,7 +1,8 @@
-"""The paper side of a synthetic 1NCE account: products, orders and support tickets, all following from the fleet.
+"""The back office of a synthetic 1NCE account: products, orders and support tickets, all following from the fleet.
 
-Orders are the deliveries of each site's SIMs and one line for every top-up in the ledger. Tickets are routine questions and
-complaints about what was really done to a SIM; what a ticket is about stands in its text only, as at 1NCE.
+Orders are the deliveries of each site's SIMs and one line for every top-up in the ledger. Tickets are routine
+questions and complaints about what was really done to a SIM; what a ticket is about stands in its text only, as at
+1NCE.
 """
 
 from dataclasses import dataclass
@@ -109,14 +110,16 @@ _ROUTINE = (
         "connectivity",
         "normal",
         "Roaming in France",
-        "Our tracker {label} (IMSI {imsi}) does not change the network after the border, it stays without service for an hour.",
+        "Our tracker {label} (IMSI {imsi}) does not change the network after the border, it stays without service "
+        "for an hour.",
         "Please clear the list of forbidden networks of the module.",
     ),
     (
         "connectivity",
         "high",
         "Kein Netz",
-        "Guten Tag, das Geraet {label} mit der ICCID {iccid} bekommt seit gestern kein Netz mehr. Bitte dringend pruefen.",
+        "Guten Tag, das Geraet {label} mit der ICCID {iccid} bekommt seit gestern kein Netz mehr. Bitte dringend "
+        "pruefen.",
         "Ein Reset der Verbindung wurde ausgeloest.",
     ),
     (
@@ -135,16 +138,54 @@ _ROUTINE = (
     ),
 )
 _CAUSED = {
-    "silence": ("connectivity", "high", "Device offline", "Device {label} is offline since yesterday. ICCID {iccid}. Other devices at the site work.", "We see no attach from the device; please check its power and antenna."),
-    "death": ("connectivity", "normal", "Device does not come back", "No data from IMSI {imsi} any more, a power cycle did not help.", "We see no signalling at all; the modem seems defective."),
-    "spike": ("usage", "normal", "Unexpected data usage", "SIM {iccid} used many times its normal volume in one day. What happened?", "The traffic went to your own server; please check the device."),
-    "runaway": ("usage", "high", "Data usage keeps rising", "The usage of {label} rises every day and nobody changed anything, we are afraid the quota will be gone soon. ICCID {iccid}", "Please check the device's software; limits can be set in the portal."),
-    "firmware_loop": ("device", "urgent", "Sessions every few minutes", "Since the last firmware update {label} ({iccid}) opens a new PDP context all day and uses four times the data. More trackers show it.", "The device restarts its modem; please contact the manufacturer."),
-    "exhausted": ("quota", "urgent", "No data since today", "SIM {iccid} has no data connection any more, the portal shows 0 MB left. We need it back today.", "The data volume is exhausted; a top up restores the service."),
-}  # fmt: skip
+    "silence": (
+        "connectivity",
+        "high",
+        "Device offline",
+        "Device {label} is offline since yesterday. ICCID {iccid}. Other devices at the site work.",
+        "We see no attach from the device; please check its power and antenna.",
+    ),
+    "death": (
+        "connectivity",
+        "normal",
+        "Device does not come back",
+        "No data from IMSI {imsi} any more, a power cycle did not help.",
+        "We see no signalling at all; the modem seems defective.",
+    ),
+    "spike": (
+        "usage",
+        "normal",
+        "Unexpected data usage",
+        "SIM {iccid} used many times its normal volume in one day. What happened?",
+        "The traffic went to your own server; please check the device.",
+    ),
+    "runaway": (
+        "usage",
+        "high",
+        "Data usage keeps rising",
+        "The usage of {label} rises every day and nobody changed anything, we are afraid the quota will be gone "
+        "soon. ICCID {iccid}",
+        "Please check the device's software; limits can be set in the portal.",
+    ),
+    "firmware_loop": (
+        "device",
+        "urgent",
+        "Sessions every few minutes",
+        "Since the last firmware update {label} ({iccid}) opens a new PDP context all day and uses four times the "
+        "data. More trackers show it.",
+        "The device restarts its modem; please contact the manufacturer.",
+    ),
+    "exhausted": (
+        "quota",
+        "urgent",
+        "No data since today",
+        "SIM {iccid} has no data connection any more, the portal shows 0 MB left. We need it back today.",
+        "The data volume is exhausted; a top up restores the service.",
+    ),
+}
 
 
-class Desk:
+class BackOffice:
     """Orders and tickets of one account, as of a virtual time. Numbers never change once given."""
 
     def __init__(self, cards: SimCards) -> None:
@@ -229,8 +270,8 @@ class Desk:
         for name, sims, days in caused:
             words = draw(fleet.seed, SITES, NEVER + sims, np.array([list(_CAUSED).index(name)]))[:, 0]
             times = (days + 1) * DAY_SECONDS + 25_000 + bits(words, 10, 16)
-            told = (bits(words, 0, 10) < 340) & (days <= through) & (days < demand.expiry[sims])
-            tickets += [self._written(_CAUSED[name], int(times[at]), int(sims[at])) for at in np.flatnonzero(told)]
+            reported = (bits(words, 0, 10) < 340) & (days <= through) & (days < demand.expiry[sims])
+            tickets += [self._written(_CAUSED[name], int(times[at]), int(sims[at])) for at in np.flatnonzero(reported)]
         return sorted(tickets, key=lambda ticket: (ticket.at, ticket.sim))
 
     def _written(self, case: tuple[str, str, str, str, str], time: int, sim: int) -> Ticket:

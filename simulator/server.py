@@ -21,7 +21,8 @@ class SimulatorServer:
     """A simulated account on 127.0.0.1, served from a thread while the `with` block runs.
 
         with SimulatorServer(Fleet(start=date(2026, 1, 1)), now=datetime(2026, 6, 30, 9, tzinfo=UTC)) as server:
-            httpx.post(f"{server.base_url}/oauth/token", auth=("demo", "demo"), json={"grant_type": "client_credentials"})
+            httpx.post(f"{server.base_url}/oauth/token", auth=("demo", "demo"), json={"grant_type":
+            "client_credentials"})
 
     base_url   with 1NCE's path prefix; known as soon as the object is made
     requests   (monotonic time, method, path with query, status) of every call to 1NCE's paths
@@ -117,7 +118,7 @@ def serve(
 ) -> None:
     """Serve a simulated account until Ctrl-C or SIGTERM.
 
-    live     let the virtual time go on at the pace of real time; else it stands still until it is moved
+    live     let the virtual time go on at the speed of real time; else it stands still until it is moved
     stream   makes what sends the account's records as its time moves, if anything
     Raises PortInUseError when the port is taken, ValueError when `now` has no time zone or is before the fleet's start.
     """

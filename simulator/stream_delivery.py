@@ -61,7 +61,8 @@ class Delivery:
             self.stream.close()
 
     def routes(self) -> list[Route]:
-        """GET /simulator/stream tells how a stream over HTTP stands; POST restarts it or lets it send the past again."""
+        """GET /simulator/stream tells how a stream over HTTP stands; POST restarts it or lets it send the past
+        again."""
         if not isinstance(self.stream, Streamer):
             return []
         stream = self.stream

@@ -1,10 +1,11 @@
-"""What 1NCE's Data Streamer would send of a simulated account: usage and event records of a stretch of time.
+"""What 1NCE's Data Streamer would send of a simulated account: usage and event records of an interval of time.
 
-Of a closed day, the usage records of a SIM add up to exactly what the daily usage call says, and events are those of the events
-call. Records, their ids and their order follow from the fleet alone: however time is cut into stretches, each is made once and is
-the same. Records are worked out as columns, a day at a time for many SIMs at once, and become JSON only when they are asked for.
-Source of shapes and rules: 1NCE help, "Data Streamer". What the help leaves open is our choice: a session's volume flows evenly,
-and a record is written every 15 minutes of a session of more than 100 kB and at its end.
+Of a closed day, the usage records of a SIM add up to exactly what the daily usage call says, and events are those of
+the events call. Records, their ids and their order follow from the fleet alone: however time is cut into intervals,
+each is made once and is the same. Records are worked out as columns, a day at a time for many SIMs at once, and become
+JSON only when they are asked for. Source of shapes and rules: 1NCE help, "Data Streamer". What the help leaves open is
+our choice: a session's volume flows evenly, and a record is written every 15 minutes of a session of more than 100 kB
+and at its end.
 """
 
 from collections.abc import Iterator
@@ -61,7 +62,8 @@ class Records:
 
 
 class Feed:
-    """What an account has to send, of `types` "usage", "events" or both; days once worked out are kept for the next stretch.
+    """What an account has to send, of `types` "usage", "events" or both; days once worked out are kept for the next
+    interval.
 
     Raises ValueError for another type, or none.
     """
@@ -74,7 +76,8 @@ class Feed:
         self._who = lru_cache(100_000)(partial(_who, cards))
 
     def between(self, after: datetime, until: datetime) -> Records:
-        """All records that end (usage) or happen (events) later than `after` and not later than `until`, in whole seconds.
+        """All records that end (usage) or happen (events) later than `after` and not later than `until`, in whole
+        seconds.
 
         Raises ValueError when a time has no zone.
         """
@@ -118,7 +121,8 @@ class Feed:
 
 
 def records(cards: SimCards, after: datetime, until: datetime, types: tuple[str, ...] = TYPES) -> list[Json]:
-    """The records of a stretch of time as 1NCE sends them, in order of time; see `Feed.between` for what belongs to it."""
+    """The records of an interval of time as 1NCE sends them, in order of time; see `Feed.between` for what belongs to
+    it."""
     feed = Feed(cards, types)
     return list(feed.json(feed.between(after, until)))
 
@@ -167,8 +171,8 @@ def _usage(cards: SimCards, rows: Ints, day: int, sessions: Sessions) -> Iterato
 def _shared_out(volume: Ints, rx: Ints, sessions: Sessions) -> tuple[Ints, Ints, Ints, Ints, Ints]:
     """A day's volume (SIMs,) as records of its sessions: SIM, ticks of begin and end, volume, received; sums are exact.
 
-    Each share is the difference of two running sums, cut to whole units: of the day's volume by session length, of a session's
-    volume by time, and of the received part by volume.
+    Each share is the difference of two running sums, cut to whole units: of the day's volume by session length, of a
+    session's volume by time, and of the received part by volume.
     """
     which, begun, ended = sessions
     length, total = ended - begun, volume[which]

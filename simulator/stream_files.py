@@ -1,4 +1,5 @@
-"""The records of 1NCE's Data Streamer as files, as it leaves them in a folder or bucket: JSON arrays or CSV, packed or not."""
+"""The records of 1NCE's Data Streamer as files, as it leaves them in a folder or bucket: JSON arrays or CSV, packed or
+not."""
 
 import csv
 import gzip
@@ -15,7 +16,7 @@ import orjson
 from simulator.account import Json
 from simulator.ledger import tick
 from simulator.stream_feed import EVENT, REPORT_SECONDS, Feed
-from simulator.stream_http import MOST_RECORDS, STRETCH, Disturbance, batches
+from simulator.stream_http import INTERVAL, MAX_RECORDS, Disturbance, batches
 
 Form = Literal["json", "csv"]
 
@@ -30,20 +31,21 @@ def write_files(
     packed: bool = False,
     disturbance: Disturbance | None = None,
 ) -> list[Path]:
-    """Write what happened later than `after` and not later than `until`; returns the files, of at most 3,000 records each.
+    """Write what happened later than `after` and not later than `until`; returns the files, of at most 3,000 records
+    each.
 
     form     "json", an array; or "csv", whose header has the JSON's names with dots (sim.iccid) and where null is empty
     packed   with gzip
-    A file has one type of records and is there when it is complete; the same stretch gives the same files again.
+    A file has one type of records and is there when it is complete; the same interval gives the same files again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     while after < until:
-        end = min(after + STRETCH, until)
+        end = min(after + INTERVAL, until)
         found = feed.between(after, end)
         for name in feed.types:
             some = found.take(np.flatnonzero((found.kind == EVENT) == (name == "events")))
-            for number, batch in enumerate(batches(feed, some, disturbance or Disturbance(), MOST_RECORDS), 1):
+            for number, batch in enumerate(batches(feed, some, disturbance or Disturbance(), MAX_RECORDS), 1):
                 body = orjson.dumps(batch) if form == "json" else _csv(batch)
                 path = folder / f"{name}-{after:%Y%m%dT%H%M%SZ}-{number:04d}.{form}{'.gz' if packed else ''}"
                 part = path.with_name(path.name + ".part")

@@ -24,20 +24,22 @@ from simulator.account import Json, SimCards
 from simulator.hashing import Ints, bits
 from simulator.stream_feed import Feed, Records, chance
 
-MOST_RECORDS = 3_000
+MAX_RECORDS = 3_000
 REPLAY = timedelta(days=7)
-STRETCH = timedelta(hours=6)  # what is worked out, and disturbed, at once
+INTERVAL = timedelta(hours=6)  # what is worked out, and disturbed, at once
 BROKEN_ID = 1 << 52  # set in the id of a broken record
 
 
 @dataclass(frozen=True)
 class Disturbance:
-    """What happens to records on their way. Shares are between 0 and 1; which records are hit follows from the fleet's seed.
+    """What happens to records on their way.
 
-    duplicates  share that is sent a second time, after all others of the stretch
-    late        share that is held back until all others of the stretch are sent
+    Shares are between 0 and 1; which records are hit follows from the fleet's seed.
+
+    duplicates  share that is sent a second time, after all others of the interval
+    late        share that is held back until all others of the interval are sent
     shuffled    by how many places, at most, others overtake a record
-    reversed    whether each stretch is sent last record first
+    reversed    whether each interval is sent last record first
     broken      share that is sent once more with an id of its own and a broken field: these must not be counted
     """
 
@@ -55,7 +57,8 @@ class Disturbance:
             raise ValueError(f"Disturbance.shuffled is {self.shuffled}; give a number of places, 0 or more")
 
     def order(self, cards: SimCards, found: Records) -> tuple[Ints, Ints]:
-        """In which order records are sent, as positions in `found`, and of each how it is broken: 0 not, 1 to 4 see `_spoilt`."""
+        """In which order records are sent, as positions in `found`, and of each how it is broken: 0 not, 1 to 4 see
+        `_spoilt`."""
         words = chance(cards, found.id)
         shares = (self.duplicates, self.late, self.broken)
         hit = [bits(words, 14 * k, 14) < share * 2**14 for k, share in enumerate(shares)]
@@ -72,7 +75,8 @@ class Disturbance:
 
 
 def _spoilt(record: Json, how: int) -> Json:
-    """A copy with an id of its own that breaks a rule: no SIM, no id, a time in words, or a volume or kind that is none."""
+    """A copy with an id of its own that breaks a rule: no SIM, no id, a time in words, or a volume or kind that is
+    none."""
     record = record | {"id": record["id"] | BROKEN_ID}
     event = "timestamp" in record
     if how == 1:
@@ -93,13 +97,16 @@ class Streamer:
 
     feed                what there is to send
     url, user, secret   where to, and the Basic auth of the stream
-    place               everything up to here is sent and acknowledged; of what comes after, `acknowledged` may hold a part
+    place               everything up to here is sent and acknowledged; of what comes after, `acknowledged` may hold a
+                        part
     batch               records a POST, at most 3,000
     records_per_second  the most that is sent, on average; None for as fast as the receiver answers
     attempts            how often a batch is tried before the stream is FAILED, as 1NCE does it; only 200 counts
-    backoff_s           the first wait before a repetition, at most; each later one up to twice as long, up to `most_backoff_s`
+    backoff_s           the first wait before a repetition, at most; each later one up to twice as long, up to
+                        `max_backoff_s`
 
-    `acknowledged` counts records whose POST was answered 200, `posts` all POSTs and `repeats` those that were repetitions.
+    `acknowledged` counts records whose POST was answered 200, `posts` all POSTs and `repeats` those that were
+    repetitions.
     Raises ValueError for a batch size that 1NCE does not send, or a URL that is not http(s) or has a user name in it.
     """
 
@@ -117,11 +124,11 @@ class Streamer:
         records_per_second: float | None = None,
         attempts: int = 10,
         backoff_s: float = 0.2,
-        most_backoff_s: float = 30.0,
+        max_backoff_s: float = 30.0,
         timeout_s: float = 30.0,
     ) -> None:
-        if not 1 <= batch <= MOST_RECORDS:
-            raise ValueError(f"a batch of {batch} records: 1NCE sends 1 to {MOST_RECORDS} in a POST")
+        if not 1 <= batch <= MAX_RECORDS:
+            raise ValueError(f"a batch of {batch} records: 1NCE sends 1 to {MAX_RECORDS} in a POST")
         target = httpx.URL(url)
         if target.scheme not in ("http", "https") or not target.host or target.userinfo:
             raise ValueError("the stream's URL: expected http(s)://host/path without a user name in it")
@@ -129,9 +136,9 @@ class Streamer:
         self.acknowledged = self.posts = self.repeats = 0
         self._feed, self._batch, self._compressed = feed, batch, compressed
         self._disturbance, self._rate = disturbance or Disturbance(), records_per_second
-        self._attempts, self._backoff, self._most_backoff = attempts, backoff_s, most_backoff_s
+        self._attempts, self._backoff, self._max_backoff = attempts, backoff_s, max_backoff_s
         self._turn = 0.0  # when the next batch may leave, on the monotonic clock
-        self._ready = place  # end of the stretch that is being sent
+        self._ready = place  # end of the interval that is being sent
         self._rest: Iterator[list[Json]] = iter(())  # its batches that were not sent yet
         self._waiting: list[Json] = []  # the batch that is not acknowledged
         self._lock = threading.Lock()  # of place and the three above
@@ -146,7 +153,9 @@ class Streamer:
         )
 
     def send_until(self, until: datetime) -> int:
-        """Send what happened since `place`; returns how many records were acknowledged. Interrupted, it can be called again.
+        """Send what happened since `place`; returns how many records were acknowledged.
+
+        Interrupted, it can be called again.
 
         Raises StreamFailedError when a batch is refused too often, and then until `restart`.
         """
@@ -167,7 +176,10 @@ class Streamer:
         self.failed = False
 
     def replay(self, since: datetime) -> None:
-        """Send everything since then once more. Raises ValueError when that is more than seven days before `place`, or after it."""
+        """Send everything since then once more.
+
+        Raises ValueError when that is more than seven days before `place`, or after it.
+        """
         with self._lock:
             if not self.place - REPLAY <= since <= self.place:
                 raise ValueError(f"a replay from {since}: expected at most {REPLAY.days} days before {self.place}")
@@ -192,7 +204,7 @@ class Streamer:
                 self.place = self._ready
                 if self.place >= until:
                     break
-                self._ready = min(self.place + STRETCH, until)
+                self._ready = min(self.place + INTERVAL, until)
                 found = self._feed.between(self.place, self._ready)
                 self._rest = batches(self._feed, found, self._disturbance, self._batch)
             return self._waiting
@@ -206,7 +218,7 @@ class Streamer:
         content = gzip(body, 1) if self._compressed else body
         for attempt in range(self._attempts):
             if attempt:
-                longest = min(self._most_backoff, self._backoff * 2 ** (attempt - 1))
+                longest = min(self._max_backoff, self._backoff * 2 ** (attempt - 1))
                 self._pause(longest * (0.5 + self._rng.random() / 2))
                 self.repeats += 1
             if self._closing.is_set():
@@ -228,7 +240,7 @@ class Streamer:
 
 
 def batches(feed: Feed, found: Records, disturbance: Disturbance, size: int) -> Iterator[list[Json]]:
-    """The records of a stretch as they are sent, made batch by batch."""
+    """The records of an interval as they are sent, made batch by batch."""
     order, how = disturbance.order(feed.cards, found)
     for begin in range(0, len(order), size):
         each = feed.json(found.take(order[begin : begin + size]))

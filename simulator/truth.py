@@ -12,9 +12,9 @@ from simulator.account import SimCards
 from simulator.catalog import ARCHETYPES, DEVICES
 from simulator.fleet import Fleet
 from simulator.hashing import WINDOW, Ints
-from simulator.injected_anomalies import NAMES, oddities
+from simulator.injected_anomalies import NAMES, injected_anomalies
 from simulator.ledger import DAY_SECONDS, Periods, moment
-from simulator.orders_tickets import Desk
+from simulator.orders_tickets import BackOffice
 
 
 def truth(fleet: Fleet, days: int = 365) -> dict[str, Any]:
@@ -22,9 +22,9 @@ def truth(fleet: Fleet, days: int = 365) -> dict[str, Any]:
 
     `sims` by ICCID: traits and dates, `topups`, `exhausted` (data) and `exhausted_sms` days, `churn` (days of fading),
     `death`, and `anomalies` with kind (spike, silence, runaway, firmware_loop; in a fleet of scenario "all" also
-    drift, sms_flood, flapping, imei_change, unexpected_country, unexpected_operator, unusual_hours), days (inclusive) and `visible`,
-    which is false when the SIM was without service all the while. `clean` SIMs have none of these but top-ups and exhaustion.
-    `tickets`: case, category, priority, ICCID.
+    drift, sms_flood, flapping, imei_change, unexpected_country, unexpected_operator, unusual_hours), days (inclusive)
+    and `visible`, which is false when the SIM was without service all the while. `clean` SIMs have none of these but
+    top-ups and exhaustion. `tickets`: case, category, priority, ICCID.
     """
     last = fleet.start.toordinal() + days - 1
     cards, demand = SimCards(fleet), fleet.demand
@@ -55,7 +55,7 @@ def truth(fleet: Fleet, days: int = 365) -> dict[str, Any]:
             "anomalies": anomalies.get(i, []),
             "clean": not (churns or dies or i in anomalies),
         }
-    tickets = Desk(cards).ticket_truth(moment((last + 1) * DAY_SECONDS - 1))
+    tickets = BackOffice(cards).ticket_truth(moment((last + 1) * DAY_SECONDS - 1))
     facts = {"synthetic": True, "seed": fleet.seed, "start": fleet.start.isoformat(), "days": days}
     return facts | {"sims": sims, "tickets": tickets}
 
@@ -69,13 +69,13 @@ def _anomalies(fleet: Fleet, data: Periods, through: int) -> dict[int, list[dict
         for kind, name in ((1, "spike"), (2, "silence"), (3, "runaway")):
             at = np.flatnonzero(injected.kind == kind)
             found.append((name, at, injected.first[at], injected.last[at]))
-        odd = oddities(demand, everyone, window)
+        further = injected_anomalies(demand, everyone, window)
         for kind, name in NAMES.items():
-            at = np.flatnonzero(odd.kind == kind)
-            found.append((name, at, odd.first[at], odd.last[at]))
+            at = np.flatnonzero(further.kind == kind)
+            found.append((name, at, further.first[at], further.last[at]))
     anomalies: dict[int, list[dict[str, Any]]] = {}
     for name, rows, first, last in found:
-        without = (data.dry_from[rows] < first[:, None]) & (data.dry_until[rows] > last[:, None])
+        without = (data.exhausted_from[rows] < first[:, None]) & (data.exhausted_until[rows] > last[:, None])
         visible = ~np.any(without, axis=1)
         for k in np.flatnonzero(first <= through):
             entry = {
@@ -88,10 +88,11 @@ def _anomalies(fleet: Fleet, data: Periods, through: int) -> dict[int, list[dict
     return {i: sorted(entries, key=lambda entry: entry["first_day"]) for i, entries in anomalies.items()}
 
 
-def book(fleet: Fleet, first_day: date, last_day: date) -> pl.DataFrame:
+def daily_usage(fleet: Fleet, first_day: date, last_day: date) -> pl.DataFrame:
     """What the daily usage call says of closed days: one row a SIM and day with traffic, by SIM, then day.
 
-    Columns: iccid (text), day (date), bytes and bytes_rx (accounting bytes, Int64), sms_mt and sms_mo (messages, Int64).
+    Columns: iccid (text), day (date), bytes and bytes_rx (accounting bytes, Int64), sms_mt and sms_mo (messages,
+    Int64).
     """
     used = fleet.usage(np.arange(fleet.sims), first_day, last_day)
     which, day = np.nonzero(used.volume + used.sms_mt + used.sms_mo)

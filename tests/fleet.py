@@ -1,4 +1,5 @@
-"""A simulated account over real HTTP, and the pipeline over a real database: empty, or filled once and copied a test."""
+"""A simulated account over real HTTP, and the pipeline over a real database: empty, or filled once and copied a
+test."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,8 +21,8 @@ from resources.runtime import Runtime
 from resources.settings import Settings
 from services.exhaustion import EXHAUSTIONS
 from services.forecasting import USAGE_FORECASTS, train
-from services.ingest.endpoints import SOURCES, Source
-from services.ingest.ingest_run import Landed, MakeClient, land_account, land_fleet
+from services.ingest.endpoints import ENDPOINTS, Endpoint
+from services.ingest.ingest_run import IngestResult, MakeClient, ingest_account, ingest_fleet
 from services.scoring import score_day
 from simulator.fleet import Fleet
 from simulator.server import SimulatorServer
@@ -76,30 +77,30 @@ def impatient(runtime: Runtime, **more: Any) -> MakeClient:
     return lambda: OnceClient(**(options | more))
 
 
-def land(
+def ingest(
     runtime: Runtime,
     *names: str,
     first_day: date | None = None,
     once: MakeClient | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
-) -> dict[str, Landed]:
-    """Ask for the named sources (all of them by default) as the ingest assets do, today's partition by default."""
+) -> dict[str, IngestResult]:
+    """Ask for the named endpoints (all of them by default) as the ingest assets do, today's partition by default."""
     today = runtime.clock().date()
 
-    def of(source: Source) -> Landed:
-        if source.ask is None:
-            return land_account(runtime.database, once or runtime.once, source, clock=runtime.clock)
-        return land_fleet(
+    def of(endpoint: Endpoint) -> IngestResult:
+        if endpoint.ask is None:
+            return ingest_account(runtime.database, once or runtime.once, endpoint, clock=runtime.clock)
+        return ingest_fleet(
             runtime.database,
             once or runtime.once,
-            source,
+            endpoint,
             first_day=first_day or today,
             last_day=today,
             clock=runtime.clock,
             progress=progress,
         )
 
-    return {name: of(SOURCES[name]) for name in names or SOURCES}
+    return {name: of(ENDPOINTS[name]) for name in names or ENDPOINTS}
 
 
 class Truth:
@@ -189,7 +190,7 @@ def filled_template(postgres: URL, template: str, tmp_path_factory: pytest.TempP
     fleet = Fleet(seed=11, sims=40, start=TODAY - timedelta(days=180))
     with simulated(fleet) as server:
         with Runtime(settings_for(postgres.set(database=name), home, server.base_url)) as runtime:
-            land(runtime, first_day=FIRST_DAY)
+            ingest(runtime, first_day=FIRST_DAY)
             train(runtime, AS_OF)
             score_day(runtime, USAGE_FORECASTS, AS_OF, run_id="first")
             score_day(runtime, EXHAUSTIONS, AS_OF, run_id="first")

@@ -93,7 +93,7 @@ def import_file(
     """Import daily usage, SIMs, labels or tickets from a file: all of it, or nothing when a row is bad."""
     from pipelines.demo import prepare
     from services.ingest.file_import import import_file as import_rows
-    from services.ingest.file_import import named_kind, read_mapping
+    from services.ingest.file_import import read_mapping, schema_named
 
     names = read_mapping(mapping, renamed or [])
     with runtime_of(load_settings()) as runtime:
@@ -101,7 +101,7 @@ def import_file(
         done = import_rows(
             runtime.database,
             file,
-            named_kind(kind),
+            schema_named(kind),
             now=runtime.clock(),
             only_all=not good_rows,
             dry_run=dry_run,
@@ -110,15 +110,17 @@ def import_file(
         )
         if done.ignored:
             console.print(f"columns not used: {', '.join(done.ignored)}", markup=False)
-        for line, reason in done.bad.select("line", "reason").head(20).iter_rows():
+        for line, reason in done.rejected.select("line", "reason").head(20).iter_rows():
             console.print(f"{done.unit} {line}: {reason}", markup=False)
         if dry_run:
-            console.print(f"{file} can be imported" if done.bad.is_empty() else f"{done.bad.height} rows are bad")
+            console.print(
+                f"{file} can be imported" if done.rejected.is_empty() else f"{done.rejected.height} rows are bad"
+            )
             return
         merged = done.merged
         console.print(
             f"{merged.rows} rows: {merged.new} new, {merged.changed} changed, {merged.unchanged} known already; "
-            f"{done.bad.height} bad ones in quarantine"
+            f"{done.rejected.height} bad ones in quarantine"
         )
 
 

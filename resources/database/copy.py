@@ -11,7 +11,8 @@ import polars as pl
 
 NULL = r"\N"  # on the way in only: Polars writes NULL and the empty text alike without it, PostgreSQL does not
 
-# SQL types of fixed width: what a Polars column must be for them, their form on the wire, and PostgreSQL's zero in Polars' count
+# SQL types of fixed width: what a Polars column must be for them, their form on the wire, and PostgreSQL's zero in
+# Polars' count
 BINARY: dict[str, tuple[pl.DataType, str, int]] = {
     "smallint": (pl.Int16(), ">i2", 0),
     "integer": (pl.Int32(), ">i4", 0),
@@ -25,7 +26,8 @@ BINARY: dict[str, tuple[pl.DataType, str, int]] = {
 def to_binary(frame: pl.DataFrame, columns: Mapping[str, str]) -> bytes:
     """Rows without nulls in PostgreSQL's binary COPY format, made column by column.
 
-    Source: PostgreSQL manual, COPY, "Binary Format": a header, then a row its number of fields and for each its length and value.
+    Source: PostgreSQL manual, COPY, "Binary Format": a header, then a row its number of fields and for each its length
+    and value.
     """
     layout: list[tuple[str, str]] = [("fields", ">i2")]
     for name, kind in columns.items():

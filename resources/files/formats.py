@@ -17,8 +17,8 @@ class ExportError(SimsightError):
 
 def format_of(path: Path) -> Format:
     """The format a file name asks for. Raises ExportError."""
-    ending = path.suffix.lower().removeprefix(".")
+    extension = path.suffix.lower().removeprefix(".")
     for known in FORMATS:
-        if ending == known:
+        if extension == known:
             return known
     raise ExportError(f"{path.name}: the name must end with .csv, .xlsx or .parquet")

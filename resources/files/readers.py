@@ -1,8 +1,8 @@
 """Tables in files, read as text: CSV, Excel workbooks (.xlsx) and Parquet, batch by batch, each row with its number.
 
-Whatever the format, a cell becomes the text a person would write: dates as YYYY-MM-DD, times in ISO 8601, numbers as decimals.
-A number of 16 digits or more in a format that keeps numbers as floating point has been rounded: it is written with an exponent
-(8988.228066e+15), so that nobody takes it for an identifier.
+Whatever the format, a cell becomes the text a person would write: dates as YYYY-MM-DD, times in ISO 8601, numbers as
+decimals. A number of 16 digits or more in a format that keeps numbers as floating point has been rounded: it is
+written with an exponent (8988.228066e+15), so that nobody takes it for an identifier.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_WORKBOOK_BYTES = 2_000_000_000  # unpacked: a workbook is read at once
 EXACT = 1e15  # floating point numbers hold 15 decimal digits; spreadsheets show no more
 
 
-class ImportRefusedError(SimsightError):
+class ImportRejectedError(SimsightError):
     """A file cannot be imported; nothing of it was. The message says what, in which line, and what to do."""
 
 
@@ -44,9 +44,9 @@ class Table:
     def batches(self, columns: Mapping[str, int]) -> Iterator[pl.DataFrame]:
         """Some columns by their place in the header, under new names, as text without blanks around it.
 
-        Yields frames of `line` (Int64: of a CSV the line the row begins on, of a workbook its row, the header counted; of
-        Parquet the row from 1) and the columns (String, null where empty), without empty rows.
-        Raises ImportRefusedError when the rest of the file turns out to be broken.
+        Yields frames of `line` (Int64: of a CSV the line the row begins on, of a workbook its row, the header counted;
+        of Parquet the row from 1) and the columns (String, null where empty), without empty rows. Raises
+        ImportRejectedError when the rest of the file turns out to be broken.
         """
         for frame in self._frames(dict(columns)):
             text = frame.select("line", pl.col(list(columns)).str.strip_chars().replace("", None))
@@ -56,15 +56,15 @@ class Table:
 def open_table(source: Source, *, name: str, sheet: str | None = None) -> Table:
     """Open a file by what it holds, not by its name alone. `sheet` is for workbooks; by default the first one is read.
 
-    Raises ImportRefusedError, saying what to save it as, for what is no table or is named after another format.
+    Raises ImportRejectedError, saying what to save it as, for what is no table or is named after another format.
     """
     found = _format(source)
     claimed = Path(name).suffix.lower()
     if found == "csv" and claimed in (".xlsx", ".parquet"):
         kind = "Excel workbook" if claimed == ".xlsx" else "Parquet file"
-        raise ImportRefusedError(f"{name} is no {kind} inside, or is damaged; save it again")
+        raise ImportRejectedError(f"{name} is no {kind} inside, or is damaged; save it again")
     if sheet is not None and found != "xlsx":
-        raise ImportRefusedError(f"{name} has no sheets: only an Excel workbook does")
+        raise ImportRejectedError(f"{name} has no sheets: only an Excel workbook does")
     if found == "xlsx":
         return _open_workbook(source, sheet)
     return _open_parquet(source) if found == "parquet" else _open_csv(source)
@@ -81,13 +81,13 @@ def _format(source: Source) -> Format:
     if begin.startswith(b"PAR1"):
         return "parquet"
     if begin.startswith(b"\xd0\xcf\x11\xe0"):
-        raise ImportRefusedError("this is an old or a protected Excel workbook: save it as .xlsx, without a password")
+        raise ImportRejectedError("this is an old or a protected Excel workbook: save it as .xlsx, without a password")
     return "csv"
 
 
 def _open_csv(source: Source) -> Table:
     if _holds_nul(source):
-        raise ImportRefusedError("the file holds NUL bytes: it is no text, or text in UTF-16; save it as CSV in UTF-8")
+        raise ImportRejectedError("the file holds NUL bytes: it is no text, or text in UTF-16; save it as CSV in UTF-8")
     try:
         rows = pl.scan_csv(source, infer_schema=False, null_values="", encoding="utf8")
         names = rows.collect_schema().names()
@@ -119,17 +119,17 @@ def _holds_nul(source: Source) -> bool:
         return mapped.find(b"\x00") >= 0
 
 
-def _broken_csv(error: pl.exceptions.PolarsError) -> ImportRefusedError:
+def _broken_csv(error: pl.exceptions.PolarsError) -> ImportRejectedError:
     said = str(error)
     if isinstance(error, pl.exceptions.NoDataError):
-        return ImportRefusedError("the file is empty; it needs a header line")
+        return ImportRejectedError("the file is empty; it needs a header line")
     if "more fields" in said:
-        return ImportRefusedError(
+        return ImportRejectedError(
             "a line has more fields than the header: write decimals with a point, and quote text that holds a comma"
         )
     if "not properly escaped" in said:
-        return ImportRefusedError("the file is not a CSV in UTF-8: a quote is opened and not closed")
-    return ImportRefusedError(f"the file is not a CSV in UTF-8: {said.splitlines()[0]}")
+        return ImportRejectedError("the file is not a CSV in UTF-8: a quote is opened and not closed")
+    return ImportRejectedError(f"the file is not a CSV in UTF-8: {said.splitlines()[0]}")
 
 
 def _open_workbook(source: Source, sheet: str | None) -> Table:
@@ -140,22 +140,23 @@ def _open_workbook(source: Source, sheet: str | None) -> Table:
         with zipfile.ZipFile(io.BytesIO(data)) as packed:
             size = sum(part.file_size for part in packed.infolist())
         if size > MAX_WORKBOOK_BYTES:
-            raise ImportRefusedError(
+            raise ImportRejectedError(
                 f"the workbook is larger than {MAX_WORKBOOK_BYTES // 1_000_000} MB unpacked; save it as CSV or Parquet"
             )
         book = fastexcel.read_excel(data)
         if sheet is not None and sheet not in book.sheet_names:
-            raise ImportRefusedError(f"the workbook has no sheet {sheet!r}; it has {', '.join(book.sheet_names)}")
-        # every row of the sheet from its very first, as text, and once more as booleans, which tell a number from a text
+            raise ImportRejectedError(f"the workbook has no sheet {sheet!r}; it has {', '.join(book.sheet_names)}")
+        # every row of the sheet from its very first, as text, and once more as booleans, which tell a number from a
+        # text
         chosen = sheet if sheet is not None else 0
         texts = book.load_sheet(chosen, header_row=None, skip_rows=0, dtypes="string").to_polars()
         truths = book.load_sheet(chosen, header_row=None, skip_rows=0, dtypes="boolean").to_polars()
     except (fastexcel.FastExcelError, zipfile.BadZipFile) as error:
-        raise ImportRefusedError(f"the workbook cannot be read: {str(error).splitlines()[0]}; save it again") from None
+        raise ImportRejectedError(f"the workbook cannot be read: {str(error).splitlines()[0]}; save it again") from None
     filled = texts.select(~pl.all_horizontal(pl.all().is_null())).to_series() if texts.width else pl.Series([False])
     first = filled.arg_max() if filled.any() else None
     if first is None:
-        raise ImportRefusedError("the sheet is empty; it needs a row of column names")
+        raise ImportRejectedError("the sheet is empty; it needs a row of column names")
     header = [cell or "" for cell in texts.row(first)]
 
     def frames(columns: dict[str, int]) -> Iterator[pl.DataFrame]:
@@ -193,8 +194,8 @@ def _open_parquet(source: Source) -> Table:
     return Table("parquet", header, "row", frames)
 
 
-def _broken_parquet(error: pl.exceptions.PolarsError) -> ImportRefusedError:
-    return ImportRefusedError(f"the Parquet file cannot be read: {str(error).splitlines()[0]}; write it again")
+def _broken_parquet(error: pl.exceptions.PolarsError) -> ImportRejectedError:
+    return ImportRejectedError(f"the Parquet file cannot be read: {str(error).splitlines()[0]}; write it again")
 
 
 def _text(name: str, dtype: pl.DataType) -> pl.Expr:
@@ -210,12 +211,13 @@ def _text(name: str, dtype: pl.DataType) -> pl.Expr:
         # zeros at the end are no places
         return column.cast(pl.String).str.replace(r"^(-?[0-9]+\.[0-9]*?)0+$", "$1").str.strip_chars_end(".")
     if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
-        raise ImportRefusedError(f"the column {name} holds {dtype}; it must hold text, numbers, dates or times")
+        raise ImportRejectedError(f"the column {name} holds {dtype}; it must hold text, numbers, dates or times")
     return _clean(column.cast(pl.String))
 
 
 def _decimal(number: pl.Expr) -> pl.Expr:
-    """Floating point numbers as decimals of at most 15 digits, which undoes the binary rounding of a sum such as 0.1 + 0.2."""
+    """Floating point numbers as decimals of at most 15 digits, which undoes the binary rounding of a sum such as 0.1 +
+    0.2."""
     size = number.abs()
     small = number.cast(pl.Decimal(38, 12), strict=False).cast(pl.String).str.strip_chars_end("0")
     return (

@@ -1,4 +1,5 @@
-"""How an export is written: CSV, XLSX or Parquet, a block of rows at a time, so that memory does not grow with the rows.
+"""How an export is written: CSV, XLSX or Parquet, a block of rows at a time, so that memory does not grow with the
+rows.
 
 A block is a list of rows, each a line of PostgreSQL's CSV: nothing for NULL, "" for an empty text.
 """
@@ -58,7 +59,9 @@ def write_parquet(file: IO[bytes], columns: list[Column], blocks: Blocks) -> int
 
 
 def write_xlsx(file: IO[bytes], columns: list[Column], blocks: Blocks) -> int:
-    """Write a workbook of one sheet. Text stays text whatever it looks like, and so does a number of more than 15 digits.
+    """Write a workbook of one sheet.
+
+    Text stays text whatever it looks like, and so does a number of more than 15 digits.
 
     Raises ExportError for more rows than a sheet can hold, or a text longer than a cell can.
     """

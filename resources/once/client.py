@@ -1,4 +1,4 @@
-"""A thin asynchronous client for 1NCE's API v1: the pool, the pace, the retries and the breaker around `once_protocol`.
+"""A thin asynchronous client for 1NCE's API v1: the connection pool, rate limits, retries and circuit breaker.
 
     async with OnceClient(base_url=..., username=..., password=SecretStr(...)) as once:
         async for page in once.sims():
@@ -7,10 +7,10 @@
             async for iccid, outcome in outcomes:
                 ...  # an Answer, or the OnceError of this one SIM
 
-It waits its turn: never more than 10 requests in any second on /sims (1NCE's limit for one customer), all calls, retries
-and repeated log-ins counted. The limit is the customer's, so run one client at a time for an account.
-It repeats what can be repeated (429, 500, 502, 503, 504, time-outs, lost connections, bodies cut halfway) and nothing
-else; every call here only reads. Neither the password nor a token is ever part of an error, a log line or a repr.
+The client sends at most 10 requests in any second on /sims (1NCE's limit for one customer), all calls, retries and
+repeated log-ins counted. The limit is the customer's, so run one client at a time for an account.
+It retries what may pass (429, 500, 502, 503, 504, time-outs, lost connections, truncated bodies) and nothing else;
+every call here only reads. Neither the password nor a token is ever part of an error, a log line or a repr.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from resources.once.errors import (
     OnceUnavailableError,
 )
 from resources.once.responses import Answer, Rejected
-from resources.once.transport import Breaker, ClientStats, TokenAuth, Window, windows
+from resources.once.transport import Breaker, ClientStats, RateLimiter, TokenAuth, rate_limiters
 
 __all__ = [
     "Answer",
@@ -62,8 +62,8 @@ K = TypeVar("K")
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
-MAX_WALKS = 3
-MAX_WAIT_S = 300.0  # the longest of 1NCE's rate windows: asked to wait longer, we give up and say so
+MAX_LIST_PASSES = 3
+MAX_WAIT_S = 300.0  # the longest of 1NCE's rate windows: asked to wait longer, the call fails and says so
 MAX_BACKOFF_S = 30.0
 
 
@@ -106,7 +106,7 @@ class OnceClient:
         self._now, self._rng = now, rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._auth = TokenAuth(f"{url}/oauth/token", username, password, self.stats)
         self._breaker = Breaker(self._host, breaker_pause_s)
-        self._windows = {} if requests_per_second is None else windows(requests_per_second)
+        self._rate_limiters = {} if requests_per_second is None else rate_limiters(requests_per_second)
         self._under_way = asyncio.Semaphore(concurrency)
         self._calls = itertools.count()
         self._http = httpx.AsyncClient(
@@ -134,31 +134,32 @@ class OnceClient:
     async def sims(self) -> AsyncGenerator[Answer[records.SimCard], None]:
         """Every SIM of the account, each once, in pages of 100.
 
-        The list can move while it is read: one SIM then stands on two pages, another on none. It is read again, up to
-        three times, until there are as many distinct ICCIDs as X-Total-Count says; later readings yield only what was not
-        yet shown. Raises OnceIncompleteError, after all pages, when the list would not hold still.
+        The list can change during a pass over its pages: one SIM then stands on two pages, another on none. The client
+        repeats the pass, up to three in all, until there are as many distinct ICCIDs as X-Total-Count says; a later
+        pass yields only SIMs not yet yielded. Raises OnceIncompleteError, after all pages, when the list keeps
+        changing.
         """
         shown: set[str] = set()
         counts: set[int] = set()
-        for walk in range(1, MAX_WALKS + 1):
+        for list_pass in range(1, MAX_LIST_PASSES + 1):
             here: set[str] = set()
             counts_here: set[int] = set()
             async with aclosing(self._pages("/v1/sims", 100)) as pages:
                 async for came in pages:
                     answer, on_page = _unseen(came.answer(records.SimCard, came.records()), shown)
                     here |= on_page
-                    if walk == 1 or answer.items or answer.rejected:
+                    if list_pass == 1 or answer.items or answer.rejected:
                         yield answer
                     if came.totals.records is not None:
                         counts_here.add(came.totals.records)
                         counts.add(came.totals.records)
-                    if walk > 1 and len(counts) == 1 and len(shown) >= max(counts):
+                    if list_pass > 1 and len(counts) == 1 and len(shown) >= max(counts):
                         return
             if not counts_here or (len(counts_here) == 1 and len(here) >= max(counts_here)):
                 return
         raise OnceIncompleteError(
-            f"GET /v1/sims: {len(shown)} SIMs seen where X-Total-Count says {sorted(counts)}, after {MAX_WALKS} readings:"
-            " the list keeps moving. What was seen has been delivered; read it again later."
+            f"GET /v1/sims: {len(shown)} SIMs seen where X-Total-Count says {sorted(counts)}, after {MAX_LIST_PASSES}"
+            " passes: the list keeps changing. What was seen has been delivered; read it again later."
         )
 
     async def sim(self, iccid: str) -> Answer[records.SimCard]:
@@ -167,7 +168,9 @@ class OnceClient:
         return came.answer(records.SimCard, [came.record()], iccid=iccid)
 
     async def usage(self, iccid: str, first_day: date, last_day: date) -> Answer[records.UsageDay]:
-        """Daily usage, both days included, in one request. Days before activation, and perhaps silent ones, are missing.
+        """Daily usage, both days included, in one request.
+
+        Days before activation, and perhaps silent ones, are missing.
 
         Raises ValueError for a window that is empty or longer than six months; nothing is split.
         """
@@ -202,11 +205,6 @@ class OnceClient:
             async for came in pages:
                 yield came.answer(records.Sms, came.records(), iccid=iccid)
 
-    async def limits(self) -> Answer[records.Limit]:
-        """The monthly limits set for all SIMs of the account: a row each for data, smsMt and smsMo."""
-        came = await self._get("/v1/sims/limits")
-        return came.typed(*records.parse_limits(came.record()))
-
     async def products(self) -> Answer[records.Product]:
         """What the account can buy, with prices."""
         came = await self._get("/v1/products")
@@ -230,8 +228,9 @@ class OnceClient:
         """`call(key)` for every key, `concurrency` at a time, yielded as they finish: (key, result or its OnceError).
 
         Keys are taken, and results held, no further ahead than `concurrency` each. What would hit every call alike
-        (OnceCredentialsError, OnceUnavailableError) and any error that is not an OnceError is raised and ends it. Leaving
-        early or cancelling stops the calls under way at once: use contextlib.aclosing when you may leave early.
+        (OnceCredentialsError, OnceUnavailableError) and any error that is not an OnceError is raised and ends it.
+        Leaving early or cancelling stops the calls under way at once: use contextlib.aclosing when you may leave
+        early.
         """
         source = iter(keys)
         finished: asyncio.Queue[tuple[K, T | OnceError] | Exception | None] = asyncio.Queue(self._concurrency)
@@ -294,7 +293,7 @@ class OnceClient:
             probing = await self._breaker.admit()
             try:
                 got = await self._try(path, params or {})
-            except BaseException:  # cancelled, or refused: says nothing about the service
+            except BaseException:  # cancelled, or rejected: says nothing about the service
                 self._breaker.give_up(probing=probing)
                 raise
             answered = isinstance(got, _Came) or got.alive
@@ -329,8 +328,8 @@ class OnceClient:
             wait_s = responses.parse_retry_after(response.headers.get("Retry-After"), self._now())
             if status == httpx.codes.TOO_MANY_REQUESTS:
                 self.stats.throttled += 1
-                if window := self._window(response.request):
-                    window.hold(min(wait_s, MAX_WAIT_S))
+                if limiter := self._rate_limiter(response.request):
+                    limiter.hold(min(wait_s, MAX_WAIT_S))
             return _Failure(status, text, wait_s)
         try:
             document = responses.parse_json(body)
@@ -339,28 +338,29 @@ class OnceClient:
         totals = responses.parse_totals(response.headers, document)
         return _Came(path, params, self._now(), body, document, totals, text)
 
-    # --- the pace: these two see every request on the wire, those of the token and of retries too ----------------------
+    # --- rate limits: these two see every request on the wire, those of the token and of retries too
+    # -------------------
 
-    def _window(self, request: httpx.Request) -> Window | None:
-        return self._windows.get(responses.family(request.url.path.removeprefix(self._base_path)))
+    def _rate_limiter(self, request: httpx.Request) -> RateLimiter | None:
+        return self._rate_limiters.get(responses.family(request.url.path.removeprefix(self._base_path)))
 
     async def _before_sending(self, request: httpx.Request) -> None:
-        if window := self._window(request):
+        if limiter := self._rate_limiter(request):
             started = time.monotonic()
-            ticket = await window.enter()
-            self.stats.seconds_paced += time.monotonic() - started
+            ticket = await limiter.enter()
+            self.stats.seconds_rate_limited += time.monotonic() - started
 
             async def sent(event: str, _: dict[str, Any]) -> None:
                 if event.endswith("send_request_headers.complete"):  # later than the turn when a connection was opened
-                    window.sent(ticket)
+                    limiter.sent(ticket)
 
             request.extensions["trace"], request.extensions["ticket"] = sent, ticket
         self.stats.requests += 1
 
     async def _after_headers(self, response: httpx.Response) -> None:
         request = response.request
-        if (window := self._window(request)) and (ticket := request.extensions.get("ticket")):
-            window.answered(ticket)
+        if (limiter := self._rate_limiter(request)) and (ticket := request.extensions.get("ticket")):
+            limiter.answered(ticket)
 
 
 class _Came(NamedTuple):

@@ -20,7 +20,7 @@ class OnceUnavailableError(OnceError):
 
 
 class OnceIncompleteError(OnceError):
-    """The SIM list would not hold still: some SIMs were never shown. Those that were have been delivered."""
+    """The SIM list kept changing: some SIMs were never shown. Those that were have been delivered."""
 
 
 class OnceRequestError(OnceError):

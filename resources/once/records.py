@@ -1,8 +1,8 @@
 """What 1NCE's API v1 says, as pure functions from bytes and headers to typed values: no network, no clock, no waiting.
 
 Units: data volumes are whole millionths of a MB (accounting bytes, 1 MB = 1_000_000, exact), SMS are counts, money is
-integer minor units, times carry their UTC offset. Rules for records: new fields are ignored; numbers may come as text or
-as numbers; what breaks a rule goes to `Rejected` with the reason and takes no other record with it.
+integer minor units, times carry their UTC offset. Rules for records: new fields are ignored; numbers may come as text
+or as numbers; what breaks a rule goes to `Rejected` with the reason and takes no other record with it.
 
 Source: 1NCE's OpenAPI files for SIM, order, product and support management (v1), and 1NCE help, "API Rate Limits".
 """
@@ -175,14 +175,6 @@ class Sms(_Record):
     imsi: Text = None
 
 
-class Limit(_Record):
-    """A monthly limit that the account sets for all its SIMs: bytes for data, counts for smsMt and smsMo."""
-
-    service: str
-    id: MaybeCount = None
-    amount: int
-
-
 class Charge(_Record):
     """A price of a product, net, in minor units of its currency."""
 
@@ -218,7 +210,10 @@ class OrderedProduct(_Record):
 
 
 class Order(_Record):
-    """An order: SIMs, top-ups or a change of tariff. The amount is gross, as on the invoice; None before one is made."""
+    """An order: SIMs, top-ups or a change of tariff.
+
+    The amount is gross, as on the invoice; None before one is made.
+    """
 
     order_number: Annotated[int, BeforeValidator(whole)]
     order_type: str
@@ -277,7 +272,9 @@ class UsageDay(NamedTuple):
 
 
 def parse_records(model: type[M], records: Iterable[Any], **defaults: str) -> tuple[list[M], list[Rejected]]:
-    """Each record as `model`, or rejected. `defaults` (such as the ICCID asked for) fill what a record leaves out, and a
+    """Each record as `model`, or rejected.
+
+    `defaults` (such as the ICCID asked for) fill what a record leaves out, and a
     record that contradicts one is rejected."""
     items: list[M] = []
     rejected: list[Rejected] = []
@@ -296,25 +293,6 @@ def parse_records(model: type[M], records: Iterable[Any], **defaults: str) -> tu
             rejected.append(Rejected(str(broken), record))
         else:
             items.append(item)
-    return items, rejected
-
-
-def parse_limits(answer: dict[str, Any]) -> tuple[list[Limit], list[Rejected]]:
-    """The limits set for data, smsMt and smsMo, one row each that is there."""
-    items: list[Limit] = []
-    rejected: list[Rejected] = []
-    for service in ("data", "smsMt", "smsMo"):
-        if (limit := answer.get(service)) is None:
-            continue
-        try:
-            if not isinstance(limit, dict):
-                raise ValueError(f"{service}: got {_shown(limit)}, expected an object")
-            amount = _number(limit, "limit", mb_to_bytes if service == "data" else whole, within=f"{service}.")
-            items.append(Limit(service=service, id=limit.get("id"), amount=amount))
-        except ValidationError as broken:
-            rejected.append(Rejected(_reason(broken), {service: limit}))
-        except ValueError as broken:
-            rejected.append(Rejected(str(broken), {service: limit}))
     return items, rejected
 
 

@@ -1,4 +1,7 @@
-"""What surrounds the records of an answer of 1NCE's: headers, paging, rate limits, the token. Pure: no network, no clock."""
+"""What surrounds the records of an answer of 1NCE's: headers, paging, rate limits, the token.
+
+Pure: no network, no clock.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,10 @@ class Answer(Generic[T]):
 
 
 def usage_params(first_day: date, last_day: date) -> dict[str, str]:
-    """The query of the usage call. ValueError when the window is empty or longer than the six months that 1NCE gives."""
+    """The query of the usage call.
+
+    ValueError when the window is empty or longer than the six months that 1NCE gives.
+    """
     if not 0 <= (last_day - first_day).days < MAX_USAGE_DAYS:
         raise ValueError(
             f"usage from {first_day} to {last_day}: ask for 1 to {MAX_USAGE_DAYS} days, 1NCE keeps six months"

@@ -1,7 +1,8 @@
-"""What 1NCE's Data Streamer sends, as pure functions from JSON values to plain rows or to a ValueError that names the field.
+"""What 1NCE's Data Streamer sends, as pure functions from JSON values to plain rows or to a ValueError that names the
+field.
 
-Units as in once_protocol: data volumes are whole millionths of a MB (accounting bytes), SMS are counts, times are UTC.
-Source: 1NCE help, "Data Streamer". Records come at least once and in any order; nested objects may be null.
+Units as in resources.once.records: data volumes are whole millionths of a MB (accounting bytes), SMS are counts, times
+are UTC. Source: 1NCE help, "Data Streamer". Records come at least once and in any order; nested objects may be null.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from resources.once.values import mb_to_bytes, parse_time, whole
 
 DATA, SMS = 5, 6  # traffic_type.id
 # a JSON number below this has at most 15 digits with its six places, all of which a float holds
-MOST_MB = 10**9
-MOST_SMS = 2**31 - 1
-LONGEST = timedelta(days=100)  # of a record; one that claims more is broken, and would be split into as many rows
-AHEAD = timedelta(days=1)  # of our clock, at most
-EARLIEST = datetime(2017, 1, 1, tzinfo=UTC)  # 1NCE is younger
+MAX_MB = 10**9
+MAX_SMS = 2**31 - 1
+MAX_DURATION = timedelta(days=100)  # of a record; one that claims more is broken, and would be split into as many rows
+MAX_CLOCK_SKEW = timedelta(days=1)  # of our clock, at most
+MIN_TIME = datetime(2017, 1, 1, tzinfo=UTC)  # 1NCE is younger
 _DIGITS = re.compile(r"\d{19,20}", re.ASCII)
 _LUHN = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
@@ -65,7 +66,7 @@ def parse_record(record: Any, *, received_at: datetime) -> UsageRecord | EventRe
 
 
 def record_key(record: Any, text: str) -> str:
-    """What a record that waits in quarantine is called: its id and a digest, since one id may come with several contents.
+    """The quarantine key of a record: its id and a digest, since one id may come with several contents.
 
     text   the record as JSON
     """
@@ -106,9 +107,10 @@ def _usage(record: dict[str, Any], received_at: datetime) -> UsageRecord:
         raise ValueError(f"traffic_type.id: got {kind_id}, expected {DATA} (data) or {SMS} (SMS)")
     started_at = _time(record, "start_timestamp", received_at)
     ended_at = _time(record, "end_timestamp", received_at)
-    if not timedelta() <= ended_at - started_at <= LONGEST:
+    if not timedelta() <= ended_at - started_at <= MAX_DURATION:
         raise ValueError(
-            f"end_timestamp: got {shown(record['end_timestamp'])}, expected at or after the start, within {LONGEST.days} days"
+            f"end_timestamp: got {shown(record['end_timestamp'])}, expected at or after the start, "
+            f"within {MAX_DURATION.days} days"
         )
     total, rx, tx = _volumes(record, mb_units if kind_id == DATA else _messages)
     kind = "data" if kind_id == DATA else "sms"
@@ -163,9 +165,10 @@ def _id(record: dict[str, Any]) -> int:
 
 def _time(record: dict[str, Any], path: str, received_at: datetime) -> datetime:
     moment: datetime = _value(record, path, parse_time)
-    if not EARLIEST <= moment <= received_at + AHEAD:
+    if not MIN_TIME <= moment <= received_at + MAX_CLOCK_SKEW:
         raise ValueError(
-            f"{path}: got {shown(record[path])}, expected a time from {EARLIEST:%Y} on that was not in the future when it came"
+            f"{path}: got {shown(record[path])}, expected a time from {MIN_TIME:%Y} on that was not in the "
+            "future when it came"
         )
     return moment
 
@@ -221,19 +224,19 @@ def _truth(value: object) -> bool:
 
 def mb_units(value: object) -> int:
     """MB as whole millionths, exact, also from a float that a JSON parser made. ValueError otherwise."""
-    if type(value) is float and -MOST_MB < value < MOST_MB:
+    if type(value) is float and -MAX_MB < value < MAX_MB:
         units = round(value * 1_000_000)
         # the nearest float of units / 10**6, which a parser makes of that decimal: equal only if it was that decimal
         if units / 1_000_000 == value:
             return units
     units = mb_to_bytes(value)
-    if abs(units) >= MOST_MB * 1_000_000:
-        raise ValueError(f"expected less than {MOST_MB} MB")
+    if abs(units) >= MAX_MB * 1_000_000:
+        raise ValueError(f"expected less than {MAX_MB} MB")
     return units
 
 
 def _messages(value: object) -> int:
     count = whole(value)
-    if abs(count) > MOST_SMS:
-        raise ValueError(f"expected at most {MOST_SMS} messages")
+    if abs(count) > MAX_SMS:
+        raise ValueError(f"expected at most {MAX_SMS} messages")
     return count

@@ -1,4 +1,5 @@
-"""What stands between a call to 1NCE and the wire: the token, the pace and the breaker, one of each for all calls."""
+"""What stands between a call to 1NCE and the wire: the token, the rate limiters and the circuit breaker of all
+calls."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from pydantic import SecretStr
 from resources.once import responses
 from resources.once.errors import RETRY_STATUS, OnceCredentialsError, OnceRequestError, OnceUnavailableError
 
-BREAKER_CALLS = 10
-JITTER_S = 0.035  # by how much a request may be late on its way without our seeing it; costs at most 3.5 % of the pace
+MAX_FAILING_CALLS = 10
+JITTER_S = 0.035  # by how much a request may be late on its way without our seeing it; costs at most 3.5 % of the rate
 MAX_LATE_S = 0.3  # of lateness that we see by the answer, how much is heeded
 
 
@@ -28,7 +29,7 @@ class ClientStats:
     throttled: int = 0
     reauthentications: int = 0
     bytes_received: int = 0
-    seconds_paced: float = 0.0
+    seconds_rate_limited: float = 0.0
     seconds_backed_off: float = 0.0
 
 
@@ -71,7 +72,8 @@ class TokenAuth(httpx.Auth):
                 self._token = None
                 self._stats.reauthentications += 1
         raise OnceCredentialsError(
-            "1NCE refuses a token that it has just given: check that the API user of ONCE_USERNAME still has its rights."
+            "1NCE refuses a token that it has just given: check that the API user of ONCE_USERNAME still has its "
+            "rights."
         )
 
     def _token_request(self, request: httpx.Request) -> httpx.Request:
@@ -117,7 +119,8 @@ def _error_code(body: bytes) -> str:
     return next((f", {code}" for code in known if code.encode() in body), "")
 
 
-# --- the pace and the breaker ----------------------------------------------------------------------------------------
+# --- the rate limiters and the breaker
+# ----------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -126,21 +129,21 @@ class Ticket:
     arrives_by: float
 
 
-def windows(requests_per_second: float) -> dict[str, Window]:
-    windows = {name: Window(limit, seconds) for name, (limit, seconds) in responses.RATE_LIMITS.items()}
+def rate_limiters(requests_per_second: float) -> dict[str, RateLimiter]:
+    rate_limiters = {name: RateLimiter(limit, seconds) for name, (limit, seconds) in responses.RATE_LIMITS.items()}
     limit = max(1, int(requests_per_second))
     seconds = limit / requests_per_second
-    windows["sims"] = Window(limit, seconds, spacing_s=seconds / limit)
-    return windows
+    rate_limiters["sims"] = RateLimiter(limit, seconds, spacing_s=seconds / limit)
+    return rate_limiters
 
 
-class Window:
-    """At most `limit` requests reach 1NCE within any `seconds`, however unevenly the network carries them.
+class RateLimiter:
+    """Lets at most `limit` requests reach 1NCE within any `seconds`, however unevenly the network carries them.
 
-    What counts is when a request arrives, which we do not see: at the latest when its answer is here. Where answers take
-    longer than the jitter allowed for, one that took longer than the quickest of late may have been that much longer on
-    its way, and stays in the window for so much longer. Turns are evenly spaced besides, and a late one lets the next
-    make up for it.
+    1NCE counts a request when it arrives. The client does not see that moment; it is at the latest when the answer is
+    here. A request that took longer than the quickest recent ones may have been that much longer on its way, so it
+    stays in the window for so much longer. Turns are evenly spaced besides, and a late one lets the next make up for
+    it.
     """
 
     def __init__(self, limit: int, seconds: float, spacing_s: float = 0.0) -> None:
@@ -230,16 +233,16 @@ class Breaker:
             self._open = False
         else:
             self._failing.add(call)
-            self._open = self._open or len(self._failing) >= BREAKER_CALLS
+            self._open = self._open or len(self._failing) >= MAX_FAILING_CALLS
         if probing:
-            self._settle(answered)
+            self._resolve_probe(answered)
 
     def give_up(self, *, probing: bool) -> None:
         """An attempt ended without an outcome; a probe that was waited for has then failed."""
         if probing:
-            self._settle(False)
+            self._resolve_probe(False)
 
-    def _settle(self, answered: bool) -> None:
+    def _resolve_probe(self, answered: bool) -> None:
         if self._probe is not None:
             self._probe.set_result(answered)
             self._probe = None

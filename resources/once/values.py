@@ -1,4 +1,4 @@
-"""Single values as 1NCE writes them: volumes, counts, money, times, days and ICCIDs, exact or refused with a ValueError
+"""Single values as 1NCE writes them: volumes, counts, money, times, days and ICCIDs, exact or rejected with a ValueError
 whose text says what was expected.
 """
 
@@ -18,7 +18,10 @@ _MINOR_DIGITS = dict.fromkeys(
 
 
 def scaled(value: object, places: int) -> int:
-    """`value` x 10**places, exact, from an int, a float as JSON shows it, or decimal text. ValueError when not exact."""
+    """`value` x 10**places, exact, from an int, a float as JSON shows it, or decimal text.
+
+    ValueError when not exact.
+    """
     if type(value) is int:
         number: int = value * 10**places
     else:
@@ -58,7 +61,10 @@ def whole(value: object) -> int:
 
 
 def minor_units(amount: object, currency: object) -> int:
-    """Money to integer minor units (cents) of an ISO 4217 currency. ValueError when it is not a whole number of them."""
+    """Money to integer minor units (cents) of an ISO 4217 currency.
+
+    ValueError when it is not a whole number of them.
+    """
     if not (isinstance(currency, str) and re.fullmatch("[A-Z]{3}", currency)):
         raise ValueError(f"currency: got {currency!r}, expected three capital letters")
     return scaled(amount, _MINOR_DIGITS.get(currency, 2))

@@ -1,6 +1,7 @@
-"""What can be asked of 1NCE, one `Source` a kind of answer: how to ask, how items become rows, how broken records are named.
+"""What can be asked of 1NCE, one `Endpoint` a kind of answer: how to ask, how items become rows, how broken records
+are named.
 
-A frame's schema stands in its source; the tables with the units are in sql/migrations.
+An endpoint holds the schema of its frames; the tables with the units are in sql/migrations.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Sim:
 
 
 @dataclass(frozen=True)
-class Source:
+class Endpoint:
     """One kind of answer: how its items become rows, and how a broken record is named and parsed again."""
 
     name: str
@@ -103,7 +104,7 @@ def _usage_record_key(record: dict[str, Any], asked: dict[str, Any]) -> str:
     return f"{asked['iccid']} {day}" if day else _named("iccid", "date")(record, asked)
 
 
-SIMS = Source(
+SIMS = Endpoint(
     "sims",
     "merge_sims",
     {
@@ -147,7 +148,7 @@ SIMS = Source(
     _named("iccid"),
     lambda s: str(s.iccid),
 )
-USAGE = Source(
+USAGE = Endpoint(
     "usage",
     "merge_usage",
     {
@@ -166,7 +167,7 @@ USAGE = Source(
     lambda u: f"{u.iccid} {u.day}",
     _usage,
 )
-QUOTA = Source(
+QUOTA = Endpoint(
     "quota",
     "merge_quota",
     {
@@ -197,7 +198,7 @@ QUOTA = Source(
     lambda q: f"{q.iccid} {q.kind}",
     _quota,
 )
-STATUS = Source(
+STATUS = Endpoint(
     "status",
     "merge_connectivity",
     {
@@ -217,7 +218,7 @@ STATUS = Source(
     lambda c: str(c.iccid),
     _status,
 )
-EVENTS = Source(
+EVENTS = Endpoint(
     "events",
     "merge_events",
     {
@@ -248,7 +249,7 @@ EVENTS = Source(
     lambda e: f"{e.iccid} {e.at.isoformat()} {e.event_type}",
     _events,
 )
-SMS = Source(
+SMS = Endpoint(
     "sms",
     "merge_sms",
     {
@@ -273,7 +274,7 @@ def _charges(charges: Sequence[Any]) -> int | None:
     return sum(charge.amount_minor for charge in charges) if charges else None
 
 
-PRODUCTS = Source(
+PRODUCTS = Endpoint(
     "products",
     "merge_products",
     {
@@ -299,7 +300,7 @@ PRODUCTS = Source(
     _named("id"),
     lambda p: str(p.id),
 )
-ORDERS = Source(
+ORDERS = Endpoint(
     "orders",
     "merge_orders",
     {
@@ -329,7 +330,7 @@ ORDERS = Source(
     _named("order_number"),
     lambda o: str(o.order_number),
 )
-TICKETS = Source(
+TICKETS = Endpoint(
     "tickets",
     "merge_tickets",
     {
@@ -357,4 +358,6 @@ TICKETS = Source(
     _named("caseId"),
     lambda t: str(t.case_id),
 )
-SOURCES = {source.name: source for source in (SIMS, USAGE, QUOTA, STATUS, EVENTS, SMS, PRODUCTS, ORDERS, TICKETS)}
+ENDPOINTS = {
+    endpoint.name: endpoint for endpoint in (SIMS, USAGE, QUOTA, STATUS, EVENTS, SMS, PRODUCTS, ORDERS, TICKETS)
+}

@@ -1,7 +1,8 @@
-"""What can be imported from files, one `Kind` a table: its columns, how each is read, the rules, and the merge it feeds.
+"""What can be imported from files, one `FileSchema` a table: columns, parsers, rules, and the merge that takes the
+rows.
 
-Everything here is declared and set-based: a cell is text, `parse` makes a value of it or null, and a rule is an expression that
-says in words what is wrong, or null.
+Everything here is declarative and set-based: a cell is text, `parse` makes a value of it or null, and a rule is an
+expression that says in words what is wrong, or null.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Column:
 
     @property
     def given(self) -> pl.Expr:
-        """The text as it stood in the file, while the row is judged."""
+        """The text as it stood in the file, while the row is validated."""
         return given(self.name)
 
     def reasons(self) -> list[pl.Expr]:
@@ -50,10 +51,10 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of file.
+class FileSchema:
+    """The columns and rules of a file that can be imported.
 
-    key    columns (as parsed) of which the same values may stand in one row only; `twice` says so in words
+    key    columns (as parsed) of which the same values may stand in one row only; `duplicate` says so in words
     about  columns (as given) that name a row in quarantine
     merge  query that takes the parsed columns and known_at
     sims   whether each row is about a SIM that must be known: its iccid becomes sim_key
@@ -62,7 +63,7 @@ class Kind:
     name: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
-    twice: str
+    duplicate: str
     about: tuple[str, ...]
     merge: str
     table: str
@@ -78,8 +79,9 @@ class Kind:
     def optional(self) -> list[str]:
         return [column.name for column in self.columns if column.need == "none"]
 
-    def judge(self, rows: pl.DataFrame, *, today: date) -> pl.DataFrame:
-        """Rows of text (line and all columns by name) with their values, `reason` (null for a good row) and the text as given."""
+    def validate(self, rows: pl.DataFrame, *, today: date) -> pl.DataFrame:
+        """Rows of text (line and all columns by name) with their values, the text as given, and `reason` (null:
+        accepted)."""
         named = rows.rename({column.name: f"given_{column.name}" for column in self.columns})
         parsed = named.with_columns(
             pl.lit(today).alias("today"),
@@ -108,10 +110,10 @@ def shown(name: str) -> pl.Expr:
     return given(name).str.head(80)
 
 
-def kind_of(path: Path) -> Kind:
-    """The kind of a file by how its name begins, such as labels-2026.csv; usage where it says nothing."""
+def schema_of(path: Path) -> FileSchema:
+    """The schema of a file by how its name begins, such as labels-2026.csv; usage where it says nothing."""
     name = path.name.lower()
-    return next((kind for kind in KINDS.values() if name.startswith(kind.name)), KINDS["usage"])
+    return next((schema for schema in FILE_SCHEMAS.values() if name.startswith(schema.name)), FILE_SCHEMAS["usage"])
 
 
 def _iccid(text: pl.Expr) -> pl.Expr:
@@ -132,7 +134,7 @@ def _without_luhn(long: pl.Series) -> pl.Series:
 
 
 def _megabytes(text: pl.Expr) -> pl.Expr:
-    """Decimal text of MB, at most six places that are not zero, as whole millionths; null where it is something else."""
+    """Decimal text of MB with at most six places (zeros not counted) as whole millionths; null for anything else."""
     whole = text.str.extract(r"^([0-9]{1,12})(?:\.[0-9]{0,6}0*)?$").cast(pl.Int64)
     places = text.str.extract(r"^[0-9]+\.([0-9]{0,6})0*$").fill_null("").str.pad_end(6, "0").cast(pl.Int64)
     return whole * 1_000_000 + places
@@ -152,7 +154,8 @@ def _day(text: pl.Expr) -> pl.Expr:
 def _time(text: pl.Expr) -> pl.Expr:
     """ISO 8601: a day, or a day and a time, in UTC unless it gives an offset."""
     parts = text.str.extract_groups(
-        r"^([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2})(:[0-9]{2})?(\.[0-9]{1,9})?\s*(?:([Zz])|([+-][0-9]{2}):?([0-9]{2})?)?)?$"
+        r"^([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2})(:[0-9]{2})?(\.[0-9]{1,9})?"
+        r"\s*(?:([Zz])|([+-][0-9]{2}):?([0-9]{2})?)?)?$"
     ).struct
     return pl.concat_str(
         parts.field("1"),
@@ -167,12 +170,12 @@ def _time(text: pl.Expr) -> pl.Expr:
 
 
 def _plain(text: pl.Expr) -> pl.Expr:
-    """Free text; the apostrophe that an export puts before what a spreadsheet would take for a formula comes off again."""
+    """Free text, without the apostrophe that an export puts before what a spreadsheet would take for a formula."""
     return text.str.replace(r"^'('*[=+\-@\t\r])", "$1")
 
 
-def _digits(least: int, most: int) -> Callable[[pl.Expr], pl.Expr]:
-    return lambda text: text.str.extract(rf"^([0-9]{{{least},{most}}})$")
+def _digits(min_length: int, max_length: int) -> Callable[[pl.Expr], pl.Expr]:
+    return lambda text: text.str.extract(rf"^([0-9]{{{min_length},{max_length}}})$")
 
 
 def _one_of(*words: str) -> Callable[[pl.Expr], pl.Expr]:
@@ -210,7 +213,8 @@ ICCID = Column(
     pl.when(given("iccid").str.contains(r"^[0-9]+[.,]?[0-9]*[eE]\+?[0-9]+$"))
     .then(
         pl.lit(
-            "19 digits as text: a spreadsheet has rounded this number; format the column as text and fill in the ICCIDs again"
+            "19 digits as text: a spreadsheet has rounded this number; format the column as text and fill in the "
+            "ICCIDs again"
         )
     )
     .otherwise(pl.lit("19 digits (without the check digit), or 20 with the right check digit")),
@@ -228,7 +232,7 @@ DAY = Column(
     (_not_yet("day", pl.col("day")), _too_early("day", pl.col("day"))),
 )
 
-USAGE = Kind(
+USAGE = FileSchema(
     "usage",
     (
         ICCID,
@@ -252,7 +256,7 @@ USAGE = Kind(
     sims=True,
     rules=(pl.when(pl.max_horizontal("sms_mt", "sms_mo") > 32767).then(pl.lit("sms: more than 32767 on one day")),),
 )
-SIMS = Kind(
+SIMS = FileSchema(
     "sims",
     (
         ICCID,
@@ -276,7 +280,7 @@ SIMS = Kind(
     "core.sims",
     derived=(given("iccid").str.extract(r"^([0-9]{20})$").alias("iccid_with_luhn"),),
 )
-LABELS = Kind(
+LABELS = FileSchema(
     "labels",
     (ICCID, _free("label", "own_label", longest=500, need="column")),
     ("sim_key",),
@@ -286,7 +290,7 @@ LABELS = Kind(
     "core.sims",
     sims=True,
 )
-TICKETS = Kind(
+TICKETS = FileSchema(
     "tickets",
     (
         _free("case_id", "case_id", longest=200, need="value"),
@@ -313,4 +317,4 @@ TICKETS = Kind(
         ),
     ),
 )
-KINDS = {kind.name: kind for kind in (USAGE, SIMS, LABELS, TICKETS)}
+FILE_SCHEMAS = {schema.name: schema for schema in (USAGE, SIMS, LABELS, TICKETS)}

@@ -1,7 +1,7 @@
 """From 1NCE's answers to rows: each answer is kept as it came, checked, and merged, a batch of SIMs a transaction.
 
-A pass over the fleet (a sweep) keeps its place in the database: what a batch has committed is not asked for again when the
-pass is interrupted and begun anew.
+An ingest run over the fleet keeps its place in the database: a later run does not ask again for what a batch has
+committed before an interruption.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from resources.once.client import OnceClient
 from resources.once.errors import OnceError
 from resources.once.responses import Answer
 from resources.runtime import Runtime
-from services.ingest.endpoints import ORDERS, PRODUCTS, QUOTA, SIMS, USAGE, Sim, Source
+from services.ingest.endpoints import ORDERS, PRODUCTS, QUOTA, SIMS, USAGE, Endpoint, Sim
 from services.ingest.poll_planner import STATE_SCHEMA, fleet_cost, pass_budget, plan
-from services.ingest.schemas import LANDING_SCHEMA, QUARANTINE_SCHEMA, SETTLED_SCHEMA, UTC_TIME, Schema
+from services.ingest.schemas import QUARANTINE_SCHEMA, RAW_RESPONSE_SCHEMA, RESOLVED_SCHEMA, UTC_TIME, Schema
 
 
 def poll_budget(runtime: Runtime) -> int | None:
-    """Requests that an hourly pass may spend on single SIMs; None: no limit."""
+    """Requests that an hourly ingest run may spend on single SIMs; None: no limit."""
     settings = runtime.settings
     if settings.once_unlimited or settings.once_requests_per_second is None:
         return None
@@ -38,7 +38,7 @@ def poll_budget(runtime: Runtime) -> int | None:
 
 BATCH_SIMS = 100
 BATCH_SECONDS = 10.0
-TAKE_UP_WITHIN = timedelta(days=1)
+RESUME_WITHIN = timedelta(days=1)
 # 1NCE answers for the last six months at most; a few days less keeps clear of the edge
 USAGE_REACH = timedelta(days=180)
 # how far back the days already covered are asked for again, because they may have been corrected
@@ -50,17 +50,17 @@ MakeClient = Callable[[], OnceClient]
 
 
 @dataclass
-class Landed:
-    """What a pass brought."""
+class IngestResult:
+    """What an ingest run brought."""
 
-    source: str
+    endpoint: str
     sims: int = 0
     already: int = 0
     requests: int = 0
     retries: int = 0
     merged: Merged = field(default_factory=Merged)
     rejected: int = 0
-    waiting: int = 0
+    pending: int = 0
     problems: dict[str, int] = field(default_factory=dict)
 
     def metadata(self) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class Landed:
         return {
             "sims asked": self.sims,
             "sims asked before an interruption": self.already,
-            "sims left for a later pass": self.waiting,
+            "sims left for a later pass": self.pending,
             "requests": self.requests,
             "retries": self.retries,
             "dagster/row_count": self.merged.rows,
@@ -90,31 +90,31 @@ POLL_SCHEMA: Schema = {
 }
 
 
-def _asked(source: Source, answer: Answer[Any], sim: Sim | None) -> dict[str, Any]:
+def _asked(endpoint: Endpoint, answer: Answer[Any], sim: Sim | None) -> dict[str, Any]:
     """What a replay needs to know besides the record."""
     if sim is None:
         return {}
-    if source is USAGE:
+    if endpoint is USAGE:
         return {"iccid": sim.iccid, "first_day": sim.first_day.isoformat(), "last_day": sim.last_day.isoformat()}
-    if source is QUOTA:
+    if endpoint is QUOTA:
         return {"iccid": sim.iccid, "kind": answer.path.rsplit("/", 1)[-1]}
     return {"iccid": sim.iccid}
 
 
 def store(
     transaction: Transaction,
-    source: Source,
+    endpoint: Endpoint,
     answers: Sequence[tuple[Sim | None, Answer[Any]]],
     *,
-    suspects: set[str],
+    open_keys: set[str],
 ) -> tuple[Merged, int]:
-    """Land, check and merge answers of one source; returns what changed and how many records were quarantined.
+    """Store, validate and merge answers of one endpoint; returns what changed and how many records were quarantined.
 
-    `suspects` are the record keys now in quarantine: a good record for one of them settles it.
+    open_keys   record keys with an open quarantine row; a valid record for one of them resolves it. Updated in place.
     """
-    landings = [
+    responses = [
         (
-            source.name,
+            endpoint.name,
             answer.path
             + ("?" + "&".join(f"{k}={v}" for k, v in sorted(answer.params.items())) if answer.params else ""),
             answer.body.decode("utf-8", "replace").replace("\x00", "\ufffd"),
@@ -122,88 +122,92 @@ def store(
         )
         for _, answer in answers
     ]
-    transaction.merge("merge_landings", pl.DataFrame(landings, schema=LANDING_SCHEMA, orient="row"))
+    transaction.merge("merge_raw_responses", pl.DataFrame(responses, schema=RAW_RESPONSE_SCHEMA, orient="row"))
     keys = {sim.iccid: sim.sim_key for sim, _ in answers if sim is not None}
-    frames = [source.frame(answer.items, keys, answer.received_at) for _, answer in answers if answer.items]
+    frames = [endpoint.frame(answer.items, keys, answer.received_at) for _, answer in answers if answer.items]
     merged = Merged()
     if frames:
-        rows = pl.concat(frames).unique(subset=source.key, keep="last", maintain_order=True)
-        merged = transaction.merge(source.merge, rows)
-    bad = []
+        rows = pl.concat(frames).unique(subset=endpoint.key, keep="last", maintain_order=True)
+        merged = transaction.merge(endpoint.merge, rows)
+    rejections = []
     for sim, answer in answers:
-        asked = _asked(source, answer, sim) if answer.rejected else {}
+        asked = _asked(endpoint, answer, sim) if answer.rejected else {}
         for rejected in answer.rejected:
-            key = source.record_key(rejected.record, asked)
+            key = endpoint.record_key(rejected.record, asked)
             record = json.dumps({"record": rejected.record, "asked": asked}, default=str)
-            bad.append((source.name, key, rejected.reason, record.replace("\\u0000", "\\ufffd"), answer.received_at))
-    if suspects:
-        good = [
-            (source.name, key, answer.received_at, "superseded")
+            rejections.append(
+                (endpoint.name, key, rejected.reason, record.replace("\\u0000", "\\ufffd"), answer.received_at)
+            )
+    if open_keys:
+        resolved = [
+            (endpoint.name, key, answer.received_at, "superseded")
             for _, answer in answers
-            for key in map(source.item_key, answer.items)
-            if key in suspects
+            for key in map(endpoint.item_key, answer.items)
+            if key in open_keys
         ]
-        transaction.merge("settle_quarantine", pl.DataFrame(good, schema=SETTLED_SCHEMA, orient="row"))
-        suspects.difference_update(key for _, key, _, _ in good)
-    transaction.merge("merge_quarantine", pl.DataFrame(bad, schema=QUARANTINE_SCHEMA, orient="row"))
-    suspects.update(key for _, key, _, _, _ in bad)
-    return merged, len(bad)
+        transaction.merge("resolve_quarantine", pl.DataFrame(resolved, schema=RESOLVED_SCHEMA, orient="row"))
+        open_keys.difference_update(key for _, key, _, _ in resolved)
+    transaction.merge("merge_quarantine", pl.DataFrame(rejections, schema=QUARANTINE_SCHEMA, orient="row"))
+    open_keys.update(key for _, key, _, _, _ in rejections)
+    return merged, len(rejections)
 
 
-def _suspects(database: Database, source: Source) -> set[str]:
-    return {row["record_key"] for row in database.rows("quarantine_open") if row["source"] == source.name}
+def _open_quarantine_keys(database: Database, endpoint: Endpoint) -> set[str]:
+    return {row["record_key"] for row in database.rows("quarantine_open") if row["source"] == endpoint.name}
 
 
-def land_account(database: Database, make_client: MakeClient, source: Source, *, clock: Clock) -> Landed:
-    """Ask for one of the account's lists (sims, products, orders, tickets) and store it page by page. Raises OnceError."""
+def ingest_account(database: Database, make_client: MakeClient, endpoint: Endpoint, *, clock: Clock) -> IngestResult:
+    """Ask for one of the account's lists (sims, products, orders, tickets); store it page by page. Raises OnceError."""
     today = clock().date()
     with database.transaction() as transaction:
         begun = transaction.row(
-            "begin_sweep", {"source": source.name, "first_day": today, "last_day": today, "now": clock()}
+            "begin_ingest_run", {"source": endpoint.name, "first_day": today, "last_day": today, "now": clock()}
         )
         assert begun is not None
     listed: list[str] = []
-    landed = asyncio.run(_land_account(database, make_client, source, listed))
+    result = asyncio.run(_ingest_account(database, make_client, endpoint, listed))
     with database.transaction() as transaction:
-        # an empty list, or one with records that could not be read, says of nobody that it is gone
-        if source is SIMS and listed and not landed.rejected:
+        # an empty list, or one with rejected records, is no proof that a SIM has left the account
+        if endpoint is SIMS and listed and not result.rejected:
             transaction.stage("mark_unlisted", pl.DataFrame({"iccid": listed}).unique())
             transaction.row("mark_unlisted", {"begun": begun["started_at"], "now": clock()})
-        transaction.execute("finish_sweep", {"sweep_id": begun["sweep_id"], "now": clock()})
-    return landed
+        transaction.execute("finish_ingest_run", {"sweep_id": begun["sweep_id"], "now": clock()})
+    return result
 
 
-async def _land_account(database: Database, make_client: MakeClient, source: Source, listed: list[str]) -> Landed:
+async def _ingest_account(
+    database: Database, make_client: MakeClient, endpoint: Endpoint, listed: list[str]
+) -> IngestResult:
     """`listed` is filled with the ICCIDs that the SIM list names."""
-    landed = Landed(source.name)
-    suspects = _suspects(database, source)
+    result = IngestResult(endpoint.name)
+    open_keys = _open_quarantine_keys(database, endpoint)
     async with make_client() as once:
-        async with aclosing(_account_pages(once, source)) as pages:
+        async with aclosing(_account_pages(once, endpoint)) as pages:
             async for page in pages:
                 with database.transaction() as transaction:
-                    merged, rejected = store(transaction, source, [(None, page)], suspects=suspects)
-                landed.merged += merged
-                landed.rejected += rejected
-                if source is SIMS:
+                    merged, rejected = store(transaction, endpoint, [(None, page)], open_keys=open_keys)
+                result.merged += merged
+                result.rejected += rejected
+                if endpoint is SIMS:
                     listed += [sim.iccid for sim in page.items]
-        landed.requests, landed.retries = once.stats.requests, once.stats.retries
-    return landed
+        result.requests, result.retries = once.stats.requests, once.stats.retries
+    return result
 
 
-async def _account_pages(once: OnceClient, source: Source) -> AsyncGenerator[Answer[Any], None]:
-    if source is PRODUCTS:
+async def _account_pages(once: OnceClient, endpoint: Endpoint) -> AsyncGenerator[Answer[Any], None]:
+    if endpoint is PRODUCTS:
         yield await once.products()
         return
-    lists = once.sims() if source is SIMS else once.orders() if source is ORDERS else once.tickets()
+    lists = once.sims() if endpoint is SIMS else once.orders() if endpoint is ORDERS else once.tickets()
     async with aclosing(lists) as pages:
         async for page in pages:
             yield page
 
 
-def land_fleet(
+def ingest_fleet(
     database: Database,
     make_client: MakeClient,
-    source: Source,
+    endpoint: Endpoint,
     *,
     first_day: date,
     last_day: date,
@@ -211,44 +215,53 @@ def land_fleet(
     progress: Progress = lambda done, of: None,
     budget: int | None = None,
     only: Set[int] | None = None,
-) -> Landed:
-    """Ask every SIM for one kind of answer, batch by batch, and store it; take up an unfinished pass over the same days.
+) -> IngestResult:
+    """Ask one endpoint for every SIM and store the answers in batches; resume an unfinished run over the same days.
 
-    budget   requests that a pass over all kinds of answers may take; where that is not enough for the fleet, the planner
+    budget   requests that the runs over all endpoints may take together; where the fleet needs more, the planner
              (services.ingest.poll_planner) chooses whom to ask now. None: everyone
-    only     ask these SIMs (by sim_key) and no others; the pass stays open, and the next one goes on with it
+    only     ask these SIMs (by sim_key) and no others; the ingest run stays open, and the next one continues it
     Usage is asked from `first_day`, or from earlier where a SIM is not covered up to there, at most six months back.
-    A SIM whose call fails is noted with the problem and does not stop the others. Raises OnceCredentialsError and
+    A SIM whose call fails is stored with the problem and does not stop the others. Raises OnceCredentialsError and
     OnceUnavailableError, after storing what had come.
     """
     now = clock()
-    window = {"source": source.name, "first_day": first_day, "last_day": last_day}
+    window = {"source": endpoint.name, "first_day": first_day, "last_day": last_day}
     with database.transaction() as transaction:
-        begun = transaction.row("unfinished_sweep", {**window, "since": now - TAKE_UP_WITHIN})
-        begun = begun or transaction.row("begin_sweep", {**window, "now": now})
+        begun = transaction.row("unfinished_ingest_run", {**window, "since": now - RESUME_WITHIN})
+        begun = begun or transaction.row("begin_ingest_run", {**window, "now": now})
         assert begun is not None
-        waiting = transaction.rows("sims_to_poll", {"source": source.name, "sweep_id": begun["sweep_id"]})
+        pending = transaction.rows("sims_to_poll", {"source": endpoint.name, "sweep_id": begun["sweep_id"]})
         fleet = (transaction.row("fleet_size") or {"sims": 0})["sims"]
         if only is not None:
-            waiting = [row for row in waiting if row["sim_key"] in only]
-            fleet = len(waiting)
-        landed = Landed(source.name, already=fleet - len(waiting))
+            pending = [row for row in pending if row["sim_key"] in only]
+            fleet = len(pending)
+        result = IngestResult(endpoint.name, already=fleet - len(pending))
         if budget is not None and fleet_cost(fleet) > budget:
             state = transaction.frame("poll_state", STATE_SCHEMA, {"now": now})
-            chosen = plan(state, now=now, budget=budget, sources=(source.name,))["sim_key"]
-            by_key = {row["sim_key"]: row for row in waiting}
-            landed.waiting = len(waiting)
-            waiting = [by_key[key] for key in chosen if key in by_key]
-            landed.waiting -= len(waiting)
-    sims = [_sim_to_ask(row, first_day, last_day, now) for row in waiting]
-    sweep = _Sweep(database, source, begun["sweep_id"], landed, clock, progress, len(sims), _suspects(database, source))
-    asyncio.run(sweep.run(make_client, sims))
+            chosen = plan(state, now=now, budget=budget, sources=(endpoint.name,))["sim_key"]
+            by_key = {row["sim_key"]: row for row in pending}
+            result.pending = len(pending)
+            pending = [by_key[key] for key in chosen if key in by_key]
+            result.pending -= len(pending)
+    sims = [_sim_to_ask(row, first_day, last_day, now) for row in pending]
+    fleet_run = _FleetRun(
+        database,
+        endpoint,
+        begun["sweep_id"],
+        result,
+        clock,
+        progress,
+        len(sims),
+        _open_quarantine_keys(database, endpoint),
+    )
+    asyncio.run(fleet_run.run(make_client, sims))
     with database.transaction() as transaction:
         if only is None:
-            transaction.execute("finish_sweep", {"sweep_id": begun["sweep_id"], "now": clock()})
-        if landed.merged.new:
+            transaction.execute("finish_ingest_run", {"sweep_id": begun["sweep_id"], "now": clock()})
+        if result.merged.new:
             transaction.rows("analyze_new_tables")
-    return landed
+    return result
 
 
 def _sim_to_ask(row: dict[str, Any], first_day: date, last_day: date, now: datetime) -> Sim:
@@ -260,22 +273,22 @@ def _sim_to_ask(row: dict[str, Any], first_day: date, last_day: date, now: datet
 
 
 @dataclass
-class _Sweep:
-    """One pass over the fleet under way."""
+class _FleetRun:
+    """One ingest run over the fleet under way."""
 
     database: Database
-    source: Source
+    endpoint: Endpoint
     sweep_id: int
-    landed: Landed
+    result: IngestResult
     clock: Clock
     progress: Progress
     size: int
-    suspects: set[str]
+    open_keys: set[str]
     batch: list[tuple[Sim, list[Answer[Any]] | OnceError]] = field(default_factory=list)
 
     async def run(self, make_client: MakeClient, sims: list[Sim]) -> None:
-        ask = self.source.ask
-        assert ask is not None, f"{self.source.name} is not asked SIM by SIM"
+        ask = self.endpoint.ask
+        assert ask is not None, f"{self.endpoint.name} is not asked SIM by SIM"
         async with make_client() as once:
             last_flush = time.monotonic()
             try:
@@ -289,13 +302,13 @@ class _Sweep:
                 await self.flush()  # what had come stays; the next run goes on from here
                 raise
             await self.flush()
-            self.landed.requests, self.landed.retries = once.stats.requests, once.stats.retries
+            self.result.requests, self.result.retries = once.stats.requests, once.stats.retries
 
     async def flush(self) -> None:
         if self.batch:
             done, self.batch = self.batch, []
             await asyncio.to_thread(self.store_batch, done)
-            self.progress(self.landed.sims, self.size)
+            self.progress(self.result.sims, self.size)
 
     def store_batch(self, batch: list[tuple[Sim, list[Answer[Any]] | OnceError]]) -> None:
         now = self.clock()
@@ -305,17 +318,17 @@ class _Sweep:
             problem = None
             if isinstance(outcome, OnceError):
                 problem = type(outcome).__name__
-                self.landed.problems[problem] = self.landed.problems.get(problem, 0) + 1
+                self.result.problems[problem] = self.result.problems.get(problem, 0) + 1
             else:
                 answers += [(sim, answer) for answer in outcome]
             covered = (
-                min(sim.last_day, now.date() - timedelta(days=1)) if self.source is USAGE and not problem else None
+                min(sim.last_day, now.date() - timedelta(days=1)) if self.endpoint is USAGE and not problem else None
             )
-            polls.append((sim.sim_key, self.source.name, self.sweep_id, now, covered, problem))
+            polls.append((sim.sim_key, self.endpoint.name, self.sweep_id, now, covered, problem))
         with self.database.transaction() as transaction:
             if answers:
-                merged, rejected = store(transaction, self.source, answers, suspects=self.suspects)
-                self.landed.merged += merged
-                self.landed.rejected += rejected
+                merged, rejected = store(transaction, self.endpoint, answers, open_keys=self.open_keys)
+                self.result.merged += merged
+                self.result.rejected += rejected
             transaction.merge("merge_polls", pl.DataFrame(polls, schema=POLL_SCHEMA, orient="row"))
-        self.landed.sims += len(batch)
+        self.result.sims += len(batch)

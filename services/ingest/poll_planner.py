@@ -1,19 +1,20 @@
 """Whom to ask next: a budget of requests spent where an answer is worth most.
 
-1NCE answers 10 requests a second and one SIM a request, so a big fleet cannot be asked everything every hour. Every SIM has a
-class by what is known of it, every class and source a target interval, and a SIM's lateness is the time since it was last asked
-as a multiple of that interval: the latest are asked first.
+1NCE answers 10 requests a second and one SIM a request, so a big fleet cannot be asked everything every hour. Every
+SIM has a class by what is known of it, every class and source a target interval, and a SIM's lateness is the time
+since it was last asked as a multiple of that interval: the latest are asked first.
 
-Source: earliest deadline first (Liu and Layland, "Scheduling algorithms for multiprogramming in a hard-real-time environment",
-1973) with the lateness relative to the interval, as the response ratio of Brinch Hansen's highest response ratio next (1971):
-an overloaded fleet is then late by the same factor everywhere, instead of falling apart where deadlines are long. The budget is
-divided among sources by weighted max-min fairness (Bertsekas and Gallager, "Data networks", 1992, 6.5.2).
+Source: earliest deadline first (Liu and Layland, "Scheduling algorithms for multiprogramming in a hard-real-time
+environment", 1973) with the lateness relative to the interval, as the response ratio of Brinch Hansen's highest
+response ratio next (1971): an overloaded fleet is then late by the same factor everywhere, instead of falling apart
+where deadlines are long. The budget is divided among sources by weighted max-min fairness (Bertsekas and Gallager,
+"Data networks", 1992, 6.5.2).
 
 What holds, whatever the fleet (tests/services/test_poll_planner.py):
 - A plan never costs more than the budget, and no SIM stands in it twice for a source.
 - Where the whole fleet fits into the budget, the whole fleet is asked.
-- Urgent SIMs come first for usage and quota, up to URGENT_SHARE of the source's budget. The rest is given by lateness alone, which grows without
-  bound: nobody is starved, as long as the budget holds one SIM for every source.
+- Urgent SIMs come first for usage and quota, up to URGENT_SHARE of the source's budget. Lateness alone, which grows
+  without bound, decides about the rest: nobody is starved, as long as the budget holds one SIM for every source.
 - The same state gives the same plan, in whatever order its rows come.
 """
 
@@ -32,7 +33,7 @@ Ints = npt.NDArray[np.int64]
 # requests that asking one SIM takes; quota is asked for data and for SMS
 COST = {"usage": 1, "quota": 2, "status": 1, "events": 1, "sms": 1}
 SOURCES = tuple(COST)
-# what a request is worth when there is not enough for all: the book and the quota decide predictions, the rest adds to them
+# what a request is worth when there is not enough for all: usage and quota decide predictions, the rest adds to them
 WEIGHT = {"usage": 8.0, "quota": 4.0, "status": 2.0, "events": 1.0, "sms": 1.0}
 CLASSES = ("urgent", "watched", "active", "quiet", "ended")
 URGENT, WATCHED, ACTIVE, QUIET, ENDED = range(len(CLASSES))
@@ -46,12 +47,13 @@ INTERVAL_HOURS = {
 }
 PROMISED_HOURS = 48.0  # no SIM's usage and quota are older, in a fleet that the budget can carry
 URGENT_PROBABILITY = 0.1
-# of the budget for usage and for quota, before anybody else: small, since lateness serves urgent SIMs well as long as there is enough
+# of the budget for usage and for quota, before anybody else: small, since lateness serves urgent SIMs well as long as
+# there is enough
 URGENT_SHARE = {"usage": 0.12, "quota": 0.12}
-# the stream shows usage within minutes: the usage call is then needed for the book only
+# the stream shows usage within minutes: the usage call is then needed for the system of record only
 STREAMED_WITHIN_HOURS = 24.0
 STREAMED_USAGE_HOURS = 24.0
-PASS_HOURS = 1.0  # a pass's budget is for so long
+RUN_HOURS = 1.0  # an ingest run's budget is for so long
 
 _TIME = pl.Datetime("us", "UTC")
 Schema = dict[str, "pl.DataType | type[pl.DataType]"]
@@ -71,7 +73,8 @@ STATE_SCHEMA: Schema = {
 """What is known of the fleet, one row a SIM.
 
 usage_at ... sms_at  when it was last asked for this source; null: never
-answered_at          since when there is an answer both for usage and for quota, the older of the two latest; null: not yet
+answered_at          since when there is an answer both for usage and for quota, the older of the two latest; null: not
+                     yet
 changed_at           when the SIM list last showed something new (status, quota status, device ...)
 streamed_at          when its newest record in the Data Streamer came; null: the stream does not cover it
 quota_status         by the SIM list: 0 more than 20 % left, 1 less, 2 none; null: unknown
@@ -84,7 +87,8 @@ active               had traffic in the last 7 days
 
 _CLASS = pl.Enum(CLASSES)
 PLAN_SCHEMA: Schema = {"source": pl.String, "sim_key": pl.Int32, "class": _CLASS, "lateness": pl.Float64}
-"""Whom to ask: by source, in the order of asking. lateness: time since last asked as a multiple of the target; inf: never."""
+"""Whom to ask: by source, in the order of asking. lateness: time since last asked as a multiple of the target; inf:
+never."""
 
 STALENESS_SCHEMA: Schema = {
     "class": pl.String,
@@ -93,14 +97,15 @@ STALENESS_SCHEMA: Schema = {
     "median_hours": pl.Float64,
     "max_hours": pl.Float64,
 }
-"""Age of the older of usage and quota, by class, then "all"; hours are null where no SIM of the class has had both answers."""
+"""Age of the older of usage and quota, by class, then "all"; hours are null where no SIM of the class has had both
+answers."""
 
 
 def plan(state: pl.DataFrame, *, now: datetime, budget: int | None, sources: tuple[str, ...] = SOURCES) -> pl.DataFrame:
     """Whom to ask for what with `budget` requests, most valuable first (PLAN_SCHEMA).
 
     state    STATE_SCHEMA; the order of its rows does not matter
-    budget   requests of the whole pass over all of SOURCES; None: as many as it takes to ask everyone
+    budget   requests of a whole ingest run over all of SOURCES; None: as many as it takes to ask everyone
     sources  which sources' part of the plan to give; the budget is divided among all of them even so
     Raises ValueError for a negative budget.
     """
@@ -133,7 +138,7 @@ def cost(plan: pl.DataFrame) -> int:
 
 
 def pass_budget(minutes: float, requests_per_second: float, sims: int) -> int:
-    """Requests that a pass of so many minutes leaves for single SIMs, after the SIM list of `sims` SIMs, 100 a request."""
+    """Requests that so many minutes leave for single SIMs, after the list of `sims` SIMs, 100 a request."""
     return max(0, int(minutes * 60 * requests_per_second) - -(-sims // 100))
 
 
@@ -146,7 +151,8 @@ def classify(state: pl.DataFrame) -> pl.Series:
     """The class of every SIM by what is known of it now (CLASSES), whatever it was last asked for.
 
     ended    1NCE refuses it, or nothing is left: by the SIM list, which is newer than a prediction, where it says
-    urgent   likely to end within 14 days (URGENT_PROBABILITY), or less than 20 % left and no prediction that says otherwise
+    urgent   likely to end within 14 days (URGENT_PROBABILITY), or less than 20 % left and no prediction that says
+             otherwise
     watched  an open alert, or less than 20 % left of a quota that will last
     active   traffic in the last 7 days
     quiet    none
@@ -155,7 +161,10 @@ def classify(state: pl.DataFrame) -> pl.Series:
 
 
 def staleness(state: pl.DataFrame, *, now: datetime) -> pl.DataFrame:
-    """How old the fleet's usage and quota are, by class and in all (STALENESS_SCHEMA). SIMs that 1NCE refuses don't count."""
+    """How old the fleet's usage and quota are, by class and in all (STALENESS_SCHEMA).
+
+    SIMs that 1NCE refuses don't count.
+    """
     ages = state.select(
         classify(state).cast(pl.String).alias("class"),
         "refused",
@@ -207,13 +216,14 @@ def _named(classes: Ints) -> pl.Series:
 
 
 def _classes(state: pl.DataFrame, now: datetime) -> dict[str, Ints]:
-    """Class of every SIM for each source: what the SIM list shows anew, and who was never asked, is urgent until asked."""
+    """Class of every SIM for each source: what the SIM list shows anew, and who was never asked, is urgent until
+    asked."""
     known = _known_class(state)
     changed = _microseconds(state["changed_at"])
     found = {}
     for source in SOURCES:
         asked = _microseconds(state[f"{source}_at"])
-        # asked in the same moment as listed counts as asked after it: a pass lists first
+        # asked in the same moment as listed counts as asked after it: an ingest run lists first
         found[source] = np.where(changed > asked, URGENT, known)
     found["usage"] = np.where(_streamed(state, now), np.maximum(found["usage"], QUIET), found["usage"])
     return found
@@ -256,16 +266,16 @@ def _instant(moment: datetime) -> int:
 def _sims_by_source(classes: Ints, sims: int, budget: int | None, streamed: Flags) -> dict[str, int]:
     """How many SIMs each source may ask.
 
-    First every source gets what its intervals call for in the time of a pass, by weight where that is too much, then
-    what is left goes towards asking everyone. It depends on the fleet's classes only, not on when a SIM was last asked: the
-    passes of the sources, one after another, divide the same budget in the same way.
+    First every source gets what its intervals call for in the time of a run, by weight where that is too much, then
+    what is left goes towards asking everyone. The result depends on the fleet's classes only, not on when a SIM was
+    last asked: the runs over the sources, one after another, divide the same budget in the same way.
     """
     everyone = np.array([COST[source] * sims for source in SOURCES], dtype=np.float64)
     if budget is None or everyone.sum() <= budget:
         return dict.fromkeys(SOURCES, sims)
     prices = np.array([COST[source] for source in SOURCES], dtype=np.float64)
     weights = np.array([WEIGHT[source] for source in SOURCES])
-    called_for = np.array([COST[s] * PASS_HOURS * (1 / _intervals(s, classes, streamed)).sum() for s in SOURCES]).clip(
+    called_for = np.array([COST[s] * RUN_HOURS * (1 / _intervals(s, classes, streamed)).sum() for s in SOURCES]).clip(
         max=everyone
     )
     given = np.where(np.cumsum(prices) <= budget, prices, 0.0)  # one SIM each: a small budget starves no source
@@ -276,7 +286,8 @@ def _sims_by_source(classes: Ints, sims: int, budget: int | None, streamed: Flag
 
 
 def _fair(amount: float, weights: Floats, wanted: Floats) -> Floats:
-    """`amount` divided in proportion to `weights`, nobody getting more than wanted, what one does not want going to the others."""
+    """`amount` divided in proportion to `weights`, nobody getting more than wanted, what one does not want going to
+    the others."""
     given = np.zeros_like(wanted)
     for _ in range(len(wanted)):
         still = wanted - given > 1e-9

@@ -6,7 +6,7 @@ import polars as pl
 
 Schema = dict[str, "pl.DataType | type[pl.DataType]"]
 UTC_TIME = pl.Datetime("us", "UTC")
-LANDING_SCHEMA: Schema = {"source": pl.String, "request": pl.String, "body": pl.String, "received_at": UTC_TIME}
+RAW_RESPONSE_SCHEMA: Schema = {"source": pl.String, "request": pl.String, "body": pl.String, "received_at": UTC_TIME}
 QUARANTINE_SCHEMA: Schema = {
     "source": pl.String,
     "record_key": pl.String,
@@ -14,4 +14,4 @@ QUARANTINE_SCHEMA: Schema = {
     "record": pl.String,
     "seen_at": UTC_TIME,
 }
-SETTLED_SCHEMA: Schema = {"source": pl.String, "record_key": pl.String, "seen_at": UTC_TIME, "resolution": pl.String}
+RESOLVED_SCHEMA: Schema = {"source": pl.String, "record_key": pl.String, "seen_at": UTC_TIME, "resolution": pl.String}

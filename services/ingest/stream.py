@@ -1,7 +1,8 @@
-"""What 1NCE's Data Streamer brought, from bodies as they came to checked rows, and the watch over the stream as a whole.
+"""Records of 1NCE's Data Streamer, from raw bodies to validated rows, and the watch over the stream as a whole.
 
-Records come at least once and in any order. A record that came before changes nothing; one that breaks a rule waits in
-quarantine with the reason and takes no other with it; one of a SIM not listed yet is taken up as soon as it is.
+Records come at least once and in any order. A repeated record changes nothing. A record that breaks a rule goes to
+quarantine with the reason and rejects no other. A record of a SIM that is not listed yet is retried as soon as the SIM
+is listed.
 """
 
 import gc
@@ -17,14 +18,14 @@ import polars as pl
 
 from resources.database.session import Database, Merged, Transaction
 from resources.once.stream_records import EventRecord, UsageRecord, parse_record, record_key
-from services.ingest.schemas import QUARANTINE_SCHEMA, SETTLED_SCHEMA, UTC_TIME, Schema
+from services.ingest.schemas import QUARANTINE_SCHEMA, RESOLVED_SCHEMA, UTC_TIME, Schema
 
 SOURCE = "stream"
 BLOCK_RECORDS = 20_000
 BLOCK_BYTES = 16_000_000
 EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
-# seq: which incoming record a row was made from
+# seq: position of the record that a row was made from, among those given
 USAGE_SCHEMA: Schema = {
     "record_id": pl.Int64,
     "iccid": pl.String,
@@ -56,8 +57,8 @@ USAGE_CONTENT = ("record_id", "sim_key", "kind", "started_at", "ended_at", "tota
 EVENT_CONTENT = ("record_id", "sim_key", "occurred_at", "event_type")
 
 
-class Incoming(NamedTuple):
-    """A record as it came, when, and where it stood: its batch and place there. `key` is its name in quarantine, if it has one."""
+class StreamRecord(NamedTuple):
+    """A raw record, when it came, its batch and its place there; `key` is its quarantine key, if it has one."""
 
     record: Any
     received_at: datetime
@@ -66,8 +67,9 @@ class Incoming(NamedTuple):
     key: str | None = None
 
 
-class Refused(NamedTuple):
-    """An incoming record (by its place among those given) that was not stored, and why; the ICCID when only its SIM is missing."""
+class RejectedRecord(NamedTuple):
+    """A record (by its place among those given) that was not stored, and why; the ICCID when only its SIM is
+    missing."""
 
     seq: int
     reason: str
@@ -76,7 +78,7 @@ class Refused(NamedTuple):
 
 @dataclass
 class Processed:
-    """What a pass over the waiting batches did."""
+    """What processing the pending batches did."""
 
     batches: int = 0
     records: int = 0
@@ -101,9 +103,9 @@ class Processed:
 
 
 def process_batches(database: Database, *, now: datetime, limit: int | None = None) -> Processed:
-    """Merge what waits, a block of batches a transaction, until nothing waits or `limit` batches are done.
+    """Merge pending batches, a block a transaction, until none is left or `limit` batches are done.
 
-    Quarantined records whose SIM is listed by now go first. A batch is marked as processed in the transaction that merges it.
+    Quarantined records whose SIM is listed by now go first. The transaction that merges a batch marks it as processed.
     """
     done, analyzed = Processed(), False
     while _retry_block(database, done, now):
@@ -122,27 +124,27 @@ def _process_block(database: Database, done: Processed, now: datetime) -> int:
         batches = transaction.rows("take_stream_batches", {"records": BLOCK_RECORDS, "bytes": BLOCK_BYTES})
         if not batches:
             return 0
-        with _collector_at_rest():
-            incoming = [
-                Incoming(record, batch["received_at"], batch["batch_id"], at)
+        with _garbage_collector_paused():
+            records = [
+                StreamRecord(record, batch["received_at"], batch["batch_id"], at)
                 for batch in batches
                 for at, record in enumerate(_records(batch["body"]))
             ]
-            usage, events, refused = store(transaction, incoming)
-        transaction.merge("merge_quarantine", _quarantined(incoming, refused))
+            usage, events, rejected = store(transaction, records)
+        transaction.merge("merge_quarantine", _quarantined(records, rejected))
         ids = [batch["batch_id"] for batch in batches]
         transaction.execute("finish_stream_batches", {"batch_ids": ids, "now": now})
     done.batches += len(batches)
-    done.records += len(incoming)
+    done.records += len(records)
     done.usage += usage
     done.events += events
-    done.quarantined += len(refused)
+    done.quarantined += len(rejected)
     return len(batches)
 
 
 @contextmanager
-def _collector_at_rest() -> Iterator[None]:
-    """No search for cycles meanwhile: parsed JSON has none, and its many objects would be walked again and again."""
+def _garbage_collector_paused() -> Iterator[None]:
+    """Pause the search for cycles: parsed JSON has none, and each search would visit its many objects again."""
     active = gc.isenabled()
     gc.disable()
     try:
@@ -158,48 +160,50 @@ def _records(body: bytes) -> list[Any]:
 
 
 def _retry_block(database: Database, done: Processed, now: datetime) -> int:
-    """Take up quarantined records whose SIM is listed by now; returns how many."""
+    """Retry quarantined records whose SIM is listed by now; returns how many."""
     with database.transaction() as transaction:
-        waiting = transaction.rows("stream_records_now_known", {"rows": BLOCK_RECORDS})
-        usage, events, passed = retry(transaction, waiting, now=now)
+        pending = transaction.rows("stream_records_now_known", {"rows": BLOCK_RECORDS})
+        usage, events, passed = retry(transaction, pending, now=now)
     done.usage += usage
     done.events += events
     done.retried += passed
-    return len(waiting)
+    return len(pending)
 
 
-def retry(transaction: Transaction, waiting: Sequence[dict[str, Any]], *, now: datetime) -> tuple[Merged, Merged, int]:
-    """Store quarantined records (record_key, reason, record) again, in the order given; returns usage, events, how many passed.
+def retry(transaction: Transaction, pending: Sequence[dict[str, Any]], *, now: datetime) -> tuple[Merged, Merged, int]:
+    """Retry quarantined records (record_key, reason, record) in the order given; returns usage, events, how many
+    passed.
 
-    What passes is settled. What breaks another rule than before waits on with that one.
+    A record that passes is resolved. A record that breaks another rule than before stays in quarantine with the new
+    reason.
     """
-    if not waiting:
+    if not pending:
         return Merged(), Merged(), 0
-    incoming = [_as_it_came(row["record_key"], row["record"]) for row in waiting]
-    usage, events, refused = store(transaction, incoming)
-    still = {why.seq: why.reason for why in refused}
-    settled = [
+    records = [_stored_record(row["record_key"], row["record"]) for row in pending]
+    usage, events, rejected = store(transaction, records)
+    still = {why.seq: why.reason for why in rejected}
+    resolved = [
         (SOURCE, row["record_key"], now, "superseded" if seq in still else "replayed")
-        for seq, row in enumerate(waiting)
+        for seq, row in enumerate(pending)
         if still.get(seq) != row["reason"]
     ]
-    transaction.merge("settle_quarantine", pl.DataFrame(settled, schema=SETTLED_SCHEMA, orient="row").unique())
-    changed = [why for why in refused if why.reason != waiting[why.seq]["reason"]]
-    transaction.merge("merge_quarantine", _quarantined(incoming, changed))
-    return usage, events, len(waiting) - len(refused)
+    transaction.merge("resolve_quarantine", pl.DataFrame(resolved, schema=RESOLVED_SCHEMA, orient="row").unique())
+    changed = [why for why in rejected if why.reason != pending[why.seq]["reason"]]
+    transaction.merge("merge_quarantine", _quarantined(records, changed))
+    return usage, events, len(pending) - len(rejected)
 
 
-def _as_it_came(key: str, kept: dict[str, Any]) -> Incoming:
+def _stored_record(key: str, kept: dict[str, Any]) -> StreamRecord:
     asked = kept["asked"]
-    return Incoming(kept["record"], datetime.fromisoformat(asked["received_at"]), asked["batch"], asked["at"], key)
+    return StreamRecord(kept["record"], datetime.fromisoformat(asked["received_at"]), asked["batch"], asked["at"], key)
 
 
-def store(transaction: Transaction, incoming: Sequence[Incoming]) -> tuple[Merged, Merged, list[Refused]]:
-    """Check records and merge the good ones: what changed in usage and events, and which were refused.
+def store(transaction: Transaction, records: Sequence[StreamRecord]) -> tuple[Merged, Merged, list[RejectedRecord]]:
+    """Validate records and merge the valid ones: what changed in usage and events, and which were rejected.
 
     Of several contents under one id the first stays: the one stored, else the one that stands first here.
     """
-    usage, events, refused = _parse(incoming)
+    usage, events, rejected = _parse(records)
     iccids = pl.concat([usage["iccid"], events["iccid"]]).unique()
     transaction.stage("known_sims", iccids.to_frame())
     sims = transaction.frame("known_sims", {"iccid": pl.String, "sim_key": pl.Int32})
@@ -207,11 +211,11 @@ def store(transaction: Transaction, incoming: Sequence[Incoming]) -> tuple[Merge
     merged = []
     for rows, content, merge, shape in (
         (usage, USAGE_CONTENT, "merge_stream_usage", split_by_day),
-        (events, EVENT_CONTENT, "merge_stream_events", _once_an_event),
+        (events, EVENT_CONTENT, "merge_stream_events", _unique_events),
     ):
         listed = pl.col("sim_key").is_not_null()
-        refused += [
-            Refused(seq, f"sim.iccid: got '{iccid}', which is not in the SIM list", iccid)
+        rejected += [
+            RejectedRecord(seq, f"sim.iccid: got '{iccid}', which is not in the SIM list", iccid)
             for seq, iccid in rows.filter(~listed).select("seq", "iccid").iter_rows()
         ]
         distinct = rows.filter(listed).unique(subset=content, keep="first", maintain_order=True)
@@ -220,31 +224,31 @@ def store(transaction: Transaction, incoming: Sequence[Incoming]) -> tuple[Merge
         others = pl.concat(
             [distinct.join(first, on="seq", how="anti"), first.filter(pl.col("record_id").is_in(differing))]
         )
-        refused += [
-            Refused(
+        rejected += [
+            RejectedRecord(
                 seq, f"id: got {record_id} with other content than before, which stays; expected it to say the same"
             )
             for seq, record_id in others.select("seq", "record_id").iter_rows()
         ]
         repeated = rows.filter(listed).height - distinct.height
         merged.append(changes + Merged(unchanged=repeated))
-    return merged[0], merged[1], refused
+    return merged[0], merged[1], rejected
 
 
-def _parse(incoming: Iterable[Incoming]) -> tuple[pl.DataFrame, pl.DataFrame, list[Refused]]:
-    """Usage records, event records, and what is neither."""
+def _parse(records: Iterable[StreamRecord]) -> tuple[pl.DataFrame, pl.DataFrame, list[RejectedRecord]]:
+    """Usage records, event records, and rejected ones."""
     usage: list[tuple[Any, ...]] = []
     events: list[tuple[Any, ...]] = []
-    refused = []
-    for seq, came in enumerate(incoming):
+    rejected = []
+    for seq, came in enumerate(records):
         try:
             row: UsageRecord | EventRecord = parse_record(came.record, received_at=came.received_at)
         except ValueError as broken:
-            refused.append(Refused(seq, str(broken)))
+            rejected.append(RejectedRecord(seq, str(broken)))
         else:
             rows = usage if type(row) is UsageRecord else events
             rows.append((*row, came.received_at, seq))
-    return _frame(usage, USAGE_SCHEMA), _frame(events, EVENT_SCHEMA), refused
+    return _frame(usage, USAGE_SCHEMA), _frame(events, EVENT_SCHEMA), rejected
 
 
 def _frame(rows: list[tuple[Any, ...]], schema: Schema) -> pl.DataFrame:
@@ -270,16 +274,16 @@ def _merge(transaction: Transaction, name: str, rows: pl.DataFrame) -> tuple[Mer
     return Merged(new=counts["new"], unchanged=counts["unchanged"]), counts["differing"]
 
 
-def _once_an_event(events: pl.DataFrame) -> pl.DataFrame:
+def _unique_events(events: pl.DataFrame) -> pl.DataFrame:
     return events.unique(subset=("sim_key", "occurred_at", "event_type"), keep="first", maintain_order=True)
 
 
 def split_by_day(records: pl.DataFrame) -> pl.DataFrame:
     """Usage records as rows of core.stream_usage, one a record and UTC day.
 
-    A record over midnight is split by its share of time on each day, received and sent volume each in whole units (where only
-    the total is known, that), and what the rounding leaves goes to the last day: the parts always sum up to the record.
-    A record that ends at midnight has no part in the day that begins then.
+    A record over midnight is split by its share of time on each day. Received and sent volume (or the total, where
+    only that is known) are split in whole units; the last day takes what the rounding leaves, so that the parts sum up
+    to the record. A record that ends at midnight has no part in the day that begins then.
     """
     day = pl.col("started_at").dt.date()
     last = (
@@ -324,11 +328,11 @@ def split_by_day(records: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _quarantined(incoming: Sequence[Incoming], refused: Iterable[Refused]) -> pl.DataFrame:
-    """Refused records as the quarantine keeps them, each content once."""
+def _quarantined(records: Sequence[StreamRecord], rejected: Iterable[RejectedRecord]) -> pl.DataFrame:
+    """Rejected records as quarantine rows, each content once."""
     rows = []
-    for seq, reason, iccid in refused:
-        record, received_at, batch, at, key = incoming[seq]
+    for seq, reason, iccid in rejected:
+        record, received_at, batch, at, key = records[seq]
         asked = {"received_at": received_at.isoformat(), "batch": batch, "at": at} | ({"iccid": iccid} if iccid else {})
         text = _as_json(record)
         kept = f'{{"record": {text}, "asked": {json.dumps(asked)}}}'
@@ -347,7 +351,7 @@ def _as_json(record: Any) -> str:
 def watch_stream(database: Database, *, now: datetime) -> str | None:
     """Open or close the incident `stream_outage` as of a time; what is wrong in words, or None when nothing is.
 
-    An outage of the stream is one incident, however many SIMs it leaves unheard.
+    An outage of the stream is one incident, however many SIMs it silences.
     """
     with database.transaction() as transaction:
         found = transaction.row("watch_stream", {"now": now})

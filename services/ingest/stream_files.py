@@ -1,8 +1,9 @@
-"""Records of 1NCE's Data Streamer that come as files into a folder or bucket: landed like POSTs, in slices, for stream_records.
+"""Read record files of 1NCE's Data Streamer from a folder or bucket and store them like POSTs, in slices, for
+stream_records.
 
-JSON (an array, or one object a line) or CSV whose header has the JSON's names with dots (sim.iccid, volume.total); .gz or not.
-Which versions of which files have been read is kept in raw.stream_files, in the transaction that lands them: a file that comes
-late, with an old date, is found all the same, and one whose reading broke off is read again.
+JSON (an array, or one object a line) or CSV whose header has the JSON's names with dots (sim.iccid, volume.total); .gz
+or not. The transaction that stores a file also notes its version in raw.stream_files: a file that comes late with an
+old date is found all the same, and a file whose reading broke off is read again.
 """
 
 import csv
@@ -21,11 +22,11 @@ import polars as pl
 
 from resources.database.session import Database
 from resources.errors import SimsightError
-from services.ingest.schemas import QUARANTINE_SCHEMA, SETTLED_SCHEMA
+from services.ingest.schemas import QUARANTINE_SCHEMA, RESOLVED_SCHEMA
 
 SLICE_RECORDS = 3_000
-MOST_ARRAY_BYTES = 256_000_000  # of a JSON array, which is read whole; lines and CSV are read as they come
-ENDINGS = tuple(kind + packed for kind in (".json", ".jsonl", ".ndjson", ".csv") for packed in ("", ".gz"))
+MAX_ARRAY_BYTES = 256_000_000  # of a JSON array, which is read whole; lines and CSV are read as they come
+EXTENSIONS = tuple(kind + packed for kind in (".json", ".jsonl", ".ndjson", ".csv") for packed in ("", ".gz"))
 
 
 class StreamFile(NamedTuple):
@@ -37,7 +38,7 @@ class StreamFile(NamedTuple):
 
 
 class UnreadableFileError(SimsightError):
-    """A file does not hold records; nothing of it was landed. The message says why."""
+    """A file does not hold records; nothing of it was stored. The message says why."""
 
 
 def new_files(database: Database, where: str) -> list[StreamFile]:
@@ -47,7 +48,7 @@ def new_files(database: Database, where: str) -> list[StreamFile]:
     found = [
         (path, f"{about['size']} {about.get('ETag') or about.get('mtime')}", about["size"])
         for path, about in system.find(root, detail=True).items()
-        if path.lower().endswith(ENDINGS)
+        if path.lower().endswith(EXTENSIONS)
     ]
     schema = {"path": pl.String, "version": pl.String, "size": pl.Int64}
     with database.transaction() as transaction:
@@ -55,8 +56,8 @@ def new_files(database: Database, where: str) -> list[StreamFile]:
         return [StreamFile(**row) for row in transaction.rows("new_stream_files")]
 
 
-def land_file(database: Database, where: str, file: StreamFile, *, now: datetime) -> int:
-    """Land a file's records in one transaction; returns how many. The same records again change nothing.
+def store_file(database: Database, where: str, file: StreamFile, *, now: datetime) -> int:
+    """Store a file's records in one transaction; returns how many. The same records again change nothing.
 
     Raises UnreadableFileError, after noting in quarantine what is wrong; such a version is not read again.
     """
@@ -72,15 +73,15 @@ def land_file(database: Database, where: str, file: StreamFile, *, now: datetime
                 records += len(slice_)
             about = {"path": file.path, "version": file.version, "records": records, "now": now}
             transaction.execute("add_stream_file", about)
-            settled = [("file", file.path, now, "superseded")]
-            transaction.merge("settle_quarantine", pl.DataFrame(settled, schema=SETTLED_SCHEMA, orient="row"))
+            resolved = [("file", file.path, now, "superseded")]
+            transaction.merge("resolve_quarantine", pl.DataFrame(resolved, schema=RESOLVED_SCHEMA, orient="row"))
             return records
     except UnreadableFileError as error:
         problem = error
     with database.transaction() as transaction:
         kept = json.dumps({"record": {"path": file.path}, "asked": {"file": file.path, "line": 0}})
-        bad = [("file", file.path, f"{file.path}: {problem}", kept, now)]
-        transaction.merge("merge_quarantine", pl.DataFrame(bad, schema=QUARANTINE_SCHEMA, orient="row"))
+        rejected = [("file", file.path, f"{file.path}: {problem}", kept, now)]
+        transaction.merge("merge_quarantine", pl.DataFrame(rejected, schema=QUARANTINE_SCHEMA, orient="row"))
         transaction.execute("add_stream_file", {"path": file.path, "version": file.version, "records": 0, "now": now})
     raise problem
 
@@ -108,10 +109,10 @@ def _json(lines: IO[bytes]) -> Iterator[Any]:
         if not first:
             return
     if first.lstrip().startswith(b"["):
-        whole = first + lines.read(MOST_ARRAY_BYTES)
-        if len(whole) > MOST_ARRAY_BYTES:
+        whole = first + lines.read(MAX_ARRAY_BYTES)
+        if len(whole) > MAX_ARRAY_BYTES:
             raise UnreadableFileError(
-                f"an array larger than {MOST_ARRAY_BYTES // 1_000_000} MB: split it, or write one object a line"
+                f"an array larger than {MAX_ARRAY_BYTES // 1_000_000} MB: split it, or write one object a line"
             )
         try:
             yield from orjson.loads(whole)
@@ -124,7 +125,7 @@ def _json(lines: IO[bytes]) -> Iterator[Any]:
             try:
                 yield orjson.loads(line)
             except orjson.JSONDecodeError:
-                yield line.decode("utf-8", "replace").strip()  # no object: it will wait in quarantine under its text
+                yield line.decode("utf-8", "replace").strip()  # no object: quarantined under its text
         line = lines.readline()
 
 

@@ -1,4 +1,4 @@
-"""The suites that what is stored is held against, each over the rows of one query."""
+"""The suites that validate stored data, each over the rows of one query."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +19,8 @@ Expectations = list[tuple[str, dict[str, Any]]]
 class Suite:
     """A suite over the rows of one query: the expectations by the names Great Expectations gives them.
 
-    The arguments' values may use the names today, complete (the last complete day) and now, as callables of the runtime.
+    The arguments' values may use the names today, complete (the last complete day) and now, as callables of the
+    runtime.
     """
 
     name: str
@@ -61,7 +62,7 @@ def _since(days: int) -> Callable[[Runtime], dict[str, Any]]:
 
 
 def _promised(runtime: Runtime) -> dict[str, Any]:
-    """The last three days that should be known of nearly every SIM: of a fleet too large for an hourly pass, a day less."""
+    """The last three days that should be known of nearly every SIM; a day less where an hourly run cannot ask all."""
     budget = poll_budget(runtime)
     sims = (runtime.database.row("fleet_size") or {"sims": 0})["sims"]
     last = runtime.last_complete_day() - timedelta(days=int(budget is not None and fleet_cost(sims) > budget))
@@ -95,7 +96,8 @@ SUITES = [
     Suite(
         "usage_is_complete",
         "usage_history",
-        "Usage of the last complete days has been asked for nearly every SIM that was active, and some came on each day.",
+        "Usage of the last complete days has been asked for nearly every SIM that was active, and some came on "
+        "each day.",
         "check_usage_days",
         {"day": pl.Date, "sims": pl.Int64, "asked": pl.Int64, "covered": pl.Float64, "bytes": pl.Int64},
         lambda runtime: [
@@ -109,7 +111,8 @@ SUITES = [
     Suite(
         "no_day_drops_out",
         "sim_usage",
-        "No day of the last four weeks has less than half the reporting SIMs of the median day: that would be an outage.",
+        "No day of the last four weeks has less than half the reporting SIMs of the median day: that would be an "
+        "outage.",
         "check_usage_share",
         {"day": pl.Date, "sims": pl.Int64, "share_of_median": pl.Float64},
         lambda runtime: [_rows(1), _between("share_of_median", low=0.5)],
@@ -118,15 +121,17 @@ SUITES = [
     Suite(
         "little_in_quarantine",
         "sim_usage",
-        "At most one in a thousand usage rows waits in quarantine (`simsight status` counts them, `ingest --replay` retries).",
+        "At most one in a thousand usage rows is in quarantine (`simsight status` counts them, `ingest --replay` "
+        "retries).",
         "check_quarantine",
-        {"waiting": pl.Int64, "rows": pl.Int64, "share": pl.Float64},
+        {"pending": pl.Int64, "rows": pl.Int64, "share": pl.Float64},
         lambda runtime: [_between("share", high=0.001)],
     ),
     Suite(
         "stream_agrees_with_book",
         "stream_records",
-        "On each complete day of the last week the Data Streamer's volume is within half a percent of the book's, over the SIMs it covers.",
+        "On each complete day of the last week the Data Streamer's volume is within half a percent of that in the "
+        "system of record, over the SIMs it covers.",
         "check_stream",
         {
             "day": pl.Date,
@@ -142,7 +147,8 @@ SUITES = [
     Suite(
         "quotas_are_sound",
         "sim_quota",
-        "Nearly every SIM that answers has a data quota seen in the last two days, and no quota is larger than a terabyte.",
+        "Nearly every SIM that answers has a data quota seen in the last two days, and no quota is larger than a "
+        "terabyte.",
         "check_quotas",
         {"sim_key": pl.Int32, "seen_on": pl.Date, "amount_left": pl.Int64, "amount_total": pl.Int64},
         lambda runtime: [

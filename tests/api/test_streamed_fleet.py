@@ -26,7 +26,7 @@ from simulator.fleet import Fleet
 from simulator.ledger import moment
 from simulator.stream_feed import EVENT, Feed
 from simulator.stream_http import Disturbance, Streamer
-from simulator.truth import book
+from simulator.truth import daily_usage
 
 Serve = Callable[[Any], AbstractContextManager[httpx.Client]]
 FIRST, LAST = date(2026, 6, 24), date(2026, 6, 28)  # the firmware loop begins meanwhile
@@ -68,7 +68,7 @@ def test_what_is_stored_of_a_disturbed_stream_adds_up_to_the_book(
             "SELECT iccid, occurred_at, event_type FROM core.sim_events JOIN core.sims USING (organization_id, sim_key)"
         ).fetchall()
 
-    expected = book(cards.fleet, FIRST, LAST).with_columns(sms=pl.col("sms_mt") + pl.col("sms_mo"))
+    expected = daily_usage(cards.fleet, FIRST, LAST).with_columns(sms=pl.col("sms_mt") + pl.col("sms_mo"))
     shown = expected.select("iccid", "day", "bytes", "bytes_rx", "sms")
     found = pl.DataFrame(usage, schema=shown.schema, orient="row").with_columns(pl.col("bytes_rx").fill_null(0))
     assert found.equals(shown)

@@ -14,7 +14,7 @@ from services.exhaustion import EXHAUSTIONS
 from services.forecasting import train
 from services.scoring import score_day
 from simulator.fleet import Fleet
-from tests.fleet import AS_OF, NOW, Account, Truth, at, land, settings_for, simulated
+from tests.fleet import AS_OF, NOW, Account, Truth, at, ingest, settings_for, simulated
 
 DAY = timedelta(days=1)
 ALERTS = ["predictions.alerts"]
@@ -46,7 +46,7 @@ def story(small_fleet: Fleet, database_url: URL, tmp_path: Path) -> Iterator[Acc
         simulated(small_fleet, BEFORE) as server,
         Runtime(settings_for(database_url, tmp_path, server.base_url, BEFORE)) as runtime,
     ):
-        land(runtime, "sims", "usage", "quota", first_day=BEFORE.date() - timedelta(days=140))
+        ingest(runtime, "sims", "usage", "quota", first_day=BEFORE.date() - timedelta(days=140))
         train(runtime, runtime.last_complete_day())
         truth = Truth(database_url)
         yield Account(small_fleet, server, runtime, truth)
@@ -58,7 +58,7 @@ def days_pass(story: Account, now: datetime) -> dict[str, Any]:
     story.server.set_now(now)
     with at(story.runtime, now) as runtime:
         as_of = runtime.last_complete_day()
-        land(runtime, "sims", "usage", "quota")
+        ingest(runtime, "sims", "usage", "quota")
         score_day(runtime, EXHAUSTIONS, as_of, run_id=now.isoformat())
         return evaluate_alerts(runtime, as_of)
 

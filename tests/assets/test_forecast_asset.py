@@ -24,7 +24,7 @@ from services.inputs import HORIZON, PATH_SAMPLES, NoUsageError, load_history, l
 from services.model_specs import FORECASTER
 from services.models import NoChampionError, champion_of
 from services.scoring import score_day
-from tests.fleet import AS_OF, FIRST_DAY, NOW, TODAY, Filled, Truth, at, land, settings_for, simulated
+from tests.fleet import AS_OF, FIRST_DAY, NOW, TODAY, Filled, Truth, at, ingest, settings_for, simulated
 
 DAY = timedelta(days=1)
 PREDICTIONS = [
@@ -284,7 +284,7 @@ def test_the_quota_at_a_past_day_is_what_the_ledger_says_when_every_day_was_obse
         for days in range(3):
             server.set_now(NOW + days * DAY)
             with at(runtime, NOW + days * DAY) as on_that_day:
-                land(on_that_day, "sims", "usage", "quota", first_day=FIRST_DAY)
+                ingest(on_that_day, "sims", "usage", "quota", first_day=FIRST_DAY)
         for as_of in (TODAY - DAY, TODAY, TODAY + DAY):
             quotas = load_quotas(runtime.database, as_of)
             ledger = left_by_ledger(filled_template, runtime, as_of)

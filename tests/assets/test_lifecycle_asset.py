@@ -12,7 +12,7 @@ from resources.database.session import Database
 from resources.runtime import Runtime
 from services.lifecycle import evaluate_lifecycle, stands_for
 from simulator.fleet import Fleet
-from tests.fleet import AS_OF, NOW, Account, Truth, at, land, settings_for, simulated
+from tests.fleet import AS_OF, NOW, Account, Truth, at, ingest, settings_for, simulated
 
 DAY = timedelta(days=1)
 TABLES = ["core.sim_states", "core.sim_lifecycle", "core.sim_state_counts"]
@@ -54,7 +54,7 @@ def days_pass(story: Account, now: datetime, *sources: str) -> dict[str, Any]:
     story.server.set_now(now)
     with at(story.runtime, now) as runtime:
         if sources:
-            land(runtime, *sources)
+            ingest(runtime, *sources)
         return evaluate_lifecycle(runtime, runtime.last_complete_day())
 
 
@@ -332,7 +332,7 @@ def test_a_status_that_changed_later_does_not_judge_an_earlier_day(filled: tuple
 
 
 def test_a_sim_that_left_the_list_is_suspended_and_back_when_it_is_listed_again(account: Account) -> None:
-    land(account.runtime, "sims")
+    ingest(account.runtime, "sims")
     stranger = account.truth.one(
         """
         INSERT INTO core.sims (organization_id, iccid, status, activated_at, first_seen_at, changed_at)
@@ -342,7 +342,7 @@ def test_a_sim_that_left_the_list_is_suspended_and_back_when_it_is_listed_again(
     unlisted = "SELECT count(unlisted_at) FROM core.sims"
     assert account.truth.one(unlisted) == 0
 
-    land(account.runtime, "sims")
+    ingest(account.runtime, "sims")
     assert account.truth.one(unlisted) == 1
     evaluate_lifecycle(account.runtime, AS_OF)
     assert states(account.truth)[stranger]["state"] == "activated"  # missing in one reading of the list proves nothing
@@ -354,7 +354,7 @@ def test_a_sim_that_left_the_list_is_suspended_and_back_when_it_is_listed_again(
     assert gone["evidence"] == "Not in the SIM list since 2025-09-24."
 
     account.truth.rows("UPDATE core.sims SET unlisted_at = now() WHERE sim_key <> %s", (stranger,))
-    land(account.runtime, "sims")
+    ingest(account.runtime, "sims")
     assert account.truth.column("SELECT sim_key FROM core.sims WHERE unlisted_at IS NOT NULL") == [stranger]
 
 

@@ -214,7 +214,9 @@ def test_an_import_with_bad_rows_lists_them_and_writes_nothing_or_the_good_ones(
         f"{ICCID},2026-13-01,1\n"
     )
     lines = ("line 3: mb: got 'lots'", "line 4: iccid: 8988228066999999999 is not in the SIM list", "line 5: day: ")
-    _refused(served.run("import", str(file)), 1, "3 of 4 rows are bad, nothing was imported", "--good-rows", *lines)
+    _refused(
+        served.run("import", str(file)), 1, "3 of 4 rows are rejected, nothing was imported", "--good-rows", *lines
+    )
     assert every_row(database_url) == before
 
     code, said = served.run("import", str(file), "--good-rows")

@@ -19,7 +19,7 @@ from pipelines.sensors import alert_outbox, critical_alerts
 from resources.database.server import driver_url
 from resources.runtime import Runtime
 from resources.settings import Settings
-from tests.fleet import AS_OF, NOW, Account, Truth, land
+from tests.fleet import AS_OF, NOW, Account, Truth, ingest
 
 Command = Callable[..., Result]
 
@@ -132,7 +132,7 @@ def test_from_a_rule_to_its_message_on_the_command_line(
 
 @pytest.fixture
 def sensing(account: Account) -> Iterator[tuple[Account, dg.DagsterInstance]]:
-    land(account.runtime, "sims")
+    ingest(account.runtime, "sims")
     with dg.DagsterInstance.ephemeral() as instance:
         yield account, instance
 
@@ -169,7 +169,7 @@ def test_the_sim_of_a_new_critical_alert_is_asked_about_at_once_and_once(
     assert {iccid for iccid, _ in account.asked("usage")} == iccids
     assert sense(found.cursor).run_requests == []
     # the next whole pass asks the others, and has then asked everyone
-    land(account.runtime, "usage")
+    ingest(account.runtime, "usage")
     assert len(account.asked("usage")) == 24
     critical(account.truth, 9)
     assert sense(found.cursor).run_requests == [], "its data is fresh"

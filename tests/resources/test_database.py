@@ -40,7 +40,8 @@ SCHEMA: dict[str, Any] = {
     "share": pl.Float64,
 }
 STATEMENTS = {
-    "echo": "-- staged: number bigint, small smallint, words text, flag boolean, day date, moment timestamptz, share double precision\n"
+    "echo": "-- staged: number bigint, small smallint, words text, flag boolean, day date, "
+    "moment timestamptz, share double precision\n"
     "SELECT * FROM staged; ",
     "words": "-- staged: words text\nSELECT words FROM staged",
     "numbers": "-- staged: number bigint, small smallint, day date, moment timestamptz, share double precision\n"
@@ -108,7 +109,8 @@ def landing(body: str) -> pl.DataFrame:
     return pl.DataFrame([("file", "a.csv", body, NOW)], schema=schema, orient="row")
 
 
-# --- frames ------------------------------------------------------------------------------------------------------------
+# --- frames
+# ------------------------------------------------------------------------------------------------------------
 
 texts = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20)
 moments = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))
@@ -172,9 +174,9 @@ def test_no_rows_still_have_their_types(database: Database) -> None:
 
 def test_text_with_a_zero_byte_is_refused_and_nothing_of_it_stored(database: Database) -> None:
     with pytest.raises(psycopg.DataError), database.transaction() as transaction:
-        transaction.merge("merge_landings", landing("a\x00b"))
+        transaction.merge("merge_raw_responses", landing("a\x00b"))
     with database.transaction() as transaction:
-        assert transaction.merge("merge_landings", landing("a\ufffdb")) == Merged(new=1)
+        assert transaction.merge("merge_raw_responses", landing("a\ufffdb")) == Merged(new=1)
 
 
 def test_a_query_without_a_staged_line_says_so(database: Database) -> None:
@@ -185,14 +187,15 @@ def test_a_query_without_a_staged_line_says_so(database: Database) -> None:
         t.stage("sim_keys", pl.DataFrame({"a": [1]}))
 
 
-# --- transactions ------------------------------------------------------------------------------------------------------
+# --- transactions
+# ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("statements")
 def test_an_error_in_the_middle_takes_everything_back(database: Database) -> None:
     def fail(how: Callable[[Transaction], object]) -> None:
         with database.transaction() as transaction:
-            transaction.merge("merge_landings", landing("first"))
+            transaction.merge("merge_raw_responses", landing("first"))
             transaction.merge("merge_usage", usage(3))
             how(transaction)
 
@@ -204,7 +207,7 @@ def test_an_error_in_the_middle_takes_everything_back(database: Database) -> Non
     assert found is not None
     assert found["usage_rows"] == 0
     with database.transaction() as transaction:
-        assert transaction.merge("merge_landings", landing("first")) == Merged(new=1)
+        assert transaction.merge("merge_raw_responses", landing("first")) == Merged(new=1)
 
 
 def test_what_one_transaction_writes_is_seen_by_others_when_it_is_done(database: Database) -> None:
@@ -222,7 +225,7 @@ def test_what_one_transaction_writes_is_seen_by_others_when_it_is_done(database:
 def test_one_transaction_can_stage_one_frame_after_another(database: Database) -> None:
     with database.transaction() as transaction:
         assert transaction.merge("merge_usage", usage(1)) == Merged(new=1)
-        assert transaction.merge("merge_landings", landing("x")) == Merged(new=1)
+        assert transaction.merge("merge_raw_responses", landing("x")) == Merged(new=1)
         assert transaction.merge("merge_usage", usage(2)) == Merged(new=1, unchanged=1)
 
 
@@ -247,7 +250,8 @@ def test_a_connection_lost_in_the_middle_is_told_and_the_next_transaction_works(
         assert transaction.merge("merge_usage", usage(3)) == Merged(new=3)
 
 
-# --- what it says when it cannot work ----------------------------------------------------------------------------------
+# --- what it says when it cannot work
+# ----------------------------------------------------------------------------------
 
 
 def failure(url: URL, organization: str = "default") -> str:
@@ -349,7 +353,7 @@ def test_a_full_disk_is_told_as_such_nothing_is_half_written_and_it_goes_on_when
 
     def load() -> Merged:
         with database.transaction() as transaction:
-            assert transaction.merge("merge_landings", landing("of the step that fails")) == Merged(new=1)
+            assert transaction.merge("merge_raw_responses", landing("of the step that fails")) == Merged(new=1)
             return transaction.merge("merge_usage", usage(10_000))
 
     with pytest.raises(DatabaseUnavailableError, match=r"disk of .* is full .*Free space") as told:

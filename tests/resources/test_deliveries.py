@@ -1,4 +1,5 @@
-"""E-mail, Slack, Teams and webhooks over real TLS: servers of this machine that speak as the services do, and the library's own requests."""
+"""E-mail, Slack, Teams and webhooks over real TLS: servers of this machine that speak as the services do, and the
+library's own requests."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ def trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.file))
 
 
-# --- e-mail -------------------------------------------------------------------------------------------------------------
+# --- e-mail
+# -------------------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -147,7 +149,8 @@ def test_a_server_without_starttls_gets_neither_password_nor_mail(trusted: None)
         assert server.logins == [("ops", PASSWORD, False)], "it would have taken it"
 
 
-# --- Slack, Teams, webhooks ---------------------------------------------------------------------------------------------
+# --- Slack, Teams, webhooks
+# ---------------------------------------------------------------------------------------------
 
 
 @dataclass

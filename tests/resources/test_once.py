@@ -1,4 +1,5 @@
-"""The 1NCE client over real HTTP: against the simulator, and against a small server that says what a test tells it to."""
+"""The 1NCE client over real HTTP: against the simulator, and against a small server that says what a test tells it
+to."""
 
 from __future__ import annotations
 
@@ -428,17 +429,17 @@ async def test_no_secret_is_ever_shown(status: int, quote: str, caplog: pytest.L
 
 
 def listing(
-    *walks: list[list[str]], total: Callable[[int, int], int | None] = lambda walk, page: None
+    *passes: list[list[str]], total: Callable[[int, int], int | None] = lambda nth, page: None
 ) -> Callable[[str], Reply]:
     """/v1/sims that shows other pages each time it is read from page 1."""
-    walk = -1
+    nth = -1
 
     def rest(path: str) -> Reply:
-        nonlocal walk
+        nonlocal nth
         page = int(path.split("page=")[1].split("&", maxsplit=1)[0])
-        walk += page == 1
-        pages = walks[min(walk, len(walks) - 1)]
-        count = total(walk, page) or len({iccid for page in pages for iccid in page})
+        nth += page == 1
+        pages = passes[min(nth, len(passes) - 1)]
+        count = total(nth, page) or len({iccid for page in pages for iccid in page})
         return ok([sim(i) for i in pages[page - 1]], **{"X-Total-Count": str(count), "X-Total-Pages": str(len(pages))})
 
     return rest
@@ -458,7 +459,7 @@ async def test_an_empty_account_is_one_empty_page() -> None:
         assert len(asked(served)) == 1
 
 
-async def test_a_sim_missed_between_moving_pages_is_found_by_a_second_reading_that_stops_there() -> None:
+async def test_a_sim_missed_between_moving_pages_is_found_by_a_second_pass_that_stops_there() -> None:
     moved = [ICCIDS[:100], ICCIDS[99:199], ICCIDS[200:]]  # one twice, ICCIDS[199] on no page
     still = [ICCIDS[:100], ICCIDS[100:200], ICCIDS[200:]]
     async with talking(token_or(listing(moved, still, total=lambda *_: 300))) as (served, once):
@@ -470,7 +471,7 @@ async def test_a_sim_missed_between_moving_pages_is_found_by_a_second_reading_th
 async def test_a_sim_removed_while_reading_starts_a_full_second_reading() -> None:
     before = [ICCIDS[:100], ICCIDS[101:201], ICCIDS[201:]]  # ICCIDS[0] goes after page 1, ICCIDS[100] slips through
     after = [ICCIDS[1:101], ICCIDS[101:201], ICCIDS[201:]]
-    total = lambda walk, page: 300 if (walk, page) == (0, 1) else 299  # noqa: E731
+    total = lambda nth, page: 300 if (nth, page) == (0, 1) else 299  # noqa: E731
     async with talking(token_or(listing(before, after, total=total))) as (served, once):
         seen = [card.iccid async for page in once.sims() for card in page.items]
         assert sorted(seen) == ICCIDS
@@ -482,7 +483,7 @@ async def test_a_list_that_never_holds_still_is_delivered_and_then_flagged() -> 
     seen: list[str] = []
     async with talking(token_or(listing(pages, total=lambda *_: 200))) as (served, once):
         with pytest.raises(
-            OnceIncompleteError, match=r"199 SIMs seen where X-Total-Count says \[200\], after 3 readings"
+            OnceIncompleteError, match=r"199 SIMs seen where X-Total-Count says \[200\], after 3 passes"
         ):
             seen.extend([card.iccid async for page in once.sims() for card in page.items])
         assert len(asked(served)) == 6
@@ -751,7 +752,7 @@ async def test_text_where_a_number_belongs_is_rejected_and_the_other_rows_stay(
 async def test_all_the_other_calls_give_rows_and_reject_nothing(fleet: Fleet, members: list[str]) -> None:
     with simulator(fleet) as server:
         async with demo(server) as once:
-            answers: list[Answer[Any]] = [await once.limits(), await once.products()]
+            answers: list[Answer[Any]] = [await once.products()]
             answers += [page async for page in once.orders()]
             answers += [page async for page in once.tickets()]
             orders = sum("/orders" in path for _, _, path, _ in server.requests)
@@ -769,7 +770,7 @@ async def test_all_the_other_calls_give_rows_and_reject_nothing(fleet: Fleet, me
                     answers += outcome
     assert [one for answer in answers for one in answer.rejected] == []
     kinds = {type(item).__name__ for answer in answers for item in answer.items}
-    assert kinds == {"Limit", "Product", "Order", "Ticket", "SimCard", "Connectivity", "Quota", "Event", "Sms"}
+    assert kinds == {"Product", "Order", "Ticket", "SimCard", "Connectivity", "Quota", "Event", "Sms"}
 
 
 async def test_somebody_elses_sim_is_forbidden_and_an_unknown_one_not_found(fleet: Fleet) -> None:

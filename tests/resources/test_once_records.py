@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.once import errors, records, responses
+from resources.once import errors, responses
 from resources.once.errors import OnceForbiddenError, OnceNotFoundError, OnceRequestError, OnceSimExpiredError
 from resources.once.records import (
     Connectivity,
@@ -383,17 +383,6 @@ def test_an_sms_knows_its_direction_and_status() -> None:
     assert (sms.id, sms.direction, sms.status, sms.retry_count) == (590, "MT", "DELIVERED", 1)
 
 
-def test_limits_are_one_row_a_service() -> None:
-    answer = {
-        "data": {"id": 1, "limit": "16", "unit": "MB"},
-        "smsMt": {"id": 2, "limit": 10, "unit": "SMS"},
-        "smsMo": {"id": 3, "limit": "lots", "unit": "SMS"},
-    }
-    items, rejected = records.parse_limits(answer)
-    assert [(limit.service, limit.amount) for limit in items] == [("data", 16_000_000), ("smsMt", 10)]
-    assert rejected[0].reason == "smsMo.limit: got 'lots', expected a decimal number"
-
-
 def test_products_and_orders_carry_money_in_minor_units() -> None:
     product = {
         "id": 1001,
@@ -454,7 +443,6 @@ def test_a_ticket_keeps_its_words_and_its_messages() -> None:
                         "invoice_amount",
                         "communications",
                         "currency",
-                        "limit",
                     ]
                 ),
                 j,
@@ -473,5 +461,3 @@ def test_no_json_whatever_crashes_a_parser(record: object) -> None:
         assert len(items) + len(rejected) == 1
     rows, rejected = parse_usage([record], ICCID, FIRST, LAST)
     assert len(rows) + len(rejected) == 1
-    if isinstance(record, dict):
-        records.parse_limits(record)

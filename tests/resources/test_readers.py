@@ -13,14 +13,15 @@ import pytest
 import xlsxwriter
 
 from resources.files import readers as tabular
-from resources.files.readers import ImportRefusedError, open_table
+from resources.files.readers import ImportRejectedError, open_table
 
 DAY = date(2025, 9, 1)
 MOMENT = datetime(2025, 9, 1, 10, 30, 5)
 
 
 def workbook(sheets: dict[str, list[list[Any]]], *, top: int = 0, left: int = 0) -> bytes:
-    """A workbook with these cells, dates as dates, texts as texts, beginning so many rows and columns from the corner."""
+    """A workbook with these cells, dates as dates, texts as texts, beginning so many rows and columns from the
+    corner."""
     buffer = io.BytesIO()
     with xlsxwriter.Workbook(buffer, {"in_memory": True, "strings_to_formulas": False}) as book:
         day, moment = book.add_format({"num_format": "yyyy-mm-dd"}), book.add_format({"num_format": "yyyy-mm-dd hh:mm"})
@@ -88,9 +89,9 @@ def test_another_sheet_can_be_chosen_by_name() -> None:
 
     assert read(data, sheet="Usage") == [(2, "1")]
     assert read(data) == [(2, "x")]
-    with pytest.raises(ImportRefusedError, match="no sheet 'Use'; it has Notes, Usage"):
+    with pytest.raises(ImportRejectedError, match="no sheet 'Use'; it has Notes, Usage"):
         read(data, sheet="Use")
-    with pytest.raises(ImportRefusedError, match="only an Excel workbook"):
+    with pytest.raises(ImportRejectedError, match="only an Excel workbook"):
         read(b"a,b\n", sheet="Usage")
 
 
@@ -133,7 +134,7 @@ def test_a_parquet_column_that_holds_no_cells_is_refused_when_it_is_asked_for() 
     pl.DataFrame({"a": [[1, 2]], "b": ["x"]}).write_parquet(buffer)
 
     assert read(buffer.getvalue(), 1) == [(1, "x")]
-    with pytest.raises(ImportRefusedError, match=r"the column a holds List"):
+    with pytest.raises(ImportRejectedError, match=r"the column a holds List"):
         read(buffer.getvalue(), 0)
 
 
@@ -150,7 +151,7 @@ def test_a_parquet_column_that_holds_no_cells_is_refused_when_it_is_asked_for() 
     ],
 )
 def test_a_damaged_or_misnamed_file_is_refused_with_what_to_do(name: str, data: bytes, message: str) -> None:
-    with pytest.raises(ImportRefusedError, match=message):
+    with pytest.raises(ImportRejectedError, match=message):
         open_table(data, name=name)
 
 
@@ -158,14 +159,14 @@ def test_a_parquet_file_cut_off_is_refused(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     pl.DataFrame({"a": list(range(1000))}).write_parquet(buffer)
 
-    with pytest.raises(ImportRefusedError, match="the Parquet file cannot be read"):
+    with pytest.raises(ImportRejectedError, match="the Parquet file cannot be read"):
         open_table(buffer.getvalue()[:-100], name="a.parquet")
 
 
 def test_a_workbook_that_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tabular, "MAX_WORKBOOK_BYTES", 1000)
 
-    with pytest.raises(ImportRefusedError, match="unpacked; save it as CSV or Parquet"):
+    with pytest.raises(ImportRejectedError, match="unpacked; save it as CSV or Parquet"):
         open_table(workbook({"A": [["a"], ["1"]]}), name="a.xlsx")
 
 
@@ -176,5 +177,5 @@ def test_a_file_is_read_where_it_stands_as_from_memory(tmp_path: Path) -> None:
 
     assert [batch.rows() for batch in table.batches({"b": 1})] == [[(2, "2")]]
     path.write_bytes("a,b\n1,2\n".encode("utf-16"))
-    with pytest.raises(ImportRefusedError, match="NUL bytes"):
+    with pytest.raises(ImportRejectedError, match="NUL bytes"):
         open_table(path, name=path.name)

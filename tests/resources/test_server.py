@@ -76,7 +76,8 @@ def home() -> Iterator[Path]:
         yield Path(folder) / "home"
 
 
-# --- a given server ----------------------------------------------------------------------------------------------------
+# --- a given server
+# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,8 @@ def test_a_given_server_is_used_as_it_is_and_left_running(postgres: URL, databas
         assert server.environment() == variables
 
 
-# --- the embedded server -----------------------------------------------------------------------------------------------
+# --- the embedded server
+# -----------------------------------------------------------------------------------------------
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import URL
 
 from resources.database.session import Database
-from resources.files.readers import ImportRefusedError
+from resources.files.readers import ImportRejectedError
 from services.ingest.file_import import Imported, Parsed, import_file, parse_file
 from services.ingest.file_schemas import USAGE
 from tests.fleet import Truth
@@ -22,7 +22,10 @@ STORED = """
 SELECT s.iccid, u.day, u.bytes, u.bytes_rx, u.sms_mt, u.sms_mo
 FROM core.sim_usage AS u JOIN core.sims AS s USING (sim_key) ORDER BY 1, 2
 """
-GOOD = f"iccid,day,mb,mb_rx,sms_mt,sms_mo\n{A},2025-09-01,1.25,0.25,3,4\n{A},2025-09-02,0,,,\n{B},2025-09-01,12.000001,,1,\n"
+GOOD = (
+    "iccid,day,mb,mb_rx,sms_mt,sms_mo\n"
+    f"{A},2025-09-01,1.25,0.25,3,4\n{A},2025-09-02,0,,,\n{B},2025-09-01,12.000001,,1,\n"
+)
 MIXED = f"iccid,day,mb\n{A},2025-09-01,1.5\n{A},2025-09-02,much\n8988228066000000009,2025-09-01,2\n{B},2025-09-03,3\n"
 
 
@@ -58,9 +61,9 @@ def parse_usage_file(data: bytes, *, today: date) -> Parsed:
 
 
 def reasons(text: str | bytes) -> dict[int, str]:
-    """Why each bad line of a file is bad."""
+    """Why each rejected line of a file is rejected."""
     data = text.encode() if isinstance(text, str) else text
-    return dict(parse_usage_file(data, today=TODAY).bad.select("line", "reason").iter_rows())
+    return dict(parse_usage_file(data, today=TODAY).rejected.select("line", "reason").iter_rows())
 
 
 def test_every_row_of_a_good_file_is_stored_exactly(database: Database, truth: Truth, tmp_path: Path) -> None:
@@ -71,7 +74,7 @@ def test_every_row_of_a_good_file_is_stored_exactly(database: Database, truth: T
         (A, date(2025, 9, 2), 0, None, None, None),
         (B, date(2025, 9, 1), 12_000_001, None, 1, None),
     ]
-    assert (done.merged.new, done.bad.height) == (3, 0)
+    assert (done.merged.new, done.rejected.height) == (3, 0)
     assert truth.column("SELECT body FROM raw.landings WHERE source = 'file' AND request = 'usage.csv'") == [GOOD]
     assert truth.column("SELECT DISTINCT known_at FROM core.sim_usage") == [NOW]
 
@@ -93,11 +96,11 @@ def test_the_same_file_twice_changes_nothing(database: Database, truth: Truth, t
 def test_all_or_nothing_writes_nothing_and_names_the_bad_lines(
     database: Database, truth: Truth, tmp_path: Path
 ) -> None:
-    with pytest.raises(ImportRefusedError) as refused:
+    with pytest.raises(ImportRejectedError) as refused:
         import_usage(database, written(tmp_path, MIXED), now=NOW, only_all=True)
 
     message = str(refused.value)
-    assert "2 of 4 rows are bad, nothing was imported" in message
+    assert "2 of 4 rows are rejected, nothing was imported" in message
     assert "line 3: mb: got 'much'" in message
     assert "line 4: iccid: 8988228066000000009 is not in the SIM list" in message
     assert "--good-rows" in message
@@ -108,7 +111,7 @@ def test_all_or_nothing_writes_nothing_and_names_the_bad_lines(
 def test_a_long_list_of_bad_lines_is_cut(database: Database, truth: Truth, tmp_path: Path) -> None:
     rows = "".join(f"{A},2025-09-01,x{n}\n" for n in range(30))
 
-    with pytest.raises(ImportRefusedError, match="and 10 more") as refused:
+    with pytest.raises(ImportRejectedError, match="and 10 more") as refused:
         import_usage(database, written(tmp_path, "iccid,day,mb\n" + rows), now=NOW, only_all=True)
 
     assert str(refused.value).count("line ") == 20
@@ -122,17 +125,19 @@ def test_good_rows_are_stored_and_the_others_wait_with_their_line(
     assert [(row["iccid"], row["bytes"]) for row in truth.rows(STORED)] == [(A, 1_500_000), (B, 3_000_000)]
     waiting = truth.rows("SELECT * FROM ops.quarantine WHERE source = 'file' AND resolved_at IS NULL ORDER BY reason")
     assert [row["reason"] for row in waiting] == [
-        "usage.csv line 3: mb: got 'much', expected MB as a decimal, not negative, at most six places, such as 1.250000",
-        "usage.csv line 4: iccid: 8988228066000000009 is not in the SIM list; ingest the account first, import it as sims, or correct it",
+        "usage.csv line 3: mb: got 'much', expected MB as a decimal, not negative, at most six places, such as "
+        "1.250000",
+        "usage.csv line 4: iccid: 8988228066000000009 is not in the SIM list; ingest the account first, import it "
+        "as sims, or correct it",
     ]
     assert waiting[0]["record"] == {
         "record": {"iccid": A, "day": "2025-09-02", "mb": "much", "mb_rx": None, "sms_mt": None, "sms_mo": None},
         "asked": {"file": "usage.csv", "kind": "usage", "line": 3},
     }
-    assert list(done.bad["line"]) == [3, 4]
+    assert list(done.rejected["line"]) == [3, 4]
 
 
-def test_a_mended_file_settles_what_waited(database: Database, truth: Truth, tmp_path: Path) -> None:
+def test_a_fixed_file_resolves_its_quarantined_rows(database: Database, truth: Truth, tmp_path: Path) -> None:
     import_usage(database, written(tmp_path, MIXED), now=NOW, only_all=False)
     import_usage(database, written(tmp_path, MIXED, "another.csv"), now=NOW, only_all=False)
     later = NOW + timedelta(hours=1)
@@ -140,8 +145,8 @@ def test_a_mended_file_settles_what_waited(database: Database, truth: Truth, tmp
     import_usage(database, written(tmp_path, MIXED.replace("much", "7")), now=later, only_all=False)
 
     rows = truth.rows("SELECT record->'asked'->>'file' AS file, reason, resolution, resolved_at FROM ops.quarantine")
-    settled = [(row["resolution"], row["resolved_at"]) for row in rows if "usage.csv line 3" in row["reason"]]
-    assert settled == [("superseded", later)]
+    resolved = [(row["resolution"], row["resolved_at"]) for row in rows if "usage.csv line 3" in row["reason"]]
+    assert resolved == [("superseded", later)]
     assert sum(row["resolution"] is None for row in rows) == 3
 
 
@@ -150,9 +155,9 @@ def test_a_dry_run_reports_and_writes_nothing(database: Database, truth: Truth, 
 
     tried = import_usage(database, written(tmp_path, MIXED), now=NOW, only_all=False, dry_run=True)
 
-    assert list(tried.bad["line"]) == [3, 4]
+    assert list(tried.rejected["line"]) == [3, 4]
     assert not any(truth.versions(tables).values())
-    with pytest.raises(ImportRefusedError, match="line 3"):
+    with pytest.raises(ImportRejectedError, match="line 3"):
         import_usage(database, written(tmp_path, MIXED), now=NOW, only_all=True, dry_run=True)
 
 
@@ -241,8 +246,8 @@ def test_the_same_sim_and_day_twice_is_bad_from_the_second_line_on() -> None:
 def test_a_file_may_be_written_in_many_ways(text: str) -> None:
     parsed = parse_usage_file(text.encode(), today=TODAY)
 
-    assert parsed.bad.is_empty()
-    assert parsed.good.select("sim_key", "day", "bytes").rows() == [(1, date(2025, 9, 1), 1_500_000)]
+    assert parsed.rejected.is_empty()
+    assert parsed.accepted.select("sim_key", "day", "bytes").rows() == [(1, date(2025, 9, 1), 1_500_000)]
 
 
 def test_line_numbers_count_empty_lines() -> None:
@@ -279,20 +284,20 @@ def test_line_numbers_count_empty_lines() -> None:
     ],
 )
 def test_what_is_no_usage_file_is_refused_with_what_to_do(data: bytes, message: str) -> None:
-    with pytest.raises(ImportRefusedError, match=message):
+    with pytest.raises(ImportRejectedError, match=message):
         parse_usage_file(data, today=TODAY)
 
 
 def test_a_header_alone_is_a_file_without_rows(database: Database, truth: Truth, tmp_path: Path) -> None:
     done = import_usage(database, written(tmp_path, "iccid,day,mb\n"), now=NOW, only_all=True)
 
-    assert (done.merged.rows, done.bad.height) == (0, 0)
+    assert (done.merged.rows, done.rejected.height) == (0, 0)
 
 
 def test_a_file_that_cannot_be_read_is_named(database: Database, tmp_path: Path) -> None:
-    with pytest.raises(ImportRefusedError, match=r"nowhere\.csv cannot be read: No such file"):
+    with pytest.raises(ImportRejectedError, match=r"nowhere\.csv cannot be read: No such file"):
         import_usage(database, tmp_path / "nowhere.csv", now=NOW, only_all=True)
-    with pytest.raises(ImportRefusedError, match="cannot be read: Is a directory"):
+    with pytest.raises(ImportRejectedError, match="cannot be read: Is a directory"):
         import_usage(database, tmp_path, now=NOW, only_all=True)
 
 
@@ -301,14 +306,14 @@ def test_a_file_too_large_is_refused_before_it_is_read(
 ) -> None:
     monkeypatch.setattr("services.ingest.file_import.MAX_BYTES", 10)
 
-    with pytest.raises(ImportRefusedError, match=r"larger than .* split it"):
+    with pytest.raises(ImportRejectedError, match=r"larger than .* split it"):
         import_usage(database, written(tmp_path, GOOD), now=NOW, only_all=True)
 
 
 def test_a_sim_of_another_organization_is_unknown(database_url: URL, truth: Truth, tmp_path: Path) -> None:
     other = Database(database_url, "other")
 
-    with pytest.raises(ImportRefusedError, match="is not in the SIM list"):
+    with pytest.raises(ImportRejectedError, match="is not in the SIM list"):
         import_usage(other, written(tmp_path, GOOD), now=NOW, only_all=True)
 
     other.close()

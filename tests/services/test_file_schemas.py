@@ -1,4 +1,5 @@
-"""Files of SIMs, labels and tickets, in CSV, workbooks and Parquet, under other column names; each bad row by its number."""
+"""Files of SIMs, labels and tickets, in CSV, workbooks and Parquet, under other column names; each rejected row by its
+number."""
 
 from __future__ import annotations
 
@@ -19,13 +20,13 @@ from sqlalchemy import URL
 from api.database import Store
 from assets.imports import ImportedFile, imported_files
 from resources.database.session import Database
-from resources.files.readers import ImportRefusedError
+from resources.files.readers import ImportRejectedError
 from resources.runtime import Runtime
 from services.access.api_keys import create_key
 from services.ingest import file_import
 from services.ingest.file_import import import_file, match_columns, read_mapping
-from services.ingest.file_schemas import ICCID, KINDS, LABELS, SIMS, TICKETS, USAGE, Kind, kind_of
-from tests.fleet import Account, Truth, land, settings_for
+from services.ingest.file_schemas import FILE_SCHEMAS, ICCID, LABELS, SIMS, TICKETS, USAGE, FileSchema, schema_of
+from tests.fleet import Account, Truth, ingest, settings_for
 from tests.resources.test_readers import workbook
 
 NOW = datetime(2025, 9, 24, 6, tzinfo=UTC)
@@ -86,7 +87,7 @@ def truth(database_url: URL) -> Iterator[Truth]:
     opened.close()
 
 
-def load(database: Database, path: Path, kind: Kind, **how: Any) -> file_import.Imported:
+def load(database: Database, path: Path, kind: FileSchema, **how: Any) -> file_import.Imported:
     return import_file(database, path, kind, **({"now": NOW, "only_all": True} | how))
 
 
@@ -119,17 +120,19 @@ def test_bad_rows_have_the_number_a_person_sees_in_every_format(
     first, unit = {as_csv: (3, "line"), as_xlsx: (3, "row"), as_parquet: (2, "row")}[write]
     path = write(tmp_path, cells)
 
-    with pytest.raises(ImportRefusedError) as refused:
+    with pytest.raises(ImportRejectedError) as refused:
         load(database, path, USAGE)
     done = load(database, path, USAGE, only_all=False)
 
     assert [line.strip() for line in str(refused.value).splitlines()[1:5]] == [
         f"{unit} {first}: day: got '2025-09-31', expected a date as YYYY-MM-DD",
-        f"{unit} {first + 1}: mb: got '-1', expected MB as a decimal, not negative, at most six places, such as 1.250000",
-        f"{unit} {first + 2}: iccid: {NEW} is not in the SIM list; ingest the account first, import it as sims, or correct it",
+        f"{unit} {first + 1}: mb: got '-1', expected MB as a decimal, not negative, at most six places, such as "
+        "1.250000",
+        f"{unit} {first + 2}: iccid: {NEW} is not in the SIM list; ingest the account first, import it as sims, or "
+        "correct it",
         f"{unit} {first + 3}: this SIM and day stood in an earlier {unit}; keep one of them",
     ]
-    assert list(done.bad["line"]) == [first, first + 1, first + 2, first + 3]
+    assert list(done.rejected["line"]) == [first, first + 1, first + 2, first + 3]
     assert done.merged.new == 1
     (waiting,) = truth.rows("SELECT reason, record FROM ops.quarantine WHERE reason LIKE '%%earlier%%'")
     assert waiting["reason"].startswith(f"{path.name} {unit} {first + 3}: this SIM")
@@ -144,7 +147,7 @@ def test_an_earlier_bad_row_does_not_make_a_good_one_a_repetition(
 
     done = load(database, as_csv(tmp_path, cells), USAGE, only_all=False)
 
-    assert list(done.bad["line"]) == [2, 4]
+    assert list(done.rejected["line"]) == [2, 4]
     assert truth.column("SELECT bytes FROM core.sim_usage") == [2_000_000]
 
 
@@ -154,14 +157,14 @@ def test_an_iccid_that_became_a_number_is_refused_with_what_to_do(
 ) -> None:
     cells: Cells = [["iccid", "label"], [float(A), "x"], [float(B), "y"]]
 
-    with pytest.raises(ImportRefusedError, match="a spreadsheet has rounded this number; format the column as text"):
+    with pytest.raises(ImportRejectedError, match="a spreadsheet has rounded this number; format the column as text"):
         load(database, write(tmp_path, cells), LABELS)
 
 
 def test_an_iccid_that_a_spreadsheet_wrote_into_a_csv_with_an_exponent_is_refused(
     database: Database, truth: Truth, tmp_path: Path
 ) -> None:
-    with pytest.raises(ImportRefusedError, match=r"line 2: iccid: got '8.98823E\+18', expected 19 digits as text"):
+    with pytest.raises(ImportRejectedError, match=r"line 2: iccid: got '8.98823E\+18', expected 19 digits as text"):
         load(database, as_csv(tmp_path, [["iccid", "label"], ["8.98823E+18", "x"]]), LABELS)
 
 
@@ -180,7 +183,10 @@ def test_sims_are_added_and_of_known_ones_only_what_is_given_changes(
     done = load(database, path, SIMS)
 
     assert (done.merged.new, done.merged.changed, done.merged.unchanged) == (1, 1, 1)
-    columns = "iccid, iccid_with_luhn, label, msisdn, status, activated_at, ip_address, imei, changed_at = first_seen_at AS same"
+    columns = (
+        "iccid, iccid_with_luhn, label, msisdn, status, activated_at, ip_address, imei, changed_at = "
+        "first_seen_at AS same"
+    )
     known, other, new = truth.rows(f"SELECT {columns} FROM core.sims ORDER BY iccid")  # type: ignore[arg-type]
     assert (known["label"], known["msisdn"], known["imei"], known["status"], known["same"]) == (
         "pump",
@@ -232,7 +238,7 @@ def test_what_is_wrong_with_a_sim_is_said_in_words(
 ) -> None:
     row = {"iccid": NEW} | {column: cell}
 
-    with pytest.raises(ImportRefusedError) as refused:
+    with pytest.raises(ImportRejectedError) as refused:
         load(database, as_csv(tmp_path, [list(row), list(row.values())]), SIMS)
 
     (said,) = [line for line in str(refused.value).splitlines() if line.startswith(f"  line 2: {column}: ")]
@@ -241,7 +247,7 @@ def test_what_is_wrong_with_a_sim_is_said_in_words(
 
 def test_an_own_label_wins_survives_the_next_ingest_and_can_be_taken_away(account: Account, tmp_path: Path) -> None:
     runtime, truth = account.runtime, account.truth
-    land(runtime, "sims")
+    ingest(runtime, "sims")
     iccid, other = account.fleet.iccids[:2]
     shown = "SELECT label FROM core.sims_v1 WHERE iccid = %s"
     theirs = truth.one(shown, (iccid,))
@@ -249,7 +255,7 @@ def test_an_own_label_wins_survives_the_next_ingest_and_can_be_taken_away(accoun
     path = as_csv(tmp_path, cells)
 
     done = load(runtime.database, path, LABELS)
-    land(runtime, "sims")
+    ingest(runtime, "sims")
 
     assert (done.merged.new, done.merged.changed, done.merged.unchanged) == (2, 0, 0)
     assert [truth.one(shown, (sim,)) for sim in (iccid, other)] == ["Bridge 7, north", "="]
@@ -295,8 +301,16 @@ def test_tickets_are_merged_by_their_case_and_keep_their_messages(
     rows = truth.rows(f"SELECT {columns} FROM core.tickets ORDER BY case_id")  # type: ignore[arg-type]
     assert [tuple(row.values()) for row in rows] == [
         ("C-1", "No network", "It is\noffline, since Monday", "OPEN", datetime(2025, 9, 1, 10, tzinfo=UTC), None, []),
-        ("C-2", "Invoice", None, "CLOSED", datetime(2025, 9, 2, 10, tzinfo=UTC), datetime(2025, 9, 3, tzinfo=UTC), [{"text": "hello"}]),
-    ]  # fmt: skip
+        (
+            "C-2",
+            "Invoice",
+            None,
+            "CLOSED",
+            datetime(2025, 9, 2, 10, tzinfo=UTC),
+            datetime(2025, 9, 3, tzinfo=UTC),
+            [{"text": "hello"}],
+        ),
+    ]
     before = truth.versions(TABLES)
     load(database, path, TICKETS, now=LATER)
     assert truth.versions(TABLES) == before
@@ -314,7 +328,7 @@ def test_a_ticket_solved_before_it_was_opened_and_one_without_a_case_are_bad(
 
     done = load(database, as_csv(tmp_path, cells), TICKETS, only_all=False)
 
-    assert list(done.bad["reason"]) == [
+    assert list(done.rejected["reason"]) == [
         "solved_at: got 2025-09-01, which is before created_at",
         "case_id: missing",
         "status: got 'NEW', expected OPEN, IN_PROGRESS or CLOSED",
@@ -349,7 +363,7 @@ def test_columns_of_other_names_are_mapped_and_unknown_ones_named(
     ],
 )
 def test_a_mapping_that_cannot_be_followed_is_refused(header: list[str], mapping: dict[str, str], message: str) -> None:
-    with pytest.raises(ImportRefusedError, match=message):
+    with pytest.raises(ImportRejectedError, match=message):
         match_columns(USAGE, header, mapping)
 
 
@@ -359,18 +373,20 @@ def test_a_mapping_comes_from_a_file_and_from_pairs_that_win(tmp_path: Path) -> 
 
     assert read_mapping(path, ["a=b=mb"]) == {"Card": "iccid", "a=b": "mb"}
     for bad in ("iccid", "=iccid", "Card="):
-        with pytest.raises(ImportRefusedError, match="expected THEIRS=OURS"):
+        with pytest.raises(ImportRejectedError, match="expected THEIRS=OURS"):
             read_mapping(None, [bad])
     for text in ("[1]", '{"a": 1}', "{"):
         path.write_text(text)
-        with pytest.raises(ImportRefusedError, match="must hold one JSON object"):
+        with pytest.raises(ImportRejectedError, match="must hold one JSON object"):
             read_mapping(path, [])
-    with pytest.raises(ImportRefusedError, match=r"none\.json cannot be read: No such file"):
+    with pytest.raises(ImportRejectedError, match=r"none\.json cannot be read: No such file"):
         read_mapping(tmp_path / "none.json", [])
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_a_dry_run_of_any_kind_writes_nothing(database: Database, truth: Truth, tmp_path: Path, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", FILE_SCHEMAS.values(), ids=FILE_SCHEMAS)
+def test_a_dry_run_of_any_kind_writes_nothing(
+    database: Database, truth: Truth, tmp_path: Path, kind: FileSchema
+) -> None:
     cells: dict[str, Cells] = {
         "usage": [["iccid", "day", "mb"], [A, "2025-09-01", "1"]],
         "sims": [["iccid"], [NEW]],
@@ -381,7 +397,7 @@ def test_a_dry_run_of_any_kind_writes_nothing(database: Database, truth: Truth, 
 
     done = load(database, as_csv(tmp_path, cells[kind.name]), kind, dry_run=True)
 
-    assert done.bad.is_empty()
+    assert done.rejected.is_empty()
     assert truth.versions(TABLES) == before
     assert load(database, tmp_path / "file.csv", kind).merged.new == 1
 
@@ -404,13 +420,16 @@ def test_labels_of_another_organization_stay_as_they_are(database_url: URL, trut
     other = Database(database_url, "other")
     path = as_csv(tmp_path, [["iccid", "label"], [A, "mine"]])
 
-    with pytest.raises(ImportRefusedError, match="is not in the SIM list"):
+    with pytest.raises(ImportRejectedError, match="is not in the SIM list"):
         load(other, path, LABELS)
     load(other, as_csv(tmp_path, [["iccid", "label"], [A, "ours"]]), SIMS)
     load(other, path, LABELS)
     other.close()
 
-    labels = "SELECT s.label, s.own_label FROM core.sims AS s JOIN core.organizations USING (organization_id) ORDER BY slug, iccid"
+    labels = (
+        "SELECT s.label, s.own_label FROM core.sims AS s JOIN core.organizations USING (organization_id) "
+        "ORDER BY slug, iccid"
+    )
     assert [tuple(row.values()) for row in truth.rows(labels)] == [("pump", None), (None, None), ("ours", "ours")]
 
 
@@ -422,7 +441,7 @@ def test_what_a_file_held_is_kept_as_text_or_in_base64_and_of_a_large_one_what_i
     load(database, as_csv(tmp_path, cells), LABELS)
     workbook_path = as_xlsx(tmp_path, cells)
     load(database, workbook_path, LABELS)
-    monkeypatch.setattr(file_import, "KEPT_BYTES", 10)
+    monkeypatch.setattr(file_import, "MAX_KEPT_BYTES", 10)
     large = (tmp_path / "file.csv").rename(tmp_path / "large.csv")
     load(database, large, LABELS)
     load(database, large, LABELS)
@@ -437,10 +456,10 @@ def test_what_a_file_held_is_kept_as_text_or_in_base64_and_of_a_large_one_what_i
 def test_a_file_of_something_else_is_refused_before_its_bad_rows_fill_the_quarantine(
     database: Database, truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_import, "MAX_BAD_ROWS", 5)
+    monkeypatch.setattr(file_import, "MAX_REJECTED_ROWS", 5)
     cells: Cells = [["iccid", "label"], *([str(n), "x"] for n in range(6))]
 
-    with pytest.raises(ImportRefusedError, match="more than 5 rows are bad, the first in line 2: iccid: got '0'"):
+    with pytest.raises(ImportRejectedError, match="more than 5 rows are rejected, the first in line 2: iccid: got '0'"):
         load(database, as_csv(tmp_path, cells), LABELS, only_all=False)
 
 
@@ -466,7 +485,7 @@ def test_formula_like_labels_are_plain_text(database: Database, truth: Truth, tm
     [("labels-2026.csv", "labels"), ("Sims.xlsx", "sims"), ("tickets_old.parquet", "tickets"), ("may.csv", "usage")],
 )
 def test_the_kind_of_a_file_in_the_landing_folder_is_what_its_name_begins_with(name: str, kind: str) -> None:
-    assert kind_of(Path("/landing") / name).name == kind
+    assert schema_of(Path("/landing") / name).name == kind
 
 
 def test_the_asset_imports_a_workbook_of_labels_from_the_landing_folder(
@@ -484,6 +503,8 @@ def test_the_asset_imports_a_workbook_of_labels_from_the_landing_folder(
         assert made.metadata is not None
         figures = {name: made.metadata[name] for name in ("kind", "rows new", "rows quarantined", "columns not used")}
         assert figures == {"kind": "labels", "rows new": 1, "rows quarantined": 1, "columns not used": []}
-        with pytest.raises(ImportRefusedError, match="'label' is no kind of file; known: usage, sims, labels, tickets"):
+        with pytest.raises(
+            ImportRejectedError, match="'label' is no kind of file; known: usage, sims, labels, tickets"
+        ):
             imported_files(ImportedFile(path="labels.xlsx", kind="label"), runtime)
     assert truth.one("SELECT own_label FROM core.sims WHERE iccid = %s", (A,)) == "north"

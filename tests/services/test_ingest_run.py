@@ -27,7 +27,7 @@ from tests.fleet import (
     Truth,
     at,
     impatient,
-    land,
+    ingest,
     settings_for,
     simulated,
 )
@@ -37,14 +37,19 @@ USAGE = """
 SELECT s.iccid, u.day, u.bytes, u.bytes_rx, u.sms_mt, u.sms_mo
 FROM core.sim_usage AS u JOIN core.sims AS s USING (sim_key) ORDER BY 1, 2
 """
-# what a pass leaves behind, without keys and times of its own
+# what an ingest run leaves behind, without keys and times of its own
 CONTENT = {
     "sims": "SELECT iccid, imei, imsi, status, activated_at, label, quota_total, changed_at FROM core.sims AS t",
-    "sim_usage": "SELECT iccid, day, bytes, bytes_rx, sms_mt, sms_mo, known_at FROM core.sim_usage AS t JOIN core.sims USING (sim_key)",
-    "sim_quota": "SELECT iccid, kind, day, amount_left, amount_total, t.observed_at FROM core.sim_quota AS t JOIN core.sims USING (sim_key)",
-    "sim_connectivity": "SELECT iccid, day, t.status, operator, observed_at FROM core.sim_connectivity AS t JOIN core.sims USING (sim_key)",
-    "sim_events": "SELECT iccid, occurred_at, event_type, severity FROM core.sim_events AS t JOIN core.sims USING (sim_key)",
-    "sim_sms": "SELECT iccid, sms_id, submitted_at, direction, t.status FROM core.sim_sms AS t JOIN core.sims USING (sim_key)",
+    "sim_usage": "SELECT iccid, day, bytes, bytes_rx, sms_mt, sms_mo, known_at FROM core.sim_usage AS t "
+    "JOIN core.sims USING (sim_key)",
+    "sim_quota": "SELECT iccid, kind, day, amount_left, amount_total, t.observed_at FROM core.sim_quota AS t "
+    "JOIN core.sims USING (sim_key)",
+    "sim_connectivity": "SELECT iccid, day, t.status, operator, observed_at FROM core.sim_connectivity AS t "
+    "JOIN core.sims USING (sim_key)",
+    "sim_events": "SELECT iccid, occurred_at, event_type, severity FROM core.sim_events AS t "
+    "JOIN core.sims USING (sim_key)",
+    "sim_sms": "SELECT iccid, sms_id, submitted_at, direction, t.status FROM core.sim_sms AS t "
+    "JOIN core.sims USING (sim_key)",
     "products": "SELECT product_id, name, one_time_minor, currency FROM core.products AS t",
     "orders": "SELECT order_number, order_type, ordered_at, invoice_minor, iccids::text FROM core.orders AS t",
     "tickets": "SELECT case_id, subject, body, status, communications::text FROM core.tickets AS t",
@@ -84,7 +89,7 @@ def usage_of(fleet: Fleet, first_day: date, now: datetime) -> list[dict[str, Any
 
 
 def test_every_sim_and_day_of_the_account_is_stored_exactly(account: Account) -> None:
-    landed = land(account.runtime, first_day=FIRST_DAY)
+    landed = ingest(account.runtime, first_day=FIRST_DAY)
 
     usage = account.truth.rows(USAGE)
     assert usage == usage_of(account.fleet, FIRST_DAY, NOW)
@@ -106,10 +111,10 @@ def test_every_sim_and_day_of_the_account_is_stored_exactly(account: Account) ->
 
 
 def test_the_same_ingest_again_writes_no_row(account: Account) -> None:
-    land(account.runtime, first_day=FIRST_DAY)
+    ingest(account.runtime, first_day=FIRST_DAY)
     before = account.truth.versions()
 
-    again = land(account.runtime)
+    again = ingest(account.runtime)
 
     assert account.truth.versions() == before
     assert all(landed.merged.new == landed.merged.changed == 0 for landed in again.values())
@@ -117,12 +122,12 @@ def test_the_same_ingest_again_writes_no_row(account: Account) -> None:
 
 
 def test_the_same_answer_is_kept_once_as_it_came(account: Account) -> None:
-    land(account.runtime, "sims", "usage", first_day=FIRST_DAY)
-    land(account.runtime, "sims", "usage")
+    ingest(account.runtime, "sims", "usage", first_day=FIRST_DAY)
+    ingest(account.runtime, "sims", "usage")
     bodies = account.truth.versions(["raw.landings"])
     account.server.clear_requests()
 
-    land(account.runtime, "sims", "usage")
+    ingest(account.runtime, "sims", "usage")
 
     assert account.server.requests
     assert account.truth.versions(["raw.landings"]) == bodies
@@ -133,14 +138,14 @@ def test_the_same_answer_is_kept_once_as_it_came(account: Account) -> None:
 
 
 def test_a_new_day_brings_only_the_new_day(account: Account) -> None:
-    land(account.runtime, first_day=FIRST_DAY)
+    ingest(account.runtime, first_day=FIRST_DAY)
     settled = "SELECT sim_key, day, xmin::text FROM core.sim_usage WHERE day < %s ORDER BY 1, 2"
     before = account.truth.rows(settled, (TODAY,))
     account.server.set_now(NOW + DAY)
     account.server.clear_requests()
 
     with at(account.runtime, NOW + DAY) as tomorrow:
-        landed = land(tomorrow)
+        landed = ingest(tomorrow)
 
     assert account.truth.rows(settled, (TODAY,)) == before
     assert account.truth.rows(USAGE) == usage_of(account.fleet, FIRST_DAY, NOW + DAY)
@@ -166,9 +171,10 @@ def test_an_interrupted_ingest_goes_on_where_it_stopped_and_ends_as_an_undisturb
     fleet = Fleet(seed=4, sims=60, start=TODAY - timedelta(days=180))
     with simulated(fleet) as server, at(account.runtime, NOW, once_base_url=server.base_url) as runtime:
         interrupted = Account(fleet, server, runtime, account.truth)
-        # slow enough to give up that ten calls have failed, and the service counts as down, before one has failed for good
+        # slow enough to give up that ten calls have failed, and the service counts as down, before one has failed for
+        # good
         once = impatient(runtime, concurrency=10, backoff_s=0.5)
-        land(runtime, "sims")
+        ingest(runtime, "sims")
         visible = set(account.truth.column("SELECT iccid FROM core.sims"))
 
         def interrupt(done: int, _of: int) -> None:
@@ -178,38 +184,38 @@ def test_an_interrupted_ingest_goes_on_where_it_stopped_and_ends_as_an_undisturb
                 raise PlugPulled
 
         with pytest.raises((OnceUnavailableError, PlugPulled)):
-            land(runtime, source, first_day=FIRST_DAY, once=once, progress=interrupt)
+            ingest(runtime, source, first_day=FIRST_DAY, once=once, progress=interrupt)
         server.set_faults(Faults())
         answered = set(account.truth.column("SELECT iccid FROM ops.polls JOIN core.sims USING (sim_key)"))
         assert 10 <= len(answered) < len(visible)
         server.clear_requests()
-        landed = land(runtime, source, first_day=FIRST_DAY, once=once)[source]
+        landed = ingest(runtime, source, first_day=FIRST_DAY, once=once)[source]
 
         paths = [path for _, _, path, _ in server.requests if f"/{source}?" in path]
         assert len(paths) == len(set(paths))
         assert {iccid for iccid, _ in interrupted.asked(source)} == visible - answered
         assert (landed.already, landed.sims) == (len(answered), len(visible - answered))
         with at(runtime, NOW, organization="other") as undisturbed:
-            land(undisturbed, "sims", source, first_day=FIRST_DAY)
+            ingest(undisturbed, "sims", source, first_day=FIRST_DAY)
     assert content(account.truth) == content(account.truth, "other")
 
 
 def test_a_finished_ingest_asks_everyone_again(account: Account) -> None:
-    land(account.runtime, "sims", "usage")
+    ingest(account.runtime, "sims", "usage")
     account.server.clear_requests()
 
-    landed = land(account.runtime, "usage")["usage"]
+    landed = ingest(account.runtime, "usage")["usage"]
 
     assert landed.already == 0
     assert len(account.asked("usage")) == len(account.fleet.iccids)
 
 
 def test_an_interruption_of_more_than_a_day_ago_is_not_taken_up(account: Account) -> None:
-    land(account.runtime, "sims", "status")
+    ingest(account.runtime, "sims", "status")
     account.truth.rows("UPDATE ops.sweeps SET finished_at = NULL, started_at = started_at - interval '25 hours'")
     account.server.clear_requests()
 
-    land(account.runtime, "status")
+    ingest(account.runtime, "status")
 
     assert len(account.asked("status")) == len(account.fleet.iccids)
 
@@ -221,7 +227,7 @@ def test_a_late_correction_replaces_the_day_and_keeps_the_old_value(account: Acc
         now = NOW + days * DAY
         account.server.set_now(now)
         with at(account.runtime, now) as runtime:
-            land(runtime, "sims", "usage", first_day=FIRST_DAY if days == 0 else None)
+            ingest(runtime, "sims", "usage", first_day=FIRST_DAY if days == 0 else None)
         for row in account.truth.rows("SELECT * FROM core.sim_usage JOIN core.sims USING (sim_key)"):
             values = heard.setdefault((row["iccid"], row["day"]), [])
             # what was known of a day before its end was never a value of the whole day
@@ -233,7 +239,8 @@ def test_a_late_correction_replaces_the_day_and_keeps_the_old_value(account: Acc
     assert final == [row for row in usage_of(account.fleet, FIRST_DAY, now) if row["day"] <= settled]
     replaced = account.truth.rows("""
         SELECT s.iccid, r.day, r.bytes, r.known_from, r.known_to, lead(r.known_from) OVER w AS next_from, u.known_at
-        FROM core.sim_usage_replaced AS r JOIN core.sims AS s USING (sim_key) JOIN core.sim_usage AS u USING (sim_key, day)
+        FROM core.sim_usage_replaced AS r JOIN core.sims AS s USING (sim_key)
+            JOIN core.sim_usage AS u USING (sim_key, day)
         WINDOW w AS (PARTITION BY r.sim_key, r.day ORDER BY r.known_from) ORDER BY s.iccid, r.day, r.known_from
     """)
     kept: dict[tuple[str, date], list[int]] = {}
@@ -247,7 +254,7 @@ def test_a_late_correction_replaces_the_day_and_keeps_the_old_value(account: Acc
 def test_a_day_without_a_record_is_not_a_zero(account: Account) -> None:
     account.server.set_faults(Faults(missing_zero_days=True))
 
-    land(account.runtime, "sims", "usage", first_day=FIRST_DAY)
+    ingest(account.runtime, "sims", "usage", first_day=FIRST_DAY)
 
     everything = usage_of(account.fleet, FIRST_DAY, NOW)
     traffic = [row for row in everything if row["bytes"] or row["sms_mt"] or row["sms_mo"]]
@@ -258,7 +265,7 @@ def test_a_day_without_a_record_is_not_a_zero(account: Account) -> None:
 def test_a_broken_row_waits_in_quarantine_with_its_reason_and_stops_no_other(account: Account) -> None:
     account.server.set_faults(Faults(text_where_number=True))
 
-    landed = land(account.runtime, "sims", "usage", first_day=FIRST_DAY)["usage"]
+    landed = ingest(account.runtime, "sims", "usage", first_day=FIRST_DAY)["usage"]
 
     everything = {(row["iccid"], row["day"]): row for row in usage_of(account.fleet, FIRST_DAY, NOW)}
     stored = {(row["iccid"], row["day"]): row for row in account.truth.rows(USAGE)}
@@ -275,10 +282,10 @@ def test_a_broken_row_waits_in_quarantine_with_its_reason_and_stops_no_other(acc
 
 def test_a_broken_row_that_comes_again_is_one_row_and_a_good_one_supersedes_it(account: Account) -> None:
     account.server.set_faults(Faults(text_where_number=True))
-    land(account.runtime, "sims", "usage", first_day=FIRST_DAY)
+    ingest(account.runtime, "sims", "usage", first_day=FIRST_DAY)
     broken = account.truth.one("SELECT count(*) FROM ops.quarantine")
     with at(account.runtime, NOW + timedelta(hours=1)) as later:
-        land(later, "usage", first_day=FIRST_DAY)
+        ingest(later, "usage", first_day=FIRST_DAY)
     seen = account.truth.rows("SELECT first_seen_at, last_seen_at, resolution FROM ops.quarantine")
     assert len(seen) == broken
     assert {(row["first_seen_at"], row["last_seen_at"], row["resolution"]) for row in seen} == {
@@ -287,7 +294,7 @@ def test_a_broken_row_that_comes_again_is_one_row_and_a_good_one_supersedes_it(a
 
     account.server.set_faults(Faults())
     with at(account.runtime, NOW + timedelta(hours=2)) as later:
-        land(later, "usage", first_day=FIRST_DAY)
+        ingest(later, "usage", first_day=FIRST_DAY)
 
     settled = account.truth.rows("SELECT DISTINCT resolution, resolved_at FROM ops.quarantine")
     assert settled == [{"resolution": "superseded", "resolved_at": NOW + timedelta(hours=2)}]
@@ -296,7 +303,7 @@ def test_a_broken_row_that_comes_again_is_one_row_and_a_good_one_supersedes_it(a
 
 def test_a_replay_after_a_fix_stores_what_passes_now_and_leaves_the_rest(account: Account) -> None:
     account.server.set_faults(Faults(text_where_number=True))
-    land(account.runtime, "sims", "usage", first_day=FIRST_DAY)
+    ingest(account.runtime, "sims", "usage", first_day=FIRST_DAY)
     keys = account.truth.column("SELECT record_key FROM ops.quarantine ORDER BY 1")
     assert replay(account.runtime.database, now=NOW).passed == 0
     # without the broken field, the volume follows from its two parts
@@ -327,12 +334,12 @@ def test_a_replay_after_a_fix_stores_what_passes_now_and_leaves_the_rest(account
 def test_answers_that_fail_or_are_cut_are_asked_again_until_all_is_there(account: Account, faults: Faults) -> None:
     account.server.set_faults(faults)
 
-    landed = land(account.runtime, first_day=FIRST_DAY, once=impatient(account.runtime, max_attempts=20))
+    landed = ingest(account.runtime, first_day=FIRST_DAY, once=impatient(account.runtime, max_attempts=20))
 
     assert sum(one.retries for one in landed.values()) > 5
     account.server.set_faults(Faults())
     with at(account.runtime, NOW, organization="other") as undisturbed:
-        land(undisturbed, first_day=FIRST_DAY)
+        ingest(undisturbed, first_day=FIRST_DAY)
     assert content(account.truth) == content(account.truth, "other")
 
 
@@ -342,18 +349,18 @@ def test_a_value_that_no_table_takes_waits_in_quarantine_and_stops_no_other(
 ) -> None:
     simulation = account.server._simulation
     if source == "status":
-        land(account.runtime, "sims")
+        ingest(account.runtime, "sims")
         monkeypatch.setattr(simulation.cards, "status", lambda i, now: {"status": "BLOCKED" if i == 3 else "OFFLINE"})
     elif source == "sims":
         cards = simulation.cards.cards(np.arange(account.fleet.sims), NOW)
         cards[3]["quota_status"] = {"id": 7}
         monkeypatch.setattr(simulation.cards, "cards", lambda rows, now: cards)
     else:
-        tickets = simulation.desk.tickets(NOW)
+        tickets = simulation.back_office.tickets(NOW)
         tickets[0]["status"] = "WAITING"
-        monkeypatch.setattr(simulation.desk, "tickets", lambda now: tickets)
+        monkeypatch.setattr(simulation.back_office, "tickets", lambda now: tickets)
 
-    landed = land(account.runtime, source)[source]
+    landed = ingest(account.runtime, source)[source]
 
     assert landed.rejected == 1
     assert landed.merged.new > 1
@@ -361,10 +368,10 @@ def test_a_value_that_no_table_takes_waits_in_quarantine_and_stops_no_other(
 
 
 def test_a_sim_whose_call_keeps_failing_is_noted_and_stops_no_other(account: Account) -> None:
-    land(account.runtime, "sims")
+    ingest(account.runtime, "sims")
     account.server.set_faults(Faults(server_error_rate=0.4))
 
-    landed = land(account.runtime, "status", once=impatient(account.runtime, max_attempts=2))["status"]
+    landed = ingest(account.runtime, "status", once=impatient(account.runtime, max_attempts=2))["status"]
 
     problems = account.truth.rows("SELECT problem, count(*) AS sims FROM ops.polls GROUP BY 1")
     noted = {row["problem"]: row["sims"] for row in problems if row["problem"]}
@@ -376,13 +383,15 @@ def test_a_sim_whose_call_keeps_failing_is_noted_and_stops_no_other(account: Acc
 
 def test_a_token_that_ends_in_the_middle_is_renewed(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.ingest.ingest_run.BATCH_SIMS", 4)
-    land(account.runtime, "sims")
+    ingest(account.runtime, "sims")
     account.server.clear_requests()
     simulation = account.server._simulation
 
     once = impatient(account.runtime, concurrency=2)
 
-    land(account.runtime, "usage", first_day=FIRST_DAY, once=once, progress=lambda done, of: simulation.tokens.clear())
+    ingest(
+        account.runtime, "usage", first_day=FIRST_DAY, once=once, progress=lambda done, of: simulation.tokens.clear()
+    )
 
     statuses = [status for _, status in account.asked("usage")]
     assert 401 in statuses
@@ -395,7 +404,7 @@ def test_a_sim_on_two_pages_is_stored_once_and_the_one_on_none_is_found(account:
     with simulated(fleet) as server, at(account.runtime, NOW, once_base_url=server.base_url) as runtime:
         server.set_faults(Faults(duplicate_sim_across_pages=True))
 
-        land(runtime, "sims")
+        ingest(runtime, "sims")
 
         visible = [fleet.iccids[i] for i in np.flatnonzero(fleet.demand.activation <= TODAY.toordinal())]
         assert account.truth.column("SELECT iccid FROM core.sims ORDER BY 1") == sorted(visible)
@@ -405,7 +414,7 @@ def test_an_expired_sim_is_noted_and_stops_nobody(account: Account) -> None:
     expired = [account.fleet.iccids[i] for i in np.flatnonzero(account.fleet.demand.expiry <= TODAY.toordinal())]
     assert expired
 
-    landed = land(account.runtime, "sims", "usage", "quota", "status")
+    landed = ingest(account.runtime, "sims", "usage", "quota", "status")
 
     assert landed["usage"].problems == {"OnceSimExpiredError": len(expired)}
     noted = account.truth.rows("""
@@ -428,7 +437,7 @@ def test_wrong_credentials_stop_at_once_and_name_the_settings(
         dg.DagsterInstance.ephemeral() as instance,
     ):
         with pytest.raises(OnceCredentialsError, match=r"ONCE_USERNAME.*ONCE_PASSWORD"):
-            land(runtime, "sims")
+            ingest(runtime, "sims")
         account.server.clear_requests()
 
         run = (
@@ -456,21 +465,21 @@ def test_without_an_account_the_settings_to_make_are_named(account: Account) -> 
         at(account.runtime, NOW, once_username=None, once_password=None) as runtime,
         pytest.raises(SettingsError, match=r"ONCE_USERNAME and ONCE_PASSWORD .*simsight demo"),
     ):
-        land(runtime, "sims")
+        ingest(runtime, "sims")
 
 
 def test_simulated_and_real_sims_never_share_an_organization(account: Account) -> None:
-    land(account.runtime, "sims")
+    ingest(account.runtime, "sims")
     real = settings_for(account.runtime.server.simsight, account.runtime.settings.home, "https://api.example.com/x")
 
     with Runtime(real) as runtime, pytest.raises(SettingsError, match=r"synthetic data.*SIMSIGHT_ORGANIZATION"):
-        land(runtime, "sims")
+        ingest(runtime, "sims")
 
 
 def test_no_secret_is_stored_or_logged(account: Account, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         account.server.set_faults(Faults(server_error_rate=0.05, text_where_number=True))
-        land(account.runtime, first_day=FIRST_DAY, once=impatient(account.runtime, max_attempts=20))
+        ingest(account.runtime, first_day=FIRST_DAY, once=impatient(account.runtime, max_attempts=20))
 
     secrets = [PASSWORD, *account.server._simulation.tokens]
     assert len(secrets) > 1

@@ -1,4 +1,5 @@
-"""Passes over a fleet that is too large for its budget of requests: the planner chooses, over real HTTP and a real database."""
+"""Passes over a fleet that is too large for its budget of requests: the planner chooses, over real HTTP and a real
+database."""
 
 from collections import Counter
 from datetime import timedelta
@@ -6,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from resources.runtime import Runtime
-from services.ingest.endpoints import SIMS, SOURCES
-from services.ingest.ingest_run import Landed, land_account, land_fleet, poll_budget
+from services.ingest.endpoints import ENDPOINTS, SIMS
+from services.ingest.ingest_run import IngestResult, ingest_account, ingest_fleet, poll_budget
 from services.ingest.poll_planner import SOURCES as POLLED
 from services.ingest.poll_planner import fleet_cost
 from services.status import collect
@@ -23,13 +24,13 @@ def asked(account: Account) -> Counter[str]:
     )
 
 
-def one_pass(runtime: Runtime, budget: int | None = BUDGET) -> dict[str, Landed]:
+def one_pass(runtime: Runtime, budget: int | None = BUDGET) -> dict[str, IngestResult]:
     today = runtime.clock().date()
     return {
-        name: land_fleet(
+        name: ingest_fleet(
             runtime.database,
             runtime.once,
-            SOURCES[name],
+            ENDPOINTS[name],
             first_day=today,
             last_day=today,
             clock=runtime.clock,
@@ -41,7 +42,7 @@ def one_pass(runtime: Runtime, budget: int | None = BUDGET) -> dict[str, Landed]
 
 @pytest.fixture
 def listed(account: Account) -> Account:
-    land_account(account.runtime.database, account.runtime.once, SIMS, clock=account.runtime.clock)
+    ingest_account(account.runtime.database, account.runtime.once, SIMS, clock=account.runtime.clock)
     account.server.clear_requests()
     return account
 
@@ -51,16 +52,16 @@ def test_a_pass_keeps_to_its_budget_and_says_who_waits(listed: Account) -> None:
     one_pass(listed.runtime, budget=None)
     listed.server.clear_requests()
     with at(listed.runtime, NOW + timedelta(hours=1)) as later:
-        landed = one_pass(later)
+        results = one_pass(later)
 
     events = listed.truth.one("SELECT count(*) FROM ops.polls WHERE source = 'events' AND polled_at > %s", (NOW,))
     requests = asked(listed)
     # an answer of events or SMS may be of several pages: what is planned is the first
     assert requests["usage"] + requests["data"] + requests["sms"] + requests["status"] + events <= BUDGET
-    for name, outcome in landed.items():
-        assert outcome.sims + outcome.waiting == sims, name
+    for name, outcome in results.items():
+        assert outcome.sims + outcome.pending == sims, name
         assert outcome.sims > 0, name
-        assert outcome.metadata()["sims left for a later pass"] == outcome.waiting > 0, name
+        assert outcome.metadata()["sims left for a later pass"] == outcome.pending > 0, name
 
 
 def test_nobody_is_left_out_for_long(listed: Account) -> None:
@@ -87,8 +88,8 @@ def test_a_sim_that_is_likely_to_run_out_is_asked_in_every_pass(listed: Account)
 
 def test_a_fleet_that_fits_is_asked_whole(listed: Account) -> None:
     sims = len(listed.fleet.iccids)
-    landed = one_pass(listed.runtime, budget=fleet_cost(sims))
-    assert {(outcome.sims, outcome.waiting) for outcome in landed.values()} == {(sims, 0)}
+    results = one_pass(listed.runtime, budget=fleet_cost(sims))
+    assert {(outcome.sims, outcome.pending) for outcome in results.values()} == {(sims, 0)}
 
 
 def test_the_budget_is_that_of_the_minutes_and_the_pace(listed: Account) -> None:

@@ -253,8 +253,8 @@ def test_nobody_is_starved_however_overloaded_the_fleet(budget: int, urgent: int
 
     worst = oldest(fleet(*sims), budget, 8 * 45, measured_from=0)
 
-    # Whoever is asked needs lateness times its interval to be as late again: a SIM of lateness (others / slots) / shortest
-    # interval sees everybody else asked at most once before it
+    # Whoever is asked needs lateness times its interval to be as late again: a SIM of lateness (others / slots) /
+    # shortest interval sees everybody else asked at most once before it
     for source in SOURCES:
         count = plan(fleet(*sims), now=NOW, budget=budget, sources=(source,)).height
         passes = len(sims) / (count - int(count * URGENT_SHARE.get(source, 0.0)))

@@ -1,4 +1,5 @@
-"""Stream records from bodies to rows: exact, in any order, however often they come, and with the broken ones set aside."""
+"""Stream records from bodies to rows: exact, in any order, however often they come, and with the broken ones set
+aside."""
 
 from __future__ import annotations
 
@@ -143,7 +144,10 @@ BROKEN: list[tuple[Any, str]] = [
     (usage(1) | {"id": 2**63}, "id: got 9223372036854775808, expected a number that fits 64 bits"),
     (usage(1) | {"id": 1.5}, "id: got 1.5, expected a decimal number with at most 0 places"),
     (usage(1) | {"sim": None}, "sim.iccid: missing, expected a value"),
-    (usage(1) | {"sim": {"iccid": "123"}}, "sim.iccid: got '123', expected an ICCID of 19 digits, or 20 with its check digit"),
+    (
+        usage(1) | {"sim": {"iccid": "123"}},
+        "sim.iccid: got '123', expected an ICCID of 19 digits, or 20 with its check digit",
+    ),
     (
         usage(1) | {"sim": {"iccid": iccid(1) + str((int(luhn_digit(iccid(1))) + 1) % 10)}},
         f"expected {luhn_digit(iccid(1))} as the check digit",
@@ -158,7 +162,10 @@ BROKEN: list[tuple[Any, str]] = [
     (usage(1, volume={"total": 1e9}), "volume.total: got 1000000000.0, expected less than 1000000000 MB"),
     (sms(1, volume={"total": 0.5}), "volume.total: got 0.5, expected a decimal number with at most 0 places"),
     (usage(1, start_timestamp="yesterday"), "start_timestamp: got 'yesterday', expected a time like"),
-    (usage(1, start_timestamp="1999-01-01T00:00:00Z"), "start_timestamp: got '1999-01-01T00:00:00Z', expected a time from 2017"),
+    (
+        usage(1, start_timestamp="1999-01-01T00:00:00Z"),
+        "start_timestamp: got '1999-01-01T00:00:00Z', expected a time from 2017",
+    ),
     (usage(1, end_timestamp="2035-01-01T00:00:00Z"), "was not in the future when it came"),
     (usage(1, minutes=-1), "expected at or after the start, within 100 days"),
     (usage(1, at=START - 101 * DAY, minutes=101 * 24 * 60), "expected at or after the start, within 100 days"),
@@ -184,7 +191,15 @@ def test_broken_records_wait_in_quarantine_with_field_and_value_and_the_good_one
     assert kept[0]["record_key"].startswith("usage 1 ")
 
 
-@pytest.mark.parametrize("body", [b"[" * 1000 + b"]" * 1000, b'[{"id": ' + b"[" * 900 + b"]" * 900 + b', "traffic_type": {"id": 5}}]', b'[{"id": "\\u0000", "event_type": "\\u0000"}, 1e300, null, [], "\\u0000"]'], ids=range(3))  # fmt: skip
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 1000 + b"]" * 1000,
+        b'[{"id": ' + b"[" * 900 + b"]" * 900 + b', "traffic_type": {"id": 5}}]',
+        b'[{"id": "\\u0000", "event_type": "\\u0000"}, 1e300, null, [], "\\u0000"]',
+    ],
+    ids=range(3),
+)
 def test_no_body_that_the_webhook_takes_can_stop_the_others(receiver: Receiver, body: bytes) -> None:
     receiver.truth.rows(
         "INSERT INTO raw.stream_batches (organization_id, stream_id, body_sha256, body, records, received_at)"
@@ -342,7 +357,7 @@ def test_a_pass_that_breaks_off_leaves_the_batch_to_the_next(
     def broken(*_: Any) -> Any:
         raise RuntimeError("the plug is pulled")
 
-    monkeypatch.setattr("services.ingest.stream._once_an_event", broken)
+    monkeypatch.setattr("services.ingest.stream._unique_events", broken)
     with pytest.raises(RuntimeError, match="plug"):
         receiver.process()
     monkeypatch.undo()

@@ -21,7 +21,7 @@ from pipelines.definitions import code_location
 from resources.database.session import Database
 from resources.runtime import Runtime
 from services.ingest.stream import process_batches
-from services.ingest.stream_files import UnreadableFileError, land_file, new_files
+from services.ingest.stream_files import UnreadableFileError, new_files, store_file
 from tests.fleet import NOW, Truth, settings_for
 from tests.stream_records import MINUTE, START, event, iccid, sms, usage
 
@@ -80,7 +80,7 @@ UNION ALL SELECT record_id, NULL, NULL, NULL, imsi || event_type || alert::text 
 
 def read_all(database: Database, where: str) -> dict[str, int]:
     """Read what is new; records by file name."""
-    return {Path(f.path).name: land_file(database, where, f, now=NOW) for f in new_files(database, where)}
+    return {Path(f.path).name: store_file(database, where, f, now=NOW) for f in new_files(database, where)}
 
 
 @pytest.mark.parametrize("name", WRITTEN)
@@ -190,7 +190,7 @@ def test_a_file_that_cannot_be_read_is_noted_and_a_mended_one_settles_it(
     (file,) = new_files(database, str(tmp_path))
 
     with pytest.raises(UnreadableFileError, match=words):
-        land_file(database, str(tmp_path), file, now=NOW)
+        store_file(database, str(tmp_path), file, now=NOW)
 
     assert new_files(database, str(tmp_path)) == []
     (reason,) = truth.column("SELECT reason FROM ops.quarantine WHERE resolved_at IS NULL")

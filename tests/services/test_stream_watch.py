@@ -1,4 +1,6 @@
-"""The stream as a whole: its outage is one incident, its volume agrees with the book, and its jobs start when there is work."""
+"""The stream as a whole: its outage is one incident, its volume agrees with the system of record, and its jobs start
+when there is
+work."""
 
 from __future__ import annotations
 
@@ -40,8 +42,11 @@ INSERT INTO ops.polls (sim_key, source, organization_id, sweep_id, polled_at, co
 SELECT sim_key, 'usage', organization_id, 1, now(), %s FROM core.sims
 """
 STREAMED = """
-INSERT INTO core.stream_usage (organization_id, record_id, sim_key, day, kind, started_at, ended_at, bytes, sms, known_at)
-SELECT organization_id, row_number() OVER (), sim_key, day::date, 'data', day, day + interval '1 hour', %s, 0, day + interval '1 hour'
+INSERT INTO core.stream_usage (
+    organization_id, record_id, sim_key, day, kind, started_at, ended_at, bytes, sms, known_at
+)
+SELECT organization_id, row_number() OVER (), sim_key, day::date, 'data', day, day + interval '1 hour', %s, 0,
+       day + interval '1 hour'
 FROM core.sims, generate_series(%s::date, %s::date, interval '1 day') AS day
 """
 ARRIVED = """
@@ -81,7 +86,7 @@ def test_an_outage_over_a_big_fleet_is_one_incident_and_no_silent_sim_and_it_end
     runtime: Runtime, truth: Truth
 ) -> None:
     truth.rows(LISTED, (FLEET,))
-    truth.rows(BOOKED, (AS_OF - 60 * DAY, TODAY + 6 * DAY))  # the book goes on, whatever the stream does
+    truth.rows(BOOKED, (AS_OF - 60 * DAY, TODAY + 6 * DAY))  # the system of record goes on, whatever the stream does
     stream = create_stream(runtime.database, "usage", now=NOW - 30 * DAY)
     arrive(truth, stream.stream_id, NOW - 8 * DAY, NOW, timedelta(minutes=5))
     receiver = Receiver(runtime.database, truth)
@@ -101,8 +106,8 @@ def test_an_outage_over_a_big_fleet_is_one_incident_and_no_silent_sim_and_it_end
     assert all(message and "usage" in message for message in said[1:])
     assert (incident["kind"], incident["opened_at"], incident["closed_at"]) == ("stream_outage", NOW + 4 * HOUR, None)
     assert incident["message"] == (
-        f"usage ({stream.stream_id}) brought nothing since 2025-09-24 06:00 UTC. Look at the stream in 1NCE's portal (FAILED: "
-        "restart it) and at the way here"
+        f"usage ({stream.stream_id}) brought nothing since 2025-09-24 06:00 UTC. Look at the stream in 1NCE's "
+        "portal (FAILED: restart it) and at the way here"
     )
     assert truth.one("SELECT count(*) FROM predictions.alerts WHERE kind = 'silent'") == 0
     assert collect(runtime)["open_incidents"] == {"stream_outage": f"since 2025-09-24 10:00 UTC: {incident['message']}"}
@@ -201,7 +206,7 @@ def test_an_outage_of_one_organization_is_not_anothers(runtime: Runtime, truth: 
     assert incidents(truth) == []
 
 
-# --- stream and book -------------------------------------------------------------------------------------------------
+# --- stream and system of record -------------------------------------------------------------------------------------
 
 
 def early(truth: Truth) -> dict[tuple[str, date], tuple[int, str]]:
@@ -235,8 +240,10 @@ def test_the_early_view_is_the_book_for_closed_days_and_the_greater_of_both_afte
         ]
     ):
         truth.rows(
-            "INSERT INTO core.stream_usage (organization_id, record_id, sim_key, day, kind, started_at, ended_at, bytes, sms, known_at)"
-            " SELECT organization_id, %s, sim_key, %s, 'data', now(), now(), %s, 0, now() FROM core.sims WHERE iccid = %s",
+            "INSERT INTO core.stream_usage (organization_id, record_id, sim_key, day, kind, started_at, ended_at, "
+            "bytes, sms, known_at)"
+            " SELECT organization_id, %s, sim_key, %s, 'data', now(), now(), %s, 0, now() FROM core.sims WHERE "
+            "iccid = %s",
             (number, day, streamed, iccid(sim)),
         )
     unbooked = early(truth)
@@ -249,7 +256,7 @@ def test_the_early_view_is_the_book_for_closed_days_and_the_greater_of_both_afte
         (iccid(2), closed): (0, "book"),
         (iccid(2), TODAY): (9, "stream"),
     }
-    # where the book has not covered a SIM, none of its days is closed
+    # where the system of record has not covered a SIM, none of its days is closed
     assert (unbooked[iccid(1), closed], unbooked[iccid(2), closed]) == ((130, "stream"), (5, "stream"))
     # what readers see is the same
     truth.rows("SET ROLE simsight_api")
@@ -280,7 +287,14 @@ def test_the_check_passes_without_a_stream_and_when_both_agree_and_shows_the_fig
     assert f"| {AS_OF} | 10 | 9950000 | 10000000 | 0.005 |" in found.metadata["rows"].value
 
 
-@pytest.mark.parametrize("fault", ["DELETE FROM core.stream_usage WHERE sim_key % 2 = 0 AND day = '2025-09-20'", "UPDATE core.sim_usage SET bytes = 990000 WHERE day = '2025-09-20'", "UPDATE core.sim_usage SET bytes = 0 WHERE day = '2025-09-20'"])  # fmt: skip
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "DELETE FROM core.stream_usage WHERE sim_key % 2 = 0 AND day = '2025-09-20'",
+        "UPDATE core.sim_usage SET bytes = 990000 WHERE day = '2025-09-20'",
+        "UPDATE core.sim_usage SET bytes = 0 WHERE day = '2025-09-20'",
+    ],
+)
 def test_the_check_warns_when_a_day_differs(runtime: Runtime, truth: Truth, fault: Any) -> None:
     truth.rows(LISTED, (10,))
     truth.rows(BOOKED, (AS_OF - 30 * DAY, AS_OF))

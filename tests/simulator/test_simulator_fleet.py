@@ -15,7 +15,7 @@ from simulator.catalog import ARCHETYPES
 from simulator.fleet import DATA_QUOTA, SMS_QUOTA, Fleet
 from simulator.hashing import NEVER, draw
 from simulator.ledger import DAY_SECONDS, moment, tick
-from simulator.orders_tickets import Desk
+from simulator.orders_tickets import BackOffice
 from simulator.truth import truth as truth_of
 from simulator.truth import write_truth
 
@@ -124,8 +124,8 @@ def test_an_exhausted_sim_sends_nothing_until_it_is_topped_up(fleet: Fleet) -> N
     data = fleet.ledger(np.arange(260), through.toordinal()).data
     used = fleet.usage(range(260), START, through).volume
     days = np.arange(START.toordinal(), through.toordinal() + 1)
-    for k in range(data.dry_from.shape[1]):
-        without = (days > data.dry_from[:, k, None]) & (days < data.dry_until[:, k, None])
+    for k in range(data.exhausted_from.shape[1]):
+        without = (days > data.exhausted_from[:, k, None]) & (days < data.exhausted_until[:, k, None])
         assert used[without].sum() == 0
     left, _ = fleet.remaining(range(260), NOW)
     assert left.min() < 0
@@ -187,7 +187,7 @@ def test_the_truth_file_says_it_is_synthetic_and_is_the_same_each_time(tmp_path:
 
 
 def test_every_topup_of_the_ledger_is_in_one_order_at_its_time(fleet: Fleet) -> None:
-    orders = Desk(SimCards(fleet)).orders(NOW)
+    orders = BackOffice(SimCards(fleet)).orders(NOW)
     ordered = sorted(
         (entry["iccid"], order["order_date"])
         for order in orders
@@ -208,7 +208,7 @@ def test_every_topup_of_the_ledger_is_in_one_order_at_its_time(fleet: Fleet) -> 
 
 def test_orders_and_tickets_keep_their_numbers_as_time_passes(fleet: Fleet) -> None:
     early, late = NOW - timedelta(days=45), NOW + timedelta(days=90)
-    forward, backward = Desk(SimCards(fleet)), Desk(SimCards(fleet))
+    forward, backward = BackOffice(SimCards(fleet)), BackOffice(SimCards(fleet))
     first, _ = forward.orders(early), forward.orders(late)
     later, again = backward.orders(late), backward.orders(early)
     assert first == again == later[: len(first)]

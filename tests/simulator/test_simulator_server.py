@@ -244,7 +244,7 @@ def test_a_cut_body_breaks_off_halfway_of_its_promised_length(server: SimulatorS
     assert client.get("/v1/sims").status_code == 200
 
 
-def test_a_moving_list_shows_one_sim_twice_and_hides_one_for_one_walk(
+def test_a_moving_list_shows_one_sim_twice_and_hides_one_for_one_pass(
     server: SimulatorServer, client: httpx.Client
 ) -> None:
     whole = walked(client)
@@ -352,8 +352,8 @@ def test_a_blocking_server_answers_and_stops_cleanly_on_ctrl_c() -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     program = (
-        "from datetime import UTC, date, datetime; from simulator.fleet import Fleet; from simulator.server import serve; "
-        "serve(Fleet(sims=5, start=date(2026, 1, 1)), now=datetime(2026, 2, 1, tzinfo=UTC), port="
+        "from datetime import UTC, date, datetime; from simulator.fleet import Fleet; from simulator.server import "
+        "serve; serve(Fleet(sims=5, start=date(2026, 1, 1)), now=datetime(2026, 2, 1, tzinfo=UTC), port="
         + str(port)
         + "); print('stopped')"
     )

@@ -1,4 +1,5 @@
-"""What the simulated account streams: the shape of records, sums that agree with the daily usage call, and ids that never change."""
+"""What the simulated account streams: the shape of records, sums that agree with the daily usage call, and ids that
+never change."""
 
 import json
 from collections import Counter
@@ -19,7 +20,7 @@ from simulator.fleet import Fleet
 from simulator.ledger import DAY_SECONDS, moment
 from simulator.stream_feed import Feed, records
 from simulator.stream_http import BROKEN_ID, Disturbance, batches
-from simulator.truth import book
+from simulator.truth import daily_usage
 
 FIRST, LAST = date(2026, 6, 20), date(2026, 6, 22)
 BEGIN = datetime(2026, 6, 19, 23, 59, 59, tzinfo=UTC)
@@ -38,7 +39,7 @@ def sent(cards: SimCards) -> list[dict[str, Any]]:
 
 
 def sums(found: list[dict[str, Any]]) -> pl.DataFrame:
-    """Usage records added up the way `book` shows the daily call's numbers; each must lie within one day."""
+    """Usage records added up the way `daily_usage` shows the daily call's numbers; each must lie within one day."""
     total: Counter[tuple[str, date, str]] = Counter()
     for record in found:
         if "volume" not in record:
@@ -63,14 +64,15 @@ def book_schema() -> dict[str, Any]:
     return {"iccid": pl.String, "day": pl.Date, **amounts}
 
 
-# --- agreement with the account --------------------------------------------------------------------------------------------
+# --- agreement with the account
+# --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("first", [FIRST, LOOPS])
 def test_the_usage_records_of_closed_days_add_up_to_the_book_of_every_sim(first: date) -> None:
     cards, days = SimCards(Fleet(seed=12, sims=400, start=date(2026, 3, 1))), 3
     begin = datetime(first.year, first.month, first.day, tzinfo=UTC) - timedelta(seconds=1)
-    expected = book(cards.fleet, first, first + timedelta(days=days - 1))
+    expected = daily_usage(cards.fleet, first, first + timedelta(days=days - 1))
     assert sums(records(cards, begin, begin + timedelta(days=days))).equals(expected)
     assert expected["bytes"].sum() > 10**8
     assert expected["sms_mo"].sum() > 0
@@ -78,7 +80,7 @@ def test_the_usage_records_of_closed_days_add_up_to_the_book_of_every_sim(first:
 
 def test_the_book_is_what_the_fleet_used(cards: SimCards) -> None:
     used = cards.fleet.usage(range(60), FIRST, LAST)
-    found = book(cards.fleet, FIRST, LAST)
+    found = daily_usage(cards.fleet, FIRST, LAST)
     assert found.schema == book_schema()
     for name, column in (
         ("bytes", used.volume),
@@ -138,7 +140,8 @@ def test_a_long_session_reports_every_quarter_of_an_hour_and_a_small_one_only_at
     assert len(begin) > len(sessions) > 0
 
 
-# --- shape -----------------------------------------------------------------------------------------------------------------
+# --- shape
+# -----------------------------------------------------------------------------------------------------------------
 
 USAGE = {
     "id": int,
@@ -219,7 +222,8 @@ def test_ids_are_unique_over_a_year_and_exact_in_every_json_parser() -> None:
     assert (999_999 << 24 | 2**24 - 1) < 2**53  # the last id of a million SIMs
 
 
-# --- stretches of time -----------------------------------------------------------------------------------------------------
+# --- intervals of time
+# -----------------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)
@@ -262,7 +266,8 @@ def test_a_stretch_that_ends_before_it_begins_is_empty_and_one_without_a_zone_is
         records(cards, BEGIN.replace(tzinfo=None), END)
 
 
-# --- disturbances ----------------------------------------------------------------------------------------------------------
+# --- disturbances
+# ----------------------------------------------------------------------------------------------------------
 
 
 def disturbed(cards: SimCards, how: Disturbance) -> list[dict[str, Any]]:

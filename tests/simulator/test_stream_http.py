@@ -211,7 +211,7 @@ def test_a_stream_that_is_refused_too_often_has_failed_until_a_person_restarts_i
 
 def test_waits_grow_and_are_jittered(stream: Opens, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     receiver.answers = [500] * 6
-    streamer, waits = stream(attempts=7, backoff_s=0.004, most_backoff_s=0.016), []
+    streamer, waits = stream(attempts=7, backoff_s=0.004, max_backoff_s=0.016), []
     monkeypatch.setattr(streamer, "_pause", waits.append)
     streamer.send_until(BEGIN + timedelta(hours=6))
     longest = [0.004, 0.008, 0.016, 0.016, 0.016, 0.016]
@@ -271,7 +271,8 @@ def test_a_url_that_is_none_or_has_a_password_in_it_is_refused_without_showing_i
     assert SECRET not in str(refused.value)
 
 
-# --- files -----------------------------------------------------------------------------------------------------------------
+# --- files
+# -----------------------------------------------------------------------------------------------------------------
 
 
 def read(path: Path) -> list[Any]:
@@ -315,7 +316,8 @@ def test_a_folder_gets_each_quarter_of_an_hour_when_it_is_over(cards: SimCards, 
     assert sorted(found) == sorted(record["id"] for record in expected)
 
 
-# --- the clock -------------------------------------------------------------------------------------------------------------
+# --- the clock
+# -------------------------------------------------------------------------------------------------------------
 
 
 def test_moving_the_clock_sends_what_happened_meanwhile(receiver: Receiver, cards: SimCards) -> None:

@@ -249,8 +249,8 @@ def test_an_earlier_observation_of_a_day_does_not_replace_a_later_one(database: 
 def test_the_same_answer_lands_once_however_often_it_comes(database: Database, admin: psycopg.Connection[Any]) -> None:
     answer = {"source": "usage", "request": "/v1/sims/1/usage", "body": '{"stats": []}', "received_at": MIDDAY}
     other = answer | {"body": "Straße \\N \U0001f600"}
-    assert merge(database, "merge_landings", answer, answer, other) == Merged(new=2, unchanged=1)
-    assert merge(database, "merge_landings", answer | {"received_at": LATER}) == Merged(unchanged=1)
+    assert merge(database, "merge_raw_responses", answer, answer, other) == Merged(new=2, unchanged=1)
+    assert merge(database, "merge_raw_responses", answer | {"received_at": LATER}) == Merged(unchanged=1)
     kept = stored(admin, "raw.landings", "body, received_at, body_sha256 = sha256(convert_to(body, 'UTF8'))")
     assert set(kept) == {(answer["body"], MIDDAY, True), (other["body"], MIDDAY, True)}
 
@@ -327,19 +327,19 @@ def test_a_good_record_settles_all_that_was_wrong_with_its_key(
     merge(
         database, "merge_quarantine", bad(MIDDAY), bad(MIDDAY, "day: missing"), bad(MIDDAY, record_key="2 2026-03-10")
     )
-    assert merge(database, "settle_quarantine", settled(LATER), settled(LATER, "unknown")) == Merged(
+    assert merge(database, "resolve_quarantine", settled(LATER), settled(LATER, "unknown")) == Merged(
         changed=2, unchanged=1
     )
     assert [row["record_key"] for row in database.rows("quarantine_open")] == ["2 2026-03-10"]
     assert set(stored(admin, "ops.quarantine", "resolved_at, resolution")) == {(LATER, "superseded"), (None, None)}
-    assert merge(database, "settle_quarantine", settled(LATEST)) == Merged(unchanged=1)
+    assert merge(database, "resolve_quarantine", settled(LATEST)) == Merged(unchanged=1)
 
 
 def test_a_settled_record_that_breaks_the_rule_again_is_open_again(
     database: Database, admin: psycopg.Connection[Any]
 ) -> None:
     merge(database, "merge_quarantine", bad(MIDDAY))
-    merge(database, "settle_quarantine", settled(LATER))
+    merge(database, "resolve_quarantine", settled(LATER))
     assert database.rows("quarantine_open") == []
     assert merge(database, "merge_quarantine", bad(LATEST)) == Merged(changed=1)
     found = stored(admin, "ops.quarantine", "first_seen_at, last_seen_at, resolved_at, resolution")

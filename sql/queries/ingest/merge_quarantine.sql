@@ -1,4 +1,4 @@
--- Records that broke a rule. One that comes again is the same row, and open again if it had been settled.
+-- Records that broke a rule. One that comes again is the same row, and open again if it had been resolved.
 -- staged: source text, record_key text, reason text, record jsonb, seen_at timestamptz
 WITH written AS (
     INSERT INTO ops.quarantine AS q (organization_id, source, record_key, reason, record, first_seen_at, last_seen_at)

@@ -1,5 +1,5 @@
--- A new pass over the fleet; earlier unfinished ones of the same call are given up.
-WITH given_up AS (
+-- Begin an ingest run over the fleet; earlier unfinished runs of the same endpoint are abandoned.
+WITH abandoned AS (
     DELETE FROM ops.sweeps WHERE source = %(source)s AND finished_at IS NULL
 )
 INSERT INTO ops.sweeps (organization_id, source, first_day, last_day, started_at)

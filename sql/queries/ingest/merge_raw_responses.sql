@@ -1,4 +1,4 @@
--- Answers and files as they came; the same one twice is one row.
+-- Store raw responses and files; the same one twice is one row.
 -- staged: source text, request text, body text, received_at timestamptz
 WITH written AS (
     INSERT INTO raw.landings (organization_id, source, request, body_sha256, body, received_at)
