@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import httpx
 import orjson
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 SEND_SECONDS = 15.0
 LONGEST_WAIT_S = 3600.0
+MAIL_PORTS = {"starttls": 587, "ssl": 465, "insecure": 25}  # by how the connection is encrypted
 LATER = {408, 409, 425, 429}
 UNUSABLE = {401, 402, 403, 404, 405, 407, 410}
 
@@ -67,12 +68,13 @@ def open_channel(row: Mapping[str, Any], environment: Mapping[str, str]) -> Iter
     url = _variable(environment, row["url_variable"])
     if row["kind"] == "webhook":
         secret = _variable(environment, row["secret_variable"])
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        if not _is_web_address(url):
             raise ChannelBrokenError(f"{row['url_variable']} holds no http:// or https:// URL")
         with httpx.Client(timeout=SEND_SECONDS, follow_redirects=False) as client:
             yield Webhook(client, url, secret)
         return
-    yield _apprise(url, row["url_variable"])
+    mail = url.lower().startswith(("mailto://", "mailtos://"))
+    yield Mail(url, row["url_variable"]) if mail else _apprise(url, row["url_variable"])
 
 
 def _variable(environment: Mapping[str, str], name: str) -> str:
@@ -80,6 +82,13 @@ def _variable(environment: Mapping[str, str], name: str) -> str:
     if not value:
         raise ChannelBrokenError(f"the environment variable {name} is not set where the sender runs")
     return value
+
+
+def _is_web_address(url: str) -> bool:
+    with suppress(ValueError):
+        parts = _split(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    return False
 
 
 class Webhook:
@@ -133,36 +142,121 @@ def _untrusted(error: BaseException | None) -> str | None:
 
 def _apprise(url: str, variable: str) -> Channel:
     import apprise
-    from apprise.plugins.email import NotifyEmail
 
     plugin = apprise.Apprise.instantiate(url, suppress_exceptions=True)
     if plugin is None:
         raise ChannelBrokenError(f"{variable} holds no URL that Apprise understands")
-    return Mail(plugin, url) if isinstance(plugin, NotifyEmail) else Apprise(plugin, url)
+    return Apprise(plugin, url)
+
+
+@dataclass(frozen=True)
+class MailUrl:
+    """What a URL such as mailtos://user:password@smtp.example.org?from=simsight@example.org&to=ops@example.org says.
+
+    mode      how the connection is encrypted: one of MAIL_PORTS, whose ports are the default
+    verify    whether the server's certificate is looked at
+    to, cc    the recipients whom the message names; `bcc` are those whom it does not
+    """
+
+    host: str
+    port: int
+    mode: str
+    verify: bool
+    user: str
+    password: str
+    sender: str
+    to: list[str]
+    cc: list[str]
+    bcc: list[str]
+
+    @classmethod
+    def parse(cls, url: str) -> MailUrl:
+        """Read a URL. Raises ValueError, whose text holds nothing of the URL.
+
+        Parameters of the query: from, to, cc, bcc (addresses), mode (starttls, ssl or insecure), verify (no), port, user, pass, and smtp
+        for a server that is not the host. Recipients may also be the path. Without `from` the sender is the user, without `to` the
+        recipient is the sender.
+        """
+        parts = _split(url)
+        # a plus sign stands for itself: ann+alerts@example.org
+        query = dict(parse_qsl(parts.query.replace("+", "%2B")))
+        host = query.get("smtp") or parts.hostname
+        if not host:
+            raise ValueError("it names no mail server")
+        encrypted = parts.scheme == "mailtos"
+        mode = query.get("mode", "starttls" if encrypted else "insecure").lower()
+        if mode not in MAIL_PORTS:
+            raise ValueError(f"mode must be one of {', '.join(MAIL_PORTS)}")
+        if encrypted and mode == "insecure":
+            raise ValueError("mailtos:// encrypts, so mode must be starttls or ssl")
+        port = query.get("port") or str(parts.port or MAIL_PORTS[mode])
+        if not port.isdecimal() or not 1 <= int(port) <= 65535:
+            raise ValueError("the port must be a number from 1 to 65535")
+        user = query.get("user") or unquote(parts.username or "")
+        sender = query.get("from") or (user if "@" in user else f"{user}@{parts.hostname or host}")
+        (sender, *_) = _addresses("from", sender)
+        return cls(
+            host=host,
+            port=int(port),
+            mode=mode,
+            verify=query.get("verify", "").lower() not in ("no", "false", "off", "0"),
+            user=user,
+            password=query.get("pass") or query.get("password") or unquote(parts.password or ""),
+            sender=sender,
+            to=_addresses("to", query.get("to", ""), *unquote(parts.path).split("/")) or [sender],
+            cc=_addresses("cc", query.get("cc", "")),
+            bcc=_addresses("bcc", query.get("bcc", "")),
+        )
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of a URL. Raises ValueError, whose text holds nothing of the URL."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("special characters, such as / ? # in a password, must be percent-encoded") from None
+    return parts
+
+
+def _addresses(name: str, *texts: str) -> list[str]:
+    """The e-mail addresses of texts, such as "Ann <ann@example.org>, bob@example.org", without names. Raises ValueError."""
+    found = []
+    for part in re.split("[,;]", ",".join(texts)):
+        addresses = re.findall(r"[^\s@<>\"()]+@[^\s@<>\"()]+", part)
+        if part.strip() and not addresses:
+            raise ValueError(f"{name} must be e-mail addresses with commas between them")
+        found += addresses
+    return found
 
 
 class Mail:
-    """E-mail by SMTP, as an Apprise mailto:// or mailtos:// URL says; all recipients in one message with a Message-ID from its key."""
+    """E-mail by SMTP: one message to all recipients, with a Message-ID made of its key."""
 
-    def __init__(self, plugin: Any, url: str) -> None:
-        self._plugin, self._secrets = plugin, [url, str(plugin.password or "")]
+    def __init__(self, url: str, variable: str) -> None:
+        try:
+            self._url = MailUrl.parse(url)
+        except ValueError as error:
+            raise ChannelBrokenError(f"{variable} holds no mail URL that makes sense: {error}") from None
+        self._secrets = [url, self._url.password]
 
     def send(self, notice: Notice, now: datetime) -> None:
-        plugin = self._plugin
-        sender = plugin.from_addr[1]
-        to = [address for _, address in plugin.targets]
+        url = self._url
         mail = EmailMessage()
         mail["Message-ID"] = f"<{notice.key}@simsight>"
         mail["Date"] = format_datetime(now.astimezone(UTC))
-        mail["From"], mail["To"] = f"Simsight <{sender}>", ", ".join(to)
+        mail["From"], mail["To"] = f"Simsight <{url.sender}>", ", ".join(url.to)
+        if url.cc:
+            mail["Cc"] = ", ".join(url.cc)
         mail["Subject"] = notice.title
         mail["Auto-Submitted"] = "auto-generated"
         mail.set_content(notice.text)
+        recipients = [*url.to, *url.cc, *url.bcc]
         try:
             with self._connect() as smtp:
-                if plugin.user and plugin.password:
-                    smtp.login(plugin.user, plugin.password)
-                missed = smtp.send_message(mail, sender, [*to, *plugin.cc, *plugin.bcc])
+                if url.user and url.password:
+                    smtp.login(url.user, url.password)
+                missed = smtp.send_message(mail, url.sender, recipients)
         except smtplib.SMTPAuthenticationError as error:
             raise ChannelBrokenError(f"the mail server refused the login: {self._said(error)}") from None
         except smtplib.SMTPNotSupportedError as error:  # no STARTTLS, no login: never sent without
@@ -181,21 +275,21 @@ class Mail:
         except (OSError, smtplib.SMTPException) as error:
             raise DeliveryError(f"no mail server ({type(error).__name__}): {self._said(error)}") from None
         if missed:
-            logging.getLogger(__name__).warning("a mail server refused %d of %d recipients", len(missed), len(to))
+            logging.getLogger(__name__).warning(
+                "a mail server refused %d of %d recipients", len(missed), len(recipients)
+            )
 
     @contextmanager
     def _connect(self) -> Iterator[smtplib.SMTP]:
-        from apprise.plugins.email.common import SecureMailMode
-
-        plugin = self._plugin
-        context = ssl.create_default_context()
-        if not plugin.verify_certificate:
+        url, context = self._url, ssl.create_default_context()
+        if not url.verify:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        where = {"host": plugin.smtp_host, "port": plugin.port, "timeout": SEND_SECONDS}
-        mode = plugin.secure_mode if plugin.secure else None
-        smtp = smtplib.SMTP_SSL(**where, context=context) if mode == SecureMailMode.SSL else smtplib.SMTP(**where)
+        if url.mode == "ssl":
+            smtp: smtplib.SMTP = smtplib.SMTP_SSL(url.host, url.port, timeout=SEND_SECONDS, context=context)
+        else:
+            smtp = smtplib.SMTP(url.host, url.port, timeout=SEND_SECONDS)
         try:
-            if mode == SecureMailMode.STARTTLS:
+            if url.mode == "starttls":
                 smtp.starttls(context=context)
             yield smtp
         finally:
