@@ -28,12 +28,12 @@ from api.database import (
 )
 from resources.database.server import DatabaseUnavailableError, driver_url
 
-MOST_STREAMS = 200
-MOST_STREAMS_OF_ONE = 20  # of an organization
+MAX_STREAMS = 200
+MAX_STREAMS_PER_ORGANIZATION = 20  # of an organization
 HEARTBEAT_S = 15.0
-PAGE = 100
-PAGES_KEPT = 16
-AWAY = (DatabaseUnavailableError, TooSlowError, SchemaOutdatedError)
+PAGE_EVENTS = 100
+MAX_CACHED_PAGES = 16
+UNAVAILABLE = (DatabaseUnavailableError, TooSlowError, SchemaOutdatedError)
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Hub:
         self.data_note, self.heartbeat_s = data_note, heartbeat_s
         self._places: Counter[int] = Counter()
         self._changes: Counter[int] = Counter()
-        self._told: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
+        self._signals: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
         self._pages: dict[int, dict[int, asyncio.Task[list[Row]]]] = {}
         self._listening: asyncio.Task[None] | None = None
         self.closed = False
@@ -72,7 +72,7 @@ class Hub:
         """Ask every stream to end."""
         self.closed = True
         for organization in list(self._places):
-            self._wake(organization)
+            self._signal(organization)
 
     async def stop(self) -> None:
         self.close()
@@ -90,7 +90,7 @@ class Hub:
     @contextmanager
     def place(self, organization: int) -> Iterator[None]:
         """A place for a stream. Raises TooManyStreamsError."""
-        if self.streams >= MOST_STREAMS or self._places[organization] >= MOST_STREAMS_OF_ONE:
+        if self.streams >= MAX_STREAMS or self._places[organization] >= MAX_STREAMS_PER_ORGANIZATION:
             raise TooManyStreamsError
         self._places[organization] += 1
         try:
@@ -98,7 +98,7 @@ class Hub:
         finally:
             self._places[organization] -= 1
             if not self._places[organization]:
-                for kept in (self._places, self._changes, self._told, self._pages):
+                for kept in (self._places, self._changes, self._signals, self._pages):
                     kept.pop(organization, None)
 
     async def organization(self, key: str) -> int:
@@ -122,7 +122,7 @@ class Hub:
                 rows = await self._page(organization, after, fresh=beat)
             except InvalidKeyError:
                 return
-            except AWAY as error:  # it comes back, and then nothing was missed
+            except UNAVAILABLE as error:  # it comes back, and then nothing was missed
                 log.warning("a live stream waits for the database (%s)", type(error).__name__)
                 rows = []
             if rows:
@@ -137,11 +137,11 @@ class Hub:
     async def _page(self, organization: int, after: int, *, fresh: bool) -> list[Row]:
         """A page of events; those who stand at the same place share one query."""
         pages = self._pages.setdefault(organization, {})
-        if fresh or len(pages) >= PAGES_KEPT:
+        if fresh or len(pages) >= MAX_CACHED_PAGES:
             pages.clear()
         if after not in pages:
             pages[after] = asyncio.ensure_future(
-                to_thread.run_sync(self._followers.events, organization, after, PAGE, limiter=self._threads)
+                to_thread.run_sync(self._followers.events, organization, after, PAGE_EVENTS, limiter=self._threads)
             )
         page = pages[after]
         try:
@@ -156,16 +156,16 @@ class Hub:
             return True
         try:
             async with asyncio.timeout(self.heartbeat_s):
-                await self._told[organization].wait()
+                await self._signals[organization].wait()
         except TimeoutError:
             return False
         return True
 
-    def _wake(self, organization: int) -> None:
+    def _signal(self, organization: int) -> None:
         if organization in self._places:
             self._changes[organization] += 1
             self._pages.pop(organization, None)
-            self._told.pop(organization, asyncio.Event()).set()
+            self._signals.pop(organization, asyncio.Event()).set()
 
     async def _listen(self) -> None:
         """Hear of changes for ever; after a lost connection everyone looks once, since something may have been missed."""
@@ -179,12 +179,12 @@ class Hub:
                     await connection.execute("SET ROLE simsight_api")
                     await connection.execute("LISTEN simsight_alerts")
                     for organization in list(self._places):
-                        self._wake(organization)
+                        self._signal(organization)
                     wait = 0.5
                     while True:
                         async for notice in connection.notifies(timeout=self.heartbeat_s):
                             if notice.payload.isdigit():
-                                self._wake(int(notice.payload))
+                                self._signal(int(notice.payload))
                         await connection.execute("SELECT 1")  # a connection that died in silence shows it here
             except (psycopg.Error, OSError) as error:
                 log.warning("not listening for alerts (%s); trying again", type(error).__name__)

@@ -32,7 +32,7 @@ STREAM_POOL_SIZE = 4
 FOLLOWER_POOL_SIZE = 2
 WRITER_POOL_SIZE = 2
 SECRET_SECONDS = 5
-MOST_SECRETS = 1000
+MAX_SECRETS = 1000
 POOL_WAIT_SECONDS = 5
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 10
@@ -233,7 +233,7 @@ class Streams(_Pool):
         with self._transaction() as session:
             found = session.row("api_stream_secret", {"stream_id": stream_id})
         known = bytes(found["secret_sha256"]) if found and found["secret_sha256"] is not None else None
-        if len(self._secrets) >= MOST_SECRETS:
+        if len(self._secrets) >= MAX_SECRETS:
             self._secrets.clear()
         self._secrets[stream_id] = (now, known)
         return known

@@ -15,7 +15,7 @@ from assets.report import fleet_report
 from assets.stream import stream_file_batches, stream_records
 from services.ingest.endpoints import EVENTS, QUOTA, STATUS, USAGE
 from services.ingest.ingest_run import land_fleet
-from services.notifications import outbox as notifier
+from services.notifications import outbox
 
 alert_rules = dg.define_asset_job(
     "alert_rules",
@@ -27,8 +27,8 @@ alert_rules = dg.define_asset_job(
 
 @dg.op(description="Send the messages that are due; a channel that fails holds up no other.")
 def send_due(context: dg.OpExecutionContext, runtime: RuntimeParam) -> None:
-    done = notifier.notify(
-        runtime.database, clock=runtime.clock, environ=notifier.environment(), data_note=runtime.data_note
+    done = outbox.notify(
+        runtime.database, clock=runtime.clock, environ=outbox.environment(), data_note=runtime.data_note
     )
     context.log.info(", ".join(f"{name}: {count}" for name, count in done.items() if count) or "nothing was due")
 

@@ -9,10 +9,10 @@ from pipelines.jobs import Sims, import_file, notify, process_stream, read_strea
 from resources.runtime import Runtime
 from services.ingest.stream import watch_stream
 from services.ingest.stream_files import new_files
-from services.notifications import outbox as notifier
+from services.notifications import outbox
 from services.scoring import stale_days
 
-MOST_REFRESHED = 200  # SIMs a run: under two minutes at 10 requests/s
+MAX_REFRESHED_SIMS = 200  # SIMs a run: under two minutes at 10 requests/s
 
 
 @dg.sensor(
@@ -26,8 +26,8 @@ def alert_outbox(
 ) -> dg.RunRequest | dg.SkipReason:
     if under_way(context, "notify"):
         return dg.SkipReason("a sender is under way")
-    notifier.plan(runtime.database, now=runtime.clock())
-    due = notifier.due(runtime.database, now=runtime.clock())
+    outbox.plan(runtime.database, now=runtime.clock())
+    due = outbox.due(runtime.database, now=runtime.clock())
     return dg.RunRequest() if due else dg.SkipReason("nothing is due")
 
 
@@ -43,7 +43,7 @@ def critical_alerts(
     if runtime.settings.once_username is None:
         return dg.SkipReason("no 1NCE account is set")
     found = runtime.database.row(
-        "critical_sims", {"after": int(context.cursor or 0), "now": runtime.clock(), "rows": MOST_REFRESHED}
+        "critical_sims", {"after": int(context.cursor or 0), "now": runtime.clock(), "rows": MAX_REFRESHED_SIMS}
     )
     assert found is not None
     requests = []
@@ -110,7 +110,7 @@ def stream_arrivals(
     work = runtime.database.row("stream_work") or {}
     if any(work.values()):
         return dg.RunRequest()
-    return dg.SkipReason("nothing waits")
+    return dg.SkipReason("nothing is pending")
 
 
 @dg.sensor(

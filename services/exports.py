@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 BLOCK_ROWS = 50_000
 BLOCK_BYTES = 16_000_000
 OPERATORS = {"=": "=", "!=": "<>", ">=": ">=", "<=": "<=", ">": ">", "<": "<"}
-MOST_CONDITIONS = 1000
+MAX_CONDITIONS = 1000
 
 
 class UnknownViewError(ExportError):
@@ -120,8 +120,8 @@ def _conditions(
     connection: psycopg.Connection[Any], view: View, known: dict[str, View], where: Sequence[str]
 ) -> tuple[list[sql.Composable], list[Any]]:
     """The conditions as SQL with placeholders, and the values for these."""
-    if len(where) > MOST_CONDITIONS:
-        raise ExportError(f"{len(where)} conditions: at most {MOST_CONDITIONS}")
+    if len(where) > MAX_CONDITIONS:
+        raise ExportError(f"{len(where)} conditions: at most {MAX_CONDITIONS}")
     grouped: dict[tuple[str, str, str], list[str]] = {}
     for text in where:
         matched = re.fullmatch(r"\s*(\w+)\s*(!=|>=|<=|=|>|<)(.*)", text, flags=re.DOTALL)

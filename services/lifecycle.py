@@ -30,7 +30,7 @@ COUNT_SCHEMA = {"as_of": pl.Date, "state": pl.String, "sims": pl.Int64}
 
 def evaluate_lifecycle(runtime: Runtime, as_of: date) -> dict[str, Any]:
     """Derive every SIM's state as of a day and write what changed, all or nothing; returns metadata."""
-    now = stands_for(as_of, runtime.clock(), runtime.settings.lateness_days)
+    now = effective_at(as_of, runtime.clock(), runtime.settings.lateness_days)
     rules = LifecycleRules(deactivated_days=runtime.settings.deactivated_days)
     with runtime.database.transaction() as transaction:
         transaction.row("lifecycle_lock")
@@ -81,7 +81,7 @@ def evaluate_lifecycle(runtime: Runtime, as_of: date) -> dict[str, Any]:
     }
 
 
-def stands_for(as_of: date, now: datetime, lateness_days: int) -> datetime:
+def effective_at(as_of: date, now: datetime, lateness_days: int) -> datetime:
     """The moment an evaluation as of a day stands for: now, or the end of the day on which `as_of` became the last complete day."""
     return min(now, datetime.combine(as_of + timedelta(days=1 + lateness_days), time.max, UTC))
 

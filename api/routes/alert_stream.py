@@ -12,12 +12,12 @@ from fastapi.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
-from api.alert_hub import AWAY, MOST_STREAMS, MOST_STREAMS_OF_ONE, Hub, TooManyStreamsError
+from api.alert_hub import MAX_STREAMS, MAX_STREAMS_PER_ORGANIZATION, UNAVAILABLE, Hub, TooManyStreamsError
 from api.database import (
     InvalidKeyError,
     Row,
 )
-from api.dependencies import LONGEST_KEY, presented_key
+from api.dependencies import MAX_KEY_CHARACTERS, presented_key
 from api.errors import KEY_NEEDED, ProblemError, problems, unauthorized
 from api.schemas.alerts import AlertEvent
 from api.schemas.common import Problem
@@ -127,7 +127,7 @@ async def stream(
 def _too_many() -> ProblemError:
     return ProblemError(
         429,
-        f"Too many live streams: {MOST_STREAMS_OF_ONE} of an organization and {MOST_STREAMS} in all can be open. Close one.",
+        f"Too many live streams: {MAX_STREAMS_PER_ORGANIZATION} of an organization and {MAX_STREAMS} in all can be open. Close one.",
         headers={"Retry-After": "30"},
     )
 
@@ -148,7 +148,7 @@ async def follow_by_websocket(websocket: WebSocket) -> None:
         after = int(asked) if asked is not None else await hub.latest(organization)
         place = hub.place(organization)
         place.__enter__()
-    except (ProblemError, InvalidKeyError, TooManyStreamsError, *AWAY) as error:
+    except (ProblemError, InvalidKeyError, TooManyStreamsError, *UNAVAILABLE) as error:
         await websocket.send_denial_response(_denial(error))
         return
     try:
@@ -191,7 +191,7 @@ def _key_of(websocket: WebSocket) -> str:
     key = bearer.strip() if scheme.lower() == "bearer" else websocket.headers.get("x-api-key", "")
     if not key:
         raise unauthorized(websocket.url.path, KEY_NEEDED)
-    return key[:LONGEST_KEY]
+    return key[:MAX_KEY_CHARACTERS]
 
 
 def _denial(error: Exception) -> JSONResponse:

@@ -32,7 +32,7 @@ from api.schemas.alerts import (
 from api.schemas.common import FieldProblem
 from ml.enums import AlertKind
 from services.access.api_keys import key_sha256
-from services.alerts.evaluation import Act, replay, stored_rule, vet
+from services.alerts.evaluation import Act, replay, stored_rule, validate_rule
 from services.alerts.rules import Replay, Rule, RuleError
 
 router = APIRouter(tags=["alerts"])
@@ -156,7 +156,7 @@ def add_rule(caller: Caller, new: RuleToAdd) -> AddedRule:
     rule = _rule(new)
     with caller.store.session(caller.key) as session, _refusing():
         _check_may_write(session, caller)
-        replayed = vet(session, rule, last=_last_day(session), force=new.force)
+        replayed = validate_rule(session, rule, last=_last_day(session), force=new.force)
     rule_id = caller.writers.add_rule(caller.key, json.dumps(rule.as_dict() | {"enabled": new.enabled}), caller.now)
     if rule_id is None:
         raise ProblemError(409, f"There is a rule named {rule.name!r}: choose another name.")
@@ -172,7 +172,7 @@ def switch_rule(caller: Caller, rule_id: RuleId, switch: RuleSwitch) -> Switched
         _check_may_write(session, caller)
         rule = stored_rule(_stored(session, rule_id))
         if switch.enabled:
-            replayed = vet(session, rule, last=_last_day(session), force=switch.force)
+            replayed = validate_rule(session, rule, last=_last_day(session), force=switch.force)
     closed = caller.writers.switch_rule(caller.key, rule_id, caller.now, enabled=switch.enabled)
     if closed is None:  # deleted meanwhile
         raise _no_rule(rule_id)

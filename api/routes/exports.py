@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from api.dependencies import OpenedForExport
 from api.errors import LOST, ProblemError
 from resources.files.formats import ExportError, Format
-from services.exports import MOST_CONDITIONS, Export, UnknownViewError
+from services.exports import MAX_CONDITIONS, Export, UnknownViewError
 
 router = APIRouter()
 
@@ -53,7 +53,7 @@ def export_view(
     where: Annotated[
         list[str] | None,
         Query(
-            max_length=MOST_CONDITIONS,
+            max_length=MAX_CONDITIONS,
             description="column=value, with one of = != >= <= > <; repeatable. Several = of one column: any of the values; all "
             "else must hold together; an empty value means none. label= works for every view with an iccid",
             examples=["as_of=2026-01-10"],

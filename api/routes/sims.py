@@ -13,7 +13,7 @@ from api.schemas.sims import Lifecycle, Sim, SimPage, Usage
 from ml.enums import SimState
 
 USAGE_DAYS = 90
-MOST_USAGE_DAYS = 1000
+MAX_USAGE_DAYS = 1000
 
 router = APIRouter()
 
@@ -101,7 +101,7 @@ def get_usage(
         return Usage(iccid=iccid, first_day=first, last_day=None, items=[])
     first = first or date.fromordinal(max(1, last.toordinal() - USAGE_DAYS + 1))
     days = (last - first).days + 1
-    if days > MOST_USAGE_DAYS:
-        raise wrong_parameter("from", f"{first} to {last} are {days} days: ask for at most {MOST_USAGE_DAYS} at a time")
+    if days > MAX_USAGE_DAYS:
+        raise wrong_parameter("from", f"{first} to {last} are {days} days: ask for at most {MAX_USAGE_DAYS} at a time")
     items = session.rows("api_usage", {"iccid": iccid, "first_day": first, "last_day": last})
     return Usage.model_validate({"iccid": iccid, "from": first, "to": last, "items": items})

@@ -26,8 +26,8 @@ from services.access.stream_credentials import secret_sha256
 
 T = TypeVar("T")
 
-MOST_RECORDS = 3_000
-MOST_BYTES = 10_000_000
+MAX_RECORDS = 3_000
+MAX_STREAM_BODY_BYTES = 10_000_000
 READ_SECONDS = 30
 STORE_SECONDS = 15
 NO_STREAM = bytes(32)  # compared with where there is no stream, so that both cases take the same way
@@ -121,7 +121,7 @@ async def _read(request: Request) -> bytes:
         async with timeout(READ_SECONDS):
             async for part in request.stream():
                 size += len(part)
-                if size > MOST_BYTES:
+                if size > MAX_STREAM_BODY_BYTES:
                     raise _too_large()
                 parts.append(part)
     except TimeoutError:
@@ -135,10 +135,10 @@ def _inflate(sent: bytes) -> bytes:
     """The body without its gzip. It is never inflated further than the limit, however much is in it."""
     stream = zlib.decompressobj(wbits=31)
     try:
-        body = stream.decompress(sent, MOST_BYTES + 1)
+        body = stream.decompress(sent, MAX_STREAM_BODY_BYTES + 1)
     except zlib.error:
         raise ProblemError(400, "The body is not gzip, though Content-Encoding says so.") from None
-    if len(body) > MOST_BYTES:
+    if len(body) > MAX_STREAM_BODY_BYTES:
         raise _too_large()
     if not stream.eof or stream.unused_data:
         raise ProblemError(400, "The body's gzip is cut off, or something follows it: send one whole gzip stream.")
@@ -154,13 +154,15 @@ def _count(body: bytes) -> int:
     if not isinstance(document, list | dict):
         raise ProblemError(400, "The body is JSON, but neither an array nor an object: send a JSON array of records.")
     records = len(document) if isinstance(document, list) else 1
-    if records > MOST_RECORDS:
-        raise ProblemError(413, f"The body has {records} records: send at most {MOST_RECORDS} in a POST.")
+    if records > MAX_RECORDS:
+        raise ProblemError(413, f"The body has {records} records: send at most {MAX_RECORDS} in a POST.")
     return records
 
 
 def _too_large() -> ProblemError:
-    return ProblemError(413, f"The body is larger than {MOST_BYTES // 1_000_000} MB: send fewer records in a POST.")
+    return ProblemError(
+        413, f"The body is larger than {MAX_STREAM_BODY_BYTES // 1_000_000} MB: send fewer records in a POST."
+    )
 
 
 def _unauthorized() -> ProblemError:

@@ -8,7 +8,7 @@ import polars as pl
 from ml.alerts import AlertRules, alert_candidates
 from ml.silence import silence
 from resources.runtime import Runtime
-from services.anomalies.seasons import resting_sims
+from services.anomalies.seasons import seasonally_idle_sims
 from services.inputs import load_history, load_quotas
 
 FACTS_SCHEMA = {
@@ -52,7 +52,7 @@ def alert_facts(runtime: Runtime, as_of: date) -> pl.DataFrame:
     facts = database.frame("alert_facts", FACTS_SCHEMA, {"as_of": as_of})
     ended = pl.col("exhaustion_status").is_in(["exhausted", "expired"]).fill_null(False)
     history = load_history(database, as_of)
-    resting = resting_sims(database, history, as_of, lateness=runtime.settings.lateness_days)
+    resting = seasonally_idle_sims(database, history, as_of, lateness=runtime.settings.lateness_days)
     explained = ended | (pl.col("status") == "Disabled").fill_null(False) | pl.col("sim_key").is_in(resting.implode())
     habits = silence(history, as_of=as_of)
     return (

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 REPLAY_DAYS = 30
-MOST_REPLAY_DAYS = 365
-MOST_EXAMPLES = 20
+MAX_REPLAY_DAYS = 365
+MAX_EXAMPLES = 20
 Act = Literal["acknowledge", "snooze", "resolve", "reopen"]
 Row = dict[str, Any]
 
@@ -53,7 +53,7 @@ def replay(queries: Queries, rule: Rule, *, last: date, days: int = REPLAY_DAYS)
         raise RuleError({"scope": f"there is no SIM with ICCID {', '.join(found['unknown'])} in this organization"})
     if rule.scope and not found["sims"]:
         raise RuleError({"scope": f"no SIM's label begins with {rule.scope['label_prefix']!r}"})
-    first = last - timedelta(days=min(days, MOST_REPLAY_DAYS) - 1)
+    first = last - timedelta(days=min(days, MAX_REPLAY_DAYS) - 1)
     rows = queries.rows(f"rule_holds[metric_{rule.metric}]", _what(rule, first, last))
     examples = [{"day": row["day"], **one} for row in rows for one in row["examples"] or []]
     return Replay(
@@ -61,11 +61,11 @@ def replay(queries: Queries, rule: Rule, *, last: date, days: int = REPLAY_DAYS)
         days=len(rows),
         fired=sum(row["begins"] for row in rows),
         most=max((row["holding"] for row in rows), default=0),
-        examples=examples[:MOST_EXAMPLES],
+        examples=examples[:MAX_EXAMPLES],
     )
 
 
-def vet(queries: Queries, rule: Rule, *, last: date, force: bool = False) -> Replay:
+def validate_rule(queries: Queries, rule: Rule, *, last: date, force: bool = False) -> Replay:
     """Replay a rule before it is switched on. Raises RuleError, unless forced also for one that would page for a great share of its scope."""
     replayed = replay(queries, rule, last=last)
     if not force:
@@ -90,7 +90,7 @@ def add_rule(
     Raises RuleError, AlertError for a taken name.
     """
     with database.transaction() as transaction:
-        replayed = vet(transaction, rule, last=last, force=force)
+        replayed = validate_rule(transaction, rule, last=last, force=force)
         values = rule.as_dict() | {
             "scope": json.dumps(rule.scope),
             "enabled": enabled,
@@ -108,7 +108,7 @@ def enable_rule(database: Database, name: str, *, last: date, now: datetime, for
     """Switch a rule on after vetting it up to `last`; returns the replay. Raises AlertError for an unknown name, RuleError."""
     with database.transaction() as transaction:
         row = _named(transaction, name)
-        replayed = vet(transaction, stored_rule(row), last=last, force=force)
+        replayed = validate_rule(transaction, stored_rule(row), last=last, force=force)
         transaction.row("switch_rule", {"rule_id": row["rule_id"], "enabled": True, "deleted": False, "now": now})
     return replayed
 

@@ -14,11 +14,11 @@ from resources.errors import SimsightError
 Operator = Literal[">", ">=", "<", "<="]
 OPERATORS: tuple[str, ...] = get_args(Operator)
 SEVERITIES: tuple[str, ...] = get_args(Severity)
-MOST_FOR_DAYS = 90
-MOST_ICCIDS = 10_000
+MAX_FOR_DAYS = 90
+MAX_ICCIDS = 10_000
 # a rule that holds for a greater share of its scope on some day of the replay is refused unless forced
-MOST_SHARE = 0.25
-FEWEST_SIMS = 10  # below that many SIMs in scope a share says nothing
+MAX_FIRING_SHARE = 0.25
+MIN_SIMS_FOR_SHARE = 10  # below that many SIMs in scope a share says nothing
 
 
 class RuleError(SimsightError):
@@ -127,8 +127,8 @@ def check_rule(rule: Rule) -> None:
         wrong["threshold"] = f"{rule.threshold:g} is outside {metric.low:g} to {metric.high:g}{unit}"
     elif metric is not None and rule.operator in OPERATORS and always(rule):
         wrong["threshold"] = f"{rule.operator} {rule.threshold:g} holds for every value there can be"
-    if not 1 <= rule.for_days <= MOST_FOR_DAYS:
-        wrong["for_days"] = f"{rule.for_days} is outside 1 to {MOST_FOR_DAYS} days"
+    if not 1 <= rule.for_days <= MAX_FOR_DAYS:
+        wrong["for_days"] = f"{rule.for_days} is outside 1 to {MAX_FOR_DAYS} days"
     if rule.severity not in SEVERITIES:
         wrong["severity"] = f"{rule.severity!r} is none of {', '.join(SEVERITIES)}"
     if problem := scope_problem(rule.scope):
@@ -157,8 +157,8 @@ def scope_problem(scope: Any) -> str:
             return "label_prefix must be a text of 1 to 200 characters"
     if "iccids" in scope:
         iccids = scope["iccids"]
-        if not isinstance(iccids, list) or not 1 <= len(iccids) <= MOST_ICCIDS:
-            return f"iccids must be a list of 1 to {MOST_ICCIDS} ICCIDs"
+        if not isinstance(iccids, list) or not 1 <= len(iccids) <= MAX_ICCIDS:
+            return f"iccids must be a list of 1 to {MAX_ICCIDS} ICCIDs"
         wrong = next((one for one in iccids if not isinstance(one, str) or not re.fullmatch("[0-9]{19}", one)), None)
         if wrong is not None:
             return f"{wrong!r} is no ICCID: 19 digits, without the Luhn digit"
@@ -189,10 +189,10 @@ class Replay:
 
 def check_replay(rule: Rule, replay: Replay) -> None:
     """Raises RuleError for a rule that would page for too great a share of its scope."""
-    if not rule.about.fleet and replay.sims > FEWEST_SIMS and replay.share > MOST_SHARE:
+    if not rule.about.fleet and replay.sims > MIN_SIMS_FOR_SHARE and replay.share > MAX_FIRING_SHARE:
         raise RuleError(
             {
                 "threshold": f"on one of the {replay.days} days looked at it would have held for {replay.most} of {replay.sims} SIMs "
-                f"({replay.share:.0%}); more than {MOST_SHARE:.0%} is refused unless forced"
+                f"({replay.share:.0%}); more than {MAX_FIRING_SHARE:.0%} is refused unless forced"
             }
         )

@@ -34,7 +34,7 @@ from resources.database.session import Transaction
 from resources.registry import DETECTOR, Version
 from resources.runtime import Runtime
 from services.anomalies.incidents import save_incidents
-from services.anomalies.seasons import seasonal_rests
+from services.anomalies.seasons import seasonal_idle_periods
 from services.inputs import LEARNING_SIMS, learning_sims
 from services.models import code_version, registry_of, write_down
 from services.scoring import Block, Part, Publication, Scored
@@ -241,7 +241,7 @@ def _read(
     history = transaction.frame("anomaly_usage", USAGE_SCHEMA, which | {"days": HISTORY_DAYS})
     events = transaction.frame("anomaly_events", EVENT_SCHEMA, which | {"days": EVENT_DAYS})
     periods = transaction.frame("anomaly_periods", PERIOD_SCHEMA, which | {"lateness": runtime.settings.lateness_days})
-    rests = seasonal_rests(transaction, history, as_of, peers=peers, periods=periods, fleet=fleet)
+    rests = seasonal_idle_periods(transaction, history, as_of, peers=peers, periods=periods, fleet=fleet)
     return {
         "history": history,
         "events": _with_stream_hours(transaction, history, events, as_of),

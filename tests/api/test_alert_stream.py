@@ -163,7 +163,7 @@ def test_both_streams_show_their_own_organization_only(service: httpx.Client, se
 def test_who_comes_back_with_the_last_id_misses_nothing_and_sees_nothing_twice(
     service: httpx.Client, seeded: Seeded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alert_hub, "PAGE", 2)
+    monkeypatch.setattr(alert_hub, "PAGE_EVENTS", 2)
     key = seeded.keys["default"]
     with Listener(service, key) as listener:
         opens(seeded, 4, "seen")
@@ -238,7 +238,7 @@ def test_a_stream_needs_a_key_and_a_place(
         with pytest.raises(InvalidStatus) as denied, websocket(service, wrong, query):
             pass
         assert denied.value.response.status_code == status
-    monkeypatch.setattr(alert_hub, "MOST_STREAMS_OF_ONE", 2)
+    monkeypatch.setattr(alert_hub, "MAX_STREAMS_PER_ORGANIZATION", 2)
     with Listener(service, seeded.keys["default"]), websocket(service, seeded.keys["default"]):
         full = service.get("/v1/alerts/stream", headers=key)
         assert (full.status_code, full.headers["retry-after"]) == (429, "30")

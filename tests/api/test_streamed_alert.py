@@ -16,8 +16,7 @@ from resources.database.server import driver_url
 from resources.runtime import Runtime
 from services.access.api_keys import create_key
 from services.access.stream_credentials import create_stream
-from services.notifications import oncall
-from services.notifications import outbox as notifier
+from services.notifications import oncall, outbox
 from tests.api.conftest import Serve
 from tests.api.test_alert_stream import Listener, until
 from tests.fleet import settings_for
@@ -72,7 +71,7 @@ def test_what_the_stream_brings_is_told_live_and_by_a_signed_message_once(
                 posted = client.post(stream.path, json=sent, auth=(stream.stream_id, stream.secret))
                 assert (posted.status_code, posted.json()) == (200, {"records": len(sent)})
                 stream_records(runtime=runtime)
-                notifier.notify(runtime.database, clock=lambda: NOW, environ=environ)
+                outbox.notify(runtime.database, clock=lambda: NOW, environ=environ)
             until(lambda: len(listener.frames) > 3)
         events = [json.loads(frame["data"]) for frame in listener.frames[1:]]
 

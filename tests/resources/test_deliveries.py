@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
-from email.message import Message
+from email.message import Message as ReceivedMail
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -20,7 +20,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
-from resources.channels import ChannelBrokenError, DeliveryError, MailUrl, Notice, RefusedError, open_channel
+from resources.channels import ChannelBrokenError, DeliveryError, MailUrl, Message, RefusedError, open_channel
 from tests.tls import Authority
 
 NOW = datetime(2026, 1, 14, 12, tzinfo=UTC)
@@ -31,15 +31,17 @@ SLACK_URL = "slack://T0AAAAAAA/B0BBBBBBB/CccccccccccccccccccccccC/#alerts"
 TEAMS_URL = f"workflows://{TEAMS}/wf0123456789/sig0123456789"
 
 
-def notice(text: str = "- pump-1: No usage for 4 days.") -> Notice:
-    return Notice("6f9619ff-8b86-4d01-b42d-00cf4fc964ff", "[warning] pump-1: No usage for 4 days.", text, {"id": "6f9"})
+def message(text: str = "- pump-1: No usage for 4 days.") -> Message:
+    return Message(
+        "6f9619ff-8b86-4d01-b42d-00cf4fc964ff", "[warning] pump-1: No usage for 4 days.", text, {"id": "6f9"}
+    )
 
 
-def send(url: str, told: Notice | None = None, *, secret: str | None = None) -> None:
+def send(url: str, told: Message | None = None, *, secret: str | None = None) -> None:
     """Deliver as the sender of the outbox does."""
     row = {"kind": "webhook" if secret else "apprise", "url_variable": "URL", "secret_variable": "SECRET"}
     with open_channel(row, {"URL": url, "SECRET": secret or ""}) as channel:
-        channel.send(told or notice(), NOW)
+        channel.send(told or message(), NOW)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,7 @@ class MailServer:
 
     port: int = 0
     logins: list[tuple[str, str, bool]] = field(default_factory=list)
-    mails: list[tuple[Message, bool]] = field(default_factory=list)
+    mails: list[tuple[ReceivedMail, bool]] = field(default_factory=list)
     recipients: list[list[str]] = field(default_factory=list)
 
     def login(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
@@ -299,7 +301,7 @@ def internet(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 def test_slack_gets_title_and_text_and_a_label_calls_nobody(internet: Internet, trusted: None) -> None:
-    send(SLACK_URL, notice("- <!channel> & co: *No usage* for 4 days."))
+    send(SLACK_URL, message("- <!channel> & co: *No usage* for 4 days."))
     ((host, _, told),) = internet.posts
     (shown,) = told["attachments"]
     assert (host, told["channel"], told["mrkdwn"]) == (SLACK, "#alerts", False)

@@ -31,9 +31,8 @@ from resources.channels import ChannelBrokenError, redact, sign
 from resources.database.server import driver_url
 from resources.database.session import Database
 from services.alerts.evaluation import AlertError, act
-from services.notifications import oncall
-from services.notifications import outbox as notifier
-from services.notifications.messages import MOST_ATTEMPTS, retry_after
+from services.notifications import oncall, outbox
+from services.notifications.messages import MAX_ATTEMPTS, retry_after
 from tests.receiver import HookServer, hook_server, signature
 
 NOW = datetime(2026, 1, 14, 12, tzinfo=UTC)  # a Wednesday
@@ -123,7 +122,7 @@ class Fleet:
         oncall.add_channel(self.database, name, url_variable=variable, **({"now": NOW - DAY} | more))
 
     def notify(self, now: datetime = NOW) -> dict[str, int]:
-        return notifier.notify(self.database, clock=lambda: now, environ=self.environ, seed=1)
+        return outbox.notify(self.database, clock=lambda: now, environ=self.environ, seed=1)
 
     def states(self) -> list[tuple[str, str]]:
         rows = self.run("SELECT stage, state FROM ops.notifications ORDER BY notification_id")
@@ -315,7 +314,7 @@ def test_what_fails_is_tried_again_later_and_given_up_with_the_reason(fleet: Fle
     fleet.alert()
     hook.status = 503
     now = NOW
-    for attempt in range(1, MOST_ATTEMPTS + 1):
+    for attempt in range(1, MAX_ATTEMPTS + 1):
         fleet.notify(now)
         (row,) = fleet.run("SELECT * FROM ops.notifications")
         assert (row["attempts"], row["last_error"].endswith("it answered 503")) == (attempt, True)
@@ -323,16 +322,16 @@ def test_what_fails_is_tried_again_later_and_given_up_with_the_reason(fleet: Fle
         assert len(hook.posts) == attempt, "not before its time"
         now = row["next_attempt_at"]
     assert row["state"] == "dead"
-    assert row["last_error"] == f"given up after {MOST_ATTEMPTS} attempts: it answered 503"
+    assert row["last_error"] == f"given up after {MAX_ATTEMPTS} attempts: it answered 503"
     assert timedelta(minutes=30) < now - NOW < timedelta(hours=3)
     assert "attempts in a row failed" in oncall.channel_named(fleet.database, "hook")["parked_reason"]
     # an hour later it is tried with what came since, and works
     hook.status = 200
     fleet.alert(2)
     fleet.notify(now + MINUTE)
-    assert len(hook.posts) == MOST_ATTEMPTS
+    assert len(hook.posts) == MAX_ATTEMPTS
     fleet.notify(now + HOUR + MINUTE)
-    assert len(hook.posts) == MOST_ATTEMPTS + 1
+    assert len(hook.posts) == MAX_ATTEMPTS + 1
     assert oncall.channel_named(fleet.database, "hook")["parked_reason"] is None
 
 
@@ -430,7 +429,7 @@ def test_two_organizations_do_not_see_each_other_s_alerts_or_channels(
     other = Database(database_url, "other")
     fleet.alert()
     assert other.rows("channels_list") == []
-    assert notifier.notify(other, clock=lambda: NOW, environ=fleet.environ)["planned"] == 0
+    assert outbox.notify(other, clock=lambda: NOW, environ=fleet.environ)["planned"] == 0
     assert mailed.mails == []
     other.close()
 
@@ -442,7 +441,7 @@ def test_many_senders_at_once_send_each_message_once(fleet: Fleet, hook: HookSer
     fleet.run("UPDATE predictions.alerts SET opened_as_of = opened_as_of - alert_id::integer")
     senders = [Database(database_url, "default") for _ in range(4)]
     threads = [
-        threading.Thread(target=lambda one=one: notifier.notify(one, clock=lambda: NOW, environ=fleet.environ))  # type: ignore[misc]
+        threading.Thread(target=lambda one=one: outbox.notify(one, clock=lambda: NOW, environ=fleet.environ))  # type: ignore[misc]
         for one in senders
     ]
     for thread in threads:
