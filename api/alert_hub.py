@@ -1,8 +1,9 @@
-"""Who follows alerts, and what they are told: one listener on the database, a page of events at a time for each follower.
+"""Live streams of alert events: one listener on the database, and a page of events at a time for each stream.
 
-The database tells of every change (NOTIFY simsight_alerts, which names the organization and nothing else); whoever follows that
-organization then reads on from the event it sent last, in the database, where row-level security holds. So a slow client has
-nothing waiting for it here but the page it is at, and one that comes back with the last id it saw misses nothing."""
+The database signals every change by NOTIFY simsight_alerts, which names the organization and nothing else. Each stream of
+that organization then reads on from its last event, in the database, where row-level security holds. So a slow client
+keeps no more than one page in memory, and one that comes back with its last event id misses nothing.
+"""
 
 from __future__ import annotations
 
@@ -39,11 +40,11 @@ log = logging.getLogger(__name__)
 
 
 class TooManyStreamsError(Exception):
-    """There is no place for another live stream."""
+    """As many live streams are open as may be."""
 
 
 class Hub:
-    """Everyone who follows alerts. `start` and `stop` belong to the event loop; `close` ends all streams."""
+    """The live streams of alerts. `start` and `stop` belong to the event loop; `close` ends all streams."""
 
     def __init__(
         self,
@@ -84,12 +85,12 @@ class Hub:
 
     @property
     def streams(self) -> int:
-        """How many follow."""
+        """Count the open streams."""
         return self._places.total()
 
     @contextmanager
     def place(self, organization: int) -> Iterator[None]:
-        """A place for a stream. Raises TooManyStreamsError."""
+        """Hold a place for a stream inside a `with` block. Raises TooManyStreamsError."""
         if self.streams >= MAX_STREAMS or self._places[organization] >= MAX_STREAMS_PER_ORGANIZATION:
             raise TooManyStreamsError
         self._places[organization] += 1
@@ -102,16 +103,16 @@ class Hub:
                     kept.pop(organization, None)
 
     async def organization(self, key: str) -> int:
-        """The organization a key opens. Raises as Store.session does."""
+        """Return the organization that a key opens. Raises as Store.session does."""
         return await to_thread.run_sync(self._store.organization, key)
 
     async def latest(self, organization: int) -> int:
         return await to_thread.run_sync(self._followers.latest, organization, limiter=self._threads)
 
     async def follow(self, organization: int, key: str, after: int) -> AsyncIterator[list[Row]]:
-        """Events after a given one, as they come, in pages; an empty page is a heartbeat.
+        """Yield events after a given one, as they come, in pages; an empty page is a heartbeat.
 
-        Ends when the service does, or when the key does not work any more.
+        The pages end when the service does, or when the key does not work any more.
         """
         beat = False
         while not self.closed:
@@ -122,7 +123,7 @@ class Hub:
                 rows = await self._page(organization, after, fresh=beat)
             except InvalidKeyError:
                 return
-            except UNAVAILABLE as error:  # it comes back, and then nothing was missed
+            except UNAVAILABLE as error:  # when it is back, nothing was missed
                 log.warning("a live stream waits for the database (%s)", type(error).__name__)
                 rows = []
             if rows:
@@ -135,7 +136,7 @@ class Hub:
             beat = not await self._changed(organization, seen)
 
     async def _page(self, organization: int, after: int, *, fresh: bool) -> list[Row]:
-        """A page of events; those who stand at the same place share one query."""
+        """Return a page of events; streams at the same event share one query."""
         pages = self._pages.setdefault(organization, {})
         if fresh or len(pages) >= MAX_CACHED_PAGES:
             pages.clear()
@@ -151,7 +152,7 @@ class Hub:
             raise
 
     async def _changed(self, organization: int, seen: int) -> bool:
-        """Whether something has changed since `seen`, waiting for it up to a heartbeat."""
+        """Wait up to a heartbeat for a change since `seen`; returns whether there is one."""
         if self._changes[organization] != seen or self.closed:
             return True
         try:
@@ -168,7 +169,10 @@ class Hub:
             self._signals.pop(organization, asyncio.Event()).set()
 
     async def _listen(self) -> None:
-        """Hear of changes for ever; after a lost connection everyone looks once, since something may have been missed."""
+        """Listen for changes for ever.
+
+        After a lost connection every stream reads once, since a signal may have been missed.
+        """
         address = driver_url(self._url, "").render_as_string(hide_password=False)
         wait = 0.5
         while True:
@@ -185,7 +189,7 @@ class Hub:
                         async for notice in connection.notifies(timeout=self.heartbeat_s):
                             if notice.payload.isdigit():
                                 self._signal(int(notice.payload))
-                        await connection.execute("SELECT 1")  # a connection that died in silence shows it here
+                        await connection.execute("SELECT 1")  # fails on a connection that died without a signal
             except (psycopg.Error, OSError) as error:
                 log.warning("not listening for alerts (%s); trying again", type(error).__name__)
                 await asyncio.sleep(wait)

@@ -1,4 +1,4 @@
-"""Which silences the season explains, from stored usage: no asset of its own, used where silence is judged."""
+"""Find the silences that the season explains, from stored usage."""
 
 from datetime import date, timedelta
 
@@ -10,7 +10,7 @@ from ml.anomaly.signals import PERIOD_SCHEMA
 from resources.database.session import Database, Transaction
 
 RECENT_DAYS = 200  # days in which a SIM must have used data
-LOOK_BACK_DAYS = YEAR + RECENT_DAYS + 120  # in which a rest a year before may have begun
+LOOK_BACK_DAYS = YEAR + RECENT_DAYS + 120  # in which an idle period a year before may have begun
 GROUP_SCHEMA = {"sim_key": pl.Int32, "device_type": pl.String, "label_prefix": pl.String}
 
 
@@ -23,7 +23,9 @@ def seasonal_idle_periods(
     periods: pl.DataFrame,
     fleet: FleetStatistics | None = None,
 ) -> pl.DataFrame:
-    """Stretches without data that the season explains (PERIOD_SCHEMA). Asks for the year before of the SIMs that have a stretch only.
+    """Return the idle periods that the season explains (PERIOD_SCHEMA).
+
+    Reads the year before of those SIMs only that have an idle period now.
 
     history, peers, periods, fleet  as of `ml.anomaly.signals`
     """
@@ -43,7 +45,7 @@ def seasonal_idle_periods(
 
 
 def seasonally_idle_sims(database: Database, history: pl.DataFrame, as_of: date, *, lateness: int) -> pl.Series:
-    """The keys of SIMs whose silence as of a day the season explains."""
+    """Return the keys of SIMs whose silence as of a day the season explains."""
     peers = database.frame("sim_groups", GROUP_SCHEMA)
     periods = database.frame("anomaly_periods", PERIOD_SCHEMA, {"as_of": as_of, "sim_keys": None, "lateness": lateness})
     rests = seasonal_idle_periods(database, history, as_of, peers=peers, periods=periods)

@@ -17,8 +17,6 @@ from services.alerts.rules import SEVERITIES, scope_problem
 from services.notifications.messages import channel_test_message
 from services.notifications.outbox import disable_channel, enable_channel
 
-# --- what people set up -------------------------------------------------------------------------------------------------
-
 
 def channel_named(database: Database, name: str) -> Row:
     """Return the row of a channel. Raises AlertError for an unknown name."""
