@@ -1,8 +1,8 @@
 """Live streams of alert events: one listener on the database, and a page of events at a time for each stream.
 
-The database signals every change by NOTIFY simsight_alerts, which names the organization and nothing else. Each stream of
-that organization then reads on from its last event, in the database, where row-level security holds. So a slow client
-keeps no more than one page in memory, and one that comes back with its last event id misses nothing.
+The database signals every change by NOTIFY simsight_alerts, which names the organization and nothing else. Each stream
+of that organization then reads on from its last event, in the database, where row-level security holds. So a slow
+client keeps no more than one page in memory, and one that comes back with its last event id misses nothing.
 """
 
 from __future__ import annotations

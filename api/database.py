@@ -26,7 +26,7 @@ from services.exports import Export, export
 from sql import query
 
 POOL_SIZE = 8
-# for exports, replays, the report, changes of alerts and the health check, which must not wait behind the other requests
+# for exports, replays, the report, changes of alerts and the health check: they must not wait behind other requests
 POOL_SPARE = 10
 EXPORTS_AT_ONCE = 2
 STREAM_POOL_SIZE = 4

@@ -60,7 +60,7 @@ def _by_header_or_password(
     yield from _open(request, bearer.credentials if bearer else basic.password if basic else header)
 
 
-# scope: the connection goes back before a slow client has read the answer. max_concurrency: requests wait for a connection
+# scope: the connection goes back before a slow client has read the answer. max_concurrency: requests wait for one
 # without a thread, else the waiting ones could take every thread and those with a connection could not go on.
 Opened = Annotated[Session, Depends(_by_header, scope="function", max_concurrency=POOL_SIZE)]
 OpenedForPage = Annotated[Session, Depends(_by_header_or_password, scope="function", max_concurrency=PAGES_AT_ONCE)]

@@ -37,7 +37,7 @@ class UnknownViewError(ExportError):
 
 @dataclass(frozen=True)
 class Export:
-    """What to export: a view by its short name (the newest version) or its full one, conditions, columns (default: all).
+    """What to export: a view by its short name (newest version) or its full one, conditions, columns (default: all).
 
     A condition is `column=value`, with one of = != >= <= > <. Several = of one column mean any of the values. Other
     conditions must all hold. An empty value means no value. `label=` works for every view with an iccid.

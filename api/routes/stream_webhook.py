@@ -43,7 +43,7 @@ StreamId = Annotated[
 
 
 class Received(BaseModel):
-    """What was kept of a POST."""
+    """What was stored of a POST."""
 
     records: int = Field(description="Records in it", examples=[100])
 
@@ -76,7 +76,7 @@ def _problems(**words: str) -> dict[int | str, dict[str, Any]]:
 async def take_records(
     request: Request, stream_id: StreamId, credentials: Annotated[HTTPBasicCredentials | None, Depends(_basic)]
 ) -> Received:
-    """For 1NCE's Data Streamer: 200 says that the records are stored; anything else, send them again. Repeating does no harm."""
+    """Store records of 1NCE's Data Streamer. 200: they are stored. Anything else: send them again, without harm."""
     streams: Streams = request.app.state.streams
     limiter: CapacityLimiter = request.app.state.stream_limiter
     presented = secret_sha256(credentials.password if credentials else "")
@@ -106,7 +106,7 @@ def limiter() -> CapacityLimiter:
 
 
 async def _in_thread(limiter: CapacityLimiter, work: Callable[[], T]) -> T:
-    """Work that waits for the database. A database that hangs gets the sender an answer all the same."""
+    """Run work that waits for the database in a thread. The sender gets an answer even when the database hangs."""
     try:
         async with timeout(STORE_SECONDS):
             return await to_thread.run_sync(work, limiter=limiter, abandon_on_cancel=True)
@@ -168,7 +168,7 @@ def _too_large() -> ProblemError:
 def _unauthorized() -> ProblemError:
     return ProblemError(
         401,
-        "Unknown stream or wrong secret: send the stream's id as user name and its secret as password (Basic). `simsight stream "
-        "create` makes a new pair.",
+        "Unknown stream or wrong secret: send the stream's id as user name and its secret as password (Basic). "
+        "`simsight stream create` makes a new pair.",
         headers={"WWW-Authenticate": 'Basic realm="Simsight stream", charset="UTF-8"'},
     )

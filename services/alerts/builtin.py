@@ -45,8 +45,8 @@ def evaluate_alerts(runtime: Runtime, as_of: date) -> dict[str, Any]:
 def alert_facts(runtime: Runtime, as_of: date) -> pl.DataFrame:
     """Return one row for each SIM with what the built-in alerts look at.
 
-    A SIM that has ended already has no probability of the end. The silence of a SIM that has ended, is disabled or is idle
-    in its season is explained: such a SIM has no last active day.
+    A SIM that has ended already has no probability of the end. The silence of a SIM that has ended, is disabled or is
+    idle in its season is explained: such a SIM has no last active day.
     """
     database = runtime.database
     facts = database.frame("alert_facts", FACTS_SCHEMA, {"as_of": as_of})

@@ -69,7 +69,8 @@ def replay(queries: Queries, rule: Rule, *, last: date, days: int = REPLAY_DAYS)
 def validate_rule(queries: Queries, rule: Rule, *, last: date, force: bool = False) -> Replay:
     """Check and replay a rule before it is switched on.
 
-    Raises RuleError as `replay` does and, unless forced, for a rule that would have held for too great a share of its scope.
+    Raises RuleError as `replay` does and, unless forced, for a rule that would have held for too great a share of its
+    scope.
     """
     replayed = replay(queries, rule, last=last)
     if not force:

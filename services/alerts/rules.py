@@ -1,4 +1,4 @@
-"""Alert rules as a customer writes them: the metrics there are, and the checks of a rule. Pure: no database, no clock."""
+"""Alert rules as a customer writes them: their metrics and the checks of a rule. Pure: no database, no clock."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RuleError(SimsightError):
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure that a rule looks at. The query metric_<name> gives it as (sim_key, day, value), day being the as-of day.
+    """A figure that a rule looks at. The query metric_<name> gives (sim_key, day, value), day being the as-of day.
 
     words, unit   how an alert speaks of it: "<words> is <value> <unit>"
     low, high     thresholds that can mean anything

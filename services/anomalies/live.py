@@ -28,10 +28,11 @@ FAMILY_OF = {kind: family for family, kinds in FAMILIES.items() for kind in kind
 
 
 def detect_live(runtime: Runtime, *, now: datetime | None = None) -> dict[str, Any]:
-    """Find anomalies in the days under way, group them into incidents and open the alerts; returns new anomalies by kind.
+    """Find anomalies of the days under way, group them into incidents and open alerts; returns new anomalies by kind.
 
-    One statement compares all SIMs heard of in the last half hour with their limits. No model is asked. An anomaly found
-    here is marked `live` until its day is closed and evaluated. The daily run continues an incident that begins here.
+    One statement compares all SIMs heard of in the last half hour with their limits. No model is asked. An anomaly
+    found here is marked `live` until its day is closed and evaluated. The daily run continues an incident that begins
+    here.
     """
     now = now or runtime.clock()
     score = 3 - log10(runtime.settings.false_alarms)
