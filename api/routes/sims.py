@@ -66,7 +66,8 @@ def get_lifecycle(
     ] = "",
 ) -> Lifecycle:
     """Return a SIM's state and its history, newest last: states, changes of device and of visited country, top-ups;
-    when, on what evidence, and who decided. A SIM that is ordered and not in the SIM list yet has a state and no history."""
+    when, on what evidence, and who decided. A SIM that is ordered and not in the SIM list yet has a state and no
+    history."""
     day, _, entry = after.partition(".")
     try:
         place = {"day": date.fromisoformat(day) if day else date.min, "entry": int(entry or 0)}

@@ -1,4 +1,4 @@
-"""The live stream of alerts, over a real port: what happens comes at once, once, in order, to its own organization only."""
+"""The live stream of alerts, over a real port: events come at once, once, in order, to their own organization only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from resources.ports import listen
 from tests.api.conftest import Seeded
 
 OPEN = (
-    "INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, message, opened_as_of, opened_at, seen_as_of)"
+    "INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, message, opened_as_of, opened_at,"
+    " seen_as_of)"
     " SELECT organization_id, sim_key, 'silent', 'warning', '{text}', date '2026-01-11', now(), date '2026-01-11'"
     " FROM core.sims WHERE iccid = '{iccid}'"
 )
@@ -209,7 +210,8 @@ def test_heartbeats_keep_the_connection_and_a_lost_database_is_found_again(
         until(lambda: listener.comments > 1)
         told(opened, "heartbeat")
         seeded.run(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid()"
         )
         opens(seeded, 4, "while nobody listened")
         until(lambda: listener.events)
@@ -257,8 +259,10 @@ def test_a_client_that_takes_nothing_is_let_go_and_holds_up_nobody(
 
     monkeypatch.setattr(alert_stream, "SEND_S", 0.5)
     seeded.run(
-        "INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, message, opened_as_of, opened_at, seen_as_of, closed_as_of,"
-        " closed_at) SELECT organization_id, sim_key, 'silent', 'info', repeat('x', 2000), date '2026-01-11', now(), date '2026-01-11',"
+        "INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, message, opened_as_of,"
+        " opened_at, seen_as_of, closed_as_of,"
+        " closed_at) SELECT organization_id, sim_key, 'silent', 'info', repeat('x', 2000), date '2026-01-11',"
+        " now(), date '2026-01-11',"
         f" date '2026-01-11', now() FROM core.sims, generate_series(1, 20000) WHERE iccid = '{seeded.iccid(4)}'"
     )
     with socket.create_connection((service.base_url.host, service.base_url.port or 80)) as lazy:

@@ -1,4 +1,4 @@
-"""The life of SIMs over a simulated fleet: day after day; idempotent, late, isolated, and nobody silent by an outage of ours."""
+"""The life of SIMs over a simulated fleet, day after day: idempotent, late, isolated, unmoved by outages of ours."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta

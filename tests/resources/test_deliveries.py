@@ -1,4 +1,4 @@
-"""E-mail, Slack, Teams and webhooks over real TLS: servers of this machine that speak as the services do, and the library's own requests."""
+"""E-mail, Slack, Teams and webhooks over real TLS, against local servers that answer as the services do."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.file))
 
 
-# --- e-mail -------------------------------------------------------------------------------------------------------------
+# --- e-mail ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -166,7 +166,8 @@ def test_a_server_without_starttls_gets_neither_password_nor_mail(trusted: None)
         ("MAILTO://ops:x@smtp.example.org:2525", {"host": "smtp.example.org", "port": 2525}),
         ("mailtos://ops%40example.org:p%40%2F+@smtp.example.org", {"sender": "ops@example.org", "password": "p@/+"}),
         (
-            "mailtos://a:b@smtp.example.org/ann@example.org?to=Bob <bob+x@example.org>,c@example.org&cc=d@example.org&bcc=e@example.org",
+            "mailtos://a:b@smtp.example.org/ann@example.org?to="
+            "Bob <bob+x@example.org>,c@example.org&cc=d@example.org&bcc=e@example.org",
             {
                 "to": ["bob+x@example.org", "c@example.org", "ann@example.org"],
                 "cc": ["d@example.org"],
@@ -223,7 +224,7 @@ def test_one_mail_goes_to_all_recipients_and_names_no_blind_copies() -> None:
     assert server.logins == []
 
 
-# --- Slack, Teams, webhooks ---------------------------------------------------------------------------------------------
+# --- Slack, Teams, webhooks -----------------------------------------------------------------------------------------
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The outbox over a real database, a real SMTP server and a real HTTP server: each alert is told once, whatever fails or is killed."""
+"""The outbox over real database, SMTP and HTTP servers: each alert is sent once, whatever fails or is killed."""
 
 from __future__ import annotations
 
@@ -107,7 +107,8 @@ class Fleet:
 
     def alert(self, sim: int = 1, severity: str = "warning", at: datetime = NOW, kind: str = "silent") -> int:
         (row,) = self.run(
-            "INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, value, message, opened_as_of, opened_at, seen_as_of)"
+            "INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, value, message,"
+            " opened_as_of, opened_at, seen_as_of)"
             " VALUES (1, %s, %s, %s, 4, 'No usage for 4 days.', %s, %s, %s) RETURNING alert_id",
             (sim, kind, severity, at.date() - 2 * DAY, at, at.date() - 2 * DAY),
         )
@@ -371,7 +372,7 @@ def test_wrong_secrets_and_dead_servers_are_parked_with_the_reason_and_hold_nobo
     assert "no URL that Apprise understands" in reasons["d-no-url"]
     assert "CHANNEL_E_NOT_SET is not set" in reasons["e-not-set"]
     assert reasons["c-nobody-there"] is reasons["f-slack"] is reasons["z-good"] is None
-    assert len(hook.posts) == 1, "a parked channel is left alone"
+    assert len(hook.posts) == 1, "a disabled channel is left alone"
     waiting = {row["channel"]: row["last_error"] for row in fleet.database.rows("outbox_problems", {"rows": 20})}
     assert waiting["c-nobody-there"].startswith("no mail server")
     assert waiting["f-slack"]
@@ -453,7 +454,7 @@ def test_many_senders_at_once_send_each_message_once(fleet: Fleet, hook: HookSer
         one.close()
 
 
-# --- killed senders -----------------------------------------------------------------------------------------------------
+# --- killed senders -------------------------------------------------------------------------------------------------
 
 SENDER = """
 import os, sys
@@ -572,7 +573,7 @@ def test_killed_at_the_second_message_the_first_is_not_sent_again(fleet: Fleet, 
     assert fleet.states() == [("opened", "sent"), ("opened", "unknown")]
 
 
-# --- pure ---------------------------------------------------------------------------------------------------------------
+# --- pure -----------------------------------------------------------------------------------------------------------
 
 
 def test_retries_wait_longer_and_longer_up_to_an_hour_with_jitter() -> None:
