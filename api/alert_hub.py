@@ -1,8 +1,9 @@
-"""Who follows alerts, and what they are told: one listener on the database, a page of events at a time for each follower.
+"""Live streams of alert events: one listener on the database, and a page of events at a time for each stream.
 
-The database tells of every change (NOTIFY simsight_alerts, which names the organization and nothing else); whoever follows that
-organization then reads on from the event it sent last, in the database, where row-level security holds. So a slow client has
-nothing waiting for it here but the page it is at, and one that comes back with the last id it saw misses nothing."""
+The database signals every change by NOTIFY simsight_alerts, which names the organization and nothing else. Each stream
+of that organization then reads on from its last event, in the database, where row-level security holds. So a slow
+client keeps no more than one page in memory, and one that comes back with its last event id misses nothing.
+"""
 
 from __future__ import annotations
 
@@ -28,22 +29,22 @@ from api.database import (
 )
 from resources.database.server import DatabaseUnavailableError, driver_url
 
-MOST_STREAMS = 200
-MOST_STREAMS_OF_ONE = 20  # of an organization
+MAX_STREAMS = 200
+MAX_STREAMS_PER_ORGANIZATION = 20  # of an organization
 HEARTBEAT_S = 15.0
-PAGE = 100
-PAGES_KEPT = 16
-AWAY = (DatabaseUnavailableError, TooSlowError, SchemaOutdatedError)
+PAGE_EVENTS = 100
+MAX_CACHED_PAGES = 16
+UNAVAILABLE = (DatabaseUnavailableError, TooSlowError, SchemaOutdatedError)
 
 log = logging.getLogger(__name__)
 
 
 class TooManyStreamsError(Exception):
-    """There is no place for another live stream."""
+    """As many live streams are open as may be."""
 
 
 class Hub:
-    """Everyone who follows alerts. `start` and `stop` belong to the event loop; `close` ends all streams."""
+    """The live streams of alerts. `start` and `stop` belong to the event loop; `close` ends all streams."""
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class Hub:
         self.data_note, self.heartbeat_s = data_note, heartbeat_s
         self._places: Counter[int] = Counter()
         self._changes: Counter[int] = Counter()
-        self._told: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
+        self._signals: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
         self._pages: dict[int, dict[int, asyncio.Task[list[Row]]]] = {}
         self._listening: asyncio.Task[None] | None = None
         self.closed = False
@@ -72,7 +73,7 @@ class Hub:
         """Ask every stream to end."""
         self.closed = True
         for organization in list(self._places):
-            self._wake(organization)
+            self._signal(organization)
 
     async def stop(self) -> None:
         self.close()
@@ -84,13 +85,13 @@ class Hub:
 
     @property
     def streams(self) -> int:
-        """How many follow."""
+        """Count the open streams."""
         return self._places.total()
 
     @contextmanager
     def place(self, organization: int) -> Iterator[None]:
-        """A place for a stream. Raises TooManyStreamsError."""
-        if self.streams >= MOST_STREAMS or self._places[organization] >= MOST_STREAMS_OF_ONE:
+        """Hold a place for a stream inside a `with` block. Raises TooManyStreamsError."""
+        if self.streams >= MAX_STREAMS or self._places[organization] >= MAX_STREAMS_PER_ORGANIZATION:
             raise TooManyStreamsError
         self._places[organization] += 1
         try:
@@ -98,20 +99,20 @@ class Hub:
         finally:
             self._places[organization] -= 1
             if not self._places[organization]:
-                for kept in (self._places, self._changes, self._told, self._pages):
+                for kept in (self._places, self._changes, self._signals, self._pages):
                     kept.pop(organization, None)
 
     async def organization(self, key: str) -> int:
-        """The organization a key opens. Raises as Store.session does."""
+        """Return the organization that a key opens. Raises as Store.session does."""
         return await to_thread.run_sync(self._store.organization, key)
 
     async def latest(self, organization: int) -> int:
         return await to_thread.run_sync(self._followers.latest, organization, limiter=self._threads)
 
     async def follow(self, organization: int, key: str, after: int) -> AsyncIterator[list[Row]]:
-        """Events after a given one, as they come, in pages; an empty page is a heartbeat.
+        """Yield events after a given one, as they come, in pages; an empty page is a heartbeat.
 
-        Ends when the service does, or when the key does not work any more.
+        The pages end when the service does, or when the key does not work any more.
         """
         beat = False
         while not self.closed:
@@ -122,7 +123,7 @@ class Hub:
                 rows = await self._page(organization, after, fresh=beat)
             except InvalidKeyError:
                 return
-            except AWAY as error:  # it comes back, and then nothing was missed
+            except UNAVAILABLE as error:  # when it is back, nothing was missed
                 log.warning("a live stream waits for the database (%s)", type(error).__name__)
                 rows = []
             if rows:
@@ -135,13 +136,13 @@ class Hub:
             beat = not await self._changed(organization, seen)
 
     async def _page(self, organization: int, after: int, *, fresh: bool) -> list[Row]:
-        """A page of events; those who stand at the same place share one query."""
+        """Return a page of events; streams at the same event share one query."""
         pages = self._pages.setdefault(organization, {})
-        if fresh or len(pages) >= PAGES_KEPT:
+        if fresh or len(pages) >= MAX_CACHED_PAGES:
             pages.clear()
         if after not in pages:
             pages[after] = asyncio.ensure_future(
-                to_thread.run_sync(self._followers.events, organization, after, PAGE, limiter=self._threads)
+                to_thread.run_sync(self._followers.events, organization, after, PAGE_EVENTS, limiter=self._threads)
             )
         page = pages[after]
         try:
@@ -151,24 +152,27 @@ class Hub:
             raise
 
     async def _changed(self, organization: int, seen: int) -> bool:
-        """Whether something has changed since `seen`, waiting for it up to a heartbeat."""
+        """Wait up to a heartbeat for a change since `seen`; returns whether there is one."""
         if self._changes[organization] != seen or self.closed:
             return True
         try:
             async with asyncio.timeout(self.heartbeat_s):
-                await self._told[organization].wait()
+                await self._signals[organization].wait()
         except TimeoutError:
             return False
         return True
 
-    def _wake(self, organization: int) -> None:
+    def _signal(self, organization: int) -> None:
         if organization in self._places:
             self._changes[organization] += 1
             self._pages.pop(organization, None)
-            self._told.pop(organization, asyncio.Event()).set()
+            self._signals.pop(organization, asyncio.Event()).set()
 
     async def _listen(self) -> None:
-        """Hear of changes for ever; after a lost connection everyone looks once, since something may have been missed."""
+        """Listen for changes for ever.
+
+        After a lost connection every stream reads once, since a signal may have been missed.
+        """
         address = driver_url(self._url, "").render_as_string(hide_password=False)
         wait = 0.5
         while True:
@@ -179,13 +183,13 @@ class Hub:
                     await connection.execute("SET ROLE simsight_api")
                     await connection.execute("LISTEN simsight_alerts")
                     for organization in list(self._places):
-                        self._wake(organization)
+                        self._signal(organization)
                     wait = 0.5
                     while True:
                         async for notice in connection.notifies(timeout=self.heartbeat_s):
                             if notice.payload.isdigit():
-                                self._wake(int(notice.payload))
-                        await connection.execute("SELECT 1")  # a connection that died in silence shows it here
+                                self._signal(int(notice.payload))
+                        await connection.execute("SELECT 1")  # fails on a connection that died without a signal
             except (psycopg.Error, OSError) as error:
                 log.warning("not listening for alerts (%s); trying again", type(error).__name__)
                 await asyncio.sleep(wait)

@@ -1,7 +1,7 @@
 """What the HTTP service asks of the database: one transaction a request, as role simsight_api.
 
-Readers (`Store`) work read-only for the organization of their key; the webhook (`Streams`), live streams (`Followers`) and what
-changes alerts (`Writers`) have connections of their own.
+Readers (`Store`) work read-only for the organization of their key. The webhook (`Streams`), live streams (`Followers`)
+and changes of alerts (`Writers`) have connections of their own.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ from services.exports import Export, export
 from sql import query
 
 POOL_SIZE = 8
-POOL_SPARE = 10  # for exports, replays, the report, acts on alerts and the health check, which must not wait behind the other requests
+# for exports, replays, the report, changes of alerts and the health check: they must not wait behind other requests
+POOL_SPARE = 10
 EXPORTS_AT_ONCE = 2
 STREAM_POOL_SIZE = 4
 FOLLOWER_POOL_SIZE = 2
 WRITER_POOL_SIZE = 2
 SECRET_SECONDS = 5
-MOST_SECRETS = 1000
+MAX_SECRETS = 1000
 POOL_WAIT_SECONDS = 5
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 10
@@ -145,7 +146,8 @@ class Store(_Pool):
     def session(self, key: str) -> Iterator[Session]:
         """A transaction for the organization that the key opens.
 
-        Raises InvalidKeyError; DatabaseUnavailableError, TooSlowError and SchemaOutdatedError also from inside the block.
+        Raises InvalidKeyError. Raises DatabaseUnavailableError, TooSlowError and SchemaOutdatedError also from inside
+        the block.
         """
         with self._transaction() as session:
             found = session.row("api_authenticate", {"key_sha256": key_sha256(key)})
@@ -175,7 +177,10 @@ class Followers(_Pool):
         super().__init__(url, size=FOLLOWER_POOL_SIZE, spare=0, read_only=True)
 
     def events(self, organization: int, after: int, rows: int) -> list[Row]:
-        """Events of the organization's alerts after a given one, oldest first. Raises as Store.session does, but for the key."""
+        """Return events of the organization's alerts after a given one, oldest first.
+
+        Raises as Store.session does, but for the key.
+        """
         with self._transaction() as session:
             session.rows("api_choose_organization", {"organization": organization})
             return session.rows("api_alert_events", {"after": after, "rows": rows})
@@ -195,7 +200,10 @@ class Writers(_Pool):
         super().__init__(url, size=WRITER_POOL_SIZE, spare=0, read_only=False)
 
     def act(self, key: str, values: Mapping[str, Any]) -> str:
-        """Acknowledge, snooze, resolve or reopen an alert: done, read-only, closed or unknown. Raises as Store.session does."""
+        """Acknowledge, snooze, resolve or reopen an alert; returns done, read-only, closed or unknown.
+
+        Raises as Store.session does.
+        """
         with self._transaction() as session:
             found = session.row("api_act_on_alert", {"key_sha256": key_sha256(key), **values})
             return str(found["outcome"]) if found else "unknown"
@@ -207,7 +215,10 @@ class Writers(_Pool):
             return int(found["rule_id"]) if found and found["rule_id"] is not None else None
 
     def switch_rule(self, key: str, rule_id: int, now: datetime, *, enabled: bool, deleted: bool = False) -> int | None:
-        """Switch a rule on or off, or delete it: how many alerts were closed; None where there is none or the key may not write."""
+        """Switch a rule on or off, or delete it; returns how many alerts were closed.
+
+        Returns None for an unknown rule and for a key that may not write.
+        """
         values = {"rule_id": rule_id, "enabled": enabled, "deleted": deleted, "now": now}
         with self._transaction() as session:
             found = session.row("api_switch_rule", {"key_sha256": key_sha256(key), **values})
@@ -233,7 +244,7 @@ class Streams(_Pool):
         with self._transaction() as session:
             found = session.row("api_stream_secret", {"stream_id": stream_id})
         known = bytes(found["secret_sha256"]) if found and found["secret_sha256"] is not None else None
-        if len(self._secrets) >= MOST_SECRETS:
+        if len(self._secrets) >= MAX_SECRETS:
             self._secrets.clear()
         self._secrets[stream_id] = (now, known)
         return known
@@ -268,6 +279,9 @@ def _read_only(connection: psycopg.Connection[Any], _record: object) -> None:
 
 
 def _read_write(connection: psycopg.Connection[Any], _record: object) -> None:
-    """Each statement is a transaction of its own, which saves two ways to the server; written also where the login reads only."""
+    """Make each statement a transaction of its own, which saves two round trips; allow writing.
+
+    The login's default may be read-only.
+    """
     connection.autocommit = True
     connection.execute("SET default_transaction_read_only = off")

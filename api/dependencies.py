@@ -13,7 +13,7 @@ from api.database import EXPORTS_AT_ONCE, POOL_SIZE, Session, Store
 from api.errors import KEY_NEEDED, unauthorized
 
 PAGES_AT_ONCE = 2
-LONGEST_KEY = 200
+MAX_KEY_CHARACTERS = 200
 
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="Bearer", description="The API key (ss_...) as a bearer token")
@@ -27,7 +27,7 @@ def _open(request: Request, key: str | None) -> Iterator[Session]:
     if not key:
         raise unauthorized(request.url.path, KEY_NEEDED)
     store: Store = request.app.state.store
-    with store.session(key[:LONGEST_KEY]) as session:
+    with store.session(key[:MAX_KEY_CHARACTERS]) as session:
         yield session
 
 
@@ -40,7 +40,7 @@ async def presented_key(
     key = bearer.credentials if bearer else header
     if not key:
         raise unauthorized(request.url.path, KEY_NEEDED)
-    return key[:LONGEST_KEY]
+    return key[:MAX_KEY_CHARACTERS]
 
 
 def _by_header(
@@ -60,7 +60,7 @@ def _by_header_or_password(
     yield from _open(request, bearer.credentials if bearer else basic.password if basic else header)
 
 
-# scope: the connection goes back before a slow client has read the answer. max_concurrency: requests wait for a connection
+# scope: the connection goes back before a slow client has read the answer. max_concurrency: requests wait for one
 # without a thread, else the waiting ones could take every thread and those with a connection could not go on.
 Opened = Annotated[Session, Depends(_by_header, scope="function", max_concurrency=POOL_SIZE)]
 OpenedForPage = Annotated[Session, Depends(_by_header_or_password, scope="function", max_concurrency=PAGES_AT_ONCE)]

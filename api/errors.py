@@ -69,7 +69,8 @@ def answer_problems(app: FastAPI) -> None:
         log.warning("%s (%s)", error, type(error.__cause__).__name__)
         return _problem(
             503,
-            "The database does not answer. Try again in a moment; if it stays so, the operator should check that it runs.",
+            "The database does not answer. Try again in a moment; if it stays so, the operator should check that it "
+            "runs.",
             headers={"Retry-After": "5"},
         )
 
@@ -85,8 +86,8 @@ def answer_problems(app: FastAPI) -> None:
     def _too_slow(_request: Request, error: TooSlowError) -> JSONResponse:
         return _problem(
             503,
-            f"The query was stopped, at the latest after {error.seconds} seconds. Ask for less at a time (a smaller limit, "
-            "fewer days, more conditions), or try again when the database is less busy.",
+            f"The query was stopped, at the latest after {error.seconds} seconds. Ask for less at a time (a smaller "
+            "limit, fewer days, more conditions), or try again when the database is less busy.",
             headers={"Retry-After": "30"},
         )
 

@@ -6,7 +6,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MOST_BODY_BYTES = 1_000_000  # of what is posted under /v1, which is read before the key is looked at
+MAX_BODY_BYTES = 1_000_000  # of what is posted under /v1, which is read before the key is looked at
 
 
 class Headers:
@@ -39,8 +39,8 @@ class SmallBodies:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
-            if size > MOST_BODY_BYTES:
-                raise HTTPException(413, f"The body is larger than {MOST_BODY_BYTES // 1_000_000} MB")
+            if size > MAX_BODY_BYTES:
+                raise HTTPException(413, f"The body is larger than {MAX_BODY_BYTES // 1_000_000} MB")
             return message
 
         small = scope["type"] == "http" and scope["path"].startswith("/v1/")

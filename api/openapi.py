@@ -12,9 +12,10 @@ from api.schemas.common import Problem
 
 DESCRIPTION = (
     "SIMs, usage, forecasts, exhaustion dates, alerts and reports. Volumes are exact in bytes (accounting "
-    "bytes: millionths of a MB) and readable in MB; times are UTC, days are UTC days. Every prediction says which model made "
-    "it and what it knew. An API key opens one organization: send it as `Authorization: Bearer ss_...` or `X-API-Key: ss_...`. "
-    "A key made with --write also acknowledges, snoozes and resolves alerts and adds, switches and deletes alert rules; nothing else can be changed here. "
+    "bytes: millionths of a MB) and readable in MB; times are UTC, days are UTC days. Every prediction says which "
+    "model made it and what it knew. An API key opens one organization: send it as `Authorization: Bearer ss_...` or "
+    "`X-API-Key: ss_...`. A key made with --write also acknowledges, snoozes and resolves alerts and adds, switches "
+    "and deletes alert rules; nothing else can be changed here. "
     "1NCE's Data Streamer alone brings records, with the secret of its stream."
 )
 
@@ -60,9 +61,9 @@ def docs_page(document: dict[str, Any]) -> str:
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         "<title>Simsight API</title><style>body{font:16px/1.5 system-ui,sans-serif;max-width:56rem;margin:2rem auto;"
-        "padding:0 1rem;color:#1b1f24}h2{font-size:1.05rem;border-top:1px solid #ccd;padding-top:1rem}table{border-collapse:"
-        "collapse;width:100%}td,th{text-align:left;padding:.15rem .6rem .15rem 0;vertical-align:top}code{background:#f2f4f7;"
-        "padding:.1rem .25rem}</style><h1>Simsight API</h1>"
+        "padding:0 1rem;color:#1b1f24}h2{font-size:1.05rem;border-top:1px solid #ccd;padding-top:1rem}"
+        "table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.15rem .6rem .15rem 0;"
+        "vertical-align:top}code{background:#f2f4f7;padding:.1rem .25rem}</style><h1>Simsight API</h1>"
         + "".join(f"<p>{escape(part)}</p>" for part in document["info"]["description"].split("\n\n"))
         + '<p>The whole description for tools: <a href="/openapi.json">openapi.json</a>. An example:</p>'
         '<pre><code>curl -H "X-API-Key: $KEY" "http://localhost:8000/v1/exhaustions?limit=10"</code></pre>'

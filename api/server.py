@@ -16,7 +16,7 @@ from resources.ports import listen
 from resources.settings import Settings
 from services.access.api_keys import PREFIX
 
-MOST_WS_BYTES = 4096  # of what a client of the WebSocket sends, which is not looked at
+MAX_WEBSOCKET_BYTES = 4096  # of what a client of the WebSocket sends, which is not looked at
 
 
 def serve(settings: Settings, database_url: URL | str, *, data_note: str = "") -> None:
@@ -27,7 +27,7 @@ def serve(settings: Settings, database_url: URL | str, *, data_note: str = "") -
     """
     app = create_app(database_url, data_note=data_note, clock=settings.clock)
     with listen(settings.api_host, settings.api_port, free_it="set SIMSIGHT_API_PORT to a free one") as listener:
-        config = uvicorn.Config(app, server_header=False, timeout_graceful_shutdown=10, ws_max_size=MOST_WS_BYTES)
+        config = uvicorn.Config(app, server_header=False, timeout_graceful_shutdown=10, ws_max_size=MAX_WEBSOCKET_BYTES)
         logging.getLogger("uvicorn.access").addFilter(hide_keys)
         Server(config).run(sockets=[listener])
 

@@ -18,10 +18,11 @@ from services.alerts.evaluation import evaluate_rules
     metadata={"dagster/table_name": "predictions.alert_rules"},
 )
 def alert_rules_evaluated(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-    """The rules of `simsight rules` as of a day (the partition): one query a rule, over all SIMs at once; and one alert an incident.
+    """The rules of `simsight rules`, evaluated as of a day (the partition), and the alerts of incidents and anomalies.
 
-    A rule that fails says why in predictions.alert_rules_v1 and in this asset's metadata, and stops no other. Alerts move forward in
-    time only: a day before a rule's last one changes nothing.
+    Each rule is one query over all SIMs. The error of a rule that fails is in predictions.alert_rules_v1 and in this
+    asset's metadata; the other rules are evaluated all the same. Alerts move forward in time only: a day before a
+    rule's last one changes nothing.
     """
     metadata: dict[str, Any] = {}
     for as_of in as_of_days(context):
@@ -40,10 +41,10 @@ def alert_rules_evaluated(context: dg.AssetExecutionContext, runtime: RuntimePar
     metadata={"dagster/table_name": "predictions.alerts"},
 )
 def alerts(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-    """Alerts as of a day (the partition): will run out within 14 days, 80 % of the quota used, silent for unusually long.
+    """Built-in alerts as of a day (the partition): an end within 14 days, 80 % of the quota used, an unusual silence.
 
-    An alert is one row from its opening to its end: it is not written again every day, and it is closed when what it says
-    no longer holds. A day before the last evaluated one changes nothing: alerts move forward in time only.
+    An alert is one row from its opening to its end. It is closed when its condition no longer holds. Alerts move
+    forward in time only: a day before the last evaluated one changes nothing.
     """
     metadata: dict[str, Any] = {}
     for as_of in as_of_days(context):

@@ -17,11 +17,12 @@ from services.lifecycle import evaluate_lifecycle
     metadata={"dagster/table_name": "core.sim_states"},
 )
 def sim_lifecycle(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-    """The state of every SIM as of a day (the partition): ordered, issued, activated, active, silent, suspended, expired or
-    deactivated, by one state machine, with its history: when, from what evidence, who decided.
+    """The state of every SIM as of a day (the partition), by one state machine, and the history that led there.
 
-    Changes of device and of visited country and top-ups are in the history too. A day before the last evaluated one changes
-    nothing: states move forward in time only. Read it through `core.sim_states_v1` and `core.sim_lifecycle_v1`.
+    States are ordered, issued, activated, active, silent, suspended, expired and deactivated. The history says when,
+    from what evidence and who decided; changes of device and of visited country and top-ups are in it too. States move
+    forward in time only: a day before the last evaluated one changes nothing. Read `core.sim_states_v1` and
+    `core.sim_lifecycle_v1`.
     """
     metadata: dict[str, Any] = {}
     for as_of in as_of_days(context):

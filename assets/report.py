@@ -17,10 +17,12 @@ from services.reports.publish import make_report
     metadata={"dagster/table_name": "predictions.reports"},
 )
 def fleet_report(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-    """The fleet report as of a day (the partition): usage, forecast, who runs out first, incidents and anomalies, who is silent, alerts, data quality.
+    """The fleet report as of a day (the partition).
 
-    One self-contained HTML page: no network, no script. It is kept in predictions.reports, served by the API, and written
-    to the report folder as fleet-<day>.html; fleet-latest.html is the newest. The same data give the same bytes.
+    The page shows usage, forecast, SIMs that run out first, incidents and anomalies, silent SIMs, alerts and data
+    quality. This one HTML file needs no network and no script. It is stored in predictions.reports, served by the API
+    and written to the report folder as fleet-<day>.html; fleet-latest.html is the newest. The same data give the same
+    bytes.
     """
     metadata: dict[str, Any] = {}
     for as_of in as_of_days(context):

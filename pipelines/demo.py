@@ -46,8 +46,9 @@ def account(settings: Settings, console: Console, *, sims: int, days: int, live:
     start = date.fromisoformat(plan["start"])
     with simulator_process(seed=plan["seed"], sims=plan["sims"], start=start, now=now) as base_url:
         console.print(
-            f"No ONCE_USERNAME and ONCE_PASSWORD are set: polling a [bold]simulator[/bold] of the 1NCE API at {base_url}, "
-            f"a fleet of {plan['sims']} SIMs since {plan['start']}. Its data is [bold]synthetic[/bold]; its rate limit is lifted."
+            "No ONCE_USERNAME and ONCE_PASSWORD are set: polling a [bold]simulator[/bold] of the 1NCE API at "
+            f"{base_url}, a fleet of {plan['sims']} SIMs since {plan['start']}. "
+            "Its data is [bold]synthetic[/bold]; its rate limit is lifted."
         )
         yield settings.model_copy(
             update={
@@ -78,7 +79,7 @@ def prepare(runtime: Runtime) -> None:
 
 
 def log_in(settings: Settings) -> None:
-    """Log in to the 1NCE account and read one page of it, so that what is wrong with it is said at once. Raises OnceError."""
+    """Log in to the 1NCE account and read one page, so that a wrong account is found at once. Raises OnceError."""
     import asyncio
 
     from resources.once.client import OnceClient
@@ -123,12 +124,14 @@ def summarize(runtime: Runtime, console: Console, runs: list[RunOutcome]) -> int
     console.print()
     note = f" ({runtime.data_note})" if runtime.data_note else ""
     console.print(
-        f"[bold]{status['sims']} SIMs[/bold]{note}, {status['usage_rows']} usage rows up to {status['newest_usage_day']}"
+        f"[bold]{status['sims']} SIMs[/bold]{note}, "
+        f"{status['usage_rows']} usage rows up to {status['newest_usage_day']}"
     )
     if status["champion"]:
         tested = status["champion"]["backtest"]
         console.print(
-            f"{status['forecasts']} forecasts; model {status['champion']['model_name']} version {status['champion']['model_version']}: "
+            f"{status['forecasts']} forecasts; "
+            f"model {status['champion']['model_name']} version {status['champion']['model_version']}: "
             f"error {tested.get('rmase', float('nan')):.2f} of repeating last week's, its 80 % interval covered "
             f"{tested.get('coverage_80', float('nan')):.0%} of unseen days"
         )

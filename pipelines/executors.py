@@ -1,4 +1,4 @@
-"""How the steps of a run are executed, by setting: the same steps, and the same blocks of SIMs, whatever executes them."""
+"""The executor of a run's steps, chosen by setting; steps and blocks of SIMs are the same with every executor."""
 
 import dagster as dg
 

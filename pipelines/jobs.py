@@ -16,7 +16,7 @@ from assets.stream import stream_file_batches, stream_records
 from services.ingest.endpoints import EVENTS, QUOTA, STATUS, USAGE
 from services.ingest.ingest_run import ingest_fleet
 from services.model_specs import specs
-from services.notifications import outbox as notifier
+from services.notifications import outbox
 
 alert_rules = dg.define_asset_job(
     "alert_rules",
@@ -28,14 +28,14 @@ alert_rules = dg.define_asset_job(
 
 @dg.op(description="Send the messages that are due; a channel that fails holds up no other.")
 def send_due(context: dg.OpExecutionContext, runtime: RuntimeParam) -> None:
-    done = notifier.notify(
-        runtime.database, clock=runtime.clock, environ=notifier.environment(), data_note=runtime.data_note
+    done = outbox.notify(
+        runtime.database, clock=runtime.clock, environ=outbox.environment(), data_note=runtime.data_note
     )
     context.log.info(", ".join(f"{name}: {count}" for name, count in done.items() if count) or "nothing was due")
 
 
 @dg.job(
-    description="Tell people and programs of alerts: one pass of the outbox, as `simsight notify`.",
+    description="Send the messages of alerts: one pass of the outbox, as `simsight notify`.",
     executor_def=dg.in_process_executor,  # a step of its own process would load everything first, and people wait
 )
 def notify() -> None:
@@ -90,7 +90,8 @@ ingest = dg.define_asset_job(
     "ingest",
     ingest_assets,
     partitions_def=DAYS,
-    description="Everything 1NCE says about the fleet, with checks. The partition is the usage day; ranges are one run.",
+    description="Store everything 1NCE says about the fleet, with checks. The partition is the usage day; ranges are "
+    "one run.",
 )
 # the checks of what is stored run first: a blocking one that fails stops the predictions that rest on it. Those of
 # sim_usage belong to its own days; usage_history is checked in their stead
@@ -113,7 +114,8 @@ score = dg.define_asset_job(
     "score",
     predict_assets - TRAINING,
     partitions_def=DAYS,
-    description="Score, alert and report as of a day (the partition) with the champion there is, after checking the data.",
+    description="Score, alert and report as of a day (the partition) with the champion there is, after checking the "
+    "data.",
 )
 rescore = dg.define_asset_job(
     "rescore",
@@ -132,13 +134,13 @@ import_file = dg.define_asset_job(
 tidy = dg.define_asset_job(
     "tidy", dg.AssetSelection.assets(raw_landings), description="Delete what is kept long enough."
 )
-# its check compares whole days with the book: that is for the daily job, not for every batch. One process: that of a step would load
-# everything first, and alerts wait for it
+# without checks: they compare whole days with the system of record, which is for the daily job, not for every batch.
+# In one process: that of a step would load everything first, and alerts wait for the records
 process_stream = dg.define_asset_job(
     "process_stream",
     dg.AssetSelection.assets(stream_records).without_checks(),
     executor_def=dg.in_process_executor,
-    description="Turn the Data Streamer's records that wait into rows.",
+    description="Turn pending records of the Data Streamer into rows.",
 )
 read_stream_files = dg.define_asset_job(
     "read_stream_files",

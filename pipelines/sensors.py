@@ -9,10 +9,11 @@ from pipelines.jobs import Sims, import_file, notify, process_stream, read_strea
 from resources.runtime import Runtime
 from services.ingest.stream import watch_stream
 from services.ingest.stream_files import new_files
-from services.notifications import outbox as notifier
+from services.notifications import outbox
 from services.scoring import invalidated_days
 
-MOST_REFRESHED = 200  # SIMs a run: under two minutes at 10 requests/s
+EXTENSIONS = ("csv", "xlsx", "parquet")
+MAX_REFRESHED_SIMS = 200  # SIMs a run: under two minutes at 10 requests/s
 
 
 @dg.sensor(
@@ -26,8 +27,8 @@ def alert_outbox(
 ) -> dg.RunRequest | dg.SkipReason:
     if under_way(context, "notify"):
         return dg.SkipReason("a sender is under way")
-    notifier.plan(runtime.database, now=runtime.clock())
-    due = notifier.due(runtime.database, now=runtime.clock())
+    outbox.plan(runtime.database, now=runtime.clock())
+    due = outbox.due(runtime.database, now=runtime.clock())
     return dg.RunRequest() if due else dg.SkipReason("nothing is due")
 
 
@@ -35,7 +36,7 @@ def alert_outbox(
     job=refresh_sims,
     minimum_interval_seconds=60,
     default_status=SENSING,
-    description="When an alert of a SIM becomes critical and its data is older than ten minutes, ask 1NCE about the SIM now.",
+    description="Ask 1NCE about a SIM now when an alert of it becomes critical and its data is older than ten minutes.",
 )
 def critical_alerts(
     context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
@@ -43,7 +44,7 @@ def critical_alerts(
     if runtime.settings.once_username is None:
         return dg.SkipReason("no 1NCE account is set")
     found = runtime.database.row(
-        "critical_sims", {"after": int(context.cursor or 0), "now": runtime.clock(), "rows": MOST_REFRESHED}
+        "critical_sims", {"after": int(context.cursor or 0), "now": runtime.clock(), "rows": MAX_REFRESHED_SIMS}
     )
     assert found is not None
     requests = []
@@ -61,14 +62,15 @@ def critical_alerts(
     job=import_file,
     minimum_interval_seconds=30,
     default_status=SENSING,
-    description="Start an import for every CSV, XLSX or Parquet file that arrives in the landing folder; a changed one is imported again.",
+    description="Start an import for every CSV, XLSX or Parquet file that arrives in the landing folder; a changed one "
+    "is imported again.",
 )
 def landing_folder(
     context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     folder = runtime.settings.landing_folder
     found = False
-    for path in sorted(path for ending in ("csv", "xlsx", "parquet") for path in folder.glob(f"[!~.]*.{ending}")):
+    for path in sorted(path for extension in EXTENSIONS for path in folder.glob(f"[!~.]*.{extension}")):
         about = path.stat()
         # a file still being written changes its size: it is then another run key, and merging twice changes nothing
         found = True
@@ -84,7 +86,8 @@ def landing_folder(
     job=rescore,
     minimum_interval_seconds=300,
     default_status=SENSING,
-    description="Compute again the as-of days whose predictions late corrections made stale, and only those; days in a row are one run.",
+    description="Compute again the as-of days whose predictions late corrections made stale, and only those; days in a "
+    "row are one run.",
 )
 def stale_predictions(
     context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
@@ -100,7 +103,8 @@ def stale_predictions(
     job=process_stream,
     minimum_interval_seconds=15,
     default_status=SENSING,
-    description="Process the Data Streamer's records when some wait, or when a SIM they waited for is listed; one run at a time.",
+    description="Process pending records of the Data Streamer, also when a SIM they were kept for is listed; one run "
+    "at a time.",
 )
 def stream_arrivals(
     context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
@@ -110,14 +114,14 @@ def stream_arrivals(
     work = runtime.database.row("stream_work") or {}
     if any(work.values()):
         return dg.RunRequest()
-    return dg.SkipReason("nothing waits")
+    return dg.SkipReason("nothing is pending")
 
 
 @dg.sensor(
     job=read_stream_files,
     minimum_interval_seconds=60,
     default_status=SENSING,
-    description="Read files of stream records that are new in SIMSIGHT_STREAM_FILES, a folder or bucket; one run at a time.",
+    description="Read new files of stream records in SIMSIGHT_STREAM_FILES, a folder or bucket; one run at a time.",
 )
 def stream_files(
     context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
@@ -135,7 +139,7 @@ def stream_files(
 @dg.sensor(
     minimum_interval_seconds=60,
     default_status=SENSING,
-    description="Open an incident when a stream that used to deliver delivers nothing, and close it when it does again.",
+    description="Open an incident when a stream that used to deliver delivers nothing; close it when it does again.",
 )
 def stream_outage(context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.SkipReason:
     return dg.SkipReason(watch_stream(runtime.database, now=runtime.clock()) or "no stream is out")
@@ -158,7 +162,7 @@ def run_failures(context: dg.RunFailureSensorContext, runtime: dg.ResourceParam[
 
 
 def _why(context: dg.RunFailureSensorContext) -> str:
-    """What went wrong in each step that failed, or else what Dagster says of the run."""
+    """Return the error of each step that failed, or else Dagster's message about the run."""
     causes = []
     for event in context.get_step_failure_events():
         error = event.step_failure_data.error

@@ -1,4 +1,4 @@
-"""Ways to deliver a notice: e-mail with a Message-ID of its own, whatever else Apprise reaches, and a signed webhook.
+"""Ways to deliver a message: e-mail with a Message-ID of its own, whatever else Apprise reaches, and a signed webhook.
 
 A channel's URL and secret come from the environment and are never stored or shown.
 """
@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import httpx
 import orjson
@@ -30,14 +30,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-SEND_SECONDS = 15.0
-LONGEST_WAIT_S = 3600.0
-LATER = {408, 409, 425, 429}
-UNUSABLE = {401, 402, 403, 404, 405, 407, 410}
+SEND_TIMEOUT_S = 15.0
+MAX_RETRY_AFTER_S = 3600.0
+MAIL_PORTS = {"starttls": 587, "ssl": 465, "insecure": 25}  # by how the connection is encrypted
+RETRY_STATUSES = {408, 409, 425, 429}
+BROKEN_STATUSES = {401, 402, 403, 404, 405, 407, 410}
 
 
 class DeliveryError(SimsightError):
-    """It was not delivered and may be tried again; `after_s` where the other side says when. The message holds no secret."""
+    """A message was not delivered and may be tried again. The error's text holds no secret.
+
+    after_s   seconds to wait before the next attempt, where the other side says so
+    """
 
     def __init__(self, reason: str, after_s: float | None = None) -> None:
         super().__init__(reason)
@@ -49,30 +53,32 @@ class RefusedError(DeliveryError):
 
 
 class ChannelBrokenError(DeliveryError):
-    """The channel itself does not work: a variable is missing, the URL makes no sense, the secret is wrong."""
+    """The channel itself does not work: a variable is missing, the URL cannot be used, or the secret is wrong."""
 
 
 class Channel(Protocol):
-    """Sends notices; open as long as a `with` block lasts."""
+    """Sends messages; open as long as a `with` block lasts."""
 
-    def send(self, notice: Notice, now: datetime) -> None:
-        """Raises DeliveryError."""
+    def send(self, message: Message, now: datetime) -> None:
+        """Send a message. Raises DeliveryError."""
 
 
 @contextmanager
 def open_channel(row: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[Channel]:
-    """The channel that a row of ops.channels describes. Raises ChannelBrokenError."""
-    for library in ("apprise", "httpx", "httpcore", "urllib3"):  # they write URLs to the log: here a URL is a secret
+    """Open the channel that a row of ops.channels describes. Raises ChannelBrokenError."""
+    # these libraries write URLs to the log, and here a URL is a secret
+    for library in ("apprise", "httpx", "httpcore", "urllib3"):
         logging.getLogger(library).setLevel(logging.WARNING)
     url = _variable(environment, row["url_variable"])
     if row["kind"] == "webhook":
         secret = _variable(environment, row["secret_variable"])
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        if not _is_web_address(url):
             raise ChannelBrokenError(f"{row['url_variable']} holds no http:// or https:// URL")
-        with httpx.Client(timeout=SEND_SECONDS, follow_redirects=False) as client:
+        with httpx.Client(timeout=SEND_TIMEOUT_S, follow_redirects=False) as client:
             yield Webhook(client, url, secret)
         return
-    yield _apprise(url, row["url_variable"])
+    mail = url.lower().startswith(("mailto://", "mailtos://"))
+    yield Mail(url, row["url_variable"]) if mail else _apprise(url, row["url_variable"])
 
 
 def _variable(environment: Mapping[str, str], name: str) -> str:
@@ -80,6 +86,13 @@ def _variable(environment: Mapping[str, str], name: str) -> str:
     if not value:
         raise ChannelBrokenError(f"the environment variable {name} is not set where the sender runs")
     return value
+
+
+def _is_web_address(url: str) -> bool:
+    with suppress(ValueError):
+        parts = _split(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    return False
 
 
 class Webhook:
@@ -91,20 +104,20 @@ class Webhook:
     def __init__(self, client: httpx.Client, url: str, secret: str) -> None:
         self._client, self._url, self._secret = client, url, secret
 
-    def send(self, notice: Notice, now: datetime) -> None:
-        body = orjson.dumps(notice.values | {"text": notice.text})
+    def send(self, message: Message, now: datetime) -> None:
+        body = orjson.dumps(message.values | {"text": message.text})
         timestamp = int(now.timestamp())
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "simsight",
-            "Idempotency-Key": notice.key,
+            "Idempotency-Key": message.key,
             "X-Simsight-Timestamp": str(timestamp),
             "X-Simsight-Signature": f"v1={sign(self._secret, timestamp, body)}",
         }
         try:
             answer = self._client.post(self._url, content=body, headers=headers)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise ChannelBrokenError(redact(f"the URL makes no sense: {error}", [self._url])) from None
+            raise ChannelBrokenError(redact(f"the URL cannot be used: {error}", [self._url])) from None
         except httpx.HTTPError as error:
             if why := _untrusted(error):
                 raise ChannelBrokenError(f"the certificate of the other side is not trusted: {why}") from None
@@ -113,19 +126,19 @@ class Webhook:
         if answer.is_success:
             return
         wait = answer.headers.get("retry-after", "")
-        after_s = min(float(wait), LONGEST_WAIT_S) if wait.isdigit() else None
+        after_s = min(float(wait), MAX_RETRY_AFTER_S) if wait.isdigit() else None
         raise _kind(answer.status_code)(f"it answered {answer.status_code}", after_s)
 
 
 def _kind(status: int | None) -> type[DeliveryError]:
-    """What an HTTP status other than success says of the channel and the message; None: there was no answer."""
-    if status is None or status in LATER or not 300 <= status < 500:
+    """Return the error that an HTTP status other than success means; None: there was no answer."""
+    if status is None or status in RETRY_STATUSES or not 300 <= status < 500:
         return DeliveryError
-    return ChannelBrokenError if status in UNUSABLE or status < 400 else RefusedError
+    return ChannelBrokenError if status in BROKEN_STATUSES or status < 400 else RefusedError
 
 
 def _untrusted(error: BaseException | None) -> str | None:
-    """Why a certificate was refused, where that is what an error comes from."""
+    """Return why a certificate was rejected, where that is the cause of an error."""
     while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
         error = error.__cause__ or error.__context__
     return error.verify_message if error else None
@@ -133,36 +146,121 @@ def _untrusted(error: BaseException | None) -> str | None:
 
 def _apprise(url: str, variable: str) -> Channel:
     import apprise
-    from apprise.plugins.email import NotifyEmail
 
     plugin = apprise.Apprise.instantiate(url, suppress_exceptions=True)
     if plugin is None:
         raise ChannelBrokenError(f"{variable} holds no URL that Apprise understands")
-    return Mail(plugin, url) if isinstance(plugin, NotifyEmail) else Apprise(plugin, url)
+    return Apprise(plugin, url)
+
+
+@dataclass(frozen=True)
+class MailUrl:
+    """What a URL such as mailtos://user:password@smtp.example.org?from=simsight@example.org&to=ops@example.org says.
+
+    mode      how the connection is encrypted: one of MAIL_PORTS, whose ports are the default
+    verify    whether the server's certificate is looked at
+    to, cc    the recipients whom the message names; `bcc` are those whom it does not
+    """
+
+    host: str
+    port: int
+    mode: str
+    verify: bool
+    user: str
+    password: str
+    sender: str
+    to: list[str]
+    cc: list[str]
+    bcc: list[str]
+
+    @classmethod
+    def parse(cls, url: str) -> MailUrl:
+        """Read a URL. Raises ValueError, whose text holds nothing of the URL.
+
+        Parameters of the query: from, to, cc, bcc (addresses), mode (starttls, ssl or insecure), verify (no), port,
+        user, pass, and smtp for a server that is not the host. The path may also hold recipients. Without `from` the
+        sender is the user. Without `to` the recipient is the sender.
+        """
+        parts = _split(url)
+        # a plus sign stands for itself: ann+alerts@example.org
+        query = dict(parse_qsl(parts.query.replace("+", "%2B")))
+        host = query.get("smtp") or parts.hostname
+        if not host:
+            raise ValueError("it names no mail server")
+        encrypted = parts.scheme == "mailtos"
+        mode = query.get("mode", "starttls" if encrypted else "insecure").lower()
+        if mode not in MAIL_PORTS:
+            raise ValueError(f"mode must be one of {', '.join(MAIL_PORTS)}")
+        if encrypted and mode == "insecure":
+            raise ValueError("mailtos:// encrypts, so mode must be starttls or ssl")
+        port = query.get("port") or str(parts.port or MAIL_PORTS[mode])
+        if not port.isdecimal() or not 1 <= int(port) <= 65535:
+            raise ValueError("the port must be a number from 1 to 65535")
+        user = query.get("user") or unquote(parts.username or "")
+        sender = query.get("from") or (user if "@" in user else f"{user}@{parts.hostname or host}")
+        (sender, *_) = _addresses("from", sender)
+        return cls(
+            host=host,
+            port=int(port),
+            mode=mode,
+            verify=query.get("verify", "").lower() not in ("no", "false", "off", "0"),
+            user=user,
+            password=query.get("pass") or query.get("password") or unquote(parts.password or ""),
+            sender=sender,
+            to=_addresses("to", query.get("to", ""), *unquote(parts.path).split("/")) or [sender],
+            cc=_addresses("cc", query.get("cc", "")),
+            bcc=_addresses("bcc", query.get("bcc", "")),
+        )
+
+
+def _split(url: str) -> SplitResult:
+    """Split a URL into its parts. Raises ValueError, whose text holds nothing of the URL."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("special characters, such as / ? # in a password, must be percent-encoded") from None
+    return parts
+
+
+def _addresses(name: str, *texts: str) -> list[str]:
+    """Return the addresses of texts such as "Ann <ann@example.org>, bob@example.org". Raises ValueError."""
+    found = []
+    for part in re.split("[,;]", ",".join(texts)):
+        addresses = re.findall(r"[^\s@<>\"()]+@[^\s@<>\"()]+", part)
+        if part.strip() and not addresses:
+            raise ValueError(f"{name} must be e-mail addresses with commas between them")
+        found += addresses
+    return found
 
 
 class Mail:
-    """E-mail by SMTP, as an Apprise mailto:// or mailtos:// URL says; all recipients in one message with a Message-ID from its key."""
+    """E-mail by SMTP: one message to all recipients, with a Message-ID made of its key."""
 
-    def __init__(self, plugin: Any, url: str) -> None:
-        self._plugin, self._secrets = plugin, [url, str(plugin.password or "")]
+    def __init__(self, url: str, variable: str) -> None:
+        try:
+            self._url = MailUrl.parse(url)
+        except ValueError as error:
+            raise ChannelBrokenError(f"{variable} holds a mail URL that cannot be used: {error}") from None
+        self._secrets = [url, self._url.password]
 
-    def send(self, notice: Notice, now: datetime) -> None:
-        plugin = self._plugin
-        sender = plugin.from_addr[1]
-        to = [address for _, address in plugin.targets]
+    def send(self, message: Message, now: datetime) -> None:
+        url = self._url
         mail = EmailMessage()
-        mail["Message-ID"] = f"<{notice.key}@simsight>"
+        mail["Message-ID"] = f"<{message.key}@simsight>"
         mail["Date"] = format_datetime(now.astimezone(UTC))
-        mail["From"], mail["To"] = f"Simsight <{sender}>", ", ".join(to)
-        mail["Subject"] = notice.title
+        mail["From"], mail["To"] = f"Simsight <{url.sender}>", ", ".join(url.to)
+        if url.cc:
+            mail["Cc"] = ", ".join(url.cc)
+        mail["Subject"] = message.title
         mail["Auto-Submitted"] = "auto-generated"
-        mail.set_content(notice.text)
+        mail.set_content(message.text)
+        recipients = [*url.to, *url.cc, *url.bcc]
         try:
             with self._connect() as smtp:
-                if plugin.user and plugin.password:
-                    smtp.login(plugin.user, plugin.password)
-                missed = smtp.send_message(mail, sender, [*to, *plugin.cc, *plugin.bcc])
+                if url.user and url.password:
+                    smtp.login(url.user, url.password)
+                missed = smtp.send_message(mail, url.sender, recipients)
         except smtplib.SMTPAuthenticationError as error:
             raise ChannelBrokenError(f"the mail server refused the login: {self._said(error)}") from None
         except smtplib.SMTPNotSupportedError as error:  # no STARTTLS, no login: never sent without
@@ -181,25 +279,25 @@ class Mail:
         except (OSError, smtplib.SMTPException) as error:
             raise DeliveryError(f"no mail server ({type(error).__name__}): {self._said(error)}") from None
         if missed:
-            logging.getLogger(__name__).warning("a mail server refused %d of %d recipients", len(missed), len(to))
+            logging.getLogger(__name__).warning(
+                "a mail server refused %d of %d recipients", len(missed), len(recipients)
+            )
 
     @contextmanager
     def _connect(self) -> Iterator[smtplib.SMTP]:
-        from apprise.plugins.email.common import SecureMailMode
-
-        plugin = self._plugin
-        context = ssl.create_default_context()
-        if not plugin.verify_certificate:
+        url, context = self._url, ssl.create_default_context()
+        if not url.verify:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        where = {"host": plugin.smtp_host, "port": plugin.port, "timeout": SEND_SECONDS}
-        mode = plugin.secure_mode if plugin.secure else None
-        smtp = smtplib.SMTP_SSL(**where, context=context) if mode == SecureMailMode.SSL else smtplib.SMTP(**where)
+        if url.mode == "ssl":
+            smtp: smtplib.SMTP = smtplib.SMTP_SSL(url.host, url.port, timeout=SEND_TIMEOUT_S, context=context)
+        else:
+            smtp = smtplib.SMTP(url.host, url.port, timeout=SEND_TIMEOUT_S)
         try:
-            if mode == SecureMailMode.STARTTLS:
+            if url.mode == "starttls":
                 smtp.starttls(context=context)
             yield smtp
         finally:
-            with suppress(OSError, smtplib.SMTPException):  # what it has taken it has taken, however it says goodbye
+            with suppress(OSError, smtplib.SMTPException):  # the message is taken, however the server ends
                 smtp.quit()
             smtp.close()
 
@@ -209,30 +307,33 @@ class Mail:
 
 
 class Apprise:
-    """Slack, Teams, SMS and the other services that Apprise knows. It only says whether it went well: why stands in its log."""
+    """Slack, Teams, SMS and the other services that Apprise knows.
+
+    Apprise only returns whether a service took the message. The reason of a failure is in Apprise's log.
+    """
 
     def __init__(self, plugin: Any, url: str) -> None:
         self._plugin, self._url = plugin, url
 
-    def send(self, notice: Notice, now: datetime) -> None:
-        heard = _Heard()
+    def send(self, message: Message, now: datetime) -> None:
+        warnings = _WarningCollector()
         logger = logging.getLogger("apprise")
-        logger.addHandler(heard)
+        logger.addHandler(warnings)
         try:
-            # said to be text, it is escaped for each service: a label such as <!channel> must not call everyone in Slack
-            sent = self._plugin.notify(title=notice.title, body=notice.text, body_format="text")
+            # declared as text, the body is escaped for each service: a label <!channel> must not call everyone in Slack
+            sent = self._plugin.notify(title=message.title, body=message.text, body_format="text")
         except (TypeError, ValueError) as error:
             raise RefusedError(redact(f"Apprise cannot send it: {error}", [self._url])) from None
         finally:
-            logger.removeHandler(heard)
+            logger.removeHandler(warnings)
         if not sent:
-            said = redact("; ".join(heard.lines) or "Apprise does not say why", [self._url])
+            said = redact("; ".join(warnings.lines) or "Apprise does not say why", [self._url])
             status = re.search(r"error=([0-9]{3})\b", said)
             raise _kind(int(status[1]) if status else None)(said)
 
 
-class _Heard(logging.Handler):
-    """What Apprise warns of in this thread."""
+class _WarningCollector(logging.Handler):
+    """Collects Apprise's warnings in this thread."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -244,12 +345,12 @@ class _Heard(logging.Handler):
             self.lines.append(record.getMessage())
 
 
-NOTHING_SHORTER = 4  # a part of a URL shorter than that is not looked for in messages: it would hit innocent words
+MIN_SECRET_CHARACTERS = 4  # shorter parts of a URL are not removed from texts: they would hit innocent words
 
 
 @dataclass(frozen=True)
-class Notice:
-    """One message: a title of a line, a text, and the same as values for programs."""
+class Message:
+    """A message: a title of one line, a text, and the same as values for programs."""
 
     key: str
     title: str
@@ -258,12 +359,15 @@ class Notice:
 
 
 def sign(secret: str, timestamp: int, body: bytes) -> str:
-    """The signature of a webhook: HMAC-SHA256 of "<timestamp>.<body>", in hex."""
+    """Sign the body of a webhook: HMAC-SHA256 of "<timestamp>.<body>", in hex."""
     return hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """The text on one line without the secrets, nor any part of a secret URL but its host, at most 300 characters long."""
+    """Return the text on one line, at most 300 characters long, without secrets.
+
+    Of a URL among the secrets every part but the host is removed.
+    """
     parts: set[str] = set()
     for secret in secrets:
         parts.add(secret)
@@ -279,6 +383,6 @@ def redact(text: str, secrets: Iterable[str]) -> str:
             ]
             parts |= {form for piece in pieces for form in (piece, unquote(piece)) if piece.lower() != host}
     for part in sorted(parts, key=len, reverse=True):
-        if len(part) >= NOTHING_SHORTER:
+        if len(part) >= MIN_SECRET_CHARACTERS:
             text = text.replace(part, "***")
     return " ".join(text.split())[:300]

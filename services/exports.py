@@ -1,7 +1,8 @@
 """Exports: the rows of a documented view, chosen by conditions, streamed into a CSV, XLSX or Parquet file.
 
-Which views and columns there are is read from the database, so a new view can be exported as soon as it is there. A session
-sees its own organization's rows only. Imports no data library: `resources.files.writers` does, when an export runs.
+Which views and columns there are is read from the database, so a new view can be exported as soon as it is there. A
+session sees its own organization's rows only. This module imports no data library: `resources.files.writers` does, when
+an export runs.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 BLOCK_ROWS = 50_000
 BLOCK_BYTES = 16_000_000
 OPERATORS = {"=": "=", "!=": "<>", ">=": ">=", "<=": "<=", ">": ">", "<": "<"}
-MOST_CONDITIONS = 1000
+MAX_CONDITIONS = 1000
 
 
 class UnknownViewError(ExportError):
@@ -36,10 +37,10 @@ class UnknownViewError(ExportError):
 
 @dataclass(frozen=True)
 class Export:
-    """What to export: a view by its short name (the newest version) or its full one, conditions, columns (default: all).
+    """What to export: a view by its short name (newest version) or its full one, conditions, columns (default: all).
 
-    A condition is `column=value`, with one of = != >= <= > <. Several = of one column mean any of the values, other conditions
-    must all hold; an empty value means no value. `label=` works for every view with an iccid.
+    A condition is `column=value`, with one of = != >= <= > <. Several = of one column mean any of the values. Other
+    conditions must all hold. An empty value means no value. `label=` works for every view with an iccid.
     """
 
     view: str
@@ -51,8 +52,8 @@ class Export:
 def export(connection: psycopg.Connection[Any], wanted: Export, file: IO[bytes]) -> int:
     """Write the rows to a binary file, a block at a time, inside an open transaction; returns how many there were.
 
-    Rows come in no particular order. Raises UnknownViewError; ExportError for unknown columns, for conditions that do not fit
-    and for what the format cannot hold.
+    Rows come in no particular order. Raises UnknownViewError; ExportError for unknown columns, for conditions that do
+    not fit and for what the format cannot hold.
     """
     from resources.files.writers import WRITERS
 
@@ -102,7 +103,7 @@ def _column(view: View, name: str) -> Column:
 
 
 def _cell(column: Column, format: Format) -> sql.Composable:
-    """How a column is written: numbers without idle zeros, truth in words, and text in CSV so that no spreadsheet runs it."""
+    """Write a column: numbers without trailing zeros, truth in words, text in CSV so that no spreadsheet runs it."""
     name = sql.Identifier(column.name)
     if column.base == "numeric":
         return sql.SQL("trim_scale({})").format(name)
@@ -120,8 +121,8 @@ def _conditions(
     connection: psycopg.Connection[Any], view: View, known: dict[str, View], where: Sequence[str]
 ) -> tuple[list[sql.Composable], list[Any]]:
     """The conditions as SQL with placeholders, and the values for these."""
-    if len(where) > MOST_CONDITIONS:
-        raise ExportError(f"{len(where)} conditions: at most {MOST_CONDITIONS}")
+    if len(where) > MAX_CONDITIONS:
+        raise ExportError(f"{len(where)} conditions: at most {MAX_CONDITIONS}")
     grouped: dict[tuple[str, str, str], list[str]] = {}
     for text in where:
         matched = re.fullmatch(r"\s*(\w+)\s*(!=|>=|<=|=|>|<)(.*)", text, flags=re.DOTALL)

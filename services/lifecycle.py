@@ -30,7 +30,7 @@ COUNT_SCHEMA = {"as_of": pl.Date, "state": pl.String, "sims": pl.Int64}
 
 def evaluate_lifecycle(runtime: Runtime, as_of: date) -> dict[str, Any]:
     """Derive every SIM's state as of a day and write what changed, all or nothing; returns metadata."""
-    now = stands_for(as_of, runtime.clock(), runtime.settings.lateness_days)
+    now = effective_at(as_of, runtime.clock(), runtime.settings.lateness_days)
     rules = LifecycleRules(deactivated_days=runtime.settings.deactivated_days)
     with runtime.database.transaction() as transaction:
         transaction.row("lifecycle_lock")
@@ -55,8 +55,8 @@ def evaluate_lifecycle(runtime: Runtime, as_of: date) -> dict[str, Any]:
             [lives.entries, changes, _top_ups(quota_events)],
         ).with_row_index("place")
         news = lives.states.join(previous, on=list(PREVIOUS_SCHEMA), how="anti", nulls_equal=True)
-        merged = transaction.merge("merge_sim_states", _said(news, decided))
-        added = transaction.merge("add_lifecycle_entries", _said(entries, decided))
+        merged = transaction.merge("merge_sim_states", _with_decision(news, decided))
+        added = transaction.merge("add_lifecycle_entries", _with_decision(entries, decided))
         ordered = transaction.row("lifecycle_ordered", {"now": now})
         counts = _counts(lives.states, ordered["sims"] if ordered else 0)
         transaction.stage("merge_state_counts", counts)
@@ -81,8 +81,11 @@ def evaluate_lifecycle(runtime: Runtime, as_of: date) -> dict[str, Any]:
     }
 
 
-def stands_for(as_of: date, now: datetime, lateness_days: int) -> datetime:
-    """The moment an evaluation as of a day stands for: now, or the end of the day on which `as_of` became the last complete day."""
+def effective_at(as_of: date, now: datetime, lateness_days: int) -> datetime:
+    """Return the moment at which an evaluation as of a day is effective.
+
+    The moment is now, but not after the end of the day on which `as_of` became the last complete day.
+    """
     return min(now, datetime.combine(as_of + timedelta(days=1 + lateness_days), time.max, UTC))
 
 
@@ -98,7 +101,7 @@ def _top_ups(quota_events: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _said(rows: pl.DataFrame, decided: dict[str, Any]) -> pl.DataFrame:
+def _with_decision(rows: pl.DataFrame, decided: dict[str, Any]) -> pl.DataFrame:
     return rows.with_columns(pl.lit(value).alias(name) for name, value in decided.items())
 
 

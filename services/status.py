@@ -15,7 +15,7 @@ from services.model_specs import FORECASTER, specs
 
 
 def collect(runtime: Runtime) -> dict[str, Any]:
-    """Counts, champion, storage grade and freshness of the organization, ready for JSON (times as ISO 8601, UTC)."""
+    """Return counts, champion, storage grade and freshness of the organization for JSON (times as ISO 8601, UTC)."""
     server = runtime.server
     with psycopg.connect(driver_url(server.simsight, "").render_as_string(hide_password=False)) as connection:
         grade, version = storage_grade(connection), schema_version(connection)
@@ -71,7 +71,7 @@ def collect(runtime: Runtime) -> dict[str, Any]:
 
 
 def model_versions(runtime: Runtime) -> list[dict[str, Any]]:
-    """The versions of each model, newest first, ready for JSON: version, role, backtest, comparison, why, since when and by whom."""
+    """Return the versions of each model for JSON, newest first: version, role, metrics, and who decided what when."""
     found = _plain(
         [
             {

@@ -12,17 +12,17 @@ from fastapi.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
-from api.alert_hub import AWAY, MOST_STREAMS, MOST_STREAMS_OF_ONE, Hub, TooManyStreamsError
+from api.alert_hub import MAX_STREAMS, MAX_STREAMS_PER_ORGANIZATION, UNAVAILABLE, Hub, TooManyStreamsError
 from api.database import (
     InvalidKeyError,
     Row,
 )
-from api.dependencies import LONGEST_KEY, presented_key
+from api.dependencies import MAX_KEY_CHARACTERS, presented_key
 from api.errors import KEY_NEEDED, ProblemError, problems, unauthorized
 from api.schemas.alerts import AlertEvent
 from api.schemas.common import Problem
 
-SEND_S = 30.0  # a client that takes nothing for so long is let go; it can come back with its last id
+SEND_S = 30.0  # a client that takes nothing for so long is disconnected; it can come back with its last id
 RETRY_MS = 3000
 router = APIRouter(tags=["alerts"])
 
@@ -31,11 +31,11 @@ def _event(row: Row) -> dict[str, Any]:
     return AlertEvent.model_validate(row).model_dump(mode="json")
 
 
-# --- Server-Sent Events -------------------------------------------------------------------------------------------------
+# --- Server-Sent Events ---------------------------------------------------------------------------------------------
 
 
 class _EventStream(Response):
-    """Sends frames until the client goes, does not take them, or there are no more; then gives its place back."""
+    """Sends frames until the client goes, takes none for SEND_S, or the events end; then frees its place."""
 
     media_type = "text/event-stream"
 
@@ -111,8 +111,9 @@ async def stream(
         Header(pattern="^[0-9]{1,18}$", description="As browsers send it when they come back; wins over `after`"),
     ] = None,
 ) -> Response:
-    """One event for each thing that happens to an alert: opened, severity, acknowledged, snoozed, reopened, resolved; the first is
-    `ready`. A comment every 15 seconds keeps the connection. After a break go on with the last id: nothing is missed or repeated."""
+    """Send one event for each change of an alert: opened, severity, acknowledged, snoozed, reopened, resolved. The
+    first event is `ready`. A comment every 15 seconds keeps the connection. After a break go on with the last id: no
+    event is missed or repeated."""
     hub: Hub = request.app.state.live
     organization = await hub.organization(key)
     begin = int(last_event_id) if last_event_id else after
@@ -127,17 +128,21 @@ async def stream(
 def _too_many() -> ProblemError:
     return ProblemError(
         429,
-        f"Too many live streams: {MOST_STREAMS_OF_ONE} of an organization and {MOST_STREAMS} in all can be open. Close one.",
+        f"Too many live streams: {MAX_STREAMS_PER_ORGANIZATION} of an organization and {MAX_STREAMS} in all can be "
+        "open. Close one.",
         headers={"Retry-After": "30"},
     )
 
 
-# --- WebSocket ----------------------------------------------------------------------------------------------------------
+# --- WebSocket ------------------------------------------------------------------------------------------------------
 
 
 @router.websocket("/v1/alerts/ws")
 async def follow_by_websocket(websocket: WebSocket) -> None:
-    """The same events as JSON messages: {"type": "ready" | "event" | "heartbeat", ...}. What the client sends is not looked at."""
+    """Send the same events as JSON messages: {"type": "ready" | "event" | "heartbeat", ...}.
+
+    What the client sends is ignored.
+    """
     hub: Hub = websocket.app.state.live
     try:
         key = _key_of(websocket)
@@ -148,7 +153,7 @@ async def follow_by_websocket(websocket: WebSocket) -> None:
         after = int(asked) if asked is not None else await hub.latest(organization)
         place = hub.place(organization)
         place.__enter__()
-    except (ProblemError, InvalidKeyError, TooManyStreamsError, *AWAY) as error:
+    except (ProblemError, InvalidKeyError, TooManyStreamsError, *UNAVAILABLE) as error:
         await websocket.send_denial_response(_denial(error))
         return
     try:
@@ -160,7 +165,7 @@ async def follow_by_websocket(websocket: WebSocket) -> None:
 async def _serve(websocket: WebSocket, hub: Hub, organization: int, key: str, after: int) -> None:
     await websocket.accept()
     gone = asyncio.create_task(_until(cast(Receive, websocket.receive), "websocket.disconnect"))
-    sending = asyncio.create_task(_tell(websocket, hub, organization, key, after))
+    sending = asyncio.create_task(_send_events(websocket, hub, organization, key, after))
     try:
         await asyncio.wait({gone, sending}, return_when=asyncio.FIRST_COMPLETED)
         if not gone.done() and websocket.application_state == WebSocketState.CONNECTED:
@@ -172,7 +177,7 @@ async def _serve(websocket: WebSocket, hub: Hub, organization: int, key: str, af
         await asyncio.gather(gone, sending, return_exceptions=True)
 
 
-async def _tell(websocket: WebSocket, hub: Hub, organization: int, key: str, after: int) -> None:
+async def _send_events(websocket: WebSocket, hub: Hub, organization: int, key: str, after: int) -> None:
     async def send(message: dict[str, Any]) -> None:
         async with asyncio.timeout(SEND_S):
             await websocket.send_text(orjson.dumps(message).decode())
@@ -191,7 +196,7 @@ def _key_of(websocket: WebSocket) -> str:
     key = bearer.strip() if scheme.lower() == "bearer" else websocket.headers.get("x-api-key", "")
     if not key:
         raise unauthorized(websocket.url.path, KEY_NEEDED)
-    return key[:LONGEST_KEY]
+    return key[:MAX_KEY_CHARACTERS]
 
 
 def _denial(error: Exception) -> JSONResponse:

@@ -32,11 +32,14 @@ from api.schemas.alerts import (
 from api.schemas.common import FieldProblem
 from ml.enums import AlertKind
 from services.access.api_keys import key_sha256
-from services.alerts.evaluation import Act, replay, stored_rule, vet
+from services.alerts.evaluation import Act, replay, stored_rule, validate_rule
 from services.alerts.rules import Replay, Rule, RuleError
 
 router = APIRouter(tags=["alerts"])
-READ_ONLY = "This API key may only read: `simsight api-key create NAME --write` makes one that may act on alerts and write rules."
+READ_ONLY = (
+    "This API key may only read: `simsight api-key create NAME --write` makes one that may act on alerts and write "
+    "rules."
+)
 AlertId = Annotated[int, Path(ge=1, le=2**63 - 1, examples=[41])]
 RuleId = Annotated[int, Path(ge=1, le=2**31 - 1, description="As GET /v1/alert-rules gives it", examples=[3])]
 
@@ -54,7 +57,7 @@ def _caller(request: Request, key: Annotated[str, Depends(presented_key)]) -> It
     yield _Caller(request, key)
 
 
-# as in api.routes.sims: who waits for a connection holds no thread
+# as in api.routes.sims: a request that waits for a connection holds no thread
 Caller = Annotated[_Caller, Depends(_caller, scope="function", max_concurrency=WRITER_POOL_SIZE)]
 Trying = Annotated[_Caller, Depends(_caller, scope="function", max_concurrency=EXPORTS_AT_ONCE)]
 CHANGES = problems(401, 403, 404, 409, 422, 503)
@@ -80,13 +83,13 @@ def list_alerts(
 
 @router.post("/v1/alerts/{alert_id}/acknowledge", summary="Acknowledge an alert", responses=CHANGES)
 def acknowledge(caller: Caller, alert_id: AlertId, action: Action | None = None) -> Alert:
-    """Somebody sees to it: it is not escalated any further. Needs a key that may write."""
+    """Say that somebody handles the alert, which ends its escalation. Needs a key that may write."""
     return _act(caller, alert_id, "acknowledge", action or Action())
 
 
 @router.post("/v1/alerts/{alert_id}/snooze", summary="Put an alert aside for a while", responses=CHANGES)
 def snooze(caller: Caller, alert_id: AlertId, action: Snooze) -> Alert:
-    """Still open then, it is told again. Needs a key that may write."""
+    """Put the alert aside. If it still holds at the end of the snooze, it is sent again. Needs a key that may write."""
     until = action.until if action.until.tzinfo else action.until.replace(tzinfo=UTC)
     if until <= caller.now:
         raise _refused({"until": f"{until.isoformat()} is past"})
@@ -95,7 +98,7 @@ def snooze(caller: Caller, alert_id: AlertId, action: Snooze) -> Alert:
 
 @router.post("/v1/alerts/{alert_id}/resolve", summary="Close an alert", responses=CHANGES)
 def resolve(caller: Caller, alert_id: AlertId, action: Action | None = None) -> Alert:
-    """It is opened again only after a day on which it does not hold. Needs a key that may write."""
+    """Close the alert. A new one opens only after a day without the condition. Needs a key that may write."""
     return _act(caller, alert_id, "resolve", action or Action())
 
 
@@ -137,7 +140,7 @@ def get_alert(session: Opened, alert_id: AlertId) -> Alert:
 
 @router.get("/v1/alerts/{alert_id}/history", summary="What became of an alert", responses=problems(401, 404, 422, 503))
 def get_history(session: Opened, alert_id: AlertId) -> AlertHistory:
-    """Each change: when, by whom, with what note."""
+    """Return each change: when, by whom, with what note."""
     if session.row("api_alert", {"alert_id": alert_id}) is None:
         raise _no_alert(alert_id)
     return AlertHistory.model_validate({"items": session.rows("api_alert_history", {"alert_id": alert_id})})
@@ -145,18 +148,18 @@ def get_history(session: Opened, alert_id: AlertId) -> AlertHistory:
 
 @router.get("/v1/alert-rules", summary="The alert rules", responses=problems(401, 503))
 def list_rules(session: Opened) -> RuleList:
-    """By name; each with what it last found, and why it does not work where it does not."""
+    """Return the rules in the order of their names, each with what it last found and its error, if any."""
     return RuleList.model_validate({"items": session.rows("rules_list")})
 
 
 @router.post("/v1/alert-rules", summary="Add an alert rule", status_code=201, responses=CHANGES)
 def add_rule(caller: Caller, new: RuleToAdd) -> AddedRule:
-    """Checked, tried on the last 30 days, and stored; switched on only if asked. A rule that would page for more than a quarter of its
-    SIMs at once is refused unless forced. Needs a key that may write."""
+    """Check the rule, try it on the last 30 days and store it; it is switched on only if asked. A rule that would alert
+    for more than a quarter of its SIMs at once is refused unless forced. Needs a key that may write."""
     rule = _rule(new)
     with caller.store.session(caller.key) as session, _refusing():
         _check_may_write(session, caller)
-        replayed = vet(session, rule, last=_last_day(session), force=new.force)
+        replayed = validate_rule(session, rule, last=_last_day(session), force=new.force)
     rule_id = caller.writers.add_rule(caller.key, json.dumps(rule.as_dict() | {"enabled": new.enabled}), caller.now)
     if rule_id is None:
         raise ProblemError(409, f"There is a rule named {rule.name!r}: choose another name.")
@@ -165,14 +168,14 @@ def add_rule(caller: Caller, new: RuleToAdd) -> AddedRule:
 
 @router.patch("/v1/alert-rules/{rule_id}", summary="Switch an alert rule on or off", responses=CHANGES)
 def switch_rule(caller: Caller, rule_id: RuleId, switch: RuleSwitch) -> SwitchedRule:
-    """On: it is tried on the last 30 days first, and refused where it would page for more than a quarter of its SIMs at once, unless forced.
-    Off: its open alerts are closed. Needs a key that may write."""
+    """Switch the rule on or off. On: it is tried on the last 30 days first, and refused where it would alert for more
+    than a quarter of its SIMs at once, unless forced. Off: its open alerts are closed. Needs a key that may write."""
     replayed = None
     with caller.store.session(caller.key) as session, _refusing():
         _check_may_write(session, caller)
         rule = stored_rule(_stored(session, rule_id))
         if switch.enabled:
-            replayed = vet(session, rule, last=_last_day(session), force=switch.force)
+            replayed = validate_rule(session, rule, last=_last_day(session), force=switch.force)
     closed = caller.writers.switch_rule(caller.key, rule_id, caller.now, enabled=switch.enabled)
     if closed is None:  # deleted meanwhile
         raise _no_rule(rule_id)
@@ -189,7 +192,7 @@ def switch_rule(caller: Caller, rule_id: RuleId, switch: RuleSwitch) -> Switched
     responses=problems(401, 403, 404, 422, 503),
 )
 def delete_rule(caller: Caller, rule_id: RuleId) -> None:
-    """Its open alerts are closed, and all of them stay in the history. Needs a key that may write."""
+    """Delete the rule and close its open alerts; all its alerts stay in the history. Needs a key that may write."""
     with caller.store.session(caller.key) as session:
         _check_may_write(session, caller)
     if caller.writers.switch_rule(caller.key, rule_id, caller.now, enabled=False, deleted=True) is None:
@@ -198,7 +201,7 @@ def delete_rule(caller: Caller, rule_id: RuleId) -> None:
 
 @router.post("/v1/alert-rules/replay", summary="Try an alert rule on the past", responses=problems(401, 409, 422, 503))
 def replay_rule(caller: Trying, new: RuleToReplay) -> Replayed:
-    """How often it would have fired, and for whom. Nothing is stored; every key may do it."""
+    """Return how often the rule would have fired, and for whom. Nothing is stored; every key may do it."""
     rule = _rule(new)
     with caller.store.session(caller.key) as session, _refusing():
         return _answer(replay(session, rule, last=_last_day(session), days=new.days))
@@ -222,7 +225,7 @@ def _stored(session: Session, rule_id: int) -> Row:
 
 
 def _last_day(session: Session) -> date:
-    """The last as-of day a rule can be tried on, by a query that may take longer than others."""
+    """Return the last as-of day a rule can be tried on, by a query that may take longer than others."""
     last: date | None = (session.row("api_replay_day") or {"last": None})["last"]
     if last is None:
         raise ProblemError(409, "There is no usage yet to try a rule on.")
@@ -232,7 +235,7 @@ def _last_day(session: Session) -> date:
 
 @contextmanager
 def _refusing() -> Iterator[None]:
-    """What is wrong with a rule is said by the field."""
+    """Answer a RuleError with a problem that names the wrong fields."""
     try:
         yield
     except RuleError as error:

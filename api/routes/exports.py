@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from api.dependencies import OpenedForExport
 from api.errors import LOST, ProblemError
 from resources.files.formats import ExportError, Format
-from services.exports import MOST_CONDITIONS, Export, UnknownViewError
+from services.exports import MAX_CONDITIONS, Export, UnknownViewError
 
 router = APIRouter()
 
@@ -44,8 +44,8 @@ def export_view(
         str,
         Path(
             max_length=63,
-            description="A documented view without its version, such as sims, sim_usage, sim_quota, sim_events, usage_forecasts, "
-            "exhaustions or alerts; 404 lists those there are",
+            description="A documented view without its version, such as sims, sim_usage, sim_quota, sim_events, "
+            "usage_forecasts, exhaustions or alerts; 404 lists those there are",
             examples=["exhaustions"],
         ),
     ],
@@ -53,9 +53,9 @@ def export_view(
     where: Annotated[
         list[str] | None,
         Query(
-            max_length=MOST_CONDITIONS,
-            description="column=value, with one of = != >= <= > <; repeatable. Several = of one column: any of the values; all "
-            "else must hold together; an empty value means none. label= works for every view with an iccid",
+            max_length=MAX_CONDITIONS,
+            description="column=value, with one of = != >= <= > <; repeatable. Several = of one column: any of the "
+            "values; all else must hold together; an empty value means none. label= works for every view with an iccid",
             examples=["as_of=2026-01-10"],
         ),
     ] = None,
@@ -63,9 +63,9 @@ def export_view(
         str, Query(max_length=5000, description="Columns, separated by commas; default: all", examples=["iccid,p_14"])
     ] = "",
 ) -> StreamingResponse:
-    """All rows, in no particular order. The file is made before the first byte is sent: an answer of 200 is a whole file. An
-    export that takes longer than 120 seconds is stopped. In CSV, text that a spreadsheet would run as a formula has an
-    apostrophe before it."""
+    """Return all rows, in no particular order. The file is made before the first byte is sent: an answer of 200 is a
+    whole file. An export that takes longer than 120 seconds is stopped. In CSV, text that a spreadsheet would run as a
+    formula has an apostrophe before it."""
     chosen = [name.strip() for name in columns.split(",")] if columns else []
     file = tempfile.TemporaryFile(prefix="simsight-")  # noqa: SIM115  # without a name: gone when it is closed
     try:

@@ -12,8 +12,8 @@ router = APIRouter()
 
 
 REPORT_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
 )
 
 
@@ -25,7 +25,7 @@ REPORT_POLICY = (
     responses={200: {"description": "A self-contained HTML page"}, **LOST},
 )
 def get_report(session: OpenedForPage, as_of: AsOf = None) -> HTMLResponse:
-    """Opens in a browser, which asks for a user name (any) and a password (the API key)."""
+    """Return the page. A browser asks for a user name (any) and a password (the API key)."""
     found = session.row("api_report", {"as_of": as_of})
     if found is None:
         when = (

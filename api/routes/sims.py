@@ -1,4 +1,7 @@
-"""SIMs, their use and their life. Each route checks the key, runs one or two named queries in the key's organization and answers with a model."""
+"""SIMs, their use and their life.
+
+Each route checks the key, runs one or two named queries in the key's organization and answers with a model.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from api.schemas.sims import Lifecycle, Sim, SimPage, Usage
 from ml.enums import SimState
 
 USAGE_DAYS = 90
-MOST_USAGE_DAYS = 1000
+MAX_USAGE_DAYS = 1000
 
 router = APIRouter()
 
@@ -29,8 +32,8 @@ def list_sims(
     status: Annotated[Literal["Enabled", "Disabled"] | None, Query(description="Only SIMs of this status")] = None,
     state: Annotated[SimState | None, Query(description="Only SIMs in this state of their life")] = None,
 ) -> SimPage:
-    """In the order of ICCIDs. A walk from page to page meets every SIM once, also while SIMs are added. SIMs that are ordered
-    and not in the SIM list yet are there when they are asked for by their state."""
+    """Return SIMs in the order of ICCIDs. A walk from page to page meets every SIM once, also while SIMs are added.
+    SIMs that are ordered and not in the SIM list yet are returned when they are asked for by their state."""
     chosen = {"after": after, "label": label, "status": status, "state": state, "rows": limit + 1}
     found = session.rows("api_ordered" if state == "ordered" else "api_sims", {"iccid": None, **chosen})
     items = found[:limit]
@@ -62,8 +65,9 @@ def get_lifecycle(
         Query(pattern="^([0-9]{4}-[0-9]{2}-[0-9]{2}[.][0-9]{1,18})?$", description="`next` of the page before"),
     ] = "",
 ) -> Lifecycle:
-    """Its state, and the states it went through, changes of device and of visited country, and top-ups: when, on what
-    evidence, and who decided. Newest last. A SIM that is ordered and not in the SIM list yet has a state and no history."""
+    """Return a SIM's state and its history, newest last: states, changes of device and of visited country, top-ups;
+    when, on what evidence, and who decided. A SIM that is ordered and not in the SIM list yet has a state and no
+    history."""
     day, _, entry = after.partition(".")
     try:
         place = {"day": date.fromisoformat(day) if day else date.min, "entry": int(entry or 0)}
@@ -101,7 +105,7 @@ def get_usage(
         return Usage(iccid=iccid, first_day=first, last_day=None, items=[])
     first = first or date.fromordinal(max(1, last.toordinal() - USAGE_DAYS + 1))
     days = (last - first).days + 1
-    if days > MOST_USAGE_DAYS:
-        raise wrong_parameter("from", f"{first} to {last} are {days} days: ask for at most {MOST_USAGE_DAYS} at a time")
+    if days > MAX_USAGE_DAYS:
+        raise wrong_parameter("from", f"{first} to {last} are {days} days: ask for at most {MAX_USAGE_DAYS} at a time")
     items = session.rows("api_usage", {"iccid": iccid, "first_day": first, "last_day": last})
     return Usage.model_validate({"iccid": iccid, "from": first, "to": last, "items": items})

@@ -26,8 +26,8 @@ from services.access.stream_credentials import secret_sha256
 
 T = TypeVar("T")
 
-MOST_RECORDS = 3_000
-MOST_BYTES = 10_000_000
+MAX_RECORDS = 3_000
+MAX_STREAM_BODY_BYTES = 10_000_000
 READ_SECONDS = 30
 STORE_SECONDS = 15
 NO_STREAM = bytes(32)  # compared with where there is no stream, so that both cases take the same way
@@ -43,7 +43,7 @@ StreamId = Annotated[
 
 
 class Received(BaseModel):
-    """What was kept of a POST."""
+    """What was stored of a POST."""
 
     records: int = Field(description="Records in it", examples=[100])
 
@@ -76,7 +76,7 @@ def _problems(**words: str) -> dict[int | str, dict[str, Any]]:
 async def take_records(
     request: Request, stream_id: StreamId, credentials: Annotated[HTTPBasicCredentials | None, Depends(_basic)]
 ) -> Received:
-    """For 1NCE's Data Streamer: 200 says that the records are stored; anything else, send them again. Repeating does no harm."""
+    """Store records of 1NCE's Data Streamer. 200: they are stored. Anything else: send them again, without harm."""
     streams: Streams = request.app.state.streams
     limiter: CapacityLimiter = request.app.state.stream_limiter
     presented = secret_sha256(credentials.password if credentials else "")
@@ -106,7 +106,7 @@ def limiter() -> CapacityLimiter:
 
 
 async def _in_thread(limiter: CapacityLimiter, work: Callable[[], T]) -> T:
-    """Work that waits for the database. A database that hangs gets the sender an answer all the same."""
+    """Run work that waits for the database in a thread. The sender gets an answer even when the database hangs."""
     try:
         async with timeout(STORE_SECONDS):
             return await to_thread.run_sync(work, limiter=limiter, abandon_on_cancel=True)
@@ -121,7 +121,7 @@ async def _read(request: Request) -> bytes:
         async with timeout(READ_SECONDS):
             async for part in request.stream():
                 size += len(part)
-                if size > MOST_BYTES:
+                if size > MAX_STREAM_BODY_BYTES:
                     raise _too_large()
                 parts.append(part)
     except TimeoutError:
@@ -135,10 +135,10 @@ def _inflate(sent: bytes) -> bytes:
     """The body without its gzip. It is never inflated further than the limit, however much is in it."""
     stream = zlib.decompressobj(wbits=31)
     try:
-        body = stream.decompress(sent, MOST_BYTES + 1)
+        body = stream.decompress(sent, MAX_STREAM_BODY_BYTES + 1)
     except zlib.error:
         raise ProblemError(400, "The body is not gzip, though Content-Encoding says so.") from None
-    if len(body) > MOST_BYTES:
+    if len(body) > MAX_STREAM_BODY_BYTES:
         raise _too_large()
     if not stream.eof or stream.unused_data:
         raise ProblemError(400, "The body's gzip is cut off, or something follows it: send one whole gzip stream.")
@@ -154,19 +154,21 @@ def _count(body: bytes) -> int:
     if not isinstance(document, list | dict):
         raise ProblemError(400, "The body is JSON, but neither an array nor an object: send a JSON array of records.")
     records = len(document) if isinstance(document, list) else 1
-    if records > MOST_RECORDS:
-        raise ProblemError(413, f"The body has {records} records: send at most {MOST_RECORDS} in a POST.")
+    if records > MAX_RECORDS:
+        raise ProblemError(413, f"The body has {records} records: send at most {MAX_RECORDS} in a POST.")
     return records
 
 
 def _too_large() -> ProblemError:
-    return ProblemError(413, f"The body is larger than {MOST_BYTES // 1_000_000} MB: send fewer records in a POST.")
+    return ProblemError(
+        413, f"The body is larger than {MAX_STREAM_BODY_BYTES // 1_000_000} MB: send fewer records in a POST."
+    )
 
 
 def _unauthorized() -> ProblemError:
     return ProblemError(
         401,
-        "Unknown stream or wrong secret: send the stream's id as user name and its secret as password (Basic). `simsight stream "
-        "create` makes a new pair.",
+        "Unknown stream or wrong secret: send the stream's id as user name and its secret as password (Basic). "
+        "`simsight stream create` makes a new pair.",
         headers={"WWW-Authenticate": 'Basic realm="Simsight stream", charset="UTF-8"'},
     )

@@ -20,8 +20,8 @@ class Alert(BaseModel):
     )
     label: str | None = Field(examples=["pump-001"])
     kind: str = Field(
-        description="exhaustion: will run out soon; quota_80: that share of the quota is used; silent: not heard of for "
-        "unusually long; rule: a rule of yours; incident: many SIMs, one cause",
+        description="exhaustion: will run out soon; quota_80: that share of the quota is used; silent: not heard of "
+        "for unusually long; rule: a rule of yours; incident: many SIMs, one cause",
         examples=["exhaustion"],
     )
     severity: str = Field(description="info, warning or critical", examples=["warning"])

@@ -16,13 +16,15 @@ class Anomaly(BaseModel):
     label: str | None = Field(examples=["pump-001"])
     day: date
     kind: str = Field(
-        description="spike; runaway: keeps rising; drift: a lasting new level; silence; dead: a silence not expected to end; "
-        "new_pattern: an unusual mix; sms_flood; flapping: connects again and again; "
-        "unusual_hours: active at hours (UTC) at which it never was; imei_change; unexpected_country; unexpected_operator",
+        description="spike; runaway: keeps rising; drift: a lasting new level; silence; dead: a silence not expected "
+        "to end; new_pattern: an unusual mix; sms_flood; flapping: connects again and again; "
+        "unusual_hours: active at hours (UTC) at which it never was; imei_change; unexpected_country; "
+        "unexpected_operator",
         examples=["spike"],
     )
     score: float = Field(
-        description="Minus the decimal logarithm of the share of ordinary SIM-days at least as odd: 3 is one in 1,000",
+        description="Minus the decimal logarithm of the share of ordinary SIM-days at least as anomalous: 3 is one in "
+        "1,000",
         examples=[4.2],
     )
     severity: str = Field(
@@ -54,7 +56,8 @@ class Incident(BaseModel):
     kind: str = Field(description="Kind of its anomalies; fleet_event: of the whole fleet", examples=["flapping"])
     title: str = Field(examples=["Flapping in 105 of 202 SIMs of device type 86492305, since 19 June"])
     scope: dict[str, Any] = Field(
-        description="What its SIMs have in common: device_type, label_prefix, country, operator, batch; {} is the whole fleet",
+        description="What its SIMs have in common: device_type, label_prefix, country, operator, batch; {} is the "
+        "whole fleet",
         examples=[{"device_type": "86492305"}],
     )
     first_day: date

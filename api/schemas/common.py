@@ -35,7 +35,7 @@ class FieldProblem(BaseModel):
 
 
 class Problem(BaseModel):
-    """What went wrong and how to mend it (RFC 9457)."""
+    """What went wrong and how to fix it (RFC 9457)."""
 
     type: Literal["about:blank"] = "about:blank"
     title: str = Field(examples=["Not Found"])

@@ -20,11 +20,12 @@ class Prediction(BaseModel):
     as_of: date = Field(description="Last complete day the prediction knew")
     created_at: datetime = Field(description="When it was made")
     data_age_hours: int | None = Field(
-        description="Hours by which the last usage answer lies before the end of as_of; 0 when it came after; null: never asked"
+        description="Hours by which the last usage answer lies before the end of as_of; 0 when it came after; null: "
+        "never asked"
     )
     data_grade: Literal["A", "B", "C", "D"] | None = Field(
-        description="A: usage known to the end of as_of, quota seen no more than two days before it; B: usage known, quota older "
-        "or none; C: one or two last days not known; D: more"
+        description="A: usage known to the end of as_of, quota seen no more than two days before it; B: usage known, "
+        "quota older or none; C: one or two last days not known; D: more"
     )
 
 
@@ -51,8 +52,8 @@ class Exhaustion(Prediction):
     iccid: str = Field(examples=["8988280666000000001"])
     label: str | None = Field(examples=["pump-001"])
     status: str = Field(
-        description="ok: dates within the forecast horizon; extrapolated: the median lies beyond it; exhausted or expired: "
-        "already; not_enough_evidence: no guess",
+        description="ok: dates within the forecast horizon; extrapolated: the median lies beyond it; exhausted or "
+        "expired: already; not_enough_evidence: no guess",
         examples=["ok"],
     )
     cause: str | None = Field(description="What ends it first at the median: volume or expiry", examples=["volume"])

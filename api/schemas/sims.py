@@ -11,9 +11,9 @@ from api.schemas.common import Amount
 from ml.enums import SimState
 
 STATE_WORDS = (
-    "ordered: not in the SIM list yet; issued: listed, not activated; activated: not heard of yet; active; silent: not heard of for "
-    "unusually long; suspended: disabled, not in the SIM list any more, or quota used up; expired; deactivated: disabled or gone for "
-    "long, inferred"
+    "ordered: not in the SIM list yet; issued: listed, not activated; activated: not heard of yet; active; silent: not "
+    "heard of for unusually long; suspended: disabled, not in the SIM list any more, or quota used up; expired; "
+    "deactivated: disabled or gone for long, inferred"
 )
 
 
@@ -67,7 +67,8 @@ class Lifecycle(BaseModel):
     state: SimState | None = Field(description=f"{STATE_WORDS}. null until it is first evaluated", examples=["silent"])
     since: date | None = Field(description="UTC day from which it is in this state")
     cause: str | None = Field(
-        description="Why, where a state has several causes: expiry_date, refused; disabled, unlisted, unknown, exhausted; off"
+        description="Why, where a state has several causes: expiry_date, refused; disabled, unlisted, unknown, "
+        "exhausted; off"
     )
     evidence: str | None = Field(description="On what it was decided, with numbers")
     items: list[LifecycleEntry] = Field(description="Newest last")

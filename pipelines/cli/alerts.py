@@ -25,12 +25,12 @@ ForDays = Annotated[int, typer.Option("--for", help="As-of days in a row on whic
 Force = Annotated[bool, typer.Option("--force", help="Also when it would page for a great share of its SIMs.")]
 
 
-# --- rules --------------------------------------------------------------------------------------------------------------
+# --- rules ----------------------------------------------------------------------------------------------------------
 
 
 @rules.command("metrics")
 def rule_metrics() -> None:
-    """What a rule can look at."""
+    """List what a rule can look at."""
     rows = [
         {"metric": name, "is": metric.words, "unit": metric.unit, "from": metric.low, "to": metric.high}
         for name, metric in METRICS.items()
@@ -40,7 +40,7 @@ def rule_metrics() -> None:
 
 @rules.command("list")
 def list_rules(as_json: AsJson = False) -> None:
-    """The rules, what each last found, and why one does not work."""
+    """List the rules, what each last found, and why one does not work."""
     with opened() as runtime:
         rows = runtime.database.rows("rules_list")
     if as_json:
@@ -49,7 +49,8 @@ def list_rules(as_json: AsJson = False) -> None:
         whom = ", ".join(f"{name} {value}" for name, value in row["scope"].items()) or "all SIMs"
         found = f"{row['holding']} hold as of {row['evaluated_as_of']}, {row['open_alerts']} open"
         console.print(
-            f"{row['name']} [{row['severity']}] {'on' if row['enabled'] else 'off'}: {stored_rule(row).written}; {whom[:100]}; "
+            f"{row['name']} [{row['severity']}] {'on' if row['enabled'] else 'off'}: {stored_rule(row).written}; "
+            f"{whom[:100]}; "
             f"{found if row['evaluated_as_of'] else 'not evaluated yet'}{'; ' + row['error'] if row['error'] else ''}",
             markup=False,
         )
@@ -132,7 +133,10 @@ def delete_rule(name: Annotated[str, typer.Argument(help="Name of the rule.")]) 
 
 
 def _fired(replayed: Replay) -> str:
-    return f"it would have fired {replayed.fired} time{'s' if replayed.fired != 1 else ''} on {replayed.days} days, for at most {replayed.most} of {replayed.sims} at once"
+    times = f"{replayed.fired} time{'s' if replayed.fired != 1 else ''}"
+    return (
+        f"it would have fired {times} on {replayed.days} days, for at most {replayed.most} of {replayed.sims} at once"
+    )
 
 
 def _print_replay(rule: Rule, replayed: Replay) -> None:
@@ -143,7 +147,7 @@ def _print_replay(rule: Rule, replayed: Replay) -> None:
         console.print(f"... the first {len(replayed.examples)} of {replayed.fired}")
 
 
-# --- alerts -------------------------------------------------------------------------------------------------------------
+# --- alerts ---------------------------------------------------------------------------------------------------------
 
 
 @alerts.command("list")
@@ -165,7 +169,8 @@ def list_alerts(
         whom = " ".join(part for part in (row["label"], row["iccid"]) if part) or "fleet"
         acted = f" by {row['acted_by']}" if row["acted_by"] else ""
         console.print(
-            f"{row['alert_id']} [{row['severity']}] {row['state']}{acted}, since {row['opened_as_of']}, {whom}: {row['message']}",
+            f"{row['alert_id']} [{row['severity']}] {row['state']}{acted}, since {row['opened_as_of']}, "
+            f"{whom}: {row['message']}",
             markup=False,
         )
     if not found and not as_json:
@@ -174,7 +179,7 @@ def list_alerts(
 
 @alerts.command("history")
 def history(alert: Annotated[int, typer.Argument(help="Alert, by number.")], as_json: AsJson = False) -> None:
-    """What became of an alert: when, by whom, with what note."""
+    """List what became of an alert: when, by whom, with what note."""
     with opened() as runtime:
         rows = runtime.database.rows("alert_events", {"alert_id": alert})
     columns = ["at", "event", "who", "note", "state", "severity", "value", "as_of"]
@@ -183,7 +188,7 @@ def history(alert: Annotated[int, typer.Argument(help="Alert, by number.")], as_
 
 @alerts.command("ack")
 def acknowledge(ids: Ids, note: Note = None, by: By = None) -> None:
-    """Acknowledge alerts: somebody sees to them, nobody else needs to be told."""
+    """Acknowledge alerts: somebody handles them, so they are not escalated."""
     _act(ids, "acknowledge", note, by)
 
 
@@ -194,7 +199,7 @@ def snooze(
     note: Note = None,
     by: By = None,
 ) -> None:
-    """Put alerts aside for a while; still open then, they are told again."""
+    """Put alerts aside for a while; those still open then are sent again."""
     _act(ids, "snooze", note, by, span=_span(span))
 
 

@@ -1,4 +1,7 @@
-"""The command line. Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 stopped by a failed check, 130 interrupted."""
+"""The command line.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 stopped by a failed check, 130 interrupted.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,9 @@ from resources.settings import SettingsError
 
 app = typer.Typer(
     name="simsight",
-    help="Watch a fleet of 1NCE IoT SIM cards: ingest, forecast, alert, report.\n\nSettings come from the environment or .env; "
-    "see .env.example. Without any, an embedded PostgreSQL under ./.simsight is used.",
+    help="Watch a fleet of 1NCE IoT SIM cards: ingest, forecast, alert, report.\n\n"
+    "Settings come from the environment or .env; see .env.example. Without any, an embedded PostgreSQL under "
+    "./.simsight is used.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -39,7 +43,7 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Entry point: every expected error becomes one line that says what and how to mend it, and an exit code."""
+    """Run the command line; every expected error becomes one line that says how to fix it, and an exit code."""
     warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
     signal.signal(
         signal.SIGTERM, lambda *_: sys.exit(143)

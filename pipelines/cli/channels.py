@@ -1,4 +1,4 @@
-"""Commands about who is told of alerts: channels, escalation, quiet hours, maintenance, and the sender."""
+"""Commands about messages of alerts: channels, escalation, quiet hours, maintenance, and the sender."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def add_channel(
     only_escalations: Annotated[
         bool, typer.Option("--only-escalations", help="Nothing directly, only what an escalation policy sends it.")
     ] = False,
-    quiet_end: Annotated[bool, typer.Option("--no-resolved", help="Do not tell that an alert is over.")] = False,
+    quiet_end: Annotated[bool, typer.Option("--no-resolved", help="Send nothing when an alert is over.")] = False,
     digest_at: Annotated[
         datetime | None,
         typer.Option(formats=["%H:%M"], help="One summary a day at this time, in place of single alerts."),
@@ -47,7 +47,7 @@ def add_channel(
         typer.Option(help="When the sender died while sending; default: resend for webhooks, park for others."),
     ] = None,
 ) -> None:
-    """Add a way to send alerts, such as MAIL_URL=mailtos://user:password@smtp.example.org?to=ops@example.org in .env."""
+    """Add a way to send alerts; in .env: MAIL_URL=mailtos://user:password@smtp.example.org?to=ops@example.org."""
     from services.notifications import oncall as service
 
     with opened() as runtime:
@@ -69,7 +69,7 @@ def add_channel(
 
 @channels.command("list")
 def list_channels(as_json: AsJson = False) -> None:
-    """The channels, and those that are parked with the reason."""
+    """List the channels, disabled ones with the reason."""
     with opened() as runtime:
         rows = runtime.database.rows("channels_list")
     columns = ["name", "kind", "url_variable", "min_severity", "sent", "pending", "dead", "unknown", "parked_reason"]
@@ -78,7 +78,7 @@ def list_channels(as_json: AsJson = False) -> None:
 
 @channels.command("problems")
 def channel_problems(as_json: AsJson = False) -> None:
-    """Messages that did not arrive, or may not have, newest first."""
+    """List messages that did not arrive, or may not have, newest first."""
     with opened() as runtime:
         rows = runtime.database.rows("outbox_problems", {"rows": 50})
     columns = ["notification_id", "channel", "stage", "severity", "state", "attempts", "created_at", "last_error"]
@@ -87,7 +87,7 @@ def channel_problems(as_json: AsJson = False) -> None:
 
 @channels.command("test")
 def try_channel(name: Annotated[str, typer.Argument(help="Name of the channel.")]) -> None:
-    """Send a test message now; a channel that was parked works again when it arrives."""
+    """Send a test message now; its arrival enables a disabled channel."""
     from services.notifications import oncall as service
     from services.notifications import outbox
 
@@ -98,7 +98,7 @@ def try_channel(name: Annotated[str, typer.Argument(help="Name of the channel.")
 
 @channels.command("delete")
 def delete_channel(name: Annotated[str, typer.Argument(help="Name of the channel.")]) -> None:
-    """Delete a channel; what waits for it is dropped."""
+    """Delete a channel; its pending messages are dropped."""
     from services.notifications import oncall as service
 
     with opened() as runtime:
@@ -112,7 +112,7 @@ def notify(
         typer.Option(min=5, help="Go on, with a pass every so many seconds, until Ctrl-C; default: one pass."),
     ] = None,
 ) -> None:
-    """Send what is due: new alerts, escalations, ends, digests. Several senders at once do no harm."""
+    """Send due messages: new alerts, escalations, ends, digests. Several senders at once do no harm."""
     from services.notifications import outbox
 
     with opened() as runtime:
@@ -127,12 +127,12 @@ def notify(
             time.sleep(every)
 
 
-# --- who is told when ---------------------------------------------------------------------------------------------------
+# --- on call --------------------------------------------------------------------------------------------------------
 
 
 @oncall.command("list")
 def list_oncall(as_json: AsJson = False) -> None:
-    """Escalation policies, quiet hours and maintenance windows."""
+    """List escalation policies, quiet hours and maintenance windows."""
     with opened() as runtime:
         rows = runtime.database.rows("oncall_list")
     print_rows(rows, ["what", "name", "details"], as_json=as_json, none="nothing is set up")
@@ -145,7 +145,7 @@ def escalate(
     min_severity: Annotated[Severity, typer.Option(help="Least severity of its alerts.")] = "critical",
     rule: Annotated[str | None, typer.Option(help="Only alerts of this rule.")] = None,
 ) -> None:
-    """Tell the next channel while an alert is open and nobody acknowledges it."""
+    """Send to the next channel while an alert is open and nobody acknowledges it."""
     from services.notifications import oncall as service
 
     parsed = []
@@ -190,7 +190,7 @@ def maintenance(
     sims: Sims = None,
     by: By = None,
 ) -> None:
-    """Tell nobody of alerts of these SIMs while work is being done; what is open at its end is told then."""
+    """Send nothing about alerts of these SIMs during work; alerts open at its end are sent then."""
     from services.notifications import oncall as service
 
     with opened() as runtime:

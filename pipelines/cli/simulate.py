@@ -51,9 +51,10 @@ def simulate(
 ) -> None:
     """Serve a simulated 1NCE account (synthetic data) on this machine until Ctrl-C.
 
-    Point Simsight at it with ONCE_BASE_URL=http://127.0.0.1:8800/management-api, ONCE_USERNAME=demo, ONCE_PASSWORD=demo.
-    POST /simulator/clock {"now": "..."} moves its date, and a stream sends what happened meanwhile. /simulator/stream shows how
-    the stream stands; POST {"restart": true} or {"replay": "..."} there.
+    Point Simsight at it with ONCE_BASE_URL=http://127.0.0.1:8800/management-api, ONCE_USERNAME=demo and
+    ONCE_PASSWORD=demo.
+    POST /simulator/clock {"now": "..."} moves its date, and a stream sends what happened meanwhile. /simulator/stream
+    shows how the stream stands; POST {"restart": true} or {"replay": "..."} there.
     """
     from simulator.faults import Faults
     from simulator.fleet import Fleet
@@ -85,6 +86,7 @@ def _stream(url: str | None, user: str, folder: Path | None, place: datetime) ->
     secret = SecretStr(os.environ.get("SIMSIGHT_STREAM_SECRET", ""))
     if not user or not secret.get_secret_value():
         raise SettingsError(
-            "--stream-url: needs the stream's id in --stream-user and its secret in SIMSIGHT_STREAM_SECRET (`simsight stream create`)"
+            "--stream-url: needs the stream's id in --stream-user and its secret in SIMSIGHT_STREAM_SECRET "
+            "(`simsight stream create`)"
         )
     return lambda cards: Streamer(Feed(cards), url, user, secret, place=place)

@@ -33,7 +33,7 @@ def status(
 
 @app.command()
 def doctor() -> None:
-    """Look at settings, database, storage grade, 1NCE account and disk, and say what is missing. Exit code 1 if something must be mended."""
+    """Check settings, database, storage grade, 1NCE account and disk. Exit code 1 if something must be fixed."""
     import psycopg
 
     from resources.database.migrations import pending_views, schema_version, storage_grade
@@ -54,7 +54,8 @@ def doctor() -> None:
             grade, version = storage_grade(connection), schema_version(connection)
             views = pending_views(connection)
         console.print(
-            f"database: {describe(server.simsight)}{' (embedded)' if server.embedded else ''}, PostgreSQL {grade.postgres}"
+            f"database: {describe(server.simsight)}{' (embedded)' if server.embedded else ''}, "
+            f"PostgreSQL {grade.postgres}"
         )
         console.print(f"storage grade: {grade.name}{f' {grade.timescaledb}' if grade.timescaledb else ''}")
         if grade.lacks:
@@ -73,7 +74,7 @@ def doctor() -> None:
     else:
         console.print("1NCE account: none set (ONCE_USERNAME, ONCE_PASSWORD); demo and dev use the simulator")
     for problem in wrong:
-        console.print(f"[red]to mend:[/red] {problem}")
+        console.print(f"[red]to fix:[/red] {problem}")
     raise typer.Exit(1 if wrong else 0)
 
 

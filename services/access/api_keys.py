@@ -32,7 +32,10 @@ class ApiKey:
 
 
 def key_sha256(key: str) -> bytes:
-    """What is stored and looked up instead of the key. A plain hash is enough: a key is 256 random bits, not a password."""
+    """Hash a key; the hash is stored and looked up instead of it.
+
+    A plain hash is enough: a key is 256 random bits, not a password.
+    """
     return hashlib.sha256(key.encode()).digest()
 
 
@@ -42,7 +45,7 @@ def create_key(
     """Make a key that opens the database's organization and return it; it cannot be shown again.
 
     name       what the key is for; unique among the live keys
-    now        the real present: the server judges expiry by its own clock, so a pretended time would mislead
+    now        the real present: the server checks expiry by its own clock, so a pretended time would mislead
     valid_for  time until it expires; None: never
     can_write  whether it may also act on alerts and write alert rules
     Raises ApiKeyError for an empty or taken name, or a key that would have expired already.
@@ -61,8 +64,8 @@ def create_key(
             raise ApiKeyError(f"a live API key named {name!r} exists: revoke it first or choose another name")
         if made["expired"]:
             raise ApiKeyError(
-                f"the API key {name!r} would have expired at {expires_at:%Y-%m-%d %H:%M} UTC, before the database server's "
-                "present time: make it valid for longer, and do not count from a pretended time"
+                f"the API key {name!r} would have expired at {expires_at:%Y-%m-%d %H:%M} UTC, before the database "
+                "server's present time: make it valid for longer, and do not count from a pretended time"
             )
     return key
 

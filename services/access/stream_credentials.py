@@ -42,7 +42,10 @@ class Stream:
 
 
 def secret_sha256(secret: str) -> bytes:
-    """What is stored and compared instead of the secret. A plain hash is enough: a secret is 256 random bits."""
+    """Hash a secret; the hash is stored and compared instead of it.
+
+    A plain hash is enough: a secret is 256 random bits.
+    """
     return hashlib.sha256(secret.encode()).digest()
 
 

@@ -8,7 +8,7 @@ import polars as pl
 from ml.alerts import AlertRules, alert_candidates
 from ml.silence import silence
 from resources.runtime import Runtime
-from services.anomalies.seasons import resting_sims
+from services.anomalies.seasons import seasonally_idle_sims
 from services.inputs import load_history, load_quotas
 
 FACTS_SCHEMA = {
@@ -43,17 +43,17 @@ def evaluate_alerts(runtime: Runtime, as_of: date) -> dict[str, Any]:
 
 
 def alert_facts(runtime: Runtime, as_of: date) -> pl.DataFrame:
-    """One row a SIM with what the alert rules look at.
+    """Return one row for each SIM with what the built-in alerts look at.
 
-    A SIM that has ended already will not run out, and one that is ended or disabled, or that rests with its season, is not called
-    silent: that is explained.
+    A SIM that has ended already has no probability of the end. The silence of a SIM that has ended, is disabled or is
+    idle in its season is explained: such a SIM has no last active day.
     """
     database = runtime.database
     facts = database.frame("alert_facts", FACTS_SCHEMA, {"as_of": as_of})
     ended = pl.col("exhaustion_status").is_in(["exhausted", "expired"]).fill_null(False)
     history = load_history(database, as_of)
-    resting = resting_sims(database, history, as_of, lateness=runtime.settings.lateness_days)
-    explained = ended | (pl.col("status") == "Disabled").fill_null(False) | pl.col("sim_key").is_in(resting.implode())
+    idle = seasonally_idle_sims(database, history, as_of, lateness=runtime.settings.lateness_days)
+    explained = ended | (pl.col("status") == "Disabled").fill_null(False) | pl.col("sim_key").is_in(idle.implode())
     habits = silence(history, as_of=as_of)
     return (
         facts.join(load_quotas(database, as_of), on="sim_key", how="left")

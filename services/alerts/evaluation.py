@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 REPLAY_DAYS = 30
-MOST_REPLAY_DAYS = 365
-MOST_EXAMPLES = 20
+MAX_REPLAY_DAYS = 365
+MAX_EXAMPLES = 20
 Act = Literal["acknowledge", "snooze", "resolve", "reopen"]
 Row = dict[str, Any]
 
@@ -37,9 +37,10 @@ class Queries(Protocol):
 
 
 def replay(queries: Queries, rule: Rule, *, last: date, days: int = REPLAY_DAYS) -> Replay:
-    """What the rule would have done on the as-of days up to `last`, in one query.
+    """Return what the rule would have done on the as-of days up to `last`, by one query.
 
-    Raises RuleError for a rule that is wrong in itself, whose metric is not there yet, or whose scope holds no SIM or unknown ones.
+    Raises RuleError for a rule that is wrong in itself, whose metric is not there yet, or whose scope holds no SIM or
+    unknown ones.
     """
     check_rule(rule)
     metric = rule.about
@@ -53,20 +54,24 @@ def replay(queries: Queries, rule: Rule, *, last: date, days: int = REPLAY_DAYS)
         raise RuleError({"scope": f"there is no SIM with ICCID {', '.join(found['unknown'])} in this organization"})
     if rule.scope and not found["sims"]:
         raise RuleError({"scope": f"no SIM's label begins with {rule.scope['label_prefix']!r}"})
-    first = last - timedelta(days=min(days, MOST_REPLAY_DAYS) - 1)
-    rows = queries.rows(f"rule_holds[metric_{rule.metric}]", _what(rule, first, last))
+    first = last - timedelta(days=min(days, MAX_REPLAY_DAYS) - 1)
+    rows = queries.rows(f"rule_holds[metric_{rule.metric}]", _parameters(rule, first, last))
     examples = [{"day": row["day"], **one} for row in rows for one in row["examples"] or []]
     return Replay(
         sims=1 if metric.fleet else found["sims"],
         days=len(rows),
         fired=sum(row["begins"] for row in rows),
         most=max((row["holding"] for row in rows), default=0),
-        examples=examples[:MOST_EXAMPLES],
+        examples=examples[:MAX_EXAMPLES],
     )
 
 
-def vet(queries: Queries, rule: Rule, *, last: date, force: bool = False) -> Replay:
-    """Replay a rule before it is switched on. Raises RuleError, unless forced also for one that would page for a great share of its scope."""
+def validate_rule(queries: Queries, rule: Rule, *, last: date, force: bool = False) -> Replay:
+    """Check and replay a rule before it is switched on.
+
+    Raises RuleError as `replay` does and, unless forced, for a rule that would have held for too great a share of its
+    scope.
+    """
     replayed = replay(queries, rule, last=last)
     if not force:
         check_replay(rule, replayed)
@@ -84,13 +89,13 @@ def add_rule(
     force: bool = False,
     replace: bool = False,
 ) -> tuple[Row, Replay]:
-    """Vet a rule up to `last` and store it; returns its key and version, and the replay.
+    """Validate a rule up to `last` and store it; returns its key and version, and the replay.
 
     replace   change the rule of that name, where there is one
     Raises RuleError, AlertError for a taken name.
     """
     with database.transaction() as transaction:
-        replayed = vet(transaction, rule, last=last, force=force)
+        replayed = validate_rule(transaction, rule, last=last, force=force)
         values = rule.as_dict() | {
             "scope": json.dumps(rule.scope),
             "enabled": enabled,
@@ -105,16 +110,22 @@ def add_rule(
 
 
 def enable_rule(database: Database, name: str, *, last: date, now: datetime, force: bool = False) -> Replay:
-    """Switch a rule on after vetting it up to `last`; returns the replay. Raises AlertError for an unknown name, RuleError."""
+    """Validate a rule up to `last` and switch it on; returns the replay.
+
+    Raises AlertError for an unknown name, RuleError.
+    """
     with database.transaction() as transaction:
         row = _named(transaction, name)
-        replayed = vet(transaction, stored_rule(row), last=last, force=force)
+        replayed = validate_rule(transaction, stored_rule(row), last=last, force=force)
         transaction.row("switch_rule", {"rule_id": row["rule_id"], "enabled": True, "deleted": False, "now": now})
     return replayed
 
 
 def disable_rule(database: Database, name: str, *, now: datetime, delete: bool = False) -> int:
-    """Switch a rule off, or delete it; returns how many open alerts that closed. Raises AlertError for an unknown name."""
+    """Switch a rule off, or delete it; returns how many open alerts that closed.
+
+    Raises AlertError for an unknown name.
+    """
     with database.transaction() as transaction:
         which = {"rule_id": _named(transaction, name)["rule_id"], "enabled": False, "deleted": delete, "now": now}
         done = transaction.row("switch_rule", which)
@@ -129,16 +140,17 @@ def _named(queries: Queries, name: str) -> Row:
 
 
 def stored_rule(row: Mapping[str, Any]) -> Rule:
-    """The rule that a row of predictions.alert_rules holds."""
+    """Return the rule that a row of predictions.alert_rules holds."""
     return Rule(
         row["name"], row["metric"], row["operator"], row["threshold"], row["for_days"], row["scope"], row["severity"]
     )
 
 
 def evaluate_rules(database: Database, *, as_of: date, now: datetime) -> dict[str, Any]:
-    """Every rule that is switched on, as of a day, one query and one transaction each; and one alert an incident, and a SIM with an anomaly of its own.
+    """Evaluate every rule that is switched on as of a day, and the alerts of incidents and anomalies; returns counts.
 
-    A rule that fails does not stop the others: why stands with the rule. Days before a rule's last one change nothing.
+    Each rule is one query in a transaction of its own. A rule that fails does not stop the others: the error is stored
+    with the rule. Days before a rule's last one change nothing.
     """
     with database.transaction() as transaction:
         rules = [row for row in transaction.rows("rules_list") if row["enabled"]]
@@ -168,7 +180,7 @@ def _evaluate(database: Database, row: Row, as_of: date, now: datetime) -> Row:
     after += f" (rule: {rule.operator} {rule.threshold:g}" + (
         f" for {rule.for_days} days)." if rule.for_days > 1 else ")."
     )
-    values = _what(rule, as_of, as_of) | {
+    values = _parameters(rule, as_of, as_of) | {
         "rule_id": row["rule_id"],
         "version": row["version"],
         "as_of": as_of,
@@ -185,8 +197,8 @@ def _evaluate(database: Database, row: Row, as_of: date, now: datetime) -> Row:
     return counts
 
 
-def _what(rule: Rule, first: date, last: date) -> Row:
-    """The parameters of a metric and of whom it is held against, for the as-of days from `first` to `last`."""
+def _parameters(rule: Rule, first: date, last: date) -> Row:
+    """Return the parameters of a metric's query for the as-of days from `first` to `last`."""
     return {
         "first": first - timedelta(days=rule.for_days - 1),
         "last": last,

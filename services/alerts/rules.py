@@ -1,4 +1,4 @@
-"""Alert rules as a customer writes them: which metrics there are, and what is wrong with a rule. Pure: no database, no clock."""
+"""Alert rules as a customer writes them: their metrics and the checks of a rule. Pure: no database, no clock."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from resources.errors import SimsightError
 Operator = Literal[">", ">=", "<", "<="]
 OPERATORS: tuple[str, ...] = get_args(Operator)
 SEVERITIES: tuple[str, ...] = get_args(Severity)
-MOST_FOR_DAYS = 90
-MOST_ICCIDS = 10_000
+MAX_FOR_DAYS = 90
+MAX_ICCIDS = 10_000
 # a rule that holds for a greater share of its scope on some day of the replay is refused unless forced
-MOST_SHARE = 0.25
-FEWEST_SIMS = 10  # below that many SIMs in scope a share says nothing
+MAX_FIRING_SHARE = 0.25
+MIN_SIMS_FOR_SHARE = 10  # below that many SIMs in scope a share says nothing
 
 
 class RuleError(SimsightError):
@@ -31,7 +31,7 @@ class RuleError(SimsightError):
 
 @dataclass(frozen=True)
 class Metric:
-    """Something a rule can look at; metric_<name>.sql of sql/queries gives it as (sim_key, day, value), day being the as-of day.
+    """A figure that a rule looks at. The query metric_<name> gives (sim_key, day, value), day being the as-of day.
 
     words, unit   how an alert speaks of it: "<words> is <value> <unit>"
     low, high     thresholds that can mean anything
@@ -90,19 +90,19 @@ class Rule:
 
     @property
     def written(self) -> str:
-        """The condition as it is written: "usage_day_mb > 100 for 3 days"."""
+        """Return the condition as people write it: "usage_day_mb > 100 for 3 days"."""
         days = f" for {self.for_days} days" if self.for_days > 1 else ""
         return f"{self.metric} {self.operator} {self.threshold:g}{days}"
 
     @property
     def condition(self) -> str:
-        """What it says, for people: "usage of the day > 100 MB for 3 days"."""
+        """Return the condition in words: "usage of the day > 100 MB for 3 days"."""
         days = f" for {self.for_days} days" if self.for_days > 1 else ""
         return f"{self.about.words} {self.operator} {self.threshold:g} {self.about.unit}".rstrip() + days
 
 
 def parse_condition(text: str) -> tuple[str, str, float]:
-    """Metric, operator and threshold of a text such as "usage_day_mb > 100". Raises RuleError."""
+    """Return metric, operator and threshold of a text such as "usage_day_mb > 100". Raises RuleError."""
     found = re.fullmatch(r"\s*(\w+)\s*(>=|<=|>|<)\s*([-+.0-9eE]+)\s*", text)
     try:
         if found is not None:
@@ -113,7 +113,7 @@ def parse_condition(text: str) -> tuple[str, str, float]:
 
 
 def check_rule(rule: Rule) -> None:
-    """Raises RuleError that names everything that is wrong with the rule in itself."""
+    """Check a rule in itself. Raises RuleError that names everything that is wrong."""
     wrong: dict[str, str] = {}
     if not rule.name.strip() or rule.name != rule.name.strip() or len(rule.name) > 100:
         wrong["name"] = "give it a name of 1 to 100 characters, without spaces at its ends"
@@ -127,8 +127,8 @@ def check_rule(rule: Rule) -> None:
         wrong["threshold"] = f"{rule.threshold:g} is outside {metric.low:g} to {metric.high:g}{unit}"
     elif metric is not None and rule.operator in OPERATORS and always(rule):
         wrong["threshold"] = f"{rule.operator} {rule.threshold:g} holds for every value there can be"
-    if not 1 <= rule.for_days <= MOST_FOR_DAYS:
-        wrong["for_days"] = f"{rule.for_days} is outside 1 to {MOST_FOR_DAYS} days"
+    if not 1 <= rule.for_days <= MAX_FOR_DAYS:
+        wrong["for_days"] = f"{rule.for_days} is outside 1 to {MAX_FOR_DAYS} days"
     if rule.severity not in SEVERITIES:
         wrong["severity"] = f"{rule.severity!r} is none of {', '.join(SEVERITIES)}"
     if problem := scope_problem(rule.scope):
@@ -140,7 +140,7 @@ def check_rule(rule: Rule) -> None:
 
 
 def always(rule: Rule) -> bool:
-    """Whether the condition cannot fail, whatever is measured: a slip that would page for every SIM."""
+    """Return whether the condition holds for every possible value: a slip that would alert for every SIM."""
     metric = METRICS[rule.metric]
     return (rule.operator == ">=" and rule.threshold <= metric.low) or (
         rule.operator == "<=" and rule.threshold >= metric.high
@@ -148,7 +148,7 @@ def always(rule: Rule) -> bool:
 
 
 def scope_problem(scope: Any) -> str:
-    """What is wrong with the form of a scope, or nothing."""
+    """Return what is wrong with the form of a scope; empty: nothing."""
     if not isinstance(scope, dict) or len(scope) > 1 or scope.keys() - {"label_prefix", "iccids"}:
         return 'expected {} (all SIMs), {"label_prefix": "..."} or {"iccids": ["...", ...]}'
     if "label_prefix" in scope:
@@ -157,8 +157,8 @@ def scope_problem(scope: Any) -> str:
             return "label_prefix must be a text of 1 to 200 characters"
     if "iccids" in scope:
         iccids = scope["iccids"]
-        if not isinstance(iccids, list) or not 1 <= len(iccids) <= MOST_ICCIDS:
-            return f"iccids must be a list of 1 to {MOST_ICCIDS} ICCIDs"
+        if not isinstance(iccids, list) or not 1 <= len(iccids) <= MAX_ICCIDS:
+            return f"iccids must be a list of 1 to {MAX_ICCIDS} ICCIDs"
         wrong = next((one for one in iccids if not isinstance(one, str) or not re.fullmatch("[0-9]{19}", one)), None)
         if wrong is not None:
             return f"{wrong!r} is no ICCID: 19 digits, without the Luhn digit"
@@ -188,11 +188,11 @@ class Replay:
 
 
 def check_replay(rule: Rule, replay: Replay) -> None:
-    """Raises RuleError for a rule that would page for too great a share of its scope."""
-    if not rule.about.fleet and replay.sims > FEWEST_SIMS and replay.share > MOST_SHARE:
+    """Check a replay. Raises RuleError for a rule that would have held for too great a share of its scope."""
+    if not rule.about.fleet and replay.sims > MIN_SIMS_FOR_SHARE and replay.share > MAX_FIRING_SHARE:
         raise RuleError(
             {
-                "threshold": f"on one of the {replay.days} days looked at it would have held for {replay.most} of {replay.sims} SIMs "
-                f"({replay.share:.0%}); more than {MOST_SHARE:.0%} is refused unless forced"
+                "threshold": f"on one of the {replay.days} days looked at it would have held for {replay.most} of "
+                f"{replay.sims} SIMs ({replay.share:.0%}); more than {MAX_FIRING_SHARE:.0%} is refused unless forced"
             }
         )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def alert_anomalies(database: Database, *, as_of: date, now: datetime) -> dict[str, int]:
     """Open, keep and close the alerts of incidents, then those of anomalies that belong to none; counts by name.
 
-    A transaction each: two statements on alerts in one could wait for those of another run, and these for them.
+    Each kind is a transaction of its own: two statements on alerts in one transaction could deadlock with another run.
     """
     done: dict[str, int] = {}
     for kind in ("incident", "anomaly"):

@@ -31,7 +31,7 @@ from resources.database.session import Transaction
 from resources.registry import Version
 from resources.runtime import Runtime
 from services.anomalies.incidents import save_incidents
-from services.anomalies.seasons import seasonal_rests
+from services.anomalies.seasons import seasonal_idle_periods
 from services.inputs import TRAINING_SIMS, training_sims
 from services.model_specs import DETECTOR, Champion, Log, Trained, TrainingInputs, spec_of
 from services.models import registry_of, train_and_register
@@ -238,7 +238,7 @@ def _read(
     history = transaction.frame("anomaly_usage", USAGE_SCHEMA, which | {"days": HISTORY_DAYS})
     events = transaction.frame("anomaly_events", EVENT_SCHEMA, which | {"days": EVENT_DAYS})
     periods = transaction.frame("anomaly_periods", PERIOD_SCHEMA, which | {"lateness": runtime.settings.lateness_days})
-    rests = seasonal_rests(transaction, history, as_of, peers=peers, periods=periods, fleet=fleet)
+    rests = seasonal_idle_periods(transaction, history, as_of, peers=peers, periods=periods, fleet=fleet)
     return {
         "history": history,
         "events": _with_stream_hours(transaction, history, events, as_of),

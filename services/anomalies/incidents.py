@@ -1,4 +1,4 @@
-"""Incidents written down: begun or gone on with, by the daily run and while a day is under way."""
+"""Store incidents: the daily run and the live detection begin or continue them."""
 
 import json
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Anomalies of the days under way: what the Data Streamer just brought, held against limits prepared with the closed days."""
+"""Anomalies of the days under way: fresh usage of the Data Streamer against limits prepared from the closed days."""
 
 from datetime import datetime, timedelta
 from math import log10
@@ -28,11 +28,11 @@ FAMILY_OF = {kind: family for family, kinds in FAMILIES.items() for kind in kind
 
 
 def detect_live(runtime: Runtime, *, now: datetime | None = None) -> dict[str, Any]:
-    """Hold the days under way of all SIMs heard of in the last half hour against their limits, in one statement, put together what has
-    a cause in common, and open the alerts; anomalies by kind.
+    """Find anomalies of the days under way, group them into incidents and open alerts; returns new anomalies by kind.
 
-    No model is asked. What it finds is marked `live` until its day is closed and looked at again; an incident that begins here is the one
-    that the daily run goes on with.
+    One statement compares all SIMs heard of in the last half hour with their limits. No model is asked. An anomaly
+    found here is marked `live` until its day is closed and evaluated. The daily run continues an incident that begins
+    here.
     """
     now = now or runtime.clock()
     score = 3 - log10(runtime.settings.false_alarms)
@@ -47,7 +47,7 @@ def detect_live(runtime: Runtime, *, now: datetime | None = None) -> dict[str, A
 
 
 def _group_live(transaction: Transaction, now: datetime) -> None:
-    """Anomalies of the days under way join the incidents that they go on with, or begin one where many have a cause in common."""
+    """Let live anomalies join the incidents that they continue, or begin one where many share a cause."""
     since = {"first": now.date() - DAYS_UNDER_WAY}
     transaction.execute("join_incidents", since | {"kinds": list(FAMILY_OF), "families": list(FAMILY_OF.values())})
     live = transaction.frame("live_members", LIVE_SCHEMA, since)

@@ -1,4 +1,4 @@
-"""Which silences the season explains, from stored usage: no asset of its own, used where silence is judged."""
+"""Find the silences that the season explains, from stored usage."""
 
 from datetime import date, timedelta
 
@@ -9,12 +9,12 @@ from ml.anomaly.seasons import LEAST, REST_SCHEMA, YEAR, resting, stretches
 from ml.anomaly.signals import PERIOD_SCHEMA
 from resources.database.session import Database, Transaction
 
-LATELY = 200  # days in which a SIM must have used data
-BEFORE_DAYS = YEAR + LATELY + 120  # in which a rest a year before may have begun
+RECENT_DAYS = 200  # days in which a SIM must have used data
+LOOK_BACK_DAYS = YEAR + RECENT_DAYS + 120  # in which an idle period a year before may have begun
 GROUP_SCHEMA = {"sim_key": pl.Int32, "device_type": pl.String, "label_prefix": pl.String}
 
 
-def seasonal_rests(
+def seasonal_idle_periods(
     database: Database | Transaction,
     history: pl.DataFrame,
     as_of: date,
@@ -23,17 +23,19 @@ def seasonal_rests(
     periods: pl.DataFrame,
     fleet: FleetStatistics | None = None,
 ) -> pl.DataFrame:
-    """Stretches without data that the season explains (PERIOD_SCHEMA). Asks for the year before of the SIMs that have a stretch only.
+    """Return the idle periods that the season explains (PERIOD_SCHEMA).
+
+    Reads the year before of those SIMs only that have an idle period now.
 
     history, peers, periods, fleet  as of `ml.anomaly.signals`
     """
-    recent = history.filter(pl.col("day") > as_of - timedelta(days=LATELY))
+    recent = history.filter(pl.col("day") > as_of - timedelta(days=RECENT_DAYS))
     idle = stretches(recent, as_of)
     if idle.is_empty():
         return pl.DataFrame(schema=PERIOD_SCHEMA)
     which = {
         "as_of": as_of,
-        "days": BEFORE_DAYS,
+        "days": LOOK_BACK_DAYS,
         "least": LEAST,
         "sim_keys": idle["sim_key"].unique(maintain_order=True).to_list(),
     }
@@ -42,9 +44,9 @@ def seasonal_rests(
     return resting(idle, rests, as_of, peers=users, periods=periods, fleet=fleet)
 
 
-def resting_sims(database: Database, history: pl.DataFrame, as_of: date, *, lateness: int) -> pl.Series:
-    """The keys of SIMs whose silence as of a day the season explains."""
+def seasonally_idle_sims(database: Database, history: pl.DataFrame, as_of: date, *, lateness: int) -> pl.Series:
+    """Return the keys of SIMs whose silence as of a day the season explains."""
     peers = database.frame("sim_groups", GROUP_SCHEMA)
     periods = database.frame("anomaly_periods", PERIOD_SCHEMA, {"as_of": as_of, "sim_keys": None, "lateness": lateness})
-    rests = seasonal_rests(database, history, as_of, peers=peers, periods=periods)
+    rests = seasonal_idle_periods(database, history, as_of, peers=peers, periods=periods)
     return rests.filter(pl.col("last_day").is_null())["sim_key"]

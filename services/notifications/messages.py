@@ -1,4 +1,4 @@
-"""What is said of alerts, how it is signed, when it is tried again. Pure: no network, no clock, no chance of its own."""
+"""The text of messages about alerts, and when a failed one is tried again. Pure: no network, clock or random number."""
 
 from __future__ import annotations
 
@@ -6,71 +6,74 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from resources.channels import Notice
+from resources.channels import Message
 
-MOST_ATTEMPTS = 8  # over about an hour
+MAX_ATTEMPTS = 8  # over about an hour
 FIRST_RETRY_S = 30.0
-LONGEST_RETRY_S = 3600.0
-SHOWN = 20
+MAX_RETRY_S = 3600.0
+MAX_ALERTS_IN_TEXT = 20
 
 
 def retry_after(attempts: int, chance: float) -> timedelta:
-    """How long to wait after the attempt of that number failed: doubling from 30 s to 1 h, the upper half of it by chance (0 to 1)."""
-    longest = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** (max(attempts, 1) - 1))
+    """How long to wait after the attempt of that number failed. The wait doubles from 30 s to 1 h.
+
+    chance   0 to 1; decides the upper half of the wait
+    """
+    longest = min(MAX_RETRY_S, FIRST_RETRY_S * 2.0 ** (max(attempts, 1) - 1))
     return timedelta(seconds=longest * (0.5 + 0.5 * chance))
 
 
 def compose(
-    message: Mapping[str, Any],
+    notification: Mapping[str, Any],
     alerts: Sequence[Mapping[str, Any]],
     *,
     organization: str,
     data_note: str,
     counts: Mapping[str, int] | None = None,
-) -> Notice:
-    """A message of the outbox as a notice.
+) -> Message:
+    """Write the message of a notification in the outbox.
 
-    message   stage, severity, delivery_key, created_at
-    alerts    the first of its alerts; `of` on each says how many there are
-    counts    of a digest: how many were opened and resolved in its time
+    notification   stage, severity, delivery_key, created_at
+    alerts         the first of its alerts; `of` on each says how many there are
+    counts         of a digest: how many were opened and resolved in its time
     """
     many = int(alerts[0]["of"]) if alerts else 0
-    stage, severity = str(message["stage"]), str(message["severity"])
+    stage, severity = str(notification["stage"]), str(notification["severity"])
     if counts is not None:
         title = f"Alerts: {many} open, {counts['opened']} new, {counts['resolved']} resolved"
     elif many == 1:
-        title = f"[{severity}] {_stage(stage)}{_whom(alerts[0])}: {alerts[0]['message']}"
+        title = f"[{severity}] {_stage(stage)}{_subject(alerts[0])}: {alerts[0]['message']}"
     else:
         title = f"[{severity}] {_stage(stage)}{many} alerts: {_common(alerts)}"
     lines = [
-        f"- {_whom(alert)}: {alert['message']} (alert {alert['alert_id']}, {alert['severity']})"
-        for alert in alerts[:SHOWN]
+        f"- {_subject(alert)}: {alert['message']} (alert {alert['alert_id']}, {alert['severity']})"
+        for alert in alerts[:MAX_ALERTS_IN_TEXT]
     ]
-    if many > SHOWN:
-        lines.append(f"... and {many - SHOWN} more: simsight alerts list")
+    if many > MAX_ALERTS_IN_TEXT:
+        lines.append(f"... and {many - MAX_ALERTS_IN_TEXT} more: simsight alerts list")
     if data_note:
         lines.append(f"Note on the data: {data_note}.")
     values = {
-        "id": str(message["delivery_key"]),
+        "id": str(notification["delivery_key"]),
         "type": f"alert.{_type(stage)}",
         "organization": organization,
         "data_note": data_note,
-        "created_at": _plain(message["created_at"]),
+        "created_at": _plain(notification["created_at"]),
         "severity": severity,
         "title": " ".join(title.split())[:200],
         "count": many,
         "alerts": [{name: _plain(value) for name, value in alert.items() if name != "of"} for alert in alerts],
     }
     title = " ".join(title.split())[:200]  # a label may hold anything, a line feed would end a mail's header
-    return Notice(str(message["delivery_key"]), title, "\n".join(lines) or "No alert is open.", values)
+    return Message(str(notification["delivery_key"]), title, "\n".join(lines) or "No alert is open.", values)
 
 
-def trial_notice(key: str, *, organization: str, channel: str, now: datetime) -> Notice:
-    """What `simsight channels test` sends."""
+def channel_test_message(key: str, *, organization: str, channel: str, now: datetime) -> Message:
+    """Write the message that `simsight channels test` sends."""
     title = f"Simsight: test of the channel {channel}"
     text = f"This channel works. It was tested for the organization {organization}; no alert is behind it."
     values = {"id": key, "type": "test", "organization": organization, "created_at": now.isoformat(), "title": title}
-    return Notice(key, title, text, values | {"count": 0, "alerts": []})
+    return Message(key, title, text, values | {"count": 0, "alerts": []})
 
 
 def _type(stage: str) -> str:
@@ -88,7 +91,7 @@ def _stage(stage: str) -> str:
     return words.get(_type(stage), "")
 
 
-def _whom(alert: Mapping[str, Any]) -> str:
+def _subject(alert: Mapping[str, Any]) -> str:
     label, iccid = alert["label"], alert["iccid"]
     return f"{label} ({iccid})" if label and iccid else str(label or iccid or "fleet")
 

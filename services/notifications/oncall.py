@@ -1,4 +1,4 @@
-"""Channels, escalation policies, quiet hours and maintenance windows: who is told what, when."""
+"""Channels, escalation policies, quiet hours and maintenance windows: who gets which messages when."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ from resources.channels import ChannelBrokenError, open_channel
 from resources.database.session import Database, Row
 from services.alerts.evaluation import AlertError
 from services.alerts.rules import SEVERITIES, scope_problem
-from services.notifications.messages import trial_notice
-from services.notifications.outbox import _park
-
-# --- what people set up -------------------------------------------------------------------------------------------------
+from services.notifications.messages import channel_test_message
+from services.notifications.outbox import disable_channel, enable_channel
 
 
 def channel_named(database: Database, name: str) -> Row:
-    """The row of a channel. Raises AlertError."""
+    """Return the row of a channel. Raises AlertError for an unknown name."""
     channels = database.rows("channels_list")
     for row in channels:
         if row["name"] == name:
@@ -69,22 +67,25 @@ def add_channel(
 
 
 def delete_channel(database: Database, name: str, *, now: datetime) -> int:
-    """Delete a channel; returns how many messages were waiting for it. Raises AlertError."""
+    """Delete a channel; returns how many of its messages were pending. Raises AlertError."""
     channel_named(database, name)
     return int((database.row("delete_channel", {"name": name, "now": now}) or {"dropped": 0})["dropped"])
 
 
 def try_channel(database: Database, name: str, *, now: datetime, environ: Mapping[str, str]) -> None:
-    """Send a test notice at once, past the outbox; a channel that was parked works again. Raises AlertError, DeliveryError."""
+    """Send a test message at once, past the outbox. Success enables a disabled channel.
+
+    Raises AlertError, DeliveryError.
+    """
     channel = channel_named(database, name)
     key = str(uuid.uuid4())
     try:
         with open_channel(channel, environ) as opened:
-            opened.send(trial_notice(key, organization=database.organization, channel=name, now=now), now)
+            opened.send(channel_test_message(key, organization=database.organization, channel=name, now=now), now)
     except ChannelBrokenError as error:
-        _park(database, channel, str(error), now)
+        disable_channel(database, channel, str(error), now)
         raise
-    _park(database, channel, None, now)
+    enable_channel(database, channel, now)
 
 
 def add_policy(
@@ -122,7 +123,10 @@ def add_quiet_hours(
     days: Sequence[int],
     channel: str | None = None,
 ) -> None:
-    """Write quiet hours: only what is critical is sent from `begin` to `end` on days 1 (Monday) to 7. Raises AlertError."""
+    """Write quiet hours: only critical messages are sent from `begin` to `end`. Raises AlertError.
+
+    days   days of the week on which they begin, 1 (Monday) to 7
+    """
     channel_id = None if channel is None else channel_named(database, channel)["channel_id"]
     values = {"name": name, "channel_id": channel_id, "days": list(days), "from_time": begin, "to_time": end}
     _write(database, "add_quiet_hours", values | {"time_zone": time_zone})
@@ -131,7 +135,7 @@ def add_quiet_hours(
 def add_maintenance(
     database: Database, name: str, begin: datetime, end: datetime, *, scope: dict[str, Any], by: str
 ) -> None:
-    """Write a maintenance window: nobody is told of alerts in the scope before it ends. Raises AlertError."""
+    """Write a maintenance window: before its end no message about alerts in the scope is sent. Raises AlertError."""
     if problem := scope_problem(scope):
         raise AlertError(problem)
     values = {"name": name, "scope": json.dumps(scope), "starts_at": begin, "ends_at": end, "by": by}
@@ -139,13 +143,16 @@ def add_maintenance(
 
 
 def delete_oncall(database: Database, what: str, name: str) -> None:
-    """Delete an escalation policy ("escalation"), quiet hours ("quiet") or a maintenance window ("maintenance"). Raises AlertError."""
+    """Delete what people set up. Raises AlertError for an unknown name.
+
+    what   "escalation", "quiet" (hours) or "maintenance" (window)
+    """
     if not (database.row("delete_oncall", {"what": what, "name": name}) or {"deleted": 0})["deleted"]:
         raise AlertError(f"there is no {what} named {name!r}")
 
 
 def _write(database: Database, name: str, values: dict[str, Any]) -> Row | None:
-    """Run an insert; what the database refuses is said in its words."""
+    """Run an insert. Raises AlertError with the database's words where it rejects the values."""
     try:
         return database.row(name, values)
     except (psycopg.errors.CheckViolation, psycopg.errors.InvalidParameterValue, psycopg.DataError) as error:

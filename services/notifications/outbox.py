@@ -1,7 +1,8 @@
-"""The sender of the outbox: plans messages, takes each from the table before it sends it, and writes down how it went.
+"""The sender of the outbox: plans messages, claims each before it sends it, and records the outcome.
 
-A message is committed as `sending`, with a lease, before anything goes out. A sender that dies leaves it so; when the lease is over, a
-channel whose receiver knows repeats by their key gets it again, any other does not: it is `unknown`, and shown as that.
+A message is committed as `sending`, with a lease, before anything goes out. A sender that dies leaves it in that state.
+When the lease is over, the message is sent again on a channel whose receiver knows repeats by their key. On any other
+channel it becomes `unknown` and is shown as that.
 """
 
 from __future__ import annotations
@@ -14,53 +15,55 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Literal
 
-from resources.channels import ChannelBrokenError, DeliveryError, Notice, RefusedError, open_channel
+from resources.channels import ChannelBrokenError, DeliveryError, Message, RefusedError, open_channel
 from resources.database.session import Database, Row
-from services.notifications.messages import MOST_ATTEMPTS, compose, retry_after
+from services.notifications.messages import MAX_ATTEMPTS, compose, retry_after
 
 LEASE = timedelta(minutes=2)  # longer than any sending takes
-RETRY_PARKED = timedelta(hours=1)
-CHANNELS_AT_ONCE = 4  # fewer than the database has connections
-MOST_A_PASS = 100
-LISTED = 100
+RETRY_DISABLED = timedelta(hours=1)
+MAX_PARALLEL_CHANNELS = 4  # fewer than the database has connections
+MAX_MESSAGES_PER_PASS = 100
+MAX_ALERTS_IN_MESSAGE = 100
 
 Clock = Callable[[], datetime]
 
 
 def environment() -> dict[str, str]:
-    """Where URLs and secrets of channels stand: the environment, or else .env."""
+    """Return the variables that hold URLs and secrets of channels: the environment's, else those of .env."""
     from dotenv import dotenv_values
 
     return {name: value for name, value in dotenv_values(".env").items() if value is not None} | dict(os.environ)
 
 
 def plan(database: Database, *, now: datetime) -> dict[str, int]:
-    """Put what is due into the outbox and tidy it; returns counts."""
+    """Put due messages into the outbox and clean it up; returns counts."""
     with database.transaction() as transaction:
         transaction.rows("outbox_lock")
-        woken = transaction.execute("wake_alerts", {"now": now})
+        unsnoozed = transaction.execute("unsnooze_alerts", {"now": now})
         planned = (transaction.row("plan_notifications", {"now": now}) or {"planned": 0})["planned"]
         digests = (transaction.row("plan_digests", {"now": now}) or {"planned": 0})["planned"]
-        tidied = transaction.row("tidy_outbox", {"now": now}) or {}
-    return {"snoozes over": woken, "planned": planned + digests, **tidied}
+        cleaned = transaction.row("cleanup_outbox", {"now": now}) or {}
+    return {"snoozes over": unsnoozed, "planned": planned + digests, **cleaned}
 
 
 def due(database: Database, *, now: datetime) -> int:
-    """How many messages a pass could send now."""
+    """Count the messages that a pass could send now."""
     return int((database.row("outbox_due", {"now": now}) or {"due": 0})["due"])
 
 
 def notify(
     database: Database, *, clock: Clock, environ: Mapping[str, str], data_note: str = "", seed: int | None = None
 ) -> dict[str, int]:
-    """One pass: plan, then send what is due, each channel in a thread of its own; returns counts.
+    """Run one pass: plan, then send due messages, each channel in a thread of its own; returns counts.
 
-    A channel that fails waits; the others are not held up. `seed` fixes the jitter of retries.
+    A channel that fails holds up no other.
+
+    seed   fixes the jitter of retries
     """
     done: Counter[str] = Counter(plan(database, now=clock()))
     channels = database.rows("channels_list")
     chance = random.Random(seed)  # noqa: S311  # jitter
-    with ThreadPoolExecutor(CHANNELS_AT_ONCE) as pool:
+    with ThreadPoolExecutor(MAX_PARALLEL_CHANNELS) as pool:
         for counts in pool.map(lambda row: _drain(database, row, clock, environ, data_note, chance.random), channels):
             done.update(counts)
     return dict(done)
@@ -74,30 +77,30 @@ def _drain(
     data_note: str,
     chance: Callable[[], float],
 ) -> Counter[str]:
-    """Send what is due on a channel until there is no more, or until it fails."""
+    """Send a channel's due messages until none is left or the channel fails."""
     done: Counter[str] = Counter()
     if not channel["pending"]:
         return done
     try:
         with open_channel(channel, environ) as opened:
-            for _ in range(MOST_A_PASS):
+            for _ in range(MAX_MESSAGES_PER_PASS):
                 claimed = _claim(database, channel, clock())
                 if claimed is None:
                     break
-                notice = _notice(database, channel, claimed, data_note)
+                message = _message(database, channel, claimed, data_note)
                 try:
-                    opened.send(notice, clock())
+                    opened.send(message, clock())
                 except DeliveryError as error:
                     done[_failed(database, channel, claimed, error, clock(), chance())] += 1
                     if not isinstance(error, RefusedError):
                         break
                 else:
-                    _settle(database, claimed, "sent", clock())
-                    _park(database, channel, None, clock())
+                    _finish(database, claimed, "sent", clock())
+                    enable_channel(database, channel, clock())
                     done["sent"] += 1
     except ChannelBrokenError as error:  # it could not even be opened
-        _park(database, channel, str(error), clock())
-        done["parked"] += 1
+        disable_channel(database, channel, str(error), clock())
+        done["disabled"] += 1
     return done
 
 
@@ -106,20 +109,24 @@ def _claim(database: Database, channel: Row, now: datetime) -> Row | None:
         "channel_id": channel["channel_id"],
         "now": now,
         "lease_until": now + LEASE,
-        "retry_parked": now - RETRY_PARKED,
+        "retry_disabled": now - RETRY_DISABLED,
     }
     return database.row("claim_notification", values)
 
 
-def _notice(database: Database, channel: Row, claimed: Row, data_note: str) -> Notice:
+def _message(database: Database, channel: Row, claimed: Row, data_note: str) -> Message:
     with database.transaction() as transaction:
         if claimed["digest_day"] is None:
             counts = None
             alerts = transaction.rows(
-                "notified_alerts", {"notification_id": claimed["notification_id"], "rows": LISTED}
+                "notified_alerts", {"notification_id": claimed["notification_id"], "rows": MAX_ALERTS_IN_MESSAGE}
             )
         else:
-            about = {"since": claimed["digest_since"], "min_severity": channel["min_severity"], "rows": LISTED}
+            about = {
+                "since": claimed["digest_since"],
+                "min_severity": channel["min_severity"],
+                "rows": MAX_ALERTS_IN_MESSAGE,
+            }
             counts = transaction.row("digest_counts", about)
             alerts = transaction.rows("digest_alerts", about)
     return compose(claimed, alerts, organization=database.organization, data_note=data_note, counts=counts)
@@ -127,26 +134,28 @@ def _notice(database: Database, channel: Row, claimed: Row, data_note: str) -> N
 
 def _failed(
     database: Database, channel: Row, claimed: Row, error: DeliveryError, now: datetime, chance: float
-) -> Literal["retried", "dead", "parked"]:
-    if isinstance(error, ChannelBrokenError):  # not the message's fault: it waits, and the attempt does not count
-        _settle(database, claimed, "pending", now, error=str(error), counts=False)
-        _park(database, channel, str(error), now)
-        return "parked"
+) -> Literal["retried", "dead", "disabled"]:
+    if isinstance(
+        error, ChannelBrokenError
+    ):  # not the message's fault: it stays pending, and the attempt does not count
+        _finish(database, claimed, "pending", now, error=str(error), counts=False)
+        disable_channel(database, channel, str(error), now)
+        return "disabled"
     if isinstance(error, RefusedError):
-        _settle(database, claimed, "dead", now, error=str(error))
+        _finish(database, claimed, "dead", now, error=str(error))
         return "dead"
-    if claimed["attempts"] >= MOST_ATTEMPTS:
-        _settle(database, claimed, "dead", now, error=f"given up after {MOST_ATTEMPTS} attempts: {error}")
-        _park(database, channel, f"{MOST_ATTEMPTS} attempts in a row failed: {error}", now)
+    if claimed["attempts"] >= MAX_ATTEMPTS:
+        _finish(database, claimed, "dead", now, error=f"given up after {MAX_ATTEMPTS} attempts: {error}")
+        disable_channel(database, channel, f"{MAX_ATTEMPTS} attempts in a row failed: {error}", now)
         return "dead"
     wait = retry_after(claimed["attempts"], chance)
     if error.after_s is not None:
         wait = max(wait, timedelta(seconds=error.after_s))
-    _settle(database, claimed, "pending", now, error=str(error), again=now + wait)
+    _finish(database, claimed, "pending", now, error=str(error), again=now + wait)
     return "retried"
 
 
-def _settle(
+def _finish(
     database: Database,
     claimed: Row,
     state: str,
@@ -164,10 +173,20 @@ def _settle(
     }
     with database.transaction() as transaction:
         transaction.execute(
-            "settle_notification", values | {"next_attempt_at": again or now, "error": error, "counts": counts}
+            "finish_notification", values | {"next_attempt_at": again or now, "error": error, "counts": counts}
         )
 
 
-def _park(database: Database, channel: Row, reason: str | None, now: datetime) -> None:
+def disable_channel(database: Database, channel: Row, reason: str, now: datetime) -> None:
+    """Send nothing to a channel but one trial an hour. The database calls such a channel parked."""
+    _switch_channel(database, channel, reason, now)
+
+
+def enable_channel(database: Database, channel: Row, now: datetime) -> None:
+    """Send to a channel again; does nothing to one that is enabled."""
+    _switch_channel(database, channel, None, now)
+
+
+def _switch_channel(database: Database, channel: Row, reason: str | None, now: datetime) -> None:
     with database.transaction() as transaction:
-        transaction.execute("park_channel", {"channel_id": channel["channel_id"], "reason": reason, "now": now})
+        transaction.execute("switch_channel", {"channel_id": channel["channel_id"], "reason": reason, "now": now})

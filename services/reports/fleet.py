@@ -81,7 +81,7 @@ class FleetFacts:
 
 
 def read_facts(runtime: Runtime, as_of: date) -> FleetFacts:
-    """Everything the page shows, from the database and the model that made the forecast. Nothing in it knows the clock."""
+    """Read everything the page shows, from the database and the model that made the forecast; no clock is read."""
     probability = runtime.settings.exhaustion_probability
     day = {"as_of": as_of}
     with runtime.database.transaction() as transaction:
@@ -157,7 +157,10 @@ def _silent(transaction: Transaction, as_of: date) -> list[Row]:
 
 
 def _top_consumers(transaction: Transaction, as_of: date) -> list[Row]:
-    """The SIMs that used most in 30 days, each with its `days`: 30 daily volumes in bytes, a day without a row counting zero."""
+    """Return the SIMs that used most in 30 days, each with its `days`: 30 daily volumes in bytes.
+
+    A day without a row counts zero.
+    """
     rows = transaction.rows("report_top_consumers", {"as_of": as_of, "days": 30, "top": TOP})
     which = {"sim_keys": [row["sim_key"] for row in rows], "as_of": as_of, "days": 30}
     usage = transaction.frame("report_usage_of_sims", USAGE_SCHEMA, which)

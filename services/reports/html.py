@@ -81,8 +81,8 @@ def describe_backtest(metrics: dict[str, float]) -> str:
     compared = f"{abs(gain)} % {'smaller' if gain > 0 else 'larger'} than" if gain else "as large as"
     covered = {level: round(100 * metrics[f"coverage_{level}"]) for level in (80, 95)}
     return (
-        f"On past days it had not seen, its error was {compared} that of simply repeating last week; its 80 % interval held "
-        f"the true value {covered[80]} % of the time, its 95 % interval {covered[95]} %."
+        f"On past days it had not seen, its error was {compared} that of simply repeating last week; its 80 % interval "
+        f"held the true value {covered[80]} % of the time, its 95 % interval {covered[95]} %."
     )
 
 

@@ -22,7 +22,7 @@ from resources.database.session import Database
 from resources.ports import listen
 from services.access.api_keys import create_key
 
-# SIM n of `default` is 89...n and of `other` 99...n. The smaller n, the sooner it ends; n = 12 has no usage and so no forecast.
+# SIM n of `default` is 89...n and of `other` 99...n. The smaller n, the sooner it ends. n = 12 has no forecast.
 SEED = """
 INSERT INTO core.sims (organization_id, iccid, label, status, quota_status, quota_total, first_seen_at, changed_at)
 SELECT o.organization_id, CASE o.slug WHEN 'default' THEN '8988280666' ELSE '9988280666' END || lpad(n::text, 9, '0'),
@@ -55,20 +55,25 @@ FROM predictions.scorings JOIN core.sims USING (organization_id),
      LATERAL (SELECT right(iccid, 3)::integer AS n) AS a,
      LATERAL (SELECT CASE WHEN n = 1 THEN 1 WHEN n < 4 THEN 1 / 3.0 + 0.1 WHEN n < 7 THEN 0.25 ELSE 0 END AS p) AS b;
 
-INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, value, threshold, message, opened_as_of, opened_at,
+INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, value, threshold, message, opened_as_of,
+    opened_at,
                                 seen_as_of, closed_as_of, closed_at, scoring_id)
 SELECT organization_id, sim_key, kind, 'warning', 0.9, 0.5, label || ' ' || kind, date '2026-01-05', now(),
-       date '2026-01-09', CASE WHEN kind = 'silent' THEN date '2026-01-10' END, CASE WHEN kind = 'silent' THEN now() END,
+       date '2026-01-09', CASE WHEN kind = 'silent' THEN date '2026-01-10' END,
+       CASE WHEN kind = 'silent' THEN now() END,
        CASE WHEN kind = 'exhaustion' THEN scoring_id END
-FROM core.sims JOIN predictions.scorings USING (organization_id), (VALUES ('exhaustion'), ('quota_80'), ('silent')) AS k (kind)
+FROM core.sims JOIN predictions.scorings USING (organization_id),
+    (VALUES ('exhaustion'), ('quota_80'), ('silent')) AS k (kind)
 WHERE as_of = date '2026-01-10' AND right(iccid, 2) IN ('01', '02', '03');
 
 INSERT INTO predictions.reports (organization_id, as_of, html, created_at)
-SELECT organization_id, as_of, '<!doctype html><style>p{color:red}</style><p>' || slug || ' as of ' || as_of || '</p>', now()
+SELECT organization_id, as_of, '<!doctype html><style>p{color:red}</style><p>' || slug || ' as of ' || as_of || '</p>',
+    now()
 FROM core.organizations, (VALUES (date '2026-01-09'), (date '2026-01-10')) AS days (as_of);
 
 INSERT INTO core.sim_states (organization_id, sim_key, state, since, evidence, as_of, decided_by, decided_at)
-SELECT organization_id, sim_key, CASE WHEN right(iccid, 2) < '03' THEN 'silent' ELSE 'active' END, date '2026-01-05', 'seeded',
+SELECT organization_id, sim_key, CASE WHEN right(iccid, 2) < '03' THEN 'silent' ELSE 'active' END,
+    date '2026-01-05', 'seeded',
        date '2026-01-10', 'state machine 1', now()
 FROM core.sims WHERE right(iccid, 2) < '07';
 

@@ -1,4 +1,4 @@
-"""The live stream of alerts, over a real port: what happens comes at once, once, in order, to its own organization only."""
+"""The live stream of alerts, over a real port: events come at once, once, in order, to their own organization only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from resources.ports import listen
 from tests.api.conftest import Seeded
 
 OPEN = (
-    "INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, message, opened_as_of, opened_at, seen_as_of)"
+    "INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, message, opened_as_of, opened_at,"
+    " seen_as_of)"
     " SELECT organization_id, sim_key, 'silent', 'warning', '{text}', date '2026-01-11', now(), date '2026-01-11'"
     " FROM core.sims WHERE iccid = '{iccid}'"
 )
@@ -163,7 +164,7 @@ def test_both_streams_show_their_own_organization_only(service: httpx.Client, se
 def test_who_comes_back_with_the_last_id_misses_nothing_and_sees_nothing_twice(
     service: httpx.Client, seeded: Seeded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alert_hub, "PAGE", 2)
+    monkeypatch.setattr(alert_hub, "PAGE_EVENTS", 2)
     key = seeded.keys["default"]
     with Listener(service, key) as listener:
         opens(seeded, 4, "seen")
@@ -209,7 +210,8 @@ def test_heartbeats_keep_the_connection_and_a_lost_database_is_found_again(
         until(lambda: listener.comments > 1)
         told(opened, "heartbeat")
         seeded.run(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid()"
         )
         opens(seeded, 4, "while nobody listened")
         until(lambda: listener.events)
@@ -238,7 +240,7 @@ def test_a_stream_needs_a_key_and_a_place(
         with pytest.raises(InvalidStatus) as denied, websocket(service, wrong, query):
             pass
         assert denied.value.response.status_code == status
-    monkeypatch.setattr(alert_hub, "MOST_STREAMS_OF_ONE", 2)
+    monkeypatch.setattr(alert_hub, "MAX_STREAMS_PER_ORGANIZATION", 2)
     with Listener(service, seeded.keys["default"]), websocket(service, seeded.keys["default"]):
         full = service.get("/v1/alerts/stream", headers=key)
         assert (full.status_code, full.headers["retry-after"]) == (429, "30")
@@ -257,8 +259,10 @@ def test_a_client_that_takes_nothing_is_let_go_and_holds_up_nobody(
 
     monkeypatch.setattr(alert_stream, "SEND_S", 0.5)
     seeded.run(
-        "INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, message, opened_as_of, opened_at, seen_as_of, closed_as_of,"
-        " closed_at) SELECT organization_id, sim_key, 'silent', 'info', repeat('x', 2000), date '2026-01-11', now(), date '2026-01-11',"
+        "INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, message, opened_as_of,"
+        " opened_at, seen_as_of, closed_as_of,"
+        " closed_at) SELECT organization_id, sim_key, 'silent', 'info', repeat('x', 2000), date '2026-01-11',"
+        " now(), date '2026-01-11',"
         f" date '2026-01-11', now() FROM core.sims, generate_series(1, 20000) WHERE iccid = '{seeded.iccid(4)}'"
     )
     with socket.create_connection((service.base_url.host, service.base_url.port or 80)) as lazy:

@@ -1,4 +1,4 @@
-"""Acting on alerts and writing rules over HTTP: with a key that may, in one's own organization, and told what is wrong."""
+"""Acting on alerts and writing rules over HTTP: with a key that may write, in its organization, with clear errors."""
 
 from __future__ import annotations
 
@@ -74,7 +74,8 @@ def test_without_a_key_or_with_a_wrong_one_it_is_401(stranger: httpx.Client) -> 
 
 def test_an_alert_of_another_organization_is_not_there(writer: httpx.Client, seeded: Any) -> None:
     ((theirs,),) = seeded.run(
-        "SELECT min(alert_id) FROM predictions.alerts JOIN core.organizations USING (organization_id) WHERE slug = 'other'"
+        "SELECT min(alert_id) FROM predictions.alerts JOIN core.organizations USING (organization_id)"
+        " WHERE slug = 'other'"
         " AND closed_at IS NULL"
     )
     for answer in (
@@ -102,7 +103,8 @@ def test_what_is_wrong_with_an_act_is_said(writer: httpx.Client) -> None:
 def test_a_rule_is_added_after_a_replay_and_listed(writer: httpx.Client, client: httpx.Client, seeded: Any) -> None:
     seeded.run(f"UPDATE core.sims SET activated_at = '2025-09-01'")  # noqa: F541
     seeded.run(
-        "UPDATE core.sim_usage SET bytes = 200000000 WHERE sim_key = 3 AND day IN ('2026-01-02', '2026-01-03', '2026-01-08')"
+        "UPDATE core.sim_usage SET bytes = 200000000 WHERE sim_key = 3 AND day"
+        " IN ('2026-01-02', '2026-01-03', '2026-01-08')"
     )
     iccid = seeded.run("SELECT iccid FROM core.sims WHERE sim_key = 3")[0][0]
     tried = client.post("/v1/alert-rules/replay", json=RULE).json()
@@ -143,13 +145,17 @@ def test_a_rule_that_makes_no_sense_or_pages_for_everyone_is_refused(writer: htt
 def rule_named(seeded: Any, organization: str = "default", metric_over: float = 100) -> int:
     """A rule that is switched off and has an alert open."""
     ((rule,),) = seeded.run(
-        "INSERT INTO predictions.alert_rules (organization_id, name, metric, operator, threshold, for_days, scope, severity, enabled, created_by,"
-        f" created_at, changed_at) VALUES (ops.organization('{organization}'), 'heavy', 'usage_day_mb', '>', {metric_over}, 1, '{{}}', 'warning',"
+        "INSERT INTO predictions.alert_rules (organization_id, name, metric, operator, threshold, for_days,"
+        " scope, severity, enabled, created_by,"
+        f" created_at, changed_at) VALUES (ops.organization('{organization}'), 'heavy', 'usage_day_mb', '>',"
+        f" {metric_over}, 1, '{{}}', 'warning',"
         " false, 'x', now(), now()) RETURNING rule_id"
     )
     seeded.run(
-        "INSERT INTO predictions.alerts (organization_id, kind, rule_id, severity, message, opened_as_of, opened_at, seen_as_of)"
-        f" VALUES (ops.organization('{organization}'), 'rule', {rule}, 'warning', 'm', '2026-01-09', now(), '2026-01-09')"
+        "INSERT INTO predictions.alerts (organization_id, kind, rule_id, severity, message, opened_as_of,"
+        " opened_at, seen_as_of)"
+        f" VALUES (ops.organization('{organization}'), 'rule', {rule}, 'warning', 'm', '2026-01-09', now(),"
+        " '2026-01-09')"
     )
     return int(rule)
 
@@ -206,7 +212,8 @@ def test_a_rule_is_switched_with_a_key_that_may_in_its_own_organization_only(
 def test_the_api_role_writes_through_its_functions_only(seeded: Any) -> None:
     rights = seeded.run(
         "SELECT p.proname FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace"
-        " WHERE n.nspname IN ('ops', 'predictions') AND p.prosecdef AND has_function_privilege('simsight_api', p.oid, 'EXECUTE')"
+        " WHERE n.nspname IN ('ops', 'predictions') AND p.prosecdef"
+        " AND has_function_privilege('simsight_api', p.oid, 'EXECUTE')"
         " AND p.provolatile = 'v' AND p.prorettype <> 'trigger'::regtype ORDER BY 1"
     )
     assert [name for (name,) in rights] == ["act_on_alert", "add_alert_rule", "land_stream_batch", "switch_alert_rule"]

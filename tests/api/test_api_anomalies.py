@@ -13,12 +13,16 @@ from resources.database.server import driver_url
 from tests.api.test_api_routes import walk
 
 SEED = """
-INSERT INTO predictions.incidents (organization_id, kind, title, scope, first_day, last_day, severity, sims, model_version, created_at, updated_at)
-SELECT organization_id, 'flapping', slug || ' flaps', '{"device_type": "35000001"}', '2026-01-08', '2026-01-10', 'critical', 5, 2,
+INSERT INTO predictions.incidents (organization_id, kind, title, scope, first_day, last_day, severity, sims,
+    model_version, created_at, updated_at)
+SELECT organization_id, 'flapping', slug || ' flaps', '{"device_type": "35000001"}',
+       '2026-01-08', '2026-01-10', 'critical', 5, 2,
        '2026-01-11T02:00Z', '2026-01-11T02:00Z' FROM core.organizations;
-INSERT INTO predictions.anomalies (organization_id, sim_key, day, kind, score, severity, reasons, value, expected, unit, first_day, incident_id,
+INSERT INTO predictions.anomalies (organization_id, sim_key, day, kind, score, severity, reasons, value, expected,
+    unit, first_day, incident_id,
                                    model_version, as_of, detected_at, live)
-SELECT s.organization_id, s.sim_key, date '2026-01-10', CASE WHEN right(s.iccid, 3)::integer < 6 THEN 'flapping' ELSE 'spike' END, 4.5,
+SELECT s.organization_id, s.sim_key, date '2026-01-10',
+    CASE WHEN right(s.iccid, 3)::integer < 6 THEN 'flapping' ELSE 'spike' END, 4.5,
        'warning', s.label || ' is odd', 24, 3, 'sessions', '2026-01-09',
        CASE WHEN right(s.iccid, 3)::integer < 6 THEN i.incident_id END, 2, '2026-01-10', '2026-01-12T02:00Z', false
 FROM core.sims AS s JOIN predictions.incidents AS i USING (organization_id) ORDER BY s.iccid

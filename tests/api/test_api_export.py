@@ -119,7 +119,8 @@ def test_an_export_that_takes_too_long_is_stopped_and_others_go_on(
 
 def test_a_longer_time_for_an_export_does_not_outlive_it(client: httpx.Client, seeded: Any) -> None:
     seeded.run(
-        "CREATE VIEW core.limits_v1 WITH (security_invoker = true) AS SELECT current_setting('statement_timeout') AS most",
+        "CREATE VIEW core.limits_v1 WITH (security_invoker = true) AS"
+        " SELECT current_setting('statement_timeout') AS most",
         "GRANT SELECT ON core.limits_v1 TO simsight_api",
     )
     assert client.get("/v1/export/limits").text == "most\n2min\n"

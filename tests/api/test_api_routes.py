@@ -172,8 +172,10 @@ def test_new_alerts_are_those_after_the_last_one_seen(client: httpx.Client, seed
     last = max(item["alert_id"] for item in walk(client, "/v1/alerts", state="all"))
     assert walk(client, "/v1/alerts", after=last) == []
     seeded.run(
-        "INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, message, opened_as_of, opened_at, seen_as_of)"
-        " SELECT organization_id, sim_key, 'silent', 'info', 'silent again', date '2026-01-11', now(), date '2026-01-11'"
+        "INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, message, opened_as_of,"
+        " opened_at, seen_as_of)"
+        " SELECT organization_id, sim_key, 'silent', 'info', 'silent again', date '2026-01-11', now(),"
+        " date '2026-01-11'"
         f" FROM core.sims WHERE iccid = '{seeded.iccid(1)}'"
     )
     assert [item["message"] for item in walk(client, "/v1/alerts", after=last)] == ["silent again"]

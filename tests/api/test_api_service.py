@@ -81,7 +81,8 @@ def test_cursors_come_back_as_they_went() -> None:
 def test_killed_connections_are_replaced_without_a_failed_request(client: httpx.Client, seeded: Any) -> None:
     assert client.get("/v1/sims").status_code == 200
     seeded.run(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND pid <> pg_backend_pid()"
     )
     assert client.get("/v1/sims").status_code == 200
 

@@ -1,4 +1,4 @@
-"""From a POST of the Data Streamer to the people: live anomalies, alerts, live events and signed messages, in one go over real HTTP."""
+"""From a POST of the Data Streamer to live anomalies, alerts, live events and signed messages, over real HTTP."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from resources.database.server import driver_url
 from resources.runtime import Runtime
 from services.access.api_keys import create_key
 from services.access.stream_credentials import create_stream
-from services.notifications import oncall
-from services.notifications import outbox as notifier
+from services.notifications import oncall, outbox
 from tests.api.conftest import Serve
 from tests.api.test_alert_stream import Listener, until
 from tests.fleet import settings_for
@@ -27,14 +26,16 @@ from tests.stream_records import START, event, iccid, sms, usage
 NOW = START + timedelta(hours=1)
 SIMS, RUNAWAY, CHATTY, ABROAD = 30, 7, 11, 23
 SECRET = "correct-horse-battery"
-# what closed days taught of each SIM: 1 MB a day is usual, 3 MB and 5 SMS are not odd yet, and it is in Germany
+# limits from the closed days of each SIM: 1 MB a day is usual, 3 MB and 5 SMS are not anomalous yet, it is in Germany
 FLEET = """
 INSERT INTO core.sims (organization_id, iccid, label, first_seen_at, changed_at)
 SELECT organization_id, '89882806660' || lpad(n::text, 8, '0'), slug || '-' || n, now(), now()
 FROM core.organizations, generate_series(1, 30) AS n WHERE slug = 'default';
-INSERT INTO predictions.anomaly_state (sim_key, organization_id, as_of, model_version, bytes_limits, bytes_usual, sms_limit, sessions_limit,
+INSERT INTO predictions.anomaly_state (sim_key, organization_id, as_of, model_version, bytes_limits, bytes_usual,
+    sms_limit, sessions_limit,
                                        countries, operators, prepared_at)
-SELECT sim_key, organization_id, '2025-09-21', 1, array_fill(3000000::bigint, ARRAY[7]), array_fill(1000000::bigint, ARRAY[7]), 5, 50,
+SELECT sim_key, organization_id, '2025-09-21', 1, array_fill(3000000::bigint, ARRAY[7]),
+    array_fill(1000000::bigint, ARRAY[7]), 5, 50,
        '{Germany}', '{}', now() FROM core.sims
 """
 
@@ -68,18 +69,20 @@ def test_what_the_stream_brings_is_told_live_and_by_a_signed_message_once(
         )
         environ = {"HOOK_URL": hook.url, "HOOK_SECRET": SECRET}
         with Listener(client, key) as listener:
-            for _ in range(2):  # all that is sent twice is told once
+            for _ in range(2):  # what the stream sends twice is one message
                 posted = client.post(stream.path, json=sent, auth=(stream.stream_id, stream.secret))
                 assert (posted.status_code, posted.json()) == (200, {"records": len(sent)})
                 stream_records(runtime=runtime)
-                notifier.notify(runtime.database, clock=lambda: NOW, environ=environ)
+                outbox.notify(runtime.database, clock=lambda: NOW, environ=environ)
             until(lambda: len(listener.frames) > 3)
         events = [json.loads(frame["data"]) for frame in listener.frames[1:]]
 
-    odd = {iccid(RUNAWAY): "60.50 MB so far", iccid(CHATTY): "40 SMS so far", iccid(ABROAD): "it is in Morocco"}
-    assert {(one["event"], one["kind"], one["iccid"]) for one in events} == {("opened", "anomaly", sim) for sim in odd}
+    anomalous = {iccid(RUNAWAY): "60.50 MB so far", iccid(CHATTY): "40 SMS so far", iccid(ABROAD): "it is in Morocco"}
+    assert {(one["event"], one["kind"], one["iccid"]) for one in events} == {
+        ("opened", "anomaly", sim) for sim in anomalous
+    }
     assert len(events) == 3
-    assert [one["message"] for one in events if odd[one["iccid"]] not in one["message"]] == []
+    assert [one["message"] for one in events if anomalous[one["iccid"]] not in one["message"]] == []
     assert {one["severity"]: one["count"] for one in hook.done.values()} == {"critical": 2, "warning": 1}
     for headers, body in hook.posts:
         assert headers["x-simsight-signature"] == signature(SECRET, headers, body)

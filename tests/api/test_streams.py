@@ -21,14 +21,14 @@ import pytest
 from sqlalchemy import URL
 
 from api.app import create_app
-from api.routes.stream_webhook import MOST_BYTES
+from api.routes.stream_webhook import MAX_STREAM_BODY_BYTES
 from resources.database.server import driver_url
 from resources.database.session import Database
 from services.access.stream_credentials import NewStream, StreamError, create_stream, list_streams, revoke_stream
 
 NOW = datetime(2026, 6, 30, 6, tzinfo=UTC)
 RECORDS = [{"id": n, "volume": {"total": 0.5}} for n in range(3)]
-TOO_LARGE = b'["' + b"x" * MOST_BYTES + b'"]'
+TOO_LARGE = b'["' + b"x" * MAX_STREAM_BODY_BYTES + b'"]'
 
 
 class Posts:
@@ -187,7 +187,7 @@ def test_what_cannot_be_taken_is_refused_with_what_to_do(
 
 def test_3000_records_and_10_mb_are_taken(posts: Posts) -> None:
     assert posts.post([0] * 3000).json() == {"records": 3000}
-    assert posts.post(b'["' + b"x" * (MOST_BYTES - 4) + b'"]').status_code == 200
+    assert posts.post(b'["' + b"x" * (MAX_STREAM_BODY_BYTES - 4) + b'"]').status_code == 200
 
 
 def test_a_zip_bomb_is_not_inflated(posts: Posts) -> None:

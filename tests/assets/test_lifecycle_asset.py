@@ -1,4 +1,4 @@
-"""The life of SIMs over a simulated fleet: day after day; idempotent, late, isolated, and nobody silent by an outage of ours."""
+"""The life of SIMs over a simulated fleet, day after day: idempotent, late, isolated, unmoved by outages of ours."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -10,7 +10,7 @@ from sqlalchemy import URL
 
 from resources.database.session import Database
 from resources.runtime import Runtime
-from services.lifecycle import evaluate_lifecycle, stands_for
+from services.lifecycle import effective_at, evaluate_lifecycle
 from simulator.fleet import Fleet
 from tests.fleet import AS_OF, NOW, Account, Truth, at, ingest, settings_for, simulated
 
@@ -379,4 +379,4 @@ def test_a_sim_that_1nce_no_longer_knows_is_suspended_and_later_deactivated(fill
     ],
 )
 def test_an_evaluation_stands_for_the_day_its_as_of_day_became_complete(now: datetime, moment: datetime) -> None:
-    assert stands_for(date(2025, 9, 22), now, 1) == moment
+    assert effective_at(date(2025, 9, 22), now, 1) == moment

@@ -271,13 +271,13 @@ def test_a_port_in_use_is_named_with_the_setting_that_moves_it(served: Home, tak
 def test_doctor_names_grade_and_what_is_missing_and_fails_until_it_is_mended(home: Home, empty_url: URL) -> None:
     url = empty_url.render_as_string(hide_password=False)
     said = _refused(
-        home.run("doctor", SIMSIGHT_DATABASE_URL=url), 1, "schema: version 0", "to mend: ", "simsight migrate"
+        home.run("doctor", SIMSIGHT_DATABASE_URL=url), 1, "schema: version 0", "to fix: ", "simsight migrate"
     )
     assert "storage grade: " in said
     assert home.run("migrate", SIMSIGHT_DATABASE_URL=url)[0] == 0
     said = _refused(home.run("doctor", SIMSIGHT_DATABASE_URL=url), 0, "1NCE account: none set", "Python 3.", "GB free")
     assert "it lacks: " in said or "TimescaleDB Community" in said
-    assert "to mend" not in said
+    assert "to fix" not in said
     assert "nothing to apply" in home.run("migrate", SIMSIGHT_DATABASE_URL=url)[1]
 
 

@@ -1,4 +1,4 @@
-"""The commands, sensors and jobs of alerts over a simulated account: from a rule to the message, and fresh data for what is critical."""
+"""Commands, sensors and jobs of alerts over a simulated account: from a rule to the message; data of critical SIMs."""
 
 import json
 import re
@@ -139,7 +139,8 @@ def sensing(account: Account) -> Iterator[tuple[Account, dg.DagsterInstance]]:
 
 def critical(truth: Truth, sim: int) -> None:
     truth.rows(
-        "INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, message, opened_as_of, opened_at, seen_as_of)"
+        "INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, message, opened_as_of,"
+        " opened_at, seen_as_of)"
         " VALUES (1, %s, 'quota_80', 'critical', 'used up', %s, %s, %s)",
         (sim, AS_OF, NOW, AS_OF),
     )

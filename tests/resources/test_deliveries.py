@@ -1,5 +1,4 @@
-"""E-mail, Slack, Teams and webhooks over real TLS: servers of this machine that speak as the services do, and the
-library's own requests."""
+"""E-mail, Slack, Teams and webhooks over real TLS, against local servers that answer as the services do."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
-from email.message import Message
+from email.message import Message as ReceivedMail
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -21,7 +20,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
-from resources.channels import ChannelBrokenError, DeliveryError, Notice, RefusedError, open_channel
+from resources.channels import ChannelBrokenError, DeliveryError, MailUrl, Message, RefusedError, open_channel
 from tests.tls import Authority
 
 NOW = datetime(2026, 1, 14, 12, tzinfo=UTC)
@@ -32,15 +31,17 @@ SLACK_URL = "slack://T0AAAAAAA/B0BBBBBBB/CccccccccccccccccccccccC/#alerts"
 TEAMS_URL = f"workflows://{TEAMS}/wf0123456789/sig0123456789"
 
 
-def notice(text: str = "- pump-1: No usage for 4 days.") -> Notice:
-    return Notice("6f9619ff-8b86-4d01-b42d-00cf4fc964ff", "[warning] pump-1: No usage for 4 days.", text, {"id": "6f9"})
+def message(text: str = "- pump-1: No usage for 4 days.") -> Message:
+    return Message(
+        "6f9619ff-8b86-4d01-b42d-00cf4fc964ff", "[warning] pump-1: No usage for 4 days.", text, {"id": "6f9"}
+    )
 
 
-def send(url: str, told: Notice | None = None, *, secret: str | None = None) -> None:
+def send(url: str, told: Message | None = None, *, secret: str | None = None) -> None:
     """Deliver as the sender of the outbox does."""
     row = {"kind": "webhook" if secret else "apprise", "url_variable": "URL", "secret_variable": "SECRET"}
     with open_channel(row, {"URL": url, "SECRET": secret or ""}) as channel:
-        channel.send(told or notice(), NOW)
+        channel.send(told or message(), NOW)
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +56,7 @@ def trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.file))
 
 
-# --- e-mail
-# -------------------------------------------------------------------------------------------------------------
+# --- e-mail ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -65,13 +65,15 @@ class MailServer:
 
     port: int = 0
     logins: list[tuple[str, str, bool]] = field(default_factory=list)
-    mails: list[tuple[Message, bool]] = field(default_factory=list)
+    mails: list[tuple[ReceivedMail, bool]] = field(default_factory=list)
+    recipients: list[list[str]] = field(default_factory=list)
 
     def login(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
         self.logins.append((data.login.decode(), data.password.decode(), _encrypted(server)))
         return AuthResult(success=data.password.decode() == PASSWORD, handled=False)
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        self.recipients.append(list(envelope.rcpt_tos))
         self.mails.append((message_from_bytes(envelope.content, policy=policy.default), _encrypted(server)))
         return "250 OK"
 
@@ -149,8 +151,80 @@ def test_a_server_without_starttls_gets_neither_password_nor_mail(trusted: None)
         assert server.logins == [("ops", PASSWORD, False)], "it would have taken it"
 
 
-# --- Slack, Teams, webhooks
-# ---------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (
+            "mailtos://smtp.example.org?from=a@example.org&to=b@example.org",
+            {"port": 587, "mode": "starttls", "user": ""},
+        ),
+        (
+            "mailtos://smtp.example.org?from=a@example.org&mode=ssl",
+            {"port": 465, "mode": "ssl", "to": ["a@example.org"]},
+        ),
+        ("mailto://ops:x@smtp.example.org", {"port": 25, "mode": "insecure", "sender": "ops@smtp.example.org"}),
+        ("MAILTO://ops:x@smtp.example.org:2525", {"host": "smtp.example.org", "port": 2525}),
+        ("mailtos://ops%40example.org:p%40%2F+@smtp.example.org", {"sender": "ops@example.org", "password": "p@/+"}),
+        (
+            "mailtos://a:b@smtp.example.org/ann@example.org?to="
+            "Bob <bob+x@example.org>,c@example.org&cc=d@example.org&bcc=e@example.org",
+            {
+                "to": ["bob+x@example.org", "c@example.org", "ann@example.org"],
+                "cc": ["d@example.org"],
+                "bcc": ["e@example.org"],
+            },
+        ),
+        (
+            "mailtos://example.org?smtp=mx.example.org&port=99&user=u&pass=p&verify=no",
+            {
+                "host": "mx.example.org",
+                "port": 99,
+                "user": "u",
+                "password": "p",
+                "verify": False,
+                "sender": "u@example.org",
+            },
+        ),
+    ],
+)
+def test_a_mail_url_is_read(url: str, expected: dict[str, Any]) -> None:
+    read = MailUrl.parse(url)
+    assert {name: getattr(read, name) for name in expected} == expected
+    assert read.verify is expected.get("verify", True)
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("mailtos://ops:staple-in#the-url@smtp.example.org?to=ann@example.org", "must be percent-encoded"),
+        ("mailtos://ops:staple-in-the-url@[::1?to=ann@example.org", "must be percent-encoded"),
+        ("mailtos://ops:staple-in-the-url@smtp.example.org?to=staple", "to must be e-mail addresses"),
+        ("mailtos://smtp.example.org?to=ann@example.org", "from must be e-mail addresses"),
+        ("mailtos://ops:staple-in-the-url@smtp.example.org?mode=staple", "mode must be one of starttls, ssl, insecure"),
+        ("mailtos://ops:staple-in-the-url@smtp.example.org?mode=insecure", "mode must be starttls or ssl"),
+        ("mailtos://ops:staple-in-the-url@smtp.example.org?port=staple", "the port must be a number"),
+        ("mailtos://?to=ann@example.org", "names no mail server"),
+    ],
+)
+def test_a_mail_url_that_makes_no_sense_breaks_the_channel_and_is_not_shown(url: str, problem: str) -> None:
+    with pytest.raises(ChannelBrokenError, match=problem) as failed:
+        send(url)
+    assert "staple" not in str(failed.value)
+
+
+def test_one_mail_goes_to_all_recipients_and_names_no_blind_copies() -> None:
+    with mail_server() as server:
+        send(
+            f"mailto://127.0.0.1:{server.port}?from=simsight@example.org&to=ann@example.org,bob@example.org"
+            "&cc=cid@example.org&bcc=dan@example.org"
+        )
+    ((mail, _),) = server.mails
+    assert (mail["To"], mail["Cc"], mail["Bcc"]) == ("ann@example.org, bob@example.org", "cid@example.org", None)
+    assert server.recipients == [["ann@example.org", "bob@example.org", "cid@example.org", "dan@example.org"]]
+    assert server.logins == []
+
+
+# --- Slack, Teams, webhooks -----------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -228,7 +302,7 @@ def internet(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 def test_slack_gets_title_and_text_and_a_label_calls_nobody(internet: Internet, trusted: None) -> None:
-    send(SLACK_URL, notice("- <!channel> & co: *No usage* for 4 days."))
+    send(SLACK_URL, message("- <!channel> & co: *No usage* for 4 days."))
     ((host, _, told),) = internet.posts
     (shown,) = told["attachments"]
     assert (host, told["channel"], told["mrkdwn"]) == (SLACK, "#alerts", False)

@@ -42,7 +42,8 @@ MORE = """
 INSERT INTO core.sims (organization_id, iccid, label, first_seen_at, changed_at)
 SELECT organization_id, repeat('7', 19), 'secret', now(), now() FROM core.organizations WHERE slug = 'other';
 INSERT INTO core.sim_usage (organization_id, sim_key, day, bytes, bytes_rx, sms_mt, sms_mo, known_at)
-SELECT organization_id, sim_key, day, 1250001 + sim_key, CASE WHEN extract(day FROM day) > 3 THEN 250000 END, 1, NULL, now()
+SELECT organization_id, sim_key, day, 1250001 + sim_key, CASE WHEN extract(day FROM day) > 3 THEN 250000 END, 1,
+    NULL, now()
 FROM core.sims, generate_series(date '2026-01-01', date '2026-01-10', '1 day') AS day;
 INSERT INTO predictions.scorings (organization_id, model_name, model_version, run_id, as_of, created_at)
 SELECT organization_id, 'usage-forecaster', 3, 'run', as_of, '2026-01-11T06:00Z'
@@ -176,7 +177,8 @@ def test_a_view_has_a_short_name_for_its_newest_version_and_is_there_as_soon_as_
     with psycopg.connect(driver_url(database_url, "").render_as_string(hide_password=False)) as admin:
         for version in (2, 10):
             admin.execute(
-                f"CREATE VIEW core.sims_v{version} WITH (security_invoker = true) AS SELECT iccid, {version} AS version, "
+                f"CREATE VIEW core.sims_v{version} WITH (security_invoker = true) AS"
+                f" SELECT iccid, {version} AS version, "
                 "numeric(8, 3) '1.500' AS share, '{a,b}'::text[] AS tags, '{\"a\": 1}'::jsonb AS more FROM core.sims; "
                 f"GRANT SELECT ON core.sims_v{version} TO simsight_pipeline".encode()
             )
@@ -193,7 +195,8 @@ def test_a_view_has_a_short_name_for_its_newest_version_and_is_there_as_soon_as_
 def test_odd_types_and_empty_texts_survive(stored: Database, database_url: URL, tmp_path: Path, format: Format) -> None:
     with psycopg.connect(driver_url(database_url, "").render_as_string(hide_password=False)) as admin:
         admin.execute(
-            "CREATE VIEW core.odd_v1 WITH (security_invoker = true) AS SELECT true AS yes, NULL::boolean AS unknown, ''::text AS "
+            "CREATE VIEW core.odd_v1 WITH (security_invoker = true) AS SELECT true AS yes,"
+            " NULL::boolean AS unknown, ''::text AS "
             "empty, 9007199254740993 AS large, '2026-01-01T00:00:00.000001Z'::timestamptz AS moment, "
             "'[2026-01-01,2026-02-01)'::daterange AS span, 0.1::real AS part, E'tab\\there, \"quoted\"\\nline' AS words"
         )
@@ -382,7 +385,8 @@ def test_memory_does_not_grow_with_the_rows(
 ) -> None:
     with psycopg.connect(driver_url(database_url, "").render_as_string(hide_password=False)) as admin:
         admin.execute(
-            "CREATE VIEW core.many_v1 WITH (security_invoker = true) AS SELECT n, '8988228066' || lpad(n::text, 9, '0') AS iccid, "
+            "CREATE VIEW core.many_v1 WITH (security_invoker = true) AS SELECT n, '8988228066' || lpad(n::text, 9, '0')"
+            " AS iccid, "
             "date '2026-01-01' + n % 30 AS day, n * 1000 AS bytes, n / 1e6::numeric AS mb, 'label ' || n AS label "
             "FROM generate_series(1, 1000000) AS n"
         )

@@ -1,154 +1,23 @@
-"""The outbox over a real database, a real SMTP server and a real HTTP server: each alert is told once, whatever fails or is killed."""
+"""The outbox over real database, SMTP and HTTP servers: each alert is sent once, whatever fails or is killed."""
 
 from __future__ import annotations
 
 import hmac
 import json
 import logging
-import os
-import signal
-import socket
-import subprocess
-import sys
 import threading
-import time as clock_time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
-from email import message_from_bytes, policy
-from email.message import EmailMessage
-from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult
-from psycopg.rows import dict_row
 from sqlalchemy import URL
 
 from resources.channels import ChannelBrokenError, redact, sign
-from resources.database.server import driver_url
 from resources.database.session import Database
 from services.alerts.evaluation import AlertError, act
-from services.notifications import oncall
-from services.notifications import outbox as notifier
-from services.notifications.messages import MOST_ATTEMPTS, retry_after
-from tests.receiver import HookServer, hook_server, signature
-
-NOW = datetime(2026, 1, 14, 12, tzinfo=UTC)  # a Wednesday
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-SECRET = "correct-horse-battery"
-PASSWORD = "staple-in-the-url"
-
-
-class MailServer:
-    """A real SMTP server that keeps what it takes; `reply` and `pause` make it misbehave."""
-
-    def __init__(self) -> None:
-        self.mails: list[EmailMessage] = []
-        self.reply = "250 OK"
-        self.on_mail: Callable[[], None] = lambda: None
-        with socket.create_server(("127.0.0.1", 0)) as free:  # the controller itself cannot take any port
-            self.port = free.getsockname()[1]
-        self.controller = Controller(
-            self,
-            hostname="127.0.0.1",
-            port=self.port,
-            authenticator=self._login,
-            auth_require_tls=False,
-            auth_required=False,
-        )
-
-    def _login(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
-        return AuthResult(success=data.password.decode() == PASSWORD, handled=False)
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
-        if self.reply.startswith("250"):
-            mail = message_from_bytes(envelope.content, policy=policy.default)
-            assert isinstance(mail, EmailMessage)
-            self.mails.append(mail)
-            self.on_mail()
-        return self.reply
-
-    @property
-    def subjects(self) -> list[str]:
-        return [str(mail["Subject"]).strip() for mail in self.mails]
-
-
-@pytest.fixture
-def mail() -> Iterator[MailServer]:
-    server = MailServer()
-    server.controller.start()
-    yield server
-    server.controller.stop()
-
-
-@pytest.fixture
-def hook() -> Iterator[HookServer]:
-    with hook_server(f"/hooks/{PASSWORD}") as kept:
-        yield kept
-
-
-class Fleet:
-    """Alerts written by hand, and the sender over them at any time."""
-
-    def __init__(self, database: Database, url: URL) -> None:
-        self.database, self.url = database, url
-        self.admin = psycopg.connect(_text(url), autocommit=True, row_factory=dict_row)
-        self.environ: dict[str, str] = {}
-        self.run(
-            "INSERT INTO core.sims (organization_id, iccid, label, first_seen_at, changed_at)"
-            " SELECT 1, lpad(n::text, 19, '8'), 'pump-' || n, now(), now() FROM generate_series(1, 60) AS n"
-        )
-
-    def run(self, statement: str, parameters: Any = None) -> list[dict[str, Any]]:
-        cursor = self.admin.execute(statement.encode(), parameters)
-        return cursor.fetchall() if cursor.description else []
-
-    def alert(self, sim: int = 1, severity: str = "warning", at: datetime = NOW, kind: str = "silent") -> int:
-        (row,) = self.run(
-            "INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, value, message, opened_as_of, opened_at, seen_as_of)"
-            " VALUES (1, %s, %s, %s, 4, 'No usage for 4 days.', %s, %s, %s) RETURNING alert_id",
-            (sim, kind, severity, at.date() - 2 * DAY, at, at.date() - 2 * DAY),
-        )
-        return int(row["alert_id"])
-
-    def channel(self, name: str, url: str, **more: Any) -> None:
-        variable = f"CHANNEL_{name.upper().replace('-', '_')}"
-        self.environ[variable] = url
-        if "secret" in more:
-            self.environ[f"{variable}_SECRET"] = more.pop("secret")
-            more["secret_variable"] = f"{variable}_SECRET"
-        oncall.add_channel(self.database, name, url_variable=variable, **({"now": NOW - DAY} | more))
-
-    def notify(self, now: datetime = NOW) -> dict[str, int]:
-        return notifier.notify(self.database, clock=lambda: now, environ=self.environ, seed=1)
-
-    def states(self) -> list[tuple[str, str]]:
-        rows = self.run("SELECT stage, state FROM ops.notifications ORDER BY notification_id")
-        return [(row["stage"], row["state"]) for row in rows]
-
-
-def _text(url: URL) -> str:
-    return driver_url(url, "").render_as_string(hide_password=False)
-
-
-@pytest.fixture
-def fleet(database: Database, database_url: URL) -> Iterator[Fleet]:
-    made = Fleet(database, database_url)
-    yield made
-    made.admin.close()
-
-
-@pytest.fixture
-def mailed(fleet: Fleet, mail: MailServer) -> MailServer:
-    fleet.channel("mail", mailto(mail))
-    return mail
-
-
-def mailto(mail: MailServer, password: str = PASSWORD) -> str:
-    return f"mailto://ops:{password}@127.0.0.1:{mail.port}?from=simsight@example.org&to=ann@example.org&name=Simsight"
+from services.notifications import oncall, outbox
+from services.notifications.messages import MAX_ATTEMPTS, retry_after
+from tests.receiver import HookServer, signature
+from tests.services.conftest import DAY, HOUR, MINUTE, NOW, PASSWORD, SECRET, Fleet, MailServer, mailto
 
 
 def test_an_alert_is_mailed_once_and_its_end_is_told(fleet: Fleet, mailed: MailServer) -> None:
@@ -315,7 +184,7 @@ def test_what_fails_is_tried_again_later_and_given_up_with_the_reason(fleet: Fle
     fleet.alert()
     hook.status = 503
     now = NOW
-    for attempt in range(1, MOST_ATTEMPTS + 1):
+    for attempt in range(1, MAX_ATTEMPTS + 1):
         fleet.notify(now)
         (row,) = fleet.run("SELECT * FROM ops.notifications")
         assert (row["attempts"], row["last_error"].endswith("it answered 503")) == (attempt, True)
@@ -323,16 +192,16 @@ def test_what_fails_is_tried_again_later_and_given_up_with_the_reason(fleet: Fle
         assert len(hook.posts) == attempt, "not before its time"
         now = row["next_attempt_at"]
     assert row["state"] == "dead"
-    assert row["last_error"] == f"given up after {MOST_ATTEMPTS} attempts: it answered 503"
+    assert row["last_error"] == f"given up after {MAX_ATTEMPTS} attempts: it answered 503"
     assert timedelta(minutes=30) < now - NOW < timedelta(hours=3)
     assert "attempts in a row failed" in oncall.channel_named(fleet.database, "hook")["parked_reason"]
     # an hour later it is tried with what came since, and works
     hook.status = 200
     fleet.alert(2)
     fleet.notify(now + MINUTE)
-    assert len(hook.posts) == MOST_ATTEMPTS
+    assert len(hook.posts) == MAX_ATTEMPTS
     fleet.notify(now + HOUR + MINUTE)
-    assert len(hook.posts) == MOST_ATTEMPTS + 1
+    assert len(hook.posts) == MAX_ATTEMPTS + 1
     assert oncall.channel_named(fleet.database, "hook")["parked_reason"] is None
 
 
@@ -372,7 +241,7 @@ def test_wrong_secrets_and_dead_servers_are_parked_with_the_reason_and_hold_nobo
     assert "no URL that Apprise understands" in reasons["d-no-url"]
     assert "CHANNEL_E_NOT_SET is not set" in reasons["e-not-set"]
     assert reasons["c-nobody-there"] is reasons["f-slack"] is reasons["z-good"] is None
-    assert len(hook.posts) == 1, "a parked channel is left alone"
+    assert len(hook.posts) == 1, "a disabled channel is left alone"
     waiting = {row["channel"]: row["last_error"] for row in fleet.database.rows("outbox_problems", {"rows": 20})}
     assert waiting["c-nobody-there"].startswith("no mail server")
     assert waiting["f-slack"]
@@ -430,7 +299,7 @@ def test_two_organizations_do_not_see_each_other_s_alerts_or_channels(
     other = Database(database_url, "other")
     fleet.alert()
     assert other.rows("channels_list") == []
-    assert notifier.notify(other, clock=lambda: NOW, environ=fleet.environ)["planned"] == 0
+    assert outbox.notify(other, clock=lambda: NOW, environ=fleet.environ)["planned"] == 0
     assert mailed.mails == []
     other.close()
 
@@ -442,7 +311,7 @@ def test_many_senders_at_once_send_each_message_once(fleet: Fleet, hook: HookSer
     fleet.run("UPDATE predictions.alerts SET opened_as_of = opened_as_of - alert_id::integer")
     senders = [Database(database_url, "default") for _ in range(4)]
     threads = [
-        threading.Thread(target=lambda one=one: notifier.notify(one, clock=lambda: NOW, environ=fleet.environ))  # type: ignore[misc]
+        threading.Thread(target=lambda one=one: outbox.notify(one, clock=lambda: NOW, environ=fleet.environ))  # type: ignore[misc]
         for one in senders
     ]
     for thread in threads:
@@ -454,126 +323,7 @@ def test_many_senders_at_once_send_each_message_once(fleet: Fleet, hook: HookSer
         one.close()
 
 
-# --- killed senders -----------------------------------------------------------------------------------------------------
-
-SENDER = """
-import os, sys
-from datetime import datetime
-from sqlalchemy import make_url
-from services.notifications import outbox
-from resources.database.session import Database
-now = datetime.fromisoformat(sys.argv[1])
-outbox.notify(Database(make_url(os.environ["DATABASE"]), "default"), clock=lambda: now, environ=os.environ)
-"""
-
-
-@contextmanager
-def sender(fleet: Fleet, now: datetime = NOW) -> Iterator[subprocess.Popen[bytes]]:
-    """A sender in a process of its own, to be killed with SIGKILL."""
-    variables = os.environ | fleet.environ | {"DATABASE": fleet.url.render_as_string(hide_password=False)}
-    root = Path(__file__).resolve().parents[2]
-    process = subprocess.Popen([sys.executable, "-c", SENDER, now.isoformat()], env=variables, cwd=root)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def until(what: Callable[[], Any], seconds: float = 30) -> None:
-    end = clock_time.monotonic() + seconds
-    while not what():
-        assert clock_time.monotonic() < end, "it did not come to that"
-        clock_time.sleep(0.02)
-
-
-def waits_for_a_lock(fleet: Fleet) -> bool:
-    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    return bool(fleet.run(waiting))
-
-
-def after_the_kill(fleet: Fleet) -> None:
-    """Passes while the lease still runs, when it is over, and once more."""
-    for minutes in (1, 3, 4):
-        fleet.notify(NOW + minutes * MINUTE)
-
-
-def test_killed_before_it_took_a_message_nothing_is_lost(fleet: Fleet, mailed: MailServer) -> None:
-    fleet.alert()
-    with psycopg.connect(_text(fleet.url)) as blocker:
-        blocker.execute("LOCK TABLE ops.notifications")
-        with sender(fleet) as process:
-            until(lambda: waits_for_a_lock(fleet))
-            process.kill()
-    after_the_kill(fleet)
-    assert (len(mailed.mails), fleet.states()) == (1, [("opened", "sent")])
-
-
-@pytest.mark.parametrize(("after_crash", "mails", "state"), [("park", 1, "unknown"), ("resend", 2, "sent")])
-def test_killed_while_the_mail_server_has_taken_it(
-    fleet: Fleet, mail: MailServer, after_crash: str, mails: int, state: str
-) -> None:
-    fleet.channel("mail", mailto(mail), after_crash=after_crash)
-    fleet.alert()
-    with sender(fleet) as process:
-        mail.on_mail = lambda: os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    mail.on_mail = lambda: None
-    after_the_kill(fleet)
-    assert (len(mail.mails), fleet.states()) == (mails, [("opened", state)])
-    assert len({one["Message-ID"] for one in mail.mails}) == 1
-    if state == "unknown":
-        (problem,) = fleet.database.rows("outbox_problems", {"rows": 20})
-        assert "it may have arrived" in problem["last_error"]
-
-
-def test_killed_between_the_answer_and_the_commit_a_mail_is_not_sent_twice(fleet: Fleet, mailed: MailServer) -> None:
-    fleet.alert()
-    blocker = psycopg.connect(_text(fleet.url))
-    mailed.on_mail = lambda: blocker.execute("SELECT 1 FROM ops.notifications FOR UPDATE") and None
-    with sender(fleet) as process:
-        until(lambda: mailed.mails and waits_for_a_lock(fleet))
-        process.kill()
-        process.wait()
-    blocker.close()
-    mailed.on_mail = lambda: None
-    after_the_kill(fleet)
-    assert (len(mailed.mails), fleet.states()) == (1, [("opened", "unknown")])
-
-
-@pytest.mark.parametrize("point", ["taken", "answered"])
-def test_killed_while_it_posts_a_webhook_gets_the_same_key_again_and_acts_once(
-    fleet: Fleet, hook: HookServer, point: str
-) -> None:
-    fleet.channel("hook", hook.url, secret=SECRET)
-    fleet.alert()
-    with psycopg.connect(_text(fleet.url)) as blocker, sender(fleet) as process:
-        if point == "taken":
-            hook.on_post = lambda: os.kill(process.pid, signal.SIGKILL)
-        else:
-            hook.on_post = lambda: blocker.execute("SELECT 1 FROM ops.notifications FOR UPDATE") and None
-            until(lambda: hook.posts and waits_for_a_lock(fleet))
-            process.kill()
-        process.wait()
-    hook.on_post = lambda: None
-    after_the_kill(fleet)
-    assert fleet.states() == [("opened", "sent")]
-    assert (len(hook.posts), len(hook.done)) == (2, 1)
-
-
-def test_killed_at_the_second_message_the_first_is_not_sent_again(fleet: Fleet, mailed: MailServer) -> None:
-    fleet.alert(1, "critical")
-    fleet.alert(2, "warning")
-    with sender(fleet) as process:
-        mailed.on_mail = lambda: (len(mailed.mails) > 1 and os.kill(process.pid, signal.SIGKILL)) or None
-        process.wait()
-    mailed.on_mail = lambda: None
-    after_the_kill(fleet)
-    assert [subject[:10] for subject in mailed.subjects] == ["[critical]", "[warning] "]
-    assert fleet.states() == [("opened", "sent"), ("opened", "unknown")]
-
-
-# --- pure ---------------------------------------------------------------------------------------------------------------
+# --- pure -----------------------------------------------------------------------------------------------------------
 
 
 def test_retries_wait_longer_and_longer_up_to_an_hour_with_jitter() -> None:

@@ -34,8 +34,8 @@ EMPTY_DAY = date(2024, 1, 1)
 NOW = datetime(2026, 6, 30, 6, tzinfo=UTC)
 EVIL = "<script>alert('label')</script><img src=x onerror=alert(1)>"
 
-# 30 SIMs with 120 days of usage; SIM 1 is silent for 20 days, SIM 2 is almost used up, SIM 3 has nothing left, SIM 4 has
-# expired, SIM 5 has never sent. A SIM of the other organization uses far more than all of them.
+# 30 SIMs with 120 days of usage: SIM 1 is silent for 20 days, SIM 2 is almost used up, SIM 3 has nothing left,
+# SIM 4 has expired, SIM 5 has never sent. A SIM of the other organization uses far more than all of them.
 FLEET = """
 INSERT INTO core.sims (organization_id, iccid, label, status, activated_at, quota_status, first_seen_at, changed_at)
 SELECT o.organization_id, '8988280666' || lpad((CASE o.slug WHEN 'default' THEN 0 ELSE 100 END + n)::text, 9, '0'),
@@ -45,7 +45,8 @@ FROM core.organizations AS o, generate_series(1, 30) AS n;
 INSERT INTO core.sim_usage (organization_id, sim_key, day, bytes, known_at)
 SELECT s.organization_id, s.sim_key, d::date,
        CASE WHEN s.organization_id <> ops.organization('default') THEN 900000000000
-            ELSE 100000 * n * (1 + extract(isodow FROM d)::integer %% 3) + abs(hashint4(n * 1000 + extract(doy FROM d)::integer)::bigint) %% (200000 * n)
+            ELSE 100000 * n * (1 + extract(isodow FROM d)::integer %% 3)
+                + abs(hashint4(n * 1000 + extract(doy FROM d)::integer)::bigint) %% (200000 * n)
        END, now()
 FROM (SELECT *, right(iccid, 2)::integer AS n FROM core.sims) AS s,
      generate_series(%(as_of)s::date - 119, %(as_of)s::date + 1, interval '1 day') AS d
@@ -57,22 +58,27 @@ SELECT organization_id, sim_key, 'data', %(as_of)s::date + 1, now(),
        CASE n WHEN 4 THEN %(as_of)s::date - 5 ELSE %(as_of)s::date + 1000 + n END
 FROM (SELECT *, right(iccid, 2)::integer AS n FROM core.sims) AS s;
 
-INSERT INTO ops.quarantine (organization_id, source, record_key, reason, record, first_seen_at, last_seen_at, resolved_at)
+INSERT INTO ops.quarantine (organization_id, source, record_key, reason, record, first_seen_at, last_seen_at,
+    resolved_at)
 SELECT ops.organization('default'), 'usage', 'key ' || n, 'reason ' || n %% 12 || ' <b>', '{}', now(), now(),
        CASE WHEN n > 36 THEN now() END
 FROM generate_series(1, 40) AS n;
 INSERT INTO ops.polls (sim_key, source, organization_id, sweep_id, polled_at, problem)
-SELECT sim_key, 'quota', organization_id, 1, now(), 'OnceTimeoutError' FROM core.sims WHERE right(iccid, 2) IN ('07', '08');
+SELECT sim_key, 'quota', organization_id, 1, now(), 'OnceTimeoutError' FROM core.sims WHERE
+    right(iccid, 2) IN ('07', '08');
 INSERT INTO core.sim_usage_replaced (sim_key, day, organization_id, bytes, known_from, known_to)
 SELECT sim_key, %(as_of)s::date - ago, organization_id, 1, %(as_of)s::date - ago + 1, %(as_of)s::date - ago + 2
 FROM core.sims, unnest(ARRAY[5, 6, 90]) AS ago WHERE right(iccid, 2) = '10';
 
 INSERT INTO predictions.alert_rules
-    (organization_id, name, metric, operator, threshold, for_days, scope, severity, enabled, created_by, created_at, changed_at)
-SELECT organization_id, 'drift', 'forecast_error', '>', 1.2, 1, '{}', 'warning', true, 'x', now(), now() FROM core.organizations;
+    (organization_id, name, metric, operator, threshold, for_days, scope, severity, enabled, created_by, created_at,
+        changed_at)
+SELECT organization_id, 'drift', 'forecast_error', '>', 1.2, 1, '{}', 'warning', true, 'x', now(), now() FROM
+    core.organizations;
 INSERT INTO predictions.incidents
     (organization_id, kind, title, scope, first_day, last_day, severity, sims, model_version, created_at, updated_at)
-SELECT organization_id, 'flapping', 'Flapping in 12 of 30 SIMs of ' || slug, '{}', %(as_of)s, %(as_of)s, 'critical', 12, 1, now(), now()
+SELECT organization_id, 'flapping', 'Flapping in 12 of 30 SIMs of ' || slug, '{}', %(as_of)s, %(as_of)s, 'critical',
+    12, 1, now(), now()
 FROM core.organizations;
 INSERT INTO predictions.alerts
     (organization_id, kind, rule_id, severity, value, message, opened_as_of, opened_at, seen_as_of)
@@ -80,7 +86,8 @@ SELECT organization_id, 'rule', rule_id, severity, 1.4, 'drift: forecast error i
 FROM predictions.alert_rules;
 INSERT INTO predictions.alerts
     (organization_id, kind, incident_id, severity, value, message, opened_as_of, opened_at, seen_as_of)
-SELECT organization_id, 'incident', incident_id, severity, sims, title, %(as_of)s, now(), %(as_of)s FROM predictions.incidents;
+SELECT organization_id, 'incident', incident_id, severity, sims, title, %(as_of)s, now(), %(as_of)s FROM
+    predictions.incidents;
 """
 
 
@@ -172,13 +179,19 @@ def section(page: str, name: str) -> str:
 
 def test_the_key_figures_are_those_of_the_tables(page: str, truth: psycopg.Connection[Any]) -> None:
     assert card(page, "SIMs") == ("30", "30 activated")
-    active = "SELECT count(DISTINCT sim_key) FROM core.sim_usage WHERE mine AND bytes > 0 AND day <= %(as_of)s AND day > %(as_of)s - 7"
+    active = (
+        "SELECT count(DISTINCT sim_key) FROM core.sim_usage"
+        " WHERE mine AND bytes > 0 AND day <= %(as_of)s AND day > %(as_of)s - 7"
+    )
     assert card(page, "Active in the last 7 days")[0] == str(one(truth, active)) == "28"
     for days in (7, 30):
         used = (
             f"SELECT sum(bytes) / 1e6 FROM core.sim_usage WHERE mine AND day <= %(as_of)s AND day > %(as_of)s - {days}"
         )
-        before = f"SELECT sum(bytes) / 1e6 FROM core.sim_usage WHERE mine AND day <= %(as_of)s - {days} AND day > %(as_of)s - {2 * days}"
+        before = (
+            "SELECT sum(bytes) / 1e6 FROM core.sim_usage"
+            f" WHERE mine AND day <= %(as_of)s - {days} AND day > %(as_of)s - {2 * days}"
+        )
         now, then = one(truth, used), one(truth, before)
         volume, change = card(page, f"MB in the last {days} days")
         assert volume == f"{now:,.0f}"
@@ -206,7 +219,8 @@ def test_the_ends_are_those_of_the_predictions(page: str, truth: psycopg.Connect
     assert f"20 of {with_date} SIMs with an end date" in first
     soonest = truth.execute(
         b"SELECT iccid, p50_date FROM predictions.exhaustions JOIN core.sims USING (sim_key) "
-        b"WHERE exhaustions.organization_id = ops.organization('default') AND exhaustions.status NOT IN ('exhausted', 'expired') "
+        b"WHERE exhaustions.organization_id = ops.organization('default') AND exhaustions.status NOT IN"
+        b" ('exhausted', 'expired') "
         b"ORDER BY p50_date, p_14 DESC, iccid LIMIT 1"
     ).fetchone()
     assert soonest is not None

@@ -1,4 +1,4 @@
-"""Rules of a customer over a simulated fleet: checked, replayed, evaluated in one query each, and none stops another."""
+"""A customer's rules over a simulated fleet: checked, replayed, evaluated in one query each; none stops another."""
 
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -61,12 +61,16 @@ def usage(truth: Truth, sim: int, day: date, mb: float) -> None:
 # the same figures the slow way, from the tables, as of AS_OF
 SLOW = {
     "usage_day_mb": "SELECT sim_key, bytes / 1e6 FROM core.sim_usage WHERE day = %(as_of)s",
-    "usage_7d_mb": "SELECT sim_key, sum(bytes) / 1e6 FROM core.sim_usage WHERE day BETWEEN %(as_of)s::date - 6 AND %(as_of)s GROUP BY 1",
+    "usage_7d_mb": "SELECT sim_key, sum(bytes) / 1e6 FROM core.sim_usage WHERE day BETWEEN %(as_of)s::date - 6"
+    " AND %(as_of)s GROUP BY 1",
     "usage_month_mb": "SELECT sim_key, sum(bytes) / 1e6 FROM core.sim_usage"
     " WHERE day BETWEEN date_trunc('month', %(as_of)s::date) AND %(as_of)s GROUP BY 1",
-    "exhaustion_p14": "SELECT sim_key, p_14 FROM predictions.exhaustions WHERE as_of = %(as_of)s AND status IN ('ok', 'extrapolated')",
-    "forecast_30d_mb": "SELECT sim_key, sum(mean) / 1e6 FROM predictions.usage_forecasts WHERE as_of = %(as_of)s GROUP BY 1",
-    "quota_used_share": "SELECT sim_key, 1 - remaining / (SELECT amount_total::float FROM core.sim_quota AS q WHERE q.sim_key = e.sim_key"
+    "exhaustion_p14": "SELECT sim_key, p_14 FROM predictions.exhaustions WHERE as_of = %(as_of)s AND status IN"
+    " ('ok', 'extrapolated')",
+    "forecast_30d_mb": "SELECT sim_key, sum(mean) / 1e6 FROM predictions.usage_forecasts WHERE as_of = %(as_of)s"
+    " GROUP BY 1",
+    "quota_used_share": "SELECT sim_key, 1 - remaining / (SELECT amount_total::float FROM core.sim_quota AS q"
+    " WHERE q.sim_key = e.sim_key"
     " AND kind = 'data' ORDER BY day LIMIT 1) FROM predictions.exhaustions AS e WHERE as_of = %(as_of)s",
     "silence_days": "SELECT sim_key, %(as_of)s::date - max(day) FROM core.sim_usage JOIN core.sims USING (sim_key)"
     " WHERE bytes > 0 AND day <= %(as_of)s AND status <> 'Disabled' GROUP BY 1",
@@ -258,7 +262,8 @@ def test_a_figure_of_the_fleet_is_one_alert_without_a_sim(filled: tuple[Runtime,
     runtime, truth = filled
     rule = add(runtime, "drift", "forecast_error", ">", 1.1)
     truth.rows(
-        "INSERT INTO predictions.forecast_scores (organization_id, day, horizon, model_name, model_version, sims, n, rmase, coverage_80,"
+        "INSERT INTO predictions.forecast_scores (organization_id, day, horizon, model_name, model_version,"
+        " sims, n, rmase, coverage_80,"
         " coverage_95, scored_at) VALUES (1, %s, '1-7', 'usage-forecaster', 1, 40, 280, 1.4, 0.5, 0.6, now())",
         (AS_OF,),
     )
@@ -343,8 +348,10 @@ def test_an_anomaly_counts_by_its_score_unless_it_belongs_to_an_incident(filled:
     runtime, truth = filled
     rule = add(runtime, "odd", "anomaly_score", ">=", 3)
     incident = truth.one(
-        "INSERT INTO predictions.incidents (organization_id, kind, title, scope, first_day, last_day, severity, sims, model_version,"
-        " created_at, updated_at) VALUES (1, 'spike', 't', '{}', %(d)s, %(d)s, 'info', 1, 1, now(), now()) RETURNING incident_id",
+        "INSERT INTO predictions.incidents (organization_id, kind, title, scope, first_day, last_day, severity,"
+        " sims, model_version,"
+        " created_at, updated_at) VALUES (1, 'spike', 't', '{}', %(d)s, %(d)s, 'info', 1, 1, now(), now())"
+        " RETURNING incident_id",
         {"d": AS_OF},
     )
     for sim, kind, score, of in (
@@ -354,8 +361,10 @@ def test_an_anomaly_counts_by_its_score_unless_it_belongs_to_an_incident(filled:
         (5, "spike", 9, incident),
     ):
         truth.rows(
-            "INSERT INTO predictions.anomalies (sim_key, day, kind, organization_id, score, severity, reasons, first_day, incident_id,"
-            " model_version, as_of, detected_at, live) VALUES (%s, %s, %s, 1, %s, 'info', '', %s, %s, 1, %s, now(), false)",
+            "INSERT INTO predictions.anomalies (sim_key, day, kind, organization_id, score, severity, reasons,"
+            " first_day, incident_id,"
+            " model_version, as_of, detected_at, live) VALUES (%s, %s, %s, 1, %s, 'info', '', %s, %s, 1, %s,"
+            " now(), false)",
             (sim, AS_OF, kind, score, AS_OF, of, AS_OF),
         )
     evaluate(runtime)
@@ -365,8 +374,10 @@ def test_an_anomaly_counts_by_its_score_unless_it_belongs_to_an_incident(filled:
 def test_an_incident_is_one_alert_for_as_long_as_it_goes_on(filled: tuple[Runtime, Truth], tmp_path: Path) -> None:
     runtime, truth = filled
     truth.rows(
-        "INSERT INTO predictions.incidents (organization_id, kind, title, scope, first_day, last_day, severity, sims, model_version,"
-        " created_at, updated_at) VALUES (1, 'runaway', '38 SIMs', '{}', %(d)s, %(d)s, 'critical', 38, 1, now(), now())",
+        "INSERT INTO predictions.incidents (organization_id, kind, title, scope, first_day, last_day, severity,"
+        " sims, model_version,"
+        " created_at, updated_at) VALUES (1, 'runaway', '38 SIMs', '{}', %(d)s, %(d)s, 'critical', 38, 1, now(),"
+        " now())",
         {"d": AS_OF},
     )
     for ahead in range(3):
@@ -380,13 +391,16 @@ def test_an_incident_is_one_alert_for_as_long_as_it_goes_on(filled: tuple[Runtim
     assert truth.column(found) == [False, True], "it comes back: another alert"
     truth.rows("UPDATE predictions.incidents SET kind = 'dead'")
     truth.rows(
-        "INSERT INTO predictions.anomalies (organization_id, sim_key, day, kind, score, severity, reasons, first_day, incident_id,"
-        " model_version, as_of, detected_at, live) SELECT 1, 3, %(d)s, 'dead', 4, 'critical', '', %(d)s, incident_id, 1, %(d)s, now(), false"
+        "INSERT INTO predictions.anomalies (organization_id, sim_key, day, kind, score, severity, reasons,"
+        " first_day, incident_id,"
+        " model_version, as_of, detected_at, live) SELECT 1, 3, %(d)s, 'dead', 4, 'critical', '', %(d)s,"
+        " incident_id, 1, %(d)s, now(), false"
         " FROM predictions.incidents",
         {"d": AS_OF},
     )
     truth.rows(
-        "INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, value, message, opened_as_of, opened_at, seen_as_of)"
+        "INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, value, message, opened_as_of,"
+        " opened_at, seen_as_of)"
         " VALUES (1, 3, 'silent', 'warning', 9, '', %(d)s, now(), %(d)s)",
         {"d": AS_OF},
     )
@@ -406,7 +420,8 @@ def test_an_anomaly_that_no_incident_explains_is_one_alert_of_its_sim(filled: tu
         (5, "dead", "critical"),
     ):
         truth.rows(
-            "INSERT INTO predictions.anomalies (sim_key, day, kind, organization_id, score, severity, reasons, first_day, model_version,"
+            "INSERT INTO predictions.anomalies (sim_key, day, kind, organization_id, score, severity, reasons,"
+            " first_day, model_version,"
             " as_of, detected_at, live) VALUES (%s, %s, %s, 1, %s, %s, 'much', %s, 1, %s, now(), false)",
             (sim, AS_OF, kind, 9 if kind == "spike" else 4, severity, AS_OF, AS_OF),
         )

@@ -337,7 +337,7 @@ def test_arrivals_start_one_run_at_a_time(runtime: Runtime, truth: Truth) -> Non
         def ask() -> Any:
             return sensor(dg.build_sensor_context(instance=instance, resources={"runtime": runtime}))
 
-        assert ask().skip_message == "nothing waits"
+        assert ask().skip_message == "nothing is pending"
         receiver.receive([usage(1), usage(2, 7)])
         request = ask()
         assert isinstance(request, dg.RunRequest)
@@ -349,12 +349,12 @@ def test_arrivals_start_one_run_at_a_time(runtime: Runtime, truth: Truth) -> Non
         ran = job.execute_in_process(instance=instance, run_config={"loggers": {"terminal": {}}})
         (made,) = ran.asset_materializations_for_node("stream_records")
         assert (made.metadata["usage rows new"].value, made.metadata["records quarantined"].value) == (1, 1)
-        assert ask().skip_message == "nothing waits"
+        assert ask().skip_message == "nothing is pending"
 
         receiver.list_sims(7)  # a SIM that a record waited for
         assert isinstance(ask(), dg.RunRequest)
         job.execute_in_process(instance=instance, run_config={"loggers": {"terminal": {}}})
-        assert ask().skip_message == "nothing waits"
+        assert ask().skip_message == "nothing is pending"
     assert [row["record_id"] for row in receiver.stored()[0]] == [1, 2]
 
 

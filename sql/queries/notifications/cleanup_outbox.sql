@@ -1,5 +1,5 @@
--- What dead senders had in hand, and what need not be said any more. One row: how many were taken up again, are unknown, were dropped.
--- Index: notifications_due.
+-- Take up the messages that dead senders left, and drop those that need not be sent any more.
+-- One row: how many were taken up again, are unknown, were dropped. Index: notifications_due. Parameters: now.
 WITH lost AS (
     UPDATE ops.notifications AS n SET
         state = CASE c.after_crash WHEN 'resend' THEN 'pending' ELSE 'unknown' END, lease_until = NULL, next_attempt_at = %(now)s,

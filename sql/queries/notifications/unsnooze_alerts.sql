@@ -1,2 +1,2 @@
--- Snoozes that are over: the alerts are open again.
+-- Open alerts again whose snooze is over. Parameters: now.
 UPDATE predictions.alerts SET state = 'open' WHERE state = 'snoozed' AND snoozed_until <= %(now)s;
