@@ -165,7 +165,7 @@ def train(runtime: Runtime, as_of: date, *, log: Callable[[str], object] = lambd
     champion = registry.champion()
     rival = _rival(runtime, champion)
     compared = compare(history, rival, as_of=as_of, horizon=HORIZON, seed=seed) if rival else None
-    role, why = decide(tested, as_of=as_of, champion=champion, rival=rival, compared=compared)
+    role, why = decide(tested, as_of=as_of, champion=champion, champion_model=rival, compared=compared)
     plots = {
         "backtest.png": plot_backtest(tested.frame, note=runtime.data_note),
         "coverage.png": plot_coverage(tested.calibration, note=runtime.data_note),
