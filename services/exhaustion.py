@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from ml.exhaustion.backtest import ExhaustionBacktest, exhaustion_backtest
-from ml.exhaustion.extrapolation import learn_outlook
+from ml.exhaustion.extrapolation import fit_extrapolation
 from ml.exhaustion.fleet import LEFT_SCHEMA, Basis, exhaustion, with_expired
 from ml.exhaustion.model import EXHAUSTION_SCHEMA, SMS_SCHEMA, Calibration
 from ml.history import BYTES_PER_MB
@@ -127,8 +127,8 @@ def save_backtest(runtime: Runtime, as_of: date, history: pl.DataFrame) -> Exhau
 
 def load_basis(runtime: Runtime, as_of: date, history: pl.DataFrame) -> Basis:
     """What the dates of an as-of day rest on. Where the day was never tested, as in a backfill, it is now."""
-    outlook = learn_outlook(history, as_of=as_of, horizon=HORIZON, seed=runtime.settings.seed)
+    extrapolation = fit_extrapolation(history, as_of=as_of, horizon=HORIZON, seed=runtime.settings.seed)
     stored = runtime.database.row("exhaustion_backtest", {"as_of": as_of})
     if stored is None:
-        return Basis(outlook, save_backtest(runtime, as_of, history).calibration)
-    return Basis(outlook, None if stored["achieved"] is None else Calibration(tuple(stored["achieved"])))
+        return Basis(extrapolation, save_backtest(runtime, as_of, history).calibration)
+    return Basis(extrapolation, None if stored["achieved"] is None else Calibration(tuple(stored["achieved"])))
