@@ -18,9 +18,9 @@ def in_words() -> pl.Expr:
     since = pl.col("first_day").dt.strftime("%-d %B")
     weekday = pl.col("day").dt.strftime("%A")
     times = pl.when(pl.col("usual") > 0).then(pl.format("{} times", _number(pl.col("bytes") / pl.col("usual"))))
-    moved = pl.col("peers").abs() >= 0.2
+    shifted = pl.col("peers").abs() >= 0.2
     peers = (
-        pl.when(~moved)
+        pl.when(~shifted)
         .then(pl.lit("; peers unchanged"))
         .otherwise(pl.format("; its device type is at {} times its usual", _number(pl.col("peers").exp())))
     )
@@ -62,12 +62,16 @@ def in_words() -> pl.Expr:
 
 def _hours(on: pl.Expr, lasts: pl.Expr) -> pl.Expr:
     clock = [pl.col(name).cast(pl.String).str.zfill(2) for name in ("from_hour", "to_hour")]
-    often = pl.when(pl.col("odd_days") == 0).then(pl.lit("none")).otherwise(pl.format("at most {}", whole("odd_days")))
+    often = (
+        pl.when(pl.col("days_at_hours") == 0)
+        .then(pl.lit("none"))
+        .otherwise(pl.format("at most {}", whole("days_at_hours")))
+    )
     at_hours = pl.format(
         "Active at unusual hours on {}{}: {} of {}, from {}:00 to {}:00 UTC, where it was active on {} of {} days before.",
         on,
         lasts,
-        bits("odd_hours"),
+        bits("unusual_hours"),
         whole("active_hours"),
         *clock,
         often,
@@ -75,7 +79,7 @@ def _hours(on: pl.Expr, lasts: pl.Expr) -> pl.Expr:
     )
     weekday = pl.col("day").dt.strftime("%A")
     on_weekday = pl.format("Active on {}, {}{}, as on hardly any of the eight {}s before.", weekday, on, lasts, weekday)
-    return pl.when(bits("odd_hours") > 0).then(at_hours).otherwise(on_weekday)
+    return pl.when(bits("unusual_hours") > 0).then(at_hours).otherwise(on_weekday)
 
 
 def whole(name: str) -> pl.Expr:
@@ -157,7 +161,7 @@ def explained_silences(frame: pl.DataFrame, found: Signals, periods: pl.DataFram
         .then("reasons")
         .when(words.is_not_null())
         .then(explained)
-        .when("told")
+        .when("already_reported")
         .then(pl.lit("It goes on as it was flagged before."))
     )
     return frame.with_columns(reasons=reasons).select(pl.col(name).cast(kind) for name, kind in ANOMALY_SCHEMA.items())

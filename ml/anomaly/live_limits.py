@@ -10,7 +10,7 @@ import polars as pl
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.model import LEVELS, STEPS, AnomalyModel, classes_of
 from ml.anomaly.places import Floats
-from ml.anomaly.signals import SMALL, Signals
+from ml.anomaly.signals import LOG_OFFSET_BYTES, Signals
 
 STATE_SCHEMA: dict[str, Any] = {
     "sim_key": pl.Int32,
@@ -42,15 +42,15 @@ def limits(
     days = min(7, found.days)
     sims = len(found.sim_keys)
     z = _inverse(model, "high", classes["high"][:, -1], combined)
-    move = np.zeros(sims, np.float32)
-    for name, moved in found.moves.items():
-        move[found.types == name] = max(float(moved[-1]), 0)
+    shift = np.zeros(sims, np.float32)
+    for name, of_type in found.type_shifts.items():
+        shift[found.types == name] = max(float(of_type[-1]), 0)
     usual = np.full((sims, 7), np.nan)
     weekday = [(found.as_of.weekday() - back) % 7 for back in range(days)]
     usual[:, weekday] = found.usual[:, -1 : -days - 1 : -1]
     usual = np.where(np.isnan(usual), np.nanmax(np.column_stack([usual, np.full(sims, -1.0)]), axis=1)[:, None], usual)
     known = usual > 0
-    top = (np.maximum(usual, 0) + SMALL) * np.exp(move + z * found.spread[:, -1])[:, None] * LATE
+    top = (np.maximum(usual, 0) + LOG_OFFSET_BYTES) * np.exp(shift + z * found.spread[:, -1])[:, None] * LATE
     bytes_limits = np.where(known & np.isfinite(top) & (top < NO_LIMIT), top, NO_LIMIT).astype(np.int64)
     counts = {
         name: _count_limit(

@@ -28,8 +28,8 @@ from ml.anomaly import (
     group,
     limits,
 )
-from ml.anomaly.injection_test import trial
-from ml.plots.anomaly import plot_trial, plot_worst
+from ml.anomaly.injection_test import run_injection_test
+from ml.plots.anomaly import plot_injection_test, plot_worst
 from resources.database.session import Transaction
 from resources.registry import DETECTOR, Version
 from resources.runtime import Runtime
@@ -74,7 +74,7 @@ def learn(runtime: Runtime, as_of: date) -> dict[str, Any]:
         given["history"], given["events"], as_of, peers=given["peers"], periods=given["periods"], seed=settings.seed
     )
     knob = settings.false_alarms
-    tested = trial(**given, as_of=as_of, false_alarms_per_1000=knob, seed=settings.seed)
+    tested = run_injection_test(**given, as_of=as_of, false_alarms_per_1000=knob, seed=settings.seed)
     champion = registry.champion()
     flagged = tested.summary.get("flagged_per_1000", 0.0)
     role = "challenger" if champion is not None and flagged > WORSE * knob else "champion"
@@ -83,7 +83,7 @@ def learn(runtime: Runtime, as_of: date) -> dict[str, Any]:
         if role == "champion"
         else f"more than {WORSE:.0f} times what it may: the version before stays"
     )
-    figure = plot_trial(tested.frame, note=runtime.data_note)
+    figure = plot_injection_test(tested.frame, note=runtime.data_note)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "model.json").write_text(json.dumps(model.to_dict()))
         tested.frame.write_csv(Path(folder) / "injected.csv")
@@ -98,18 +98,18 @@ def learn(runtime: Runtime, as_of: date) -> dict[str, Any]:
                 "code": code,
                 "data": runtime.data_note or "1NCE account",
             },
-            metrics=tested.summary | model.learnt,
+            metrics=tested.summary | model.fitted_on,
             fingerprint=fingerprint,
             role=role,
             why=why,
         )
-    record = {"as_of": as_of, "metrics": json.dumps(tested.summary | model.learnt), "comparison": None}
+    record = {"as_of": as_of, "metrics": json.dumps(tested.summary | model.fitted_on), "comparison": None}
     write_down(runtime, registry, registered, champion, role=role, why=why, by="training", record=record)
     return {
         "model version": registered.version,
         "role": f"{role}: {why}",
         "MLflow run": registered.run_id,
-        **{name: round(value, 4) for name, value in (tested.summary | model.learnt).items()},
+        **{name: round(value, 4) for name, value in (tested.summary | model.fitted_on).items()},
         "injected anomalies": figure,
     }
 
@@ -173,7 +173,7 @@ def _score(runtime: Runtime, block: Block) -> Scored:
     )
     counts = {
         "SIMs looked at": found.frame["sim_key"].n_unique(),
-        "kept quiet by feedback": found.doubted,
+        "kept quiet by feedback": found.suppressed,
         "silences explained": found.frame.filter(~pl.col("is_anomaly") & pl.col("reasons").is_not_null()).height,
         "rows refused": int(found.signals.problems["rows"].sum()),
     }

@@ -23,7 +23,7 @@ STATES = pl.DataFrame(
         "sims": [40, 38, 2],
     }
 )
-TRIAL = pl.DataFrame({"kind": ["spike", "silence"], "events": [4, 5], "found": [4, 3], "recall": [1.0, 0.6]})
+INJECTION_TEST = pl.DataFrame({"kind": ["spike", "silence"], "events": [4, 5], "found": [4, 3], "recall": [1.0, 0.6]})
 WORST = [
     {"sim_key": 3, "iccid": "8988280666000000003", "label": None, "kind": "sms_flood"},
     {"sim_key": 4, "iccid": "8988280666000000004", "label": "pump-4", "kind": "spike"},
@@ -60,8 +60,8 @@ def figures(weekly_history: pl.DataFrame, last_day: date) -> dict[str, Figure]:
         "coverage": forecasting.plot_coverage(tested.calibration, note=NOTE),
         "exhaustion": exhaustion.plot_exhaustion(ends.frame, as_of=last_day, note=NOTE),
         "states": lifecycle.plot_states(STATES, note=NOTE),
-        "trial": anomaly.plot_trial(TRIAL, note=NOTE),
-        "no trial": anomaly.plot_trial(TRIAL.clear(), note=NOTE),
+        "trial": anomaly.plot_injection_test(INJECTION_TEST, note=NOTE),
+        "no trial": anomaly.plot_injection_test(INJECTION_TEST.clear(), note=NOTE),
         "worst": anomaly.plot_worst(history, WORST, as_of=last_day, note=NOTE),
         "nothing odd": anomaly.plot_worst(history, [], as_of=last_day, note=NOTE),
         "nothing evaluated": lifecycle.plot_states(STATES.clear(), note=NOTE),
