@@ -34,7 +34,8 @@ KIND_OF = {
     "pattern": "new_pattern",
 }
 PERSISTENCE = 14  # days that are looked back for its beginning
-# states that may last, and how long each is news: flagged on all but one of so many days in a row it counts as reported until it ends
+# states that may last, and how long each is news: flagged on all but one of so many days in a row it counts as reported
+# until it ends
 LASTING = {
     "silence": (("silence",), PERSISTENCE),
     "dead": (("silence",), PERSISTENCE),
@@ -55,8 +56,8 @@ PRICE_PER_MB = 0.02  # euros: a top-up of 500 MB costs 10
 class Detection:
     """What was found.
 
-    frame    one row a SIM and day (ANOMALY_SCHEMA), by SIM and day; kind, severity and reasons where it is an anomaly, reasons also
-             where a silence is explained
+    frame    one row a SIM and day (ANOMALY_SCHEMA), by SIM and day; kind, severity and reasons where it is an anomaly,
+             reasons also where a silence is explained
     signals  what it rests on
     suppressed  SIM-days that acknowledged false alarms kept from being anomalies
     """
@@ -81,13 +82,14 @@ def detect(
     labels: pl.DataFrame | None = None,
     fleet: FleetStatistics | None = None,
 ) -> Detection:
-    """Look for anomalies on the last `days` days up to `as_of`, over the whole fleet at once, or over a block of its SIMs.
+    """Look for anomalies on the last `days` days up to `as_of`, over the whole fleet at once, or over a block of its
+    SIMs.
 
     history, events, peers, periods, fleet  as of `signals`
     false_alarms_per_1000  the only threshold: at most so many SIM-days of 1,000 of a clean fleet are called anomalies
     forecast  sim_key, day, q0.5, q0.975 in bytes, made before the day: high use is then held against it too
-    feedback  acknowledged false alarms (FEEDBACK_SCHEMA, one row each; null: any), labels: sim_key, label. Each that fits a SIM and
-              kind lets it be called an anomaly only when it is ten times rarer still
+    feedback  acknowledged false alarms (FEEDBACK_SCHEMA, one row each; null: any), labels: sim_key, label. Each that
+              fits a SIM and kind lets it be called an anomaly only when it is ten times rarer still
     Raises ValueError for a threshold that is not above 0, or a history without its columns.
     """
     if not 0 < false_alarms_per_1000 <= 1000:
@@ -134,7 +136,8 @@ def _channel_scores(model: AnomalyModel, found: Signals, shown: int) -> dict[str
 def _already_reported(
     model: AnomalyModel, found: Signals, scores: dict[str, Floats], fits: Bools, needed: float
 ) -> Bools:
-    """Where a lasting state was already reported for long enough: its scores become 0, so that a day shows what is new."""
+    """Where a lasting state was already reported for long enough: its scores become 0, so that a day shows what is
+    new."""
     reported, inactive = np.zeros_like(fits), _permanently_inactive(found)
     alone = {
         names: fits & (model.score(np.maximum.reduce([scores[name] for name in names])) >= needed)
@@ -176,7 +179,8 @@ def _against(found: Signals, forecast: pl.DataFrame) -> None:
 def _feedback_penalties(
     found: Signals, channel: Any, feedback: pl.DataFrame | None, labels: pl.DataFrame | None
 ) -> Floats:
-    """What acknowledged false alarms add to the score that each SIM-day needs; channel: the most anomalous one of each."""
+    """What acknowledged false alarms add to the score that each SIM-day needs; channel: the most anomalous one of
+    each."""
     penalty = np.zeros_like(found.channels["high"])
     if feedback is None or feedback.is_empty():
         return penalty

@@ -43,11 +43,13 @@ def in_words() -> pl.Expr:
         .when(pl.col("kind") == "silence")
         .then(pl.format("Nothing for {} days, since {}; its longest usual gap is {} days.", "silent", since, "gap"))
         .when(pl.col("kind") == "dead")
-        .then(pl.format("Nothing for {} days, since {}, where {} days are its longest usual gap: it seems dead.", "silent", since, "gap"))
+        .then(pl.format(
+            "Nothing for {} days, since {}, where {} days are its longest usual gap: it seems dead.", "silent", since, "gap"
+        ))
         .when(pl.col("kind") == "sms_flood")
-        .then(pl.format("{} SMS on {}; usual are {} a day.", pl.col("sms").cast(pl.Int64), on, pl.col("usual_sms").round(2)))
+        .then(pl.format("{} SMS on {}; usual are {} a day.", whole("sms"), on, pl.col("usual_sms").round(2)))
         .when(pl.col("kind") == "flapping")
-        .then(pl.format("{} data sessions on {}; usual are {}.", pl.col("sessions").cast(pl.Int64), on, pl.col("usual_sessions").round(1)))
+        .then(pl.format("{} data sessions on {}; usual are {}.", whole("sessions"), on, pl.col("usual_sessions").round(1)))
         .when(pl.col("kind") == "unusual_hours")
         .then(_hours(on, lasts))
         .when(pl.col("kind") == "imei_change")
@@ -55,7 +57,9 @@ def in_words() -> pl.Expr:
         .when(pl.col("kind") == "unexpected_country")
         .then(pl.format("On {} it was in a country where neither it nor its device type had been.", on))
         .when(pl.col("kind") == "unexpected_operator")
-        .then(pl.format("On {} it was on an operator's network where it had not been, and its device type seldom moves.", on))
+        .then(pl.format(
+            "On {} it was on an operator's network where it had not been, and its device type seldom moves.", on
+        ))
         .otherwise(pl.format("An unusual mix on {}: {}{}.", on, use, peers))
     )  # fmt: skip
 
@@ -68,7 +72,8 @@ def _hours(on: pl.Expr, lasts: pl.Expr) -> pl.Expr:
         .otherwise(pl.format("at most {}", whole("days_at_hours")))
     )
     at_hours = pl.format(
-        "Active at unusual hours on {}{}: {} of {}, from {}:00 to {}:00 UTC, where it was active on {} of {} days before.",
+        "Active at unusual hours on {}{}: {} of {}, from {}:00 to {}:00 UTC, "
+        "where it was active on {} of {} days before.",
         on,
         lasts,
         bits("unusual_hours"),

@@ -12,10 +12,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FleetStatistics:
-    """Statistics of a fleet by name. Empty, it fits each on the SIMs it is asked with first; later ones are given the same.
+    """Statistics of a fleet by name. Empty, it fits each on the SIMs it is asked with first; later ones are given the
+    same.
 
-    `signals`, `detect` and `limits` ask it for all that other SIMs have a say in. Called with the fleet, or a sample of it, they fill it;
-    called with a block of SIMs and the statistics filled before, they find what they would have found in the whole.
+    `signals`, `detect` and `limits` ask it for all that other SIMs have a say in. Called with the fleet, or a sample of
+    it, they fill it; called with a block of SIMs and the statistics filled before, they find what they would have found
+    in the whole.
     """
 
     fitted: dict[str, Any] = field(default_factory=dict)

@@ -1,8 +1,10 @@
-"""At which hours of the UTC day and on which weekdays SIMs are active, and how surprising that is: night activity, or a new pattern.
+"""At which hours of the UTC day and on which weekdays SIMs are active, and how surprising that is: night activity, or a
+new pattern.
 
-The hours of a SIM-day are one number, a bit for each hour (bit 0: 00:00 to 01:00 UTC). An hour is held against the days of the SIM's
-own past on which it was active then or in a neighbouring hour, so that a clock put forward is no surprise, and a day against the same
-weekdays; these shares are shrunk to those of its device type. A week is scored as a whole: one off-hours event happens to every device.
+The hours of a SIM-day are one number, a bit for each hour (bit 0: 00:00 to 01:00 UTC). An hour is held against the days
+of the SIM's own past on which it was active then or in a neighbouring hour, so that a clock put forward is no surprise,
+and a day against the same weekdays; these shares are shrunk to those of its device type. A week is scored as a whole:
+one off-hours event happens to every device.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ EXTRA = ("active_hours", "unusual_hours", "hour_days", "days_at_hours", "unusual
 
 
 def hours_of(events: pl.DataFrame | None, panel: Panel, known: Bools, days: int) -> Hours:
-    """The hours of the days that `unusual_hours` looks at to score the last `days`, 0 on days that are not `known` (as the panel)."""
+    """The hours of the days that `unusual_hours` looks at to score the last `days`, 0 on days that are not `known` (as
+    the panel)."""
     span = days + 2 * (PAST + LAG)
     found = np.zeros((len(panel.sim_keys), span), np.int32)
     if events is None or "hours" not in events.columns:
@@ -59,9 +62,9 @@ def unusual_hours(
     active  (SIMs, days) where a SIM used data, as the panel
     types   device type of each SIM
     fleet   what was fitted on the fleet whose SIMs these are
-    The second value has, by name: active_hours of the day; unusual_hours, those that are unusual, as bits; hour_days, the days that
-    the SIM's hours are known from; days_at_hours, on how many of these it was active at the least unusual of them;
-    unusual_weekday, 1 on an unusual weekday; and off_hours_rate, the mean surprise of a day of its past.
+    The second value has, by name: active_hours of the day; unusual_hours, those that are unusual, as bits; hour_days,
+    the days that the SIM's hours are known from; days_at_hours, on how many of these it was active at the least unusual
+    of them; unusual_weekday, 1 on an unusual weekday; and off_hours_rate, the mean surprise of a day of its past.
     """
     sims, span = hours.shape
     scored_days = days + LAG + PAST
@@ -105,7 +108,8 @@ def unusual_hours(
 
 
 def _counts(hours: Hours, used: Bools, known: Counts, scored_days: int) -> Iterator[tuple[int, Bools, Counts, Counts]]:
-    """For each hour, and WEEKDAY: where a SIM is active then on a scored day, on how many days before it was, of how many."""
+    """For each hour, and WEEKDAY: where a SIM is active then on a scored day, on how many days before it was, of how
+    many."""
     span = hours.shape[1]
     enough = known >= MIN_DAYS
     # active in this hour or in a neighbouring one
@@ -140,7 +144,8 @@ def _sums(values: npt.NDArray[Any], kind: type[Any] = np.int16) -> npt.NDArray[A
 
 
 def spans(hours: IntArray) -> tuple[IntArray, IntArray]:
-    """The shortest span of the day that holds all hours of each number (n,): its first hour, and the hour it ends with."""
+    """The shortest span of the day that holds all hours of each number (n,): its first hour, and the hour it ends
+    with."""
     bits = hours[:, None] >> np.arange(24) & 1
     after = (np.arange(24)[None, :] - np.arange(24)[:, None]) % 24  # from each hour to each
     length = np.where(bits[:, None, :] > 0, after[None], -1).max(axis=2)

@@ -1,9 +1,11 @@
 """One cause, one incident: anomalies that share what their SIMs have in common are put together and named by it.
 
-The description of an incident is the smallest that covers it: one attribute and its value, two, or the whole fleet. Descriptions are
-compared by how much better they tell anomalous SIMs from the others than the fleet's own rate does (a likelihood ratio), and taken one
-after the other, each with the anomalies that it covers, until none is left that is worth it.
-Source: after Wu et al. and Lin et al., "root cause localization" by set cover over attribute combinations; scored by binomial likelihood.
+The description of an incident is the smallest that covers it: one attribute and its value, two, or the whole fleet.
+Descriptions are compared by how much better they tell anomalous SIMs from the others than the fleet's own rate does (a
+likelihood ratio), and taken one after the other, each with the anomalies that it covers, until none is left that is
+worth it.
+Source: after Wu et al. and Lin et al., "root cause localization" by set cover over attribute combinations; scored by
+binomial likelihood.
 """
 
 from __future__ import annotations
@@ -62,8 +64,8 @@ def group(anomalies: pl.DataFrame, attributes: pl.DataFrame) -> Grouped:
     """Put anomalies with a common cause together.
 
     anomalies   one row a SIM and day: sim_key, day, kind, severity, first_day; only anomalies
-    attributes  one row a SIM of the whole fleet: sim_key and ATTRIBUTES, null or "" where not known. With a column `sims` a row stands
-                for so many SIMs that are alike; those of the anomalies need rows of their own
+    attributes  one row a SIM of the whole fleet: sim_key and ATTRIBUTES, null or "" where not known. With a column
+                `sims` a row stands for so many SIMs that are alike; those of the anomalies need rows of their own
     An anomaly belongs to at most one incident; those that belong to none stand alone.
     """
     alike = pl.col("sims").cast(pl.Int64) if "sims" in attributes.columns else pl.lit(1, pl.Int64).alias("sims")
@@ -122,7 +124,8 @@ def _best(left: pl.DataFrame, known: pl.DataFrame) -> dict[str, str] | None:
 
 
 def _ratio(k: np.ndarray, n: np.ndarray, sims: int, anomalous: int) -> np.ndarray:
-    """Logarithm of how much likelier the anomalies are with a rate of their own inside a description than with one for all."""
+    """Logarithm of how much likelier the anomalies are with a rate of their own inside a description than with one for
+    all."""
 
     def of(hits: np.ndarray | float, tries: np.ndarray | float) -> np.ndarray:
         share = np.clip(hits / np.maximum(tries, 1), 1e-12, 1 - 1e-12)
@@ -132,7 +135,8 @@ def _ratio(k: np.ndarray, n: np.ndarray, sims: int, anomalous: int) -> np.ndarra
 
 
 def _alike(covered: pl.DataFrame) -> pl.DataFrame:
-    """The anomalies of SIMs that began about when the others did: what else happens in the same place is another matter."""
+    """The anomalies of SIMs that began about when the others did: what else happens in the same place is another
+    matter."""
     begun = covered.group_by("sim_key").agg(pl.col("first_day").min())
     middle = begun["first_day"].cast(pl.Int32).median()
     near = begun.filter((pl.col("first_day").cast(pl.Int32) - middle).abs() <= MAX_DAYS_APART)

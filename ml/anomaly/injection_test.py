@@ -1,7 +1,7 @@
 """How good a detector is, on any fleet: known anomalies are put into copies of the fleet's own days, and looked for.
 
-They are called injected wherever they are shown: real faults may be milder, or other. Nothing of the days tested is known to the
-model that is tested.
+They are called injected wherever they are shown: real faults may be milder, or other. Nothing of the days tested is
+known to the model that is tested.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ KINDS = ("spike", "silence", "drift", "sms_flood", "flapping", "unusual_hours", 
 
 @dataclass(frozen=True)
 class InjectionTest:
-    """frame: one row a kind (INJECTION_TEST_SCHEMA); summary: recall, flagged_per_1000 (SIM-days without an injection), sims; note: a sentence."""
+    """frame: one row a kind (INJECTION_TEST_SCHEMA); summary: recall, flagged_per_1000 (SIM-days without an injection),
+    sims; note: a sentence."""
 
     frame: pl.DataFrame
     summary: dict[str, float]
@@ -47,7 +48,8 @@ def run_injection_test(
     false_alarms_per_1000: float = 1.0,
     seed: int = 0,
 ) -> InjectionTest:
-    """Fit DAYS days before `as_of`, put anomalies into the days after in some SIMs, and look for them. Arguments as of `signals`."""
+    """Fit DAYS days before `as_of`, put anomalies into the days after in some SIMs, and look for them. Arguments as of
+    `signals`."""
     begin = as_of - timedelta(days=DAYS)
     earlier = history.filter(pl.col("day") <= begin)
     recent = history.filter(pl.col("day") > begin - timedelta(days=28), pl.col("bytes") > 0)
@@ -100,14 +102,15 @@ def run_injection_test(
     summary = {"recall": float(by_sim["delay"].count() / by_sim.height), "flagged_per_1000": float(per_1000)}
     summary |= {f"recall_{row['kind']}": row["recall"] for row in frame.iter_rows(named=True)}
     note = (
-        f"{by_sim.height} anomalies injected into the last {DAYS} days: {summary['recall']:.0%} found; {per_1000:.2f} of 1,000 other "
-        "SIM-days flagged, true anomalies among them"
+        f"{by_sim.height} anomalies injected into the last {DAYS} days: {summary['recall']:.0%} found; "
+        f"{per_1000:.2f} of 1,000 other SIM-days flagged, true anomalies among them"
     )
     return InjectionTest(frame, summary, note)
 
 
 def _periods_then(periods: pl.DataFrame | None, day: date) -> pl.DataFrame | None:
-    """The periods as they were known at the end of a day: what ended later still lasted, and what peers did later said nothing yet."""
+    """The periods as they were known at the end of a day: what ended later still lasted, and what peers did later said
+    nothing yet."""
     if periods is None:
         return None
     ended = pl.when(pl.col("last_day") <= day).then("last_day").alias("last_day")
@@ -116,7 +119,8 @@ def _periods_then(periods: pl.DataFrame | None, day: date) -> pl.DataFrame | Non
 
 
 def _peers_then(peers: pl.DataFrame | None, events: pl.DataFrame) -> pl.DataFrame | None:
-    """The peers with the device and the place that the events up to a day tell last; what no event tells stays as it is."""
+    """The peers with the device and the place that the events up to a day tell last; what no event tells stays as it
+    is."""
     if peers is None:
         return None
     last = {

@@ -1,13 +1,14 @@
 """How rare each statistic is in this fleet, fitted on the fleet's own past, and one score out of all of them.
 
-The score of a SIM-day is minus the decimal logarithm of the share of ordinary SIM-days that are at least as anomalous: 3 is one in 1,000.
-A SIM-day is an anomaly where its share is not above `false_alarms_per_1000` in 1,000: that is the only threshold. The shares are
-conformal: counted on the fleet's own past days, by classes of like SIMs, an upper 95 % bound for whole SIMs, since the days of one SIM
-are anomalous together. The past holds anomalies too. Days beyond what the body of the distribution explains, and the two weeks around
-them, are left out of the counts.
+The score of a SIM-day is minus the decimal logarithm of the share of ordinary SIM-days that are at least as anomalous:
+3 is one in 1,000.
+A SIM-day is an anomaly where its share is not above `false_alarms_per_1000` in 1,000: that is the only threshold. The
+shares are conformal: counted on the fleet's own past days, by classes of like SIMs, an upper 95 % bound for whole SIMs,
+since the days of one SIM are anomalous together. The past holds anomalies too. Days beyond what the body of the
+distribution explains, and the two weeks around them, are left out of the counts.
 
-Sources: Vovk, Gammerman and Shafer, "Algorithmic learning in a random world" (2005); Laxhammar and Falkman (2010) for anomalies;
-Liu, Ting and Zhou, "Isolation forest" (2008).
+Sources: Vovk, Gammerman and Shafer, "Algorithmic learning in a random world" (2005); Laxhammar and Falkman (2010) for
+anomalies; Liu, Ting and Zhou, "Isolation forest" (2008).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from ml.anomaly.places import UNKNOWN_TYPE, Bools, Floats, Types
-from ml.anomaly.signals import CHANNELS, FEATURES, MIN_PEERS, SLOW, Signals, of_type, signals
+from ml.anomaly.places import MIN_PEERS, UNKNOWN_TYPE, Bools, Floats, Types, of_type
+from ml.anomaly.signals import CHANNELS, FEATURES, SLOW, Signals, signals
 from ml.history import FloatArray
 
 if TYPE_CHECKING:
@@ -52,14 +53,15 @@ MIN_CLASS_DAYS = (
 MIN_COUNTED_DAYS = 300
 NORMAL_95 = 1.645
 NEVER = 1e6
-# decades by which a channel, from a statistic on, counts as more anomalous than it is rare: a SIM where it has no business to be matters, use that
-# falls costs nothing. The limits are counted with it
+# decades by which a channel, from a statistic on, counts as more anomalous than it is rare: a SIM where it has no
+# business to be matters, use that falls costs nothing. The limits are counted with it
 PRIORS = {
     "device": (UNKNOWN_TYPE, 1.0),
     **dict.fromkeys(("country", "operator"), (2.5, 1.0)),
     **dict.fromkeys(("fall_7", "fall_28"), (0.0, -0.3)),
 }
-TO_COME = 3.0  # days to come are anomalous that much more often than the fitted days: for a rate of RATED, and more for a lower one
+# days to come are anomalous that much more often than the fitted days: for a rate of RATED, and more for a lower one
+TO_COME = 3.0
 RATED, RARER = 1e-3, 0.6
 
 
@@ -67,9 +69,11 @@ RATED, RARER = 1e-3, 0.6
 class AnomalyModel:
     """A fitted detector. `to_dict` and `from_dict` keep it as JSON.
 
-    tails      by channel and class: statistic at each share of LEVELS, falling share; the fleet's own where the class is small
+    tails      by channel and class: statistic at each share of LEVELS, falling share; the fleet's own where the class
+               is small
     limits     combined anomaly score at each of `shares`, both ascending in it
-    scales     by slow channel and group of SIMs (device type; "0" to "2" how noisy, for the others): what `scaled` makes them comparable by
+    scales     by slow channel and group of SIMs (device type; "0" to "2" how noisy, for the others): what `scaled`
+               makes them comparable by
     forest     rows of features that the Isolation Forest is grown from, and its seed
     fitted_on  how much it saw: sims, sim_days, left_out
     """
@@ -102,7 +106,8 @@ class AnomalyModel:
         """Raises ValueError for a model saved by another version of the code."""
         if values.get("format") != VERSION:
             raise ValueError(
-                f"the anomaly model has format {values.get('format')}; this code reads {VERSION}: materialize anomaly_detector"
+                f"the anomaly model has format {values.get('format')}; this code reads {VERSION}: "
+                "materialize anomaly_detector"
             )
         fields = {name: values[name] for name in ("tails", "limits", "shares", "scales", "forest", "seed")}
         return cls(as_of=date.fromisoformat(values["as_of"]), fitted_on=values["learnt"], **fields)
@@ -115,7 +120,8 @@ class AnomalyModel:
         return found
 
     def score(self, combined: Floats) -> Floats:
-        """The combined anomaly score as a rarity: what is more anomalous than all that was seen goes on with the slope of the tail."""
+        """The combined anomaly score as a rarity: what is more anomalous than all that was seen goes on with the slope
+        of the tail."""
         logs = -np.log10(self.shares)
         score = np.interp(combined, self.limits, logs)
         return np.asarray(
@@ -183,7 +189,8 @@ def isolation(forest: IsolationForest, found: Signals, rows: Any) -> Floats:
 
 
 def _scales(found: Signals, fits: Bools) -> dict[str, dict[str, list[float]]]:
-    """Where the body of each slow channel lies in each group of SIMs, and how wide it is: what is ordinary in one is anomalous in another."""
+    """Where the body of each slow channel lies in each group of SIMs, and how wide it is: what is ordinary in one is
+    anomalous in another."""
     noise = np.digitize(found.calm, NOISY)
     groups = [(str(step), fits & (noise == step)) for step in range(len(NOISY) + 1)]
     groups += [(kind, fits & (found.types == kind)[:, None]) for kind in np.unique(found.types[found.types != ""])]
@@ -198,7 +205,8 @@ def _scales(found: Signals, fits: Bools) -> dict[str, dict[str, list[float]]]:
 
 
 def scaled(found: Signals, scales: dict[str, dict[str, list[float]]]) -> dict[str, Floats]:
-    """The channels, the slow ones as steps beyond the body of their group, fitted or of the day: a season moves many SIMs apart."""
+    """The channels, the slow ones as steps beyond the body of their group, fitted or of the day: a season moves many
+    SIMs apart."""
     channels = dict(found.channels)
     noise = np.digitize(found.calm, NOISY)
     for name, of_groups in scales.items():
@@ -238,7 +246,8 @@ def classes_of(found: Signals) -> dict[str, Any]:
 
 
 def _beyond(name: str, values: Floats, classes: dict[str, Any], fits: Bools) -> Bools:
-    """Where a statistic lies beyond what its body, carried on as an exponential tail, would show in EXPECTED of days."""
+    """Where a statistic lies beyond what its body, carried on as an exponential tail, would show in EXPECTED of
+    days."""
     if name in ("device", "country", "operator"):
         return np.zeros_like(fits)  # too rare to spoil a count
     found = np.zeros_like(fits)
@@ -282,7 +291,8 @@ def _grow(sample: Floats, seed: int) -> IsolationForest:
 
 
 def _tails(values: Floats, classes: Any, kept: Bools) -> dict[str, list[float]]:
-    """The statistic at each share of LEVELS, of the fleet ("all") and of each class. A small class shares with its nearest related classes."""
+    """The statistic at each share of LEVELS, of the fleet ("all") and of each class. A small class shares with its
+    nearest related classes."""
     sims = np.broadcast_to(np.arange(len(values))[:, None], values.shape)
     found = {"all": _tail(values[kept], sims[kept])}
     numbers, sizes = np.unique(classes[kept], return_counts=True)
@@ -309,7 +319,8 @@ def _tail(values: Floats, sims: Any) -> list[float]:
 
 
 def _bounded(values: Floats, sims: Any, shares: FloatArray) -> tuple[FloatArray, Bools]:
-    """The value above which at most each share lies, with 95 % confidence; whether so small a share can be estimated at all.
+    """The value above which at most each share lies, with 95 % confidence; whether so small a share can be estimated at
+    all.
 
     The days of a SIM are anomalous together: the bound is that of a mean over SIMs.
     """
@@ -325,7 +336,8 @@ def _bounded(values: Floats, sims: Any, shares: FloatArray) -> tuple[FloatArray,
 
 
 def combine(tails: dict[str, dict[str, list[float]]], channels: dict[str, Floats], classes: dict[str, Any]) -> Floats:
-    """The most anomalous channel of each SIM-day: minus the decimal logarithm of its share in its class, carried on beyond the counts."""
+    """The most anomalous channel of each SIM-day: minus the decimal logarithm of its share in its class, carried on
+    beyond the counts."""
     combined = np.zeros_like(channels["high"])
     for name in CHANNELS:
         np.maximum(combined, anomaly_scores(name, tails[name], channels[name], classes[name]), out=combined)
@@ -333,7 +345,8 @@ def combine(tails: dict[str, dict[str, list[float]]], channels: dict[str, Floats
 
 
 def anomaly_scores(name: str, tails: dict[str, list[float]], values: Floats, classes: Any) -> Floats:
-    """Minus the decimal logarithm of the share of a class that is at least as anomalous; 0 for a share above a tenth."""
+    """Minus the decimal logarithm of the share of a class that is at least as anomalous; 0 for a share above a
+    tenth."""
     found = np.zeros(values.shape, np.float32)
     values = np.nan_to_num(values)
     for number in np.unique(classes):
@@ -365,7 +378,8 @@ def _tail_scores(tail: Floats, values: Floats, step: float) -> Floats:
 
 
 def _limits(combined: Floats, counted: Bools) -> FloatArray:
-    """The combined anomaly score above which at most each of RATES lies. Rarer than can be estimated goes on in decades."""
+    """The combined anomaly score above which at most each of RATES lies. Rarer than can be estimated goes on in
+    decades."""
     limits, known = _bounded(
         combined[counted], np.nonzero(counted)[0], RATES / (TO_COME * np.maximum(RATED / RATES, 1) ** RARER)
     )

@@ -1,6 +1,9 @@
-"""Where SIMs are and in what, laid out like the panel of their usage: counts, attributes, and surprise at new places."""
+"""Where SIMs are and in what, laid out like the panel of their usage: counts, attributes, and surprise at new
+places."""
 
 from __future__ import annotations
+
+from collections.abc import Container, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +59,8 @@ def counts_of(frame: pl.DataFrame, panel: Panel, name: str) -> Floats:
 def places(
     events: pl.DataFrame | None, panel: Panel, types: Types, days: int, fleet: FleetStatistics
 ) -> dict[str, Floats]:
-    """Surprise at a new device (SAME_TYPE to TWO_SIMS), country or operator: minus the decimal logarithm of its share so far.
+    """Surprise at a new device (SAME_TYPE to TWO_SIMS), country or operator: minus the decimal logarithm of its share
+    so far.
 
     A place is the less surprising the more of the same device type were there, and move.
     """
@@ -107,7 +111,8 @@ def places(
 
 
 def _of_types(firsts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Of each device type, how many SIMs were seen and how many of them at more than one place; how many at each place."""
+    """Of each device type, how many SIMs were seen and how many of them at more than one place; how many at each
+    place."""
     homes = firsts.group_by("type", "row").len()
     size = homes.group_by("type").agg(all=pl.len(), moving=(pl.col("len") > 1).sum())
     return size, firsts.group_by("type", "place").agg(sims=pl.len())
@@ -119,9 +124,9 @@ def _of_devices(firsts: pl.DataFrame, shared: pl.DataFrame, fleet: FleetStatisti
     firsts  sim, place (the device), column (the day): one row a SIM and device
     shared  the same, a row for each day, of devices that several of these SIMs were in
 
-    One of a type that the SIM was in before takes the place of a broken one. One of a type that many in the fleet have by that day is
-    a new model. One of a type of its own is neither, and one that another SIM was in within SEEN_DAYS is moved, shared or copied; of a
-    fleet of which a sample is known, by a SIM of the sample or by one of these.
+    One of a type that the SIM was in before takes the place of a broken one. One of a type that many in the fleet have
+    by that day is a new model. One of a type of its own is neither, and one that another SIM was in within SEEN_DAYS is
+    moved, shared or copied; of a fleet of which a sample is known, by a SIM of the sample or by one of these.
     """
     kind = pl.col("place").str.slice(0, 8).alias("kind")
     in_type = firsts.group_by("sim", kind).agg(since=pl.col("column").min())
@@ -146,10 +151,23 @@ def _of_devices(firsts: pl.DataFrame, shared: pl.DataFrame, fleet: FleetStatisti
 
 
 def _of_fleet(in_type: pl.DataFrame, shared: pl.DataFrame) -> tuple[int, pl.DataFrame, pl.DataFrame]:
-    """How many SIMs there are; how many were in devices of each type by each day on which one more was; days in shared devices."""
+    """How many SIMs there are; how many were in devices of each type by each day on which one more was; days in shared
+    devices."""
     by_day = in_type.group_by("kind", "since").len().sort("since", "kind")
     return (
         in_type["sim"].n_unique(),
         by_day.with_columns(number=pl.col("len").cum_sum().over("kind")).drop("len"),
         shared,
     )
+
+
+MIN_PEERS = 10  # SIMs of a device type that are peers enough
+
+
+def of_type(types: Types, known: Container[str] | None = None) -> Iterator[tuple[str, IntArray]]:
+    """The rows of each device type that has MIN_PEERS, or of those of which something is known of the fleet."""
+    names, number, counts = np.unique(types, return_inverse=True, return_counts=True)
+    order = np.argsort(number, kind="stable")
+    for name, rows in zip(names, np.split(order, np.cumsum(counts)), strict=False):
+        if name and (len(rows) >= MIN_PEERS if known is None else name in known):
+            yield str(name), rows

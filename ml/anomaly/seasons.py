@@ -1,8 +1,10 @@
-"""Silences that the season explains: the SIM was idle in the same weeks a year before, or its peers are idle in the same season.
+"""Silences that the season explains: the SIM was idle in the same weeks a year before, or its peers are idle in the
+same season.
 
-A pump that waters in summer and a sensor of a ski lift are idle for months, and nothing is wrong with them. What is permanently inactive is not explained
-so: a SIM that was active in the same weeks a year before is no seasonal one, whatever its peers do; and an idle period that goes on for longer
-than a year before, or than its peers', is explained no more.
+A pump that waters in summer and a sensor of a ski lift are idle for months, and nothing is wrong with them. What is
+permanently inactive is not explained so: a SIM that was active in the same weeks a year before is no seasonal one,
+whatever its peers do; and an idle period that goes on for longer than a year before, or than its peers', is explained
+no more.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import polars as pl
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.signals import PERIOD_SCHEMA
 
-# one row an idle period of MIN_IDLE_DAYS days or more, closed by days with data, and when the SIM is known from; without any: null days
+# one row an idle period of MIN_IDLE_DAYS days or more, closed by days with data, and when the SIM is known from;
+# without any: null days
 IDLE_SCHEMA = {"sim_key": pl.Int32, "known_from": pl.Date, "first_day": pl.Date, "last_day": pl.Date}
 YEAR = 364  # days: whole weeks
 MIN_IDLE_DAYS = 28  # days that an idle period lasts: shorter ones come about by chance
@@ -22,7 +25,8 @@ OUT = ("exhausted", "expired", "disabled", "suspended", "deactivated")  # states
 LONG_SILENCE_DAYS = 14  # days of silence by which peers are taken to be idle
 MIN_SILENT_DAYS = 2  # days without data from which on a SIM that is not active now is looked at
 TOLERANCE_DAYS = 21  # days by which a season may come sooner, or end later, than a year before
-MIN_PEERS = 10  # SIMs of a device type that are idle, MIN_PAST_PEERS: SIMs of a device type or label that were idle a year before, too
+# SIMs of a device type that are idle, MIN_PAST_PEERS: SIMs of a device type or label that were idle a year before, too
+MIN_PEERS = 10
 MIN_PAST_PEERS = 5
 MIN_PEER_SHARE = 0.5  # of the peers
 MIN_SPREAD_DAYS = 7  # days between the first and the last quarter of those that fall silent: a fault strikes at once
@@ -54,8 +58,10 @@ def seasonal_periods(
     idle     as of `idle_periods`
     rests    of the SIMs in `idle`, longer ago (IDLE_SCHEMA)
     peers    one row a SIM that used data lately: sim_key, device_type, label_prefix
-    periods  when SIMs were out of service (PERIOD_SCHEMA): they are not counted among those that are idle, nor their peers
-    fleet    what was fitted on the fleet whose SIMs these are: groups that are idle; without it these SIMs are the fleet
+    periods  when SIMs were out of service (PERIOD_SCHEMA): they are not counted among those that are idle, nor their
+             peers
+    fleet    what was fitted on the fleet whose SIMs these are: groups that are idle; without it these SIMs are the
+             fleet
     """
     fleet = fleet or FleetStatistics()
     if periods is not None:  # who was out of service then was not idle with a season
@@ -101,7 +107,8 @@ def seasonal_periods(
 def _seasonal_groups(
     now: pl.DataFrame, own: pl.DataFrame, peers: pl.DataFrame, as_of: date, *, of_type: bool
 ) -> pl.DataFrame:
-    """Idle groups, and since when: half was idle a year before too or, of a device type, fell silent one after another."""
+    """Idle groups, and since when: half was idle a year before too or, of a device type, fell silent one after
+    another."""
     seasonal = own.filter(pl.col("last_day").is_null()).select("sim_key", seasonal=pl.lit(value=True))
     days = (pl.lit(as_of) - pl.col("first_day")).dt.total_days() + 1
     counted = peers.join(now.select("sim_key", "first_day"), on="sim_key", how="left").join(

@@ -1,15 +1,15 @@
 """What may be anomalous about a SIM on a day, as numbers: control charts over the whole fleet at once.
 
-Each channel is a statistic (SIMs x days, 0 where nothing can be said) that grows with how anomalous it is. It rests on the SIM's own past and on
-its peers, never on later days. Kept apart from any judgement: how rare a statistic is, `ml.anomaly.model` fits on the fleet.
+Each channel is a statistic (SIMs x days, 0 where nothing can be said) that grows with how anomalous it is. It rests on
+the SIM's own past and on its peers, never on later days. Kept apart from any judgement: how rare a statistic is,
+`ml.anomaly.model` fits on the fleet.
 
-Sources: a lasting change of level by the matched filter, the mean of Winsorized residuals over a week and over four (see Basseville and
-Nikiforov, "Detection of abrupt changes", 1993); counts by the Anscombe transform (1948).
+Sources: a lasting change of level by the matched filter, the mean of Winsorized residuals over a week and over four
+(see Basseville and Nikiforov, "Detection of abrupt changes", 1993); counts by the Anscombe transform (1948).
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -17,8 +17,9 @@ import numpy as np
 import polars as pl
 
 from ml.anomaly.fleet import FleetStatistics
+from ml.anomaly.gaps import LONG_DAYS, gaps_of, usual_gaps
 from ml.anomaly.hours import hours_of, unusual_hours
-from ml.anomaly.places import Bools, Floats, Types, counts_of, of_sims, places
+from ml.anomaly.places import MIN_PEERS, Bools, Floats, Types, counts_of, of_sims, of_type, places
 from ml.history import PROBLEMS_SCHEMA, IntArray, Panel, dense
 
 EVENT_SCHEMA = {
@@ -50,14 +51,10 @@ WEEKS = 8  # same weekdays that a day is held against
 MIN_VALUES = 4  # of them, or of the last 28 active days, that are needed
 MEMORY = 42  # days that the spread looks back
 LOOK_BACK = 400  # days of gaps
-LONG_DAYS = 56
-MIN_ACTIVE = 14  # active days before a gap is called usual
-MIN_OWN_GAPS = 5  # gaps of a SIM that speak for themselves
 MIN_DAYS = 21  # known days before counts of sessions and messages are held against their usual
 MIN_SPREAD = 0.2  # a change by less than a fifth is not anomalous, however steady the SIM
 LOG_OFFSET_BYTES = 100.0  # bytes; below about this size differences do not count
 MAX_SHIFT_PER_DAY = 0.2  # log units a day by which peers may shift together without being a cause
-MIN_PEERS = 10  # SIMs of a device type that are peers enough
 MAX_RESIDUAL = 3.0  # log units: a day further off counts no more for a level
 MIN_HEARD_SHARE = 0.5  # of the usual number of SIMs heard of; less is an outage of ours
 
@@ -116,11 +113,13 @@ def signals(
 ) -> Signals:
     """Statistics of the last `days` days up to `as_of`.
 
-    history  a usage history (ml.history), optionally with sms (Int, messages both ways); broken rows harm their SIM alone
-    events   one row a SIM, day and place (EVENT_SCHEMA): where and in which device it was seen, data sessions begun there, and,
-             optionally, the UTC hours of the day at which they were, a bit for each (bit 0: 00:00 to 01:00)
+    history  a usage history (ml.history), optionally with sms (Int, messages both ways); broken rows harm their SIM
+             alone
+    events   one row a SIM, day and place (EVENT_SCHEMA): where and in which device it was seen, data sessions begun
+             there, and, optionally, the UTC hours of the day at which they were, a bit for each (bit 0: 00:00 to 01:00)
     peers    one row a SIM (PEER_SCHEMA); without it every SIM stands alone
-    periods  when a SIM was out of service, or its usage was not asked for (PERIOD_SCHEMA; last_day null: still); `state` is why
+    periods  when a SIM was out of service, or its usage was not asked for (PERIOD_SCHEMA; last_day null: still);
+             `state` is why
     fleet    what was fitted on the fleet whose SIMs these are; without it these SIMs are the fleet
     """
     fleet = fleet or FleetStatistics()
@@ -140,8 +139,8 @@ def signals(
     usual, spread, own, relative, type_shifts = _residuals(volume, types, span, fleet)
     apart = (_both(own, relative) / spread)[:, -(days + MEMORY) :]  # NaN on days without use
     z = np.nan_to_num(apart)
-    silent, gap, gaps = _gaps(volume, days)
-    gap = _gaps_of_new(gap, gaps, volume, types, fleet)
+    silent, gap, gaps = gaps_of(volume, days)
+    gap = usual_gaps(gap, gaps, volume, types, fleet)
     levels = [_level(own, usual, types, window, days, fleet) for window in (7, 28)]
     channels = {
         "high": np.clip(z[:, -days:], 0, 50),
@@ -234,7 +233,8 @@ def _outage(volume: Floats) -> Bools:
 def _residuals(
     volume: Floats, types: Types, span: int, fleet: FleetStatistics
 ) -> tuple[Floats, Floats, Floats, Floats, dict[str, Floats]]:
-    """Of the last `span` days: usual log volume, spread, the day's distance from the usual, the same without what the peers did."""
+    """Of the last `span` days: usual log volume, spread, the day's distance from the usual, the same without what the
+    peers did."""
     sims = len(volume)
     usual = np.full((sims, span), np.nan, np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -281,7 +281,8 @@ def _last(values: Floats, days: int) -> Floats:
 
 
 def _type_shifts(own: Floats, types: Types) -> dict[str, Floats]:
-    """How far each device type as a whole is from its usual, followed by at most MAX_SHIFT_PER_DAY a day: a season is followed, a fault is not."""
+    """How far each device type as a whole is from its usual, followed by at most MAX_SHIFT_PER_DAY a day: a season is
+    followed, a fault is not."""
     type_shifts = {}
     for name, rows in of_type(types):
         middle = _middle(own[rows])
@@ -295,15 +296,6 @@ def _type_shifts(own: Floats, types: Types) -> dict[str, Floats]:
     return type_shifts
 
 
-def of_type(types: Types, known: Container[str] | None = None) -> Iterator[tuple[str, IntArray]]:
-    """The rows of each device type that has MIN_PEERS, or of those of which something is known of the fleet."""
-    names, number, counts = np.unique(types, return_inverse=True, return_counts=True)
-    order = np.argsort(number, kind="stable")
-    for name, rows in zip(names, np.split(order, np.cumsum(counts)), strict=False):
-        if name and (len(rows) >= MIN_PEERS if known is None else name in known):
-            yield str(name), rows
-
-
 def _middle(values: Floats) -> Floats:
     """The median of each day, NaN where fewer than MIN_PEERS are known."""
     ordered = np.sort(values, axis=0)  # NaN last
@@ -313,10 +305,11 @@ def _middle(values: Floats) -> Floats:
 
 
 def _level(own: Floats, usual: Floats, types: Types, window: int, days: int, fleet: FleetStatistics) -> Floats:
-    """How far the days with use among the last `window` lie, together, from what was usual before them and from their device type.
+    """How far the days with use among the last `window` lie, together, from what was usual before them and from their
+    device type.
 
-    The mean of their logarithms against the usual of `window` days ago, weighed down by half a window of days on which nothing is anomalous;
-    0 with fewer than MIN_VALUES such days. Of the two, own past and peers, the smaller.
+    The mean of their logarithms against the usual of `window` days ago, weighed down by half a window of days on which
+    nothing is anomalous; 0 with fewer than MIN_VALUES such days. Of the two, own past and peers, the smaller.
     """
     span = min(days + window - 1, own.shape[1] - window)
     if span < MIN_VALUES:
@@ -350,7 +343,8 @@ def _calm(spread: Floats, days: int) -> Floats:
 
 
 def _both(own: Floats, relative: Floats) -> Floats:
-    """What is anomalous against the SIM's own past and against its peers: the smaller of the two where they agree in sign, else 0."""
+    """What is anomalous against the SIM's own past and against its peers: the smaller of the two where they agree in
+    sign, else 0."""
     smaller = np.minimum(np.abs(own), np.abs(relative)) * np.sign(own)
     return np.where(np.isnan(own) | (np.sign(own) == np.sign(relative)), smaller, 0).astype(np.float32)
 
@@ -364,63 +358,11 @@ def _rising(apart: Floats, days: int) -> Floats:
     return ((now - first > 0.2) & (now - before > 0.05) & (before - first > 0.05)).astype(np.float32)
 
 
-def _gaps(volume: Floats, days: int) -> tuple[Floats, Floats, Floats]:
-    """Days without data up to each day; the longest usual gap (of all but one in a hundred; 0: habits not known); gaps seen so far.
-
-    A day that is not known neither lengthens a silence nor ends it.
-    """
-    sims, width = volume.shape
-    run, active = np.zeros(sims, np.float32), np.zeros(sims, np.int32)
-    longest = np.zeros((3, sims), np.float32)
-    silent, gap, gaps = (np.zeros((sims, days), np.float32) for _ in range(3))
-    number = np.zeros(sims, np.int32)
-    for day in range(width):
-        used, idle = volume[:, day] > 0, volume[:, day] == 0
-        ended = np.where(used & (active > 0), run + 1, 0)
-        for place in range(3):  # keeps the three longest
-            larger = np.maximum(longest[place], ended)
-            ended = np.minimum(longest[place], ended)
-            longest[place] = larger
-        number += used & (run > 0) & (active > 0)
-        active += used
-        run = np.where(used, 0, np.where(idle & (active > 0), run + 1, run))
-        if day >= width - days:
-            place = day - (width - days)
-            silent[:, place], gaps[:, place] = run, number
-            rank = np.minimum(active // 100, 2)
-            gap[:, place] = np.where(active >= MIN_ACTIVE, longest[rank, np.arange(sims)], 0)
-    return silent, gap, gaps
-
-
-def _gaps_of_new(gap: Floats, gaps: Floats, volume: Floats, types: Types, fleet: FleetStatistics) -> Floats:
-    """Usual gaps, of SIMs with fewer than MIN_OWN_GAPS of them at least the 95 % quantile of their device type.
-
-    Without peers a SIM that is known for less than LONG_DAYS days has no usual gap.
-    """
-    known = np.cumsum(~np.isnan(volume), axis=1, dtype=np.int32)[:, -gap.shape[1] :]
-    usual = np.where((known < LONG_DAYS) & (gaps < MIN_OWN_GAPS), 0, gap)
-    least = fleet.of("gaps", _gaps_of_types, gap[:, -1], types)
-    for name, rows in of_type(types, least):
-        usual[rows] = np.where(
-            (gaps[rows] < MIN_OWN_GAPS) & (gap[rows] > 0), np.maximum(gap[rows], least[name]), gap[rows]
-        )
-    return usual
-
-
-def _gaps_of_types(gap: Floats, types: Types) -> dict[str, np.float32]:
-    """The 95 % quantile of the usual gaps of each device type that has peers enough."""
-    found = {}
-    for name, rows in of_type(types):
-        of_peers = gap[rows][gap[rows] > 0]
-        if len(of_peers) >= MIN_PEERS:
-            found[name] = np.float32(np.quantile(of_peers, 0.95, method="higher"))
-    return found
-
-
 def _unusual(
     counts: Floats, known: Bools, days: int, fleet: FleetStatistics, name: str
 ) -> tuple[Floats, Floats, Floats]:
-    """How far counts lie above the SIM's usual of LONG_DAYS days, on the Anscombe scale, with the counts and the usual."""
+    """How far counts lie above the SIM's usual of LONG_DAYS days, on the Anscombe scale, with the counts and the
+    usual."""
     mean = fleet.of(name, lambda: float(counts.sum(where=known) / max(known.sum(), 1)))
     counts, known = counts[:, -days - LONG_DAYS :], known[:, -days - LONG_DAYS :]
     clipped = np.where(known, counts, 0)

@@ -245,7 +245,7 @@ def exhaustion_backtest(history: pl.DataFrame, *, as_of: date, horizon: int = 30
             tried[~others] = fitted.apply(days_ended[~others])
     scores = score_dates(tried, ended, groups=groups, known=last)
     note = (
-        f"{scores.coverage:.1%} of {len(groups)} hypothetical dates of {sims} SIMs, from {len(backs)} day(s) up to {as_of}, "
-        f"lay between P10 and P90; expected are 80 %, allowed {low:.0%} to {high:.0%}."
+        f"{scores.coverage:.1%} of {len(groups)} hypothetical dates of {sims} SIMs, from {len(backs)} day(s) "
+        f"up to {as_of}, lay between P10 and P90; expected are 80 %, allowed {low:.0%} to {high:.0%}."
     )
     return ExhaustionBacktest(scores, calibration_of(days_ended, ended, last), low, high, "ok", note)

@@ -1,4 +1,5 @@
-"""The anomaly detector: its knob, its kinds, its peers, broken rows, and what it says is the same however it is asked."""
+"""The anomaly detector: its knob, its kinds, its peers, broken rows, and what it says is the same however it is
+asked."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ DAY = timedelta(days=1)
 
 @lru_cache
 def fleet() -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """120 SIMs of three device types with weekly habits and noise, one of them at rest on odd days: history, events, peers."""
+    """120 SIMs of three device types with weekly habits and noise, one of them at rest on odd days: history, events,
+    peers."""
     rng = np.random.default_rng(3)
     days = [AS_OF - DAY * back for back in range(DAYS)][::-1]
     week = np.array([0.3 if day.weekday() > 4 else 1.0 for day in days])

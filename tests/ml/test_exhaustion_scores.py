@@ -1,4 +1,5 @@
-"""Scores of exhaustion dates, the extrapolation beyond the horizon, and the backtest that says whether dates may be published."""
+"""Scores of exhaustion dates, the extrapolation beyond the horizon, and the backtest that says whether dates may be
+published."""
 
 from __future__ import annotations
 
