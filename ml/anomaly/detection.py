@@ -42,10 +42,8 @@ LASTING = {
     "more": (("rise_7", "rise_28"), 7),
     "less": (("fall_7", "fall_28"), 7),
 }
-INACTIVE_DAYS, INACTIVE_GAPS = (
-    14,
-    4,
-)  # permanently inactive (kind "dead"): silent for that many days, and that many times the usual gap
+# permanently inactive (kind "dead"): silent for that many days, and that many times the usual gap
+INACTIVE_DAYS, INACTIVE_GAPS = 14, 4
 FLAPPING_DECADES = 2.0  # decades: a SIM with so unusually many sessions flaps, whatever its hours
 FEEDBACK_PENALTY = 1.0  # decades that an acknowledged false alarm adds to what is needed, at most MAX_FEEDBACK_PENALTY
 MAX_FEEDBACK_PENALTY = 3.0

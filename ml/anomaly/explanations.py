@@ -44,12 +44,15 @@ def in_words() -> pl.Expr:
         .then(pl.format("Nothing for {} days, since {}; its longest usual gap is {} days.", "silent", since, "gap"))
         .when(pl.col("kind") == "dead")
         .then(pl.format(
-            "Nothing for {} days, since {}, where {} days are its longest usual gap: it seems dead.", "silent", since, "gap"
+            "Nothing for {} days, since {}, where {} days are its longest usual gap: it seems dead.",
+            *("silent", since, "gap"),
         ))
         .when(pl.col("kind") == "sms_flood")
         .then(pl.format("{} SMS on {}; usual are {} a day.", whole("sms"), on, pl.col("usual_sms").round(2)))
         .when(pl.col("kind") == "flapping")
-        .then(pl.format("{} data sessions on {}; usual are {}.", whole("sessions"), on, pl.col("usual_sessions").round(1)))
+        .then(pl.format(
+            "{} data sessions on {}; usual are {}.", whole("sessions"), on, pl.col("usual_sessions").round(1)
+        ))
         .when(pl.col("kind") == "unusual_hours")
         .then(_hours(on, lasts))
         .when(pl.col("kind") == "imei_change")

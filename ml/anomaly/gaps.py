@@ -16,7 +16,8 @@ def gaps_of(volume: Floats, days: int) -> tuple[Floats, Floats, Floats]:
     """Days without data up to each day; the longest usual gap; how many gaps there were so far; each (sims, days).
 
     volume  (sims, days known) bytes, NaN unknown; days, how many of the last ones are wanted
-    The longest usual gap is that of all but one in a hundred, 0 where habits are not known. A day that is not known neither lengthens a silence nor ends it.
+    The longest usual gap is that of all but one in a hundred, 0 where habits are not known.
+    A day that is not known neither lengthens a silence nor ends it.
     """
     sims, width = volume.shape
     run, active = np.zeros(sims, np.float32), np.zeros(sims, np.int32)
