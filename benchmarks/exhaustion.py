@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 
 from ml.exhaustion.backtest import HORIZONS, SAMPLES, Scores, exhaustion_backtest, score_dates
-from ml.exhaustion.extrapolation import learn_outlook
+from ml.exhaustion.extrapolation import fit_extrapolation
 from ml.exhaustion.model import quota_exhaustion, sms_exhaustion
 from ml.forecasting import fit_predict
 from ml.history import FloatArray, dense
@@ -82,7 +82,7 @@ def dates_of(truth: Truth, as_of: date, history_days: int) -> tuple[pl.DataFrame
     """Sampled ends of one as-of day by method, and of each row archetype, true end and expiry."""
     history = truth.history(as_of, history_days)
     _, forecast = fit_predict(history, as_of=as_of)
-    outlook = learn_outlook(history, as_of=as_of)
+    extrapolation = fit_extrapolation(history, as_of=as_of)
     calibration = exhaustion_backtest(history, as_of=as_of).calibration
     values = dense(history, as_of=as_of).values
     data, _, expiry = (amount[forecast.sim_keys] for amount in truth.left(as_of))
@@ -91,13 +91,13 @@ def dates_of(truth: Truth, as_of: date, history_days: int) -> tuple[pl.DataFrame
     kept = []
     for block, paths in forecast.path_blocks(SAMPLES):
         facts = {"as_of": as_of, "history_days": forecast.history_days[block], "ever_used": forecast.ever_used[block]}
-        later = outlook.beyond(paths, values[block])
+        later = extrapolation.extrapolate(paths, values[block])
         ours = quota_exhaustion(
             paths,
             data[block],
             expiry[block],
             later=later,
-            step_days=outlook.step_days,
+            step_days=extrapolation.step_days,
             calibration=calibration,
             **facts,
         )

@@ -148,9 +148,11 @@ def measure(data: Panels, costly: int) -> tuple[dict[str, list[Scored]], FloatAr
         few = np.flatnonzero(told)[: costly if number < 2 else 0]
         (model, outcome), seconds = timed(lambda h=history: fit_predict(h, as_of=LAST, horizon=HORIZON))
         plain = (
-            predict(replace(model, learned=None), history, as_of=LAST, horizon=HORIZON) if model.learned else outcome
+            predict(replace(model, global_model=None), history, as_of=LAST, horizon=HORIZON)
+            if model.global_model
+            else outcome
         )
-        shares.append(model.learned.shares if model.learned else np.zeros(len(SEGMENTS)))
+        shares.append(model.global_model.shares if model.global_model else np.zeros(len(SEGMENTS)))
         repeated, naive_seconds = timed(lambda h=history: naive(h, LAST))
         ours = outcome.frame.select(NAMES).to_numpy().reshape(-1, HORIZON, len(NAMES))
         both = {

@@ -50,10 +50,10 @@ class AlertRules:
 def alert_candidates(facts: pl.DataFrame, rules: AlertRules | None = None) -> pl.DataFrame:
     """The alerts that the facts of a day call for, one row a SIM and kind (ALERT_SCHEMA), ordered by SIM and kind.
 
-    facts  one row a SIM (FACTS_SCHEMA); any but sim_key and as_of may be null, and a rule without its facts says nothing.
-           active_gap_p99_days is `silence`'s usual_gap_days. More columns are welcome and ignored.
-    Kinds: "exhaustion" (value: probability that volume or expiry ends the SIM within 14 days), "quota_80" (value: share of
-    the volume used), "silent" (value: days). `threshold` is the level that was crossed, in the unit of the value.
+    facts  one row a SIM (FACTS_SCHEMA); any but sim_key and as_of may be null, and a rule without its facts says
+           nothing. active_gap_p99_days is `silence`'s usual_gap_days. More columns are welcome and ignored.
+    Kinds: "exhaustion" (value: probability that volume or expiry ends the SIM within 14 days), "quota_80" (value: share
+    of the volume used), "silent" (value: days). `threshold` is the level that was crossed, in the unit of the value.
     Raises ValueError when a column is missing or a SIM comes twice.
     """
     rules = rules or AlertRules()

@@ -1,4 +1,5 @@
-"""The words for kinds, states and severities, each declared once. Imports no data library: the API types its answers with them."""
+"""The words for kinds, states and severities, each declared once. Imports no data library: the API types its answers
+with them."""
 
 from typing import Literal
 

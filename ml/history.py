@@ -1,12 +1,12 @@
 """The usage history frame: its schema, its checks, and its dense form.
 
 A usage history has one row a SIM and day: sim_key (Int32, an opaque series id), day (Date, a complete UTC day), bytes
-(Int64, accounting bytes: millionths of a MB, not negative). A day before a SIM's first record is unknown; a day after it
-without a record counts as zero, up to and including `as_of`.
+(Int64, accounting bytes: millionths of a MB, not negative). A day before a SIM's first record is unknown; a day after
+it without a record counts as zero, up to and including `as_of`.
 
-A broken row harms its own SIM and day alone. It is left out and told in a `problems` frame, and its day counts as unknown, not
-as zero: bytes that are missing or negative, a day given twice with different bytes. Rows after `as_of` are left out, a row that
-is given twice counts once. A SIM without any usable row is in `problems` only.
+A broken row harms its own SIM and day alone. It is left out and listed in a `problems` frame, and its day counts as
+unknown, not as zero: bytes that are missing or negative, a day given twice with different bytes. Rows after `as_of` are
+left out, a row that is given twice counts once. A SIM without any usable row is in `problems` only.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Panel:
     """A usage history as a matrix.
 
     sim_keys  (sims,) int64, ascending
-    values    (sims, days) float64 bytes, the last column is `as_of`; NaN before a SIM's first record and where a row was refused
+    values    (sims, days) float64 bytes, the last column is `as_of`; NaN before a SIM's first record and where a row
+              was refused
     problems  one row a SIM and problem (PROBLEMS_SCHEMA): what was refused, and how many rows of it
     """
 
@@ -50,7 +51,8 @@ def known_days(values: FloatArray) -> IntArray:
 def check_history(history: pl.DataFrame, *, as_of: date) -> None:
     """Raise ValueError, naming a SIM and a day, when the history breaks a rule of its schema.
 
-    The rules: the three columns are there and hold no null, no negative bytes, no day after `as_of`, no SIM and day twice.
+    The rules: the three columns are there and hold no null, no negative bytes, no day after `as_of`, no SIM and day
+    twice.
     """
     _check_schema(history)
     rules = {
@@ -79,7 +81,7 @@ def _refuse(rows: pl.DataFrame, what: str) -> None:
         first = rows.row(0, named=True)
         raise ValueError(
             f"usage history has {what}: SIM {first['sim_key']}, day {first['day']} "
-            f"({rows.height} such row(s)); mend or leave out these rows"
+            f"({rows.height} such row(s)); fix or leave out these rows"
         )
 
 

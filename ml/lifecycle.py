@@ -1,8 +1,9 @@
 """Where each SIM is in its life, and what moved it there: one state machine over the whole fleet.
 
-The machine is `MACHINE`: states from the most to the least decisive. A SIM is in the first state whose guard holds, so it is in
-exactly one; docs/lifecycle.md draws the same table. 1NCE itself knows Enabled and Disabled and an expiry date, no more: "silent" and
-"deactivated" are inferred here, and their evidence says so. Nothing here reads a clock or loops over SIMs.
+The machine is `MACHINE`: states from the most to the least decisive. A SIM is in the first state whose guard holds, so
+it is in exactly one; docs/lifecycle.md draws the same table. 1NCE itself knows Enabled and Disabled and an expiry date,
+no more: "silent" and "deactivated" are inferred here, and their evidence says so. Nothing here reads a clock or loops
+over SIMs.
 """
 
 from __future__ import annotations
@@ -110,7 +111,8 @@ class LifecycleRules:
 class Lifecycle:
     """What an evaluation says.
 
-    states   one row a SIM (STATE_SCHEMA), by SIM: its state, since which day, why, and the evidence as of this evaluation
+    states   one row a SIM (STATE_SCHEMA), by SIM: its state, since which day, why, and the evidence as of this
+             evaluation
     entries  the transitions that lead there from the previous states (ENTRY_SCHEMA, kind "state"), in their order
     refused  SIMs whose facts call for a transition that the table does not allow: they keep their state
     """
@@ -143,16 +145,18 @@ def evaluate(
 ) -> Lifecycle:
     """The state of every SIM of `sims` and the transitions from its previous one.
 
-    sims          one row a SIM (SIM_SCHEMA), known up to `now`. disabled_on, unlisted_on, exhausted_on: since when it is
-                  Disabled, gone from the SIM list, or its data quota used up; null when it is not. quota_left, quota_total in
-                  bytes. last_word: "answered", "expired" or "unknown" (1NCE does not know it), the last thing 1NCE said when
-                  asked for it. usage_known_to: the last day, at most `as_of`, whose usage has been asked for in full; silence is
-                  counted up to it, so that a SIM nobody asked for does not fall silent. network_first_on, network_last_on: first
-                  and last day it was seen on a network
-    activity      usage days with bytes or sent SMS (ACTIVITY_SCHEMA), up to `as_of`; a SMS to the device is no sign of life
-    quota_events  its quota ("data" or "sms") was "exhausted" or had a "top_up" on a day (QUOTA_EVENT_SCHEMA); an SMS quota
-                  decides nothing
-    previous      its state of the last evaluation (PREVIOUS_SCHEMA); a SIM that is not in it gets the history that the facts tell
+    sims          one row a SIM (SIM_SCHEMA), known up to `now`. disabled_on, unlisted_on, exhausted_on: since when it
+                  is Disabled, gone from the SIM list, or its data quota used up; null when it is not. quota_left,
+                  quota_total in bytes. last_word: "answered", "expired" or "unknown" (1NCE does not know it), the last
+                  thing 1NCE said when asked for it. usage_known_to: the last day, at most `as_of`, whose usage has been
+                  asked for in full; silence is counted up to it, so that a SIM nobody asked for does not fall silent.
+                  network_first_on, network_last_on: first and last day it was seen on a network
+    activity      usage days with bytes or sent SMS (ACTIVITY_SCHEMA), up to `as_of`; a SMS to the device is no sign of
+                  life
+    quota_events  its quota ("data" or "sms") was "exhausted" or had a "top_up" on a day (QUOTA_EVENT_SCHEMA); an SMS
+                  quota decides nothing
+    previous      its state of the last evaluation (PREVIOUS_SCHEMA); a SIM that is not in it gets the history that the
+                  facts tell
     as_of         last complete usage day
     now           the moment the evaluation stands for; facts after it are not looked at
     Raises ValueError when a frame lacks a column, a SIM comes twice in `sims` or `previous`, or the activity is broken.
@@ -171,12 +175,14 @@ def evaluate(
     for frame in (_days_of_signs(activity), habits, _days_of_quota(quota_events, episodes), before):
         facts = facts.join(frame, on="sim_key", how="left")
     facts = _derived(facts, now=now, rules=rules)
-    judged = _judge(facts, _causes(now, rules))
-    moved = judged.filter(pl.col("prev_state").is_not_null(), pl.col("state") != pl.col("prev_state"))
-    moved = moved.join(ALLOWED, left_on=["prev_state", "state"], right_on=["from_value", "to_value"], how="semi")
-    stays = pl.col("prev_state").is_not_null() & ~pl.col("sim_key").is_in(moved["sim_key"].implode())
+    evaluated = _decided(facts, _causes(now, rules))
+    transitions = evaluated.filter(pl.col("prev_state").is_not_null(), pl.col("state") != pl.col("prev_state"))
+    transitions = transitions.join(
+        ALLOWED, left_on=["prev_state", "state"], right_on=["from_value", "to_value"], how="semi"
+    )
+    stays = pl.col("prev_state").is_not_null() & ~pl.col("sim_key").is_in(transitions["sim_key"].implode())
     refused = stays & (pl.col("state") != pl.col("prev_state"))
-    judged = judged.with_columns(
+    evaluated = evaluated.with_columns(
         state=pl.when(stays).then("prev_state").otherwise("state"),
         since=pl.when(stays).then("prev_since").otherwise("since"),
         cause=pl.when(refused).then("prev_cause").otherwise("cause"),
@@ -185,12 +191,14 @@ def evaluate(
         .otherwise("evidence"),
         refused=refused,
     )
-    begun = _begin(judged.filter(pl.col("prev_state").is_null()), episodes, on)
+    begun = _begin(evaluated.filter(pl.col("prev_state").is_null()), episodes, on)
     first = begun.group_by("sim_key").agg(begun=pl.col("occurred_on").last())
-    judged = judged.join(first, on="sim_key", how="left").with_columns(since=pl.coalesce("begun", "since"))
-    steps = moved.with_columns(kind=pl.lit("state"), occurred_on="since", from_value="prev_state", to_value="state")
+    evaluated = evaluated.join(first, on="sim_key", how="left").with_columns(since=pl.coalesce("begun", "since"))
+    steps = transitions.with_columns(
+        kind=pl.lit("state"), occurred_on="since", from_value="prev_state", to_value="state"
+    )
     entries = pl.concat([begun, _as(steps, ENTRY_SCHEMA)])
-    return Lifecycle(_as(judged.sort("sim_key"), STATE_SCHEMA), entries, int(judged["refused"].sum()))
+    return Lifecycle(_as(evaluated.sort("sim_key"), STATE_SCHEMA), entries, int(evaluated["refused"].sum()))
 
 
 def _days_of_signs(activity: pl.DataFrame) -> pl.DataFrame:
@@ -199,10 +207,11 @@ def _days_of_signs(activity: pl.DataFrame) -> pl.DataFrame:
 
 
 def _days_of_quota(quota_events: pl.DataFrame, episodes: pl.DataFrame) -> pl.DataFrame:
-    """dry_*: exhausted at all; refilled_on: a top-up that ended an exhaustion; ran_out_on: an exhaustion none has ended yet."""
-    dry, topped = (pl.col("day").filter(pl.col("kind") == kind) for kind in ("exhausted", "top_up"))
+    """exhausted_first_on, exhausted_last_on: exhausted at all; refilled_on: a top-up that ended an exhaustion;
+    ran_out_on: an exhaustion none has ended yet."""
+    exhausted, topped = (pl.col("day").filter(pl.col("kind") == kind) for kind in ("exhausted", "top_up"))
     days = quota_events.group_by("sim_key").agg(
-        dry_first_on=dry.min(), dry_last_on=dry.max(), topped_up_on=topped.max()
+        exhausted_first_on=exhausted.min(), exhausted_last_on=exhausted.max(), topped_up_on=topped.max()
     )
     turns = episodes.group_by("sim_key", maintain_order=True).agg(
         refilled_on=topped.max(), ran_out_on=pl.when(pl.col("kind").last() == "exhausted").then(pl.col("day").last())
@@ -217,8 +226,8 @@ def _derived(facts: pl.DataFrame, *, now: datetime, rules: LifecycleRules) -> pl
     is_off = pl.coalesce("disabled_on", pl.min_horizontal("unlisted_on", unknown_on))
     facts = facts.with_columns(
         # a quota is used up by somebody who uses it
-        first_sign_on=pl.min_horizontal("used_first_on", "network_first_on", "dry_first_on"),
-        last_sign_on=pl.max_horizontal("used_last_on", "network_last_on", "dry_last_on"),
+        first_sign_on=pl.min_horizontal("used_first_on", "network_first_on", "exhausted_first_on"),
+        last_sign_on=pl.max_horizontal("used_last_on", "network_last_on", "exhausted_last_on"),
         off_on=pl.when(is_off.is_not_null()).then(pl.min_horizontal("prev_off_on", is_off)),
         # its event dates an exhaustion better than the first look that found it
         exhausted_on=pl.when(pl.col("exhausted_on") <= on).then(pl.min_horizontal("exhausted_on", "ran_out_on")),
@@ -300,7 +309,7 @@ def _causes(now: datetime, rules: LifecycleRules) -> tuple[_Cause, ...]:
         on,
     )
     deactivated = off_days > rules.deactivated_days
-    passed, dry = pl.col("expired_on").is_not_null(), pl.col("exhausted_on").is_not_null()
+    passed, exhausted = pl.col("expired_on").is_not_null(), pl.col("exhausted_on").is_not_null()
     used_up = _say("Its data quota is used up since {}: {}.", "exhausted_on", left)
     stranger = _say("1NCE does not know it or says it belongs to another account, since {}.", "off_on")
     issued = (pl.col("activated_on").is_null() | (pl.col("activated_on") > on)) & ~pl.col("lived")
@@ -316,7 +325,7 @@ def _causes(now: datetime, rules: LifecycleRules) -> tuple[_Cause, ...]:
         ),
         _Cause("suspended", "unlisted", is_off & unlisted, "off_on", _say("Not in the SIM list since {}.", "off_on")),
         _Cause("suspended", "unknown", is_off, "off_on", stranger),
-        _Cause("suspended", "exhausted", dry, "exhausted_on", used_up),
+        _Cause("suspended", "exhausted", exhausted, "exhausted_on", used_up),
         _Cause("issued", None, issued, "listed_on", _say("In the SIM list since {}, never activated.", "listed_on")),
         _Cause("activated", None, ~pl.col("lived"), "activated_on", unheard),
         _Cause("silent", None, silent, silent_since, quiet),
@@ -324,8 +333,9 @@ def _causes(now: datetime, rules: LifecycleRules) -> tuple[_Cause, ...]:
     )
 
 
-def _judge(facts: pl.DataFrame, causes: tuple[_Cause, ...]) -> pl.DataFrame:
-    """The facts with the first cause that holds: state, cause, since (neither before the previous state nor ahead), evidence."""
+def _decided(facts: pl.DataFrame, causes: tuple[_Cause, ...]) -> pl.DataFrame:
+    """The facts with the first cause that holds: state, cause, since (neither before the previous state nor ahead),
+    evidence."""
     no_text, no_day = pl.lit(None, dtype=pl.String), pl.lit(None, dtype=pl.Date)
     state, cause, since, evidence = no_text, no_text, no_day, no_text
     for one in reversed(causes):
@@ -334,21 +344,23 @@ def _judge(facts: pl.DataFrame, causes: tuple[_Cause, ...]) -> pl.DataFrame:
         cause = pl.when(holds).then(pl.lit(one.name, dtype=pl.String)).otherwise(cause)
         since = pl.when(holds).then(one.since).otherwise(since)
         evidence = pl.when(holds).then(one.evidence).otherwise(evidence)
-    judged = facts.with_columns(state=state, cause=cause, since=since, evidence=evidence)
-    return judged.with_columns(since=pl.max_horizontal("since", "prev_since"))
+    evaluated = facts.with_columns(state=state, cause=cause, since=since, evidence=evidence)
+    return evaluated.with_columns(since=pl.max_horizontal("since", "prev_since"))
 
 
 def _episodes(quota_events: pl.DataFrame) -> pl.DataFrame:
-    """Exhausted, topped up, exhausted ...: in turns, from the first exhaustion on. A top-up in good time ends nothing."""
+    """Exhausted, topped up, exhausted ...: in turns, from the first exhaustion on. A top-up in good time ends
+    nothing."""
     rank = pl.col("kind").replace_strict({"exhausted": 0, "top_up": 1}, return_dtype=pl.Int8)
     ordered = quota_events.sort("sim_key", "day", rank)
     before = pl.col("kind").shift(1).over("sim_key").fill_null("top_up")
     return ordered.filter(pl.col("kind") != before)
 
 
-def _begin(judged: pl.DataFrame, episodes: pl.DataFrame, on: date) -> pl.DataFrame:
-    """The history of SIMs that had none (ENTRY_SCHEMA): what the dates of the facts tell, and the state they are in now."""
-    judged = judged.with_columns(
+def _begin(evaluated: pl.DataFrame, episodes: pl.DataFrame, on: date) -> pl.DataFrame:
+    """The history of SIMs that had none (ENTRY_SCHEMA): what the dates of the facts tell, and the state they are in
+    now."""
+    evaluated = evaluated.with_columns(
         activated_on=pl.when(pl.col("activated_on") <= on).then("activated_on"),
         off_on=pl.when(pl.col("off_on") <= on).then("off_on"),
     ).with_columns(
@@ -365,12 +377,12 @@ def _begin(judged: pl.DataFrame, episodes: pl.DataFrame, on: date) -> pl.DataFra
     first_sign = _say("First sign of life on the days that are stored: {}.", "first_sign_on")
     off = _say("Disabled, not in the SIM list or unknown to 1NCE since {}.", "off_on")
     parts = [
-        _step(judged.filter(pl.col("ordered_on") <= began), "ordered_on", "ordered", order),
-        _step(judged.filter(waited), "listed_on", "issued", _say("In the SIM list since {}.", "listed_on")),
-        _step(judged, "activated_on", "activated", _say("Activated on {}.", "activated_on")),
-        _step(judged, "first_sign_on", "active", first_sign),
-        _step(judged, "off_on", "suspended", off),
-        episodes.join(judged.select("sim_key", "activated_on", "off_on"), on="sim_key")
+        _step(evaluated.filter(pl.col("ordered_on") <= began), "ordered_on", "ordered", order),
+        _step(evaluated.filter(waited), "listed_on", "issued", _say("In the SIM list since {}.", "listed_on")),
+        _step(evaluated, "activated_on", "activated", _say("Activated on {}.", "activated_on")),
+        _step(evaluated, "first_sign_on", "active", first_sign),
+        _step(evaluated, "off_on", "suspended", off),
+        episodes.join(evaluated.select("sim_key", "activated_on", "off_on"), on="sim_key")
         .filter(in_service)
         .with_columns(
             rank=pl.lit(len(BEGINNING), pl.Int32),
@@ -379,7 +391,7 @@ def _begin(judged: pl.DataFrame, episodes: pl.DataFrame, on: date) -> pl.DataFra
     ]
     path = pl.concat([_as(part, PATH_SCHEMA) for part in parts])
     latest = path.group_by("sim_key").agg(latest=pl.col("day").max())
-    last = judged.join(latest, on="sim_key", how="left").with_columns(
+    last = evaluated.join(latest, on="sim_key", how="left").with_columns(
         day=pl.max_horizontal("since", "latest"), rank=pl.lit(len(BEGINNING) + 1, pl.Int32)
     )
     path = pl.concat([path, _as(last, PATH_SCHEMA)]).sort("sim_key", "day", "rank", maintain_order=True)

@@ -39,8 +39,8 @@ def silence(history: pl.DataFrame, *, as_of: date, rules: SilenceRules | None = 
 
     An active day has bytes above zero; `days_silent` counts from the last one to `as_of` (0: active on `as_of`).
     `usual_gap_days` is the 99 % quantile (the next gap up) of the days between neighbouring active days: 1 for a daily
-    reporter, 3 for a machine resting at weekends. It is null with fewer than `rules.min_active_days` active days, and then
-    nothing is called silent; nor is a SIM that was never active. Raises ValueError for a broken history.
+    reporter, 3 for a machine resting at weekends. It is null with fewer than `rules.min_active_days` active days, and
+    then nothing is called silent; nor is a SIM that was never active. Raises ValueError for a broken history.
     """
     rules = rules or SilenceRules()
     check_history(history, as_of=as_of)

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from ml.exhaustion.backtest import ExhaustionBacktest, exhaustion_backtest
-from ml.exhaustion.extrapolation import learn_outlook
+from ml.exhaustion.extrapolation import fit_extrapolation
 from ml.exhaustion.fleet import LEFT_SCHEMA, SharedContext, exhaustion, with_expired
 from ml.exhaustion.model import EXHAUSTION_SCHEMA, SMS_SCHEMA, Calibration
 from ml.history import BYTES_PER_MB
@@ -129,8 +129,8 @@ def save_backtest(runtime: Runtime, as_of: date, history: pl.DataFrame) -> Exhau
 
 def load_context(runtime: Runtime, as_of: date, history: pl.DataFrame) -> SharedContext:
     """What the dates of an as-of day rest on. Where the day was never tested, as in a backfill, it is now."""
-    outlook = learn_outlook(history, as_of=as_of, horizon=HORIZON, seed=runtime.settings.seed)
+    extrapolation = fit_extrapolation(history, as_of=as_of, horizon=HORIZON, seed=runtime.settings.seed)
     stored = runtime.database.row("exhaustion_backtest", {"as_of": as_of})
     if stored is None:
-        return SharedContext(outlook, save_backtest(runtime, as_of, history).calibration)
-    return SharedContext(outlook, None if stored["achieved"] is None else Calibration(tuple(stored["achieved"])))
+        return SharedContext(extrapolation, save_backtest(runtime, as_of, history).calibration)
+    return SharedContext(extrapolation, None if stored["achieved"] is None else Calibration(tuple(stored["achieved"])))

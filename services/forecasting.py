@@ -165,7 +165,7 @@ def train_forecaster(
     present = champion.read() if champion else None
     compared = compare(history, present, as_of=as_of, horizon=HORIZON, seed=seed) if present else None
     version = champion.version if champion else None
-    role, why = decide(tested, as_of=as_of, champion=version, rival=present, compared=compared)
+    role, why = decide(tested, as_of=as_of, champion=version, champion_model=present, compared=compared)
     plots = {
         "backtest.png": plot_backtest(tested.frame, note=runtime.data_note),
         "coverage.png": plot_coverage(tested.calibration, note=runtime.data_note),

@@ -1,4 +1,5 @@
-"""Anomalies over a whole fleet: `fit` once a week, `detect` every day, `group` what shares a cause, `limits` for the days under way."""
+"""Anomalies over a whole fleet: `fit` once a week, `detect` every day, `group` what shares a cause, `limits` for the
+days under way."""
 
 from ml.anomaly.detection import KINDS, Detection, detect
 from ml.anomaly.fleet import FleetStatistics

@@ -12,10 +12,10 @@ import polars as pl
 from ml.anomaly.explanations import bits, explained_silences, in_words
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.hours import spans
-from ml.anomaly.model import AnomalyModel, classes_of, isolation, oddness, scaled
+from ml.anomaly.model import AnomalyModel, anomaly_scores, classes_of, isolation, scaled
 from ml.anomaly.places import Bools, Floats
 from ml.anomaly.schemas import ANOMALY_SCHEMA
-from ml.anomaly.signals import CHANNELS, SLOW, SMALL, Signals, signals
+from ml.anomaly.signals import CHANNELS, LOG_OFFSET_BYTES, SLOW, Signals, signals
 from ml.enums import AnomalyKind
 from ml.history import BYTES_PER_MB
 
@@ -34,17 +34,19 @@ KIND_OF = {
     "pattern": "new_pattern",
 }
 PERSISTENCE = 14  # days that are looked back for its beginning
-# states that may last, and how long each is news: flagged on all but one of so many days in a row it is told until it ends
+# states that may last, and how long each is news: flagged on all but one of so many days in a row it counts as reported
+# until it ends
 LASTING = {
     "silence": (("silence",), PERSISTENCE),
     "dead": (("silence",), PERSISTENCE),
     "more": (("rise_7", "rise_28"), 7),
     "less": (("fall_7", "fall_28"), 7),
 }
-DEAD_DAYS, DEAD_GAPS = 14, 4  # dead: silent for that many days, and that many times the usual gap
-AGAIN = 2.0  # decades: a SIM with so unusually many sessions flaps, whatever its hours
-DOUBT = 1.0  # decades that an acknowledged false alarm adds to what is needed, at most MOST_DOUBT
-MOST_DOUBT = 3.0
+# permanently inactive (kind "dead"): silent for that many days, and that many times the usual gap
+INACTIVE_DAYS, INACTIVE_GAPS = 14, 4
+FLAPPING_DECADES = 2.0  # decades: a SIM with so unusually many sessions flaps, whatever its hours
+FEEDBACK_PENALTY = 1.0  # decades that an acknowledged false alarm adds to what is needed, at most MAX_FEEDBACK_PENALTY
+MAX_FEEDBACK_PENALTY = 3.0
 PRICE_PER_MB = 0.02  # euros: a top-up of 500 MB costs 10
 
 
@@ -52,15 +54,15 @@ PRICE_PER_MB = 0.02  # euros: a top-up of 500 MB costs 10
 class Detection:
     """What was found.
 
-    frame    one row a SIM and day (ANOMALY_SCHEMA), by SIM and day; kind, severity and reasons where it is an anomaly, reasons also
-             where a silence is explained
+    frame    one row a SIM and day (ANOMALY_SCHEMA), by SIM and day; kind, severity and reasons where it is an anomaly,
+             reasons also where a silence is explained
     signals  what it rests on
-    doubted  SIM-days that acknowledged false alarms kept from being anomalies
+    suppressed  SIM-days that acknowledged false alarms kept from being anomalies
     """
 
     frame: pl.DataFrame
     signals: Signals
-    doubted: int
+    suppressed: int
 
 
 def detect(
@@ -78,14 +80,15 @@ def detect(
     labels: pl.DataFrame | None = None,
     fleet: FleetStatistics | None = None,
 ) -> Detection:
-    """Look for anomalies on the last `days` days up to `as_of`, over the whole fleet at once, or over a block of its SIMs.
+    """Look for anomalies on the last `days` days up to `as_of`, over the whole fleet at once, or over a block of its
+    SIMs.
 
     history, events, peers, periods, fleet  as of `signals`
-    false_alarms_per_1000  the only knob: at most so many SIM-days of 1,000 of a clean fleet are called anomalies
+    false_alarms_per_1000  the only threshold: at most so many SIM-days of 1,000 of a clean fleet are called anomalies
     forecast  sim_key, day, q0.5, q0.975 in bytes, made before the day: high use is then held against it too
-    feedback  acknowledged false alarms (FEEDBACK_SCHEMA, one row each; null: any), labels: sim_key, label. Each that fits a SIM and
-              kind lets it be called an anomaly only when it is ten times rarer still
-    Raises ValueError for a knob that is not above 0, or a history without its columns.
+    feedback  acknowledged false alarms (FEEDBACK_SCHEMA, one row each; null: any), labels: sim_key, label. Each that
+              fits a SIM and kind lets it be called an anomaly only when it is ten times rarer still
+    Raises ValueError for a threshold that is not above 0, or a history without its columns.
     """
     if not 0 < false_alarms_per_1000 <= 1000:
         raise ValueError(f"false_alarms_per_1000 is {false_alarms_per_1000}; give a number above 0, such as 1")
@@ -96,59 +99,64 @@ def detect(
     if forecast is not None:
         _against(found, forecast)
     fits = ~np.isnan(found.bytes) & ~found.explained
-    odd = _oddness(model, found, shown)
+    scores = _channel_scores(model, found, shown)
     needed = -np.log10(false_alarms_per_1000 / 1000)
-    told = _told(model, found, odd, fits, needed)
-    combined = np.maximum.reduce(list(odd.values()))
+    reported = _already_reported(model, found, scores, fits, needed)
+    combined = np.maximum.reduce(list(scores.values()))
     score = np.where(fits | _placed(found), model.score(combined), 0)
-    channel = np.argmax(np.stack([odd[name] for name in CHANNELS]), axis=0)
+    channel = np.argmax(np.stack([scores[name] for name in CHANNELS]), axis=0)
     # who connects again and again does so at all hours
-    channel[(channel == CHANNELS.index("hours")) & (odd["sessions"] >= AGAIN)] = CHANNELS.index("sessions")
-    doubt = _doubts(found, channel, feedback, labels)
-    flagged = score - doubt >= needed
-    doubted = int(((score >= needed) & ~flagged)[:, -shown:].sum())
-    frame = _frame(found, score, flagged, channel, told, shown)
-    return Detection(explained_silences(_judged(frame, needed), found, periods, shown), found, doubted)
+    channel[(channel == CHANNELS.index("hours")) & (scores["sessions"] >= FLAPPING_DECADES)] = CHANNELS.index(
+        "sessions"
+    )
+    penalty = _feedback_penalties(found, channel, feedback, labels)
+    flagged = score - penalty >= needed
+    suppressed = int(((score >= needed) & ~flagged)[:, -shown:].sum())
+    frame = _frame(found, score, flagged, channel, reported, shown)
+    return Detection(explained_silences(_described(frame, needed), found, periods, shown), found, suppressed)
 
 
-def _oddness(model: AnomalyModel, found: Signals, shown: int) -> dict[str, Floats]:
-    """How odd each channel is; the Isolation Forest looks at the last `shown` days only."""
+def _channel_scores(model: AnomalyModel, found: Signals, shown: int) -> dict[str, Floats]:
+    """How anomalous each channel is, as scores by name; the Isolation Forest looks at the last `shown` days only."""
     classes, channels = classes_of(found), scaled(found, model.scales)
-    odd = {name: oddness(name, model.tails[name], channels[name], classes[name]) for name in CHANNELS[:-1]}
-    odd["pattern"] = np.zeros_like(odd["high"])
+    scores = {name: anomaly_scores(name, model.tails[name], channels[name], classes[name]) for name in CHANNELS[:-1]}
+    scores["pattern"] = np.zeros_like(scores["high"])
     forest = model.grown()
     if forest is not None:
         rows = np.nonzero(np.pad(np.ones((len(found.sim_keys), shown), bool), ((0, 0), (found.days - shown, 0))))
-        pattern = np.zeros_like(odd["high"])
+        pattern = np.zeros_like(scores["high"])
         pattern[rows] = isolation(forest, found, rows)
-        odd["pattern"] = oddness("pattern", model.tails["pattern"], pattern, classes["pattern"])
-        odd["pattern"][:, : found.days - shown] = 0
-    return odd
+        scores["pattern"] = anomaly_scores("pattern", model.tails["pattern"], pattern, classes["pattern"])
+        scores["pattern"][:, : found.days - shown] = 0
+    return scores
 
 
-def _told(model: AnomalyModel, found: Signals, odd: dict[str, Floats], fits: Bools, needed: float) -> Bools:
-    """Where a state that lasts was flagged for long enough: it is made odd no more, so that a day shows what is new."""
-    told, dead = np.zeros_like(fits), _dead(found)
+def _already_reported(
+    model: AnomalyModel, found: Signals, scores: dict[str, Floats], fits: Bools, needed: float
+) -> Bools:
+    """Where a lasting state was already reported for long enough: its scores become 0, so that a day shows what is
+    new."""
+    reported, inactive = np.zeros_like(fits), _permanently_inactive(found)
     alone = {
-        names: fits & (model.score(np.maximum.reduce([odd[name] for name in names])) >= needed)
+        names: fits & (model.score(np.maximum.reduce([scores[name] for name in names])) >= needed)
         for names, _ in LASTING.values()
     }
     for state, (names, days) in LASTING.items():
-        flagged = alone[names] & {"silence": ~dead, "dead": dead}.get(state, fits)
+        flagged = alone[names] & {"silence": ~inactive, "dead": inactive}.get(state, fits)
         before = np.cumsum(np.pad(flagged, ((0, 0), (days + 1, 0))), axis=1)
         long = flagged & (before[:, days:-1] - before[:, : -days - 1] >= days - 1)
         for name in names:
-            odd[name][long] = 0
-        told |= long
-    return told
+            scores[name][long] = 0
+        reported |= long
+    return reported
 
 
-def _dead(found: Signals) -> Bools:
-    return np.asarray(found.silent >= np.maximum(DEAD_DAYS, DEAD_GAPS * found.gap))
+def _permanently_inactive(found: Signals) -> Bools:
+    return np.asarray(found.silent >= np.maximum(INACTIVE_DAYS, INACTIVE_GAPS * found.gap))
 
 
 def _placed(found: Signals) -> Bools:
-    """Where it was seen somewhere it is not expected: that is odd on days out of service too."""
+    """Where it was seen somewhere it is not expected: that is anomalous on days out of service too."""
     return np.asarray(np.maximum.reduce([found.channels[name] for name in ("device", "country", "operator")]) > 0)
 
 
@@ -160,17 +168,20 @@ def _against(found: Signals, forecast: pl.DataFrame) -> None:
     column = found.days - 1 - back
     here = (found.sim_keys[row] == keys) & (column >= 0) & (column < found.days)
     row, column = row[here], column[here]
-    middle, top = (np.log(forecast[name].to_numpy()[here] + SMALL) for name in ("q0.5", "q0.975"))
-    far = np.log(found.bytes[row, column] + SMALL) - middle
+    middle, top = (np.log(forecast[name].to_numpy()[here] + LOG_OFFSET_BYTES) for name in ("q0.5", "q0.975"))
+    far = np.log(found.bytes[row, column] + LOG_OFFSET_BYTES) - middle
     limit = far / np.maximum((top - middle) / 1.96, 0.2)
     found.channels["high"][row, column] = np.clip(np.nan_to_num(limit), 0, found.channels["high"][row, column])
 
 
-def _doubts(found: Signals, channel: Any, feedback: pl.DataFrame | None, labels: pl.DataFrame | None) -> Floats:
-    """What acknowledged false alarms add to the score that each SIM-day needs; channel: the oddest of each."""
-    doubt = np.zeros_like(found.channels["high"])
+def _feedback_penalties(
+    found: Signals, channel: Any, feedback: pl.DataFrame | None, labels: pl.DataFrame | None
+) -> Floats:
+    """What acknowledged false alarms add to the score that each SIM-day needs; channel: the most anomalous one of
+    each."""
+    penalty = np.zeros_like(found.channels["high"])
     if feedback is None or feedback.is_empty():
-        return doubt
+        return penalty
     keys = pl.DataFrame({"sim_key": found.sim_keys.astype(np.int32)})
     label = (
         keys.join(labels, on="sim_key", how="left", maintain_order="left")["label"].fill_null("")
@@ -184,8 +195,8 @@ def _doubts(found: Signals, channel: Any, feedback: pl.DataFrame | None, labels:
         if about["label"] is not None:
             sims &= label.str.starts_with(about["label"]).to_numpy()
         kinds = [i for i, name in enumerate(CHANNELS) if about["kind"] in (None, *_kinds_of(name))]
-        doubt += DOUBT * (sims[:, None] & np.isin(channel, kinds))
-    return np.minimum(doubt, MOST_DOUBT)
+        penalty += FEEDBACK_PENALTY * (sims[:, None] & np.isin(channel, kinds))
+    return np.minimum(penalty, MAX_FEEDBACK_PENALTY)
 
 
 def _kinds_of(channel: str) -> tuple[str, ...]:
@@ -193,7 +204,7 @@ def _kinds_of(channel: str) -> tuple[str, ...]:
     return both.get(channel, (KIND_OF[channel],))
 
 
-def _frame(found: Signals, score: Floats, flagged: Bools, channel: Any, told: Bools, shown: int) -> pl.DataFrame:
+def _frame(found: Signals, score: Floats, flagged: Bools, channel: Any, reported: Bools, shown: int) -> pl.DataFrame:
     """One row a SIM and day with all that the reasons are made of."""
     sims = len(found.sim_keys)
     last = found.days - shown
@@ -210,21 +221,21 @@ def _frame(found: Signals, score: Floats, flagged: Bools, channel: Any, told: Bo
     silent, gap = found.silent[:, part], found.gap[:, part]
     kind = np.array([KIND_OF[name] for name in CHANNELS])[channel[:, part]].astype(object)
     kind[np.isin(names, ("rise_7", "rise_28")) & (found.extra["rising"][:, part] > 0)] = "runaway"
-    kind[(names == "silence") & _dead(found)[:, part]] = "dead"
+    kind[(names == "silence") & _permanently_inactive(found)[:, part]] = "dead"
     first = day[begun[:, part]]
     first = np.where(names == "silence", day[part][None] - np.maximum(silent.astype(np.int64) - 1, 0), first)
-    move = np.zeros((sims, shown), np.float32)
-    for name, moved in found.moves.items():
-        move[found.types == name] = moved[part]
+    shift = np.zeros((sims, shown), np.float32)
+    for name, of_type in found.type_shifts.items():
+        shift[found.types == name] = of_type[part]
     at_hours = flagged[:, part] & (names == "hours")
     from_hour, to_hour = (np.zeros((sims, shown), np.int64) for _ in range(2))
-    from_hour[at_hours], to_hour[at_hours] = spans(found.extra["odd_hours"][:, part][at_hours].astype(np.int64))
+    from_hour[at_hours], to_hour[at_hours] = spans(found.extra["unusual_hours"][:, part][at_hours].astype(np.int64))
     columns = {
         "sim_key": np.repeat(found.sim_keys.astype(np.int32), shown),
         "day": np.tile(day[part], sims),
         "score": score[:, part].ravel().astype(np.float64),
         "is_anomaly": flagged[:, part].ravel(),
-        "told": told[:, part].ravel(),
+        "already_reported": reported[:, part].ravel(),
         "channel": names.ravel(),
         "kind": kind.ravel(),
         "lasting": lasting.ravel().astype(np.int64),
@@ -233,7 +244,7 @@ def _frame(found: Signals, score: Floats, flagged: Bools, channel: Any, told: Bo
         "usual": found.usual[:, part].ravel().astype(np.float64),
         "silent": silent.ravel().astype(np.int64),
         "gap": gap.ravel().astype(np.int64),
-        "peers": move.ravel().astype(np.float64),
+        "peers": shift.ravel().astype(np.float64),
         "device": found.channels["device"][:, part].ravel().astype(np.float64),
         **{name: found.extra[name][:, part].ravel().astype(np.float64) for name in found.extra},
         "from_hour": from_hour.ravel(),
@@ -242,7 +253,7 @@ def _frame(found: Signals, score: Floats, flagged: Bools, channel: Any, told: Bo
     return pl.DataFrame(columns).with_columns(pl.col("kind").cast(pl.String), pl.col("day", "first_day").cast(pl.Date))
 
 
-def _judged(frame: pl.DataFrame, needed: float) -> pl.DataFrame:
+def _described(frame: pl.DataFrame, needed: float) -> pl.DataFrame:
     """Severity and reasons of the anomalies."""
     by_bytes = pl.col("kind").is_in(["spike", "runaway", "drift", "new_pattern"])
     value = (
@@ -255,7 +266,7 @@ def _judged(frame: pl.DataFrame, needed: float) -> pl.DataFrame:
         .when(pl.col("kind") == "flapping")
         .then("sessions")
         .when(pl.col("kind") == "unusual_hours")
-        .then(bits("odd_hours"))
+        .then(bits("unusual_hours"))
     )
     expected = (
         pl.when(by_bytes)
@@ -300,10 +311,10 @@ def _judged(frame: pl.DataFrame, needed: float) -> pl.DataFrame:
         .otherwise(pl.lit("info"))
     )
     reasons = in_words().str.replace_all(r"\b1 days\b", "1 day")
-    odd = frame.filter("is_anomaly").with_columns(severity=severity, reasons=reasons)
-    rest = frame.filter(~pl.col("is_anomaly")).with_columns(
+    anomalous = frame.filter("is_anomaly").with_columns(severity=severity, reasons=reasons)
+    ordinary = frame.filter(~pl.col("is_anomaly")).with_columns(
         pl.lit(None, pl.String).alias(name) for name in ("kind", "severity", "reasons", "unit")
     )
-    rest = rest.with_columns(pl.lit(None, pl.Float64).alias(name) for name in ("value", "expected"))
-    rest = rest.with_columns(pl.lit(None, pl.Date).alias("first_day"))
-    return pl.concat([odd, rest], how="diagonal").sort("sim_key", "day")
+    ordinary = ordinary.with_columns(pl.lit(None, pl.Float64).alias(name) for name in ("value", "expected"))
+    ordinary = ordinary.with_columns(pl.lit(None, pl.Date).alias("first_day"))
+    return pl.concat([anomalous, ordinary], how="diagonal").sort("sim_key", "day")

@@ -18,9 +18,9 @@ def in_words() -> pl.Expr:
     since = pl.col("first_day").dt.strftime("%-d %B")
     weekday = pl.col("day").dt.strftime("%A")
     times = pl.when(pl.col("usual") > 0).then(pl.format("{} times", _number(pl.col("bytes") / pl.col("usual"))))
-    moved = pl.col("peers").abs() >= 0.2
+    shifted = pl.col("peers").abs() >= 0.2
     peers = (
-        pl.when(~moved)
+        pl.when(~shifted)
         .then(pl.lit("; peers unchanged"))
         .otherwise(pl.format("; its device type is at {} times its usual", _number(pl.col("peers").exp())))
     )
@@ -43,11 +43,16 @@ def in_words() -> pl.Expr:
         .when(pl.col("kind") == "silence")
         .then(pl.format("Nothing for {} days, since {}; its longest usual gap is {} days.", "silent", since, "gap"))
         .when(pl.col("kind") == "dead")
-        .then(pl.format("Nothing for {} days, since {}, where {} days are its longest usual gap: it seems dead.", "silent", since, "gap"))
+        .then(pl.format(
+            "Nothing for {} days, since {}, where {} days are its longest usual gap: it seems dead.",
+            *("silent", since, "gap"),
+        ))
         .when(pl.col("kind") == "sms_flood")
-        .then(pl.format("{} SMS on {}; usual are {} a day.", pl.col("sms").cast(pl.Int64), on, pl.col("usual_sms").round(2)))
+        .then(pl.format("{} SMS on {}; usual are {} a day.", whole("sms"), on, pl.col("usual_sms").round(2)))
         .when(pl.col("kind") == "flapping")
-        .then(pl.format("{} data sessions on {}; usual are {}.", pl.col("sessions").cast(pl.Int64), on, pl.col("usual_sessions").round(1)))
+        .then(pl.format(
+            "{} data sessions on {}; usual are {}.", whole("sessions"), on, pl.col("usual_sessions").round(1)
+        ))
         .when(pl.col("kind") == "unusual_hours")
         .then(_hours(on, lasts))
         .when(pl.col("kind") == "imei_change")
@@ -55,19 +60,26 @@ def in_words() -> pl.Expr:
         .when(pl.col("kind") == "unexpected_country")
         .then(pl.format("On {} it was in a country where neither it nor its device type had been.", on))
         .when(pl.col("kind") == "unexpected_operator")
-        .then(pl.format("On {} it was on an operator's network where it had not been, and its device type seldom moves.", on))
+        .then(pl.format(
+            "On {} it was on an operator's network where it had not been, and its device type seldom moves.", on
+        ))
         .otherwise(pl.format("An unusual mix on {}: {}{}.", on, use, peers))
     )  # fmt: skip
 
 
 def _hours(on: pl.Expr, lasts: pl.Expr) -> pl.Expr:
     clock = [pl.col(name).cast(pl.String).str.zfill(2) for name in ("from_hour", "to_hour")]
-    often = pl.when(pl.col("odd_days") == 0).then(pl.lit("none")).otherwise(pl.format("at most {}", whole("odd_days")))
+    often = (
+        pl.when(pl.col("days_at_hours") == 0)
+        .then(pl.lit("none"))
+        .otherwise(pl.format("at most {}", whole("days_at_hours")))
+    )
     at_hours = pl.format(
-        "Active at unusual hours on {}{}: {} of {}, from {}:00 to {}:00 UTC, where it was active on {} of {} days before.",
+        "Active at unusual hours on {}{}: {} of {}, from {}:00 to {}:00 UTC, "
+        "where it was active on {} of {} days before.",
         on,
         lasts,
-        bits("odd_hours"),
+        bits("unusual_hours"),
         whole("active_hours"),
         *clock,
         often,
@@ -75,7 +87,7 @@ def _hours(on: pl.Expr, lasts: pl.Expr) -> pl.Expr:
     )
     weekday = pl.col("day").dt.strftime("%A")
     on_weekday = pl.format("Active on {}, {}{}, as on hardly any of the eight {}s before.", weekday, on, lasts, weekday)
-    return pl.when(bits("odd_hours") > 0).then(at_hours).otherwise(on_weekday)
+    return pl.when(bits("unusual_hours") > 0).then(at_hours).otherwise(on_weekday)
 
 
 def whole(name: str) -> pl.Expr:
@@ -157,7 +169,7 @@ def explained_silences(frame: pl.DataFrame, found: Signals, periods: pl.DataFram
         .then("reasons")
         .when(words.is_not_null())
         .then(explained)
-        .when("told")
+        .when("already_reported")
         .then(pl.lit("It goes on as it was flagged before."))
     )
     return frame.with_columns(reasons=reasons).select(pl.col(name).cast(kind) for name, kind in ANOMALY_SCHEMA.items())

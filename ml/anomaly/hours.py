@@ -1,8 +1,10 @@
-"""At which hours of the UTC day and on which weekdays SIMs are active, and how surprising that is: night activity, or a new pattern.
+"""At which hours of the UTC day and on which weekdays SIMs are active, and how surprising that is: night activity, or a
+new pattern.
 
-The hours of a SIM-day are one number, a bit for each hour (bit 0: 00:00 to 01:00 UTC). An hour is held against the days of the SIM's
-own past on which it was active then or in a neighbouring hour, so that a clock put forward is no surprise, and a day against the same
-weekdays; these shares are shrunk to those of its device type. What is judged is a week together: one stray hour happens to every device.
+The hours of a SIM-day are one number, a bit for each hour (bit 0: 00:00 to 01:00 UTC). An hour is held against the days
+of the SIM's own past on which it was active then or in a neighbouring hour, so that a clock put forward is no surprise,
+and a day against the same weekdays; these shares are shrunk to those of its device type. A week is scored as a whole:
+one off-hours event happens to every device.
 """
 
 from __future__ import annotations
@@ -28,16 +30,17 @@ SHRINK = 3.0  # days that the device type counts for
 PEERS = 10  # SIMs of a device type that are peers enough, else the fleet is
 SELDOM = 0.1  # an hour at which it is active on more days than that is usual
 RARELY = 0.002  # least share that an hour or a weekday is taken to have among peers
-MOST = 4.0  # decades that a day adds at most: the hours of a day are odd together
+MAX_DAY_DECADES = 4.0  # decades that a day adds at most: the hours of a day are anomalous together
 ALL_HOURS = (1 << 24) - 1
 WEEKS = PAST // 7
 WEEKDAY = 24  # after the 24 hours
 BLOCK = 4096
-EXTRA = ("active_hours", "odd_hours", "hour_days", "odd_days", "odd_weekday", "stray")
+EXTRA = ("active_hours", "unusual_hours", "hour_days", "days_at_hours", "unusual_weekday", "off_hours_rate")
 
 
 def hours_of(events: pl.DataFrame | None, panel: Panel, known: Bools, days: int) -> Hours:
-    """The hours of the days that `unusual_hours` looks at to judge the last `days`, 0 on days that are not `known` (as the panel)."""
+    """The hours of the days that `unusual_hours` looks at to score the last `days`, 0 on days that are not `known` (as
+    the panel)."""
     span = days + 2 * (PAST + LAG)
     found = np.zeros((len(panel.sim_keys), span), np.int32)
     if events is None or "hours" not in events.columns:
@@ -58,23 +61,23 @@ def unusual_hours(
     hours   as of `hours_of`
     active  (SIMs, days) where a SIM used data, as the panel
     types   device type of each SIM
-    fleet   what was learnt of the fleet whose SIMs these are
-    The second value has, by name: active_hours of the day; odd_hours, those that are unusual, as bits; hour_days, the days that
-    the SIM's hours are known from; odd_days, on how many of these it was active at the least unusual of the odd hours;
-    odd_weekday, 1 on an unusual weekday; and stray, the mean surprise of a day of its past.
+    fleet   what was fitted on the fleet whose SIMs these are
+    The second value has, by name: active_hours of the day; unusual_hours, those that are unusual, as bits; hour_days,
+    the days that the SIM's hours are known from; days_at_hours, on how many of these it was active at the least unusual
+    of them; unusual_weekday, 1 on an unusual weekday; and off_hours_rate, the mean surprise of a day of its past.
     """
     sims, span = hours.shape
-    judged = days + LAG + PAST
+    scored_days = days + LAG + PAST
     used = np.pad(active, ((0, 0), (max(span - active.shape[1], 0), 0)))[:, -span:]
     names, group, sizes = np.unique(types, return_inverse=True, return_counts=True)
     order = np.argsort(group, kind="stable")
     known = _past(hours != 0)
-    by_type, of_type = np.zeros((2, WEEKDAY + 1, len(names), judged), np.float32)
+    by_type, of_type = np.zeros((2, WEEKDAY + 1, len(names), scored_days), np.float32)
     found: list[tuple[npt.NDArray[Any], ...]] = []
     for rows in np.array_split(order, max(1, sims // BLOCK)) if sims else ():
         opening = np.flatnonzero(np.diff(group[rows], prepend=-1))  # those of a type stand together
         first = group[rows[opening]]
-        for which, today, active_days, all_days in _counts(hours[rows], used[rows], known[rows], judged):
+        for which, today, active_days, all_days in _counts(hours[rows], used[rows], known[rows], scored_days):
             by_type[which, first] += np.add.reduceat(active_days, opening, axis=0, dtype=np.int32)
             of_type[which, first] += np.add.reduceat(all_days, opening, axis=0, dtype=np.int32)
             at = np.nonzero(today & (active_days < SELDOM * (all_days + SHRINK)))
@@ -84,50 +87,51 @@ def unusual_hours(
     none = np.empty(0, np.int64)
     sim, place, what, count, size = (np.concatenate([none, *(part[k] for part in found)]) for k in range(5))
     usual = (count + SHRINK * np.clip(share[what, group[sim], place], RARELY, 1)) / (size + SHRINK)
-    odd = usual < SELDOM
-    sim, place, what, count, usual = (values[odd] for values in (sim, place, what, count, usual))
+    unusual = usual < SELDOM
+    sim, place, what, count, usual = (values[unusual] for values in (sim, place, what, count, usual))
 
-    surprise, most = np.zeros((2, sims, judged), np.float32)
-    bits = np.zeros((sims, judged), np.int32)
+    surprise, days_at_hours = np.zeros((2, sims, scored_days), np.float32)
+    bits = np.zeros((sims, scored_days), np.int32)
     np.add.at(surprise, (sim, place), np.log10(SELDOM / usual).astype(np.float32))
     np.bitwise_or.at(bits, (sim, place), (1 << what).astype(np.int32))
     hourly = what < WEEKDAY
-    np.maximum.at(most, (sim[hourly], place[hourly]), count[hourly].astype(np.float32))
-    daily = _sums(np.minimum(surprise, MOST), np.float32)
+    np.maximum.at(days_at_hours, (sim[hourly], place[hourly]), count[hourly].astype(np.float32))
+    daily = _sums(np.minimum(surprise, MAX_DAY_DECADES), np.float32)
     week = daily[:, -days:] - daily[:, -days - 7 : -7]
-    stray = (daily[:, PAST + 1 : -LAG] - daily[:, 1 : days + 1]) / np.maximum(_past(used)[:, -days:], 1)
+    off_hours_rate = (daily[:, PAST + 1 : -LAG] - daily[:, 1 : days + 1]) / np.maximum(_past(used)[:, -days:], 1)
     number, bits = np.bitwise_count(hours[:, -days:]), bits[:, -days:]
-    extra = (number, bits & ALL_HOURS, known[:, -days:], most[:, -days:], bits >> WEEKDAY, stray)
+    extra = (number, bits & ALL_HOURS, known[:, -days:], days_at_hours[:, -days:], bits >> WEEKDAY, off_hours_rate)
     return (
         np.where(surprise[:, -days:] > 0, week, 0).astype(np.float32),
         {name: values.astype(np.float32) for name, values in zip(EXTRA, extra, strict=True)},
     )
 
 
-def _counts(hours: Hours, used: Bools, known: Counts, judged: int) -> Iterator[tuple[int, Bools, Counts, Counts]]:
-    """For each hour, and WEEKDAY: where a SIM is active then on a day judged, on how many days before it was, of how many."""
+def _counts(hours: Hours, used: Bools, known: Counts, scored_days: int) -> Iterator[tuple[int, Bools, Counts, Counts]]:
+    """For each hour, and WEEKDAY: where a SIM is active then on a scored day, on how many days before it was, of how
+    many."""
     span = hours.shape[1]
     enough = known >= MIN_DAYS
     # active in this hour or in a neighbouring one
     wide = (hours | hours << 1 | hours >> 1 | hours >> 23 | hours << 23) & ALL_HOURS
     for hour in range(24) if hours.any() else ():
-        today = (hours[:, -judged:] >> hour & 1).astype(bool)
+        today = (hours[:, -scored_days:] >> hour & 1).astype(bool)
         yield hour, today & enough, _past((wide >> hour & 1).astype(bool)), known
     often = _past(used) >= MIN_DAYS
     same = sum(
-        (used[:, span - judged - 7 * k : span - 7 * k] * often for k in range(1, WEEKS + 1)), np.zeros_like(known)
+        (used[:, span - scored_days - 7 * k : span - 7 * k] * often for k in range(1, WEEKS + 1)), np.zeros_like(known)
     )
-    yield WEEKDAY, used[:, -judged:] & often, same.astype(np.int16), (WEEKS * often).astype(np.int16)
+    yield WEEKDAY, used[:, -scored_days:] & often, same.astype(np.int16), (WEEKS * often).astype(np.int16)
 
 
 def _past(where: Bools) -> Counts:
-    """Of the PAST days that end LAG before each day judged, those on which it is so."""
+    """Of the PAST days that end LAG before each scored day, those on which it is so."""
     sums = _sums(where)
     return np.asarray(sums[:, PAST + 1 : -LAG] - sums[:, 1 : -PAST - LAG], np.int16)
 
 
 def _shares(names: npt.NDArray[np.str_], sizes: IntArray, active_days: Floats, all_days: Floats) -> dict[str, Floats]:
-    """Of each device type with peers enough, and of the fleet as "", the share of days, (WEEKDAY + 1, days judged)."""
+    """Of each device type with peers enough, and of the fleet as "", the share of days, (WEEKDAY + 1, scored days)."""
     found = {"": active_days.sum(axis=1) / np.maximum(all_days.sum(axis=1), 1)}
     for place in np.flatnonzero((sizes >= PEERS) & (names != "")):
         found[str(names[place])] = active_days[:, place] / np.maximum(all_days[:, place], 1)
@@ -140,7 +144,8 @@ def _sums(values: npt.NDArray[Any], kind: type[Any] = np.int16) -> npt.NDArray[A
 
 
 def spans(hours: IntArray) -> tuple[IntArray, IntArray]:
-    """The shortest stretch of the day that holds all hours of each number (n,): its first hour, and the hour it ends with."""
+    """The shortest span of the day that holds all hours of each number (n,): its first hour, and the hour it ends
+    with."""
     bits = hours[:, None] >> np.arange(24) & 1
     after = (np.arange(24)[None, :] - np.arange(24)[:, None]) % 24  # from each hour to each
     length = np.where(bits[:, None, :] > 0, after[None], -1).max(axis=2)

@@ -1,9 +1,11 @@
 """One cause, one incident: anomalies that share what their SIMs have in common are put together and named by it.
 
-The description of an incident is the smallest that covers it: one attribute and its value, two, or the whole fleet. Descriptions are
-compared by how much better they tell anomalous SIMs from the others than the fleet's own rate does (a likelihood ratio), and taken one
-after the other, each with the anomalies that it covers, until none is left that is worth it.
-Source: after Wu et al. and Lin et al., "root cause localization" by set cover over attribute combinations; scored by binomial likelihood.
+The description of an incident is the smallest that covers it: one attribute and its value, two, or the whole fleet.
+Descriptions are compared by how much better they tell anomalous SIMs from the others than the fleet's own rate does (a
+likelihood ratio), and taken one after the other, each with the anomalies that it covers, until none is left that is
+worth it.
+Source: after Wu et al. and Lin et al., "root cause localization" by set cover over attribute combinations; scored by
+binomial likelihood.
 """
 
 from __future__ import annotations
@@ -42,12 +44,12 @@ FAMILIES = {
     "device": ("imei_change",),
     "place": ("unexpected_country", "unexpected_operator"),
 }
-LEAST = 5  # SIMs of an incident
-SHARE = 0.1  # of the SIMs that a description names must be anomalous
-LIFT = 5.0  # times the share among the others
-EVIDENCE = 12.0  # least logarithm of the likelihood ratio, for each attribute in the description
-FLEET_SHARE = 0.05
-APART = 14  # days that an incident's SIMs may begin from its usual beginning
+MIN_INCIDENT_SIMS = 5  # SIMs of an incident
+MIN_ANOMALOUS_SHARE = 0.1  # of the SIMs that a description names must be anomalous
+MIN_LIFT = 5.0  # times the share among the others
+MIN_EVIDENCE = 12.0  # least logarithm of the likelihood ratio, for each attribute in the description
+MIN_FLEET_SHARE = 0.05
+MAX_DAYS_APART = 14  # days that an incident's SIMs may begin from its usual beginning
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +64,8 @@ def group(anomalies: pl.DataFrame, attributes: pl.DataFrame) -> Grouped:
     """Put anomalies with a common cause together.
 
     anomalies   one row a SIM and day: sim_key, day, kind, severity, first_day; only anomalies
-    attributes  one row a SIM of the whole fleet: sim_key and ATTRIBUTES, null or "" where not known. With a column `sims` a row stands
-                for so many SIMs that are alike; those of the anomalies need rows of their own
+    attributes  one row a SIM of the whole fleet: sim_key and ATTRIBUTES, null or "" where not known. With a column
+                `sims` a row stands for so many SIMs that are alike; those of the anomalies need rows of their own
     An anomaly belongs to at most one incident; those that belong to none stand alone.
     """
     alike = pl.col("sims").cast(pl.Int64) if "sims" in attributes.columns else pl.lit(1, pl.Int64).alias("sims")
@@ -74,13 +76,13 @@ def group(anomalies: pl.DataFrame, attributes: pl.DataFrame) -> Grouped:
     members: list[pl.DataFrame] = []
     for kinds in FAMILIES.values():
         left = anomalies.filter(pl.col("kind").is_in(kinds))
-        while left["sim_key"].n_unique() >= LEAST:
+        while left["sim_key"].n_unique() >= MIN_INCIDENT_SIMS:
             scope = _best(left, known)
             if scope is None:
                 break
             described = left.join(_named(known, scope).select("sim_key"), on="sim_key", how="semi")
             covered = _alike(described)
-            if covered["sim_key"].n_unique() < LEAST:  # the same place at different times: no common cause
+            if covered["sim_key"].n_unique() < MIN_INCIDENT_SIMS:  # the same place at different times: no common cause
                 left = left.join(described.select("sim_key"), on="sim_key", how="anti")
                 continue
             left = left.join(covered.select("sim_key"), on="sim_key", how="anti")
@@ -98,44 +100,46 @@ def _named(known: pl.DataFrame, scope: dict[str, str]) -> pl.DataFrame:
 
 def _best(left: pl.DataFrame, known: pl.DataFrame) -> dict[str, str] | None:
     """The description that tells anomalous SIMs best from the others; None where none is worth it."""
-    marked = known.with_columns(odd=pl.col("sim_key").is_in(left["sim_key"].unique().implode()))
-    sims, odd = int(marked["sims"].sum()), int(marked["odd"].sum())
+    marked = known.with_columns(anomalous=pl.col("sim_key").is_in(left["sim_key"].unique().implode()))
+    sims, anomalous = int(marked["sims"].sum()), int(marked["anomalous"].sum())
     best, gain = None, 0.0
     for size in (1, 2):
         for names in combinations(ATTRIBUTES, size):
             counted = marked.filter([pl.col(name) != "" for name in names]).group_by(names).agg(
-                n=pl.col("sims").sum(), k=pl.col("odd").sum().cast(pl.Int64)
+                n=pl.col("sims").sum(), k=pl.col("anomalous").sum().cast(pl.Int64)
             )  # fmt: skip
-            counted = counted.filter(pl.col("k") >= LEAST)
+            counted = counted.filter(pl.col("k") >= MIN_INCIDENT_SIMS)
             if counted.is_empty():
                 continue
             n, k = counted["n"].to_numpy().astype(float), counted["k"].to_numpy().astype(float)
-            rest = (odd - k + 0.5) / np.maximum(sims - n + 1, 1)
-            value = _ratio(k, n, sims, odd) - EVIDENCE * size
-            value[(k / n < SHARE) | (k / n < LIFT * rest)] = -np.inf
+            other_share = (anomalous - k + 0.5) / np.maximum(sims - n + 1, 1)
+            value = _ratio(k, n, sims, anomalous) - MIN_EVIDENCE * size
+            value[(k / n < MIN_ANOMALOUS_SHARE) | (k / n < MIN_LIFT * other_share)] = -np.inf
             at = int(np.argmax(value))
-            if value[at] > gain + (EVIDENCE if best is not None and size > len(best) else 0):
+            if value[at] > gain + (MIN_EVIDENCE if best is not None and size > len(best) else 0):
                 best, gain = dict(zip(names, counted.select(names).row(at), strict=True)), float(value[at])
-    if best is None and odd >= max(20, FLEET_SHARE * sims):
+    if best is None and anomalous >= max(20, MIN_FLEET_SHARE * sims):
         return {}
     return best
 
 
-def _ratio(k: np.ndarray, n: np.ndarray, sims: int, odd: int) -> np.ndarray:
-    """Logarithm of how much likelier the anomalies are with a rate of their own inside a description than with one for all."""
+def _ratio(k: np.ndarray, n: np.ndarray, sims: int, anomalous: int) -> np.ndarray:
+    """Logarithm of how much likelier the anomalies are with a rate of their own inside a description than with one for
+    all."""
 
     def of(hits: np.ndarray | float, tries: np.ndarray | float) -> np.ndarray:
         share = np.clip(hits / np.maximum(tries, 1), 1e-12, 1 - 1e-12)
         return np.asarray(hits * np.log(share) + (tries - hits) * np.log1p(-share))
 
-    return np.asarray(of(k, n) + of(odd - k, sims - n) - of(float(odd), float(sims)))
+    return np.asarray(of(k, n) + of(anomalous - k, sims - n) - of(float(anomalous), float(sims)))
 
 
 def _alike(covered: pl.DataFrame) -> pl.DataFrame:
-    """The anomalies of SIMs that began about when the others did: what else happens in the same place is another matter."""
+    """The anomalies of SIMs that began about when the others did: what else happens in the same place is another
+    matter."""
     begun = covered.group_by("sim_key").agg(pl.col("first_day").min())
     middle = begun["first_day"].cast(pl.Int32).median()
-    near = begun.filter((pl.col("first_day").cast(pl.Int32) - middle).abs() <= APART)
+    near = begun.filter((pl.col("first_day").cast(pl.Int32) - middle).abs() <= MAX_DAYS_APART)
     return covered.join(near.select("sim_key"), on="sim_key", how="semi")
 
 

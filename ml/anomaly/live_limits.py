@@ -1,4 +1,5 @@
-"""What the days under way are held against: limits of each SIM, prepared with the closed days, so that no model is asked then."""
+"""What the days under way are held against: limits of each SIM, prepared with the closed days, so that no model is
+asked then."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import polars as pl
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.model import LEVELS, STEPS, AnomalyModel, classes_of
 from ml.anomaly.places import Floats
-from ml.anomaly.signals import SMALL, Signals
+from ml.anomaly.signals import LOG_OFFSET_BYTES, Signals
 
 STATE_SCHEMA: dict[str, Any] = {
     "sim_key": pl.Int32,
@@ -30,11 +31,12 @@ LATE = 1.2  # a day under way is known less well than a closed one: its limit is
 def limits(
     model: AnomalyModel, found: Signals, events: pl.DataFrame, *, false_alarms_per_1000: float = 1.0
 ) -> pl.DataFrame:
-    """The state of each SIM (STATE_SCHEMA): the most bytes of a Monday to Sunday, SMS and sessions that are no anomaly, its device, and
-    the places where it is expected: where it was, and where its device type goes.
+    """The state of each SIM (STATE_SCHEMA): the most bytes of a Monday to Sunday, SMS and sessions that are no anomaly,
+    its device, and the places where it is expected: where it was, and where its device type goes.
 
     found   signals of at least the last seven days
-    events  as of `signals`, up to the same day. A SIM without a usual has no limit; one never seen has no device and no places.
+    events  as of `signals`, up to the same day. A SIM without a usual has no limit; one never seen has no device and no
+            places.
     """
     needed = -np.log10(false_alarms_per_1000 / 1000)
     combined = float(np.interp(needed, -np.log10(model.shares), model.limits))
@@ -42,15 +44,15 @@ def limits(
     days = min(7, found.days)
     sims = len(found.sim_keys)
     z = _inverse(model, "high", classes["high"][:, -1], combined)
-    move = np.zeros(sims, np.float32)
-    for name, moved in found.moves.items():
-        move[found.types == name] = max(float(moved[-1]), 0)
+    shift = np.zeros(sims, np.float32)
+    for name, of_type in found.type_shifts.items():
+        shift[found.types == name] = max(float(of_type[-1]), 0)
     usual = np.full((sims, 7), np.nan)
     weekday = [(found.as_of.weekday() - back) % 7 for back in range(days)]
     usual[:, weekday] = found.usual[:, -1 : -days - 1 : -1]
     usual = np.where(np.isnan(usual), np.nanmax(np.column_stack([usual, np.full(sims, -1.0)]), axis=1)[:, None], usual)
     known = usual > 0
-    top = (np.maximum(usual, 0) + SMALL) * np.exp(move + z * found.spread[:, -1])[:, None] * LATE
+    top = (np.maximum(usual, 0) + LOG_OFFSET_BYTES) * np.exp(shift + z * found.spread[:, -1])[:, None] * LATE
     bytes_limits = np.where(known & np.isfinite(top) & (top < NO_LIMIT), top, NO_LIMIT).astype(np.int64)
     counts = {
         name: _count_limit(
@@ -112,7 +114,8 @@ def _places(events: pl.DataFrame, sims: pl.DataFrame, fleet: FleetStatistics) ->
 
 
 def _usual(pairs: pl.DataFrame, name: str) -> pl.DataFrame:
-    """The places of each device type that are no surprise: it moves, and is often there. pairs: sim_key, its type, a place of it."""
+    """The places of each device type that are no surprise: it moves, and is often there. pairs: sim_key, its type, a
+    place of it."""
     size = pairs.group_by("type").agg(all=pl.col("sim_key").n_unique())
     roam = pairs.group_by("type", "sim_key").len().group_by("type").agg(roam=(pl.col("len") > 1).mean())
     share = pairs.group_by("type", name).len().join(size, on="type").join(roam, on="type")

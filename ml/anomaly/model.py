@@ -1,13 +1,14 @@
-"""How rare each statistic is in this fleet, learnt from the fleet's own past, and one score out of all of them.
+"""How rare each statistic is in this fleet, fitted on the fleet's own past, and one score out of all of them.
 
-The score of a SIM-day is minus the decimal logarithm of the share of ordinary SIM-days that are at least as odd: 3 is one in 1,000.
-A SIM-day is an anomaly where its share is not above `false_alarms_per_1000` in 1,000: that is the only knob. The shares are
-conformal: counted on the fleet's own past days, by classes of like SIMs, an upper 95 % bound for whole SIMs, since the days of one SIM
-are odd together. The past holds anomalies too. Days beyond what the body of the distribution explains, and the two weeks around
-them, are left out of the counts.
+The score of a SIM-day is minus the decimal logarithm of the share of ordinary SIM-days that are at least as anomalous:
+3 is one in 1,000.
+A SIM-day is an anomaly where its share is not above `false_alarms_per_1000` in 1,000: that is the only threshold. The
+shares are conformal: counted on the fleet's own past days, by classes of like SIMs, an upper 95 % bound for whole SIMs,
+since the days of one SIM are anomalous together. The past holds anomalies too. Days beyond what the body of the
+distribution explains, and the two weeks around them, are left out of the counts.
 
-Sources: Vovk, Gammerman and Shafer, "Algorithmic learning in a random world" (2005); Laxhammar and Falkman (2010) for anomalies;
-Liu, Ting and Zhou, "Isolation forest" (2008).
+Sources: Vovk, Gammerman and Shafer, "Algorithmic learning in a random world" (2005); Laxhammar and Falkman (2010) for
+anomalies; Liu, Ting and Zhou, "Isolation forest" (2008).
 """
 
 from __future__ import annotations
@@ -19,45 +20,48 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from ml.anomaly.places import UNKNOWN_TYPE, Bools, Floats, Types
-from ml.anomaly.signals import CHANNELS, FEATURES, PEERS, SLOW, Signals, of_type, signals
+from ml.anomaly.places import MIN_PEERS, UNKNOWN_TYPE, Bools, Floats, Types, of_type
+from ml.anomaly.signals import CHANNELS, FEATURES, SLOW, Signals, signals
 from ml.history import FloatArray
 
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest
 
 VERSION = 2
-LEARN_DAYS = 84
-BEFORE = 56  # days of history before those that are learnt from
-LEAST_DAYS = 42  # that are learnt from all the same where there are fewer
+TRAINING_DAYS = 84
+WARMUP_DAYS = 56  # days of history before those that the fit uses
+MIN_TRAINING_DAYS = 42  # that the fit uses all the same where there are fewer
 FOREST_ROWS = 4096
 FOREST_SCORED = 400_000
 TREES = 100
-AROUND = 14  # days around an odd one that teach nothing
+EXCLUDED_DAYS = 14  # days around an anomalous one that are left out
 EXPECTED = 3e-6  # share of an exponential tail beyond which a day is left out of the counts
 # the least step on a statistic's scale that counts as a step of its tail
 STEPS = {"high": 0.4, **dict.fromkeys(SLOW, 0.5), "messages": 0.5, "sessions": 0.5, "hours": 1.0, "pattern": 0.01}
-SILENT_AT_MOST = 3.0  # times the usual gap: a longer silence teaches nothing of usual gaps
+MAX_SILENCE_GAPS = 3.0  # times the usual gap: a longer silence says nothing of usual gaps
 DAILY = 2.5  # days: the longest usual gap of a device that reports daily
 LEVELS = np.array([1e-1, 5e-2, 2e-2, 1e-2, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4, 5e-5, 2e-5, 1e-5])
 RATES = np.logspace(-1.3, -5, 75)
 NOISY = (0.24, 0.45)  # spreads that part calm from noisy SIMs
 BODY = (0.7, 0.9)  # quantiles by which slow changes of one group of SIMs are made comparable with those of another
-LEAST_STEP = 0.03  # log units
-STRAYS = (0.005, 0.08)  # surprise of its hours on a mean day: never a stray one, now and then, often
-KIN = 100  # classes whose numbers differ in the last two digits only may share their counts
-ENOUGH = 3_000  # SIM-days that a class must have for counts of its own, and FEW for kin to have any
-FEW = 300
+MIN_BODY_WIDTH = 0.03  # log units
+OFF_HOURS_BORDERS = (0.005, 0.08)  # surprise of its hours on a mean day: never off hours, now and then, often
+CLASS_GROUP = 100  # classes whose numbers differ in the last two digits only may share their counts
+MIN_CLASS_DAYS = (
+    3_000  # SIM-days that a class must have for counts of its own, and MIN_COUNTED_DAYS for related classes to have any
+)
+MIN_COUNTED_DAYS = 300
 NORMAL_95 = 1.645
 NEVER = 1e6
-# decades by which a channel, from a statistic on, counts as odder than it is rare: a SIM where it has no business to be matters, use that
-# falls costs nothing. The limits are counted with it
+# decades by which a channel, from a statistic on, counts as more anomalous than it is rare: a SIM where it has no
+# business to be matters, use that falls costs nothing. The limits are counted with it
 PRIORS = {
     "device": (UNKNOWN_TYPE, 1.0),
     **dict.fromkeys(("country", "operator"), (2.5, 1.0)),
     **dict.fromkeys(("fall_7", "fall_28"), (0.0, -0.3)),
 }
-TO_COME = 3.0  # days to come are odd that much more often than the days learnt from: for a rate of RATED, and more for a lower one
+# days to come are anomalous that much more often than the fitted days: for a rate of RATED, and more for a lower one
+TO_COME = 3.0
 RATED, RARER = 1e-3, 0.6
 
 
@@ -65,11 +69,13 @@ RATED, RARER = 1e-3, 0.6
 class AnomalyModel:
     """A fitted detector. `to_dict` and `from_dict` keep it as JSON.
 
-    tails      by channel and class: statistic at each share of LEVELS, falling share; the fleet's own where the class is small
-    limits     combined oddness at each of `shares`, both ascending in oddness
-    scales     by slow channel and group of SIMs (device type; "0" to "2" how noisy, for the others): what `scaled` makes them comparable by
+    tails      by channel and class: statistic at each share of LEVELS, falling share; the fleet's own where the class
+               is small
+    limits     combined anomaly score at each of `shares`, both ascending in it
+    scales     by slow channel and group of SIMs (device type; "0" to "2" how noisy, for the others): what `scaled`
+               makes them comparable by
     forest     rows of features that the Isolation Forest is grown from, and its seed
-    learnt     how much it saw: sims, sim_days, left_out
+    fitted_on  how much it saw: sims, sim_days, left_out
     """
 
     as_of: date
@@ -79,7 +85,7 @@ class AnomalyModel:
     scales: dict[str, dict[str, list[float]]]
     forest: list[list[float]]
     seed: int
-    learnt: dict[str, float]
+    fitted_on: dict[str, float]
     _grown: list[Any] = field(default_factory=list, compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,7 +98,7 @@ class AnomalyModel:
             "scales": self.scales,
             "forest": self.forest,
             "seed": self.seed,
-            "learnt": self.learnt,
+            "learnt": self.fitted_on,
         }
 
     @classmethod
@@ -100,10 +106,11 @@ class AnomalyModel:
         """Raises ValueError for a model saved by another version of the code."""
         if values.get("format") != VERSION:
             raise ValueError(
-                f"the anomaly model has format {values.get('format')}; this code reads {VERSION}: materialize anomaly_detector"
+                f"the anomaly model has format {values.get('format')}; this code reads {VERSION}: "
+                "materialize anomaly_detector"
             )
-        rest = {name: values[name] for name in ("tails", "limits", "shares", "scales", "forest", "seed", "learnt")}
-        return cls(as_of=date.fromisoformat(values["as_of"]), **rest)
+        fields = {name: values[name] for name in ("tails", "limits", "shares", "scales", "forest", "seed")}
+        return cls(as_of=date.fromisoformat(values["as_of"]), fitted_on=values["learnt"], **fields)
 
     def grown(self) -> IsolationForest | None:
         """The Isolation Forest, the same from the same rows; None where there was too little to grow one."""
@@ -113,7 +120,8 @@ class AnomalyModel:
         return found
 
     def score(self, combined: Floats) -> Floats:
-        """Combined oddness as a score: what is odder than all that was seen goes on with the slope of the tail."""
+        """The combined anomaly score as a rarity: what is more anomalous than all that was seen goes on with the slope
+        of the tail."""
         logs = -np.log10(self.shares)
         score = np.interp(combined, self.limits, logs)
         return np.asarray(
@@ -130,13 +138,13 @@ def fit(
     periods: pl.DataFrame | None = None,
     seed: int = 0,
 ) -> AnomalyModel:
-    """Learn what is ordinary in a fleet from up to LEARN_DAYS days before and with `as_of`. Arguments as of `signals`.
+    """Fit what is ordinary in a fleet on up to TRAINING_DAYS days before and with `as_of`. Arguments as of `signals`.
 
     Raises ValueError when no SIM has a usable row.
     """
     first = history["day"].min()
     known = (as_of - first).days + 1 if isinstance(first, date) else 0
-    days = min(LEARN_DAYS, max(known - BEFORE, LEAST_DAYS))
+    days = min(TRAINING_DAYS, max(known - WARMUP_DAYS, MIN_TRAINING_DAYS))
     found = signals(history, events, as_of, days=days, peers=peers, periods=periods)
     if not len(found.sim_keys):
         raise ValueError("there is no usage to learn from")
@@ -147,7 +155,7 @@ def fit(
     out = np.zeros_like(fits)
     for name in CHANNELS[:-1]:
         out |= _beyond(name, channels[name], classes, fits) if name != "silence" else _silences(found, fits)
-    kept = fits & ~_around(out, AROUND)
+    kept = fits & ~_around(out, EXCLUDED_DAYS)
     rows = _sampled(kept, FOREST_ROWS, seed)
     sample = np.column_stack([found.features[name][rows] for name in FEATURES])
     forest = _grow(sample, seed) if len(sample) >= 256 else None
@@ -156,24 +164,24 @@ def fit(
     if forest is not None:
         pattern[scored] = isolation(forest, found, scored)
         out[scored] |= _beyond("pattern", pattern, classes, fits & ~np.isnan(pattern))[scored]
-        kept &= ~_around(out, AROUND)
+        kept &= ~_around(out, EXCLUDED_DAYS)
     channels |= {"pattern": pattern}
     tails = {name: _tails(channels[name], classes[name], kept & ~np.isnan(channels[name])) for name in CHANNELS}
     combined = combine(tails, channels, classes)
     counted = kept & ~np.isnan(pattern) if forest is not None else kept
     limits = _limits(combined, counted)
-    learnt = {
+    fitted_on = {
         "sims": float(fits.any(axis=1).sum()),
         "sim_days": float(counted.sum()),
         "left_out": float(1 - kept.sum() / max(fits.sum(), 1)),
     }
     return AnomalyModel(
-        as_of, tails, limits.tolist(), RATES.tolist(), scales, np.round(sample, 4).tolist(), seed, learnt
+        as_of, tails, limits.tolist(), RATES.tolist(), scales, np.round(sample, 4).tolist(), seed, fitted_on
     )
 
 
 def isolation(forest: IsolationForest, found: Signals, rows: Any) -> Floats:
-    """How isolated SIM-days are, larger is odder."""
+    """How isolated SIM-days are, larger is more anomalous."""
     features = np.column_stack([found.features[name][rows] for name in FEATURES])
     if not len(features):
         return np.empty(0, np.float32)
@@ -181,22 +189,24 @@ def isolation(forest: IsolationForest, found: Signals, rows: Any) -> Floats:
 
 
 def _scales(found: Signals, fits: Bools) -> dict[str, dict[str, list[float]]]:
-    """Where the body of each slow channel lies in each group of SIMs, and how wide it is: what is ordinary in one is odd in another."""
+    """Where the body of each slow channel lies in each group of SIMs, and how wide it is: what is ordinary in one is
+    anomalous in another."""
     noise = np.digitize(found.calm, NOISY)
     groups = [(str(step), fits & (noise == step)) for step in range(len(NOISY) + 1)]
     groups += [(kind, fits & (found.types == kind)[:, None]) for kind in np.unique(found.types[found.types != ""])]
     scales: dict[str, dict[str, list[float]]] = {name: {} for name in SLOW}
     for group, here in groups:
-        enough = here.any(axis=1).sum() >= PEERS and here.sum() >= FEW
+        enough = here.any(axis=1).sum() >= MIN_PEERS and here.sum() >= MIN_COUNTED_DAYS
         for name in SLOW:
             low, high = np.quantile(found.channels[name][here], BODY) if enough else (0, 0)
             if enough or len(group) == 1:
-                scales[name][str(group)] = [float(low), max(float(high - low), LEAST_STEP)]
+                scales[name][str(group)] = [float(low), max(float(high - low), MIN_BODY_WIDTH)]
     return scales
 
 
 def scaled(found: Signals, scales: dict[str, dict[str, list[float]]]) -> dict[str, Floats]:
-    """The channels, the slow ones as steps beyond the body of their group, learnt or of the day: a season moves many SIMs apart."""
+    """The channels, the slow ones as steps beyond the body of their group, fitted or of the day: a season moves many
+    SIMs apart."""
     channels = dict(found.channels)
     noise = np.digitize(found.calm, NOISY)
     for name, of_groups in scales.items():
@@ -221,7 +231,7 @@ def _bodies(values: Floats, types: Types) -> dict[str, Floats]:
 
 def classes_of(found: Signals) -> dict[str, Any]:
     """The class of each SIM-day by channel, as a small number: like SIMs are held against each other."""
-    rare = (found.gap > DAILY) * KIN
+    rare = (found.gap > DAILY) * CLASS_GROUP
     noise = rare + np.digitize(found.calm, NOISY)
     # not known, daily, weekly, fortnightly, rarer; with few gaps so far, or many
     habit = rare + np.digitize(found.gap, (0.5, DAILY, 7.5, 21.5)) * 2 + (found.gaps >= 15)
@@ -229,14 +239,15 @@ def classes_of(found: Signals) -> dict[str, Any]:
         name: np.digitize(found.extra[f"usual_{key}"], (0.02, 0.2, 1))
         for name, key in (("messages", "sms"), ("sessions", "sessions"))
     }
-    stray = np.digitize(found.extra["stray"], STRAYS)
+    off_hours_rate = np.digitize(found.extra["off_hours_rate"], OFF_HOURS_BORDERS)
     plain = np.zeros_like(noise)
     alike = dict.fromkeys((*SLOW, "device", "country", "operator"), plain)
-    return {"high": noise, "silence": habit, "pattern": noise, "hours": stray, **counts, **alike}
+    return {"high": noise, "silence": habit, "pattern": noise, "hours": off_hours_rate, **counts, **alike}
 
 
 def _beyond(name: str, values: Floats, classes: dict[str, Any], fits: Bools) -> Bools:
-    """Where a statistic lies beyond what its body, carried on as an exponential tail, would show in EXPECTED of days."""
+    """Where a statistic lies beyond what its body, carried on as an exponential tail, would show in EXPECTED of
+    days."""
     if name in ("device", "country", "operator"):
         return np.zeros_like(fits)  # too rare to spoil a count
     found = np.zeros_like(fits)
@@ -249,8 +260,8 @@ def _beyond(name: str, values: Floats, classes: dict[str, Any], fits: Bools) -> 
 
 
 def _silences(found: Signals, fits: Bools) -> Bools:
-    """Silences that teach nothing: long ones of daily devices, and of the others long ones that have not ended."""
-    long = fits & (found.channels["silence"] > SILENT_AT_MOST)
+    """Silences that the fit leaves out: long ones of daily devices, and of the others long ones that have not ended."""
+    long = fits & (found.channels["silence"] > MAX_SILENCE_GAPS)
     lasts = (found.silent > 0) & (found.silent[:, -1:] >= np.arange(found.days)[::-1] + 1)
     return np.asarray(long & ((found.gap <= DAILY) | lasts))
 
@@ -263,11 +274,11 @@ def _around(out: Bools, days: int) -> Bools:
     return np.asarray(sums[:, np.minimum(at + days, width - 1) + 1] - sums[:, np.maximum(at - days, 0)] > 0)
 
 
-def _sampled(mask: Bools, most: int, seed: int) -> tuple[Any, Any]:
+def _sampled(mask: Bools, largest: int, seed: int) -> tuple[Any, Any]:
     """At most so many places of a mask, the same for the same seed."""
     places = np.flatnonzero(mask)
-    if len(places) > most:
-        places = np.sort(np.random.default_rng(seed).choice(places, most, replace=False))
+    if len(places) > largest:
+        places = np.sort(np.random.default_rng(seed).choice(places, largest, replace=False))
     rows, columns = np.unravel_index(places, mask.shape)
     return rows, columns
 
@@ -280,23 +291,24 @@ def _grow(sample: Floats, seed: int) -> IsolationForest:
 
 
 def _tails(values: Floats, classes: Any, kept: Bools) -> dict[str, list[float]]:
-    """The statistic at each share of LEVELS, of the fleet ("all") and of each class. A small class shares with its next of kin."""
+    """The statistic at each share of LEVELS, of the fleet ("all") and of each class. A small class shares with its
+    nearest related classes."""
     sims = np.broadcast_to(np.arange(len(values))[:, None], values.shape)
     found = {"all": _tail(values[kept], sims[kept])}
     numbers, sizes = np.unique(classes[kept], return_counts=True)
-    for kin in np.unique(numbers // KIN):
+    for related in np.unique(numbers // CLASS_GROUP):
         group: list[int] = []
         groups = [group]
-        for number in numbers[numbers // KIN == kin]:
-            if group and sizes[np.isin(numbers, group)].sum() >= ENOUGH:
+        for number in numbers[numbers // CLASS_GROUP == related]:
+            if group and sizes[np.isin(numbers, group)].sum() >= MIN_CLASS_DAYS:
                 groups.append(group := [])
             group.append(int(number))
-        if len(groups) > 1 and sizes[np.isin(numbers, groups[-1])].sum() < ENOUGH:
+        if len(groups) > 1 and sizes[np.isin(numbers, groups[-1])].sum() < MIN_CLASS_DAYS:
             last = groups.pop()
             groups[-1] += last
         for group in groups:
             part = kept & np.isin(classes, group)
-            if part.sum() >= FEW:
+            if part.sum() >= MIN_COUNTED_DAYS:
                 found |= {str(number): _tail(values[part], sims[part]) for number in group}
     return found
 
@@ -307,9 +319,10 @@ def _tail(values: Floats, sims: Any) -> list[float]:
 
 
 def _bounded(values: Floats, sims: Any, shares: FloatArray) -> tuple[FloatArray, Bools]:
-    """The value above which at most each share lies, with 95 % confidence; whether so small a share can be told at all.
+    """The value above which at most each share lies, with 95 % confidence; whether so small a share can be estimated at
+    all.
 
-    The days of a SIM are odd together: the bound is that of a mean over SIMs.
+    The days of a SIM are anomalous together: the bound is that of a mean over SIMs.
     """
     if not len(values):
         return np.zeros(len(shares)), np.zeros(len(shares), dtype=bool)
@@ -323,51 +336,54 @@ def _bounded(values: Floats, sims: Any, shares: FloatArray) -> tuple[FloatArray,
 
 
 def combine(tails: dict[str, dict[str, list[float]]], channels: dict[str, Floats], classes: dict[str, Any]) -> Floats:
-    """The oddest channel of each SIM-day: minus the decimal logarithm of its share in its class, carried on beyond the counts."""
+    """The most anomalous channel of each SIM-day: minus the decimal logarithm of its share in its class, carried on
+    beyond the counts."""
     combined = np.zeros_like(channels["high"])
     for name in CHANNELS:
-        np.maximum(combined, oddness(name, tails[name], channels[name], classes[name]), out=combined)
+        np.maximum(combined, anomaly_scores(name, tails[name], channels[name], classes[name]), out=combined)
     return combined
 
 
-def oddness(name: str, tails: dict[str, list[float]], values: Floats, classes: Any) -> Floats:
-    """Minus the decimal logarithm of the share of a class that is at least as odd; 0 for a share above a tenth."""
+def anomaly_scores(name: str, tails: dict[str, list[float]], values: Floats, classes: Any) -> Floats:
+    """Minus the decimal logarithm of the share of a class that is at least as anomalous; 0 for a share above a
+    tenth."""
     found = np.zeros(values.shape, np.float32)
     values = np.nan_to_num(values)
     for number in np.unique(classes):
         tail = tails.get(str(int(number))) or _nearest(tails, int(number))
         here = classes == number
-        found[here] = _odd(np.array(tail), values[here], STEPS.get(name, 0.5))
+        found[here] = _tail_scores(np.array(tail), values[here], STEPS.get(name, 0.5))
     if name in PRIORS:
-        least, decades = PRIORS[name]
-        found = np.where((values >= least) & (found > 0), found + np.float32(decades), found)
+        lowest, decades = PRIORS[name]
+        found = np.where((values >= lowest) & (found > 0), found + np.float32(decades), found)
     return found
 
 
 def _nearest(tails: dict[str, list[float]], number: int) -> list[float]:
-    """The counts of the nearest kin, else of the fleet."""
-    kin = [int(name) for name in tails if name != "all" and int(name) // KIN == number // KIN]
-    return tails[str(min(kin, key=lambda other: abs(other - number)))] if kin else tails["all"]
+    """The counts of the nearest related class, else of the fleet."""
+    related = [int(name) for name in tails if name != "all" and int(name) // CLASS_GROUP == number // CLASS_GROUP]
+    return tails[str(min(related, key=lambda other: abs(other - number)))] if related else tails["all"]
 
 
-def _odd(tail: Floats, values: Floats, step: float) -> Floats:
+def _tail_scores(tail: Floats, values: Floats, step: float) -> Floats:
     logs = -np.log10(LEVELS[: len(tail)])
     # of equal statistics the commonest share counts: a share may not fall without the statistic rising
     rising, first = np.unique(tail, return_index=True)
     if not len(rising):
         return np.zeros_like(values)
-    odd = np.interp(values, rising, logs[first])
+    scores = np.interp(values, rising, logs[first])
     slope = max((tail[-1] - tail[min(3, len(tail) - 1)]) / max(logs[-1] - 2, 1), 2 * step)  # per decade
-    odd = np.where(values > tail[-1], logs[-1] + (values - tail[-1]) / slope, odd)
-    return np.where((values <= tail[0]) | (values <= 0), 0, odd)
+    scores = np.where(values > tail[-1], logs[-1] + (values - tail[-1]) / slope, scores)
+    return np.where((values <= tail[0]) | (values <= 0), 0, scores)
 
 
 def _limits(combined: Floats, counted: Bools) -> FloatArray:
-    """The combined oddness above which at most each of RATES lies. What is rarer than can be told goes on in decades."""
+    """The combined anomaly score above which at most each of RATES lies. Rarer than can be estimated goes on in
+    decades."""
     limits, known = _bounded(
         combined[counted], np.nonzero(counted)[0], RATES / (TO_COME * np.maximum(RATED / RATES, 1) ** RARER)
     )
-    if not known.any():  # nothing was learnt: nothing can be called odd
+    if not known.any():  # nothing was fitted: nothing can be called anomalous
         limits[:] = NEVER
     elif not known.all():
         last = int(np.flatnonzero(known)[-1])

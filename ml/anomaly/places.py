@@ -1,6 +1,9 @@
-"""Where SIMs are and in what, laid out like the panel of their usage: counts, attributes, and surprise at new places."""
+"""Where SIMs are and in what, laid out like the panel of their usage: counts, attributes, and surprise at new
+places."""
 
 from __future__ import annotations
+
+from collections.abc import Container, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +19,11 @@ Types = npt.NDArray[np.str_]
 SEEN_DAYS = 28  # days on which a SIM must have been seen before a new place says something; WEEK for a new device
 WEEK = 7
 RARE = 0.002  # least share that a place is taken to have among peers
-# how odd a new device is
+# how anomalous a new device is
 SAME_TYPE, KNOWN_TYPE, UNKNOWN_TYPE, TWO_SIMS = 1.0, 1.5, 3.0, 4.0
-KNOWN = 10  # SIMs in devices of a type make it a known one, or in a small fleet
-KNOWN_SHARE = 0.05  # so much of it
-FICKLE = 3  # a SIM that was in so many devices is moved about by its owner: another says nothing
+MIN_KNOWN_SIMS = 10  # SIMs in devices of a type make it a known one, or in a small fleet
+MIN_KNOWN_SHARE = 0.05  # so much of it
+MIN_MOVABLE_DEVICES = 3  # a SIM that was in so many devices is moved about by its owner: another says nothing
 
 
 def of_sims(peers: pl.DataFrame, panel: Panel, name: str) -> Types:
@@ -34,10 +37,10 @@ def rows_of(frame: pl.DataFrame, panel: Panel) -> tuple[IntArray, IntArray, Bool
     """Where rows of a frame with sim_key and day stand in the panel, and whether they do."""
     sims, width = panel.values.shape
     keys = frame["sim_key"].fill_null(-1).to_numpy().astype(np.int64)
-    most = int(panel.sim_keys[-1]) if sims else 0
-    place = np.zeros(most + 1, np.int64)  # keys are running numbers: a table is quicker than a search
+    last_key = int(panel.sim_keys[-1]) if sims else 0
+    place = np.zeros(last_key + 1, np.int64)  # keys are running numbers: a table is quicker than a search
     place[panel.sim_keys] = np.arange(sims)
-    row = place[np.clip(keys, 0, most)]
+    row = place[np.clip(keys, 0, last_key)]
     back = np.datetime64(panel.as_of, "D").astype(np.int64) - frame["day"].cast(pl.Int32).fill_null(-1).to_numpy()
     column = width - 1 - back
     here = (column >= 0) & (column < width) & (panel.sim_keys[row] == keys if sims else False)
@@ -56,7 +59,8 @@ def counts_of(frame: pl.DataFrame, panel: Panel, name: str) -> Floats:
 def places(
     events: pl.DataFrame | None, panel: Panel, types: Types, days: int, fleet: FleetStatistics
 ) -> dict[str, Floats]:
-    """Surprise at a new device (SAME_TYPE to TWO_SIMS), country or operator: minus the decimal logarithm of its share so far.
+    """Surprise at a new device (SAME_TYPE to TWO_SIMS), country or operator: minus the decimal logarithm of its share
+    so far.
 
     A place is the less surprising the more of the same device type were there, and move.
     """
@@ -89,7 +93,7 @@ def places(
             firsts, shared = (
                 frame.with_columns(sim=panel.sim_keys[frame["row"].to_numpy()]) for frame in (firsts, shared)
             )
-            odd = _of_devices(firsts, shared, fleet)
+            scores = _of_devices(firsts, shared, fleet)
         else:
             size, share = fleet.of(f"{name} of types", _of_types, firsts)
             firsts = firsts.join(share, on=["type", "place"], how="left", maintain_order="left")
@@ -97,31 +101,32 @@ def places(
             firsts = firsts.with_columns(pl.col("sims", "all").fill_null(1), pl.col("moving").fill_null(0))
             others = (firsts["sims"] - 1).to_numpy() / np.maximum(firsts["all"].to_numpy() - 1, 1)
             moving = firsts["moving"].to_numpy() / firsts["all"].to_numpy()
-            odd = -np.log10(np.clip(5 * np.maximum(others * moving, RARE) / (SEEN_DAYS + 5), 1e-6, 1))
+            scores = -np.log10(np.clip(5 * np.maximum(others * moving, RARE) / (SEEN_DAYS + 5), 1e-6, 1))
         day = firsts["column"].to_numpy()
         place = day - (width - days)
         fit = (place >= 0) & (before[at, day] >= (WEEK if name == "device" else SEEN_DAYS))
-        np.maximum.at(surprise, (at[fit], place[fit]), odd[fit].astype(np.float32))
+        np.maximum.at(surprise, (at[fit], place[fit]), scores[fit].astype(np.float32))
     found["operator"][found["country"] > 1] = 0  # another country has other operators
     return found
 
 
 def _of_types(firsts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Of each device type, how many SIMs were seen and how many of them at more than one place; how many at each place."""
+    """Of each device type, how many SIMs were seen and how many of them at more than one place; how many at each
+    place."""
     homes = firsts.group_by("type", "row").len()
     size = homes.group_by("type").agg(all=pl.len(), moving=(pl.col("len") > 1).sum())
     return size, firsts.group_by("type", "place").agg(sims=pl.len())
 
 
 def _of_devices(firsts: pl.DataFrame, shared: pl.DataFrame, fleet: FleetStatistics) -> npt.NDArray[np.float64]:
-    """How odd each device is on the day on which a SIM is first seen in it.
+    """How anomalous each device is on the day on which a SIM is first seen in it.
 
     firsts  sim, place (the device), column (the day): one row a SIM and device
     shared  the same, a row for each day, of devices that several of these SIMs were in
 
-    One of a type that the SIM was in before takes the place of a broken one. One of a type that many in the fleet have by that day is
-    a new model. One of a type of its own is neither, and one that another SIM was in within SEEN_DAYS is moved, shared or copied; of a
-    fleet of which a sample is known, by a SIM of the sample or by one of these.
+    One of a type that the SIM was in before takes the place of a broken one. One of a type that many in the fleet have
+    by that day is a new model. One of a type of its own is neither, and one that another SIM was in within SEEN_DAYS is
+    moved, shared or copied; of a fleet of which a sample is known, by a SIM of the sample or by one of these.
     """
     kind = pl.col("place").str.slice(0, 8).alias("kind")
     in_type = firsts.group_by("sim", kind).agg(since=pl.col("column").min())
@@ -129,14 +134,14 @@ def _of_devices(firsts: pl.DataFrame, shared: pl.DataFrame, fleet: FleetStatisti
     in_type = in_type.sort("since").join_asof(number, on="since", by="kind", check_sortedness=False)
     before = pl.col("column").rank("min").over("sim") - 1
     at = firsts.with_columns(kind, before=before).join(in_type, on=["sim", "kind"], how="left", maintain_order="left")
-    odd = (
-        pl.when((pl.col("column") > pl.col("since")) | (pl.col("before") >= FICKLE))
+    scores = (
+        pl.when((pl.col("column") > pl.col("since")) | (pl.col("before") >= MIN_MOVABLE_DEVICES))
         .then(SAME_TYPE)
-        .when((pl.col("number") > max(2.0, min(KNOWN, KNOWN_SHARE * sims))).fill_null(value=False))
+        .when((pl.col("number") > max(2.0, min(MIN_KNOWN_SIMS, MIN_KNOWN_SHARE * sims))).fill_null(value=False))
         .then(KNOWN_TYPE)
         .otherwise(UNKNOWN_TYPE)
     )
-    values = at.select(odd).to_series().to_numpy().copy()
+    values = at.select(scores).to_series().to_numpy().copy()
     later = at.with_row_index("nth").filter(pl.col("before") > 0)
     others = pl.concat([shared, elsewhere]).join(later, on="place", suffix="_new")
     ago = pl.col("column_new") - pl.col("column")
@@ -146,10 +151,23 @@ def _of_devices(firsts: pl.DataFrame, shared: pl.DataFrame, fleet: FleetStatisti
 
 
 def _of_fleet(in_type: pl.DataFrame, shared: pl.DataFrame) -> tuple[int, pl.DataFrame, pl.DataFrame]:
-    """How many SIMs there are; how many were in devices of each type by each day on which one more was; days in shared devices."""
+    """How many SIMs there are; how many were in devices of each type by each day on which one more was; days in shared
+    devices."""
     by_day = in_type.group_by("kind", "since").len().sort("since", "kind")
     return (
         in_type["sim"].n_unique(),
         by_day.with_columns(number=pl.col("len").cum_sum().over("kind")).drop("len"),
         shared,
     )
+
+
+MIN_PEERS = 10  # SIMs of a device type that are peers enough
+
+
+def of_type(types: Types, known: Container[str] | None = None) -> Iterator[tuple[str, IntArray]]:
+    """The rows of each device type that has MIN_PEERS, or of those of which something is known of the fleet."""
+    names, number, counts = np.unique(types, return_inverse=True, return_counts=True)
+    order = np.argsort(number, kind="stable")
+    for name, rows in zip(names, np.split(order, np.cumsum(counts)), strict=False):
+        if name and (len(rows) >= MIN_PEERS if known is None else name in known):
+            yield str(name), rows

@@ -1,15 +1,15 @@
-"""What may be odd about a SIM on a day, as numbers: control charts over the whole fleet at once.
+"""What may be anomalous about a SIM on a day, as numbers: control charts over the whole fleet at once.
 
-Each channel is a statistic (SIMs x days, 0 where nothing can be said) that grows with oddness. It rests on the SIM's own past and on
-its peers, never on later days. Kept apart from any judgement: how rare a statistic is, `ml.anomaly.model` learns from the fleet.
+Each channel is a statistic (SIMs x days, 0 where nothing can be said) that grows with how anomalous it is. It rests on
+the SIM's own past and on its peers, never on later days. Kept apart from any judgement: how rare a statistic is,
+`ml.anomaly.model` fits on the fleet.
 
-Sources: a lasting change of level by the matched filter, the mean of Winsorized residuals over a week and over four (see Basseville and
-Nikiforov, "Detection of abrupt changes", 1993); counts by the Anscombe transform (1948).
+Sources: a lasting change of level by the matched filter, the mean of Winsorized residuals over a week and over four
+(see Basseville and Nikiforov, "Detection of abrupt changes", 1993); counts by the Anscombe transform (1948).
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -17,8 +17,9 @@ import numpy as np
 import polars as pl
 
 from ml.anomaly.fleet import FleetStatistics
+from ml.anomaly.gaps import LONG_DAYS, gaps_of, usual_gaps
 from ml.anomaly.hours import hours_of, unusual_hours
-from ml.anomaly.places import Bools, Floats, Types, counts_of, of_sims, places
+from ml.anomaly.places import MIN_PEERS, Bools, Floats, Types, counts_of, of_sims, of_type, places
 from ml.history import PROBLEMS_SCHEMA, IntArray, Panel, dense
 
 EVENT_SCHEMA = {
@@ -47,19 +48,15 @@ CHANNELS = (
 FEATURES = ("z", "week", "trend", "spread", "activity", "silence", "messages", "sessions", "peers")
 
 WEEKS = 8  # same weekdays that a day is held against
-LEAST = 4  # of them, or of the last 28 active days, that are needed
+MIN_VALUES = 4  # of them, or of the last 28 active days, that are needed
 MEMORY = 42  # days that the spread looks back
 LOOK_BACK = 400  # days of gaps
-LONG = 56
-MIN_ACTIVE = 14  # active days before a gap is called usual
-FEW_GAPS = 5  # gaps of a SIM that speak for themselves
 MIN_DAYS = 21  # known days before counts of sessions and messages are held against their usual
-FLOOR = 0.2  # a change by less than a fifth is not odd, however steady the SIM
-SMALL = 100.0  # bytes; below about this size differences do not count
-PACE = 0.2  # log units a day by which peers may move together without being a cause
-PEERS = 10  # SIMs of a device type that are peers enough
-CLIP = 3.0  # log units: a day further off counts no more for a level
-OUTAGE = 0.5  # of the usual number of SIMs heard of; less is an outage of ours
+MIN_SPREAD = 0.2  # a change by less than a fifth is not anomalous, however steady the SIM
+LOG_OFFSET_BYTES = 100.0  # bytes; below about this size differences do not count
+MAX_SHIFT_PER_DAY = 0.2  # log units a day by which peers may shift together without being a cause
+MAX_RESIDUAL = 3.0  # log units: a day further off counts no more for a level
+MIN_HEARD_SHARE = 0.5  # of the usual number of SIMs heard of; less is an outage of ours
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,15 +64,15 @@ class Signals:
     """Statistics of the last days of a fleet.
 
     sim_keys  (sims,) ascending; days ends with as_of
-    channels  by name (CHANNELS but "pattern"), (sims, days) float32, 0: nothing odd or nothing to say
+    channels  by name (CHANNELS but "pattern"), (sims, days) float32, 0: nothing anomalous or nothing to say
     features  by name (FEATURES), the same shape: what the Isolation Forest sees
     bytes     used; usual, what was usual for SIM and weekday, and spread (log units); NaN: not known
     calm      the lesser of the spread and that of MEMORY days before: an anomaly widens its own spread
     silent    days without a sign of life; gap, the longest usual ones (0: not known); gaps, how many there were
     extra     by name: sms, usual_sms, sessions, usual_sessions, and what `unusual_hours` adds
-    explained (sims, days) out of service or not asked for: nothing is odd then
+    explained (sims, days) out of service or not asked for: nothing is anomalous then
     outage    (days,) hardly any SIM was heard of: an outage of ours
-    moves     by device type, (days,): how far it as a whole is from its usual, in log units
+    type_shifts  by device type, (days,): how far it as a whole is from its usual, in log units
     types     device type of each SIM, "": not known
     fleet     the statistics of the fleet that it rests on
     """
@@ -94,7 +91,7 @@ class Signals:
     extra: dict[str, Floats]
     explained: Bools
     outage: Bools
-    moves: dict[str, Floats]
+    type_shifts: dict[str, Floats]
     types: Types
     problems: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PROBLEMS_SCHEMA))
     fleet: FleetStatistics = field(default_factory=FleetStatistics)
@@ -116,12 +113,14 @@ def signals(
 ) -> Signals:
     """Statistics of the last `days` days up to `as_of`.
 
-    history  a usage history (ml.history), optionally with sms (Int, messages both ways); broken rows harm their SIM alone
-    events   one row a SIM, day and place (EVENT_SCHEMA): where and in which device it was seen, data sessions begun there, and,
-             optionally, the UTC hours of the day at which they were, a bit for each (bit 0: 00:00 to 01:00)
+    history  a usage history (ml.history), optionally with sms (Int, messages both ways); broken rows harm their SIM
+             alone
+    events   one row a SIM, day and place (EVENT_SCHEMA): where and in which device it was seen, data sessions begun
+             there, and, optionally, the UTC hours of the day at which they were, a bit for each (bit 0: 00:00 to 01:00)
     peers    one row a SIM (PEER_SCHEMA); without it every SIM stands alone
-    periods  when a SIM was out of service, or its usage was not asked for (PERIOD_SCHEMA; last_day null: still); `state` is why
-    fleet    what was learnt of the fleet whose SIMs these are; without it these SIMs are the fleet
+    periods  when a SIM was out of service, or its usage was not asked for (PERIOD_SCHEMA; last_day null: still);
+             `state` is why
+    fleet    what was fitted on the fleet whose SIMs these are; without it these SIMs are the fleet
     """
     fleet = fleet or FleetStatistics()
     panel = dense(history.select("sim_key", "day", "bytes"), as_of=as_of, lookback_days=LOOK_BACK)
@@ -137,11 +136,11 @@ def signals(
     volume[:, outage] = np.nan
     span = min(width, days + 2 * MEMORY)
     types = of_sims(peers, panel, "device_type") if peers is not None else np.full(sims, "")
-    usual, spread, own, moved, moves = _residuals(volume, types, span, fleet)
-    apart = (_both(own, moved) / spread)[:, -(days + MEMORY) :]  # NaN on days without use
+    usual, spread, own, relative, type_shifts = _residuals(volume, types, span, fleet)
+    apart = (_both(own, relative) / spread)[:, -(days + MEMORY) :]  # NaN on days without use
     z = np.nan_to_num(apart)
-    silent, gap, gaps = _gaps(volume, days)
-    gap = _gaps_of_new(gap, gaps, volume, types, fleet)
+    silent, gap, gaps = gaps_of(volume, days)
+    gap = usual_gaps(gap, gaps, volume, types, fleet)
     levels = [_level(own, usual, types, window, days, fleet) for window in (7, 28)]
     channels = {
         "high": np.clip(z[:, -days:], 0, 50),
@@ -169,14 +168,14 @@ def signals(
         channels[name] = np.where(silenced & (name not in ("device", "country", "operator")), 0, values).astype(
             np.float32
         )
-    features = _features(volume, z, spread, channels, moved, days)
+    features = _features(volume, z, spread, channels, relative, days)
     return Signals(
         panel.sim_keys,
         as_of,
         channels,
         features,
         np.where(silenced, np.nan, panel.values[:, -days:]).astype(np.float32),
-        (np.exp(usual[:, -days:]) - SMALL).astype(np.float32),
+        (np.exp(usual[:, -days:]) - LOG_OFFSET_BYTES).astype(np.float32),
         spread[:, -days:],
         _calm(spread, days),
         silent,
@@ -185,7 +184,7 @@ def signals(
         extra,
         explained[:, -days:],
         outage[-days:],
-        {name: move[-days:] for name, move in moves.items()},
+        {name: shift[-days:] for name, shift in type_shifts.items()},
         types,
         panel.problems,
         fleet,
@@ -225,18 +224,21 @@ def _outage(volume: Floats) -> Bools:
     out = np.zeros(len(heard), dtype=bool)
     for day in range(7, len(heard)):
         usual = np.median(heard[max(0, day - 28) : day])
-        out[day] = usual >= 20 and heard[day] < OUTAGE * min(usual, heard[day - 7] if not out[day - 7] else usual)
+        out[day] = usual >= 20 and heard[day] < MIN_HEARD_SHARE * min(
+            usual, heard[day - 7] if not out[day - 7] else usual
+        )
     return out
 
 
 def _residuals(
     volume: Floats, types: Types, span: int, fleet: FleetStatistics
 ) -> tuple[Floats, Floats, Floats, Floats, dict[str, Floats]]:
-    """Of the last `span` days: usual log volume, spread, the day's distance from the usual, the same without what the peers did."""
+    """Of the last `span` days: usual log volume, spread, the day's distance from the usual, the same without what the
+    peers did."""
     sims = len(volume)
     usual = np.full((sims, span), np.nan, np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.where(volume > 0, np.log(volume + SMALL), np.nan).astype(np.float32)
+        logs = np.where(volume > 0, np.log(volume + LOG_OFFSET_BYTES), np.nan).astype(np.float32)
     padded = np.pad(logs, ((0, 0), (7 * WEEKS, 0)), constant_values=np.nan)
     for low in range(0, sims, 4096):
         block = padded[low : low + 4096]
@@ -249,25 +251,25 @@ def _residuals(
             centre[rows] = np.where(np.isnan(centre[rows]), _median(recent), centre[rows])
         usual[low : low + 4096] = centre
     own = logs[:, -span:] - usual
-    moves = fleet.of("moves", _moves, own, types)
-    moved = own.copy()
-    for name, rows in of_type(types, moves):
-        moved[rows] -= moves[name]
+    type_shifts = fleet.of("type shifts", _type_shifts, own, types)
+    relative = own.copy()
+    for name, rows in of_type(types, type_shifts):
+        relative[rows] -= type_shifts[name]
     seen = ~np.isnan(own)
-    size = np.where(seen, np.minimum(np.minimum(np.abs(own), np.abs(moved)), 1.2), 0)
+    size = np.where(seen, np.minimum(np.minimum(np.abs(own), np.abs(relative)), 1.2), 0)
     total, count = (_last(values, MEMORY) for values in (size, seen.astype(np.float32)))
-    spread = np.maximum(1.25 * (total + 7 * 0.28) / (count + 7), FLOOR).astype(np.float32)
-    return usual, spread, own, moved, moves
+    spread = np.maximum(1.25 * (total + 7 * 0.28) / (count + 7), MIN_SPREAD).astype(np.float32)
+    return usual, spread, own, relative, type_shifts
 
 
 def _median(values: Floats) -> Floats:
-    """Median over the last axis of what is not NaN; NaN with fewer than LEAST values."""
+    """Median over the last axis of what is not NaN; NaN with fewer than MIN_VALUES values."""
     ordered = np.sort(values, axis=-1)  # NaN last
     count = (~np.isnan(ordered)).sum(axis=-1)
     low = np.maximum((count - 1) // 2, 0)[..., None]
     high = np.minimum(count // 2, ordered.shape[-1] - 1)[..., None]
     middle = (np.take_along_axis(ordered, low, -1) + np.take_along_axis(ordered, high, -1))[..., 0] / 2
-    return np.where(count >= LEAST, middle, np.nan).astype(np.float32)
+    return np.where(count >= MIN_VALUES, middle, np.nan).astype(np.float32)
 
 
 def _last(values: Floats, days: int) -> Floats:
@@ -278,52 +280,45 @@ def _last(values: Floats, days: int) -> Floats:
     return found
 
 
-def _moves(own: Floats, types: Types) -> dict[str, Floats]:
-    """How far each device type as a whole is from its usual, followed by at most PACE a day: a season is followed, a fault is not."""
-    moves = {}
+def _type_shifts(own: Floats, types: Types) -> dict[str, Floats]:
+    """How far each device type as a whole is from its usual, followed by at most MAX_SHIFT_PER_DAY a day: a season is
+    followed, a fault is not."""
+    type_shifts = {}
     for name, rows in of_type(types):
         middle = _middle(own[rows])
         known = middle[~np.isnan(middle)]
         followed, at = np.zeros(own.shape[1], np.float32), known[0] if len(known) else np.float32(0)
         for day, value in enumerate(middle):
             if not np.isnan(value):
-                at = at + np.clip(value - at, -PACE, PACE)
+                at = at + np.clip(value - at, -MAX_SHIFT_PER_DAY, MAX_SHIFT_PER_DAY)
             followed[day] = at
-        moves[name] = followed
-    return moves
-
-
-def of_type(types: Types, known: Container[str] | None = None) -> Iterator[tuple[str, IntArray]]:
-    """The rows of each device type that has PEERS, or of those of which something is known of the fleet."""
-    names, number, counts = np.unique(types, return_inverse=True, return_counts=True)
-    order = np.argsort(number, kind="stable")
-    for name, rows in zip(names, np.split(order, np.cumsum(counts)), strict=False):
-        if name and (len(rows) >= PEERS if known is None else name in known):
-            yield str(name), rows
+        type_shifts[name] = followed
+    return type_shifts
 
 
 def _middle(values: Floats) -> Floats:
-    """The median of each day, NaN where fewer than PEERS are known."""
+    """The median of each day, NaN where fewer than MIN_PEERS are known."""
     ordered = np.sort(values, axis=0)  # NaN last
     count = (~np.isnan(ordered)).sum(axis=0)
     middle = np.take_along_axis(ordered, np.maximum((count - 1) // 2, 0)[None], 0)[0]
-    return np.where(count >= PEERS, middle, np.nan).astype(np.float32)
+    return np.where(count >= MIN_PEERS, middle, np.nan).astype(np.float32)
 
 
 def _level(own: Floats, usual: Floats, types: Types, window: int, days: int, fleet: FleetStatistics) -> Floats:
-    """How far the days with use among the last `window` lie, together, from what was usual before them and from their device type.
+    """How far the days with use among the last `window` lie, together, from what was usual before them and from their
+    device type.
 
-    The mean of their logarithms against the usual of `window` days ago, weighed down by half a window of days on which nothing is odd;
-    0 with fewer than LEAST such days. Of the two, own past and peers, the smaller.
+    The mean of their logarithms against the usual of `window` days ago, weighed down by half a window of days on which
+    nothing is anomalous; 0 with fewer than MIN_VALUES such days. Of the two, own past and peers, the smaller.
     """
     span = min(days + window - 1, own.shape[1] - window)
-    if span < LEAST:
+    if span < MIN_VALUES:
         return np.zeros((len(own), days), np.float32)
     now, before = slice(own.shape[1] - span, None), slice(own.shape[1] - span - window, own.shape[1] - window)
     far = own[:, now] + usual[:, now] - usual[:, before]
-    total = _within(np.nan_to_num(np.clip(far, -CLIP, CLIP)), window, days)
+    total = _within(np.nan_to_num(np.clip(far, -MAX_RESIDUAL, MAX_RESIDUAL)), window, days)
     count = _within((~np.isnan(far)).astype(np.float32), window, days)
-    level = np.where(count >= LEAST, total / (count + window / 2), np.nan).astype(np.float32)
+    level = np.where(count >= MIN_VALUES, total / (count + window / 2), np.nan).astype(np.float32)
     apart = level.copy()
     middle = fleet.of(f"level of {window} days", _middles, level, types)
     for name, rows in of_type(types, middle):
@@ -332,7 +327,7 @@ def _level(own: Floats, usual: Floats, types: Types, window: int, days: int, fle
 
 
 def _middles(values: Floats, types: Types) -> dict[str, Floats]:
-    """The median of each day, of each device type; 0 where fewer than PEERS are known."""
+    """The median of each day, of each device type; 0 where fewer than MIN_PEERS are known."""
     return {name: np.nan_to_num(_middle(values[rows])) for name, rows in of_type(types)}
 
 
@@ -347,10 +342,11 @@ def _calm(spread: Floats, days: int) -> Floats:
     return np.minimum(spread, before)[:, -days:]
 
 
-def _both(own: Floats, moved: Floats) -> Floats:
-    """What is odd against the SIM's own past and against its peers: the smaller of the two where they agree in sign, else 0."""
-    smaller = np.minimum(np.abs(own), np.abs(moved)) * np.sign(own)
-    return np.where(np.isnan(own) | (np.sign(own) == np.sign(moved)), smaller, 0).astype(np.float32)
+def _both(own: Floats, relative: Floats) -> Floats:
+    """What is anomalous against the SIM's own past and against its peers: the smaller of the two where they agree in
+    sign, else 0."""
+    smaller = np.minimum(np.abs(own), np.abs(relative)) * np.sign(own)
+    return np.where(np.isnan(own) | (np.sign(own) == np.sign(relative)), smaller, 0).astype(np.float32)
 
 
 def _rising(apart: Floats, days: int) -> Floats:
@@ -362,66 +358,16 @@ def _rising(apart: Floats, days: int) -> Floats:
     return ((now - first > 0.2) & (now - before > 0.05) & (before - first > 0.05)).astype(np.float32)
 
 
-def _gaps(volume: Floats, days: int) -> tuple[Floats, Floats, Floats]:
-    """Days without data up to each day; the longest usual gap (of all but one in a hundred; 0: habits not known); gaps seen so far.
-
-    A day that is not known neither lengthens a silence nor ends it.
-    """
-    sims, width = volume.shape
-    run, active = np.zeros(sims, np.float32), np.zeros(sims, np.int32)
-    longest = np.zeros((3, sims), np.float32)
-    silent, gap, gaps = (np.zeros((sims, days), np.float32) for _ in range(3))
-    number = np.zeros(sims, np.int32)
-    for day in range(width):
-        used, idle = volume[:, day] > 0, volume[:, day] == 0
-        ended = np.where(used & (active > 0), run + 1, 0)
-        for place in range(3):  # keeps the three longest
-            larger = np.maximum(longest[place], ended)
-            ended = np.minimum(longest[place], ended)
-            longest[place] = larger
-        number += used & (run > 0) & (active > 0)
-        active += used
-        run = np.where(used, 0, np.where(idle & (active > 0), run + 1, run))
-        if day >= width - days:
-            place = day - (width - days)
-            silent[:, place], gaps[:, place] = run, number
-            rank = np.minimum(active // 100, 2)
-            gap[:, place] = np.where(active >= MIN_ACTIVE, longest[rank, np.arange(sims)], 0)
-    return silent, gap, gaps
-
-
-def _gaps_of_new(gap: Floats, gaps: Floats, volume: Floats, types: Types, fleet: FleetStatistics) -> Floats:
-    """Usual gaps, of SIMs with fewer than FEW_GAPS of them at least the 95 % quantile of their device type.
-
-    Without peers a SIM that is known for less than LONG days has no usual gap.
-    """
-    known = np.cumsum(~np.isnan(volume), axis=1, dtype=np.int32)[:, -gap.shape[1] :]
-    usual = np.where((known < LONG) & (gaps < FEW_GAPS), 0, gap)
-    least = fleet.of("gaps", _gaps_of_types, gap[:, -1], types)
-    for name, rows in of_type(types, least):
-        usual[rows] = np.where((gaps[rows] < FEW_GAPS) & (gap[rows] > 0), np.maximum(gap[rows], least[name]), gap[rows])
-    return usual
-
-
-def _gaps_of_types(gap: Floats, types: Types) -> dict[str, np.float32]:
-    """The 95 % quantile of the usual gaps of each device type that has peers enough."""
-    found = {}
-    for name, rows in of_type(types):
-        of_peers = gap[rows][gap[rows] > 0]
-        if len(of_peers) >= PEERS:
-            found[name] = np.float32(np.quantile(of_peers, 0.95, method="higher"))
-    return found
-
-
 def _unusual(
     counts: Floats, known: Bools, days: int, fleet: FleetStatistics, name: str
 ) -> tuple[Floats, Floats, Floats]:
-    """How far counts lie above the SIM's usual of LONG days, on the Anscombe scale, with the counts and the usual."""
+    """How far counts lie above the SIM's usual of LONG_DAYS days, on the Anscombe scale, with the counts and the
+    usual."""
     mean = fleet.of(name, lambda: float(counts.sum(where=known) / max(known.sum(), 1)))
-    counts, known = counts[:, -days - LONG :], known[:, -days - LONG :]
+    counts, known = counts[:, -days - LONG_DAYS :], known[:, -days - LONG_DAYS :]
     clipped = np.where(known, counts, 0)
-    number = _last(known.astype(np.float32), LONG)[:, -days:]
-    total, squares = (_last(values, LONG)[:, -days:] for values in (clipped, clipped**2))
+    number = _last(known.astype(np.float32), LONG_DAYS)[:, -days:]
+    total, squares = (_last(values, LONG_DAYS)[:, -days:] for values in (clipped, clipped**2))
     usual = (total + 5 * mean) / (number + 5)
     extra = np.maximum((squares / np.maximum(number, 1) - usual**2) / np.maximum(usual, 0.05), 1)
     here = counts[:, -days:]
@@ -431,25 +377,25 @@ def _unusual(
 
 
 def _features(
-    volume: Floats, z: Floats, spread: Floats, channels: dict[str, Floats], moved: Floats, days: int
+    volume: Floats, z: Floats, spread: Floats, channels: dict[str, Floats], relative: Floats, days: int
 ) -> dict[str, Floats]:
     """What the Isolation Forest sees, all on a scale of about one."""
     active = (volume > 0).astype(np.float32)
     span = days + MEMORY
-    part = active[:, -min(span + LONG, active.shape[1]) :]
-    week, long = (_last(np.pad(part, ((0, 0), (0, 1))), n)[:, -days:] for n in (7, LONG))
+    part = active[:, -min(span + LONG_DAYS, active.shape[1]) :]
+    week, long = (_last(np.pad(part, ((0, 0), (0, 1))), n)[:, -days:] for n in (7, LONG_DAYS))
     known = (~np.isnan(volume)).astype(np.float32)[:, -part.shape[1] :]
-    week_known, long_known = (_last(np.pad(known, ((0, 0), (0, 1))), n)[:, -days:] for n in (7, LONG))
+    week_known, long_known = (_last(np.pad(known, ((0, 0), (0, 1))), n)[:, -days:] for n in (7, LONG_DAYS))
     of_week = _last(np.pad(np.clip(z, -6, 6), ((0, 0), (0, 1))), 7)[:, -days:] / 7
     of_month = _last(np.pad(np.clip(z, -6, 6), ((0, 0), (0, 1))), 28)[:, -days:] / 28
     return {
         "z": np.clip(z[:, -days:], -8, 8),
         "week": of_week,
         "trend": of_week - of_month,
-        "spread": np.log(spread[:, -days:] / FLOOR),
+        "spread": np.log(spread[:, -days:] / MIN_SPREAD),
         "activity": week / np.maximum(week_known, 1) - long / np.maximum(long_known, 1),
         "silence": np.minimum(channels["silence"], 6),
         "messages": np.minimum(channels["messages"], 8),
         "sessions": np.minimum(channels["sessions"], 8),
-        "peers": np.clip(np.nan_to_num(moved[:, -days:] / spread[:, -days:]), -8, 8),
+        "peers": np.clip(np.nan_to_num(relative[:, -days:] / spread[:, -days:]), -8, 8),
     }

@@ -1,10 +1,11 @@
-"""How honest exhaustion dates are: coverage, reliability, Brier and ranked probability scores, and a backtest on any fleet.
+"""How honest exhaustion dates are: coverage, reliability, Brier and ranked probability scores, and a backtest on any
+fleet.
 
-An end that has not come by the last known day counts for what it says: that it comes later. Every SIM is scored, whether it ended
-or not, so that nothing is chosen by the outcome.
+An end that has not come by the last known day counts for what it says: that it comes later. Every SIM is scored,
+whether it ended or not, so that nothing is chosen by the outcome.
 
-Sources: non-randomized probability integral transform for distributions with steps, such as whole days and the certain expiry
-(Czado, Gneiting and Held 2009); Brier (1950); ranked probability score (Epstein 1969).
+Sources: non-randomized probability integral transform for distributions with steps, such as whole days and the certain
+expiry (Czado, Gneiting and Held 2009); Brier (1950); ranked probability score (Epstein 1969).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ml.exhaustion.extrapolation import SEGMENTS, learn_outlook, sample_sims, state
+from ml.exhaustion.extrapolation import SEGMENTS, fit_extrapolation, sample_sims, state
 from ml.exhaustion.model import Calibration, quota_exhaustion
 from ml.forecasting import fit_predict
 from ml.history import FloatArray, dense
@@ -32,7 +33,7 @@ TESTED_SIMS = 600
 SAMPLES = 200
 # Bounds of the share of dates within P10 and P90, before the room that chance gets.
 PROMISED, ROOM = 0.8, 0.08
-# A calibration leans on the stated probabilities as if so many SIM-windows had met them exactly.
+# A calibration is shrunk towards the stated probabilities as if so many SIM-windows had met them exactly.
 TRUSTED_WINDOWS = 200
 
 SCORE_SCHEMA = {
@@ -54,10 +55,10 @@ CALIBRATION_SCHEMA = {"group": pl.String, "level": pl.Float64, "achieved": pl.Fl
 class Scores:
     """How good the dates of some SIMs were.
 
-    frame        one row a group of SIMs and "all" (SCORE_SCHEMA): n SIM-windows; open, those of them whose P10 comes before anything
-                 certain ends them; of these coverage_80 (share within P10 and P90), early and late (before P10, after P90; the
-                 three add up to 1); of all brier_* by days ahead and rps, their mean; soon, how many have a median within 30 days,
-                 and error_days, the median error of these in days
+    frame        one row a group of SIMs and "all" (SCORE_SCHEMA): n SIM-windows; open, those of them whose P10 comes
+                 before anything certain ends them; of these coverage_80 (share within P10 and P90), early and late
+                 (before P10, after P90; the three add up to 1); of all brier_* by days ahead and rps, their mean; soon,
+                 how many have a median within 30 days, and error_days, the median error of these in days
     calibration  one row a group and level: the share of open SIM-windows that had ended by the date of that level
     """
 
@@ -72,7 +73,8 @@ class Scores:
 
 
 def transform_bounds(days: FloatArray, ended: FloatArray, known: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Stated probability of an end before the true one, and of one by it: the bounds of the probability integral transform.
+    """Stated probability of an end before the true one, and of one by it: the bounds of the probability integral
+    transform.
 
     days   (n, samples) sampled days of the end
     ended  (n,) true day of the end
@@ -84,7 +86,7 @@ def transform_bounds(days: FloatArray, ended: FloatArray, known: FloatArray) -> 
 
 
 def share_below(low: FloatArray, high: FloatArray, level: float) -> FloatArray:
-    """How much of each stretch from `low` to `high` lies below a level, 0 to 1."""
+    """How much of each interval from `low` to `high` lies below a level, 0 to 1."""
     width = high - low
     return np.where(width > 1e-9, np.clip((level - low) / np.maximum(width, 1e-9), 0, 1), low < level)
 
@@ -150,10 +152,11 @@ def calibration_of(days: FloatArray, ended: FloatArray, known: FloatArray) -> Ca
 
 @dataclass(frozen=True, eq=False)
 class ExhaustionBacktest:
-    """A backtest's outcome: `scores` by segment of `ml.exhaustion.extrapolation` and a `calibration`; both None unless status is "ok".
+    """A backtest's outcome: `scores` by segment of `ml.exhaustion.extrapolation` and a `calibration`; both None unless
+    status is "ok".
 
     scores       of dates calibrated by the other origins of the backtest; with one origin only they are as they come
-    calibration  learnt from all origins, for dates from `as_of` on
+    calibration  fitted on all origins, for dates from `as_of` on
     low, high    bounds within which the overall coverage is as promised, with room for chance
     status       "ok" or "not_enough_history"; `note` says in a sentence what was tested or what is missing
     """
@@ -172,14 +175,17 @@ class ExhaustionBacktest:
 
 
 def exhaustion_backtest(history: pl.DataFrame, *, as_of: date, horizon: int = 30, seed: int = 7) -> ExhaustionBacktest:
-    """When would each SIM have run out, had it had a volume left that lasts some days, and when did use then reach it?
+    """Test when each SIM would have run out, had it had a volume left that lasts some days, against when use reached
+    it.
 
-    From past days (BACKS before `as_of`), with all that was known then and nothing later, the volume left is set to LASTS days of
-    the SIM's level (mean use of its last eight weeks), the longest at most half of the days known since. So coverage is measured
-    on every fleet, whether or not any SIM ran out. Of a large fleet TESTED_SIMS SIMs are tested, drawn by the seed.
+    From past days (BACKS before `as_of`), with all that was known then and nothing later, the volume left is set to
+    LASTS days of the SIM's level (mean use of its last eight weeks), the longest at most half of the days known since.
+    So coverage is measured on every fleet, whether or not any SIM ran out. Of a large fleet TESTED_SIMS SIMs are
+    tested, drawn by the seed.
 
-    Sums over days miss by more than days do: how often dates of each stated probability were right is learnt as a calibration,
-    and tested on the origins that it was not learnt from. The bounds are 72 to 88 %, widened by 2.6 standard errors of as many draws as there are SIMs: windows of one SIM hang together.
+    Sums over days miss by more than days do: how often dates of each stated probability were right is fitted as a
+    calibration, and tested on the origins that it was not fitted on. The bounds are 72 to 88 %, widened by 2.6 standard
+    errors of as many draws as there are SIMs: windows of one SIM hang together.
     Raises ValueError for a broken history (see `ml.history.check_history`).
     """
     sampled = sample_sims(history, TESTED_SIMS, seed)
@@ -196,32 +202,32 @@ def exhaustion_backtest(history: pl.DataFrame, *, as_of: date, horizon: int = 30
         if known.is_empty():
             continue
         _, forecast = fit_predict(known, as_of=origin, horizon=horizon, seed=seed)
-        outlook = learn_outlook(known, as_of=origin, horizon=horizon, seed=seed)
+        extrapolation = fit_extrapolation(known, as_of=origin, horizon=horizon, seed=seed)
         values = panel.values[np.searchsorted(panel.sim_keys, forecast.sim_keys)]
-        values, came = values[:, : longest - back], values[:, longest - back :]
+        values, actual = values[:, : longest - back], values[:, longest - back :]
         segments, levels = state(values)
-        used = np.nancumsum(came, axis=1)
+        used = np.nancumsum(actual, axis=1)
         tested = (levels > 0) & (forecast.history_days >= MIN_KNOWN_DAYS - horizon)
         for block, sampled_paths in forecast.path_blocks(SAMPLES):
             there = tested[block]
             paths, level, segment = sampled_paths[there], levels[block][there], segments[block][there]
-            later = outlook.beyond(paths, values[block][there])
+            later = extrapolation.extrapolate(paths, values[block][there])
             for days in (days for days in LASTS if 2 * days <= back):
-                rest = level * days
+                remaining = level * days
                 found = quota_exhaustion(
                     paths,
-                    rest,
-                    np.full(rest.size, np.nan),
+                    remaining,
+                    np.full(remaining.size, np.nan),
                     as_of=origin,
                     history_days=forecast.history_days[block][there],
-                    ever_used=np.ones(rest.size, np.bool_),
+                    ever_used=np.ones(remaining.size, np.bool_),
                     later=later,
-                    step_days=outlook.step_days,
+                    step_days=extrapolation.step_days,
                 )
-                reached = 1.0 + (used[block][there] < rest[:, None]).sum(axis=1)
+                reached = 1.0 + (used[block][there] < remaining[:, None]).sum(axis=1)
                 parts.append(found.days)
                 ends.append(np.where(reached <= back, reached, np.inf))
-                until.append(np.full(rest.size, float(back)))
+                until.append(np.full(remaining.size, float(back)))
                 groups += [SEGMENTS[index] for index in segment]
     sims = int(panel.sim_keys.size)
     room = ROOM + 2.6 * float(np.sqrt(PROMISED * (1 - PROMISED) / max(sims, 1)))
@@ -235,11 +241,11 @@ def exhaustion_backtest(history: pl.DataFrame, *, as_of: date, horizon: int = 30
     for origin_back in np.unique(last):
         others = last != origin_back
         if others.any():
-            learnt = calibration_of(days_ended[others], ended[others], last[others])
-            tried[~others] = learnt.apply(days_ended[~others])
+            fitted = calibration_of(days_ended[others], ended[others], last[others])
+            tried[~others] = fitted.apply(days_ended[~others])
     scores = score_dates(tried, ended, groups=groups, known=last)
     note = (
-        f"{scores.coverage:.1%} of {len(groups)} hypothetical dates of {sims} SIMs, from {len(backs)} day(s) up to {as_of}, lay "
-        f"between P10 and P90; expected are 80 %, allowed {low:.0%} to {high:.0%}."
+        f"{scores.coverage:.1%} of {len(groups)} hypothetical dates of {sims} SIMs, from {len(backs)} day(s) "
+        f"up to {as_of}, lay between P10 and P90; expected are 80 %, allowed {low:.0%} to {high:.0%}."
     )
     return ExhaustionBacktest(scores, calibration_of(days_ended, ended, last), low, high, "ok", note)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ml.exhaustion.extrapolation import LEVEL_DAYS, Outlook
+from ml.exhaustion.extrapolation import LEVEL_DAYS, Extrapolation
 from ml.exhaustion.model import Calibration, quota_exhaustion, sms_exhaustion
 from ml.forecasting import Forecast
 from ml.history import dense
@@ -21,19 +21,19 @@ LEFT_SCHEMA = {"remaining": pl.Int64, "expires_on": pl.Date, "sms_remaining": pl
 class SharedContext:
     """What the fleet's past says about the dates of one as-of day: how use goes on, and how stated probabilities turned out."""
 
-    outlook: Outlook
+    extrapolation: Extrapolation
     calibration: Calibration | None
 
     def to_dict(self) -> dict[str, Any]:
         """The context as plain values and arrays."""
-        outlook = {part.name: getattr(self.outlook, part.name) for part in fields(self.outlook)}
-        return {"outlook": outlook, "achieved": self.calibration.achieved if self.calibration else None}
+        extrapolation = {part.name: getattr(self.extrapolation, part.name) for part in fields(self.extrapolation)}
+        return {"extrapolation": extrapolation, "achieved": self.calibration.achieved if self.calibration else None}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SharedContext:
         """The context that `to_dict` gave."""
         achieved = values["achieved"]
-        return cls(Outlook(**values["outlook"]), None if achieved is None else Calibration(achieved))
+        return cls(Extrapolation(**values["extrapolation"]), None if achieved is None else Calibration(achieved))
 
 
 def exhaustion(
@@ -49,8 +49,8 @@ def exhaustion(
     """Exhaustion of every forecast SIM, with the volume, messages and expiry day it rests on.
 
     history  the usage history that the forecast knew
-    facts    one row a SIM: sim_key, quota_left, topup, topup_at, used_this_month in bytes, expires_on, sms_remaining, sms_days,
-             sms_messages, sms_squares
+    facts    one row a SIM: sim_key, quota_left, topup, topup_at, used_this_month in bytes, expires_on, sms_remaining,
+             sms_days, sms_messages, sms_squares
     samples  sampled futures a SIM
     """
     known = pl.DataFrame({"sim_key": forecast.sim_keys}, schema={"sim_key": pl.Int32}).join(
@@ -73,8 +73,8 @@ def exhaustion(
             history_days=forecast.history_days[block],
             ever_used=forecast.ever_used[block],
             sim_keys=forecast.sim_keys[block],
-            later=context.outlook.beyond(paths, recent[block]),
-            step_days=context.outlook.step_days,
+            later=context.extrapolation.extrapolate(paths, recent[block]),
+            step_days=context.extrapolation.step_days,
             calibration=context.calibration,
             topup=topup[block],
             topup_at=topup_at[block],
@@ -103,7 +103,8 @@ def exhaustion(
 
 
 def with_expired(ends: pl.DataFrame, expired: pl.DataFrame, as_of: date) -> pl.DataFrame:
-    """With the SIMs for which 1NCE no longer answers because they expired: without a quota, there is nothing to forecast."""
+    """With the SIMs for which 1NCE no longer answers because they expired: without a quota, there is nothing to
+    forecast."""
     unsure = pl.col("status") == "not_enough_evidence"
     ends = ends.filter(~(unsure & pl.col("sim_key").is_in(expired["sim_key"].implode())))
     sure = [

@@ -1,8 +1,10 @@
-"""When a SIM ends: its volume is used up or it expires, whichever comes first. And its SMS, its monthly limit, its next top-up.
+"""When a SIM ends: its volume is used up or it expires, whichever comes first. And its SMS, its monthly limit, its next
+top-up.
 
-Sources: for data the empirical distribution of the first passage time over sampled futures (`ml.forecasting.Forecast.paths`,
-gone on by `ml.exhaustion.extrapolation.Outlook.beyond`); for SMS the passage time of a Poisson process with a gamma-distributed rate, which is
-beta prime distributed (Johnson, Kotz and Balakrishnan, Continuous Univariate Distributions, 25.7).
+Sources: for data the empirical distribution of the first passage time over sampled futures
+(`ml.forecasting.Forecast.paths`, gone on by `ml.exhaustion.extrapolation.Extrapolation.extrapolate`); for SMS the
+passage time of a Poisson process with a gamma-distributed rate, which is beta prime distributed (Johnson, Kotz and
+Balakrishnan, Continuous Univariate Distributions, 25.7).
 """
 
 from __future__ import annotations
@@ -55,7 +57,8 @@ SMS_SCHEMA = {
 
 @dataclass(frozen=True)
 class Calibration:
-    """What stated probabilities of an end by a date turned out to be, in a backtest: at evenly spaced levels from 0 to 1.
+    """What stated probabilities of an end by a date turned out to be, in a backtest: at evenly spaced levels from 0 to
+    1.
 
     achieved  the shares that had ended, ascending
     """
@@ -76,13 +79,15 @@ class Exhaustion:
 
     p_7 ... p_90          probability that volume or expiry ends the SIM by the end of day as_of + 7, 14, 30, 90
     p_volume_30           the same for the volume alone
-    p10_date ... p90_date  the first day by whose end the SIM has ended with probability 10, 50, 90 %; null beyond ten years
+    p10_date ... p90_date  the first day by whose end the SIM has ended with probability 10, 50, 90 %; null beyond ten
+                           years
     cause                 "volume" or "expiry", whichever comes first at the median; null when neither does
     extrapolated          the median lies beyond the sampled days
     status                "ok", "exhausted" or "expired" (already), "extrapolated", "not_enough_evidence"
-    topup_date, topups_30  of a SIM with automatic top-up: median day of the next one, and how many are expected in 30 days
-    p_limit, limit_date   probability that the monthly limit stops the SIM in the month of as_of + 1, and the median day of it where
-                          that is at least one half
+    topup_date, topups_30  of a SIM with automatic top-up: median day of the next one, and how many are expected in 30
+                           days
+    p_limit, limit_date   probability that the monthly limit stops the SIM in the month of as_of + 1, and the median day
+                          of it where that is at least one half
 
     days  (sims, samples) the sampled days of the end, ascending, counted from `as_of`; inf for never
     """
@@ -110,35 +115,37 @@ def quota_exhaustion(
 ) -> Exhaustion:
     """When each SIM ends, from sampled futures.
 
-    paths            (sims, samples, days) bytes a day from as_of + 1, finite and not negative, at least one sample and day
+    paths            (sims, samples, days) bytes a day from as_of + 1, finite and not negative, at least one sample and
+                     day
     remaining        (sims,) bytes left at the end of `as_of`; zero or less: exhausted already; NaN: unknown
     expiry_in_days   (sims,) days from `as_of` to the expiry date; zero or less: expired; NaN: never, or unknown
     history_days     (sims,) known days of usage up to `as_of`
     ever_used        (sims,) whether any byte was used in those days
     sim_keys         (sims,) ids for the frame; by default 0, 1, 2 ...
-    later            (sims, samples, steps) bytes of each step after the paths' last day, by `Outlook.beyond`
+    later            (sims, samples, steps) bytes of each step after the paths' last day, by `Extrapolation.extrapolate`
     step_days        (steps,) how many days each step has
-    calibration      of a backtest (`ml.exhaustion.backtest`): stretches the sampled days of the volume's end
+    calibration      of a backtest (`ml.exhaustion.backtest`): corrects the sampled days of the volume's end
     topup, topup_at  (sims,) bytes that an automatic top-up adds, and bytes left at which it comes; NaN or 0: none
     monthly_limit    bytes after which a SIM is stopped until the calendar month ends; None: no limit
     used_this_month  (sims,) bytes used in the month of as_of + 1 up to `as_of`
 
-    A path ends by volume on the first day whose running total reaches what is left; within a step use is spread evenly. After its
-    last step a path goes on at that step's rate, or without steps at its own mean of the last 28 days; a median beyond the
-    sampled days is stated as `extrapolated`. An automatic top-up comes before the volume is gone: such a SIM ends by its expiry.
-    Where the volume is unknown, the history shorter than 14 days, or nothing was ever used, the status is
-    "not_enough_evidence": dates are null and so are probabilities, except 1 where the expiry date alone makes them sure.
+    A path ends by volume on the first day whose running total reaches what is left; within a step use is spread evenly.
+    After its last step a path goes on at that step's rate, or without steps at its own mean of the last 28 days; a
+    median beyond the sampled days is stated as `extrapolated`. An automatic top-up comes before the volume is gone:
+    such a SIM ends by its expiry. Where the volume is unknown, the history shorter than 14 days, or nothing was ever
+    used, the status is "not_enough_evidence": dates are null and so are probabilities, except 1 where the expiry date
+    alone makes them sure.
     Raises ValueError when shapes differ or a path is negative or not finite.
     """
-    rest = np.asarray(remaining, dtype=np.float64)
+    left = np.asarray(remaining, dtype=np.float64)
     expiry = np.asarray(expiry_in_days, dtype=np.float64)
     known, used = np.asarray(history_days), np.asarray(ever_used, dtype=np.bool_)
-    sims = rest.size
+    sims = left.size
     keys = np.arange(sims) if sim_keys is None else np.asarray(sim_keys)
     added, threshold, month = (_per_sim(values, sims) for values in (topup, topup_at, used_this_month))
     _check(
         paths,
-        remaining=rest,
+        remaining=left,
         expiry_in_days=expiry,
         history_days=known,
         ever_used=used,
@@ -153,16 +160,16 @@ def quota_exhaustion(
     if later.shape != (*paths.shape[:2], steps.size):
         raise ValueError(f"later has the shape {later.shape}; needed is {(*paths.shape[:2], steps.size)}")
 
-    exhausted, expired = rest <= 0, expiry <= 0
-    unsure = ~(exhausted | expired) & (np.isnan(rest) | (known < YOUNG_DAYS) | ~used)
+    exhausted, expired = left <= 0, expiry <= 0
+    unsure = ~(exhausted | expired) & (np.isnan(left) | (known < YOUNG_DAYS) | ~used)
     columns = {"sim_key": keys, "as_of": np.full(sims, np.datetime64(as_of, "D"))}
     columns |= {"p_limit": np.full(sims, np.nan), "limit_date": np.full(sims, np.datetime64("NaT", "D"))}
     if monthly_limit is not None:
         columns |= _limit_hit(paths, as_of, monthly_limit, month, unsure)
         paths, later = _limited(paths, later, steps, as_of, monthly_limit, month)
-    volume = _passage_days(paths, later, steps, rest)
+    volume = _passage_days(paths, later, steps, left)
     automatic = (added > 0) & ~exhausted
-    columns |= _topups(paths, later, steps, as_of, rest, np.where(automatic & ~unsure, added, np.nan), threshold)
+    columns |= _topups(paths, later, steps, as_of, left, np.where(automatic & ~unsure, added, np.nan), threshold)
     volume.sort(axis=1)
     if calibration is not None:
         volume = calibration.apply(volume)
@@ -175,7 +182,7 @@ def quota_exhaustion(
     ordered = np.sort(end, axis=1)
     dates = {f"p{share}_date": _date_of(_rank(ordered, share), as_of, unsure) for share in (10, 50, 90)}
     middle = _rank(ordered, 50)
-    # At a tie the volume is named: it is the one that a top-up can mend.
+    # At a tie the volume is named: it is the one that a top-up can fix.
     by_volume = _rank(volume, 50) <= clock
     by_volume = np.where(exhausted | expired, exhausted, by_volume)
     nothing = unsure | (middle > FARTHEST_DAYS)
@@ -187,7 +194,7 @@ def quota_exhaustion(
 
     sure = np.where(unsure, np.nan, 1.0)
     columns |= {f"p_{d}": np.where(clock <= d, 1.0, sure * (end <= d).mean(axis=1)) for d in WITHIN_DAYS}
-    columns["p_volume_30"] = np.where(np.isnan(rest), np.nan, sure) * (volume <= 30).mean(axis=1)
+    columns["p_volume_30"] = np.where(np.isnan(left), np.nan, sure) * (volume <= 30).mean(axis=1)
     columns |= {**dates, "extrapolated": extrapolated}
     frame = pl.DataFrame(columns).with_columns(
         pl.col("^p_.*$", "topups_30").fill_nan(None),
@@ -207,17 +214,18 @@ def sms_exhaustion(
     squares: npt.ArrayLike,
     sim_keys: npt.ArrayLike,
 ) -> pl.DataFrame:
-    """When each SIM's SMS quota is used up or the SIM expires, whichever comes first: one row a SIM (SMS_SCHEMA), in their order.
+    """When each SIM's SMS quota is used up or the SIM expires, whichever comes first: one row a SIM (SMS_SCHEMA), in
+    their order.
 
     remaining         (sims,) messages left at the end of `as_of`; NaN: unknown
     expiry_in_days    (sims,) as in `quota_exhaustion`
     known_days        (sims,) days of the window of counts: the last half year, say
     messages, squares (sims,) sum of the daily counts, and of their squares, in those days
 
-    Counts of a day are small whole numbers. A SIM's rate has a gamma distribution: the fleet's (its rates' mean and variance) after
-    the SIM's own messages. Bursts count as fewer independent messages: both what was sent and what is left are divided by the
-    scatter (variance over mean of daily counts, the SIM's own leaning on the fleet's, at least 1). The time until the last
-    message is then beta prime. Status, and what is null, as in `quota_exhaustion`.
+    Counts of a day are small whole numbers. A SIM's rate has a gamma distribution: the fleet's (its rates' mean and
+    variance) after the SIM's own messages. Bursts count as fewer independent messages: both what was sent and what is
+    left are divided by the scatter (variance over mean of daily counts, the SIM's own shrunk towards the fleet's, at
+    least 1). The time until the last message is then beta prime. Status, and what is null, as in `quota_exhaustion`.
     """
     left, expiry = np.asarray(remaining, dtype=np.float64), np.asarray(expiry_in_days, dtype=np.float64)
     days, sent, squared = (np.asarray(values, dtype=np.float64) for values in (known_days, messages, squares))
@@ -256,7 +264,8 @@ def sms_exhaustion(
 
 
 def _sms_fleet(days: FloatArray, sent: FloatArray, squared: FloatArray) -> tuple[float, float, float]:
-    """What is expected of a SIM before its own messages: gamma shape and days of the rate, and the scatter; by moments."""
+    """What is expected of a SIM before its own messages: gamma shape and days of the rate, and the scatter; by
+    moments."""
     total = float(sent.sum())
     if total == 0:
         return 0.5, float(max(days.mean(), 1)) if days.size else 1.0, 1.0
@@ -291,22 +300,22 @@ def _passage_days(
     sims, samples, days = paths.shape
     total = np.zeros((sims, samples))
     passage = np.ones((sims, samples))
-    rest = remaining[:, None]
+    left = remaining[:, None]
     for day in range(days):
         total += paths[:, :, day]
-        passage += total < rest
-    going = total < rest
+        passage += total < left
+    going = total < left
     rate = later[:, :, -1] / steps[-1] if steps.size else paths[:, :, -RATE_DAYS:].mean(axis=2, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         for step, width in enumerate(steps):
             use = later[:, :, step].astype(np.float64)
-            into = np.clip(np.ceil((rest - total) / use * width), 1, width)
+            into = np.clip(np.ceil((left - total) / use * width), 1, width)
             total += use
-            arrived = going & (total >= rest)
+            arrived = going & (total >= left)
             passage = np.where(arrived, days + into, passage)
             going &= ~arrived
             days += int(width)
-        after = days + np.maximum(np.ceil((rest - total) / rate), 1)
+        after = days + np.maximum(np.ceil((left - total) / rate), 1)
     passage = np.where(going, np.where(rate > 0, after, np.inf), passage)
     passage[np.isnan(remaining)] = np.inf
     return passage
@@ -317,16 +326,17 @@ def _topups(
     later: FloatPaths,
     steps: npt.NDArray[np.int64],
     as_of: date,
-    rest: FloatArray,
+    left: FloatArray,
     added: FloatArray,
     threshold: FloatArray,
 ) -> dict[str, npt.NDArray[np.generic]]:
-    """Median day of the next automatic top-up, and how many are expected in 30 days; for the rows where `added` is not NaN."""
+    """Median day of the next automatic top-up, and how many are expected in 30 days; for the rows where `added` is not
+    NaN."""
     none = np.isnan(added)
-    date_of, count = np.full(rest.size, np.datetime64("NaT", "D")), np.full(rest.size, np.nan)
+    date_of, count = np.full(left.size, np.datetime64("NaT", "D")), np.full(left.size, np.nan)
     rows = np.flatnonzero(~none)
     if rows.size:
-        until = np.maximum(rest - threshold, 0)[rows]
+        until = np.maximum(left - threshold, 0)[rows]
         day = np.sort(_passage_days(paths[rows], later[rows], steps, until), axis=1)
         date_of[rows] = _date_of(np.where(until > 0, _rank(day, 50), 0), as_of, none[rows])
         over = paths[rows, :, :30].sum(axis=2, dtype=np.float64) - until[:, None]
@@ -369,8 +379,8 @@ def _limited(
         total = np.minimum(paths[:, :, month].cumsum(axis=2, dtype=np.float64), room[:, None, None])
         through[:, :, month] = np.diff(total, axis=2, prepend=0)
         room = np.full(used.size, limit)
-    most = (limit * steps / MONTH_DAYS).astype(np.float32)
-    return np.maximum(through, 0, out=through), np.minimum(later, most)
+    largest = (limit * steps / MONTH_DAYS).astype(np.float32)
+    return np.maximum(through, 0, out=through), np.minimum(later, largest)
 
 
 def _rank(ordered: FloatArray, percent: int) -> FloatArray:

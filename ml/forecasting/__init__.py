@@ -1,4 +1,5 @@
-"""Forecasts of daily usage for a whole fleet: `fit` once and `predict` every day, or both in one call by `forecast_usage`."""
+"""Forecasts of daily usage for a whole fleet: `fit` once and `predict` every day, or both in one call by
+`forecast_usage`."""
 
 from ml.forecasting.model import (
     QUANTILES,

@@ -1,8 +1,10 @@
-"""Forecasts of a few long series, such as the totals of a fleet, its labels and its countries: by Prophet or our own forecaster.
+"""Forecasts of a few long series, such as the totals of a fleet, its labels and its countries: by Prophet or our own
+forecaster.
 
-Which of the two, or the mean of both, is chosen series by series, by what each missed by from earlier days; a series with few such
-days leans on what the others say. The intervals are as wide as the chosen forecasts were wrong, as in `calibration`: a total is not
-the sum of its SIMs' intervals, since what hits all SIMs at once shows in it.
+Which of the two, or the mean of both, is chosen series by series, by what each missed by from earlier days; the choice
+of a series with few such days is shrunk towards what the others say. The intervals are as wide as the chosen forecasts
+were wrong, as in `calibration`: a total is not the sum of its SIMs' intervals, since what hits all SIMs at once shows
+in it.
 
 Sources: Prophet (Taylor and Letham 2018); the mean of two forecasts as in Bates and Granger (1969).
 """
@@ -17,21 +19,21 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from ml.forecasting.calibration import learn_spread, quantiles_at, week_of
+from ml.forecasting.calibration import fit_spread, quantiles_at, week_of
 from ml.forecasting.model import QUANTILES, fit_predict, quantile_column
 from ml.forecasting.segments import SEASON, nan_mean
 from ml.history import FloatArray, IntArray, dense
 
 OWN, PROPHET, BOTH = "usage-forecaster", "prophet", "mean of both"
 METHODS = (OWN, PROPHET, BOTH)
-# Past days to forecast from, whole weeks apart, at most so many; before each of them at least this much history. Prophet, tried with
-# less, was chosen by luck and lost.
-ORIGINS, MOST_WEEKS = 6, 4
+# Past days to forecast from, whole weeks apart, at most so many; before each of them at least this much history.
+# Prophet, tried with less, was chosen by luck and lost.
+ORIGINS, MAX_STEP_WEEKS = 6, 4
 TRAINING_DAYS, PROPHET_DAYS = 56, 168
 LOOKBACK_DAYS = 1100
-# What the other series say counts as much as this many windows of a series' own. A few windows flatter whatever differs: another
-# method than our own must have missed by a twentieth less.
-LEAN, CLEARLY = 3.0, 0.95
+# What the other series say counts as much as this many windows of a series' own. A few windows flatter whatever
+# differs: another method than our own must have missed by a twentieth less.
+SHRINKAGE_WINDOWS, MAX_ERROR_RATIO = 3.0, 0.95
 CHOICES_SCHEMA = {
     "group": pl.String,
     "method": pl.String,
@@ -46,8 +48,9 @@ class AggregateForecast:
     """Forecasts of the series over `horizon` days from as_of + 1.
 
     frame    one row a group and day: group, day, method, mean and a column a quantile, float64 bytes
-    choices  one row a group (CHOICES_SCHEMA): the method chosen, how many windows it was tested on, and the mean absolute error of
-             Prophet and of the mean of both in them as a ratio to our own forecaster's; null where it was not tested
+    choices  one row a group (CHOICES_SCHEMA): the method chosen, how many windows it was tested on, and the mean
+             absolute error of Prophet and of the mean of both in them as a ratio to our own forecaster's; null where it
+             was not tested
     """
 
     frame: pl.DataFrame
@@ -59,10 +62,10 @@ def forecast_aggregate(
 ) -> AggregateForecast:
     """Forecast each total for `horizon` days after `as_of`; meant for tens of series, each costs about a CPU second.
 
-    totals  group (text), day (date), bytes (whole numbers, not negative), in any order; a day without a row after a group's first
-            is zero, broken rows are treated as `ml.history` says
-    With too little history to test on (8 weeks and a horizon, for Prophet 24 weeks) our own forecaster is taken, with its own
-    intervals where it was not tested either.
+    totals  group (text), day (date), bytes (whole numbers, not negative), in any order; a day without a row after a
+            group's first is zero, broken rows are treated as `ml.history` says
+    With too little history to test on (8 weeks and a horizon, for Prophet 24 weeks) our own forecaster is taken, with
+    its own intervals where it was not tested either.
     Raises ValueError when a column is missing or of another kind, or a quantile or the horizon is out of range.
     """
     missing = [name for name in ("group", "day", "bytes") if name not in totals.columns]
@@ -84,17 +87,17 @@ def forecast_aggregate(
             forecast_points(rows, values[:, :end], keys, as_of - timedelta(days=back), horizon, seed)
             for end, back in zip(ends, backs, strict=True)
         ]
-        came = np.stack([values[:, end : end + horizon] for end in ends])
+        actual = np.stack([values[:, end : end + horizon] for end in ends])
         scale = np.stack([_scale(values[:, :end]) for end in ends])
-        errors = came[:, None] - np.stack(past)
+        errors = actual[:, None] - np.stack(past)
         chosen, ratios, windows = _choose(errors)
         now = forecast_points(rows, values, keys, as_of, horizon, seed, prophet=chosen > 0)
         chosen = np.where(np.isnan(now[chosen, np.arange(keys.size), 0]), 0, chosen)
         centre = now[chosen, np.arange(keys.size)]
         missed = errors[:, chosen, np.arange(keys.size)] / scale[..., None]
-        told = (windows > 1) & (np.nansum(values, axis=1) > 0)
+        usable = (windows > 1) & (np.nansum(values, axis=1) > 0)
         for name, bound in _intervals(centre, _scale(values), missed, quantiles, horizon).items():
-            columns[name][told] = bound[told]
+            columns[name][usable] = bound[usable]
     days = pl.date_range(as_of + timedelta(days=1), as_of + timedelta(days=horizon), "1d", eager=True)
     frame = pl.DataFrame(
         {
@@ -116,7 +119,7 @@ def _backs(days: int, horizon: int) -> list[int]:
     room = days - horizon - TRAINING_DAYS
     if room < 0:
         return []
-    step = SEASON * int(np.clip(room // (ORIGINS - 1) // SEASON, 1, MOST_WEEKS))
+    step = SEASON * int(np.clip(room // (ORIGINS - 1) // SEASON, 1, MAX_STEP_WEEKS))
     return [horizon + step * k for k in range(min(ORIGINS, room // step + 1))]
 
 
@@ -129,7 +132,8 @@ def forecast_points(
     seed: int,
     prophet: np.ndarray | None = None,
 ) -> FloatArray:
-    """Points (METHODS, series, horizon) of every method, NaN where it can say nothing; Prophet of the series marked (all of them)."""
+    """Points (METHODS, series, horizon) of every method, NaN where it can say nothing; Prophet of the series marked
+    (all of them)."""
     ahead = np.full((len(METHODS), keys.size, horizon), np.nan)
     past = rows.filter(pl.col("day") <= as_of)
     _, own = fit_predict(past, as_of=as_of, horizon=horizon, quantiles=(0.5,), seed=seed)
@@ -137,9 +141,9 @@ def forecast_points(
     points = own.frame[quantile_column(0.5)].to_numpy().reshape(-1, horizon)
     ahead[0, np.searchsorted(keys, own.sim_keys[enough])] = points[enough]
     for row in range(keys.size):
-        told = ~np.isnan(known[row])
-        if told.sum() >= PROPHET_DAYS and np.nansum(known[row]) > 0 and (prophet is None or prophet[row]):
-            ahead[1, row] = _prophet(known[row, int(np.argmax(told)) :], as_of, horizon, seed)
+        usable = ~np.isnan(known[row])
+        if usable.sum() >= PROPHET_DAYS and np.nansum(known[row]) > 0 and (prophet is None or prophet[row]):
+            ahead[1, row] = _prophet(known[row, int(np.argmax(usable)) :], as_of, horizon, seed)
     ahead[2] = (ahead[0] + ahead[1]) / 2
     return ahead
 
@@ -162,7 +166,8 @@ def _prophet(values: FloatArray, as_of: date, horizon: int, seed: int) -> FloatA
 
 
 def _choose(errors: FloatArray) -> tuple[IntArray, FloatArray, IntArray]:
-    """Method of each series, each method's error in it as a ratio to our own's (METHODS, series), and windows tested on.
+    """Method of each series, each method's error in it as a ratio to our own's (METHODS, series), and windows tested
+    on.
 
     errors  (origins, METHODS, series, days) of past forecasts, NaN unknown
     """
@@ -178,27 +183,28 @@ def _choose(errors: FloatArray) -> tuple[IntArray, FloatArray, IntArray]:
     chosen = np.zeros(series, np.int64)
     if tested.any():
         pooled = np.median(ratios[:, tested], axis=1)[:, None]
-        leant = (count[tested] * ratios[:, tested] + LEAN * pooled) / (count[tested] + LEAN)
-        leant[1:] /= CLEARLY
-        chosen[tested] = np.argmin(leant, axis=0)
+        shrunk = (count[tested] * ratios[:, tested] + SHRINKAGE_WINDOWS * pooled) / (count[tested] + SHRINKAGE_WINDOWS)
+        shrunk[1:] /= MAX_ERROR_RATIO
+        chosen[tested] = np.argmin(shrunk, axis=0)
     return chosen, ratios, some[:, 0].sum(axis=0).astype(np.int64)
 
 
 def _intervals(
     centre: FloatArray, scale: FloatArray, missed: FloatArray, quantiles: Sequence[float], horizon: int
 ) -> dict[str, FloatArray]:
-    """Mean and quantiles (series, horizon) around the centre, from scaled errors (origins, series, horizon), NaN unknown."""
+    """Mean and quantiles (series, horizon) around the centre, from scaled errors (origins, series, horizon), NaN
+    unknown."""
     origins, series, _ = missed.shape
     some = np.asarray(~np.isnan(missed).all(axis=2), dtype=np.bool_)
     size = nan_mean(np.abs(missed).reshape(-1, horizon)).reshape(origins, series)
     usual = float(size[some].mean()) if some.any() else 1.0
     total, count = size.sum(axis=0), some.sum(axis=0)
     # each window is held against what the others say of the series, as the days ahead will be
-    others = (total - size + LEAN * usual) / (count - some + LEAN)
+    others = (total - size + SHRINKAGE_WINDOWS * usual) / (count - some + SHRINKAGE_WINDOWS)
     errors = (missed / np.maximum(others, 1e-9)[..., None]).reshape(-1, horizon)
     known = some.ravel()
-    spread = learn_spread(errors[known], np.repeat(np.arange(origins), series)[known], horizon)
-    width = (scale * (total + LEAN * usual) / (count + LEAN))[:, None]
+    spread = fit_spread(errors[known], np.repeat(np.arange(origins), series)[known], horizon)
+    width = (scale * (total + SHRINKAGE_WINDOWS * usual) / (count + SHRINKAGE_WINDOWS))[:, None]
     # Which way a few windows missed on the whole is luck: the point stays where it is.
     middle, week = quantiles_at(spread.table, (0.5,)), week_of(horizon)
     bounds = quantiles_at(spread.table - middle, quantiles)[week]

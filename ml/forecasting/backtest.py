@@ -1,7 +1,9 @@
-"""How good forecasts are: error and coverage measures, and a rolling-origin backtest against the seasonal naive baseline.
+"""How good forecasts are: error and coverage measures, and a rolling-origin backtest against the seasonal naive
+baseline.
 
-Sources: MASE (Hyndman and Koehler 2006), scaled by the mean absolute lag-7 difference of the days before the origin; rMASE is
-the ratio of two methods' mean MASE on the same SIMs and days; pinball loss (Koenker and Bassett 1978), in the same units.
+Sources: MASE (Hyndman and Koehler 2006), scaled by the mean absolute lag-7 difference of the days before the origin;
+rMASE is the ratio of two methods' mean MASE on the same SIMs and days; pinball loss (Koenker and Bassett 1978), in the
+same units.
 """
 
 from __future__ import annotations
@@ -48,11 +50,11 @@ class Backtest:
                  mase and pinball (means over SIMs, null where no SIM has a scale), rmase (mase over the baseline's),
                  coverage_80 and coverage_95 (shares of SIM-days), n (SIM-windows)
     calibration  one row a model and quantile level: the share of days at or below that quantile
-    candidates   which candidates the forecaster leans on by segment, and why, as of the latest origin
+    candidates   which candidates the forecaster weighs most by segment, and why, as of the latest origin
                  (`ml.forecasting.ensemble.CANDIDATES_SCHEMA`)
-    summary      the forecaster's overall figures by name, for a tracking server; empty unless status is "ok". Besides the
-                 frame's: coverage_80_in_use (SIMs that use most days), sum_coverage_80 (of the sum over the horizon, from
-                 paths), pinball_ratio (to the baseline's), baseline_*, windows, sim_windows
+    summary      the forecaster's overall figures by name, for a tracking server; empty unless status is "ok". Besides
+                 the frame's: coverage_80_in_use (SIMs that use most days), sum_coverage_80 (of the sum over the
+                 horizon, from paths), pinball_ratio (to the baseline's), baseline_*, windows, sim_windows
     status       "ok" or "not_enough_history"; `note` says in a sentence what was tested or what is missing
     """
 
@@ -65,7 +67,8 @@ class Backtest:
 
 
 def naive_scale(values: FloatArray) -> FloatArray:
-    """Mean absolute lag-7 difference of each row (sims, days), NaN for unknown days; NaN where there is none or it is 0."""
+    """Mean absolute lag-7 difference of each row (sims, days), NaN for unknown days; NaN where there is none or it is
+    0."""
     difference = np.abs(values[:, SEASON:] - values[:, :-SEASON])
     count = (~np.isnan(difference)).sum(axis=1)
     total = np.nansum(difference, axis=1)
@@ -113,8 +116,8 @@ def backtest(
 ) -> Backtest:
     """Forecast from `windows` past days, as if each were today, and compare with what came.
 
-    The origins are as_of - horizon, then `step` days apart backwards (as_of - 30, - 44, - 58 by default, so that 180 days
-    of history leave at least 122 to learn from). At each, model and forecast see nothing after the origin. The point
+    The origins are as_of - horizon, then `step` days apart backwards (as_of - 30, - 44, - 58 by default, so that 180
+    days of history leave at least 122 to fit on). At each, model and forecast see nothing after the origin. The point
     forecast is the median. A SIM is scored in a window when it had a record by then; MASE and pinball leave out SIMs
     without a scale (constant or unused before the origin), coverage does not.
     With too short a history for one window the status says so and no figure is given.

@@ -1,9 +1,10 @@
 """How wide intervals and sampled futures must be: what forecasts made the same way from earlier days missed by.
 
-Errors are in units of a SIM's own usual error and pooled over SIMs of a segment and over weeks ahead. Of several origins the
-median counts, so that what once befell the fleet as a whole is not forecast again; that alone would be too narrow, since every
-month has something that most others have not. So each origin is held against the others' median, and the spread is widened until
-days, and sums over the horizon, are covered as often as they should be, on average over origins.
+Errors are in units of a SIM's own usual error and pooled over SIMs of a segment and over weeks ahead. Of several
+origins the median counts, so that what once befell the fleet as a whole is not forecast again; that alone would be too
+narrow, since every month has something that most others have not. So each origin is held against the others' median,
+and the spread is widened until days, and sums over the horizon, are covered as often as they should be, on average over
+origins.
 
 Sources: split-conformal calibration over rolling origins (Vovk et al. 2005; Stankeviciute et al. 2021), left out origin
 by origin (Barber et al. 2021, the jackknife+); bootstrap of whole residual windows for the paths (Hyndman and
@@ -26,10 +27,10 @@ MIN_WINDOWS = 20
 # Quantiles are tabulated at evenly spaced normal scores: fine in the middle, and reaching 0.13 % and 99.87 %.
 SCORES = np.arange(-3.0, 3.01, 0.25)
 LEVELS = np.array([NormalDist().cdf(float(z)) for z in SCORES])
-# With no residual to learn from at all: a wide normal error, in units of the SIM's own mean absolute error.
+# Without any residual: a wide normal error, in units of the SIM's own mean absolute error.
 DEFAULT_TABLE = 2.0 * SCORES
 TAIL, FAR_TAIL = 0.1, 0.025
-STRETCHES = np.arange(0.7, 2.51, 0.02)
+WIDTH_FACTORS = np.arange(0.7, 2.51, 0.02)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +45,8 @@ class Spread:
     templates: FloatArray
 
 
-def learn_spread(errors: FloatArray, origins: IntArray, horizon: int) -> Spread:
-    """The spread of errors (windows, horizon), NaN where unknown, of windows from `origins` (windows,)."""
+def fit_spread(errors: FloatArray, origins: IntArray, horizon: int) -> Spread:
+    """Fit the spread of errors (windows, horizon), NaN where unknown, of windows from `origins` (windows,)."""
     week = week_of(horizon)
     pools = _pools(origins)
     table = _table(errors, pools, week)
@@ -53,7 +54,8 @@ def learn_spread(errors: FloatArray, origins: IntArray, horizon: int) -> Spread:
 
 
 def quantiles_at(table: FloatArray, levels: Sequence[float]) -> FloatArray:
-    """The quantiles `levels` of a table (..., LEVELS): (..., len(levels)). Raises ValueError for a level outside LEVELS."""
+    """The quantiles `levels` of a table (..., LEVELS): (..., len(levels)). Raises ValueError for a level outside
+    LEVELS."""
     if any(not LEVELS[0] <= level <= LEVELS[-1] for level in levels):
         raise ValueError(f"quantiles {tuple(levels)} must lie between {LEVELS[0]:.4f} and {LEVELS[-1]:.4f}")
     at = np.interp([NormalDist().inv_cdf(level) for level in levels], SCORES, np.arange(SCORES.size))
@@ -75,7 +77,8 @@ def _pools(origins: IntArray) -> list[IntArray]:
 
 
 def _table(errors: FloatArray, pools: list[IntArray], week: IntArray) -> FloatArray:
-    """Quantiles (weeks, LEVELS): their median over the pools, stretched. A week without errors takes those of the week before."""
+    """Quantiles (weeks, LEVELS): their median over the pools, widened. A week without errors takes those of the week
+    before."""
     weeks = int(week[-1]) + 1
     each = np.full((len(pools), weeks, LEVELS.size), np.nan)
     for row, pool in enumerate(pools):
@@ -101,7 +104,7 @@ def _table(errors: FloatArray, pools: list[IntArray], week: IntArray) -> FloatAr
                 others = np.median(each[[other for other in usable if other != row]], axis=0)[week]
                 half = others[:, SCORES.size // 2]
                 held.append((errors[pools[row]] - half, _at(others, tail) - half, _at(others, 1 - tail) - half))
-            wider.append(_stretch(held, tail))
+            wider.append(_width_factors(held, tail))
         # Between the two tails the factor goes over from one to the other.
         known_at = [NormalDist().inv_cdf(1 - tail) for tail in (TAIL, FAR_TAIL)]
         factor = np.where(
@@ -117,23 +120,24 @@ def _table(errors: FloatArray, pools: list[IntArray], week: IntArray) -> FloatAr
     return table
 
 
-def _stretch(held: list[tuple[FloatArray, FloatArray, FloatArray]], tail: float) -> tuple[float, float]:
-    """How much wider than the others' median the two sides must be, for a share `tail` of the errors beyond each on average."""
+def _width_factors(held: list[tuple[FloatArray, FloatArray, FloatArray]], tail: float) -> tuple[float, float]:
+    """How much wider than the others' median the two sides must be, for a share `tail` of errors outside each on
+    average."""
     chosen = []
     for side in (1, 2):
-        beyond = np.zeros(STRETCHES.size)
+        outside = np.zeros(WIDTH_FACTORS.size)
         for errors, *edges in held:
             edge = edges[side - 1]
             usable = np.abs(edge) > 1e-9
             if not usable.any():
-                beyond += tail
+                outside += tail
                 continue
             # how many times the edge an error is, on its side; ties at the edge itself are within
             times = np.where(usable, errors / np.where(usable, edge, 1), 0)
             times = np.sort(times[~np.isnan(errors)])
-            beyond += 1 - np.searchsorted(times, STRETCHES * (1 + 1e-9), side="right") / max(times.size, 1)
-        enough = np.flatnonzero(beyond / len(held) <= tail)
-        chosen.append(float(STRETCHES[enough[0]]) if enough.size else float(STRETCHES[-1]))
+            outside += 1 - np.searchsorted(times, WIDTH_FACTORS * (1 + 1e-9), side="right") / max(times.size, 1)
+        enough = np.flatnonzero(outside / len(held) <= tail)
+        chosen.append(float(WIDTH_FACTORS[enough[0]]) if enough.size else float(WIDTH_FACTORS[-1]))
     return chosen[0], chosen[1]
 
 
@@ -147,8 +151,8 @@ def _at(table: FloatArray, level: float) -> FloatArray:
 def _templates(errors: FloatArray, origins: IntArray, table: FloatArray, week: IntArray) -> FloatArray:
     """At most TEMPLATES whole windows that stand for all: evenly spread over the order of their sums.
 
-    Of each rank the origins' median is taken: the window whose sum is in the middle. Then every window is moved as a whole, so
-    that sums spread as widely as, on average over origins, they had to.
+    Of each rank the origins' median is taken: the window whose sum is in the middle. Then every window is shifted as a
+    whole, so that sums spread as widely as, on average over origins, they had to.
     """
     whole = ~np.isnan(errors).any(axis=1)
     errors, origins = np.clip(errors[whole], table[week, 0], table[week, -1]), origins[whole]
@@ -170,8 +174,8 @@ def _templates(errors: FloatArray, origins: IntArray, table: FloatArray, week: I
         for row, pool in enumerate(pools):
             others = np.median(np.delete(each, row, axis=0), axis=0)
             held.append(((sums[pool] - others[1])[:, None], *(np.array([others[side] - others[1]]) for side in (0, 2))))
-        stretch = _stretch(held, TAIL)
+        factors = _width_factors(held, TAIL)
         had = chosen.sum(axis=1)
         off = had - np.median(had)
-        chosen = chosen + (off * (np.where(off < 0, stretch[0], stretch[1]) - 1) / errors.shape[1])[:, None]
+        chosen = chosen + (off * (np.where(off < 0, factors[0], factors[1]) - 1) / errors.shape[1])[:, None]
     return chosen

@@ -1,13 +1,13 @@
-"""Many simple forecasts of every SIM at once, from now and from past origins: what the router chooses from.
+"""Many simple forecasts of every SIM at once, from now and from past origins: what the ensemble chooses from.
 
-A candidate is a week of daily volumes that repeats: a weekday pattern times a level, or a typical value of each weekday.
-They differ in how they resist outliers and how fast they follow, which is what tells SIMs apart. All are closed forms
-(sums with fixed weights, medians over fixed windows), so that a whole panel and all its origins take one pass and no loop
-over SIMs, and each origin sees nothing after itself.
+A candidate is a week of daily volumes that repeats: a weekday pattern times a level, or a typical value of each
+weekday. They differ in how they resist outliers and how fast they follow, which is what distinguishes SIMs. All are
+closed forms (sums with fixed weights, medians over fixed windows), so that a whole panel and all its origins take one
+pass and no loop over SIMs, and each origin sees nothing after itself.
 
-Sources: seasonal naive, exponential smoothing and classical decomposition as in Hyndman and Athanasopoulos, Forecasting:
-Principles and Practice; the level on deseasonalised values as in the theta method (Assimakopoulos and Nikolopoulos 2000),
-without its drift; weekday factors shrunk towards 1 by their noise as in Miller and Williams (2003).
+Sources: seasonal naive, exponential smoothing and classical decomposition as in Hyndman and Athanasopoulos,
+Forecasting: Principles and Practice; the level on deseasonalised values as in the theta method (Assimakopoulos and
+Nikolopoulos 2000), without its drift; weekday factors shrunk towards 1 by their noise as in Miller and Williams (2003).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MEDIAN_WEEKS = (4, 8, 13)
 # Half of a week's weight in the weekday pattern after this many weeks.
 HALF_LIFE = 13.0
 # A weekday below this share of the mean day says nothing about the level.
-REST = 0.1
+MIN_WEEKDAY_SHARE = 0.1
 # SIMs worked on at once: few enough that what is made of them stays in the processor's cache.
 BLOCK = 512
 
@@ -40,8 +40,8 @@ Float32 = npt.NDArray[np.float32]
 class Candidate(Protocol):
     """A family of forecasts: their names, and a week ahead of each for a block of SIMs.
 
-    The SIMs are the last axis of every array: sums and medians over days then go over whole rows of SIMs, and what a SIM gets does not
-    depend on how many others are worked on with it.
+    The SIMs are the last axis of every array: sums and medians over days then go over whole rows of SIMs, and what a
+    SIM gets does not depend on how many others are worked on with it.
     """
 
     names: tuple[str, ...]
@@ -74,13 +74,14 @@ class RecentShares:
         usual = _mean(recent.swapaxes(0, 1))[:, None]
         with np.errstate(invalid="ignore", divide="ignore"):
             share = nan_median(np.where(usual > 0, recent / usual, np.float32(np.nan)))
-            busy = nan_median(np.where(share > REST / 2, weeks[-1] / share, np.float32(np.nan)))
+            busy = nan_median(np.where(share > MIN_WEEKDAY_SHARE / 2, weeks[-1] / share, np.float32(np.nan)))
         levels = np.concatenate([busy[None], _levels(weeks, cleaned, share)])
         return np.asarray(levels[:, None] * share, dtype=np.float32)
 
 
 class LongShares:
-    """A level times each weekday's mean share of the last half year, shrunk towards 1: calm where weekdays say little."""
+    """A level times each weekday's mean share of the last half year, shrunk towards 1: calm where weekdays say
+    little."""
 
     names: tuple[str, ...]
 
@@ -163,7 +164,7 @@ def _shrunk_shares(cleaned: Float32) -> Float32:
 
 def _levels(weeks: Float32, cleaned: Float32, share: Float32) -> Float32:
     """Levels (LEVELS, sims) of values freed of their weekday share: smoothed over cleaned, medians over raw ones."""
-    divisor = np.where(share > REST, share, np.float32(np.nan)).astype(np.float32)
+    divisor = np.where(share > MIN_WEEKDAY_SHARE, share, np.float32(np.nan)).astype(np.float32)
     calm: Float32 = cleaned / divisor
     recent: Float32 = weeks[-MEDIAN_DAYS[-1] // SEASON :] / divisor
     raw = _days(recent)

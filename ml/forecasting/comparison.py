@@ -1,8 +1,8 @@
 """A new forecaster, the present champion and seasonal naive on the same SIMs and days, none of which either had seen.
 
-The champion forecasts as it was saved, from origins on or after its own as-of day, with the history up to each. The new version
-cannot be used as it is: it was fitted on the days that are to be forecast. What is compared is its method, fitted again at each
-origin. Origins lie a week apart, and the forecasts of a window end where the history does.
+The champion forecasts as it was saved, from origins on or after its own as-of day, with the history up to each. The new
+version cannot be used as it is: it was fitted on the days that are to be forecast. What is compared is its method,
+fitted again at each origin. Origins lie a week apart, and the forecasts of a window end where the history does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from ml.history import FloatArray, dense
 NEW, CHAMPION, NAIVE = "new", "champion", "seasonal-naive"
 WINDOWS = 2
 STEP = 7
-# Ties are the rule: a version whose method is the same differs by what it learnt last. Worse is what is worse by more than this.
+# Ties are the rule: a version whose method is the same differs only by its last days. Worse is what is worse by more
+# than this.
 TOLERANCE = 0.01
 
 COMPARISON_SCHEMA = {
@@ -39,10 +40,11 @@ COMPARISON_SCHEMA = {
 class Comparison:
     """A comparison's outcome.
 
-    frame    one row a model and window (origin day or "all"), COMPARISON_SCHEMA: mase and pinball (means over SIMs that have a
-             scale), coverage_80 and coverage_95 (shares of SIM-days), days ahead, n (SIM-windows)
-    summary  figures over all windows by name: rmase and champion_rmase (to seasonal naive), pinball and champion_pinball,
-             coverage_80 and champion_coverage_80, windows, sim_windows; empty when no day lies after what the champion saw
+    frame    one row a model and window (origin day or "all"), COMPARISON_SCHEMA: mase and pinball (means over SIMs that
+             have a scale), coverage_80 and coverage_95 (shares of SIM-days), days ahead, n (SIM-windows)
+    summary  figures over all windows by name: rmase and champion_rmase (to seasonal naive), pinball and
+             champion_pinball, coverage_80 and champion_coverage_80, windows, sim_windows; empty when no day lies after
+             what the champion saw
     note     in a sentence, what was compared
     """
 

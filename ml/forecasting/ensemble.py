@@ -1,13 +1,13 @@
 """Which candidates count for which SIM: weights from what they missed by, and their weighted median.
 
-Every candidate has a record in every SIM's own past: how far it missed in the four weeks after each past origin, relative to the
-mean candidate. A SIM's record is leant on its segment's, the more so the shorter it is, and a segment's on the fleet's, and
-that on none at all. A weight falls off exponentially with the record, so that a candidate which misses by a tenth more than
-another counts a seventh of it. The first week and the later ones have weights of their own: what follows fast is good
-for a few days.
+Every candidate has a record in every SIM's own past: how far it missed in the four weeks after each past origin,
+relative to the mean candidate. A SIM's record is shrunk towards its segment's, the more so the shorter it is, a
+segment's towards the fleet's, and that towards none at all. A weight falls off exponentially with the record, so that a
+candidate which misses by a tenth more than another counts a seventh of it. The first week and the later ones have
+weights of their own: what follows fast is good for a few days.
 
-Sources: exponentially weighted forecasters (Vovk 1990; Cesa-Bianchi and Lugosi 2006, chapter 2); the median of forecasts as
-in Petropoulos and Svetunkov (2020).
+Sources: exponentially weighted forecasters (Vovk 1990; Cesa-Bianchi and Lugosi 2006, chapter 2); the median of
+forecasts as in Petropoulos and Svetunkov (2020).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from ml.forecasting.segments import SEASON, SEGMENTS, nan_mean
 from ml.history import FloatArray, IntArray
 
 AHEAD = 28
-# A record at origin k can be told at origin k - LAG: its four weeks have passed by then.
+# A record of origin k is known at origin k - LAG: its four weeks have passed by then.
 LAG = AHEAD // STEP
 RECORDS = 13
 # Days of each part of the horizon that has weights of its own.
 PARTS = (slice(0, SEASON), slice(SEASON, None))
 PART_NAMES = ("1-7", "8+")
-# error: what the candidate missed by in the segment's past, relative to the mean candidate; weight: its share before a SIM's own
-# record is known; n: windows that the segment's intervals were learnt from
+# error: what the candidate missed by in the segment's past, relative to the mean candidate; weight: its share before a
+# SIM's own record is known; n: windows that the segment's intervals were fitted to
 CANDIDATES_SCHEMA = {
     "segment": pl.String,
     "days": pl.String,
@@ -42,19 +42,20 @@ CANDIDATES_SCHEMA = {
 SHARPNESS = 20.0
 # A record counts this share of the next younger one.
 FADING = 0.93
-# A segment's record counts as much as this many of a SIM's own, and the fleet's as this many SIM records of a segment's.
+# A segment's record counts as much as this many of a SIM's own, and the fleet's as this many SIM records of a
+# segment's.
 SEGMENT_WEIGHT, FLEET_WEIGHT = 15.0, 200.0
 # What to expect where no record is: these two forecast badly nearly everywhere.
 HANDICAP = np.where(np.isin(NAMES, ("last week", "zero")), 0.3, 1.0)
 
-MOVED = SEGMENTS.index("moved")
+LEVEL_SHIFT = SEGMENTS.index("moved")
 USUAL = NAMES.index("median of 8 weeks")
-# A day is far from its weekday's usual value beyond this many typical deviations.
-FAR = 3.0
-# After a move what is new counts, until the fleet's own moves say otherwise: this many of them weigh as much.
+# A day is far from its weekday's usual value when it is more than this many typical deviations off.
+FAR_DEVIATIONS = 3.0
+# After a level shift what is new counts, until the fleet's own shifts say otherwise: this many of them weigh as much.
 FAST = np.array([name.endswith(("last week", "median of 7 days", "smoothing 0.25")) for name in NAMES])
-AFTER_MOVE = np.where(FAST, 0.85, 1.05)
-MOVES = 500.0
+AFTER_SHIFT_PRIOR = np.where(FAST, 0.85, 1.05)
+SHIFT_PRIOR_COUNT = 500.0
 
 
 def records(values: FloatArray, weeks: Float32) -> Float32:
@@ -81,15 +82,16 @@ def records(values: FloatArray, weeks: Float32) -> Float32:
                 known = ~np.isnan(week)
                 off += np.where(known, np.abs(week - weeks[origin]), 0).sum(axis=1)
                 count += known.sum(axis=0)
-            told = (count > 0) & (seen[end - 1] >= 2 * SEASON)
-            missed[part, origin] = np.where(told, off / np.maximum(count, 1), np.nan)
+            usable = (count > 0) & (seen[end - 1] >= 2 * SEASON)
+            missed[part, origin] = np.where(usable, off / np.maximum(count, 1), np.nan)
     return missed
 
 
-def moved(values: FloatArray, weeks: Float32) -> npt.NDArray[np.bool_]:
+def level_shifts(values: FloatArray, weeks: Float32) -> npt.NDArray[np.bool_]:
     """Whether the week before each origin was unlike the eight weeks that ended a week earlier, (sims, origins).
 
-    True where nearly every day lies far from its weekday's median, all to one side: the level is new, or the week is odd.
+    True where nearly every day lies far from its weekday's median, all to one side: the level is new, or the week is
+    unusual.
     """
     sims, days = values.shape
     origins = len(weeks)
@@ -102,7 +104,9 @@ def moved(values: FloatArray, weeks: Float32) -> npt.NDArray[np.bool_]:
         off = np.abs(past.reshape(sims, 8, SEASON) - usual[:, None, :]).reshape(sims, -1)
         typical = nan_mean(np.minimum(off, 3 * nan_mean(off)[:, None]))[:, None]
         away = values[:, end - SEASON : end] - usual
-        far = np.maximum(((away > FAR * typical).sum(axis=1)), (away < -FAR * typical).sum(axis=1))
+        far = np.maximum(
+            ((away > FAR_DEVIATIONS * typical).sum(axis=1)), (away < -FAR_DEVIATIONS * typical).sum(axis=1)
+        )
         result[:, origin] = (
             (far >= SEASON - 1) & (usual.sum(axis=1) > 0) & (np.isfinite(past).sum(axis=1) >= 2 * SEASON)
         )
@@ -110,17 +114,18 @@ def moved(values: FloatArray, weeks: Float32) -> npt.NDArray[np.bool_]:
 
 
 def relative_records(missed: Float32, origin: int) -> tuple[FloatArray, FloatArray]:
-    """Each SIM's records told by `origin`: mean error relative to the mean candidate's (parts, sims, candidates), and their number.
+    """Each SIM's records known at `origin`, and their number: error relative to the mean candidate's, (parts, sims,
+    candidates).
 
     Younger records count more. The number, (parts, sims), counts them with their weight; without any the records are 1.
     """
     relative = np.ones((len(PARTS), missed.shape[3], missed.shape[2]))
     number = np.zeros(relative.shape[:2])
     for part in range(len(PARTS)):
-        told = missed[part, origin + LAG - (part == 0) :][:RECORDS]
-        fading = FADING ** np.arange(len(told), dtype=np.float32)
-        weight = ~np.isnan(told[:, 0]) * fading[:, None]
-        total = (np.nan_to_num(told) * weight[:, None]).sum(axis=0).T.astype(np.float64)
+        past = missed[part, origin + LAG - (part == 0) :][:RECORDS]
+        fading = FADING ** np.arange(len(past), dtype=np.float32)
+        weight = ~np.isnan(past[:, 0]) * fading[:, None]
+        total = (np.nan_to_num(past) * weight[:, None]).sum(axis=0).T.astype(np.float64)
         middle = total.mean(axis=1)
         some = middle > 0
         relative[part, some] = total[some] / middle[some, None]
@@ -130,15 +135,16 @@ def relative_records(missed: Float32, origin: int) -> tuple[FloatArray, FloatArr
 
 def segment_records(
     missed: Float32,
-    moves: npt.NDArray[np.bool_],
+    shifts: npt.NDArray[np.bool_],
     relative: FloatArray,
     number: FloatArray,
     segments: IntArray,
     origin: int,
 ) -> FloatArray:
-    """What the SIMs of each segment have in common, (parts, segments, candidates), leant on the whole fleet's.
+    """What the SIMs of each segment have in common, (parts, segments, candidates), shrunk towards the whole fleet's.
 
-    For "moved" it is what was missed after every move of the fleet (moves: sims, origins) that can be told at `origin`.
+    For "moved" it is what was missed after every level shift of the fleet (shifts: sims, origins) that is known at
+    `origin`.
     """
     shared = np.ones((len(PARTS), len(SEGMENTS), len(NAMES)))
     for part in range(len(PARTS)):
@@ -149,20 +155,22 @@ def segment_records(
             own, count = number[part, of] @ relative[part, of], number[part, of].sum()
             shared[part, segment] = (own + FLEET_WEIGHT * fleet) / (count + FLEET_WEIGHT)
         first = origin + LAG - (part == 0)
-        told = missed[part, first:].swapaxes(1, 2)[moves[:, first:].T].astype(np.float64)
-        middle = told.mean(axis=1)
-        told = told[middle > 0] / middle[middle > 0, None]
-        shared[part, MOVED] = (told.sum(axis=0) + MOVES * AFTER_MOVE) / (len(told) + MOVES)
+        errors = missed[part, first:].swapaxes(1, 2)[shifts[:, first:].T].astype(np.float64)
+        middle = errors.mean(axis=1)
+        errors = errors[middle > 0] / middle[middle > 0, None]
+        shared[part, LEVEL_SHIFT] = (errors.sum(axis=0) + SHIFT_PRIOR_COUNT * AFTER_SHIFT_PRIOR) / (
+            len(errors) + SHIFT_PRIOR_COUNT
+        )
     return shared
 
 
 def weights(relative: FloatArray, number: FloatArray, shared: FloatArray, segments: IntArray) -> FloatArray:
     """The weight of every candidate, (parts, sims, candidates), adding up to 1 a SIM."""
-    # What a SIM's calm past says does not count after a move.
-    count = np.where(segments == MOVED, 0, number)[..., None]
-    leant = (count * relative + SEGMENT_WEIGHT * shared[:, segments]) / (count + SEGMENT_WEIGHT)
-    best = leant.min(axis=2, keepdims=True)
-    weight = np.exp(-SHARPNESS * (leant - best)) * HANDICAP
+    # What a SIM's calm past says does not count after a level shift.
+    count = np.where(segments == LEVEL_SHIFT, 0, number)[..., None]
+    shrunk = (count * relative + SEGMENT_WEIGHT * shared[:, segments]) / (count + SEGMENT_WEIGHT)
+    best = shrunk.min(axis=2, keepdims=True)
+    weight = np.exp(-SHARPNESS * (shrunk - best)) * HANDICAP
     return np.asarray(weight / weight.sum(axis=2, keepdims=True), dtype=np.float64)
 
 
@@ -187,7 +195,7 @@ def combine(weeks: Float32, weight: FloatArray, horizon: int) -> FloatArray:
 
 
 def choices(shared: FloatArray, windows: Sequence[int]) -> pl.DataFrame:
-    """Which candidate each segment leans on and why, from the segments' records and number of windows (CANDIDATES_SCHEMA)."""
+    """Which candidate each segment weighs most and why, from the segments' records and windows (CANDIDATES_SCHEMA)."""
     nothing = np.ones((len(PARTS), len(SEGMENTS), len(NAMES)))
     weight = weights(nothing, np.zeros(nothing.shape[:2]), shared, np.arange(len(SEGMENTS)))
     columns = [

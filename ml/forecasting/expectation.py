@@ -1,4 +1,5 @@
-"""What a SIM's days are expected to be: the candidates' weighted median, corrected by the global model, and how far days stray."""
+"""What a SIM's days are expected to be: the candidates' weighted median, corrected by the global model, and its usual
+error."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ml.forecasting import ensemble as router
+from ml.forecasting import ensemble
 from ml.forecasting.candidates import STEP, Float32, forecast_weeks
 from ml.forecasting.global_model import GlobalModel, ahead, features, unit
 from ml.forecasting.segments import IDLE, SEASON, SEGMENTS, YOUNG_DAYS, classify, nan_mean, usual_error
@@ -15,7 +16,8 @@ from ml.history import FloatArray, IntArray
 
 
 def normal(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Values in units of each SIM's mean use, and the unit (sims,): so that single precision is enough for any volume."""
+    """Values in units of each SIM's mean use, and the unit (sims,): so that single precision is enough for any
+    volume."""
     level = nan_mean(values)
     level = np.where(level > 0, level, 1.0)
     return values / level[:, None], level
@@ -32,22 +34,22 @@ class Past:
     missed: Float32
 
 
-def look_back(values: FloatArray, origins: int = router.RECORDS + router.LAG) -> Past:
+def look_back(values: FloatArray, origins: int = ensemble.RECORDS + ensemble.LAG) -> Past:
     """The past of values (sims, days) from so many origins, or as many as there are."""
     weeks = forecast_weeks(values, min(origins, origins_of(values.shape[1])))
-    return Past(weeks, router.records(values, weeks))
+    return Past(weeks, ensemble.records(values, weeks))
 
 
 def expect(
-    values: FloatArray, past: Past, shared: FloatArray, learned: GlobalModel | None, horizon: int
+    values: FloatArray, past: Past, shared: FloatArray, global_model: GlobalModel | None, horizon: int
 ) -> tuple[IntArray, FloatArray, FloatArray]:
     """Segment (sims,), centre and scale (sims, horizon) of the days after the last column."""
-    relative, number = router.relative_records(past.missed, 0)
-    segments = segments_of(values, router.moved(values, past.weeks[:2])[:, 0])
+    relative, number = ensemble.relative_records(past.missed, 0)
+    segments = segments_of(values, ensemble.level_shifts(values, past.weeks[:2])[:, 0])
     weeks = of_sims(past.weeks[0])
-    centre = centre_of(values, weeks, segments, router.weights(relative, number, shared, segments), horizon)
-    if learned:
-        centre = corrected(learned, values, weeks, segments, centre)
+    centre = centre_of(values, weeks, segments, ensemble.weights(relative, number, shared, segments), horizon)
+    if global_model:
+        centre = corrected(global_model, values, weeks, segments, centre)
     return segments, centre[:, :horizon], scale_of(values, centre, segments, horizon)
 
 
@@ -56,10 +58,10 @@ def of_sims(weeks: Float32) -> Float32:
     return np.ascontiguousarray(weeks.transpose(2, 0, 1))
 
 
-def segments_of(values: FloatArray, moved: npt.NDArray[np.bool_]) -> IntArray:
-    """Segments of SIMs (sims,), those in regular use that have just moved apart."""
+def segments_of(values: FloatArray, shifted: npt.NDArray[np.bool_]) -> IntArray:
+    """Segments of SIMs (sims,), those in regular use with a recent level shift set apart."""
     segments = classify(values)
-    segments[moved & (segments > router.MOVED)] = router.MOVED
+    segments[shifted & (segments > ensemble.LEVEL_SHIFT)] = ensemble.LEVEL_SHIFT
     return segments
 
 
@@ -68,7 +70,7 @@ def centre_of(values: FloatArray, weeks: Float32, segments: IntArray, weight: Fl
 
     Two weeks at least: the second is what the later days repeat, and what the usual error is measured against.
     """
-    centre = router.combine(weeks, weight, max(horizon, 2 * SEASON))
+    centre = ensemble.combine(weeks, weight, max(horizon, 2 * SEASON))
     young = segments == SEGMENTS.index("young")
     centre[young] = nan_mean(values[young])[:, None]
     centre[np.isin(segments, IDLE)] = 0
@@ -76,15 +78,15 @@ def centre_of(values: FloatArray, weeks: Float32, segments: IntArray, weight: Fl
 
 
 def corrected(
-    learned: GlobalModel, values: FloatArray, weeks: Float32, segments: IntArray, centre: FloatArray
+    global_model: GlobalModel, values: FloatArray, weeks: Float32, segments: IntArray, centre: FloatArray
 ) -> FloatArray:
     """The centre (sims, days) with what the global model adds to it."""
     centre = centre.copy()
-    for rows in np.array_split(np.flatnonzero(learned.shares[segments] > 0), max(len(values) // 1000, 1)):
+    for rows in np.array_split(np.flatnonzero(global_model.shares[segments] > 0), max(len(values) // 1000, 1)):
         if rows.size:
             known = values[rows]
-            told = features(known, weeks[rows], two_weeks(centre[rows]), segments[rows])
-            added = learned.correction(told, segments[rows]) * unit(known)[:, None, None]
+            inputs = features(known, weeks[rows], two_weeks(centre[rows]), segments[rows])
+            added = global_model.correction(inputs, segments[rows]) * unit(known)[:, None, None]
             centre[rows] = np.maximum(centre[rows] + ahead(added, centre.shape[1]), 0)
     return centre
 

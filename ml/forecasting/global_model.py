@@ -1,12 +1,14 @@
 """One LightGBM for the whole fleet: how far, and to which side, the weighted median of the candidates will miss.
 
-It sees at an origin what the router's forecast leaves out: how the candidates differ, which way the last days went, how noisy, how
-trending, how busy and how old a SIM is; all in units of the SIM's own week-to-week change, so that one model serves every volume.
-What it adds is weighed by segment by its record: a model that learnt from older origins only is held against what came after
-younger ones, and where that does not pay the weight is 0 and everything is as without it.
+The model sees at an origin what the ensemble's forecast leaves out: how the candidates differ, which way the last days
+went, how noisy, how trending, how busy and how old a SIM is. All is in units of the SIM's own week-to-week change, so
+that one model serves every volume. The share of the correction that is taken is chosen by segment: a model trained on
+older origins only is validated on what came after younger ones. Where the correction does not pay, its share is 0 and
+the forecast is the ensemble's.
 
-Sources: gradient boosting of the absolute error (Friedman 2001; Ke et al. 2017, LightGBM), global models over many series
-(Montero-Manso and Hyndman 2021), boosting started from a combination of forecasts as in Montero-Manso et al. 2020 (FFORMA).
+Sources: gradient boosting of the absolute error (Friedman 2001; Ke et al. 2017, LightGBM), global models over many
+series (Montero-Manso and Hyndman 2021), boosting started from a combination of forecasts as in Montero-Manso et al.
+2020 (FFORMA).
 """
 
 from __future__ import annotations
@@ -25,16 +27,16 @@ from ml.history import FloatArray, IntArray, known_days
 if TYPE_CHECKING:
     from lightgbm import Booster
 
-# Segments whose centre it may move: the others are forecast by a rule.
+# Segments whose centre the model may correct: the others are forecast by a rule.
 CORRECTED = tuple(SEGMENTS.index(name) for name in ("sparse", "steady", "moderate", "variable"))
-# The first week ahead and the later ones are told apart.
+# The first week ahead and the later ones are distinguished.
 PARTS = 2
 USED = np.array([index for index, name in enumerate(NAMES) if name != "zero"])
 RECENT_DAYS = (1, 2, 3, 7, 14, 28, 56)
 LIMIT = 30.0
-# Days ahead that are learnt from in each window, of its four weeks; rows at most and at least.
+# Days ahead that each window contributes to the training sample, of its four weeks; rows at most and at least.
 DAYS_A_WINDOW = 6
-MOST_ROWS, LEAST_ROWS = 25_000, 4_000
+MAX_TRAINING_ROWS, MIN_TRAINING_ROWS = 25_000, 4_000
 ROUNDS = 40
 PARAMETERS: dict[str, Any] = {
     "objective": "l1",
@@ -52,9 +54,10 @@ PARAMETERS: dict[str, Any] = {
     "deterministic": True,
     "force_row_wise": True,
 }
-# How much of what it says is taken: what pays best in a segment's record, leant on this many windows in which nothing pays.
-SHARES = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
-DOUBT, DOUBT_ERROR = 300.0, 0.02
+# How much of the correction is taken: what pays best in a segment's validation windows, shrunk towards none as if this
+# many windows more had gained nothing from it.
+CORRECTION_SHARES = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
+SHRINKAGE_WINDOWS, SHRINKAGE_ERROR = 300.0, 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +65,7 @@ class GlobalModel:
     """A trained model.
 
     text    LightGBM's own text of it
-    shares  (segments,) how much of what it says is taken
+    shares  (segments,) how much of the correction is taken
     """
 
     text: str
@@ -83,8 +86,8 @@ class GlobalModel:
         rows = np.flatnonzero(self.shares[segments] > 0)
         if rows.size:
             flat = features[rows].reshape(-1, features.shape[3])
-            said = np.asarray(self._booster.predict(flat, num_threads=1), dtype=np.float64)
-            added[rows] = said.reshape(rows.size, PARTS, SEASON) * self.shares[segments[rows], None, None]
+            predicted = np.asarray(self._booster.predict(flat, num_threads=1), dtype=np.float64)
+            added[rows] = predicted.reshape(rows.size, PARTS, SEASON) * self.shares[segments[rows], None, None]
         return added
 
 
@@ -99,7 +102,7 @@ def features(values: FloatArray, weeks: Float32, base: FloatArray, segments: Int
 
     values  (sims, days) up to the origin, NaN unknown
     weeks   (sims, candidates, 7) the candidates' weeks
-    base    (sims, PARTS, 7) the week that the router expects, of each part
+    base    (sims, PARTS, 7) the week that the ensemble expects, of each part
     """
     sims, days = values.shape
     scale = unit(values)
@@ -107,22 +110,22 @@ def features(values: FloatArray, weeks: Float32, base: FloatArray, segments: Int
     last[:, max(WEEKS * SEASON - days, 0) :] = values[:, -WEEKS * SEASON :]
     used = np.nan_to_num(last) > 0
     off = ((last.reshape(sims, WEEKS, SEASON) - base[:, 1][:, None, :]) / scale[:, None, None]).reshape(sims, -1)
-    told = [nan_mean(off[:, -n:]) for n in RECENT_DAYS]
-    told += [np.median(np.nan_to_num(off[:, -n:]), axis=1) for n in (7, 14, 28)]
-    told += [nan_mean(values) / scale, nan_mean(values[:, -26 * SEASON :]) / scale, nan_mean(last) / scale]
-    told += [used[:, -n:].mean(axis=1) for n in (7, 14, 56)]
-    told += [np.nan_to_num(last).max(axis=1) / scale, nan_mean(np.abs(off))]
+    columns = [nan_mean(off[:, -n:]) for n in RECENT_DAYS]
+    columns += [np.median(np.nan_to_num(off[:, -n:]), axis=1) for n in (7, 14, 28)]
+    columns += [nan_mean(values) / scale, nan_mean(values[:, -26 * SEASON :]) / scale, nan_mean(last) / scale]
+    columns += [used[:, -n:].mean(axis=1) for n in (7, 14, 56)]
+    columns += [np.nan_to_num(last).max(axis=1) / scale, nan_mean(np.abs(off))]
     since = np.argmax(np.append(used[:, ::-1], np.ones((sims, 1), dtype=np.bool_), axis=1), axis=1)
-    told.append(since.astype(np.float64))
-    told += [known_days(values).astype(np.float64), segments.astype(np.float64)]
+    columns.append(since.astype(np.float64))
+    columns += [known_days(values).astype(np.float64), segments.astype(np.float64)]
     level = [nan_mean(values[:, max(days - a, 0) : max(days - b, 0)]) for a, b in ((7, 0), (14, 7), (28, 0), (56, 28))]
-    told += [(level[0] - level[1]) / scale, (level[2] - level[3]) / scale]
-    told += [(nan_mean(values[:, -56:]) - nan_mean(values[:, max(days - 112, 0) : max(days - 56, 0)])) / scale]
+    columns += [(level[0] - level[1]) / scale, (level[2] - level[3]) / scale]
+    columns += [(nan_mean(values[:, -56:]) - nan_mean(values[:, max(days - 112, 0) : max(days - 56, 0)])) / scale]
     calm = np.nan_to_num(off - nan_mean(off)[:, None])
     power = np.maximum((calm**2).sum(axis=1), 1e-9)
-    told += [(calm[:, lag:] * calm[:, :-lag]).sum(axis=1) / power for lag in (1, 7)]
-    of_sim = np.stack(told, axis=1)
-    # by weekday: how each candidate differs from the router's week, and that week's size and shape
+    columns += [(calm[:, lag:] * calm[:, :-lag]).sum(axis=1) / power for lag in (1, 7)]
+    of_sim = np.stack(columns, axis=1)
+    # by weekday: how each candidate differs from the ensemble's week, and that week's size and shape
     apart = (weeks[:, USED][:, None] - base[:, :, None].astype(np.float32)) / scale[:, None, None, None].astype(
         np.float32
     )
@@ -135,10 +138,11 @@ def features(values: FloatArray, weeks: Float32, base: FloatArray, segments: Int
     return np.clip(everything, -1e6, 1e6, out=everything)
 
 
-def lesson(features: Float32, off: FloatArray, segments: IntArray, *, seed: int) -> tuple[Float32, FloatArray]:
-    """What is to be learnt from one origin, a few days of each SIM: rows of features, and what to add to the centre there.
+def training_sample(features: Float32, off: FloatArray, segments: IntArray, *, seed: int) -> tuple[Float32, FloatArray]:
+    """The training sample of one origin, a few days of each SIM: rows of features, and what to add to the centre there.
 
-    features (sims, PARTS, 7, n), off (sims, days) what came less the centre, in units of `unit`, NaN unknown, segments (sims,)
+    features (sims, PARTS, 7, n), off (sims, days) what came less the centre, in units of `unit`, NaN unknown, segments
+    (sims,)
     """
     sims, days = off.shape
     some = np.argsort(np.random.default_rng(seed).random((sims, days)), axis=1)[:, :DAYS_A_WINDOW]
@@ -148,36 +152,38 @@ def lesson(features: Float32, off: FloatArray, segments: IntArray, *, seed: int)
     return features[sim, (day >= SEASON).astype(np.int64), day % SEASON], np.clip(off[sim, day], -LIMIT, LIMIT)
 
 
-def train(lessons: Sequence[tuple[Float32, FloatArray]], *, seed: int) -> str | None:
-    """LightGBM's text of a model of what the router missed by; None when there is too little to learn from."""
-    x, y = (np.concatenate(part) for part in zip(*lessons, strict=True))
-    if len(y) < LEAST_ROWS:
+def train_booster(samples: Sequence[tuple[Float32, FloatArray]], *, seed: int) -> str | None:
+    """Train on samples (rows of features, errors of the ensemble): LightGBM's text; None below MIN_TRAINING_ROWS
+    rows."""
+    x, y = (np.concatenate(part) for part in zip(*samples, strict=True))
+    if len(y) < MIN_TRAINING_ROWS:
         return None
     import lightgbm
 
-    if len(y) > MOST_ROWS:
-        kept = np.sort(np.random.default_rng(seed).permutation(len(y))[:MOST_ROWS])
+    if len(y) > MAX_TRAINING_ROWS:
+        kept = np.sort(np.random.default_rng(seed).permutation(len(y))[:MAX_TRAINING_ROWS])
         x, y = x[kept], y[kept]
     parameters = PARAMETERS | {"seed": seed}
     return str(lightgbm.train(parameters, lightgbm.Dataset(x, y, params=parameters), ROUNDS).model_to_string())
 
 
-def learn_shares(origins: Sequence[tuple[FloatArray, FloatArray, FloatArray, FloatArray, IntArray]]) -> FloatArray:
-    """How much of what a model says is to be taken, (segments,), by what came after origins it knows nothing of.
+def fit_shares(origins: Sequence[tuple[FloatArray, FloatArray, FloatArray, FloatArray, IntArray]]) -> FloatArray:
+    """Fit how much of a model's correction is to be taken, (segments,), on origins that the model was not trained on.
 
-    Of each origin the centre, what the model would add and what came, (sims, days), NaN unknown; unit and segments (sims,).
+    origins  of each one the centre, the correction and the actual use, (sims, days), NaN unknown; unit and segments
+             (sims,)
     """
-    centre, added, came, unit, segments = (np.concatenate(part) for part in zip(*origins, strict=True))
-    rows = np.isin(segments, CORRECTED) & (np.isfinite(came).sum(axis=1) >= SEASON)
-    centre, added, came, unit, segments = centre[rows], added[rows], came[rows], unit[rows], segments[rows]
-    tried = [nan_mean(np.abs(came - np.maximum(centre + share * added, 0))) / unit for share in SHARES]
+    centre, added, actual, unit, segments = (np.concatenate(part) for part in zip(*origins, strict=True))
+    rows = np.isin(segments, CORRECTED) & (np.isfinite(actual).sum(axis=1) >= SEASON)
+    centre, added, actual, unit, segments = centre[rows], added[rows], actual[rows], unit[rows], segments[rows]
+    tried = [nan_mean(np.abs(actual - np.maximum(centre + share * added, 0))) / unit for share in CORRECTION_SHARES]
     # no single SIM that stopped or ran away decides
     error = np.minimum(np.stack(tried, axis=1), 5.0)
     usual = error[:, 0].mean() if len(error) else 1.0
-    prior = DOUBT * usual * (1 + DOUBT_ERROR * SHARES)
+    prior = SHRINKAGE_WINDOWS * usual * (1 + SHRINKAGE_ERROR * CORRECTION_SHARES)
     taken = np.zeros(len(SEGMENTS))
     for index in CORRECTED:
-        taken[index] = SHARES[np.argmin(error[segments == index].sum(axis=0) + prior)]
+        taken[index] = CORRECTION_SHARES[np.argmin(error[segments == index].sum(axis=0) + prior)]
     return taken
 
 

@@ -1,9 +1,10 @@
 """Daily usage of every SIM, up to `horizon` days ahead, with quantiles and sampled futures.
 
-What a SIM will use is the weighted median of many simple forecasts (`candidates`), weighted by their record in its own past and
-in that of SIMs that behave alike (`router`), and corrected by one LightGBM for the fleet where that paid (`global_model`). Around it lies what the whole fleet's forecasts, made the same way from earlier
-days, have missed by (`calibration`). So young SIMs borrow from the fleet, and an interval is as wide as forecasts were
-wrong, not as wide as a formula says.
+What a SIM will use is the weighted median of many simple forecasts (`candidates`), weighted by their record in its own
+past and in that of SIMs that behave alike (`ensemble`), and corrected by one LightGBM for the fleet where that paid
+(`global_model`). Around it lies what the whole fleet's forecasts, made the same way from earlier days, have missed by
+(`calibration`). So young SIMs borrow from the fleet, and an interval is as wide as forecasts were wrong, not as wide as
+a formula says.
 
 A SIM's forecast depends on the model and its own history alone: a fleet can be scored in blocks, in any order.
 """
@@ -20,21 +21,21 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ml.forecasting import ensemble as router
-from ml.forecasting.calibration import LEVELS, MIN_WINDOWS, Spread, learn_spread, quantiles_at, week_of
+from ml.forecasting import ensemble
+from ml.forecasting.calibration import LEVELS, MIN_WINDOWS, Spread, fit_spread, quantiles_at, week_of
 from ml.forecasting.candidates import NAMES
 from ml.forecasting.expectation import Past, expect, look_back, normal, repeated
 from ml.forecasting.global_model import GlobalModel
-from ml.forecasting.learning import Learnt, learn
 from ml.forecasting.segments import SEASON, SEGMENTS, nan_mean
+from ml.forecasting.training import FleetFit, fit_fleet
 from ml.history import FloatArray, IntArray, Panel, dense, known_days
 
 QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
-# Beyond so many SIMs more teach nothing new: a fixed choice of them by key.
+# More SIMs add nothing to a fit: a fixed choice of so many by key.
 FIT_SIMS = 3000
 SCORE_SIMS = 2000
-# A median of fewer moves of one origin says nothing of what they had in common.
-FEW = 5
+# A median of fewer level shifts of one origin says nothing of what they had in common.
+MIN_SHIFTS = 5
 
 FloatPaths = npt.NDArray[np.float32]
 
@@ -46,13 +47,15 @@ def quantile_column(level: float) -> str:
 
 @dataclass(frozen=True, eq=False)
 class ForecastModel:
-    """What a fit learnt from the fleet: how far forecasts miss, in units of a SIM's own mean absolute error.
+    """What was fitted on the fleet: how far forecasts miss, in units of a SIM's own mean absolute error.
 
-    records    (parts, segments, candidates) what each candidate missed by in SIMs of a segment, relative to the mean one
+    records    (parts, segments, candidates) what each candidate missed by in SIMs of a segment, relative to the mean
+               one
     table      (segments, weeks ahead, LEVELS) quantiles of the scaled error
     templates  one (windows, horizon) array a segment: whole windows of scaled errors, for paths
-    windows    (segments,) how many windows each segment learnt from; below MIN_WINDOWS it uses the whole fleet's errors
-    learned    the global model that corrects the weighted median; None where it would not pay or there is too little to learn from
+    windows    (segments,) how many windows each segment was fitted to; below MIN_WINDOWS it uses the whole fleet's
+               errors
+    global_model  what corrects the weighted median; None where it would not pay or there is too little to train on
     """
 
     as_of: date
@@ -63,14 +66,14 @@ class ForecastModel:
     table: FloatArray
     templates: tuple[FloatArray, ...]
     windows: tuple[int, ...]
-    learned: GlobalModel | None = None
+    global_model: GlobalModel | None = None
     season_length: int = SEASON
     name: str = "usage-forecaster"
 
     @property
     def candidates(self) -> pl.DataFrame:
-        """Which candidate each segment leans on and why (`router.CANDIDATES_SCHEMA`)."""
-        return router.choices(self.records, self.windows)
+        """Which candidate each segment weighs most and why (`ensemble.CANDIDATES_SCHEMA`)."""
+        return ensemble.choices(self.records, self.windows)
 
     def to_dict(self) -> dict[str, Any]:
         """The whole model as JSON-ready values."""
@@ -88,16 +91,18 @@ class ForecastModel:
             "records": self.records.tolist(),
             "table": self.table.tolist(),
             "templates": [template.tolist() for template in self.templates],
-            "learned": self.learned and {"lightgbm": self.learned.text, "shares": self.learned.shares.tolist()},
+            "learned": self.global_model
+            and {"lightgbm": self.global_model.text, "shares": self.global_model.shares.tolist()},
         }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ForecastModel:
-        """The model that `to_dict` wrote. Raises ValueError when it was made for other segments, candidates or levels."""
+        """The model that `to_dict` wrote. Raises ValueError when it was made for other segments, candidates or
+        levels."""
         known = (list(SEGMENTS), list(NAMES), LEVELS.size)
         if (values["segments"], values.get("candidates"), len(values["levels"])) != known:
             raise ValueError("this forecast model was made by another version of ml.forecasting: fit it again")
-        horizon, learned = int(values["horizon"]), values.get("learned")
+        horizon, global_model = int(values["horizon"]), values.get("learned")
         return cls(
             as_of=date.fromisoformat(values["as_of"]),
             horizon=horizon,
@@ -107,7 +112,9 @@ class ForecastModel:
             table=np.array(values["table"], dtype=np.float64),
             templates=tuple(np.array(t, dtype=np.float64).reshape(-1, horizon) for t in values["templates"]),
             windows=tuple(values["windows"]),
-            learned=GlobalModel(learned["lightgbm"], np.array(learned["shares"])) if learned else None,
+            global_model=GlobalModel(global_model["lightgbm"], np.array(global_model["shares"]))
+            if global_model
+            else None,
             season_length=int(values["season_length"]),
             name=str(values["name"]),
         )
@@ -122,7 +129,8 @@ class Forecast:
     segments      (sims,) index into SEGMENTS
     history_days  (sims,) known days up to `as_of`
     centre, scale (sims, horizon) bytes: a path is centre + scale * error, never below zero
-    problems      what was wrong with which SIM's rows (`ml.history.PROBLEMS_SCHEMA`); only a SIM without a good row has no forecast
+    problems      what was wrong with which SIM's rows (`ml.history.PROBLEMS_SCHEMA`); only a SIM without a good row has
+                  no forecast
     """
 
     frame: pl.DataFrame
@@ -167,7 +175,7 @@ class Forecast:
 
 
 def fit(history: pl.DataFrame, *, as_of: date, horizon: int = 30, seed: int = 7) -> ForecastModel:
-    """Learn which candidates to trust, and how far forecasts miss, from the fleet's own past.
+    """Fit which candidates to trust, and how far forecasts miss, from the fleet's own past.
 
     From up to ORIGINS days in the history, whole weeks before `as_of` so that weekdays line up, every SIM is forecast
     from what was known then and compared with what came. Nothing after `as_of` is read.
@@ -184,52 +192,53 @@ def fit_predict(
     quantiles: Sequence[float] = QUANTILES,
     seed: int = 7,
 ) -> tuple[ForecastModel, Forecast]:
-    """`fit` and then `predict` on the same history and day: the same outcome, with less to compute. Raises ValueError as they do."""
+    """`fit` and then `predict` on the same history and day: the same outcome, with less to compute. Raises ValueError
+    as they do."""
     panel = dense(history, as_of=as_of)
     model, past = _fit(panel, horizon, seed)
     return model, _predict(model, panel, horizon, quantiles, past)
 
 
 def _fit(panel: Panel, horizon: int, seed: int) -> tuple[ForecastModel, Past | None]:
-    """The model, and the past of the panel's SIMs if all of them were learnt from."""
+    """The model, and the past of the panel's SIMs if it was fitted on all of them."""
     if horizon < 1:
         raise ValueError(f"horizon is {horizon} days; it must be at least 1")
     chosen = np.argsort(_draws(panel.sim_keys, 1, seed)[:, 0], kind="stable")[:FIT_SIMS]
     values, _ = normal(panel.values[np.sort(chosen)])
-    learnt = learn(values, horizon, seed)
-    spreads = _spreads(learnt, horizon)
+    fleet_fit = fit_fleet(values, horizon, seed)
+    spreads = _spreads(fleet_fit, horizon)
     model = ForecastModel(
         as_of=panel.as_of,
         horizon=horizon,
         seed=seed,
         sims=int(panel.sim_keys.size),
-        records=learnt.records.round(4),
+        records=fleet_fit.records.round(4),
         table=np.array([spread.table for spread in spreads]),
         templates=tuple(spread.templates for spread in spreads),
-        windows=tuple(np.bincount(learnt.segments, minlength=len(SEGMENTS)).tolist()),
-        learned=learnt.learned,
+        windows=tuple(np.bincount(fleet_fit.segments, minlength=len(SEGMENTS)).tolist()),
+        global_model=fleet_fit.global_model,
     )
-    return model, learnt.past if len(values) == panel.sim_keys.size else None
+    return model, fleet_fit.past if len(values) == panel.sim_keys.size else None
 
 
-def _spreads(learnt: Learnt, horizon: int) -> list[Spread]:
+def _spreads(fleet_fit: FleetFit, horizon: int) -> list[Spread]:
     """How far forecasts of each segment missed; those of the whole fleet where a segment has too few of its own."""
     spreads = []
-    everyone = learnt.segments != SEGMENTS.index("young")
+    everyone = fleet_fit.segments != SEGMENTS.index("young")
     of_fleet = None
     for segment in range(len(SEGMENTS)):
-        own = learnt.segments == segment
+        own = fleet_fit.segments == segment
         pool = own if own.sum() >= MIN_WINDOWS else everyone | own
-        usual = segment != router.MOVED and np.array_equal(pool, everyone)
+        usual = segment != ensemble.LEVEL_SHIFT and np.array_equal(pool, everyone)
         if usual and of_fleet:
             spreads.append(of_fleet)
             continue
-        missed, when = learnt.errors[pool], learnt.origins[pool]
-        if segment == router.MOVED:
-            # Moves come together, from one cause: which way the last ones went on says nothing about the next.
+        missed, when = fleet_fit.errors[pool], fleet_fit.origins[pool]
+        if segment == ensemble.LEVEL_SHIFT:
+            # Level shifts come together, from one cause: which way the last ones went on says nothing about the next.
             missed = _without_direction(missed, when)
             missed, when = np.concatenate([missed, -missed]), np.concatenate([when, when])
-        spreads.append(learn_spread(missed, when, horizon))
+        spreads.append(fit_spread(missed, when, horizon))
         of_fleet = spreads[-1] if usual else of_fleet
     return spreads
 
@@ -240,7 +249,7 @@ def _without_direction(errors: FloatArray, origins: IntArray) -> FloatArray:
     for rows in (np.flatnonzero(origins == origin) for origin in np.unique(origins)):
         for day in range(errors.shape[1]):
             known = errors[rows, day][~np.isnan(errors[rows, day])]
-            errors[rows, day] -= np.median(known) if known.size >= FEW else 0.0
+            errors[rows, day] -= np.median(known) if known.size >= MIN_SHIFTS else 0.0
     return errors
 
 
@@ -256,8 +265,8 @@ def predict(
 
     The frame has sim_key, day, mean (of the sampled futures' distribution, right for sums) and a column a quantile
     (`q0.5` is the best single guess of a day): finite, not negative, not crossing. A SIM that never used a byte is
-    forecast as zero. Broken rows are left out and told in `problems`. Raises ValueError for another schema, for quantiles outside 0.0013 to 0.9987, or for a horizon
-    beyond the one the model was fitted for.
+    forecast as zero. Broken rows are left out and listed in `problems`. Raises ValueError for another schema, for
+    quantiles outside 0.0013 to 0.9987, or for a horizon longer than the one the model was fitted for.
     """
     return _predict(model, dense(history, as_of=as_of), horizon, quantiles, None)
 
@@ -275,7 +284,7 @@ def _predict(
     for block in [slice(0, sims)] if past else [slice(k, k + SCORE_SIMS) for k in range(0, sims, SCORE_SIMS)]:
         values, size = normal(panel.values[block])
         known = past or look_back(values)
-        segments[block], centre[block], scale[block] = expect(values, known, model.records, model.learned, horizon)
+        segments[block], centre[block], scale[block] = expect(values, known, model.records, model.global_model, horizon)
         centre[block] *= size[:, None]
         scale[block] *= size[:, None]
     week = week_of(model.horizon)[:horizon]

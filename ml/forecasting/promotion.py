@@ -15,8 +15,9 @@ class Numbered(Protocol):
     def version(self) -> int: ...
 
 
-def verdict(tested: Backtest) -> tuple[str, str]:
-    """Whether a version may score at all: (role, why). The bounds leave room for a small fleet's noise, not for a broken model."""
+def acceptance(tested: Backtest) -> tuple[str, str]:
+    """Check whether a version may score at all: (role, why). The bounds leave room for a small fleet's noise, not for a
+    broken model."""
     if tested.status != "ok":
         return "challenger", f"it could not be tested: {tested.note}"
     rmase, covered = tested.summary["rmase"], tested.summary["coverage_80"]
@@ -32,16 +33,17 @@ def decide(
     *,
     as_of: date,
     champion: Numbered | None,
-    rival: ForecastModel | None,
+    champion_model: ForecastModel | None,
     compared: Comparison | None,
 ) -> tuple[str, str]:
-    """The role of a new version and why: it must pass `verdict`, and not be worse than the champion on days unseen by both.
+    """The role of a new version and why: it must pass `acceptance`, and not be worse than the champion on days unseen
+    by both.
 
-    champion, rival  the present champion and its model, which is None when today's code cannot use it
+    champion, champion_model  the present champion and its model, which is None when today's code cannot use it
     Without such days there is nothing to compare: the version that knows more of the past scores.
     """
-    role, why = verdict(tested)
-    if champion is None or rival is None or compared is None:
+    role, why = acceptance(tested)
+    if champion is None or champion_model is None or compared is None:
         first = (
             f"the champion, version {champion.version}, was made by other code and cannot score"
             if champion
@@ -50,8 +52,8 @@ def decide(
         return "champion", f"{first}{';' if role == 'champion' else ', although'} {why}"
     if role == "champion":
         figures, old = compared.summary, f"version {champion.version}"
-        if as_of < rival.as_of:
-            role, beside = "challenger", f"it knows less than the champion, {old}, as of {rival.as_of}"
+        if as_of < champion_model.as_of:
+            role, beside = "challenger", f"it knows less than the champion, {old}, as of {champion_model.as_of}"
         elif not figures:
             beside = f"not compared with {old}: {compared.note}"
         elif compared.worse:

@@ -1,4 +1,4 @@
-"""What kind of SIM it is, and how far its days stray from what is expected of it."""
+"""What kind of SIM it is, and how far its days usually are from what is expected of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ USE_BORDERS = (0.2, 0.6)
 REGULAR_SHARE = 0.85
 # An error counts at most this many times the SIM's median error in its scale.
 OUTLIER = 6.0
-# Segments with most days at zero and no weekday to follow: their usual error is the use itself, and the centre of the first two is 0.
+# Segments with most days at zero and no weekday to follow: their usual error is the use itself, and the centre of the
+# first two is 0.
 IDLE = tuple(SEGMENTS.index(name) for name in ("quiet", "rare"))
 IRREGULAR = (*IDLE, SEGMENTS.index("sparse"))
 
@@ -28,18 +29,19 @@ IRREGULAR = (*IDLE, SEGMENTS.index("sparse"))
 def classify(values: FloatArray) -> IntArray:
     """The segment of each SIM (sims,), an index into SEGMENTS, from its values (sims, days), NaN for unknown days.
 
-    "young" has less than 14 known days, "dormant" never used a byte, "quiet" stopped against its habit, "rare" and "sparse" use
-    few days, and the others differ in noise: how far days are from their weekday's median.
+    "young" has less than 14 known days, "dormant" never used a byte, "quiet" stopped against its habit, "rare" and
+    "sparse" use few days, and the others differ in noise: how far days are from their weekday's median.
     """
     recent = _recent(values)
     noise, lately = _noise(recent), _noise(recent[:, WEEKS // 2 :])
-    # A level that moved some weeks ago is no noise: the forecasts follow it by now.
+    # A level that shifted some weeks ago is no noise: the forecasts follow it by now.
     noise = np.where(lately < CALMER * noise, lately, noise)
     return _segment(values, recent.reshape(len(values), WEEKS * SEASON), noise)
 
 
 def usual_error(values: FloatArray, centre: FloatArray, segments: IntArray) -> FloatArray:
-    """How far the days of the last eight weeks were from `centre` (sims, 7), the week expected next: (sims, 7), by weekday.
+    """How far the days of the last eight weeks were from `centre` (sims, 7), the week expected next: (sims, 7), by
+    weekday.
 
     Zero only where nothing is known but zeros. For the irregular segments it is the mean use.
     """
@@ -49,7 +51,7 @@ def usual_error(values: FloatArray, centre: FloatArray, segments: IntArray) -> F
     mean, used = nan_mean(recent.reshape(flat)), nan_mean(values)
     missed = _tamed(np.abs(recent - centre[:, None, :]), mean)
     overall = nan_mean(np.asarray(missed.reshape(flat), dtype=np.float64))
-    # A weekday has at most eight errors: lean on the SIM's overall error as if it had eight more.
+    # A weekday has at most eight errors: shrink towards the SIM's overall error as if it had eight more.
     scale = (np.nansum(missed, axis=1) + WEEKS * overall[:, None]) / ((~np.isnan(missed)).sum(axis=1) + WEEKS)
     scale = np.maximum(scale, 0.02 * mean[:, None])
     # One to three days say little about a young SIM's own error: never trust it to be below a quarter of its use.
@@ -88,7 +90,8 @@ def _segment(values: FloatArray, last: FloatArray, noise: FloatArray) -> IntArra
 
 
 def _tamed(missed: FloatArray, mean: FloatArray) -> FloatArray:
-    """Errors (sims, weeks, 7) drawn in: a few days out of all proportion widen the tails that the fleet shares, not a SIM's measure."""
+    """Errors (sims, weeks, 7) drawn in: a few days out of all proportion widen the tails that the fleet shares, not a
+    SIM's measure."""
     median = _nan_median(missed.reshape(len(missed), missed.shape[1] * SEASON))
     return np.asarray(np.minimum(missed, (OUTLIER * median + 0.1 * mean)[:, None, None]), dtype=np.float64)
 

@@ -10,8 +10,8 @@ import polars as pl
 from ml.forecasting.model import QUANTILES, fit_predict
 
 IDS = ("iccid", "sim_key")
-# A larger value is no number of bytes: that day is unknown. Series that stay below SMALL keep six decimals.
-LARGEST, SMALL = 9.0e17, 1.0e9
+# A larger value is no number of bytes: that day is unknown. Series that stay below MAX_DECIMAL_VALUE keep six decimals.
+MAX_VALUE, MAX_DECIMAL_VALUE = 9.0e17, 1.0e9
 
 
 def forecast_usage(
@@ -22,12 +22,12 @@ def forecast_usage(
     *,
     seed: int = 7,
 ) -> pl.DataFrame:
-    """Forecast every series of a long frame for `horizon` days after `as_of`, learning from these series alone.
+    """Forecast every series of a long frame for `horizon` days after `as_of`, fitted on these series alone.
 
-    history  iccid (or sim_key; text or whole numbers), day (date), bytes (numbers, not negative; null is unknown, a day without
-             a row after the first one is zero), in any order
-    Returns the id under its own name, day, mean and a column a quantile, sorted by id and day. A series without a usable
-    row has no forecast; broken rows are treated as `ml.history` says.
+    history  iccid (or sim_key; text or whole numbers), day (date), bytes (numbers, not negative; null is unknown, a day
+             without a row after the first one is zero), in any order
+    Returns the id under its own name, day, mean and a column a quantile, sorted by id and day. A series without a
+    usable row has no forecast; broken rows are treated as `ml.history` says.
     For a fleet that is scored every day, `fit` once and call `predict` with the model: this does both each time.
     Raises ValueError when a column is missing or of another kind, or a quantile or the horizon is out of range.
 
@@ -40,10 +40,10 @@ def forecast_usage(
     if history.schema["day"] != pl.Date or not history.schema["bytes"].is_numeric():
         raise ValueError("the frame needs days as dates and bytes as numbers")
     values = pl.col("bytes").cast(pl.Float64).fill_nan(None)
-    values = pl.when(values.abs() <= LARGEST).then(values)
+    values = pl.when(values.abs() <= MAX_VALUE).then(values)
     rows = history.filter(pl.col(name).is_not_null()).select(name, "day", values.alias("bytes"))
     # Whole units inside, so small series are counted in millionths.
-    unit = pl.when(pl.col("bytes").max() > SMALL).then(1.0).otherwise(1e6)
+    unit = pl.when(pl.col("bytes").max() > MAX_DECIMAL_VALUE).then(1.0).otherwise(1e6)
     ids = rows.group_by(name).agg(unit=unit).sort(name).with_row_index("sim_key")
     known = rows.join(ids, on=name).select(
         pl.col("sim_key").cast(pl.Int32), "day", (pl.col("bytes") * pl.col("unit")).round().cast(pl.Int64)

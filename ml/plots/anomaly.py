@@ -45,8 +45,9 @@ def plot_worst(history: pl.DataFrame, worst: Sequence[dict[str, Any]], *, as_of:
     return figure
 
 
-def plot_trial(frame: pl.DataFrame, *, note: str = "") -> Figure:
-    """Bars of the share of injected anomalies found, by kind. frame: `ml.anomaly.injection_test.Trial.frame`."""
+def plot_injection_test(frame: pl.DataFrame, *, note: str = "") -> Figure:
+    """Bars of the share of injected anomalies found, by kind. frame:
+    `ml.anomaly.injection_test.InjectionTest.frame`."""
     figure, axes = new_figure("Injected anomalies found within the test's days", note, size=(7, 3))
     if frame.is_empty():
         return nothing_to_show(axes, "too few SIMs for a test")

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 def plot_reliability(calibration: pl.DataFrame, *, note: str = "") -> Figure:
-    """Stated probability of the end by a date against the share that had ended by it: on the diagonal, dates are honest.
+    """Stated probability of the end by a date against the share that had ended by it: on the diagonal, dates are
+    honest.
 
     calibration  `ml.exhaustion.backtest.Scores.calibration`; "all" is drawn bold, each group of SIMs thin
     """
@@ -41,7 +42,8 @@ def plot_reliability(calibration: pl.DataFrame, *, note: str = "") -> Figure:
 def plot_exhaustion(
     frame: pl.DataFrame, *, as_of: date, labels: Sequence[str] | None = None, top: int = 20, note: str = ""
 ) -> Figure:
-    """The `top` SIMs that end first: the median date and the span from the 10 to the 90 % date, an arrow where that lies far off.
+    """The `top` SIMs that end first: the median date and the span from the 10 to the 90 % date, an arrow where that
+    lies far off.
 
     frame   `Exhaustion.frame`; SIMs without a median date, exhausted or expired already are left out
     labels  one name a row of the frame; by default the SIM's key

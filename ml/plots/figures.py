@@ -1,7 +1,7 @@
 """What all pictures share: an empty figure, colours, axes. Figures are matplotlib's, which the caller saves or logs.
 
-Volumes are shown in MB. Colours are Okabe and Ito's (2008), safe for colour-blind readers. No global matplotlib state is used.
-`note` is shown small below the picture: say there when the data is synthetic.
+Volumes are shown in MB. Colours are Okabe and Ito's (2008), safe for colour-blind readers. No global matplotlib state
+is used. `note` is shown small below the picture: say there when the data is synthetic.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def date_axis(axes: Axes) -> None:
     axes.xaxis.set_major_locator(locator)
     # beside ticks of days within months: the year, not the last one's month
     offsets = ["", "%Y", "%Y", "%Y-%b-%d", "%Y-%b-%d", "%Y-%b-%d %H:%M"]
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, offset_formats=offsets))  # type: ignore[no-untyped-call]
+    formatter = ConciseDateFormatter(locator, offset_formats=offsets)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(formatter)
 
 
 def in_numbers(days: Sequence[date | None]) -> FloatArray:

@@ -29,28 +29,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def plot_sim_forecast(
-    history: pl.DataFrame, forecast: pl.DataFrame, *, sim_key: int, shown_days: int = 90, note: str = ""
-) -> Figure:
-    """One SIM's last `shown_days` days and its forecast with the 80 and 95 % intervals.
-
-    history, forecast  a usage history frame and `Forecast.frame`; only rows of `sim_key` are read
-    Raises ValueError when the forecast has no such SIM.
-    """
-    ahead = forecast.filter(pl.col("sim_key") == sim_key).sort("day")
-    if ahead.is_empty():
-        raise ValueError(f"the forecast has no SIM {sim_key}")
-    past = history.filter(pl.col("sim_key") == sim_key).sort("day")
-    if past.height:
-        # Within a SIM's known days a missing day is zero, and is drawn so.
-        past = past.upsample("day", every="1d").with_columns(pl.col("bytes").fill_null(0))
-    fan = {level: in_mb(ahead[quantile_column(level)]) for level in (0.025, 0.1, 0.5, 0.9, 0.975)}
-    figure, axes = new_figure(f"Daily usage of SIM {sim_key}, with forecast", note)
-    draw_history(axes, past["day"].to_list()[-shown_days:], in_mb(past["bytes"])[-shown_days:], "used")
-    draw_fan(axes, ahead["day"].to_list(), fan)
-    return figure
-
-
 def plot_fleet_forecast(
     history: pl.DataFrame,
     fleet_paths: FloatPaths | FloatArray,
@@ -123,7 +101,8 @@ def plot_backtest(frame: pl.DataFrame, *, note: str = "") -> Figure:
 def plot_coverage(calibration: pl.DataFrame, *, note: str = "") -> Figure:
     """Nominal against achieved quantile levels: on the diagonal, the stated probabilities are honest.
 
-    calibration  `Backtest.calibration`. Days of zero use lie at or below every quantile, so idle SIMs lift the low levels.
+    calibration  `Backtest.calibration`. Days of zero use lie at or below every quantile, so idle SIMs lift the low
+                 levels.
     """
     figure, axes = new_figure("Stated and achieved probability", note, size=(5.6, 5.4))
     if calibration.is_empty():

@@ -25,8 +25,8 @@ from ml.anomaly import (
     group,
     limits,
 )
-from ml.anomaly.injection_test import trial
-from ml.plots.anomaly import plot_trial, plot_worst
+from ml.anomaly.injection_test import run_injection_test
+from ml.plots.anomaly import plot_injection_test, plot_worst
 from resources.database.session import Transaction
 from resources.registry import Version
 from resources.runtime import Runtime
@@ -71,7 +71,7 @@ def train_detector(
     """Fit the detector and test it by injected anomalies. The newest scores, unless it flags far more than it may."""
     data, seed, allowed = inputs.frames, runtime.settings.seed, runtime.settings.false_alarms
     model = fit(data["history"], data["events"], as_of, peers=data["peers"], periods=data["periods"], seed=seed)
-    tested = trial(
+    tested = run_injection_test(
         history=data["history"],
         events=data["events"],
         peers=data["peers"],
@@ -87,10 +87,10 @@ def train_detector(
         if role == "champion"
         else f"more than {WORSE:.0f} times what it may: the version before stays"
     )
-    figure = plot_trial(tested.frame, note=runtime.data_note)
+    figure = plot_injection_test(tested.frame, note=runtime.data_note)
     return Trained(
         model=model.to_dict(),
-        metrics=tested.summary | model.learnt,
+        metrics=tested.summary | model.fitted_on,
         role=role,
         why=why,
         frames={"injected.csv": tested.frame},
@@ -108,7 +108,7 @@ class SharedContext:
 
     def to_dict(self) -> dict[str, Any]:
         """The context as plain values, arrays and frames."""
-        return {"fleet": self.fleet.learnt, "feedback": self.feedback}
+        return {"fleet": self.fleet.fitted, "feedback": self.feedback}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SharedContext:
@@ -169,7 +169,7 @@ def _score(runtime: Runtime, block: Block, shared: dict[str, Any]) -> Scored:
     )
     counts = {
         "SIMs looked at": found.frame["sim_key"].n_unique(),
-        "kept quiet by feedback": found.doubted,
+        "kept quiet by feedback": found.suppressed,
         "silences explained": found.frame.filter(~pl.col("is_anomaly") & pl.col("reasons").is_not_null()).height,
         "rows refused": int(found.signals.problems["rows"].sum()),
     }

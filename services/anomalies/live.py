@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from ml.anomaly import PEER_SCHEMA, group
-from ml.anomaly.incidents import FAMILIES, LEAST
+from ml.anomaly.incidents import FAMILIES, MIN_INCIDENT_SIMS
 from resources.database.session import Transaction
 from resources.runtime import Runtime
 from services.anomalies.alerting import alert_anomalies
@@ -51,7 +51,7 @@ def _group_live(transaction: Transaction, now: datetime) -> None:
     since = {"first": now.date() - DAYS_UNDER_WAY}
     transaction.execute("join_incidents", since | {"kinds": list(FAMILY_OF), "families": list(FAMILY_OF.values())})
     live = transaction.frame("live_members", LIVE_SCHEMA, since)
-    if live["sim_key"].n_unique() >= LEAST:
+    if live["sim_key"].n_unique() >= MIN_INCIDENT_SIMS:
         grouped = group(live, transaction.frame("live_attributes", PEER_SCHEMA | {"sims": pl.Int64}, since))
         newest = max(live["model_version"].to_list())
         members = save_incidents(transaction, grouped, model_version=newest, now=now)

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from ml.anomaly import FleetStatistics
-from ml.anomaly.seasons import LEAST, REST_SCHEMA, YEAR, resting, stretches
+from ml.anomaly.seasons import IDLE_SCHEMA, MIN_IDLE_DAYS, YEAR, idle_periods, seasonal_periods
 from ml.anomaly.signals import PERIOD_SCHEMA
 from resources.database.session import Database, Transaction
 
@@ -30,18 +30,18 @@ def seasonal_idle_periods(
     history, peers, periods, fleet  as of `ml.anomaly.signals`
     """
     recent = history.filter(pl.col("day") > as_of - timedelta(days=RECENT_DAYS))
-    idle = stretches(recent, as_of)
+    idle = idle_periods(recent, as_of)
     if idle.is_empty():
         return pl.DataFrame(schema=PERIOD_SCHEMA)
     which = {
         "as_of": as_of,
         "days": LOOK_BACK_DAYS,
-        "least": LEAST,
+        "least": MIN_IDLE_DAYS,
         "sim_keys": idle["sim_key"].unique(maintain_order=True).to_list(),
     }
-    rests = database.frame("rests_before", REST_SCHEMA, which)
+    rests = database.frame("rests_before", IDLE_SCHEMA, which)
     users = peers.join(recent.select("sim_key").unique(), on="sim_key", how="semi")
-    return resting(idle, rests, as_of, peers=users, periods=periods, fleet=fleet)
+    return seasonal_periods(idle, rests, as_of, peers=users, periods=periods, fleet=fleet)
 
 
 def seasonally_idle_sims(database: Database, history: pl.DataFrame, as_of: date, *, lateness: int) -> pl.Series:

@@ -14,7 +14,7 @@ from sqlalchemy import URL
 from ml.exhaustion.fleet import exhaustion
 from ml.forecasting import Forecast, ForecastModel, fit, predict
 from ml.forecasting.backtest import Backtest
-from ml.forecasting.promotion import verdict
+from ml.forecasting.promotion import acceptance
 from pipelines.definitions import code_location
 from resources.registry import Registry, Version
 from resources.runtime import Runtime
@@ -132,7 +132,7 @@ def backtested(rmase: float, covered: float) -> Backtest:
 def test_only_a_version_that_beats_the_baseline_with_honest_intervals_may_score(
     rmase: float, covered: float, role: str, why: str
 ) -> None:
-    found, said = verdict(backtested(rmase, covered))
+    found, said = acceptance(backtested(rmase, covered))
 
     assert found == role
     assert why in said
@@ -141,7 +141,7 @@ def test_only_a_version_that_beats_the_baseline_with_honest_intervals_may_score(
 def test_what_could_not_be_tested_may_not_score() -> None:
     untested = replace(backtested(0.5, 0.8), summary={}, status="not_enough_history", note="no window")
 
-    assert verdict(untested) == ("challenger", "it could not be tested: no window")
+    assert acceptance(untested) == ("challenger", "it could not be tested: no window")
 
 
 def champion_forecast(runtime: Runtime, as_of: date) -> tuple[Version, pl.DataFrame, Forecast]:

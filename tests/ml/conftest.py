@@ -27,7 +27,8 @@ def history_of(volumes: np.ndarray, last: date = LAST) -> pl.DataFrame:
 
 
 def noisy_week(sims: int, days: int, seed: int) -> np.ndarray:
-    """Gamma noise around a weekday pattern that wanders slowly; a fifth of the SIMs rest at weekends, some send rarely."""
+    """Gamma noise around a weekday pattern that wanders slowly; a fifth of the SIMs rest at weekends, some send
+    rarely."""
     rng = np.random.default_rng(seed)
     t = np.arange(days)
     level = 10 ** rng.uniform(4, 7.5, (sims, 1)) * np.exp(0.2 * np.sin(2 * np.pi * (t / 90 + rng.random((sims, 1)))))

@@ -1,4 +1,5 @@
-"""The anomaly detector: its knob, its kinds, its peers, broken rows, and what it says is the same however it is asked."""
+"""The anomaly detector: its knob, its kinds, its peers, broken rows, and what it says is the same however it is
+asked."""
 
 from __future__ import annotations
 
@@ -27,9 +28,9 @@ from ml.anomaly import (
     signals,
 )
 from ml.anomaly.hours import spans, unusual_hours
-from ml.anomaly.injection_test import DAYS as TRIAL_DAYS
-from ml.anomaly.injection_test import KINDS as TRIAL_KINDS
-from ml.anomaly.injection_test import trial
+from ml.anomaly.injection_test import DAYS as TEST_DAYS
+from ml.anomaly.injection_test import KINDS as TEST_KINDS
+from ml.anomaly.injection_test import run_injection_test
 from ml.anomaly.places import KNOWN_TYPE, SAME_TYPE, TWO_SIMS, UNKNOWN_TYPE
 from ml.anomaly.signals import SLOW, _level
 
@@ -40,7 +41,8 @@ DAY = timedelta(days=1)
 
 @lru_cache
 def fleet() -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """120 SIMs of three device types with weekly habits and noise, one of them at rest on odd days: history, events, peers."""
+    """120 SIMs of three device types with weekly habits and noise, one of them at rest on odd days: history, events,
+    peers."""
     rng = np.random.default_rng(3)
     days = [AS_OF - DAY * back for back in range(DAYS)][::-1]
     week = np.array([0.3 if day.weekday() > 4 else 1.0 for day in days])
@@ -219,7 +221,7 @@ def test_the_surprise_of_hours_is_the_obvious_one(seed: int) -> None:
             day = span - days + place
             week = [min(surprise(sim, d)[0], 4) for d in range(day - 6, day + 1)]
             assert fast[sim, place] == pytest.approx(sum(week) if week[-1] > 0 else 0, abs=1e-3)
-            odd = {hour for hour in range(24) if int(extra["odd_hours"][sim, place]) >> hour & 1}
+            odd = {hour for hour in range(24) if int(extra["unusual_hours"][sim, place]) >> hour & 1}
             assert odd == surprise(sim, day)[1]
 
 
@@ -228,11 +230,11 @@ def test_weekdays_on_which_a_sim_never_worked_are_told() -> None:
     at_rest = (pl.col("sim_key") < 50) & (pl.col("day").dt.weekday() > 5)
     working = history.with_columns(bytes=pl.when(at_rest).then(0).otherwise("bytes"))
     until, begin = date(2026, 5, 31), date(2026, 5, 30)  # a Sunday, a Saturday
-    learnt = fit(working.filter(pl.col("day") < begin), events.filter(pl.col("day") < begin), begin - DAY, peers=peers)
+    fitted = fit(working.filter(pl.col("day") < begin), events.filter(pl.col("day") < begin), begin - DAY, peers=peers)
     both = working.with_columns(
         bytes=pl.when((pl.col("sim_key") == 7) & (pl.col("day") >= begin)).then(70_000).otherwise("bytes")
     )
-    said = detect(learnt, both, events, until, peers=peers).frame.filter(sim_key=7).row(0, named=True)
+    said = detect(fitted, both, events, until, peers=peers).frame.filter(sim_key=7).row(0, named=True)
     assert said["kind"] == "unusual_hours"
     assert said["reasons"] == "Active on Sunday, 31 May, since 30 May, as on hardly any of the eight Sundays before."
 
@@ -411,7 +413,7 @@ def test_a_block_of_sims_with_the_fleets_statistics_finds_what_the_whole_fleet_f
         imei=pl.when(pl.col("day") == AS_OF).then(moved).fill_null(pl.col("imei")),
         hours=pl.when(pl.col("sim_key") % 20 == 7, pl.col("day") > AS_OF - 5 * DAY).then(1 << 3).otherwise(1 << 12),
     )
-    learnt = FleetStatistics()
+    fitted = FleetStatistics()
 
     def found(low: int, high: int, statistics: FleetStatistics) -> tuple[pl.DataFrame, pl.DataFrame]:
         own, seen, alike = (
@@ -420,8 +422,8 @@ def test_a_block_of_sims_with_the_fleets_statistics_finds_what_the_whole_fleet_f
         said = detect(model(), own, seen, AS_OF, days=14, peers=alike, fleet=statistics)
         return said.frame, limits(model(), said.signals, seen)
 
-    whole = found(0, SIMS, learnt)
-    parts = [found(low, high, learnt) for low, high in ((0, 45), (45, 110), (110, SIMS))]
+    whole = found(0, SIMS, fitted)
+    parts = [found(low, high, fitted) for low, high in ((0, 45), (45, 110), (110, SIMS))]
     for place, frame in enumerate(whole):
         assert_frame_equal(pl.concat(part[place] for part in parts), frame, rel_tol=1e-5)
     assert not whole[0].equals(pl.concat(found(low, low + 40, FleetStatistics())[0] for low in (0, 40, 80)))
@@ -509,17 +511,17 @@ def test_a_fleet_of_which_nothing_is_known_yet_has_no_anomalies() -> None:
 
 def test_a_trial_injects_every_kind_and_learns_only_what_was_known_before(monkeypatch: pytest.MonkeyPatch) -> None:
     history, events, peers = fleet()
-    begin = AS_OF - DAY * TRIAL_DAYS
+    begin = AS_OF - DAY * TEST_DAYS
     rows = [
         (5, begin - DAY * 9, begin + DAY, "suspended"),
         (6, begin + DAY, None, "exhausted"),
         (7, begin - DAY * 9, None, "seasonal_peers"),  # peers that came to rest since say it
     ]
     periods = pl.DataFrame(rows, schema=PERIOD_SCHEMA, orient="row")
-    learnt: dict[str, pl.DataFrame] = {}
+    fitted: dict[str, pl.DataFrame] = {}
 
     def spied(*frames: Any, **given: Any) -> AnomalyModel:
-        learnt.update(given)
+        fitted.update(given)
         return fit(*frames, **given)
 
     monkeypatch.setattr("ml.anomaly.injection_test.fit", spied)
@@ -528,8 +530,8 @@ def test_a_trial_injects_every_kind_and_learns_only_what_was_known_before(monkey
     now = peers.with_columns(
         device_type=pl.when(pl.col("sim_key") == 3).then(pl.lit("99000001")).otherwise("device_type")
     )
-    tried = trial(history, seen, AS_OF, peers=now, periods=periods)
-    assert set(tried.frame["kind"]) == set(TRIAL_KINDS)
+    tried = run_injection_test(history, seen, AS_OF, peers=now, periods=periods)
+    assert set(tried.frame["kind"]) == set(TEST_KINDS)
     assert tried.frame.filter(kind="unusual_hours")["recall"].item() == 1
-    assert learnt["periods"].rows() == [(5, begin - DAY * 9, None, "suspended")]
-    assert learnt["peers"].equals(peers)
+    assert fitted["periods"].rows() == [(5, begin - DAY * 9, None, "suspended")]
+    assert fitted["peers"].equals(peers)

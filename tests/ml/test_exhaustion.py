@@ -187,7 +187,8 @@ def test_steps_after_the_paths_are_days_at_an_even_rate(seed: int) -> None:
 
 def test_a_calibration_gives_the_dates_the_share_that_they_had() -> None:
     days = np.arange(1.0, 201)[None, :]
-    # what was stated as 25 and 75 % happened in 10 and 90 % of cases: the stated spans were twice too wide in the middle
+    # what was stated as 25 and 75 % happened in 10 and 90 % of cases: the stated spans were twice too wide in the
+    # middle
     narrower = Calibration((0.0, 0.1, 0.5, 0.9, 1.0)).apply(days)
     assert [int(narrower[0, k]) for k in (19, 99, 179)] == [49, 100, 150]
     assert (np.diff(narrower) >= 0).all()

@@ -1,4 +1,5 @@
-"""Scores of exhaustion dates, the outlook beyond the horizon, and the backtest that says whether dates may be published."""
+"""Scores of exhaustion dates, the extrapolation beyond the horizon, and the backtest that says whether dates may be
+published."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import polars as pl
 import pytest
 
 from ml.exhaustion.backtest import ExhaustionBacktest, exhaustion_backtest, score_dates, share_below, transform_bounds
-from ml.exhaustion.extrapolation import SEGMENTS, Outlook, learn_outlook, state
+from ml.exhaustion.extrapolation import SEGMENTS, Extrapolation, fit_extrapolation, state
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +20,8 @@ def tested(weekly_history: pl.DataFrame, last_day: date) -> ExhaustionBacktest:
 
 
 @pytest.fixture(scope="module")
-def outlook(weekly_history: pl.DataFrame, last_day: date) -> Outlook:
-    return learn_outlook(weekly_history, as_of=last_day)
+def extrapolation(weekly_history: pl.DataFrame, last_day: date) -> Extrapolation:
+    return fit_extrapolation(weekly_history, as_of=last_day)
 
 
 def test_dates_drawn_from_the_truth_are_covered_as_stated_also_where_the_future_is_cut_off() -> None:
@@ -91,19 +92,21 @@ def test_a_short_history_is_not_judged(weekly_history: pl.DataFrame, last_day: d
     assert "80 days" in tested.note
 
 
-def test_courses_follow_the_rank_of_the_paths_and_grow_vaguer(outlook: Outlook, weekly_volumes: np.ndarray) -> None:
+def test_trajectories_follow_the_rank_of_the_paths_and_grow_vaguer(
+    extrapolation: Extrapolation, weekly_volumes: np.ndarray
+) -> None:
     values = weekly_volumes[100:110]
     level = values[:, -56:].mean(axis=1)
     paths = np.repeat(level[:, None, None] * np.linspace(0.5, 1.5, 50)[None, :, None], 30, axis=2).astype(np.float32)
-    later = outlook.beyond(paths, values)
-    assert later.shape == (10, 50, outlook.step_days.size)
+    later = extrapolation.extrapolate(paths, values)
+    assert later.shape == (10, 50, extrapolation.step_days.size)
     assert np.isfinite(later).all()
     assert (later >= 0).all()
-    rate = later / outlook.step_days
+    rate = later / extrapolation.step_days
     assert np.median(rate[:, :, -1] / level[:, None]) == pytest.approx(1, abs=0.25)
     spread = np.quantile(rate, 0.9, axis=1) - np.quantile(rate, 0.1, axis=1)
     # a single week is noisier than a month: compared are the first and the last month after the courses
-    first_month = int((outlook.step_days == 7).sum())
+    first_month = int((extrapolation.step_days == 7).sum())
     assert (spread[:, -1] > spread[:, first_month]).mean() > 0.8
 
 
@@ -123,7 +126,7 @@ def test_with_too_little_past_courses_stay_level_and_spread(
     make_history: Callable[..., pl.DataFrame], last_day: date
 ) -> None:
     short = make_history(np.full((5, 30), 1000.0))
-    outlook = learn_outlook(short, as_of=last_day)
-    assert set(outlook.windows) == {0}
-    assert np.median(outlook.courses) == pytest.approx(1, abs=0.01)
-    assert outlook.courses.std() > 0.2
+    extrapolation = fit_extrapolation(short, as_of=last_day)
+    assert set(extrapolation.windows) == {0}
+    assert np.median(extrapolation.trajectories) == pytest.approx(1, abs=0.01)
+    assert extrapolation.trajectories.std() > 0.2

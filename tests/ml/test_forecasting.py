@@ -30,8 +30,8 @@ from ml.forecasting.backtest import mase, naive_scale, rmase
 from ml.forecasting.candidates import STEP, nan_median
 from ml.forecasting.ensemble import AHEAD, LAG
 from ml.forecasting.global_model import CORRECTED
-from ml.forecasting.learning import _plan
 from ml.forecasting.segments import classify
+from ml.forecasting.training import _plan
 
 MakeHistory = Callable[..., pl.DataFrame]
 NAMES = [quantile_column(level) for level in QUANTILES]
@@ -351,10 +351,10 @@ def test_small_short_and_long_panels_are_forecast(
 def test_the_global_model_corrects_what_the_candidates_miss(
     model: ForecastModel, forecast: Forecast, known: pl.DataFrame, origin: date, weekly_volumes: np.ndarray
 ) -> None:
-    assert model.learned is not None
-    assert set(np.flatnonzero(model.learned.shares)) <= set(CORRECTED)
+    assert model.global_model is not None
+    assert set(np.flatnonzero(model.global_model.shares)) <= set(CORRECTED)
     unseen, scale = weekly_volumes[:, -HORIZON:], naive_scale(weekly_volumes[:, :-HORIZON])
-    plain = predict(replace(model, learned=None), known, as_of=origin)
+    plain = predict(replace(model, global_model=None), known, as_of=origin)
     error = [mase(unseen, quantiles_of(made.frame)[:, :, 2], scale) for made in (forecast, plain)]
     # the levels of these SIMs swing in waves of ninety days
     assert rmase(*error) < 0.95
@@ -366,11 +366,11 @@ def test_the_global_model_corrects_what_the_candidates_miss(
 @pytest.mark.parametrize("days", [98, 126, 180, 230, 365, 400])
 @pytest.mark.parametrize("sims", [1, 40, 3000])
 def test_the_model_that_is_judged_has_seen_nothing_of_what_it_is_judged_by(sims: int, days: int) -> None:
-    past, teach, border = _plan(sims, days, HORIZON)
+    past, train_on, border = _plan(sims, days, HORIZON)
     judged = [k for k in past if k <= border - LAG]
-    for k in (k for k in teach if k >= border):
+    for k in (k for k in train_on if k >= border):
         assert all(k * STEP - AHEAD >= other * STEP for other in judged)
-    assert all(k * STEP >= AHEAD for k in teach), "what is learnt from has come"
+    assert all(k * STEP >= AHEAD for k in train_on), "what is trained on has come"
 
 
 def test_a_small_or_short_panel_and_a_model_from_before_have_no_global_model(
@@ -378,10 +378,10 @@ def test_a_small_or_short_panel_and_a_model_from_before_have_no_global_model(
 ) -> None:
     last = date(2026, 3, 31)
     for volumes in (weekly_volumes[:20], weekly_volumes[:, -80:]):
-        assert fit(make_history(volumes), as_of=last).learned is None
+        assert fit(make_history(volumes), as_of=last).global_model is None
     before = {name: value for name, value in model.to_dict().items() if name != "learned"}
     old = predict(ForecastModel.from_dict(before), known, as_of=origin)
-    assert_frame_equal(old.frame, predict(replace(model, learned=None), known, as_of=origin).frame)
+    assert_frame_equal(old.frame, predict(replace(model, global_model=None), known, as_of=origin).frame)
 
 
 def test_a_move_of_the_level_points_nowhere(make_history: MakeHistory, last_day: date) -> None:

@@ -1,4 +1,5 @@
-"""The state machine of a SIM's life: one state each, by the table, with reasons; and the changes that go into its history."""
+"""The state machine of a SIM's life: one state each, by the table, with reasons; and the changes that go into its
+history."""
 
 from __future__ import annotations
 
@@ -307,11 +308,12 @@ def test_the_evidence_says_what_how_much_and_since_when() -> None:
         "issued": "In the SIM list since 2025-12-01, never activated.",
         "activated": "Activated on 2025-12-01; no data, sent SMS or network event since.",
         "active": "Last sign of life on 2026-03-28; its longest usual gap is 1 d.",
-        "silent": "Last sign of life on 2026-03-27, 4 days up to 2026-03-31; its longest usual gap is 1 d: silent after 3 days.",
+        "silent": "Last sign of life on 2026-03-27, 4 days up to 2026-03-31; its longest usual gap is 1 d: "
+        "silent after 3 days.",
         "suspended": "Its data quota is used up since 2026-03-31: nothing is left by the SIM list.",
         "expired": "Its expiry date, 2026-04-02, has passed.",
-        "deactivated": "Disabled in the SIM list for 31 days, since 2026-03-02: more than 30. 1NCE has no state 'deactivated', "
-        "this is inferred.",
+        "deactivated": "Disabled in the SIM list for 31 days, since 2026-03-02: more than 30. 1NCE has no state "
+        "'deactivated', this is inferred.",
     }
     assert {state: state_of(one)["evidence"] for state, one in REACHED.items()} == cases
     dry = state_of(life(daily(AS_OF), exhausted_on=AS_OF, quota_left=-226_000, quota_total=500_000_000))

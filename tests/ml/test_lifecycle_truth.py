@@ -91,7 +91,8 @@ class Replay:
 
 
 def expected(sim: dict[str, Any], rhythm: int, day: date) -> tuple[str, set[str]]:
-    """What was done to a SIM by a day, and the states that are right then. rhythm: days between its reports at most, roughly."""
+    """What was done to a SIM by a day, and the states that are right then. rhythm: days between its reports at most,
+    roughly."""
 
     def on(text: str | None) -> date:
         return date.fromisoformat(text) if text else date.max

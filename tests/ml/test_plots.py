@@ -23,7 +23,7 @@ STATES = pl.DataFrame(
         "sims": [40, 38, 2],
     }
 )
-TRIAL = pl.DataFrame({"kind": ["spike", "silence"], "events": [4, 5], "found": [4, 3], "recall": [1.0, 0.6]})
+INJECTION_TEST = pl.DataFrame({"kind": ["spike", "silence"], "events": [4, 5], "found": [4, 3], "recall": [1.0, 0.6]})
 WORST = [
     {"sim_key": 3, "iccid": "8988280666000000003", "label": None, "kind": "sms_flood"},
     {"sim_key": 4, "iccid": "8988280666000000004", "label": "pump-4", "kind": "spike"},
@@ -51,7 +51,6 @@ def figures(weekly_history: pl.DataFrame, last_day: date) -> dict[str, Figure]:
         ever_used=forecast.ever_used,
     )
     return {
-        "sim": forecasting.plot_sim_forecast(history, forecast.frame, sim_key=3, note=NOTE),
         "fleet": forecasting.plot_fleet_forecast(history, paths.sum(axis=0), as_of=last_day, note=NOTE),
         "total": forecasting.plot_total_forecast(
             history.filter(sim_key=3), forecast.frame.filter(sim_key=3), of="a label", note=NOTE
@@ -60,8 +59,8 @@ def figures(weekly_history: pl.DataFrame, last_day: date) -> dict[str, Figure]:
         "coverage": forecasting.plot_coverage(tested.calibration, note=NOTE),
         "exhaustion": exhaustion.plot_exhaustion(ends.frame, as_of=last_day, note=NOTE),
         "states": lifecycle.plot_states(STATES, note=NOTE),
-        "trial": anomaly.plot_trial(TRIAL, note=NOTE),
-        "no trial": anomaly.plot_trial(TRIAL.clear(), note=NOTE),
+        "trial": anomaly.plot_injection_test(INJECTION_TEST, note=NOTE),
+        "no trial": anomaly.plot_injection_test(INJECTION_TEST.clear(), note=NOTE),
         "worst": anomaly.plot_worst(history, WORST, as_of=last_day, note=NOTE),
         "nothing odd": anomaly.plot_worst(history, [], as_of=last_day, note=NOTE),
         "nothing evaluated": lifecycle.plot_states(STATES.clear(), note=NOTE),
@@ -91,13 +90,6 @@ def test_no_picture_belongs_to_global_plotting_state(figures: dict[str, Figure])
 def test_the_worst_sims_are_named_by_label_or_iccid(figures: dict[str, Figure]) -> None:
     titles = [axes.get_title() for axes in figures["worst"].axes]
     assert titles == ["8988280666000000003: sms flood", "pump-4: spike", "pump-5: drift"]
-
-
-def test_a_sim_without_forecast_is_named(weekly_history: pl.DataFrame, last_day: date) -> None:
-    history = weekly_history.filter(pl.col("sim_key") < 2)
-    forecast = predict(fit(history, as_of=last_day), history, as_of=last_day)
-    with pytest.raises(ValueError, match="no SIM 77"):
-        forecasting.plot_sim_forecast(history, forecast.frame, sim_key=77)
 
 
 def test_reliability_is_drawn_bold_for_all_and_thin_by_group() -> None:

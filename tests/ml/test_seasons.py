@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from ml.anomaly.seasons import REST_SCHEMA, resting, stretches
+from ml.anomaly.seasons import IDLE_SCHEMA, idle_periods, seasonal_periods
 from ml.anomaly.signals import PERIOD_SCHEMA
 
 AS_OF = date(2026, 1, 20)
@@ -36,10 +36,10 @@ def explained(
     as_of: date = AS_OF,
     periods: pl.DataFrame | None = None,
 ) -> dict[int, str]:
-    """By SIM, what explains the silence that began on a day, from rests a year before (REST_SCHEMA)."""
+    """By SIM, what explains the silence that began on a day, from rests a year before (IDLE_SCHEMA)."""
     idle = pl.DataFrame([(sim, day, None) for sim, day in begun.items()], schema=OPEN, orient="row")
-    before = pl.DataFrame(rests, schema=REST_SCHEMA, orient="row")
-    found = resting(idle, before, as_of, peers=peers(sims), periods=periods)
+    before = pl.DataFrame(rests, schema=IDLE_SCHEMA, orient="row")
+    found = seasonal_periods(idle, before, as_of, peers=peers(sims), periods=periods)
     assert found.schema == pl.Schema(PERIOD_SCHEMA)
     assert found["last_day"].null_count() == found.height
     return dict(found.select("sim_key", "state").iter_rows())
@@ -53,7 +53,7 @@ def test_stretches_are_long_rests_and_present_silences() -> None:
             used(2, (date(2025, 9, 1), date(2025, 9, 30)), (date(2025, 10, 28), AS_OF - DAY)),
         ]
     )
-    assert stretches(history, AS_OF).rows() == [(1, date(2025, 10, 1), date(2025, 10, 28)), (1, until + DAY, None)]
+    assert idle_periods(history, AS_OF).rows() == [(1, date(2025, 10, 1), date(2025, 10, 28)), (1, until + DAY, None)]
 
 
 def test_a_sim_that_rested_in_the_same_weeks_a_year_before_is_seasonal_until_it_should_be_back() -> None:
