@@ -26,7 +26,9 @@ SIMULATED_CLOCK = time(
 
 @contextmanager
 def account(settings: Settings, console: Console, *, sims: int, days: int, live: bool = False) -> Iterator[Settings]:
-    """The settings with an account to poll: the 1NCE account that is set, else a simulator started for the block in a process of its own.
+    """Yield the settings with an account to poll: the 1NCE account that is set, else a simulated one.
+
+    The simulator runs in a process of its own as long as the block.
 
     live   the simulated fleet lives by the present time; else its day stands at six in the morning
     """
