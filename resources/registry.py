@@ -72,8 +72,10 @@ class Registry:
         fingerprint: str,
         role: str,
         why: str,
+        card: str = "",
     ) -> Version:
-        """Log a run with the files of `folder` (model.json among them) and make a version of it. `point` gives it its role."""
+        """Log a run with the files of `folder` (model.json among them) and make a version of it, described by `card`. `point` gives
+        it its role."""
         from mlflow.entities import Metric, Param
         from mlflow.exceptions import MlflowException
 
@@ -97,6 +99,7 @@ class Registry:
                 source=f"{run.info.artifact_uri}",
                 run_id=run_id,
                 tags={"fingerprint": fingerprint, "role": role, "why": why},
+                description=card or None,
             )
         except BaseException:
             self._client.set_terminated(run_id, "FAILED")

@@ -98,7 +98,7 @@ class ModelSpec:
     inputs   (runtime, as-of day) -> what it is trained from
     train    (runtime, as-of day, inputs, champion, log) -> Trained
     metrics  what `simsight models` shows of each version
-    card     what it predicts, from what, and what it is not for: kept with every version
+    card     what it predicts, from what, and what it is not for: the description of every version
     """
 
     name: str

@@ -18,8 +18,6 @@ from resources.runtime import Runtime
 from resources.version import code_version
 from services.model_specs import FORECASTER, Champion, Log, ModelSpec, Trained, TrainingInputs, spec_of
 
-CARD_FILE = "model_card.md"
-
 
 class NoChampionError(SimsightError):
     """No version of a model is registered that could score; the message says what to run first."""
@@ -65,7 +63,7 @@ def train_and_register(
     trained = spec.train(runtime, as_of, inputs, present, log)
     compared = {f"compared_{name}": float(value) for name, value in trained.comparison.items()}
     with tempfile.TemporaryDirectory() as folder:
-        _write_files(Path(folder), spec, as_of, trained)
+        _write_files(Path(folder), trained)
         registered = registry.register(
             folder=Path(folder),
             parameters={
@@ -81,6 +79,7 @@ def train_and_register(
             fingerprint=fingerprint,
             role=trained.role,
             why=trained.why,
+            card=spec.card,
         )
     record = {
         "as_of": as_of,
@@ -122,17 +121,13 @@ def _champion(registry: Registry, spec: ModelSpec, champion: Version) -> Champio
     return Champion(champion, read)
 
 
-def _write_files(folder: Path, spec: ModelSpec, as_of: date, trained: Trained) -> None:
+def _write_files(folder: Path, trained: Trained) -> None:
     """The files that are kept with a version."""
     (folder / MODEL_FILE).write_text(json.dumps(trained.model))
     for name, frame in trained.frames.items():
         frame.write_csv(folder / name)
     for name, figure in trained.figures.items():
         figure.savefig(folder / name)
-    metrics = "".join(f"- {name}: {value:.4g}\n" for name, value in trained.metrics.items())
-    (folder / CARD_FILE).write_text(
-        f"# {spec.name}\n\n{spec.card}\n\nTrained as of {as_of}; {trained.role}: {trained.why}\n\n{metrics}"
-    )
 
 
 def record_version(

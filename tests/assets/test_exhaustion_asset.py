@@ -8,6 +8,7 @@ import pytest
 
 import services.exhaustion as under_test
 from assets.exhaustion import CHECK, exhaustion_backtested, quota_exhaustions
+from assets.scoring_ops import IO_MANAGER, StagedValues
 from ml.exhaustion.backtest import ExhaustionBacktest
 from resources.runtime import Runtime
 from services.exhaustion import EXHAUSTIONS, load_facts
@@ -21,7 +22,7 @@ def materialized(runtime: Runtime) -> dg.ExecuteInProcessResult:
     return dg.materialize(
         [exhaustion_backtested, quota_exhaustions],
         partition_key=AS_OF.isoformat(),
-        resources={"runtime": runtime},
+        resources={"runtime": runtime, IO_MANAGER: StagedValues(runtime)},
         raise_on_error=False,
     )
 

@@ -2,7 +2,6 @@
 
 import json
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -94,11 +93,9 @@ def test_a_toy_model_is_trained_listed_and_taken_back(
     assert run.data.params["unit"] == "bytes"
     assert {file.path for file in runtime.mlflow.list_artifacts(first["MLflow run"])} == {
         "model.json",
-        "model_card.md",
         "means.csv",
     }
-    card = Path(run.info.artifact_uri.removeprefix("file://"), "model_card.md").read_text()
-    assert card.startswith("# toy\n\nThe mean of a SIM's day.\n")
+    assert runtime.mlflow.get_model_version(TOY, "1").description == toy.card
 
     truth.rows("UPDATE core.sim_usage SET bytes = bytes + 1000000 WHERE sim_key = 2")
     second = materialized(runtime)
