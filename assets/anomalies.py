@@ -1,4 +1,4 @@
-"""Anomalies over the whole fleet: the detector's training, and what it finds every day, with the incidents behind it."""
+"""Anomalies over the whole fleet: the detector's training, what it finds every day, and the incidents behind it."""
 
 from datetime import date
 from typing import Any
@@ -21,8 +21,9 @@ from services.anomalies.detection import ANOMALIES, train
 def anomaly_detector(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
     """The registered model `anomaly-detector`: what is ordinary in this fleet, fitted as of a day (the partition).
 
-    Control charts, Isolation Forest and surprise at places and hours, made comparable by the share of the fleet's own past days that were as odd.
-    Tested by anomalies injected into the last two weeks. Trained anew every week; within a week the version there is stays.
+    Control charts, Isolation Forest and surprise at places and hours, made comparable by the share of the fleet's own
+    past days that were as odd. Tested by anomalies injected into the last two weeks. Trained anew every week; within a
+    week the version there is stays.
     """
     return dg.MaterializeResult(metadata=as_metadata(train(runtime, date.fromisoformat(context.partition_key))))
 
@@ -40,12 +41,13 @@ _plan, _score_block, _publish = scoring_ops(ANOMALIES, AFTER)
     metadata={"dagster/table_name": "predictions.anomalies"},
 )
 def anomalies(usage_history: Any, sim_lifecycle: Any, usage_forecasts: Any, anomaly_detector: Any) -> Any:
-    """What is unlike itself or its peers on a closed day (the partition): kind, severity, and the reason in a sentence with numbers; looked
-    for over blocks of SIMs.
+    """What is unlike itself or its peers on a closed day (the partition): kind, severity, and the reason in a sentence
+    with numbers; looked for over blocks of SIMs.
 
-    Anomalies with a cause in common are members of one incident. At most SIMSIGHT_FALSE_ALARMS of 1,000 SIM-days of a fleet
-    with nothing wrong are flagged. The limits of the days under way are prepared too, for what the Data Streamer brings. The same day
-    again writes the same. Read it through `predictions.anomalies_v1` and `predictions.incidents_v1`.
+    Anomalies with a cause in common are members of one incident. At most SIMSIGHT_FALSE_ALARMS of 1,000 SIM-days of a
+    fleet with nothing wrong are flagged. The limits of the days under way are prepared too, for what the Data Streamer
+    brings. The same day again writes the same. Read it through `predictions.anomalies_v1` and
+    `predictions.incidents_v1`.
     """
     blocks = _plan(
         usage_history=usage_history,

@@ -26,12 +26,12 @@ _plan, _score_block, _publish = scoring_ops(EXHAUSTIONS, ("usage_forecasts", "si
     metadata={"dagster/table_name": "predictions.exhaustions"},
 )
 def quota_exhaustions(usage_forecasts: Any, sim_quota: Any, exhaustion_backtest: Any) -> Any:
-    """When every SIM ends, by volume or by expiry, whichever comes first: probabilities and dates; over blocks of SIMs. And when its
-    SMS are used up, its monthly limit stops it, and its next automatic top-up comes.
+    """When every SIM ends, by volume or by expiry, whichever comes first: probabilities and dates; over blocks of SIMs.
+    And when its SMS are used up, its monthly limit stops it, and its next automatic top-up comes.
 
-    One row a SIM and as-of day (the partition), from sampled futures of the usage forecast, gone on beyond its horizon as SIMs of
-    the same kind did and calibrated by `exhaustion_backtest`; read it through `predictions.exhaustions_v1`. SIMs whose usage, quota
-    and model version are those they were scored from are left as they are.
+    One row a SIM and as-of day (the partition), from sampled futures of the usage forecast, gone on beyond its horizon
+    as SIMs of the same kind did and calibrated by `exhaustion_backtest`; read it through `predictions.exhaustions_v1`.
+    SIMs whose usage, quota and model version are those they were scored from are left as they are.
     """
     blocks = _plan(usage_forecasts=usage_forecasts, sim_quota=sim_quota, exhaustion_backtest=exhaustion_backtest)
     return _publish(blocks.map(_score_block).collect())
@@ -53,17 +53,20 @@ CHECK = "exhaustion_dates_are_calibrated"
             CHECK,
             asset="exhaustion_backtest",
             blocking=True,
-            description="P10 to P90 of hypothetical exhaustion dates, from days in the fleet's own past, covered about 80 % of "
+            description="P10 to P90 of hypothetical exhaustion dates, from days in the fleet's own past, covered "
+            "about 80 % of "
             "what then came: 72 to 88 %, and more room the fewer SIMs there are.",
         )
     ],
 )
 # with a check among its outputs Dagster takes the bare class only
 def exhaustion_backtested(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """How honest exhaustion dates are: from past days, when would each SIM have run out had it had little left, and when did it?
+    """How honest exhaustion dates are: from past days, when would each SIM have run out had it had little left, and
+    when did it?
 
-    One row an as-of day (the partition), with the calibration that the day's dates are made with. When too few or too many dates
-    lie between P10 and P90, the blocking check stops `quota_exhaustions`: no date is published that cannot be relied on.
+    One row an as-of day (the partition), with the calibration that the day's dates are made with. When too few or too
+    many dates lie between P10 and P90, the blocking check stops `quota_exhaustions`: no date is published that cannot
+    be relied on.
     """
     as_of = as_of_days(context)[-1]
     tested = save_backtest(runtime, as_of, load_sample(runtime, as_of))

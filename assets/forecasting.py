@@ -1,4 +1,6 @@
-"""Forecasts of usage: what they rest on, the forecaster's training, every SIM's days ahead, totals, and how forecasts did."""
+"""Forecasts of usage: what they rest on, the forecaster's training, every SIM's days ahead, totals, and how forecasts
+did.
+"""
 
 from datetime import date
 from typing import Any
@@ -28,10 +30,12 @@ from services.model_specs import FORECASTER
     metadata={"dagster/table_name": "predictions.aggregate_forecasts"},
 )
 def aggregate_forecasts(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-    """The total use of the fleet, of labels that begin alike and of countries, 30 days ahead, each forecast as one series.
+    """The total use of the fleet, of labels that begin alike and of countries, 30 days ahead, each forecast as one
+    series.
 
-    By Prophet, by the usage forecaster or by the mean of both: what missed least from earlier days. A total of many SIMs swings by what
-    hits all of them at once, which no sum of their own forecasts knows. Read it through `predictions.aggregate_forecasts_v1`.
+    By Prophet, by the usage forecaster or by the mean of both: what missed least from earlier days. A total of many
+    SIMs swings by what hits all of them at once, which no sum of their own forecasts knows. Read it through
+    `predictions.aggregate_forecasts_v1`.
     """
     metadata: dict[str, Any] = {}
     for as_of in as_of_days(context):
@@ -48,10 +52,12 @@ def aggregate_forecasts(context: dg.AssetExecutionContext, runtime: RuntimeParam
     metadata={"dagster/table_name": "predictions.forecast_scores"},
 )
 def forecast_drift(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-    """Error and coverage of earlier forecasts, tracked against what then happened; one row a closed usage day and part of the horizon.
+    """Error and coverage of earlier forecasts, tracked against what then happened; one row a closed usage day and part
+    of the horizon.
 
-    Scored are the last ten closed days up to the partition that are not scored yet, or whose usage came or was corrected since. Only
-    forecasts count whose model knew nothing after their as-of day. Read it through `predictions.forecast_scores_v1`.
+    Scored are the last ten closed days up to the partition that are not scored yet, or whose usage came or was
+    corrected since. Only forecasts count whose model knew nothing after their as-of day. Read it through
+    `predictions.forecast_scores_v1`.
     """
     metadata: dict[str, Any] = {}
     days = as_of_days(context)
@@ -63,7 +69,8 @@ def forecast_drift(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> 
 @dg.asset_check(
     name="forecasts_hold",
     asset="forecast_drift",
-    description="Over the last three closed days, forecasts of the next week covered what they promised, beat repeating last week, and did "
+    description="Over the last three closed days, forecasts of the next week covered what they promised, beat "
+    "repeating last week, and did "
     "not lie to one side. A model that goes bad fails it within three days: `simsight models`, `simsight rollback`.",
 )
 def forecasts_hold(runtime: RuntimeParam) -> dg.AssetCheckResult:
@@ -124,8 +131,8 @@ _plan, _score_block, _publish = scoring_ops(USAGE_FORECASTS, ("usage_forecaster"
 def usage_forecasts(usage_forecaster: Any, usage_history: Any) -> Any:
     """Daily usage of every SIM, 30 days ahead, with quantiles, by the champion model; scored over blocks of SIMs.
 
-    One row a SIM, as-of day (the partition) and day ahead; read it through `predictions.usage_forecasts_v1`. SIMs without new or
-    corrected data since they were scored as of that day by the same version are left as they are.
+    One row a SIM, as-of day (the partition) and day ahead; read it through `predictions.usage_forecasts_v1`. SIMs
+    without new or corrected data since they were scored as of that day by the same version are left as they are.
     """
     blocks = _plan(usage_forecaster=usage_forecaster, usage_history=usage_history)
     return _publish(blocks.map(_score_block).collect())
@@ -142,9 +149,10 @@ def usage_forecasts(usage_forecaster: Any, usage_history: Any) -> Any:
 def usage_forecaster(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
     """The registered model `usage-forecaster`, trained on what was known on the as-of day (the partition).
 
-    Backtested from several past days against seasonal naive (repeating last week), and compared with the champion on days that
-    neither had seen. It becomes the champion, which scores, when it beats the baseline, its 80 % interval covers about 80 % and
-    it is not worse than the champion; otherwise it is kept as challenger. Figures and decision are recorded either way.
+    Backtested from several past days against seasonal naive (repeating last week), and compared with the champion on
+    days that neither had seen. It becomes the champion, which scores, when it beats the baseline, its 80 % interval
+    covers about 80 % and it is not worse than the champion; otherwise it is kept as challenger. Figures and decision
+    are recorded either way.
     """
     as_of = date.fromisoformat(context.partition_key)
     return dg.MaterializeResult(metadata=as_metadata(train(runtime, as_of, log=context.log.info)))

@@ -1,12 +1,13 @@
-"""How long it takes from a POST of the Data Streamer until people and programs know that a SIM runs away, floods SMS or is abroad.
+"""How long it takes from a POST of the Data Streamer until people and programs know that a SIM runs away, floods SMS or
+is abroad.
 
     python -m benchmarks.alert_delay [--sims 2000] [--rounds 9] [--rate 100]
 
-What runs is what runs in production, each in processes of its own: `simsight serve`, Dagster's daemon with its sensors switched on
-(SIMSIGHT_SCHEDULES) and embedded PostgreSQL; around them a receiver of signed webhooks and a listener of /v1/alerts/stream. All SIMs send
-ordinary records at a steady rate, and every round one SIM does something odd at a moment of its own. Seconds count from just before the
-POST is sent. When a run was started, began and ended is what Dagster itself notes. All data are synthetic. Uses a home of its own in
-a temporary folder.
+What runs is what runs in production, each in processes of its own: `simsight serve`, Dagster's daemon with its sensors
+switched on (SIMSIGHT_SCHEDULES) and embedded PostgreSQL; around them a receiver of signed webhooks and a listener of
+/v1/alerts/stream. All SIMs send ordinary records at a steady rate, and every round one SIM does something odd at a
+moment of its own. Seconds count from just before the POST is sent. When a run was started, began and ended is what
+Dagster itself notes. All data are synthetic. Uses a home of its own in a temporary folder.
 """
 
 from __future__ import annotations
@@ -60,8 +61,10 @@ KINDS = ("runaway", "SMS flood", "country")
 STAGES = ("answered", "found", "live event", "message")
 # ordinary SIMs of one device type, in Germany every day
 FILL = """
-INSERT INTO core.sims (organization_id, iccid, imei, label, status, activated_at, quota_status, first_seen_at, changed_at)
-SELECT 1, lpad(n::text, 19, '0'), '35000001' || lpad(n::text, 6, '0') || '00', 'meter-' || n, 'Enabled', %(first)s::date, 0, %(first)s::date,
+INSERT INTO core.sims
+    (organization_id, iccid, imei, label, status, activated_at, quota_status, first_seen_at, changed_at)
+SELECT 1, lpad(n::text, 19, '0'), '35000001' || lpad(n::text, 6, '0') || '00', 'meter-' || n,
+       'Enabled', %(first)s::date, 0, %(first)s::date,
        %(first)s::date FROM generate_series(1, %(sims)s) AS n;
 INSERT INTO core.sim_events (organization_id, sim_key, occurred_at, event_type, imei, country, operator)
 SELECT 1, s.sim_key, d + interval '6 hours', 'Create PDP Context', s.imei, 'Germany', 'Telekom'
@@ -227,7 +230,9 @@ def ready(client: httpx.Client) -> None:
 
 
 def runs(instance: dg.DagsterInstance, job: str, since: float) -> np.ndarray:
-    """(runs, 3) seconds of the successful runs of a job: from launch to its process, in it before the work, and the work."""
+    """(runs, 3) seconds of the successful runs of a job: from launch to its process, in it before the work, and the
+    work.
+    """
     wanted = dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.SUCCESS])
     rows = []
     for found in instance.get_run_records(wanted, limit=1000):
@@ -322,7 +327,8 @@ def main() -> None:
                 spans.append(np.array([np.median(spent, axis=0), spent.max(axis=0)]))
                 middle, most = (" ".join(f"{one:.1f}" for one in row) for row in spans[-1])
                 print(
-                    f"{job}: sensor every {sensor.minimum_interval_seconds} s; {len(spent)} runs, seconds until the process, until the work, "
+                    f"{job}: sensor every {sensor.minimum_interval_seconds} s; {len(spent)} runs, seconds until the "
+                    f"process, until the work, "
                     f"of the work: median {middle}, most {most}"
                 )
     # just missed: a whole interval and a turn of the daemon's loop, then a run, twice

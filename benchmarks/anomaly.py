@@ -1,11 +1,12 @@
-"""How well anomalies are found on synthetic fleets whose faults are recorded: against the plain Isolation Forest, and how fast.
+"""How well anomalies are found on synthetic fleets whose faults are recorded: against the plain Isolation Forest, and
+how fast.
 
     python -m benchmarks.anomaly [--seed 901] [--sims 2000] [--knob 0.5 1 5]
     python -m benchmarks.anomaly --incident [--sims 10000]
     python -m benchmarks.anomaly --speed [--sims 100000]
 
-The detector is fitted every two weeks on the days so far, and finds on the two weeks after what it had not seen. A clean fleet of the same
-seed says what is a false alarm. The fleets' truth scores only; nothing here reads it otherwise.
+The detector is fitted every two weeks on the days so far, and finds on the two weeks after what it had not seen. A
+clean fleet of the same seed says what is a false alarm. The fleets' truth scores only; nothing here reads it otherwise.
 """
 
 from __future__ import annotations
@@ -124,7 +125,9 @@ class Data:
 
     @cached_property
     def done(self) -> pl.DataFrame:
-        """One row an event: sim_key, kind, first_day, last_day. Kinds dead and fading (a customer that leaves) last to the end."""
+        """One row an event: sim_key, kind, first_day, last_day. Kinds dead and fading (a customer that leaves) last to
+        the end.
+        """
         rows = []
         for sim, facts in enumerate(self.truth):
             rows += [(sim, a["kind"], a["first_day"], a["last_day"]) for a in facts["anomalies"] if a["visible"]]  # type: ignore[attr-defined]
@@ -160,7 +163,9 @@ def data(seed: int, sims: int, scenario: str) -> Data:
 
 
 def walk(fleet: Data, knobs: list[float]) -> Iterator[pl.DataFrame]:
-    """Detections of each stretch of days at each knob by a model that knew the days before only; score 1: an anomaly, else 0."""
+    """Detections of each stretch of days at each knob by a model that knew the days before only; score 1: an anomaly,
+    else 0.
+    """
     begin = fleet.last - timedelta(days=STEP * STEPS)
     for step in range(STEPS):
         known = fleet.until(begin + timedelta(days=STEP * step))
@@ -215,7 +220,9 @@ def plain(fleet: Data) -> pl.DataFrame:
 
 
 def scored(fleet: Data, found: pl.DataFrame, limit: float) -> tuple[pl.DataFrame, dict[str, float]]:
-    """By kind: events, found, delay; and in all: recall, precision of alarms (runs of days), F1, false alarms per 1,000 clean SIM-days."""
+    """By kind: events, found, delay; and in all: recall, precision of alarms (runs of days), F1, false alarms per 1,000
+    clean SIM-days.
+    """
     begin, last = found["day"].min(), found["day"].max()
     assert isinstance(begin, date)
     assert isinstance(last, date)
@@ -268,7 +275,7 @@ def scored(fleet: Data, found: pl.DataFrame, limit: float) -> tuple[pl.DataFrame
 
 
 def false_alarms(clean: pl.DataFrame, limit: float) -> dict[str, float]:
-    """Flagged SIM-days of 1,000, and the upper 95 % bound of their rate: the days of a SIM are taken as odd together."""
+    """Flagged SIM-days of 1,000, and the upper 95 % bound of their rate: the days of a SIM are taken together."""
     by_sim = clean.group_by("sim_key").agg(n=(pl.col("score") >= limit).sum().cast(pl.Float64))["n"].to_numpy()
     number, total = clean.height, by_sim.sum()
     return {
@@ -338,7 +345,8 @@ def incident(seed: int, sims: int) -> None:
         looping = set(np.flatnonzero(demand.loop_first <= as_of.toordinal()).tolist())
         titles = grouped.incidents["title"].to_list()
         print(
-            f"day {day}: {len(looping)} loop, {len(members & looping)} are members, {len(members - looping)} strangers; {titles}"
+            f"day {day}: {len(looping)} loop, {len(members & looping)} are members, {len(members - looping)} "
+            f"strangers; {titles}"
         )
 
 
@@ -371,7 +379,8 @@ def speed(sims: int) -> None:
     limits(model, found.signals, many["events"])
     print(f"limits: {time.perf_counter() - at:.1f} s")
     print(
-        f"CPU {time.process_time() - cpu:.0f} s, peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB"
+        f"CPU {time.process_time() - cpu:.0f} s, peak memory "
+        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB"
     )
 
 

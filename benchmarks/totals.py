@@ -1,9 +1,11 @@
-"""How good forecasts of totals are: the chosen method against our forecaster, Prophet and the mean of both on every series.
+"""How good forecasts of totals are: the chosen method against our forecaster, Prophet and the mean of both on every
+series.
 
     python -m benchmarks.totals [--seed 901] [--sims 800]
 
-The simulated fleet's total and those of its eleven largest sites, with a year and with half a year of history, and sums of five cash
-machines, 30 days ahead from three origins (all synthetic). Errors are mean absolute scaled errors as a ratio to seasonal naive.
+The simulated fleet's total and those of its eleven largest sites, with a year and with half a year of history, and sums
+of five cash machines, 30 days ahead from three origins (all synthetic). Errors are mean absolute scaled errors as a
+ratio to seasonal naive.
 """
 
 from __future__ import annotations

@@ -160,7 +160,8 @@ def _instance(home: str) -> dg.DagsterInstance:
 def _alive(runtime: Runtime, instance: dg.DagsterInstance) -> Iterator[str]:
     """The id of a new run, with a lock on the server that lasts as long as this process; ends runs whose process died.
 
-    The run of a process that was killed still holds its place in the pool of what asks 1NCE: all others would wait for it.
+    The run of a process that was killed still holds its place in the pool of what asks 1NCE: all others would wait for
+    it.
     """
     import dagster as dg
 

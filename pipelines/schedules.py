@@ -17,7 +17,8 @@ RETRAIN = timedelta(days=7)
     cron_schedule="35 * * * *",
     execution_timezone="UTC",
     default_status=RUNNING,
-    description="Evaluate the alert rules every hour as of the last complete day: late data and new rules count the same day.",
+    description="Evaluate the alert rules every hour as of the last complete day: late data and new rules count the "
+    "same day.",
 )
 def hourly_rules(context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.RunRequest:
     return dg.RunRequest(partition_key=as_of_day(runtime, context.scheduled_execution_time).isoformat())
@@ -39,7 +40,8 @@ def hourly_ingest(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     cron_schedule="0 1 * * *",
     execution_timezone="UTC",
     default_status=RUNNING,
-    description="Train every week: at 01:00 UTC when the newest version of a model is a week old, or when there is none yet.",
+    description="Train every week: at 01:00 UTC when the newest version of a model is a week old, or when there is "
+    "none yet.",
 )
 def weekly_training(
     context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]

@@ -74,8 +74,9 @@ class Registry:
         why: str,
         card: str = "",
     ) -> Version:
-        """Log a run with the files of `folder` (model.json among them) and make a version of it, described by `card`. `point` gives
-        it its role."""
+        """Log a run with the files of `folder` (model.json among them) and make a version of it, described by `card`.
+        `point` gives it its role.
+        """
         from mlflow.entities import Metric, Param
         from mlflow.exceptions import MlflowException
 

@@ -1,1 +1,3 @@
-"""The use cases: each reads through resources, calls pure code of ml and writes. No Dagster, no command line, no web framework."""
+"""The use cases: each reads through resources, calls pure code of ml and writes. No Dagster, no command line, no web
+framework.
+"""

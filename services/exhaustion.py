@@ -47,7 +47,8 @@ def _prepare(runtime: Runtime, as_of: date) -> dict[str, Any]:
 
 
 def _inputs(runtime: Runtime, block: Block) -> pl.DataFrame:
-    """What the end of each SIM of a block rests on: `load_inputs`, its quota, `load_facts`, and whether 1NCE calls it expired.
+    """What the end of each SIM of a block rests on: `load_inputs`, its quota, `load_facts`, and whether 1NCE calls it
+    expired.
 
     An expired SIM need have no usage: there is nothing to forecast, and its end is known.
     """

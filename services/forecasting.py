@@ -1,4 +1,6 @@
-"""The usage forecaster over the fleet: trained, scored over blocks of SIMs, held against what then happened; and forecasts of totals."""
+"""The usage forecaster over the fleet: trained, scored over blocks of SIMs, held against what then happened; and
+forecasts of totals.
+"""
 
 from datetime import date, timedelta
 from statistics import NormalDist
@@ -60,7 +62,8 @@ def forecast_totals(runtime: Runtime, as_of: date) -> dict[str, Any]:
     }
 
 
-# every day of the next week; of the weeks after it one day each: forecasts of one as-of day lie together, each costs a scan of them
+# every day of the next week; of the weeks after it one day each: forecasts of one as-of day lie together, each costs a
+# scan of them
 LEADS = [1, 2, 3, 4, 5, 6, 7, 14, 21, 28]
 LOOK_BACK_DAYS = 10
 SHOWN_DAYS = 90
@@ -96,7 +99,9 @@ COLUMNS = {"mean": "mean"} | {quantile_column(level): f"q{str(level)[2:]:0<2}" f
 
 
 def load_inputs(runtime: Runtime, block: Block) -> pl.DataFrame:
-    """What a forecast of each SIM of a block rests on: sim_key, usage_hash, data_age_hours, data_grade (1 to 4 for A to D)."""
+    """What a forecast of each SIM of a block rests on: sim_key, usage_hash, data_age_hours, data_grade (1 to 4 for A to
+    D).
+    """
     with runtime.database.transaction() as transaction:
         usage = transaction.frame(
             "usage_hashes", {"sim_key": pl.Int32, "usage_hash": pl.Int64}, block.range | {"days": HISTORY_DAYS}
@@ -111,7 +116,7 @@ def load_model(runtime: Runtime, version: Version) -> ForecastModel:
 
 
 def forecast_block(runtime: Runtime, block: Block, sim_keys: pl.Series) -> tuple[pl.DataFrame, Forecast]:
-    """The history and the forecast of some SIMs of a block. Deterministic, so that it need not be stored to be shared."""
+    """The history and the forecast of some SIMs of a block. Deterministic: it need not be stored to be shared."""
     history = load_history(runtime.database, block.as_of, sim_keys.to_list())
     return history, predict(load_model(runtime, block.version), history, as_of=block.as_of, horizon=HORIZON)
 
@@ -144,7 +149,9 @@ USAGE_FORECASTS = predictions("usage_forecasts", FORECASTER, "merge_usage_foreca
 
 
 def train(runtime: Runtime, as_of: date, *, log: Log = lambda text: None) -> dict[str, Any]:
-    """Train a version of the forecaster, and register it; see `train_and_register`. Raises NoUsageError when there is no usage."""
+    """Train a version of the forecaster, and register it; see `train_and_register`. Raises NoUsageError when there is
+    no usage.
+    """
     return train_and_register(runtime, spec_of(FORECASTER), as_of, log=log)
 
 
@@ -156,7 +163,9 @@ def training_inputs(runtime: Runtime, as_of: date) -> TrainingInputs:
 def train_forecaster(
     runtime: Runtime, as_of: date, inputs: TrainingInputs, champion: Champion | None, log: Log
 ) -> Trained:
-    """Fit and backtest the forecaster, compare it with the champion on days unseen by both, and decide whether it may score."""
+    """Fit and backtest the forecaster, compare it with the champion on days unseen by both, and decide whether it may
+    score.
+    """
     history, seed = inputs.frames["history"], runtime.settings.seed
     sims = history["sim_key"].n_unique()
     log(f"backtest over {sims} SIMs")

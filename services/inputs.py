@@ -25,7 +25,9 @@ QUOTA_SCHEMA = {"sim_key": pl.Int32, "quota_left": pl.Int64, "quota_total": pl.I
 
 
 def load_history(database: Database, as_of: date, sim_keys: list[int] | None = None) -> pl.DataFrame:
-    """Daily usage up to `as_of` of every SIM, or of those given: sim_key, day, bytes. Raises NoUsageError when there is none."""
+    """Daily usage up to `as_of` of every SIM, or of those given: sim_key, day, bytes. Raises NoUsageError when there is
+    none.
+    """
     history = database.frame(
         "usage_history", HISTORY_SCHEMA, {"as_of": as_of, "days": HISTORY_DAYS, "sim_keys": sim_keys}
     )
@@ -37,7 +39,9 @@ def load_history(database: Database, as_of: date, sim_keys: list[int] | None = N
 
 
 def load_sample(runtime: Runtime, as_of: date) -> pl.DataFrame:
-    """The usage history of the fleet, of a large one that of TRAINING_SIMS SIMs evenly spread over it: what models are trained on."""
+    """The usage history of the fleet, of a large one that of TRAINING_SIMS SIMs evenly spread over it: what models are
+    trained on.
+    """
     with runtime.database.transaction() as transaction:
         chosen = training_sims(transaction)
     return load_history(runtime.database, as_of, chosen)

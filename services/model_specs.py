@@ -1,7 +1,8 @@
-"""Which models there are: what the rest of the program must know of each to train it, list it, take it back and score with it.
+"""Which models there are: what the rest of the program must know of each to train it, list it, take it back and score
+with it.
 
-A new model is one `register(ModelSpec(...))` beside its pure code. Names and figures cost nothing to read: a model's code is loaded when it
-is trained or read.
+A new model is one `register(ModelSpec(...))` beside its pure code. Names and figures cost nothing to read: a model's
+code is loaded when it is trained or read.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ class Trained:
     metrics     of its own backtest
     role, why   champion or challenger, and the reason in a sentence
     parameters  kept with the version beside the common ones
-    comparison  figures by name against the champion and other baselines on the same days; empty where there was nothing to compare
+    comparison  figures by name against the champion and other baselines on the same days; empty where there was nothing
+                to compare
     frames      tables kept with the version, by file name (CSV)
     figures     pictures kept with the version, by file name (PNG)
     metadata    what is shown beside the common values
@@ -80,7 +82,9 @@ class Trained:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric that `simsight models` shows: its heading, its name, its format, and what it means where the heading does not say it."""
+    """A metric that `simsight models` shows: its heading, its name, its format, and what it means where the heading
+    does not say it.
+    """
 
     heading: str
     name: str
@@ -187,7 +191,8 @@ register(
             ),
             Metric("80 % held", "coverage_80", ".0%"),
         ),
-        card="Forecasts the daily bytes of every SIM for the next 30 days, with quantiles, from the fleet's own daily usage of up to two "
+        card="Forecasts the daily bytes of every SIM for the next 30 days, with quantiles, from the fleet's own daily "
+        "usage of up to two "
         "years. Quotas, expiry dates and planned changes are not known to it.",
     )
 )
@@ -202,7 +207,8 @@ register(
             Metric("found", "recall", ".0%", "of the anomalies put into copies of the last two weeks"),
             Metric("flagged", "flagged_per_1000", ".2f", "of 1,000 SIM-days of these weeks"),
         ),
-        card="Says how rare each SIM's day is beside its own past and its peers, from daily usage and events of the last 200 days. Injected "
+        card="Says how rare each SIM's day is beside its own past and its peers, from daily usage and events of the "
+        "last 200 days. Injected "
         "anomalies measure it: real faults may be milder, or other.",
     )
 )

@@ -45,7 +45,8 @@ class RollbackError(SimsightError):
 def train_and_register(
     runtime: Runtime, spec: ModelSpec, as_of: date, *, log: Log = lambda text: None
 ) -> dict[str, Any]:
-    """Train a version of a model on what was known on a day, register and record it, and make it champion where it is accepted.
+    """Train a version of a model on what was known on a day, register and record it, and make it champion where it is
+    accepted.
 
     Returns metadata. The same data, settings and code again train nothing.
     """

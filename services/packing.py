@@ -1,4 +1,6 @@
-"""Values as bytes, to be kept in the database: JSON, NumPy arrays and Arrow frames in one zip archive. Nothing in it is ever executed."""
+"""Values as bytes, to be kept in the database: JSON, NumPy arrays and Arrow frames in one zip archive. Nothing in it is
+ever executed.
+"""
 
 import io
 import json
@@ -13,8 +15,9 @@ VALUES = "values.json"
 
 
 def pack(value: Any) -> bytes:
-    """A value as bytes: None, bool, int, float, str, date, datetime, NumPy arrays and scalars, Polars frames, and lists, tuples and
-    dictionaries of these. `unpack` gives the same types. Raises TypeError, or ValueError for an array of objects, for anything else.
+    """A value as bytes: None, bool, int, float, str, date, datetime, NumPy arrays and scalars, Polars frames, and
+    lists, tuples and dictionaries of these. `unpack` gives the same types. Raises TypeError, or ValueError for an array
+    of objects, for anything else.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -1,8 +1,8 @@
 """Scoring over blocks of SIMs: planned, scored one by one wherever there is room, and published together.
 
-A block reads the data of its own SIMs only and leaves its rows in ops.staged_blocks; the last step writes all blocks of an as-of day
-in one transaction, so that readers see the old day or the new one. Of predictions, a SIM whose data and model version are those it was
-scored from last (ops.scored_sims) is left as it is.
+A block reads the data of its own SIMs only and leaves its rows in ops.staged_blocks; the last step writes all blocks of
+an as-of day in one transaction, so that readers see the old day or the new one. Of predictions, a SIM whose data and
+model version are those it was scored from last (ops.scored_sims) is left as it is.
 """
 
 import io
@@ -27,10 +27,12 @@ SCORED_SCHEMA = {"sim_key": pl.Int32, "input_hash": pl.Int64}
 
 @dataclass(frozen=True)
 class Block:
-    """SIMs of neighbouring keys that are scored together, as of a day, by one version. Small: it travels between processes.
+    """SIMs of neighbouring keys that are scored together, as of a day, by one version. Small: it travels between
+    processes.
 
     part            the scoring task's name
-    work_id         the run that planned it, under which its rows, and what it shares with other blocks, wait in the database
+    work_id         the run that planned it, under which its rows, and what it shares with other blocks, wait in the
+                    database
     invalidated_at  the latest correction that made the day's predictions stale when it was planned
     """
 
@@ -61,7 +63,9 @@ class Block:
 
 @dataclass(frozen=True)
 class Scored:
-    """What scoring a block came to: its rows, SIMs they are of, SIMs that were left as they are, and counts to be summed up by name."""
+    """What scoring a block came to: its rows, SIMs they are of, SIMs that were left as they are, and counts to be
+    summed up by name.
+    """
 
     rows: pl.DataFrame
     sims: int
@@ -96,9 +100,11 @@ class ScoringTask:
 
     name     as in ops.staged_blocks, and in ops.stale_predictions where corrections make it stale
     model    the registered model whose champion computes it
-    prepare  (runtime, as_of, champion) -> what all blocks of a day share, of what `services.packing` can pack, at most a few MB
+    prepare  (runtime, as_of, champion) -> what all blocks of a day share, of what `services.packing` can pack, at most
+             a few MB
     score    (runtime, block, what prepare gave) -> Scored
-    write    (transaction, context, rows of the blocks, one block at a time) -> metadata; it runs where all of the day is written
+    write    (transaction, context, rows of the blocks, one block at a time) -> metadata; it runs where all of the day
+             is written
     show     (runtime, as_of) -> metadata of what is published as of a day
     """
 
@@ -119,8 +125,8 @@ def predictions(
     show: Callable[[Runtime, date], dict[str, Any]],
     prepare: Callable[[Runtime, date], dict[str, Any]] = lambda runtime, as_of: {},
 ) -> ScoringTask:
-    """A task that predicts something of every SIM, each row with its scoring (predictions.scorings). SIMs whose data did not change
-    are not scored again.
+    """A task that predicts something of every SIM, each row with its scoring (predictions.scorings). SIMs whose data
+    did not change are not scored again.
 
     name     as in ops.stale_predictions
     model    the registered model whose champion predicts
@@ -131,7 +137,8 @@ def predictions(
     """
 
     def scored(runtime: Runtime, block: Block, shared: dict[str, Any]) -> Scored:
-        # the hash of a SIM's data is read before the data: a correction that comes in between is scored now and once more later
+        # the hash of a SIM's data is read before the data: a correction that comes in between is scored now and once
+        # more later
         given = inputs(runtime, block)
         hashed = given.select("sim_key").with_columns(input_hash=given.hash_rows(seed=0).reinterpret(signed=True))
         which = {**block.range, "part": name, "model_name": model, "model_version": block.version.version}
@@ -164,7 +171,9 @@ def predictions(
 
 
 def plan(runtime: Runtime, task: ScoringTask, as_of: date, *, work_id: str) -> list[Block]:
-    """The blocks of SIMs to look at as of a day; what they share is staged first. Raises NoChampionError, and NoUsageError without usage."""
+    """The blocks of SIMs to look at as of a day; what they share is staged first. Raises NoChampionError, and
+    NoUsageError without usage.
+    """
     champion = champion_of(runtime, task.model)
     with runtime.database.transaction() as transaction:
         invalidated = transaction.row("invalidation", {"as_of": as_of, "part": task.name})
@@ -183,7 +192,9 @@ def plan(runtime: Runtime, task: ScoringTask, as_of: date, *, work_id: str) -> l
 
 
 def score_block(runtime: Runtime, task: ScoringTask, block: Block) -> Staged:
-    """Score a block and stage its rows. Again: the same again. Raises RuntimeError when what it shares with others is not staged."""
+    """Score a block and stage its rows. Again: the same again. Raises RuntimeError when what it shares with others is
+    not staged.
+    """
     # read anew for every block: a task may add to what it is given, and no block is to depend on those before it
     done = task.score(runtime, block, staged_value(runtime, block.shared_place))
     if done.sims:
@@ -233,7 +244,9 @@ def publish(
 
 
 def stage_value(runtime: Runtime, part: str, place: dict[str, Any], value: Any) -> None:
-    """Leave a value for later steps, which may run elsewhere. place: work_id and name; the same place again replaces it."""
+    """Leave a value for later steps, which may run elsewhere. place: work_id and name; the same place again replaces
+    it.
+    """
     content = {"part": part, "content": pack(value), "now": runtime.clock()}
     with runtime.database.transaction() as transaction:
         transaction.execute("stage_value", place | content)
@@ -258,7 +271,8 @@ def _staged_rows(transaction: Transaction, done: Staged) -> pl.DataFrame:
     found = transaction.row("staged_block", block.place)
     if found is None or found["rows"] != done.rows:
         raise RuntimeError(
-            f"{block.part} as of {block.as_of}: block {block.number} is not staged; run the step again from its blocks on"
+            f"{block.part} as of {block.as_of}: block {block.number} is not staged; run the step again from its "
+            f"blocks on"
         )
     return pl.read_ipc(io.BytesIO(found["content"]))
 

@@ -34,7 +34,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark whatever stands on the server fixture, so that the run on TimescaleDB can choose it, and put long files first.
+    """Mark whatever stands on the server fixture, so that the run on TimescaleDB can choose it, and put long files
+    first.
 
     Each file goes to one worker: a file of minutes that came last would leave all other workers without work.
     """

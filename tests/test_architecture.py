@@ -1,4 +1,6 @@
-"""The house as docs/architecture.md draws it: arrows between rooms, what the HTTP service loads, sizes, and names on the page."""
+"""The house as docs/architecture.md draws it: arrows between rooms, what the HTTP service loads, sizes, and names on
+the page.
+"""
 
 from __future__ import annotations
 

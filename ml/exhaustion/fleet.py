@@ -19,7 +19,9 @@ LEFT_SCHEMA = {"remaining": pl.Int64, "expires_on": pl.Date, "sms_remaining": pl
 
 @dataclass(frozen=True, eq=False)
 class SharedContext:
-    """What the fleet's past says about the dates of one as-of day: how use goes on, and how stated probabilities turned out."""
+    """What the fleet's past says about the dates of one as-of day: how use goes on, and how stated probabilities turned
+    out.
+    """
 
     extrapolation: Extrapolation
     calibration: Calibration | None

@@ -17,7 +17,9 @@ app = typer.Typer()
 def models(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
 ) -> None:
-    """List the versions of every model, newest first: role, what each was trained on, how good it was, and why it has its role."""
+    """List the versions of every model, newest first: role, what each was trained on, how good it was, and why it has
+    its role.
+    """
     from rich.box import SIMPLE
     from rich.table import Table
 

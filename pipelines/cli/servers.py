@@ -18,7 +18,9 @@ app = typer.Typer()
 
 @app.command()
 def serve() -> None:
-    """Serve predictions over HTTP (SIMSIGHT_API_HOST, SIMSIGHT_API_PORT) until Ctrl-C. Make a key with `simsight api-key create`."""
+    """Serve predictions over HTTP (SIMSIGHT_API_HOST, SIMSIGHT_API_PORT) until Ctrl-C. Make a key with `simsight
+    api-key create`.
+    """
     from api.server import serve as serve_api
     from pipelines.demo import prepare
 
@@ -31,7 +33,7 @@ def serve() -> None:
 
 @app.command()
 def dev() -> None:
-    """Run the Dagster UI (SIMSIGHT_UI_PORT) with its daemon until Ctrl-C; with a simulated account unless one is set."""
+    """Run the Dagster UI (SIMSIGHT_UI_PORT) and its daemon until Ctrl-C; on a simulated account unless one is set."""
     from pipelines.demo import account, prepare
     from pipelines.runs import WORKSPACE, environment
     from resources.ports import listen

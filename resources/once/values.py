@@ -1,5 +1,5 @@
-"""Single values as 1NCE writes them: volumes, counts, money, times, days and ICCIDs, exact or rejected with a ValueError
-whose text says what was expected.
+"""Single values as 1NCE writes them: volumes, counts, money, times, days and ICCIDs, exact or rejected with a
+ValueError whose text says what was expected.
 """
 
 from __future__ import annotations

@@ -53,7 +53,9 @@ WORSE = 4.0  # a version that flags so many times the SIM-days it may is not tru
 
 
 def train(runtime: Runtime, as_of: date, *, log: Log = lambda text: None) -> dict[str, Any]:
-    """Train a version of the detector, and register it; see `train_and_register`. Without usage it says so and trains nothing."""
+    """Train a version of the detector, and register it; see `train_and_register`. Without usage it says so and trains
+    nothing.
+    """
     return train_and_register(runtime, spec_of(DETECTOR), as_of, log=log)
 
 
@@ -101,7 +103,9 @@ def train_detector(
 
 @dataclass(frozen=True)
 class SharedContext:
-    """What all blocks of a day have in common: statistics of the fleet, and the false alarms that people acknowledged by then."""
+    """What all blocks of a day have in common: statistics of the fleet, and the false alarms that people acknowledged
+    by then.
+    """
 
     fleet: FleetStatistics
     feedback: pl.DataFrame
@@ -117,7 +121,9 @@ class SharedContext:
 
 
 def _prepare(runtime: Runtime, as_of: date, champion: Version) -> dict[str, Any]:
-    """The shared context of a day. A fleet of one block is its own statistics; those of a larger one are of at most TRAINING_SIMS SIMs."""
+    """The shared context of a day. A fleet of one block is its own statistics; those of a larger one are of at most
+    TRAINING_SIMS SIMs.
+    """
     database = runtime.database
     context = SharedContext(
         FleetStatistics(), database.frame("anomaly_feedback", FEEDBACK_SCHEMA, {"now": runtime.clock()})
@@ -157,7 +163,9 @@ def _look(
 
 
 def _score(runtime: Runtime, block: Block, shared: dict[str, Any]) -> Scored:
-    """One row a SIM of a block: what it has in common with others, its limits where it has any, and its anomaly where it has one."""
+    """One row a SIM of a block: what it has in common with others, its limits where it has any, and its anomaly where
+    it has one.
+    """
     sim_keys = [row["sim_key"] for row in runtime.database.rows("block_keys", block.range)]
     data, found, state = _look(runtime, block.as_of, block.version, SharedContext.from_dict(shared), sim_keys)
     odd = found.frame.filter("is_anomaly").select(WRITTEN)
@@ -180,7 +188,9 @@ def _as_text(state: pl.DataFrame) -> pl.DataFrame:
     """Limits with their lists as PostgreSQL writes arrays: COPY knows no lists."""
     quoted = pl.element().cast(pl.String).str.replace_all(r'(["\\])', r"\$1")
     return state.with_columns(
-        pl.concat_str(pl.lit("{"), pl.col(name).list.eval(pl.lit('"') + quoted + '"').list.join(","), pl.lit("}")).alias(name)
+        pl.concat_str(
+            pl.lit("{"), pl.col(name).list.eval(pl.lit('"') + quoted + '"').list.join(","), pl.lit("}")
+        ).alias(name)
         for name, kind in STATE_SCHEMA.items()
         if isinstance(kind, pl.List)
     )  # fmt: skip
@@ -250,8 +260,9 @@ def _read(
 def _with_stream_hours(
     transaction: Transaction, history: pl.DataFrame, events: pl.DataFrame, as_of: date
 ) -> pl.DataFrame:
-    """Events, and the hours of SIMs of which no session is told but usage records are. A SIM's hours come from one source: one that
-    told of them later would make hours new that are not."""
+    """Events, and the hours of SIMs of which no session is told but usage records are. A SIM's hours come from one
+    source: one that told of them later would make hours new that are not.
+    """
     used = history.select("sim_key").unique()
     untold = used.join(events.filter(pl.col("sessions") > 0), on="sim_key", how="anti")["sim_key"]
     if untold.is_empty():

@@ -1,6 +1,7 @@
 """Great Expectations, told to keep to itself before it is imported.
 
-Importing it takes seconds: import this module only where a check runs, or in what the processes of checks are forked from.
+Importing it takes seconds: import this module only where a check runs, or in what the processes of checks are forked
+from.
 """
 
 import os

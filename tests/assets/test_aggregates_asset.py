@@ -1,4 +1,6 @@
-"""Forecasts of totals on a real database: which groups there are, what is stored, and that the same day again changes nothing."""
+"""Forecasts of totals on a real database: which groups there are, what is stored, and that the same day again changes
+nothing.
+"""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -26,7 +28,8 @@ def forecast(
     with copied(postgres, filled_template, tmp_path_factory.mktemp("totals")) as (runtime, truth):
         # a label of the customer's own, which counts before 1NCE's
         truth.rows(
-            "UPDATE core.sims SET own_label = 'Depot ' || sim_key WHERE sim_key IN (SELECT sim_key FROM core.sims ORDER BY 1 LIMIT 3)"
+            "UPDATE core.sims SET own_label = 'Depot ' || sim_key WHERE sim_key IN (SELECT sim_key FROM core.sims "
+            "ORDER BY 1 LIMIT 3)"
         )
         with dg.DagsterInstance.ephemeral() as instance:
             run = dg.materialize(
@@ -67,7 +70,8 @@ def test_the_forecast_of_the_fleet_is_about_what_comes(forecast: tuple[Runtime, 
         "SELECT sum(bytes) / 28 FROM core.sim_usage WHERE day > %s AND day <= %s", (AS_OF - timedelta(days=28), AS_OF)
     )
     ahead = truth.rows(
-        f"SELECT avg(mean) AS mean, bool_and(q025 <= q10 AND q10 <= q50 AND q50 <= q90 AND q90 <= q975) AS ordered FROM {TABLE} WHERE kind = 'fleet'"
+        f"SELECT avg(mean) AS mean, bool_and(q025 <= q10 AND q10 <= q50 AND q50 <= q90 AND q90 <= q975) AS ordered "
+        f"FROM {TABLE} WHERE kind = 'fleet'"
     )  # type: ignore[arg-type]
     assert ahead[0]["ordered"]
     assert 0.5 < float(ahead[0]["mean"]) / float(recent) < 2
@@ -119,7 +123,8 @@ def test_the_same_day_again_changes_nothing_and_a_lost_group_goes(
     forecast_totals(runtime, AS_OF)
     assert truth.one(f"SELECT count(*) FROM {TABLE} WHERE name = 'Depot'") == 0  # type: ignore[arg-type]
     truth.rows(
-        "UPDATE core.sims SET own_label = 'Depot ' || sim_key WHERE sim_key IN (SELECT sim_key FROM core.sims ORDER BY 1 LIMIT 3)"
+        "UPDATE core.sims SET own_label = 'Depot ' || sim_key WHERE sim_key IN (SELECT sim_key FROM core.sims ORDER "
+        "BY 1 LIMIT 3)"
     )
 
 

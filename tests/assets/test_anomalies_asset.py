@@ -1,4 +1,6 @@
-"""Anomalies over a real database: learnt, found, grouped, written once, kept quiet by people, and found live from the stream."""
+"""Anomalies over a real database: learnt, found, grouped, written once, kept quiet by people, and found live from the
+stream.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +32,15 @@ from tests.fleet import AS_OF, Truth, at, settings_for
 
 SIMS = 240
 TABLES = ("predictions.anomalies", "predictions.incidents", "predictions.anomaly_state")
-# 240 SIMs of two device types at four sites, 150 days up to AS_OF: weekly habits and a little noise. On AS_OF, SIM 7 uses 30 times its usual;
-# SIM 9 has been silent for five days; SIM 11 is in another device; the 30 SIMs of site S3 and device type 35000002 flap since the day before;
-# SIM 13 has sessions twelve hours later than ever for three days, and so has SIM 17, of which usage records of the stream tell, but no events
+# 240 SIMs of two device types at four sites, 150 days up to AS_OF: weekly habits and a little noise. On AS_OF, SIM 7
+# uses 30 times its usual; SIM 9 has been silent for five days; SIM 11 is in another device; the 30 SIMs of site S3 and
+# device type 35000002 flap since the day before; SIM 13 has sessions twelve hours later than ever for three days, and
+# so has SIM 17, of which usage records of the stream tell, but no events
 FILL = """
-INSERT INTO core.sims (organization_id, iccid, imei, label, status, activated_at, quota_status, first_seen_at, changed_at)
-SELECT 1, lpad(n::text, 19, '0'), '3500000' || (1 + n %% 2) || lpad(n::text, 6, '0') || '00', 'S' || (n / 2 %% 4) || '-' || n, 'Enabled', '2024-01-01Z',
+INSERT INTO core.sims (organization_id, iccid, imei, label, status, activated_at, quota_status, first_seen_at,
+    changed_at)
+SELECT 1, lpad(n::text, 19, '0'), '3500000' || (1 + n %% 2) || lpad(n::text, 6, '0') || '00', 'S' || (n / 2 %% 4) ||
+    '-' || n, 'Enabled', '2024-01-01Z',
        0, '2024-01-01Z', '2024-01-01Z'
 FROM generate_series(1, 240) AS n;
 INSERT INTO core.sim_usage (organization_id, sim_key, day, bytes, bytes_rx, sms_mt, sms_mo, known_at)
@@ -47,16 +52,20 @@ SELECT 1, n, d::date,
 FROM generate_series(1, 240) AS n, generate_series(%(as_of)s::date - 149, %(as_of)s::date, interval '1 day') AS d
 WHERE NOT (n = 9 AND d::date > %(as_of)s::date - 5);
 INSERT INTO core.sim_events (organization_id, sim_key, occurred_at, event_type, imei, country, operator)
-SELECT 1, n, d + (h + CASE WHEN n = 13 AND d::date > %(as_of)s::date - 3 THEN 12 ELSE 0 END) * interval '1 hour', 'Create PDP Context',
+SELECT 1, n, d + (h + CASE WHEN n = 13 AND d::date > %(as_of)s::date - 3 THEN 12 ELSE 0 END) * interval '1 hour',
+    'Create PDP Context',
        CASE WHEN n = 11 AND d::date = %(as_of)s THEN '9900000100000100' ELSE s.imei END, 'Germany', 'O2'
-FROM core.sims AS s, generate_series(1, 240) AS n, generate_series(%(as_of)s::date - 149, %(as_of)s::date, interval '1 day') AS d,
+FROM core.sims AS s, generate_series(1, 240) AS n, generate_series(%(as_of)s::date - 149, %(as_of)s::date, interval
+    '1 day') AS d,
      generate_series(0, 23) AS h
 WHERE s.sim_key = n AND n <> 17 AND (h < 1 + (hashint8(n * 31 + (d::date - date '2020-01-01')) & 1)
     OR (n %% 2 = 1 AND n / 2 %% 4 = 3 AND d::date >= %(as_of)s::date - 1));
-INSERT INTO core.stream_usage (record_id, bytes, started_at, ended_at, known_at, sim_key, day, sms, organization_id, kind)
+INSERT INTO core.stream_usage (record_id, bytes, started_at, ended_at, known_at, sim_key, day, sms, organization_id,
+    kind)
 SELECT d::date - date '2000-01-01', 5, t, t + interval '9 minutes', t, 17, d::date, 0, 1, 'data'
 FROM generate_series(%(as_of)s::date - 149, %(as_of)s::date, interval '1 day') AS d,
-     LATERAL (SELECT d::date::timestamp AT TIME ZONE 'UTC' + CASE WHEN d::date > %(as_of)s::date - 3 THEN 12 ELSE 0 END * interval '1 hour' AS t) AS t
+     LATERAL (SELECT d::date::timestamp AT TIME ZONE 'UTC' + CASE WHEN d::date > %(as_of)s::date - 3 THEN 12 ELSE 0
+         END * interval '1 hour' AS t) AS t
 """
 
 
@@ -135,18 +144,21 @@ def test_the_same_day_again_writes_nothing_and_the_next_day_goes_on_with_the_inc
     assert (incident["first_day"], incident["last_day"], incident["sims"]) == (AS_OF - timedelta(days=1), AS_OF, 30)
 
 
-# what would differ if a block were held against itself: a day on which three of four SIMs are missing, SIMs that are new, and a device type
-# that moves between countries, of which one SIM is in the other country for the first time
+# what would differ if a block were held against itself: a day on which three of four SIMs are missing, SIMs that are
+# new, and a device type that moves between countries, of which one SIM is in the other country for the first time
 UNLIKE = """
 DELETE FROM core.sim_usage WHERE sim_key <= 180 AND day = %(as_of)s::date - 3;
 DELETE FROM core.sim_usage WHERE sim_key > 180 AND day < %(as_of)s::date - 60;
-UPDATE core.sim_events SET country = 'France', operator = 'SFR' WHERE sim_key <= 120 AND sim_key %% 2 = 0 AND occurred_at < %(as_of)s::date - 30;
+UPDATE core.sim_events SET country = 'France', operator = 'SFR' WHERE sim_key <= 120 AND sim_key %% 2 = 0 AND
+    occurred_at < %(as_of)s::date - 30;
 UPDATE core.sim_events SET country = 'France', operator = 'SFR' WHERE sim_key IN (220, 221) AND occurred_at >= %(as_of)s
 """
 FOUND = (
-    "SELECT sim_key, day, kind, score, severity, reasons, value, expected, first_day, incident_id IS NULL FROM predictions.anomalies ORDER BY 1, 2, 3",
+    "SELECT sim_key, day, kind, score, severity, reasons, value, expected, first_day, incident_id IS NULL FROM "
+    "predictions.anomalies ORDER BY 1, 2, 3",
     "SELECT kind, title, scope, first_day, last_day, severity, sims FROM predictions.incidents ORDER BY 1, 2",
-    "SELECT sim_key, bytes_limits, sms_limit, sessions_limit, imei, countries, operators, device_type, label_prefix, country, operator, batch "
+    "SELECT sim_key, bytes_limits, sms_limit, sessions_limit, imei, countries, operators, device_type, label_prefix, "
+    "country, operator, batch "
     "FROM predictions.anomaly_state ORDER BY 1",
 )
 
@@ -232,7 +244,8 @@ def test_an_acknowledged_false_alarm_keeps_quiet_until_it_is_taken_back(fleet: t
 def test_a_silence_that_is_explained_is_no_anomaly(fleet: tuple[Runtime, Truth]) -> None:
     runtime, truth = fleet
     truth.rows(
-        """INSERT INTO core.sim_lifecycle (sim_key, occurred_on, organization_id, kind, from_value, to_value, evidence, as_of, decided_by, decided_at)
+        """INSERT INTO core.sim_lifecycle (sim_key, occurred_on, organization_id, kind, from_value, to_value,
+            evidence, as_of, decided_by, decided_at)
         VALUES (9, %s, 1, 'state', 'active', 'suspended', 'test', %s, 'test', now())""",
         (AS_OF - timedelta(days=4), AS_OF),
     )
@@ -245,7 +258,8 @@ def test_a_silence_of_the_season_raises_nothing_and_that_of_a_dead_device_does(f
     year_before = AS_OF - timedelta(days=364)
     fill_year = """INSERT INTO core.sim_usage (organization_id, sim_key, day, bytes, bytes_rx, sms_mt, sms_mo, known_at)
         SELECT 1, 9, d::date, 5000, 0, 0, 0, d
-        FROM generate_series(%s::date - 100, %s::date + 60, interval '1 day') AS d WHERE d::date NOT BETWEEN %s AND %s"""
+        FROM generate_series(%s::date - 100, %s::date + 60, interval '1 day') AS d WHERE d::date NOT BETWEEN %s AND
+            %s"""
     rest = (year_before - timedelta(days=9), year_before + timedelta(days=30))
     truth.rows(fill_year, (year_before, year_before, *rest))
     score_day(runtime, ANOMALIES, AS_OF, run_id="test")
@@ -264,12 +278,14 @@ def test_the_stream_raises_live_anomalies_once_and_the_closed_day_takes_them_bac
     score_day(runtime, ANOMALIES, AS_OF, run_id="test")
     day = AS_OF + timedelta(days=1)
     now = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
-    insert = """INSERT INTO core.stream_usage (record_id, bytes, started_at, ended_at, known_at, sim_key, day, sms, organization_id, kind)
+    insert = """INSERT INTO core.stream_usage (record_id, bytes, started_at, ended_at, known_at, sim_key, day, sms,
+        organization_id, kind)
         VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 1, 'data')"""
     truth.rows(insert, (1, 250_000, now - timedelta(hours=2), now - timedelta(hours=1), now, 20, day, 0))
     truth.rows(insert, (2, 60_000_000, now - timedelta(hours=2), now - timedelta(hours=1), now, 21, day, 0))
     truth.rows(
-        """INSERT INTO core.sim_events (sim_key, occurred_at, event_type, organization_id, imei, country, operator, record_id)
+        """INSERT INTO core.sim_events (sim_key, occurred_at, event_type, organization_id, imei, country, operator,
+            record_id)
         VALUES (22, %s, 'Update location', 1, NULL, 'Morocco', 'Inwi', 5)""",
         (now - timedelta(minutes=5),),
     )
@@ -283,7 +299,8 @@ def test_the_stream_raises_live_anomalies_once_and_the_closed_day_takes_them_bac
     ]
     assert "60.00 MB so far" in live[0]["reasons"]
     truth.rows(
-        "INSERT INTO core.sim_usage SELECT bytes, bytes_rx, known_at, sim_key, %s, organization_id, sms_mt, sms_mo FROM core.sim_usage WHERE day = %s",
+        "INSERT INTO core.sim_usage SELECT bytes, bytes_rx, known_at, sim_key, %s, organization_id, sms_mt, sms_mo "
+        "FROM core.sim_usage WHERE day = %s",
         (day, day - timedelta(days=7)),
     )
     score_day(runtime, ANOMALIES, day, run_id="test")
@@ -296,18 +313,21 @@ def test_the_stream_raises_live_anomalies_once_and_the_closed_day_takes_them_bac
 
 # 60 MB of a SIM within an hour, a hundred times what is usual
 STREAMED = """
-INSERT INTO core.stream_usage (record_id, bytes, started_at, ended_at, known_at, sim_key, day, sms, organization_id, kind)
+INSERT INTO core.stream_usage (record_id, bytes, started_at, ended_at, known_at, sim_key, day, sms, organization_id,
+    kind)
 SELECT n, 60000000, %(now)s - interval '2 hours', %(now)s - interval '1 hour', %(now)s, n, %(now)s::date, 0, 1, 'data'
 FROM generate_series(%(first)s::integer, %(last)s::integer, %(step)s::integer) AS n
 ON CONFLICT DO NOTHING
 """
 BOOKED = """
 INSERT INTO core.sim_usage
-SELECT CASE WHEN sim_key <= 80 AND sim_key %% 2 = 0 OR sim_key <= 154 AND sim_key %% 8 = 2 THEN 60000000 ELSE bytes END, bytes_rx, known_at, sim_key, day + 7, organization_id, sms_mt, sms_mo
+SELECT CASE WHEN sim_key <= 80 AND sim_key %% 2 = 0 OR sim_key <= 154 AND sim_key %% 8 = 2 THEN 60000000 ELSE bytes
+    END, bytes_rx, known_at, sim_key, day + 7, organization_id, sms_mt, sms_mo
 FROM core.sim_usage WHERE day = %s::date - 7
 """
 ALERTS = """
-SELECT a.alert_id, a.kind, a.sim_key, a.incident_id, a.closed_at IS NULL AS is_open, a.message FROM predictions.alerts AS a
+SELECT a.alert_id, a.kind, a.sim_key, a.incident_id, a.closed_at IS NULL AS is_open, a.message FROM predictions.alerts
+    AS a
 WHERE a.kind = 'incident' OR a.sim_key % 2 = 0 ORDER BY a.alert_id
 """
 
@@ -341,7 +361,8 @@ def test_what_many_sims_do_at_once_on_a_day_under_way_is_one_incident_and_one_al
     truth.rows(STREAMED, {"now": now, "first": 8, "last": 80, "step": 2})
     truth.rows(
         "INSERT INTO core.sim_events (sim_key, occurred_at, event_type, organization_id, record_id)"
-        " SELECT 15, %s::timestamptz - n * interval '1 minute', 'Create PDP Context', 1, 1000 + n FROM generate_series(1, 60) AS n",
+        " SELECT 15, %s::timestamptz - n * interval '1 minute', 'Create PDP Context', 1, 1000 + n FROM "
+        "generate_series(1, 60) AS n",
         (now,),
     )
     with at(runtime, now) as later:

@@ -1,4 +1,4 @@
-"""Exhaustion dates are published only when the fleet's own past bears them out; what they rest on beside the forecast."""
+"""Exhaustion dates are published only when the fleet's own past bears them out; what else they rest on."""
 
 from datetime import timedelta
 from typing import Any
@@ -79,7 +79,8 @@ def test_an_automatic_top_up_is_known_by_its_events_and_sms_by_their_counts(fill
         for hour, what in enumerate(order):
             truth.rows(
                 "INSERT INTO core.sim_events (organization_id, sim_key, occurred_at, event_type)"
-                " SELECT organization_id, sim_key, %s::date + make_interval(hours => %s), %s FROM core.sims WHERE sim_key = %s",
+                " SELECT organization_id, sim_key, %s::date + make_interval(hours => %s), %s FROM core.sims WHERE "
+                "sim_key = %s",
                 (AS_OF - DAY, hour, f"Data quota {what}", sim),
             )
     facts = {row["sim_key"]: row for row in load_facts(runtime.database, AS_OF).iter_rows(named=True)}
@@ -87,7 +88,8 @@ def test_an_automatic_top_up_is_known_by_its_events_and_sms_by_their_counts(fill
     assert facts[3]["topup_at"] > 0
     assert facts[4]["topup"] is None
     counted = truth.rows(
-        "SELECT sim_key, sum(sms_mt + sms_mo)::integer AS messages FROM core.sim_usage WHERE day <= %s AND day > %s GROUP BY 1",
+        "SELECT sim_key, sum(sms_mt + sms_mo)::integer AS messages FROM core.sim_usage WHERE day <= %s AND day > %s "
+        "GROUP BY 1",
         (AS_OF, AS_OF - 182 * DAY),
     )
     assert {row["sim_key"]: row["messages"] for row in counted}.items() <= {

@@ -1,4 +1,6 @@
-"""Forecasts held against what then happened: a level that jumps is seen within three days, a healthy fleet gives no warning."""
+"""Forecasts held against what then happened: a level that jumps is seen within three days, a healthy fleet gives no
+warning.
+"""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
@@ -79,9 +81,11 @@ def test_a_day_is_held_against_what_was_forecast_for_it(drifting: tuple[Runtime,
     (row,) = truth.rows("SELECT * FROM predictions.forecast_scores WHERE day = %s AND horizon = '1-7'", (day,))
 
     held = truth.rows(
-        "SELECT f.*, u.bytes, w.bytes AS naive, (SELECT sum(bytes) / 28.0 FROM core.sim_usage AS s WHERE s.sim_key = f.sim_key"
+        "SELECT f.*, u.bytes, w.bytes AS naive, (SELECT sum(bytes) / 28.0 FROM core.sim_usage AS s WHERE s.sim_key = "
+        "f.sim_key"
         " AND s.day >= f.day - 28 AND s.day < f.day) AS scale FROM predictions.usage_forecasts AS f"
-        " JOIN core.sim_usage AS u USING (sim_key, day) LEFT JOIN core.sim_usage AS w ON w.sim_key = f.sim_key AND w.day = f.day - 7"
+        " JOIN core.sim_usage AS u USING (sim_key, day) LEFT JOIN core.sim_usage AS w ON w.sim_key = f.sim_key AND "
+        "w.day = f.day - 7"
         " WHERE f.day = %s AND f.day - f.as_of = ANY(%s)",
         (day, [lead for lead in LEADS if lead <= 7]),
     )

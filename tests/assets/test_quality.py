@@ -34,17 +34,23 @@ FAULTS: list[tuple[str, LiteralString, str]] = [
     ("sims_are_sound", "UPDATE core.sims SET status = 'Lost' WHERE sim_key = 1", "Lost"),
     ("sims_are_sound", "UPDATE core.sims SET activated_at = '2025-10-24' WHERE sim_key = 1", "2025-10-24"),
     ("devices_are_known", "UPDATE core.sims SET imei = NULL WHERE sim_key % 4 = 0", "imei"),
-    ("usage_is_complete", "UPDATE ops.polls SET covered_to = '2025-09-20' WHERE source = 'usage' AND sim_key % 4 = 0", "covered"),
+    ("usage_is_complete", "UPDATE ops.polls SET covered_to = '2025-09-20' "
+        "WHERE source = 'usage' AND sim_key % 4 = 0", "covered"),
     ("usage_is_complete", "DELETE FROM ops.polls WHERE source = 'usage' AND sim_key % 4 = 0", "covered"),
-    ("no_day_drops_out", "UPDATE core.sim_usage SET bytes = 0, bytes_rx = 0 WHERE day = '2025-09-12' AND sim_key % 4 > 0", "share_of_median"),
+    ("no_day_drops_out", "UPDATE core.sim_usage SET bytes = 0, bytes_rx = 0 WHERE day = '2025-09-12' AND sim_key % 4 "
+        "> 0", "share_of_median"),
     ("no_day_drops_out", "DELETE FROM core.sim_usage WHERE day = '2025-09-12'", "share_of_median"),
     ("quotas_are_sound", "DELETE FROM core.sim_quota", "row_count"),
-    ("quotas_are_sound", "UPDATE core.sim_quota SET amount_total = 2 * 10::bigint ^ 12 WHERE sim_key = 2", "amount_total"),
-    ("quotas_are_sound", "UPDATE ops.polls SET polled_at = polled_at - interval '3 days', problem = NULL WHERE source = 'quota'; UPDATE core.sim_quota SET day = day - 3", "seen_on"),
+    ("quotas_are_sound", "UPDATE core.sim_quota SET amount_total = 2 * 10::bigint ^ 12 "
+        "WHERE sim_key = 2", "amount_total"),
+    ("quotas_are_sound", "UPDATE ops.polls SET polled_at = polled_at - interval '3 days', problem = NULL WHERE source "
+        "= 'quota'; UPDATE core.sim_quota SET day = day - 3", "seen_on"),
     ("status_is_fresh", "DELETE FROM core.sim_connectivity", "row_count"),
-    ("status_is_fresh", "UPDATE ops.polls SET polled_at = polled_at - interval '3 days' WHERE source = 'status'; UPDATE core.sim_connectivity SET day = day - 3", "seen_on"),
+    ("status_is_fresh", "UPDATE ops.polls SET polled_at = polled_at - interval '3 days' WHERE source = 'status'; "
+        "UPDATE core.sim_connectivity SET day = day - 3", "seen_on"),
     ("events_are_sound", "UPDATE core.sim_events SET severity = 'Odd' WHERE sim_key = 2", "Odd"),
-    ("events_are_sound", "INSERT INTO core.sim_events SELECT sim_key, occurred_at + interval '60 days', event_type, organization_id FROM core.sim_events WHERE sim_key = 2", "occurred_on"),
+    ("events_are_sound", "INSERT INTO core.sim_events SELECT sim_key, occurred_at + interval '60 days', event_type, "
+        "organization_id FROM core.sim_events WHERE sim_key = 2", "occurred_on"),
     ("sms_are_sound", "UPDATE core.sim_sms SET direction = NULL WHERE sim_key % 2 = 0", "direction"),
     ("sms_are_sound", "UPDATE core.sim_sms SET submitted_at = '2025-10-24'", "submitted_at"),
     ("prices_are_sound", "DELETE FROM core.products", "row_count"),
@@ -52,10 +58,13 @@ FAULTS: list[tuple[str, LiteralString, str]] = [
     ("orders_are_sound", "UPDATE core.orders SET order_type = 'GIFT'", "GIFT"),
     ("orders_are_sound", "UPDATE core.orders SET ordered_at = NULL", "ordered_at"),
     ("orders_are_sound", "UPDATE core.orders SET invoice_minor = -1", "invoice_minor"),
-    ("every_sim_has_a_state", "INSERT INTO core.sim_state_counts VALUES (1, '2025-09-24', 'active', 40, now())", "without_state"),
+    ("every_sim_has_a_state", "INSERT INTO core.sim_state_counts "
+        "VALUES (1, '2025-09-24', 'active', 40, now())", "without_state"),
     ("tickets_are_sound", "UPDATE core.tickets SET created_at = NULL", "created_at"),
     ("tickets_are_sound", "UPDATE core.tickets SET subject = NULL", "subject"),
-    ("stream_agrees_with_book", "INSERT INTO core.stream_usage (organization_id, record_id, sim_key, day, kind, started_at, ended_at, bytes, sms, known_at) SELECT organization_id, row_number() OVER (), sim_key, day, 'data', day, day, bytes / 2, 0, known_at FROM core.sim_usage WHERE day > '2025-09-10'", "difference"),
+    ("stream_agrees_with_book", "INSERT INTO core.stream_usage (organization_id, record_id, sim_key, day, kind, "
+        "started_at, ended_at, bytes, sms, known_at) SELECT organization_id, row_number() OVER (), sim_key, day, "
+        "'data', day, day, bytes / 2, 0, known_at FROM core.sim_usage WHERE day > '2025-09-10'", "difference"),
 ]  # fmt: skip
 QUARANTINED = """
 INSERT INTO ops.quarantine (organization_id, source, record_key, reason, record, first_seen_at, last_seen_at)

@@ -109,7 +109,9 @@ def home() -> Iterator[Home]:
 
 
 def said_by(process: subprocess.Popen[str], seconds: float = 120) -> Callable[[str], str]:
-    """Read what a process says in the background; the returned function waits until it has said something, and gives all."""
+    """Read what a process says in the background; the returned function waits until it has said something, and gives
+    all.
+    """
     lines: list[str] = []
     grown = threading.Condition()
 
@@ -158,7 +160,8 @@ def connect(url: URL | str) -> psycopg.Connection[tuple[object, ...]]:
 
 
 def every_row(url: URL | str, *, versions: bool = False) -> dict[str, list[str]]:
-    """All rows of core, raw and predictions as JSON text by table, a SIM's number replaced by its ICCID, without a landing's number.
+    """All rows of core, raw and predictions as JSON text by table, a SIM's number replaced by its ICCID, without a
+    landing's number.
 
     versions   with the transaction that last wrote the row, so that a row rewritten with the same values shows
     """
@@ -175,7 +178,8 @@ def every_row(url: URL | str, *, versions: bool = False) -> dict[str, list[str]]
             sims = "LEFT JOIN core.sims AS s USING (sim_key)" if of_sims and table != "sims" else ""
             iccid = "coalesce(s.iccid, '') || ' ' || " if sims else ""
             found = connection.execute(
-                f"SELECT {version}{iccid}(to_jsonb(t) - '{{sim_key,landing_id}}'::text[])::text FROM {schema}.{table} AS t {sims} ORDER BY 1".encode()
+                f"SELECT {version}{iccid}(to_jsonb(t) - '{{sim_key,landing_id}}'::text[])::text FROM {schema}.{table} "
+                f"AS t {sims} ORDER BY 1".encode()
             )
             rows[f"{schema}.{table}"] = [str(row[0]) for row in found]
     return rows

@@ -96,7 +96,8 @@ def test_every_command_explains_itself_without_loading_heavy_libraries() -> None
 import json, sys
 from typer.testing import CliRunner
 from pipelines.cli import app
-commands = [[], *([name] for name in {COMMANDS!r}), *([group, name] for group in ("api-key", "stream") for name in ("create", "list", "revoke"))]
+groups = [[group, name] for group in ("api-key", "stream") for name in ("create", "list", "revoke")]
+commands = [[], *([name] for name in {COMMANDS!r}), *groups]
 pages = [(command, CliRunner().invoke(app, [*command, "--help"])) for command in commands]
 helped = {{" ".join(command): [page.exit_code, page.output] for command, page in pages}}
 print(json.dumps([helped, [name for name in {HEAVY!r} if name in sys.modules]]))

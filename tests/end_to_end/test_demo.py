@@ -1,4 +1,6 @@
-"""The demo: one command from nothing to a report, the same again when it is run again, only the new day on the next day."""
+"""The demo: one command from nothing to a report, the same again when it is run again, only the new day on the next
+day.
+"""
 
 from __future__ import annotations
 

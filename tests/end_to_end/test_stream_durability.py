@@ -1,4 +1,6 @@
-"""No record is lost and none counted twice: the webhook is killed, the database goes away, records come twice, reversed and late."""
+"""No record is lost and none counted twice: the webhook is killed, the database goes away, records come twice, reversed
+and late.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,8 @@ import services.ingest.stream
 from resources.database.session import Database
 services.ingest.stream.BLOCK_RECORDS = 100  # so that there is a middle
 print("begun", flush=True)
-services.ingest.stream.process_batches(Database(make_url(sys.argv[1]), "default"), now=datetime.fromisoformat(sys.argv[2]))
+database = Database(make_url(sys.argv[1]), "default")
+services.ingest.stream.process_batches(database, now=datetime.fromisoformat(sys.argv[2]))
 """
 
 

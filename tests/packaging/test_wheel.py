@@ -35,7 +35,9 @@ def tracked(*paths: str) -> list[str]:
 
 
 def run(*command: str | Path, cwd: Path, **variables: str) -> str:
-    """Run a command to its good end; returns all that it said. All but uv, which may need a proxy, gets no other variable."""
+    """Run a command to its good end; returns all that it said. All but uv, which may need a proxy, gets no other
+    variable.
+    """
     kept = {name: value for name, value in os.environ.items() if command[0] == UV or name in {"PATH", "HOME"}}
     ran = subprocess.run(
         command, cwd=cwd, env=kept | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False

@@ -156,7 +156,8 @@ def test_a_training_is_due_without_a_version_and_a_week_after_the_newest(runtime
     for model in ("usage-forecaster", "anomaly-detector"):
         assert isinstance(asked(16), dg.RunRequest)
         truth.rows(
-            "INSERT INTO predictions.backtests (organization_id, model_name, model_version, run_id, as_of, role, metrics, created_at)"
+            "INSERT INTO predictions.backtests (organization_id, model_name, model_version, run_id, as_of, role, "
+            "metrics, created_at)"
             " VALUES (1, %s, 1, 'r', '2025-09-08', 'champion', '{}', now())",
             (model,),
         )

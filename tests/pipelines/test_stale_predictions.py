@@ -93,7 +93,10 @@ def test_only_the_stale_days_are_computed_again_in_one_run(scored: tuple[Runtime
     runtime, truth = scored
     train(runtime, AS_OF)
     sim = busiest(truth)
-    rows = "SELECT as_of, ctid::text, xmin::text FROM predictions.usage_forecasts WHERE sim_key = %s AND as_of < %s ORDER BY as_of, day"
+    rows = (
+        "SELECT as_of, ctid::text, xmin::text FROM predictions.usage_forecasts "
+        "WHERE sim_key = %s AND as_of < %s ORDER BY as_of, day"
+    )
     untouched = truth.rows(rows, (sim, AS_OF - DAY))
     before = truth.one("SELECT sum(mean) FROM predictions.usage_forecasts WHERE as_of >= %s", (AS_OF - DAY,))
     correct(runtime, sim, AS_OF - DAY, 250_000_000)

@@ -1,4 +1,6 @@
-"""A new model is one spec beside its pure code: a toy one is trained by an asset, listed, trained again on other data and taken back."""
+"""A new model is one spec beside its pure code: a toy one is trained by an asset, listed, trained again on other data
+and taken back.
+"""
 
 import json
 from datetime import date

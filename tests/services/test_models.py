@@ -1,4 +1,6 @@
-"""Champion and challenger on days unseen by both, written down either way, and the way back, over a real MLflow registry."""
+"""Champion and challenger on days unseen by both, written down either way, and the way back, over a real MLflow
+registry.
+"""
 
 from datetime import date, timedelta
 from typing import Any
@@ -41,7 +43,8 @@ def test_versions_are_compared_on_unseen_days_written_down_and_rolled_back(fille
     assert earlier["role"].startswith("challenger: it knows less than the champion, version 1")
     assert roles(runtime, truth) == {1: "champion", 2: "challenger"}
 
-    # back to the version that knows less: what came after it is unseen by it, and comes to the next training's comparison
+    # back to the version that knows less: what came after it is unseen by it, and comes to the next training's
+    # comparison
     done = rollback(runtime, to=2, by="me", why="to compare")
     assert (done.version, done.before) == (2, 1)
     assert roles(runtime, truth) == {1: "retired", 2: "champion"}

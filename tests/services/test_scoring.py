@@ -1,4 +1,6 @@
-"""Scoring over blocks of SIMs: the same rows however SIMs are divided, only what changed, and a failed block again alone."""
+"""Scoring over blocks of SIMs: the same rows however SIMs are divided, only what changed, and a failed block again
+alone.
+"""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -20,7 +22,9 @@ from tests.fleet import AS_OF, Truth
 
 DAY = timedelta(days=1)
 FORECASTS = "SELECT sim_key, day, mean, q025, q10, q50, q90, q975 FROM predictions.usage_forecasts ORDER BY 1, 2"
-ENDS = "SELECT sim_key, status, cause, p_7, p_14, p_30, p10_date, p50_date, p90_date FROM predictions.exhaustions ORDER BY 1"
+ENDS = """
+SELECT sim_key, status, cause, p_7, p_14, p_30, p10_date, p50_date, p90_date FROM predictions.exhaustions ORDER BY 1
+"""
 
 
 @pytest.fixture

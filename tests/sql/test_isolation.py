@@ -19,7 +19,8 @@ SEED = """
 INSERT INTO core.sims (organization_id, iccid, first_seen_at, changed_at)
 SELECT organization_id, lpad(organization_id::text, 19, '8'), now(), now() FROM core.organizations;
 INSERT INTO core.sim_usage (organization_id, sim_key, day, bytes, known_at)
-SELECT organization_id, sim_key, d::date, 5, now() FROM core.sims, generate_series('2026-01-01'::date, '2026-03-01', '1 day') AS d;
+SELECT organization_id, sim_key, d::date, 5, now() FROM core.sims, generate_series('2026-01-01'::date, '2026-03-01',
+    '1 day') AS d;
 INSERT INTO core.sim_quota (organization_id, sim_key, kind, day, observed_at, amount_left)
 SELECT organization_id, sim_key, 'data', '2026-01-01', now(), 5 FROM core.sims;
 INSERT INTO core.sim_events (organization_id, sim_key, occurred_at, event_type)
@@ -32,7 +33,8 @@ INSERT INTO ops.streams (stream_id, organization_id, name, secret_sha256, create
 SELECT 'stream-of-' || slug, organization_id, 'x', 'x', now() FROM core.organizations;
 INSERT INTO raw.stream_batches (organization_id, stream_id, body_sha256, body, records, received_at)
 SELECT organization_id, 'stream-of-' || slug, '', '[]', 0, now() FROM core.organizations;
-INSERT INTO core.stream_usage (organization_id, record_id, sim_key, day, kind, started_at, ended_at, bytes, sms, known_at)
+INSERT INTO core.stream_usage (organization_id, record_id, sim_key, day, kind, started_at, ended_at, bytes, sms,
+    known_at)
 SELECT organization_id, 1, sim_key, '2026-03-02', 'data', now(), now(), 5, 0, now() FROM core.sims;
 INSERT INTO ops.stale_predictions (organization_id, as_of, part, sims, first_day, marked_at)
 SELECT organization_id, now(), 'exhaustions', 1, now(), now() FROM core.organizations;
@@ -44,28 +46,34 @@ INSERT INTO ops.quarantine (organization_id, source, record_key, reason, record,
 SELECT organization_id, 'sims', '', '', '{}', now(), now() FROM core.organizations;
 INSERT INTO predictions.scorings (organization_id, model_name, model_version, run_id, as_of, created_at)
 SELECT organization_id, 'm', 1, 'r', '2026-01-01', now() FROM core.organizations;
-INSERT INTO predictions.usage_forecasts (organization_id, sim_key, as_of, day, scoring_id, mean, q025, q10, q50, q90, q975)
+INSERT INTO predictions.usage_forecasts (organization_id, sim_key, as_of, day, scoring_id, mean, q025, q10, q50, q90,
+    q975)
 SELECT organization_id, sim_key, '2026-01-01', '2026-01-02', scoring_id, 1, 1, 1, 1, 1, 1
 FROM core.sims JOIN predictions.scorings USING (organization_id);
 INSERT INTO predictions.aggregate_forecasts
     (organization_id, as_of, kind, name, day, method, sims, mean, q025, q10, q50, q90, q975, created_at)
-SELECT organization_id, '2026-01-01', 'fleet', 'fleet', '2026-01-02', 'prophet', 1, 1, 1, 1, 1, 1, 1, now() FROM core.organizations;
+SELECT organization_id, '2026-01-01', 'fleet', 'fleet', '2026-01-02', 'prophet', 1, 1, 1, 1, 1, 1, 1, now() FROM
+    core.organizations;
 INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, message, opened_as_of, opened_at, seen_as_of)
 SELECT organization_id, sim_key, 'silent', 'info', '', '2026-01-01', now(), '2026-01-01' FROM core.sims;
 INSERT INTO core.sim_states (organization_id, sim_key, state, since, evidence, as_of, decided_by, decided_at)
 SELECT organization_id, sim_key, 'active', '2026-01-01', '', '2026-01-01', 'm', now() FROM core.sims;
-INSERT INTO core.sim_lifecycle (organization_id, sim_key, occurred_on, kind, to_value, evidence, as_of, decided_by, decided_at)
+INSERT INTO core.sim_lifecycle (organization_id, sim_key, occurred_on, kind, to_value, evidence, as_of, decided_by,
+    decided_at)
 SELECT organization_id, sim_key, '2026-01-01', 'top_up', 'data', '', '2026-01-01', 'm', now() FROM core.sims;
 INSERT INTO core.sim_state_counts (organization_id, as_of, state, sims, evaluated_at)
 SELECT organization_id, '2026-01-01', 'active', 1, now() FROM core.organizations;
-INSERT INTO predictions.alert_rules (organization_id, name, metric, operator, threshold, for_days, scope, severity, enabled, created_by, created_at, changed_at)
+INSERT INTO predictions.alert_rules (organization_id, name, metric, operator, threshold, for_days, scope, severity,
+    enabled, created_by, created_at, changed_at)
 SELECT organization_id, 'r', 'usage_day_mb', '>', 1, 1, '{}', 'info', true, 'x', now(), now() FROM core.organizations;
-INSERT INTO ops.channels (organization_id, name, kind, url_variable, min_severity, direct, resolved, time_zone, after_crash, created_at)
+INSERT INTO ops.channels (organization_id, name, kind, url_variable, min_severity, direct, resolved, time_zone,
+    after_crash, created_at)
 SELECT organization_id, 'c', 'apprise', 'X', 'info', true, true, 'UTC', 'park', now() FROM core.organizations;
 INSERT INTO ops.notifications (organization_id, channel_id, delivery_key, stage, severity, created_at, next_attempt_at)
 SELECT organization_id, channel_id, gen_random_uuid(), 'opened', 'info', now(), now() FROM ops.channels;
 INSERT INTO ops.notified_alerts (organization_id, alert_id, channel_id, stage, notification_id)
-SELECT organization_id, alert_id, channel_id, 'opened', notification_id FROM predictions.alerts JOIN ops.notifications USING (organization_id);
+SELECT organization_id, alert_id, channel_id, 'opened', notification_id FROM predictions.alerts JOIN ops.notifications
+    USING (organization_id);
 INSERT INTO ops.escalation_policies (organization_id, name, min_severity, steps, created_at)
 SELECT organization_id, 'p', 'info', '[{}]', now() FROM core.organizations;
 INSERT INTO ops.quiet_hours (organization_id, name, days, from_time, to_time, time_zone)
@@ -75,15 +83,19 @@ SELECT organization_id, 'w', '{}', now(), now() + interval '1 hour', 'x' FROM co
 """
 SEEDED = [line.split()[2] for line in SEED.splitlines() if line.startswith("INSERT")]
 FOREIGN_ROWS = [
-    "INSERT INTO core.sims (organization_id, iccid, first_seen_at, changed_at) VALUES (%(other)s, repeat('7', 19), now(), now())",
-    "INSERT INTO core.sim_usage (organization_id, sim_key, day, bytes, known_at) VALUES (%(other)s, 1, '2020-01-01', 1, now())",
-    "INSERT INTO core.sim_usage (organization_id, sim_key, day, bytes, known_at) VALUES (%(other)s, 1, '2026-01-05', 1, now())",
+    "INSERT INTO core.sims (organization_id, iccid, first_seen_at, changed_at) VALUES (%(other)s, repeat('7', 19), "
+    "now(), now())",
+    "INSERT INTO core.sim_usage (organization_id, sim_key, day, bytes, known_at) VALUES (%(other)s, 1, '2020-01-01', "
+    "1, now())",
+    "INSERT INTO core.sim_usage (organization_id, sim_key, day, bytes, known_at) VALUES (%(other)s, 1, '2026-01-05', "
+    "1, now())",
     "UPDATE core.sim_usage SET organization_id = %(other)s",
     "UPDATE core.sims SET organization_id = %(other)s",
     "INSERT INTO raw.landings (organization_id, source, request, body_sha256, body, received_at)"
     " VALUES (%(other)s, 's', 'r', '', '', now())",
     "INSERT INTO ops.api_keys (organization_id, name, key_sha256) VALUES (%(other)s, 'n', 'h')",
-    "INSERT INTO predictions.alert_rules (organization_id, name, metric, operator, threshold, for_days, scope, severity, enabled, created_by,"
+    "INSERT INTO predictions.alert_rules (organization_id, name, metric, operator, threshold, for_days, scope, "
+    "severity, enabled, created_by,"
     " created_at, changed_at) VALUES (%(other)s, 's', 'm', '>', 1, 1, '{}', 'info', true, 'x', now(), now())",
     "UPDATE ops.channels SET organization_id = %(other)s",
     "UPDATE predictions.alerts SET organization_id = %(other)s",
@@ -91,11 +103,13 @@ FOREIGN_ROWS = [
     " VALUES ('12345678', %(other)s, 'n', 'h', now())",
     "INSERT INTO raw.stream_batches (organization_id, stream_id, body_sha256, body, records, received_at)"
     " VALUES (%(other)s, 's', '', '', 0, now())",
-    "INSERT INTO core.stream_usage (organization_id, record_id, sim_key, day, kind, started_at, ended_at, bytes, sms, known_at)"
+    "INSERT INTO core.stream_usage (organization_id, record_id, sim_key, day, kind, started_at, ended_at, bytes, sms, "
+    "known_at)"
     " VALUES (%(other)s, 2, 1, '2026-03-02', 'data', now(), now(), 5, 0, now())",
 ]
 NOT_FOR_THE_API = [
-    "INSERT INTO core.sims (organization_id, iccid, first_seen_at, changed_at) VALUES (1, repeat('7', 19), now(), now())",
+    "INSERT INTO core.sims (organization_id, iccid, first_seen_at, changed_at) VALUES (1, repeat('7', 19), now(), "
+    "now())",
     "UPDATE predictions.alerts SET closed_at = now()",
     "DELETE FROM core.sim_usage",
     "TRUNCATE core.sim_usage",
@@ -200,7 +214,10 @@ def test_the_rule_of_another_organization_is_not_switched_by_naming_it(
     admin: psycopg.Connection[Any], organizations: tuple[int, int]
 ) -> None:
     own, other = organizations
-    rules = "SELECT predictions.switch_alert_rule(%s::smallint, rule_id, false, true, now()) FROM generate_series(1, 2) AS rule_id"
+    rules = (
+        "SELECT predictions.switch_alert_rule(%s::smallint, rule_id, false, true, now()) "
+        "FROM generate_series(1, 2) AS rule_id"
+    )
     with acting(admin, "simsight_pipeline", own) as pipeline:
         assert [row[0] for row in pipeline.execute(rules, (other,))] == [None, None]
         assert sorted(row[0] is None for row in pipeline.execute(rules, (own,))) == [False, True]
@@ -248,8 +265,10 @@ def test_the_api_role_may_write_nothing_and_read_neither_raw_nor_ops(admin: psyc
     rights = admin.execute(
         "SELECT n.nspname, n.nspname || '.' || c.relname || ' ' || p.what FROM pg_class AS c"
         " JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-        " CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) AS p (what)"
-        " WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p', 'v') AND has_table_privilege('simsight_api', c.oid, p.what)",
+        " CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) AS p "
+        "(what)"
+        " WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p', 'v') AND has_table_privilege('simsight_api', c.oid, "
+        "p.what)",
         (OURS,),
     ).fetchall()
     assert [right for _, right in rights if not right.endswith(" SELECT")] == []

@@ -164,7 +164,7 @@ def test_an_impossible_volume_is_refused_by_the_table_itself(
     assert stored(admin, "core.sim_usage") == []
 
 
-# --- the other tables --------------------------------------------------------------------------------------------------
+# --- the other tables ------------------------------------------------------------------------------------------------
 
 
 def other_merges(sim: int) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
@@ -292,7 +292,7 @@ def test_a_merge_cannot_take_over_a_day_of_another_organization(
     assert stored(admin, "core.sim_usage", "bytes") == [(5,)]
 
 
-# --- quarantine --------------------------------------------------------------------------------------------------------
+# --- quarantine ------------------------------------------------------------------------------------------------------
 
 
 def bad(seen_at: datetime, reason: str = "volume: not a number", **more: Any) -> dict[str, Any]:
@@ -346,7 +346,7 @@ def test_a_settled_record_that_breaks_the_rule_again_is_open_again(
     assert found == [(MIDDAY, LATEST, None, None)]
 
 
-# --- alerts ------------------------------------------------------------------------------------------------------------
+# --- alerts ----------------------------------------------------------------------------------------------------------
 
 
 def evaluate(database: Database, as_of: date, *holding: dict[str, Any]) -> dict[str, Any]:

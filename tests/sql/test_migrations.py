@@ -159,7 +159,8 @@ def plain_login(postgres: URL) -> Iterator[URL]:
         f"CREATE ROLE {name} LOGIN CREATEDB CREATEROLE PASSWORD 'plain'",
         # another database of this server may have made the roles already, as somebody else
         *(
-            f"DO $$ BEGIN IF EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN GRANT {role} TO {name}; END IF; END $$"
+            f"DO $$ BEGIN IF EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN GRANT {role} TO {name}; END "
+            f"IF; END $$"
             for role in ("simsight_owner", "simsight_pipeline", "simsight_api")
         ),
         f"CREATE DATABASE {name} OWNER {name}",
@@ -227,9 +228,11 @@ def test_every_table_column_and_view_says_what_it_is(database_url: URL) -> None:
     undocumented = (
         "SELECT n.nspname || '.' || c.relname || coalesce('.' || a.attname, '') FROM pg_class AS c"
         " JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-        " LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind <> 'v'"
+        " LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind <> "
+        "'v'"
         " WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p', 'v')"
-        " AND (obj_description(c.oid, 'pg_class') IS NULL OR c.relkind <> 'v' AND col_description(c.oid, a.attnum) IS NULL)"
+        " AND (obj_description(c.oid, 'pg_class') IS NULL OR c.relkind <> 'v' AND col_description(c.oid, a.attnum) IS "
+        "NULL)"
     )
     with connected(database_url) as connection:
         assert [row[0] for row in connection.execute(undocumented, (list(OURS),))] == []
@@ -263,7 +266,8 @@ def test_every_view_looks_with_the_eyes_of_who_asks(database_url: URL) -> None:
 def test_no_table_belongs_to_the_roles_that_work_with_it(database_url: URL) -> None:
     with connected(database_url) as connection:
         owners = connection.execute(
-            "SELECT DISTINCT c.relowner::regrole::text FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+            "SELECT DISTINCT c.relowner::regrole::text FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = "
+            "c.relnamespace"
             " WHERE n.nspname IN ('raw', 'core', 'predictions') AND c.relkind IN ('r', 'p', 'v')"
         ).fetchall()
         assert owners == [("simsight_owner",)]
