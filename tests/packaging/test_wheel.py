@@ -24,6 +24,7 @@ IMPORT_ALL = "import importlib, sys; [importlib.import_module(name) for name in 
 
 pytestmark = [
     pytest.mark.packaging,
+    pytest.mark.timeout(900),
     pytest.mark.skipif(not (UV.exists() and (ROOT / ".git").exists()), reason="needs uv and a checkout"),
 ]
 
