@@ -133,14 +133,20 @@ def test_the_better_one_on_unseen_days_scores(
     filled_model: Any, backtest: Backtest, comparison: Comparison, role: str, said: str
 ) -> None:
     found, why = decide(
-        backtest, as_of=AS_OF, champion=Version(4, "r"), champion_model=filled_model(AS_OF - 7 * DAY), compared=comparison
+        backtest,
+        as_of=AS_OF,
+        champion=Version(4, "r"),
+        champion_model=filled_model(AS_OF - 7 * DAY),
+        compared=comparison,
     )
     assert found == role
     assert said in why
 
 
 def test_a_champion_of_other_code_makes_room_whatever_the_backtest_says(filled_model: Any) -> None:
-    found, why = decide(backtested(rmase=1.2), as_of=AS_OF, champion=Version(4, "r"), champion_model=None, compared=None)
+    found, why = decide(
+        backtested(rmase=1.2), as_of=AS_OF, champion=Version(4, "r"), champion_model=None, compared=None
+    )
     assert found == "champion"
     assert why.startswith(
         "the champion, version 4, was made by other code and cannot score, although its error is 1.20"
