@@ -59,10 +59,10 @@ def figures(weekly_history: pl.DataFrame, last_day: date) -> dict[str, Figure]:
         "coverage": forecasting.plot_coverage(tested.calibration, note=NOTE),
         "exhaustion": exhaustion.plot_exhaustion(ends.frame, as_of=last_day, note=NOTE),
         "states": lifecycle.plot_states(STATES, note=NOTE),
-        "trial": anomaly.plot_injection_test(INJECTION_TEST, note=NOTE),
-        "no trial": anomaly.plot_injection_test(INJECTION_TEST.clear(), note=NOTE),
+        "injection test": anomaly.plot_injection_test(INJECTION_TEST, note=NOTE),
+        "no injection test": anomaly.plot_injection_test(INJECTION_TEST.clear(), note=NOTE),
         "worst": anomaly.plot_worst(history, WORST, as_of=last_day, note=NOTE),
-        "nothing odd": anomaly.plot_worst(history, [], as_of=last_day, note=NOTE),
+        "nothing anomalous": anomaly.plot_worst(history, [], as_of=last_day, note=NOTE),
         "nothing evaluated": lifecycle.plot_states(STATES.clear(), note=NOTE),
         "nothing tested": forecasting.plot_backtest(tested.frame.clear(), note=NOTE),
         "nothing covered": forecasting.plot_coverage(tested.calibration.clear(), note=NOTE),
@@ -79,7 +79,7 @@ def test_every_picture_renders_with_its_note(figures: dict[str, Figure]) -> None
 
 
 def test_volumes_are_labelled_in_megabytes(figures: dict[str, Figure]) -> None:
-    assert "MB a day" in texts(figures["sim"])
+    assert "MB a day" in texts(figures["total"])
     assert "MB a day" in texts(figures["fleet"])
 
 
