@@ -29,10 +29,6 @@ os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "true")
 _numbers = count()
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "packaging: builds and installs the wheel; left out by `make test`")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark whatever stands on the server fixture, so that the run on TimescaleDB can choose it, and put long files
     first.
