@@ -408,6 +408,7 @@ def test_an_address_with_a_user_name_or_no_host_is_refused() -> None:
 )
 async def test_no_secret_is_ever_shown(status: int, quote: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="httpx")  # whatever a library has set before
     echo = f"{quote}you sent Bearer {TOKEN} and {PASSWORD}{quote}".encode()
     async with talking(token_or(lambda _: (status, {}, echo)), max_attempts=2) as (_, once):
         with pytest.raises(OnceError) as caught:

@@ -85,7 +85,7 @@ def test_devices_keep_their_hours_but_for_stray_days_and_unusual_hours_are_other
                 odd |= here
     assert 0.98 < within[~odd].mean() < 0.999
     assert 0 < within[odd].mean() < 0.5
-    moved = odd & ~more.demand.sleepless[which]
+    moved = odd & ~more.demand.always_active[which]
     assert moved.any()
     assert within[moved].mean() < 0.05
 
