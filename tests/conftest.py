@@ -66,6 +66,11 @@ def administer(postgres: URL, *statements: str) -> None:
             admin.execute(statement.encode())
 
 
+def copy_database(postgres: URL, template: str, name: str) -> None:
+    """Make a database as a copy of another, by its files: a third of the work of the server's default."""
+    administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+
+
 @pytest.fixture(scope="session")
 def template(postgres: URL) -> Iterator[str]:
     """Name of a migrated database with the organizations `default` and `other`."""
@@ -97,7 +102,7 @@ def empty_url(postgres: URL) -> Iterator[URL]:
 def database_url(postgres: URL, template: str) -> Iterator[URL]:
     """URL of a fresh, migrated database (a copy of the template)."""
     name = f"simsight_test_{os.getpid()}_{next(_numbers)}"
-    administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    copy_database(postgres, template, name)
     yield postgres.set(database=name)
     administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 

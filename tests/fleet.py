@@ -26,7 +26,7 @@ from services.ingest.ingest_run import IngestResult, MakeClient, ingest_account,
 from services.scoring import score_day
 from simulator.fleet import Fleet
 from simulator.server import SimulatorServer
-from tests.conftest import administer
+from tests.conftest import administer, copy_database
 
 # long past, so that every partition exists whatever day the tests run on
 NOW = datetime(2025, 9, 24, 6, tzinfo=UTC)
@@ -186,7 +186,7 @@ class Filled:
 def filled_template(postgres: URL, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
     """40 SIMs with half a year of usage: one expired, one exhausted, some topped up; trained and scored as of AS_OF."""
     name, home = f"{template}_filled", tmp_path_factory.mktemp("filled")
-    administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    copy_database(postgres, template, name)
     fleet = Fleet(seed=11, sims=40, start=TODAY - timedelta(days=180))
     with simulated(fleet) as server:
         with Runtime(settings_for(postgres.set(database=name), home, server.base_url)) as runtime:
@@ -202,7 +202,7 @@ def filled_template(postgres: URL, template: str, tmp_path_factory: pytest.TempP
 def copied(postgres: URL, filled: Filled, home: Path) -> Iterator[tuple[Runtime, Truth]]:
     """A copy of the filled database and of its model registry, to change at will."""
     name = f"{filled.name}_{uuid4().hex[:8]}"  # no counter: a test module that imports this has one of its own
-    administer(postgres, f"CREATE DATABASE {name} TEMPLATE {filled.name}")
+    copy_database(postgres, filled.name, name)
     (home / "mlflow.db").write_bytes((filled.home / "mlflow.db").read_bytes())
     url = postgres.set(database=name)
     truth = Truth(url)

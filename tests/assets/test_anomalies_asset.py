@@ -27,7 +27,7 @@ from services.lifecycle import evaluate_lifecycle
 from services.model_specs import DETECTOR
 from services.models import NoChampionError, RollbackError, champion_of, rollback
 from services.scoring import score_day
-from tests.conftest import administer
+from tests.conftest import administer, copy_database
 from tests.fleet import AS_OF, Truth, at, settings_for
 
 SIMS = 240
@@ -79,7 +79,7 @@ def trained_template(
     postgres: URL, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, Path]]:
     name, home = f"{template}_anomalies", tmp_path_factory.mktemp("anomalies")
-    administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    copy_database(postgres, template, name)
     truth = Truth(postgres.set(database=name))
     fill(truth)
     truth.close()
@@ -94,7 +94,7 @@ def trained_template(
 def fleet(postgres: URL, trained_template: tuple[str, Path], tmp_path: Path) -> Iterator[tuple[Runtime, Truth]]:
     template, home = trained_template
     name = f"{template}_{tmp_path.name[-20:].replace('-', '_')}"
-    administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    copy_database(postgres, template, name)
     (tmp_path / "mlflow.db").write_bytes((home / "mlflow.db").read_bytes())
     url = postgres.set(database=name)
     truth = Truth(url)

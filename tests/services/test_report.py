@@ -27,7 +27,7 @@ from services.reports.fleet import FleetFacts, read_facts
 from services.reports.html import describe_backtest, render
 from services.reports.publish import make_report, write_report
 from services.scoring import score_day
-from tests.conftest import administer
+from tests.conftest import administer, copy_database
 
 AS_OF = date(2026, 6, 28)
 EMPTY_DAY = date(2024, 1, 1)
@@ -106,7 +106,7 @@ def settings_for(url: URL, home: Path) -> Settings:
 def filled_url(postgres: URL, template: str) -> Iterator[URL]:
     """A database with the fleet, for all tests here: none of them changes the facts."""
     name = f"{template}_report"
-    administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    copy_database(postgres, template, name)
     url = postgres.set(database=name)
     with psycopg.connect(driver_url(url, "").render_as_string(hide_password=False), autocommit=True) as admin:
         for statement in FLEET.split(";\n"):
