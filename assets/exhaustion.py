@@ -54,8 +54,7 @@ CHECK = "exhaustion_dates_are_calibrated"
             asset="exhaustion_backtest",
             blocking=True,
             description="P10 to P90 of hypothetical exhaustion dates, from days in the fleet's own past, covered "
-            "about 80 % of "
-            "what then came: 72 to 88 %, and more room the fewer SIMs there are.",
+            "about 80 % of what then came: 72 to 88 %, and more room the fewer SIMs there are.",
         )
     ],
 )

@@ -15,7 +15,7 @@ from assets.report import fleet_report
 from assets.stream import stream_file_batches, stream_records
 from services.ingest.endpoints import EVENTS, QUOTA, STATUS, USAGE
 from services.ingest.ingest_run import ingest_fleet
-from services.model_specs import specs
+from services.known_models import specs
 from services.notifications import outbox
 
 alert_rules = dg.define_asset_job(

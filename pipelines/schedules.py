@@ -7,7 +7,7 @@ import dagster as dg
 from pipelines.common import RUNNING, as_of_day
 from pipelines.jobs import alert_rules, ingest, score, tidy, train
 from resources.runtime import Runtime
-from services.model_specs import specs
+from services.known_models import specs
 
 RETRAIN = timedelta(days=7)
 

@@ -19,7 +19,7 @@ from ml.plots.forecasting import plot_backtest, plot_coverage, plot_drift, plot_
 from resources.registry import Version
 from resources.runtime import Runtime
 from services.inputs import HISTORY_DAYS, HORIZON, PATH_SAMPLES, NoUsageError, load_history, load_sample
-from services.model_specs import FORECASTER, Champion, Log, Trained, TrainingInputs, spec_of
+from services.model_specs import FORECASTER, Champion, Log, Metric, ModelSpec, Trained, TrainingInputs, register
 from services.models import registry_of, train_and_register
 from services.scoring import Block, predictions
 
@@ -148,13 +148,6 @@ def _show(runtime: Runtime, as_of: date) -> dict[str, Any]:
 USAGE_FORECASTS = predictions("usage_forecasts", FORECASTER, "merge_usage_forecasts", load_inputs, _score, _show)
 
 
-def train(runtime: Runtime, as_of: date, *, log: Log = lambda text: None) -> dict[str, Any]:
-    """Train a version of the forecaster, and register it; see `train_and_register`. Raises NoUsageError when there is
-    no usage.
-    """
-    return train_and_register(runtime, spec_of(FORECASTER), as_of, log=log)
-
-
 def training_inputs(runtime: Runtime, as_of: date) -> TrainingInputs:
     """What the forecaster is trained from. Raises NoUsageError when there is no usage."""
     return TrainingInputs({"history": load_sample(runtime, as_of)}, {"horizon_days": HORIZON})
@@ -196,3 +189,32 @@ def train_forecaster(
             "stated and achieved probability": plots["coverage.png"],
         },
     )
+
+
+SPEC = register(
+    ModelSpec(
+        name=FORECASTER,
+        asset="usage_forecaster",
+        read=ForecastModel.from_dict,
+        inputs=training_inputs,
+        train=train_forecaster,
+        metrics=(
+            Metric(
+                "error",
+                "rmase",
+                ".2f",
+                "of the median in the version's own backtest, as a share of repeating last week's",
+            ),
+            Metric("80 % held", "coverage_80", ".0%"),
+        ),
+        card="Forecasts the daily bytes of every SIM for the next 30 days, with quantiles, from the fleet's own daily "
+        "usage of up to two years. Quotas, expiry dates and planned changes are not known to it.",
+    )
+)
+
+
+def train(runtime: Runtime, as_of: date, *, log: Log = lambda text: None) -> dict[str, Any]:
+    """Train a version of the forecaster, and register it; see `train_and_register`. Raises NoUsageError when there is
+    no usage.
+    """
+    return train_and_register(runtime, SPEC, as_of, log=log)

@@ -1,8 +1,6 @@
-"""Which models there are: what the rest of the program must know of each to train it, list it, take it back and score
-with it.
+"""What the rest of the program must know of a model to train it, list it, take it back and score with it.
 
-A new model is one `register(ModelSpec(...))` beside its pure code. Names and figures cost nothing to read: a model's
-code is loaded when it is trained or read.
+A model is one `register(ModelSpec(...))` in its use case, named in `services.known_models`.
 """
 
 from __future__ import annotations
@@ -133,82 +131,3 @@ def spec_of(name: str) -> ModelSpec:
     if name not in _SPECS:
         raise UnknownModelError(f"there is no model {name}; there are {', '.join(_SPECS)}")
     return _SPECS[name]
-
-
-def _read_forecaster(values: dict[str, Any]) -> Any:
-    from ml.forecasting import ForecastModel
-
-    return ForecastModel.from_dict(values)
-
-
-def _forecaster_inputs(runtime: Runtime, as_of: date) -> TrainingInputs:
-    from services.forecasting import training_inputs
-
-    return training_inputs(runtime, as_of)
-
-
-def _train_forecaster(
-    runtime: Runtime, as_of: date, inputs: TrainingInputs, champion: Champion | None, log: Log
-) -> Trained:
-    from services.forecasting import train_forecaster
-
-    return train_forecaster(runtime, as_of, inputs, champion, log)
-
-
-def _read_detector(values: dict[str, Any]) -> Any:
-    from ml.anomaly import AnomalyModel
-
-    return AnomalyModel.from_dict(values)
-
-
-def _detector_inputs(runtime: Runtime, as_of: date) -> TrainingInputs:
-    from services.anomalies.detection import training_inputs
-
-    return training_inputs(runtime, as_of)
-
-
-def _train_detector(
-    runtime: Runtime, as_of: date, inputs: TrainingInputs, champion: Champion | None, log: Log
-) -> Trained:
-    from services.anomalies.detection import train_detector
-
-    return train_detector(runtime, as_of, inputs, champion, log)
-
-
-register(
-    ModelSpec(
-        name=FORECASTER,
-        asset="usage_forecaster",
-        read=_read_forecaster,
-        inputs=_forecaster_inputs,
-        train=_train_forecaster,
-        metrics=(
-            Metric(
-                "error",
-                "rmase",
-                ".2f",
-                "of the median in the version's own backtest, as a share of repeating last week's",
-            ),
-            Metric("80 % held", "coverage_80", ".0%"),
-        ),
-        card="Forecasts the daily bytes of every SIM for the next 30 days, with quantiles, from the fleet's own daily "
-        "usage of up to two "
-        "years. Quotas, expiry dates and planned changes are not known to it.",
-    )
-)
-register(
-    ModelSpec(
-        name=DETECTOR,
-        asset="anomaly_detector",
-        read=_read_detector,
-        inputs=_detector_inputs,
-        train=_train_detector,
-        metrics=(
-            Metric("found", "recall", ".0%", "of the anomalies put into copies of the last two weeks"),
-            Metric("flagged", "flagged_per_1000", ".2f", "of 1,000 SIM-days of these weeks"),
-        ),
-        card="Says how rare each SIM's day is beside its own past and its peers, from daily usage and events of the "
-        "last 200 days. Injected "
-        "anomalies measure it: real faults may be milder, or other.",
-    )
-)

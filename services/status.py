@@ -11,7 +11,8 @@ from resources.database.migrations import schema_version, storage_grade
 from resources.database.server import describe, driver_url
 from resources.runtime import Runtime
 from services.ingest.poll_planner import STATE_SCHEMA, staleness
-from services.model_specs import FORECASTER, specs
+from services.known_models import specs
+from services.model_specs import FORECASTER
 
 
 def collect(runtime: Runtime) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def models(
     from rich.box import SIMPLE
     from rich.table import Table
 
-    from services.model_specs import specs
+    from services.known_models import specs
     from services.status import model_versions
 
     with runtime_of(load_settings()) as runtime:
@@ -60,7 +60,7 @@ def models(
 
 
 def _known(model: str) -> str:
-    from services.model_specs import UnknownModelError, spec_of
+    from services.known_models import UnknownModelError, spec_of
 
     try:
         return spec_of(model).name

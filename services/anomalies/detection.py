@@ -33,7 +33,7 @@ from resources.runtime import Runtime
 from services.anomalies.incidents import save_incidents
 from services.anomalies.seasons import seasonal_idle_periods
 from services.inputs import TRAINING_SIMS, training_sims
-from services.model_specs import DETECTOR, Champion, Log, Trained, TrainingInputs, spec_of
+from services.model_specs import DETECTOR, Champion, Log, Metric, ModelSpec, Trained, TrainingInputs, register
 from services.models import registry_of, train_and_register
 from services.scoring import Block, PublishContext, Scored, ScoringTask
 
@@ -50,13 +50,6 @@ HOURS_SCHEMA = {name: EVENT_SCHEMA[name] for name in ("sim_key", "day", "hours")
 FORECAST_SCHEMA = {"sim_key": pl.Int32, "day": pl.Date, "q0.5": pl.Float64, "q0.975": pl.Float64}
 WRITTEN = [name for name in ANOMALY_SCHEMA if name != "is_anomaly"]
 WORSE = 4.0  # a version that flags so many times the SIM-days it may is not trusted: real anomalies are among them
-
-
-def train(runtime: Runtime, as_of: date, *, log: Log = lambda text: None) -> dict[str, Any]:
-    """Train a version of the detector, and register it; see `train_and_register`. Without usage it says so and trains
-    nothing.
-    """
-    return train_and_register(runtime, spec_of(DETECTOR), as_of, log=log)
 
 
 def training_inputs(runtime: Runtime, as_of: date) -> TrainingInputs:
@@ -273,3 +266,27 @@ def _with_stream_hours(
 
 
 ANOMALIES = ScoringTask("anomalies", DETECTOR, _prepare, _score, _write, _show)
+
+
+SPEC = register(
+    ModelSpec(
+        name=DETECTOR,
+        asset="anomaly_detector",
+        read=AnomalyModel.from_dict,
+        inputs=training_inputs,
+        train=train_detector,
+        metrics=(
+            Metric("found", "recall", ".0%", "of the anomalies put into copies of the last two weeks"),
+            Metric("flagged", "flagged_per_1000", ".2f", "of 1,000 SIM-days of these weeks"),
+        ),
+        card="Says how rare each SIM's day is beside its own past and its peers, from daily usage and events of the "
+        "last 200 days. Injected anomalies measure it: real faults may be milder, or other.",
+    )
+)
+
+
+def train(runtime: Runtime, as_of: date, *, log: Log = lambda text: None) -> dict[str, Any]:
+    """Train a version of the detector, and register it; see `train_and_register`. Without usage it says so and trains
+    nothing.
+    """
+    return train_and_register(runtime, SPEC, as_of, log=log)
