@@ -25,6 +25,7 @@ import httpx
 import orjson
 
 from resources.errors import SimsightError
+from resources.proxies import ProxyUnusableError, proxy_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +75,11 @@ def open_channel(row: Mapping[str, Any], environment: Mapping[str, str]) -> Iter
         secret = _variable(environment, row["secret_variable"])
         if not _is_web_address(url):
             raise ChannelBrokenError(f"{row['url_variable']} holds no http:// or https:// URL")
-        with httpx.Client(timeout=SEND_TIMEOUT_S, follow_redirects=False) as client:
+        try:
+            client = httpx.Client(timeout=SEND_TIMEOUT_S, follow_redirects=False, **proxy_options(url))
+        except ProxyUnusableError as error:
+            raise ChannelBrokenError(str(error)) from None
+        with client:
             yield Webhook(client, url, secret)
         return
     mail = url.lower().startswith(("mailto://", "mailtos://"))

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.cli.common import console, runtime_of
+from resources.errors import SimsightError
 from resources.settings import Settings, load_settings
 
 app = typer.Typer()
@@ -81,11 +82,10 @@ def doctor() -> None:
 def _try_account(settings: Settings) -> str:
     """What is wrong with the 1NCE account, or nothing."""
     from pipelines.demo import log_in
-    from resources.once.errors import OnceError
 
     try:
         log_in(settings)
-    except (OnceError, ValueError) as error:
+    except (SimsightError, ValueError) as error:
         return str(error)
     return ""
 

@@ -42,6 +42,7 @@ from resources.once.errors import (
 )
 from resources.once.responses import Answer, Rejected
 from resources.once.transport import Breaker, ClientStats, RateLimiter, TokenAuth, rate_limiters
+from resources.proxies import proxy_options
 
 __all__ = [
     "Answer",
@@ -78,7 +79,8 @@ class OnceClient:
     now, rng              the clock behind `received_at`, and the jitter of the waits
     backoff_s             the first retry waits 0 to this long, each later one up to twice as long, up to 30 s
     breaker_pause_s       how long everything waits after ten calls in a row have failed, before one probe
-    Raises ValueError when `base_url` is no http(s) address, or holds a user name.
+    A proxy of the environment is used for 1NCE, not for an address of this machine (a simulator).
+    Raises ValueError when `base_url` is no http(s) address, or holds a user name; ProxyUnusableError.
     """
 
     def __init__(
@@ -117,6 +119,7 @@ class OnceClient:
             timeout=httpx.Timeout(timeout_s, pool=None),
             limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
             transport=transport,
+            **({} if transport else proxy_options(url)),
             event_hooks={"request": [self._before_sending], "response": [self._after_headers]},
         )
 
