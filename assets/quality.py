@@ -18,10 +18,11 @@ def _check(suite: Suite) -> dg.AssetChecksDefinition:
     def check(runtime: RuntimeParam) -> dg.AssetCheckResult:
         frame = runtime.database.frame(suite.query, suite.schema, suite.parameters(runtime))
         outcome = validate(frame, as_moments(suite.expectations(runtime)))
+        said = [suite.empty(runtime)] if suite.empty and frame.is_empty() else outcome.failures
         return dg.AssetCheckResult(
             passed=outcome.passed,
             severity=dg.AssetCheckSeverity.ERROR if suite.blocking else dg.AssetCheckSeverity.WARN,
-            description="; ".join(outcome.failures) or None,
+            description=None if outcome.passed else "; ".join(said),
             metadata={
                 "rows checked": outcome.rows,
                 "expectations": len(suite.expectations(runtime)),

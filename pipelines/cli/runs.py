@@ -64,7 +64,7 @@ def run(
             )
         if not (runtime.database.row("fleet_size") or {}).get("sims"):
             raise SimsightError(
-                "there is no SIM in the database yet: run `simsight ingest` first, or `simsight demo` to try it on "
-                "simulated SIMs"
+                "there is no SIM in the database yet: run `simsight ingest` first (where it finds none, the 1NCE "
+                "account has none yet: order SIMs there), or `simsight demo` to try it on simulated SIMs"
             )
         end_with(run_job(runtime, "predict", first=day))

@@ -32,6 +32,7 @@ class Suite:
     blocking: bool = False
     parameters: Callable[[Runtime], dict[str, Any]] = field(default=lambda runtime: {})
     shown: bool = False  # with its rows as a table in the Dagster UI: for few rows
+    empty: Callable[[Runtime], str] | None = None  # what to say where there is no row, if not that there is none
 
 
 def _between(column: str, low: Any = None, high: Any = None, **more: Any) -> tuple[str, dict[str, Any]]:
@@ -48,6 +49,16 @@ def _one_of(column: str, *values: str) -> tuple[str, dict[str, Any]]:
 
 def _rows(low: int) -> tuple[str, dict[str, Any]]:
     return "ExpectTableRowCountToBeBetween", {"min_value": low}
+
+
+def _no_sim(runtime: Runtime) -> str:
+    settings = runtime.settings
+    if settings.once_username is None:
+        return "there is no SIM yet: set ONCE_USERNAME and ONCE_PASSWORD and run `simsight ingest`, or import a file"
+    return (
+        f"the 1NCE account of {settings.once_username} at {settings.once_base_url} has no SIM yet: order SIMs, or set "
+        "ONCE_USERNAME to a user of the account that has them, and run `simsight ingest` again"
+    )
 
 
 def _tomorrow(runtime: Runtime) -> datetime:
@@ -84,6 +95,7 @@ SUITES = [
             _between("activated_at", high=_tomorrow(runtime)),
         ],
         blocking=True,
+        empty=_no_sim,
     ),
     Suite(
         "devices_are_known",

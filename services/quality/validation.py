@@ -48,6 +48,8 @@ def _said(result: Any) -> str:
     settings = {k: v for k, v in result.expectation_config.kwargs.items() if k != "batch_id" and v is not None}
     if result.exception_info and result.exception_info.get("raised_exception"):
         return f"{result.expectation_config.type} {settings}: {result.exception_info.get('exception_message')}"
+    if result.expectation_config.type == "expect_table_row_count_to_be_between":
+        return f"there are {result.result['observed_value']} rows where at least {settings['min_value']} is expected"
     seen = result.result.get("partial_unexpected_list") or result.result.get("observed_value")
     return f"{result.expectation_config.type} {settings}: got {seen}"
 

@@ -30,7 +30,7 @@ PREDICTIONS = {
     "fleet_report",
 }
 FAULTS: list[tuple[str, LiteralString, str]] = [
-    ("sims_are_sound", "DELETE FROM core.sims", "row_count"),
+    ("sims_are_sound", "DELETE FROM core.sims", "there are 0 rows"),
     ("sims_are_sound", "UPDATE core.sims SET status = 'Lost' WHERE sim_key = 1", "Lost"),
     ("sims_are_sound", "UPDATE core.sims SET activated_at = '2025-10-24' WHERE sim_key = 1", "2025-10-24"),
     ("devices_are_known", "UPDATE core.sims SET imei = NULL WHERE sim_key % 4 = 0", "imei"),
@@ -40,12 +40,12 @@ FAULTS: list[tuple[str, LiteralString, str]] = [
     ("no_day_drops_out", "UPDATE core.sim_usage SET bytes = 0, bytes_rx = 0 WHERE day = '2025-09-12' AND sim_key % 4 "
         "> 0", "share_of_median"),
     ("no_day_drops_out", "DELETE FROM core.sim_usage WHERE day = '2025-09-12'", "share_of_median"),
-    ("quotas_are_sound", "DELETE FROM core.sim_quota", "row_count"),
+    ("quotas_are_sound", "DELETE FROM core.sim_quota", "there are 0 rows"),
     ("quotas_are_sound", "UPDATE core.sim_quota SET amount_total = 2 * 10::bigint ^ 12 "
         "WHERE sim_key = 2", "amount_total"),
     ("quotas_are_sound", "UPDATE ops.polls SET polled_at = polled_at - interval '3 days', problem = NULL WHERE source "
         "= 'quota'; UPDATE core.sim_quota SET day = day - 3", "seen_on"),
-    ("status_is_fresh", "DELETE FROM core.sim_connectivity", "row_count"),
+    ("status_is_fresh", "DELETE FROM core.sim_connectivity", "there are 0 rows"),
     ("status_is_fresh", "UPDATE ops.polls SET polled_at = polled_at - interval '3 days' WHERE source = 'status'; "
         "UPDATE core.sim_connectivity SET day = day - 3", "seen_on"),
     ("events_are_sound", "UPDATE core.sim_events SET severity = 'Odd' WHERE sim_key = 2", "Odd"),
@@ -53,7 +53,7 @@ FAULTS: list[tuple[str, LiteralString, str]] = [
         "organization_id FROM core.sim_events WHERE sim_key = 2", "occurred_on"),
     ("sms_are_sound", "UPDATE core.sim_sms SET direction = NULL WHERE sim_key % 2 = 0", "direction"),
     ("sms_are_sound", "UPDATE core.sim_sms SET submitted_at = '2025-10-24'", "submitted_at"),
-    ("prices_are_sound", "DELETE FROM core.products", "row_count"),
+    ("prices_are_sound", "DELETE FROM core.products", "there are 0 rows"),
     ("prices_are_sound", "UPDATE core.products SET one_time_minor = -1", "one_time_minor"),
     ("orders_are_sound", "UPDATE core.orders SET order_type = 'GIFT'", "GIFT"),
     ("orders_are_sound", "UPDATE core.orders SET ordered_at = NULL", "ordered_at"),

@@ -7,8 +7,10 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -170,6 +172,49 @@ def test_1nce_out_of_reach_is_said_at_once(served: Home) -> None:
     }
     for outcome in served.run_together((("ingest",), account), (("demo",), account)):
         _refused(outcome, 1, "cannot be reached at 127.0.0.1:1", "ONCE_BASE_URL")
+
+
+@pytest.fixture
+def empty_account() -> Iterator[dict[str, str]]:
+    """The variables of an account without a SIM, in surroundings whose proxies answer nothing."""
+
+    class Account(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self._answer(b'{"access_token": "t", "token_type": "bearer", "expires_in": 3600}')
+
+        def do_GET(self) -> None:
+            self._answer(b"[]")
+
+        def _answer(self, body: bytes) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(200)
+            for name, value in (("Content-Type", "application/json"), ("Content-Length", str(len(body)))):
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Account) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield {
+            "ONCE_BASE_URL": f"http://127.0.0.1:{server.server_port}/management-api",
+            "ONCE_USERNAME": "demo",
+            "ONCE_PASSWORD": "hush",
+            "HTTP_PROXY": "http://127.0.0.1:9",
+            "ALL_PROXY": "socks5://127.0.0.1:9",
+        }
+        server.shutdown()
+
+
+def test_an_account_without_a_sim_is_said_to_have_none(served: Home, empty_account: dict[str, str]) -> None:
+    url = empty_account["ONCE_BASE_URL"]
+    said = _refused(
+        served.run("ingest", **empty_account), 3, f"the 1NCE account of demo at {url} has no SIM yet: order SIMs"
+    )
+    assert "expect_" not in said
+    _refused(served.run("run", **empty_account), 1, "the 1NCE account has none yet: order SIMs there")
 
 
 def test_days_in_the_wrong_order_or_not_yet_come_are_refused(served: Home) -> None:
