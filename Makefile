@@ -5,8 +5,12 @@
 
 # without byte code kept, every process compiles its libraries again: importing takes twice as long
 unexport PYTHONDONTWRITEBYTECODE
+# modules of another Python, and places other than .venv that pip may be set to install to
+unexport PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX PIP_ROOT
+# overrules `user = yes` of a pip.conf as well; what it says of indexes, proxies and certificates stays
+export PIP_USER := 0
 
-PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
+PYTHON ?= $(shell unset PYTHONHOME PYTHONPATH; for p in python3.12 python3.13 python3.11 python3 python; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	>/dev/null 2>&1 && { command -v $$p; break; }; done)
 BIN := .venv/bin
@@ -41,6 +45,7 @@ $(INSTALLED): requirements.txt requirements-build.txt pyproject.toml
 	@echo "Installing into .venv (about 1.2 GB, once)"
 	@"$(PYTHON)" -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-build.txt
+	@test -x $(BIN)/uv || { echo "pip installed elsewhere than into .venv: take target, prefix and root out of your pip.conf" >&2; exit 1; }
 	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.txt
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python -e .
 	@touch $@
