@@ -18,7 +18,6 @@ import httpx
 
 from resources.errors import SimsightError
 from resources.ports import listen
-from resources.proxies import proxy_options
 
 _ROOT = str(Path(__file__).resolve().parent.parent)
 _STARTS_WITHIN_S = 60
@@ -56,7 +55,7 @@ def _wait_until_served(base_url: str, child: subprocess.Popen[bytes]) -> None:
     while time.monotonic() < deadline and child.poll() is None:
         try:
             # any answer will do; connections wait in the listener until it is served
-            httpx.get(base_url, timeout=_STARTS_WITHIN_S, **proxy_options(base_url))
+            httpx.get(base_url, timeout=_STARTS_WITHIN_S, trust_env=False)  # nor asks a proxy
             return
         except httpx.TransportError:
             time.sleep(0.05)

@@ -255,7 +255,9 @@ class _Server:
                     f"root may not run PostgreSQL, and `useradd {SYSTEM_USER}` failed: {made.stderr}"
                 ) from None
             user = pwd.getpwnam(SYSTEM_USER)
-        os.chown(self.data, user.pw_uid, user.pw_gid)
+        # all of it where root has copied or restored a home
+        for path in [self.data, *(self.data.rglob("*") if version.exists() else ())]:
+            os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
         return user.pw_uid, user.pw_gid
 
     def _programs(self) -> Path:

