@@ -108,6 +108,18 @@ def test_a_suite_fails_when_its_fault_is_made_and_says_what_it_saw(
     assert not any("exception" in failure.lower() for failure in found.failures)
 
 
+def test_a_fleet_without_a_sim_is_said_in_words_a_person_knows(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    truth.rows("SET session_replication_role = replica")
+    truth.rows("DELETE FROM core.sims")
+
+    run, _ = predict(runtime)
+
+    (check,) = (check for check in run.get_asset_check_evaluations() if check.check_name == "sims_are_sound")
+    assert not check.passed
+    assert str(check.description).startswith(("the 1NCE account of", "there is no SIM yet"))
+
+
 def test_every_suite_is_broken_by_one_of_the_faults_here() -> None:
     assert {name for name, _, _ in FAULTS} | {"little_in_quarantine"} == set(BY_NAME)
 
