@@ -2,7 +2,8 @@
 
 Units: data volumes are whole millionths of a MB (accounting bytes, 1 MB = 1_000_000, exact), SMS are counts, money is
 integer minor units, times carry their UTC offset. Rules for records: new fields are ignored; numbers may come as text
-or as numbers; what breaks a rule goes to `Rejected` with the reason and takes no other record with it.
+or as numbers; an optional field that cannot be read is None with a note; what breaks another rule goes to `Rejected`
+with the reason and takes no other record with it.
 
 Source: 1NCE's OpenAPI files for SIM, order, product and support management (v1), and 1NCE help, "API Rate Limits".
 """
@@ -12,9 +13,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import date, datetime
+from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AliasPath,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from resources.once.responses import Rejected
 from resources.once.values import check_iccid, mb_to_bytes, minor_units, parse_day, parse_time, whole
@@ -31,8 +44,27 @@ def _blank_is_none(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-def _optional(parse: Any) -> BeforeValidator:
-    return BeforeValidator(lambda value: None if _blank_is_none(value) is None else parse(value))
+def _optional(parse: Any) -> WrapValidator:
+    """A field that is None where it is blank, and None with a note where it cannot be read."""
+
+    def read(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        if _blank_is_none(value) is None:
+            return None
+        try:
+            return handler(parse(value))
+        except ValidationError as broken:  # a ValueError, too
+            _note(info, str(info.field_name), value, broken.errors()[0]["msg"])
+        except ValueError as broken:
+            _note(info, str(info.field_name), value, broken)
+        return None
+
+    return WrapValidator(read)
+
+
+def _note(info: ValidationInfo, name: str, value: object, why: object) -> None:
+    notes = (info.context or {}).get("notes")
+    if notes is not None:
+        notes.append(f"{name}: got {_shown(value)}, {why}")
 
 
 def _seconds(value: object) -> int:
@@ -43,7 +75,8 @@ def _seconds(value: object) -> int:
 
 
 Iccid = Annotated[str, BeforeValidator(check_iccid)]
-Text = Annotated[str | None, BeforeValidator(_blank_is_none)]
+Text = Annotated[str | None, _optional(lambda value: value)]
+Flag = Annotated[bool | None, _optional(lambda value: value)]
 Time = Annotated[datetime, BeforeValidator(parse_time)]
 MaybeTime = Annotated[datetime | None, _optional(parse_time)]
 MaybeBytes = Annotated[int | None, _optional(mb_to_bytes)]
@@ -77,7 +110,7 @@ class SimCard(_Record):
     current_imsi: Text = None
     msisdn: Text = None
     imei: Text = None
-    imei_lock: bool | None = None
+    imei_lock: Flag = None
     status: str
     activated_at: MaybeTime = _at("activation_date")
     ip_address: Text = None
@@ -108,7 +141,7 @@ class Connectivity(_Record):
     session_mcc: Text = _at("pdp_context", "mcc")
     session_mnc: Text = _at("pdp_context", "mnc")
     imeisv: Text = _at("pdp_context", "imeisv")
-    services: list[str] | None = None
+    services: Annotated[list[str] | None, _optional(lambda value: value)] = None
 
 
 class Quota(_Record):
@@ -129,12 +162,18 @@ class Quota(_Record):
 
     @model_validator(mode="before")
     @classmethod
-    def _in_units_of_the_kind(cls, record: dict[str, Any]) -> dict[str, Any]:
+    def _in_units_of_the_kind(cls, record: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         convert = mb_to_bytes if record.get("kind") == "data" else whole
         amounts = {}
         for name in ("volume", "total_volume", "last_volume_added"):
-            if _blank_is_none(record.get(name)) is not None:
-                amounts[name] = _number(record, name, convert)
+            if _blank_is_none(value := record.get(name)) is None:
+                continue
+            try:
+                amounts[name] = convert(value)
+            except ValueError as broken:
+                if name == "volume":
+                    raise ValueError(f"{name}: got {_shown(value)}, {broken}") from None
+                _note(info, name, value, broken)
         return {
             **{k: v for k, v in record.items() if k not in ("volume", "total_volume", "last_volume_added")},
             **amounts,
@@ -148,7 +187,7 @@ class Event(_Record):
     at: Time = _at("timestamp", default=...)
     event_type: str
     severity: Text = _at("event_severity")
-    alert: bool | None = None
+    alert: Flag = None
     imei: Text = None
     imsi: Text = None
     country: Text = None
@@ -162,7 +201,7 @@ class Sms(_Record):
 
     iccid: Iccid
     id: Annotated[int, BeforeValidator(whole)]
-    direction: Annotated[Literal["MT", "MO"] | None, BeforeValidator(_blank_is_none)] = _at("sms_type", "description")
+    direction: Annotated[Literal["MT", "MO"] | None, _optional(lambda value: value)] = _at("sms_type", "description")
     status: Text = _at("status", "description")
     submitted_at: MaybeTime = _at("submit_date")
     delivered_at: MaybeTime = _at("delivery_date")
@@ -187,7 +226,8 @@ class Charge(_Record):
     def _as_minor_units(cls, record: Any) -> Any:
         if not isinstance(record, dict):
             return record
-        return {**record, "amount_minor": minor_units(record.get("amount_net"), record.get("currency"))}
+        convert = partial(minor_units, currency=record.get("currency"))
+        return {**record, "amount_minor": _number(record, "amount_net", convert)}
 
 
 class Product(_Record):
@@ -212,7 +252,7 @@ class OrderedProduct(_Record):
 class Order(_Record):
     """An order: SIMs, top-ups or a change of tariff.
 
-    The amount is gross, as on the invoice; None before one is made.
+    The amount is gross, as on the invoice; None before one is made and where it cannot be read.
     """
 
     order_number: Annotated[int, BeforeValidator(whole)]
@@ -227,9 +267,13 @@ class Order(_Record):
 
     @model_validator(mode="before")
     @classmethod
-    def _flatten(cls, record: dict[str, Any]) -> dict[str, Any]:
+    def _flatten(cls, record: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         amount, sims = _blank_is_none(record.get("invoice_amount")), record.get("sims", [])
-        minor = None if amount is None else minor_units(amount, record.get("currency"))
+        try:
+            minor = None if amount is None else minor_units(amount, record.get("currency"))
+        except ValueError as broken:
+            _note(info, "invoice_amount", amount, broken)
+            minor = None
         if isinstance(sims, list):
             sims = [sim.get("iccid") if isinstance(sim, dict) else sim for sim in sims]
         return {**record, "invoice_amount_minor": minor, "sims": sims}
@@ -271,11 +315,14 @@ class UsageDay(NamedTuple):
     sms_mo: int
 
 
-def parse_records(model: type[M], records: Iterable[Any], **defaults: str) -> tuple[list[M], list[Rejected]]:
+def parse_records(
+    model: type[M], records: Iterable[Any], notes: list[str] | None = None, **defaults: str
+) -> tuple[list[M], list[Rejected]]:
     """Each record as `model`, or rejected.
 
-    `defaults` (such as the ICCID asked for) fill what a record leaves out, and a
-    record that contradicts one is rejected."""
+    notes      takes what could not be read of records kept, as 'field: got value, expected ...'
+    defaults   fill what a record leaves out, such as the ICCID asked for; a record that contradicts one is rejected
+    """
     items: list[M] = []
     rejected: list[Rejected] = []
     for record in records:
@@ -283,7 +330,9 @@ def parse_records(model: type[M], records: Iterable[Any], **defaults: str) -> tu
             rejected.append(Rejected(f"record: got {_shown(record)}, expected an object", {"value": record}))
             continue
         try:
-            item = model.model_validate({**defaults, **{k: v for k, v in record.items() if v is not None}})
+            noted: list[str] = []
+            known = {**defaults, **{k: v for k, v in record.items() if v is not None}}
+            item = model.model_validate(known, context={"notes": noted})
             for name, asked in defaults.items():
                 if (came := getattr(item, name)) != asked:
                     raise ValueError(f"{name}: got {_shown(came)}, expected {asked}, which was asked for")
@@ -293,17 +342,26 @@ def parse_records(model: type[M], records: Iterable[Any], **defaults: str) -> tu
             rejected.append(Rejected(str(broken), record))
         else:
             items.append(item)
+            if notes is not None:
+                notes += noted
     return items, rejected
 
 
 def parse_usage(
-    stats: Iterable[Any], iccid: str, first_day: date, last_day: date
+    stats: Iterable[Any], iccid: str, first_day: date, last_day: date, notes: list[str] | None = None
 ) -> tuple[list[UsageDay], list[Rejected]]:
-    """The `stats` of a usage answer, one row a day. A day outside the window asked, or there twice, is rejected."""
+    """The `stats` of a usage answer, one row a day. A day outside the window asked, or there twice, is rejected.
+
+    A summary row whose date is TOTAL is no day: `notes` takes in which amount it differs from the days' sum.
+    """
     rows: list[UsageDay] = []
     rejected: list[Rejected] = []
     seen: set[date] = set()
+    summaries: list[dict[str, Any]] = []
     for record in stats:
+        if is_summary(record):
+            summaries.append(record)
+            continue
         try:
             row = _usage_day(record, iccid)
             if not first_day <= row.day <= last_day:
@@ -315,7 +373,30 @@ def parse_usage(
         else:
             seen.add(row.day)
             rows.append(row)
+    if notes is not None and not rejected:
+        notes += [note for record in summaries for note in _differences(record, rows)]
     return rows, rejected
+
+
+def is_summary(record: Any) -> bool:
+    """Whether a row of `stats` sums up the days instead of being one."""
+    return isinstance(record, dict) and str(record.get("date")).strip().upper() == "TOTAL"
+
+
+def _differences(summary: dict[str, Any], rows: list[UsageDay]) -> list[str]:
+    notes = []
+    for part, convert, days in (
+        ("data", mb_to_bytes, sum(row.bytes for row in rows)),
+        ("sms", whole, sum(row.sms_mt + row.sms_mo for row in rows)),
+    ):
+        try:
+            total = _volumes(summary.get(part), f"{part}.", convert)[0]
+        except ValueError as broken:
+            notes.append(f"TOTAL.{broken}")
+        else:
+            if summary.get(part) is not None and total != days:
+                notes.append(f"TOTAL.{part}.volume: got {total}, expected the sum of the days, {days}")
+    return notes
 
 
 def _usage_day(record: Any, iccid: str) -> UsageDay:
