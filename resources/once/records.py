@@ -17,6 +17,7 @@ from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import (
+    AliasChoices,
     AliasPath,
     BaseModel,
     BeforeValidator,
@@ -29,6 +30,7 @@ from pydantic import (
     model_validator,
 )
 
+from resources.once.event_types import event_type
 from resources.once.responses import Rejected
 from resources.once.values import check_iccid, mb_to_bytes, minor_units, parse_day, parse_time, whole
 
@@ -77,7 +79,6 @@ def _seconds(value: object) -> int:
 Iccid = Annotated[str, BeforeValidator(check_iccid)]
 Text = Annotated[str | None, _optional(lambda value: value)]
 Flag = Annotated[bool | None, _optional(lambda value: value)]
-Time = Annotated[datetime, BeforeValidator(parse_time)]
 MaybeTime = Annotated[datetime | None, _optional(parse_time)]
 MaybeBytes = Annotated[int | None, _optional(mb_to_bytes)]
 MaybeCount = Annotated[int | None, _optional(whole)]
@@ -181,12 +182,19 @@ class Quota(_Record):
 
 
 class Event(_Record):
-    """One diagnostic event; 1NCE promises only the time and the sentence in `event_type`."""
+    """One diagnostic event; 1NCE promises only the time, kept to the second, and a sentence in `event_type`.
+
+    event_type   in the words of resources.once.event_types; a type that is not known there keeps its own, with a note
+    """
 
     iccid: Iccid
-    at: Time = _at("timestamp", default=...)
+    at: Annotated[datetime, BeforeValidator(lambda value: parse_time(value).replace(microsecond=0))] = _at(
+        "timestamp", default=...
+    )
     event_type: str
-    severity: Text = _at("event_severity")
+    severity: Text = Field(
+        None, validation_alias=AliasChoices(AliasPath("event_severity", "description"), "event_severity")
+    )
     alert: Flag = None
     imei: Text = None
     imsi: Text = None
@@ -194,6 +202,22 @@ class Event(_Record):
     operator: Text = None
     mcc: Text = None
     mnc: Text = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_known_type(cls, record: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        said: Any = record.get("event_type")
+        type_id: Any = record.get("event_type_id")
+        if isinstance(said, dict):
+            said, type_id = said.get("description"), said.get("id")
+        words = [text for text in (said, record.get("description")) if isinstance(text, str)]
+        number = type_id if isinstance(type_id, int) else None
+        if number is None and not (isinstance(said, str) and said.strip()):
+            return record
+        kind = event_type(*words, type_id=number)
+        if not kind.known:
+            _note(info, f"event_type {re.sub('[0-9]+', '#', kind.words[:60])!r}", said, "which is kept as it came")
+        return {**record, "event_type": kind.words}
 
 
 class Sms(_Record):
