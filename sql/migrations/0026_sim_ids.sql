@@ -38,3 +38,6 @@ CREATE FUNCTION core.sim_named(names text) RETURNS integer LANGUAGE sql STABLE A
     WHERE n.sim_key IS NOT NULL ORDER BY p.place LIMIT 1
 $$;
 COMMENT ON FUNCTION core.sim_named(text) IS 'Small key of the SIM named as in ''sim_id 7|imsi 901405180005433''; NULL: none is known by that';
+
+COMMENT ON COLUMN core.sim_events.event_type IS 'Type of event in one wording for REST and stream, such as Create PDP Context; of a type that is not known, what 1NCE said';
+COMMENT ON COLUMN core.sim_events.occurred_at IS 'When it happened (UTC), to the second';
