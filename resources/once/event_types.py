@@ -7,6 +7,7 @@ of the table knows keeps its own words.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 SESSION_BEGAN = "Create PDP Context"
@@ -60,6 +61,7 @@ class EventType(NamedTuple):
     known: bool
 
 
+@lru_cache(10_000)
 def event_type(*said: str | None, type_id: int | None = None) -> EventType:
     """The kind of an event.
 

@@ -175,11 +175,16 @@ def _sim(record: dict[str, Any]) -> str:
 
 
 def _numbers(record: dict[str, Any]) -> tuple[int | None, int | None]:
-    sim_id, imsi_id = _text(record, "sim.id") or "", _text(record, "imsi_id") or _text(record, "imsi.id") or ""
-    return (
-        int(sim_id) if _NUMBER.fullmatch(sim_id) else None,
-        int(imsi_id) if _NUMBER.fullmatch(imsi_id) else None,
-    )
+    imsi_id = _number(record, "imsi_id")
+    return _number(record, "sim.id"), _number(record, "imsi.id") if imsi_id is None else imsi_id
+
+
+def _number(record: dict[str, Any], path: str) -> int | None:
+    """1NCE's number of something; None where there is none that can be read."""
+    value = _at(record, path)
+    if type(value) is int:
+        return value if 0 <= value < 10**18 else None
+    return int(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else None
 
 
 def _volumes(record: dict[str, Any], convert: Any) -> tuple[int, int | None, int | None]:
@@ -203,12 +208,11 @@ def _volumes(record: dict[str, Any], convert: Any) -> tuple[int, int | None, int
 
 
 def _event(record: dict[str, Any], received_at: datetime, notes: list[str] | None) -> EventRecord:
-    type_id = _text(record, "event_type.id") or ""
     try:
         kind = event_type(
             _text(record, "event_type.description") or _text(record, "event_type"),
             _text(record, "description"),
-            type_id=int(type_id) if _NUMBER.fullmatch(type_id) else None,
+            type_id=_number(record, "event_type.id"),
         )
     except ValueError as broken:
         raise ValueError(f"event_type.description: {broken}") from None
