@@ -28,7 +28,7 @@ from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
 import httpx
 from pydantic import BaseModel, SecretStr
 
-from resources.once import errors, records, responses, values
+from resources.once import errors, records, responses, usage_days, values
 from resources.once.errors import (
     RETRY_STATUS,
     OnceCredentialsError,
@@ -167,7 +167,7 @@ class OnceClient:
         came = await self._get(_sim_path(iccid))
         return came.answer(records.SimCard, [came.record()], iccid=iccid)
 
-    async def usage(self, iccid: str, first_day: date, last_day: date) -> Answer[records.UsageDay]:
+    async def usage(self, iccid: str, first_day: date, last_day: date) -> Answer[usage_days.UsageDay]:
         """Daily usage, both days included, in one request.
 
         Days before activation, and perhaps silent ones, are missing.
@@ -176,7 +176,7 @@ class OnceClient:
         """
         came = await self._get(_sim_path(iccid, "/usage"), responses.usage_params(first_day, last_day))
         notes: list[str] = []
-        return came.typed(*records.parse_usage(came.records("stats"), iccid, first_day, last_day, notes), notes)
+        return came.typed(*usage_days.parse_usage(came.records("stats"), iccid, first_day, last_day, notes), notes)
 
     async def status(self, iccid: str) -> Answer[records.Connectivity]:
         """Whether and where the SIM is attached, and its data session."""

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AliasChoices,
@@ -32,11 +32,9 @@ from pydantic import (
 
 from resources.once.event_types import event_type
 from resources.once.responses import Rejected
-from resources.once.values import check_iccid, mb_to_bytes, minor_units, parse_day, parse_time, whole
+from resources.once.values import check_iccid, mb_to_bytes, minor_units, parse_time, whole
 
 M = TypeVar("M", bound=BaseModel)
-
-MAX_SMS_A_DAY = 32_767  # a smallint in the database; a SIM that sends more is a broken record
 
 
 # --- records ---------------------------------------------------------------------------------------------------------
@@ -66,7 +64,7 @@ def _optional(parse: Any) -> WrapValidator:
 def _note(info: ValidationInfo, name: str, value: object, why: object) -> None:
     notes = (info.context or {}).get("notes")
     if notes is not None:
-        notes.append(f"{name}: got {_shown(value)}, {why}")
+        notes.append(f"{name}: got {shown(value)}, {why}")
 
 
 def _seconds(value: object) -> int:
@@ -173,7 +171,7 @@ class Quota(_Record):
                 amounts[name] = convert(value)
             except ValueError as broken:
                 if name == "volume":
-                    raise ValueError(f"{name}: got {_shown(value)}, {broken}") from None
+                    raise ValueError(f"{name}: got {shown(value)}, {broken}") from None
                 _note(info, name, value, broken)
         return {
             **{k: v for k, v in record.items() if k not in ("volume", "total_volume", "last_volume_added")},
@@ -251,7 +249,7 @@ class Charge(_Record):
         if not isinstance(record, dict):
             return record
         convert = partial(minor_units, currency=record.get("currency"))
-        return {**record, "amount_minor": _number(record, "amount_net", convert)}
+        return {**record, "amount_minor": converted(record, "amount_net", convert)}
 
 
 class Product(_Record):
@@ -327,18 +325,6 @@ class Ticket(_Record):
     communications: list[Communication] = []
 
 
-class UsageDay(NamedTuple):
-    """One SIM's usage on one UTC day: bytes = bytes_rx + bytes_tx, all non-negative; SMS to and from the device."""
-
-    iccid: str
-    day: date
-    bytes: int
-    bytes_rx: int
-    bytes_tx: int
-    sms_mt: int
-    sms_mo: int
-
-
 def parse_records(
     model: type[M], records: Iterable[Any], notes: list[str] | None = None, **defaults: str
 ) -> tuple[list[M], list[Rejected]]:
@@ -351,7 +337,7 @@ def parse_records(
     rejected: list[Rejected] = []
     for record in records:
         if not isinstance(record, dict):
-            rejected.append(Rejected(f"record: got {_shown(record)}, expected an object", {"value": record}))
+            rejected.append(Rejected(f"record: got {shown(record)}, expected an object", {"value": record}))
             continue
         try:
             noted: list[str] = []
@@ -359,7 +345,7 @@ def parse_records(
             item = model.model_validate(known, context={"notes": noted})
             for name, asked in defaults.items():
                 if (came := getattr(item, name)) != asked:
-                    raise ValueError(f"{name}: got {_shown(came)}, expected {asked}, which was asked for")
+                    raise ValueError(f"{name}: got {shown(came)}, expected {asked}, which was asked for")
         except ValidationError as broken:
             rejected.append(Rejected(_reason(broken), record))
         except ValueError as broken:
@@ -371,107 +357,14 @@ def parse_records(
     return items, rejected
 
 
-def parse_usage(
-    stats: Iterable[Any], iccid: str, first_day: date, last_day: date, notes: list[str] | None = None
-) -> tuple[list[UsageDay], list[Rejected]]:
-    """The `stats` of a usage answer, one row a day. A day outside the window asked, or there twice, is rejected.
-
-    A summary row whose date is TOTAL is no day: `notes` takes in which amount it differs from the days' sum.
-    """
-    rows: list[UsageDay] = []
-    rejected: list[Rejected] = []
-    seen: set[date] = set()
-    summaries: list[dict[str, Any]] = []
-    for record in stats:
-        if is_summary(record):
-            summaries.append(record)
-            continue
-        try:
-            row = _usage_day(record, iccid)
-            if not first_day <= row.day <= last_day:
-                raise ValueError(f"date: got {row.day}, expected a day from {first_day} to {last_day}, as asked")
-            if row.day in seen:
-                raise ValueError(f"date: got {row.day} a second time, expected each day once")
-        except ValueError as broken:
-            rejected.append(Rejected(str(broken), record if isinstance(record, dict) else {"value": record}))
-        else:
-            seen.add(row.day)
-            rows.append(row)
-    if notes is not None and not rejected:
-        notes += [note for record in summaries for note in _differences(record, rows)]
-    return rows, rejected
-
-
-def is_summary(record: Any) -> bool:
-    """Whether a row of `stats` sums up the days instead of being one."""
-    return isinstance(record, dict) and str(record.get("date")).strip().upper() == "TOTAL"
-
-
-def _differences(summary: dict[str, Any], rows: list[UsageDay]) -> list[str]:
-    notes = []
-    for part, convert, days in (
-        ("data", mb_to_bytes, sum(row.bytes for row in rows)),
-        ("sms", whole, sum(row.sms_mt + row.sms_mo for row in rows)),
-    ):
-        try:
-            total = _volumes(summary.get(part), f"{part}.", convert)[0]
-        except ValueError as broken:
-            notes.append(f"TOTAL.{broken}")
-        else:
-            if summary.get(part) is not None and total != days:
-                notes.append(f"TOTAL.{part}.volume: got {total}, expected the sum of the days, {days}")
-    return notes
-
-
-def _usage_day(record: Any, iccid: str) -> UsageDay:
-    if type(record) is not dict:
-        raise ValueError(f"record: got {_shown(record)}, expected an object")
-    day = _number(record, "date", parse_day)
-    data, sms = record.get("data"), record.get("sms")
-    if data is None and sms is None:
-        raise ValueError("data, sms: both missing, expected at least one")
-    volume, rx, tx = _volumes(data, "data.", mb_to_bytes)
-    # For SMS, 1NCE's file counts from the network's side: volume_rx is MO (from the device), volume_tx is MT (to it).
-    count, mo, mt = _volumes(sms, "sms.", whole)
-    if count > MAX_SMS_A_DAY:
-        raise ValueError(f"sms.volume: got {count}, expected at most {MAX_SMS_A_DAY} a day")
-    return UsageDay(iccid, day, volume, rx, tx, mt, mo)
-
-
-def _volumes(part: Any, within: str, convert: Any) -> tuple[int, int, int]:
-    """(volume, volume_rx, volume_tx) of one part of a usage row; one of the three may be missing, it follows."""
-    if part is None:
-        return 0, 0, 0
-    if type(part) is not dict:
-        raise ValueError(f"{within[:-1]}: got {_shown(part)}, expected an object")
-    volume = None if part.get("volume") is None else _number(part, "volume", convert, within)
-    rx = None if part.get("volume_rx") is None else _number(part, "volume_rx", convert, within)
-    tx = None if part.get("volume_tx") is None else _number(part, "volume_tx", convert, within)
-    if volume is None and rx is not None and tx is not None:
-        volume = rx + tx
-    elif volume is not None and rx is None and tx is not None:
-        rx = volume - tx
-    elif volume is not None and tx is None and rx is not None:
-        tx = volume - rx
-    elif volume == 0 and rx is None:
-        rx = tx = 0
-    if volume is None or rx is None or tx is None:
-        raise ValueError(f"{within}volume, volume_rx, volume_tx: got {_shown(part)}, expected at least two of them")
-    if volume < 0 or rx < 0 or tx < 0:
-        raise ValueError(f"{within}volume: got {volume} = {rx} + {tx}, expected nothing negative")
-    if rx + tx != volume:
-        raise ValueError(f"{within}volume: got {volume}, expected volume_rx + volume_tx = {rx} + {tx} = {rx + tx}")
-    return volume, rx, tx
-
-
-def _number(record: dict[str, Any], name: str, convert: Any, within: str = "") -> Any:
+def converted(record: dict[str, Any], name: str, convert: Any, within: str = "") -> Any:
     try:
         return convert(record.get(name))
     except ValueError as broken:
-        raise ValueError(f"{within}{name}: got {_shown(record.get(name))}, {broken}") from None
+        raise ValueError(f"{within}{name}: got {shown(record.get(name))}, {broken}") from None
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
@@ -485,7 +378,7 @@ def _reason(broken: ValidationError) -> str:
         if error["type"] == "missing":
             parts.append(f"{field}: missing, expected a value")
         elif field and not message.startswith("currency:"):
-            parts.append(f"{field}: got {_shown(error['input'])}, {message}")
+            parts.append(f"{field}: got {shown(error['input'])}, {message}")
         else:
             parts.append(message)
     return "; ".join(parts)

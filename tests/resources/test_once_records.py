@@ -12,18 +12,8 @@ from hypothesis import strategies as st
 
 from resources.once import errors, responses
 from resources.once.errors import OnceForbiddenError, OnceNotFoundError, OnceRequestError, OnceSimExpiredError
-from resources.once.records import (
-    Connectivity,
-    Event,
-    Order,
-    Product,
-    Quota,
-    SimCard,
-    Sms,
-    Ticket,
-    parse_records,
-    parse_usage,
-)
+from resources.once.records import Connectivity, Event, Order, Product, Quota, SimCard, Sms, Ticket, parse_records
+from resources.once.usage_days import parse_usage
 from resources.once.values import mb_to_bytes, minor_units, parse_day, parse_time, whole
 
 ICCID = "8988228066600000001"

@@ -19,7 +19,8 @@ from sqlalchemy import URL
 from resources.database.session import Database
 from resources.once.stream_records import UsageRecord, check_sim, luhn_digit, mb_units, parse_record
 from services.ingest.replay import replay
-from services.ingest.stream import USAGE_SCHEMA, process_batches, split_by_day
+from services.ingest.stream import USAGE_SCHEMA, process_batches
+from services.ingest.stream_days import split_by_day
 from tests.fleet import NOW, Truth
 from tests.stream_records import MINUTE, START, event, iccid, sms, stamp, usage
 

@@ -8,7 +8,8 @@ from resources.once.records import Event, parse_records
 from services.ingest.endpoints import EVENTS as REST_EVENTS
 from services.ingest.replay import replay
 from services.ingest.stream import process_batches
-from tests.services.test_stream import NOW, Receiver, receiver
+from tests.fleet import NOW
+from tests.services.test_stream import Receiver, receiver
 from tests.stream_records import MINUTE, START, event, iccid, stamp, usage
 
 __all__ = ["receiver"]
