@@ -307,8 +307,9 @@ class SimCards:
         places = zip(*(ints.tolist() for ints in (*self.locations(who, days), self.imeis_on(who, days))), strict=True)
         answers: list[Json] = []
         for at, kind, (country, operator, imei) in zip(ticks.tolist(), kinds.tolist(), places, strict=True):
-            text, severity, alert = EVENT_KINDS[kind]
-            answer: Json = {"timestamp": offset_stamp(at), "event_type": text, "iccid": iccid}
+            told = EVENT_KINDS[kind]
+            sentence = told.sentence.format(imsi=self.imsi(i))
+            answer: Json = {"timestamp": offset_stamp(at), "event_type": sentence, "iccid": iccid}
             if kind < 3:
                 name, _, _, _, mcc, _, _, operators = COUNTRIES[country]
                 _, network, mnc = operators[operator]
@@ -320,7 +321,7 @@ class SimCards:
                     "mcc": mcc,
                     "mnc": mnc,
                 }
-            answers.append(answer | {"alert": alert, "event_severity": severity})
+            answers.append(answer | {"alert": told.alert, "event_severity": told.severity})
         return answers
 
     def messages(self, i: int, now: datetime) -> list[tuple[int, int, bool]]:

@@ -11,21 +11,58 @@ from simulator.hashing import HOURS, NEVER, SESSIONS, Ints, bits, draw
 from simulator.injected_anomalies import FLAPPING, UNUSUAL_HOURS, during
 from simulator.ledger import DAY_SECONDS
 
-# text, severity, and whether it is an alert
-EVENT_KINDS = (
-    ("Create PDP Context", "Info", False),
-    ("Delete PDP Context", "Info", False),
-    ("Update location", "Info", False),
-    ("Status of SIM changed from 'Issued' to 'Activated'", "Info", False),
-    ("Status of SIM changed from 'Activated' to 'Suspended'", "Info", False),
-    ("Data quota threshold of 20% reached", "Warn", True),
-    ("Data quota status changed from 'ACTIVE' to 'EXHAUSTED'", "Critical", True),
-    ("Data quota topped up", "Info", False),
-    ("SMS quota threshold of 20% reached", "Warn", True),
-    ("SMS quota status changed from 'ACTIVE' to 'EXHAUSTED'", "Critical", True),
-    ("SMS quota topped up", "Info", False),
-)
 
+class EventKind(NamedTuple):
+    """An event as 1NCE tells it: REST gives the sentence alone, the stream the id and name of its type as well."""
+
+    sentence: str
+    severity: str
+    alert: bool
+    type_id: int
+    type_name: str
+
+
+_BLOCKS = "On exhaustion, the {} service will be blocked."
+_DENIED = "Quota volume is completely used up and {} access denied for endpoint."
+EVENT_KINDS = (
+    EventKind(
+        "New PDP Context successfully activated with SGSN CP=192.0.2.1, DP=192.0.2.2.",
+        "Info",
+        False,
+        3,
+        "Create PDP Context",
+    ),
+    EventKind("PDP Context deleted.", "Info", False, 5, "Delete PDP Context"),
+    EventKind(
+        "New location received from VLR for IMSI='{imsi}', now attached to VLR='491700000000'.",
+        "Info",
+        False,
+        1,
+        "Update location",
+    ),
+    EventKind("Status of SIM changed from 'Issued' to 'Activated'", "Info", False, 8, "SIM activation"),
+    EventKind("Status of SIM changed from 'Activated' to 'Suspended'", "Info", False, 9, "SIM suspension"),
+    EventKind("Endpoint quota threshold reached, volume is below 20%.", "Warn", True, 18, "Quota threshold reached"),
+    EventKind(_DENIED.format("data"), "Warn", True, 19, "Quota used up"),
+    EventKind(
+        f"Data quota got assigned with volume of 500.000000 MB. {_BLOCKS.format('data')}",
+        "Info",
+        False,
+        56,
+        "Data quota assigned",
+    ),
+    EventKind(
+        "Endpoint SMS quota threshold reached, volume is below 20%.", "Warn", True, 18, "Quota threshold reached"
+    ),
+    EventKind(_DENIED.format("SMS"), "Warn", True, 19, "Quota used up"),
+    EventKind(
+        f"SMS quota got assigned with volume of 250 SMS. {_BLOCKS.format('SMS')}",
+        "Info",
+        False,
+        57,
+        "SMS quota assigned",
+    ),
+)
 
 HOUR = 3600
 NIGHT = 3  # hours that are unusual ones

@@ -30,7 +30,6 @@ _GROUP = 1024  # SIMs whose records are worked out at once: the bound on working
 _CHUNK = 1024  # records whose texts are made at once
 _EPOCH = date(1999, 1, 1).toordinal()  # ids hold 14 bits of days from here: until 2043
 _UNIX = date(1970, 1, 1).toordinal() * DAY_SECONDS
-_EVENT_TYPES = (3, 5, 1, 11, 11, 12, 12, 12, 12, 12, 12)  # 1NCE's ids of what EVENT_KINDS says
 _SEVERITIES = {"Info": (0, "INFO"), "Warn": (1, "WARN"), "Critical": (2, "CRITICAL")}
 
 
@@ -282,17 +281,17 @@ def _usage_json(
 def _event_json(
     who: _Who, number: int, at: str, event: int, place: tuple[Any, tuple[str, str, str]], bare: bool
 ) -> Json:
-    text, severity, alert = EVENT_KINDS[event]
-    level, word = _SEVERITIES[severity]
+    told = EVENT_KINDS[event]
+    level, word = _SEVERITIES[told.severity]
     record: Json = {
         "id": number,
         "timestamp": at,
-        "event_type": {"id": _EVENT_TYPES[event], "description": text},
+        "event_type": {"id": told.type_id, "description": told.type_name},
         "event_severity": {"id": level, "description": word},
         "event_source": {"id": 1, "description": "System"},
         "organisation": who.organisation,
-        "alert": alert,
-        "description": text,
+        "alert": told.alert,
+        "description": told.sentence.format(imsi=who.imsi),
         "sim": who.sim,
         "imsi": None,
         "endpoint": None,
@@ -302,8 +301,9 @@ def _event_json(
     if event < 3:  # what the network tells, it tells with the place and the device
         country, operator = place
         detail = {
+            "id": int(operator[0]),
+            "name": operator[1],
             "country": {"id": int(country[2]), "name": country[0], "mcc": country[4], "iso_code": country[1]},
-            "operator": {"id": int(operator[0]), "name": operator[1], "mnc": operator[2]},
             "pdp_context": {"pdp_context_id": number, "apn": "iot.1nce.net"} if event < 2 else None,
         }
         record["event_source"] = {"id": 0, "description": "Network"}

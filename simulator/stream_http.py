@@ -80,12 +80,14 @@ def _spoilt(record: Json, how: int) -> Json:
     record = record | {"id": record["id"] | BROKEN_ID}
     event = "timestamp" in record
     if how == 1:
-        return record | {"sim": None}
+        return record | {"sim": {"iccid": "unknown"}}
     if how == 2:
         return record | {"id": None}
     if how == 3:
         return record | {"timestamp" if event else "start_timestamp": "yesterday"}
-    return record | ({"event_type": {"id": 3, "description": None}} if event else {"volume": {"total": "n/a"}})
+    return record | (
+        {"event_type": {"description": None}, "description": None} if event else {"volume": {"total": "n/a"}}
+    )
 
 
 class StreamFailedError(SimsightError):

@@ -62,15 +62,16 @@ def sms(number: int, sim: int = 1, count: int = 1, *, at: datetime = START, **mo
 def event(
     number: int, sim: int = 1, *, at: datetime = START, kind: str = "Create PDP Context", **more: Any
 ) -> dict[str, Any]:
+    begins = kind == "Create PDP Context"
     return {
         "id": number,
         "timestamp": stamp(at),
-        "event_type": {"id": 3, "description": kind},
+        "event_type": {"id": 3 if begins else 0, "description": kind},
         "event_severity": {"id": 0, "description": "INFO"},
         "event_source": {"id": 0, "description": "Network"},
         "organisation": {"id": 1, "name": "Meters"},
         "alert": False,
-        "description": "New PDP Context successfully activated.",
+        "description": "New PDP Context successfully activated." if begins else kind,
         "sim": {"id": sim, "iccid": iccid(sim), "msisdn": f"88227000{sim:07d}"},
         "imsi": {"id": sim, "imsi": f"90140500{sim:07d}"},
         "endpoint": {"id": sim, "name": "meter", "imei": "0123456789012345", "ip_address": "10.0.0.1", "tags": None},

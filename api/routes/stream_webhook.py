@@ -22,6 +22,7 @@ from api.database import STREAM_POOL_SIZE, Streams
 from api.errors import ProblemError
 from api.schemas.common import Problem
 from resources.database.server import DatabaseUnavailableError
+from resources.once.stream_records import is_of_sms_forwarder
 from services.access.stream_credentials import secret_sha256
 
 T = TypeVar("T")
@@ -30,6 +31,10 @@ MAX_RECORDS = 3_000
 MAX_STREAM_BODY_BYTES = 10_000_000
 READ_SECONDS = 30
 STORE_SECONDS = 15
+FOR_STREAM_ONLY = (
+    "This URL takes usage and event records of 1NCE's Data Streamer, and this is of 1NCE's SMS forwarder. "
+    "In 1NCE's portal, set this URL for the Data Streamer only, and give the SMS forwarder a URL of your own or none."
+)
 NO_STREAM = bytes(32)  # compared with where there is no stream, so that both cases take the same way
 
 router = APIRouter(tags=["service"])
@@ -53,11 +58,12 @@ def _problems(**words: str) -> dict[int | str, dict[str, Any]]:
     return {int(status[1:]): {"description": text, "content": content} for status, text in words.items()}
 
 
+@router.post("/streams/1nce/{stream_id}/", include_in_schema=False)  # answered as well: 1NCE follows no redirect
 @router.post(
     "/streams/1nce/{stream_id}",
     summary="Take records from 1NCE's Data Streamer",
     responses=_problems(
-        _400="The body is not a JSON array of records",
+        _400="The body is not a JSON array of records, or they are of 1NCE's SMS forwarder",
         _401="Unknown stream or wrong secret",
         _408="The body did not come in time",
         _413="More than 3,000 records or 10 MB",
@@ -98,6 +104,13 @@ async def take_records(
     if records is None:  # revoked meanwhile
         raise _unauthorized()
     return Received(records=records)
+
+
+@router.patch("/streams/1nce/{stream_id}", include_in_schema=False)
+@router.patch("/streams/1nce/{stream_id}/", include_in_schema=False)
+def refuse_delivery_reports() -> None:
+    """Answer the delivery reports of 1NCE's SMS forwarder: they do not belong here."""
+    raise ProblemError(405, FOR_STREAM_ONLY, headers={"Allow": "POST"})
 
 
 def limiter() -> CapacityLimiter:
@@ -153,7 +166,10 @@ def _count(body: bytes) -> int:
         raise ProblemError(400, f"The body is not JSON ({error}): send a JSON array of records.") from None
     if not isinstance(document, list | dict):
         raise ProblemError(400, "The body is JSON, but neither an array nor an object: send a JSON array of records.")
-    records = len(document) if isinstance(document, list) else 1
+    found = document if isinstance(document, list) else [document]
+    if found and all(map(is_of_sms_forwarder, found)):
+        raise ProblemError(400, FOR_STREAM_ONLY)
+    records = len(found)
     if records > MAX_RECORDS:
         raise ProblemError(413, f"The body has {records} records: send at most {MAX_RECORDS} in a POST.")
     return records

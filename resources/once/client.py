@@ -28,7 +28,7 @@ from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
 import httpx
 from pydantic import BaseModel, SecretStr
 
-from resources.once import errors, records, responses, values
+from resources.once import errors, records, responses, usage_days, values
 from resources.once.errors import (
     RETRY_STATUS,
     OnceCredentialsError,
@@ -170,7 +170,7 @@ class OnceClient:
         came = await self._get(_sim_path(iccid))
         return came.answer(records.SimCard, [came.record()], iccid=iccid)
 
-    async def usage(self, iccid: str, first_day: date, last_day: date) -> Answer[records.UsageDay]:
+    async def usage(self, iccid: str, first_day: date, last_day: date) -> Answer[usage_days.UsageDay]:
         """Daily usage, both days included, in one request.
 
         Days before activation, and perhaps silent ones, are missing.
@@ -178,7 +178,8 @@ class OnceClient:
         Raises ValueError for a window that is empty or longer than six months; nothing is split.
         """
         came = await self._get(_sim_path(iccid, "/usage"), responses.usage_params(first_day, last_day))
-        return came.typed(*records.parse_usage(came.records("stats"), iccid, first_day, last_day))
+        notes: list[str] = []
+        return came.typed(*usage_days.parse_usage(came.records("stats"), iccid, first_day, last_day, notes), notes)
 
     async def status(self, iccid: str) -> Answer[records.Connectivity]:
         """Whether and where the SIM is attached, and its data session."""
@@ -387,10 +388,11 @@ class _Came(NamedTuple):
         return self.document if isinstance(self.document, dict) else self._unlike("an object")
 
     def answer(self, model: type[M], found: Iterable[Any], **defaults: str) -> Answer[M]:
-        return self.typed(*records.parse_records(model, found, **defaults))
+        notes: list[str] = []
+        return self.typed(*records.parse_records(model, found, notes, **defaults), notes)
 
-    def typed(self, items: list[T], rejected: list[Rejected]) -> Answer[T]:
-        return Answer(self.path, self.params, self.received_at, self.body, items, rejected)
+    def typed(self, items: list[T], rejected: list[Rejected], notes: list[str]) -> Answer[T]:
+        return Answer(self.path, self.params, self.received_at, self.body, items, rejected, notes)
 
     def _unlike(self, expected: str) -> NoReturn:
         raise OnceRequestError(

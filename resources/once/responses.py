@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -45,6 +45,7 @@ class Answer(Generic[T]):
     body: bytes
     items: list[T]
     rejected: list[Rejected]
+    notes: list[str] = field(default_factory=list)  # what could not be read of records kept: 'field: got ...'
 
 
 # --- headers and bodies ----------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@ field.
 
 Units as in resources.once.records: data volumes are whole millionths of a MB (accounting bytes), SMS are counts, times
 are UTC. Source: 1NCE help, "Data Streamer". Records come at least once and in any order; nested objects may be null.
+A field of a nested object may stand in the record itself, with the path in its name: `volume.total` as `volume_total`
+(Data Streamer 2.0).
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
+from resources.once.event_types import event_type
 from resources.once.values import mb_to_bytes, parse_time, whole
 
 DATA, SMS = 5, 6  # traffic_type.id
@@ -23,11 +26,18 @@ MAX_DURATION = timedelta(days=100)  # of a record; one that claims more is broke
 MAX_CLOCK_SKEW = timedelta(days=1)  # of our clock, at most
 MIN_TIME = datetime(2017, 1, 1, tzinfo=UTC)  # 1NCE is younger
 _DIGITS = re.compile(r"\d{19,20}", re.ASCII)
+# what else may say which SIM it is, the surest first
+_OTHER_NAMES = {"sim.id": "sim_id", "imsi_id": "imsi_id", "imsi.imsi": "imsi", "imsi": "imsi", "endpoint.imei": "imei"}
+_NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 _LUHN = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 
 class UsageRecord(NamedTuple):
-    """One usage record. `rx` and `tx` are None where it gives only the total, and for SMS; `total` counts SMS there."""
+    """One usage record. `rx` and `tx` are None where it gives only the total, and for SMS; `total` counts SMS there.
+
+    iccid             or, where the record has none, what else it says of its SIM: 'sim_id 7|imei 8688120300331033'
+    sim_id, imsi_id   1NCE's numbers of the SIM and of its IMSI
+    """
 
     record_id: int
     iccid: str
@@ -37,10 +47,15 @@ class UsageRecord(NamedTuple):
     total: int
     rx: int | None
     tx: int | None
+    sim_id: int | None
+    imsi_id: int | None
 
 
 class EventRecord(NamedTuple):
-    """One event record, in the terms of core.sim_events."""
+    """One event record, in the terms of core.sim_events; `iccid`, `sim_id` and `imsi_id` as of a usage record.
+
+    is_known   whether resources.once.event_types knows this type of event
+    """
 
     record_id: int
     iccid: str
@@ -52,15 +67,24 @@ class EventRecord(NamedTuple):
     imsi: str | None
     country: str | None
     operator: str | None
+    sim_id: int | None
+    imsi_id: int | None
+    is_known: bool
 
 
-def parse_record(record: Any, *, received_at: datetime) -> UsageRecord | EventRecord:
-    """A record as a row. ValueError 'field: got value, expected ...' when it breaks a rule."""
+def parse_record(
+    record: Any, *, received_at: datetime, notes: list[str] | None = None
+) -> UsageRecord | EventRecord | None:
+    """A record as a row; None for an event of the account, which is about no SIM.
+
+    notes   takes what could not be read of a record that is kept
+    ValueError 'field: got value, expected ...' when it breaks a rule.
+    """
     if type(record) is not dict:
         raise ValueError(f"record: got {shown(record)}, expected an object")
-    if record.get("event_type") is not None:
-        return _event(record, received_at)
-    if record.get("traffic_type") is not None:
+    if _is_event(record):
+        return None if _of_account(record) else _event(record, received_at, notes)
+    if record.get("traffic_type") is not None or record.get("traffic_type_id") is not None:
         return _usage(record, received_at)
     raise ValueError("event_type, traffic_type: both missing, expected one of them")
 
@@ -73,8 +97,24 @@ def record_key(record: Any, text: str) -> str:
     digest = hashlib.sha256(text.encode()).hexdigest()
     if not isinstance(record, dict) or not isinstance(record.get("id"), int | str):
         return f"record {digest[:32]}"
-    kind = "event" if record.get("event_type") is not None else "usage"
+    kind = "event" if _is_event(record) else "usage"
     return f"{kind} {str(record['id'])[:40]} {digest[:12]}".replace("\x00", "\ufffd")
+
+
+def is_of_sms_forwarder(record: Any) -> bool:
+    """Whether 1NCE's SMS forwarder sent it, an SMS of a device or a delivery report, and not the Data Streamer."""
+    return isinstance(record, dict) and "submit_date" in record and not {"event_type", "traffic_type"} & record.keys()
+
+
+def _is_event(record: dict[str, Any]) -> bool:
+    return record.get("event_type") is not None or record.get("event_type_id") is not None
+
+
+def _of_account(record: dict[str, Any]) -> bool:
+    """A nested record says so by having no `sim`; a flat one by saying nothing of a SIM at all."""
+    if type(record.get("event_type")) is dict:
+        return record.get("sim") is None and _at(record, "sim.id") is None and _at(record, "iccid") is None
+    return all(_at(record, path) in (None, "") for path in ("sim.iccid", "iccid", "endpoint.name", *_OTHER_NAMES))
 
 
 def check_sim(value: object) -> str:
@@ -116,7 +156,35 @@ def _usage(record: dict[str, Any], received_at: datetime) -> UsageRecord:
     kind = "data" if kind_id == DATA else "sms"
     if kind == "sms":
         rx = tx = None
-    return UsageRecord(_id(record), _value(record, "sim.iccid", check_sim), kind, started_at, ended_at, total, rx, tx)
+    return UsageRecord(_id(record), _sim(record), kind, started_at, ended_at, total, rx, tx, *_numbers(record))
+
+
+def _sim(record: dict[str, Any]) -> str:
+    """The ICCID; where there is none, the other names of the SIM. ValueError where nothing says which SIM it is."""
+    for path in ("sim.iccid", "iccid"):
+        if (iccid := _value(record, path, check_sim, needed=False)) is not None:
+            return str(iccid)
+    try:
+        return check_sim(_at(record, "endpoint.name"))
+    except ValueError:
+        names = {path: _text(record, path) or "" for path in _OTHER_NAMES}
+        found = [f"{_OTHER_NAMES[path]} {name}" for path, name in names.items() if _NUMBER.fullmatch(name)]
+    if not found:
+        raise ValueError("sim.iccid: missing, expected a value")
+    return "|".join(found)
+
+
+def _numbers(record: dict[str, Any]) -> tuple[int | None, int | None]:
+    imsi_id = _number(record, "imsi_id")
+    return _number(record, "sim.id"), _number(record, "imsi.id") if imsi_id is None else imsi_id
+
+
+def _number(record: dict[str, Any], path: str) -> int | None:
+    """1NCE's number of something; None where there is none that can be read."""
+    value = _at(record, path)
+    if type(value) is int:
+        return value if 0 <= value < 10**18 else None
+    return int(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else None
 
 
 def _volumes(record: dict[str, Any], convert: Any) -> tuple[int, int | None, int | None]:
@@ -133,26 +201,41 @@ def _volumes(record: dict[str, Any], convert: Any) -> tuple[int, int | None, int
     elif tx is None and rx is not None:
         tx = total - rx
     if total < 0 or (rx or 0) < 0 or (tx or 0) < 0:
-        raise ValueError(f"volume: got {shown(record['volume'])}, expected nothing negative")
+        raise ValueError(f"volume: got {shown(record.get('volume', total))}, expected nothing negative")
     if rx is not None and tx is not None and rx + tx != total:
-        raise ValueError(
-            f"volume.total: got {shown(record['volume'].get('total'))}, expected rx + tx of the same volume"
-        )
+        raise ValueError(f"volume.total: got {shown(_at(record, 'volume.total'))}, expected rx + tx of the same volume")
     return total, rx, tx
 
 
-def _event(record: dict[str, Any], received_at: datetime) -> EventRecord:
+def _event(record: dict[str, Any], received_at: datetime, notes: list[str] | None) -> EventRecord:
+    try:
+        kind = event_type(
+            _text(record, "event_type.description") or _text(record, "event_type"),
+            _text(record, "description"),
+            type_id=_number(record, "event_type.id"),
+        )
+    except ValueError as broken:
+        raise ValueError(f"event_type.description: {broken}") from None
+    try:
+        alert = _value(record, "alert", _truth, needed=False)
+    except ValueError as broken:
+        alert = None
+        if notes is not None:
+            notes.append(str(broken))
     return EventRecord(
         _id(record),
-        _value(record, "sim.iccid", check_sim),
-        _time(record, "timestamp", received_at),
-        _value(record, "event_type.description", _words),
+        _sim(record),
+        # to the second: REST and stream tell the same event some milliseconds apart
+        _time(record, "timestamp", received_at).replace(microsecond=0),
+        kind.words,
         _text(record, "event_severity.description"),
-        _value(record, "alert", _truth, needed=False),
+        alert,
         _text(record, "endpoint.imei"),
         _text(record, "imsi.imsi") or _text(record, "imsi"),
         _text(record, "detail.country.name"),
-        _text(record, "detail.operator.name"),
+        _text(record, "detail.operator.name") or _text(record, "detail.name"),
+        *_numbers(record),
+        kind.known,
     )
 
 
@@ -167,25 +250,27 @@ def _time(record: dict[str, Any], path: str, received_at: datetime) -> datetime:
     moment: datetime = _value(record, path, parse_time)
     if not MIN_TIME <= moment <= received_at + MAX_CLOCK_SKEW:
         raise ValueError(
-            f"{path}: got {shown(record[path])}, expected a time from {MIN_TIME:%Y} on that was not in the "
+            f"{path}: got {shown(_at(record, path))}, expected a time from {MIN_TIME:%Y} on that was not in the "
             "future when it came"
         )
     return moment
 
 
 def _at(record: dict[str, Any], path: str) -> Any:
-    """The value at a dotted path; None where it, or an object on the way, is missing, null or something else."""
+    """The value at a dotted path, or under the path with underscores; None where it is missing, null or not reached."""
     value: Any = record
-    for name in _steps(path):
+    steps, flat = _steps(path)
+    for name in steps:
         if type(value) is not dict:
-            return None
+            value = None
+            break
         value = value.get(name)
-    return value
+    return record.get(flat) if value is None else value
 
 
 @cache
-def _steps(path: str) -> tuple[str, ...]:
-    return tuple(path.split("."))
+def _steps(path: str) -> tuple[tuple[str, ...], str]:
+    return tuple(path.split(".")), path.replace(".", "_")
 
 
 def _value(record: dict[str, Any], path: str, convert: Any, *, needed: bool = True) -> Any:
@@ -207,18 +292,10 @@ def _text(record: dict[str, Any], path: str) -> str | None:
     return str(value).replace("\x00", "\ufffd").strip() or None
 
 
-def _words(value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("expected some words")
-    return value.replace("\x00", "\ufffd").strip()
-
-
 def _truth(value: object) -> bool:
-    truths = {"true": True, "false": False}
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in truths:  # a CSV file
-        return truths[value.lower()]
+    truth = {"true": True, "false": False, "1": True, "0": False}.get(str(value).strip().lower())
+    if truth is not None:
+        return truth
     raise ValueError("expected true or false")
 
 

@@ -8,7 +8,11 @@ import re
 from datetime import UTC, date, datetime
 
 _NUMBER = re.compile(r"([+-]?)(\d{0,30})(?:\.(\d{0,30}))?(?:[eE]([+-]?\d{1,2}))?", re.ASCII)
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)", re.ASCII)
+_TIME = re.compile(
+    r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?( ?(?:Z|UTC|[+-]\d\d(?::?\d\d)?))?)?", re.ASCII
+)
+# as in German: comma before the cents, points between the thousands
+_COMMA_AMOUNT = re.compile(r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d{1,2}", re.ASCII)
 _ICCID = re.compile(r"\d{19}", re.ASCII)
 _MIDNIGHTS = frozenset({"", "T00:00:00.000Z", "T00:00:00Z", "T00:00:00.000+0000", "T00:00:00+0000"})
 # ISO 4217 currencies whose minor unit is not a hundredth.
@@ -67,15 +71,25 @@ def minor_units(amount: object, currency: object) -> int:
     """
     if not (isinstance(currency, str) and re.fullmatch("[A-Z]{3}", currency)):
         raise ValueError(f"currency: got {currency!r}, expected three capital letters")
+    if isinstance(amount, str) and _COMMA_AMOUNT.fullmatch(amount.strip()):
+        amount = amount.replace(".", "").replace(",", ".")
     return scaled(amount, _MINOR_DIGITS.get(currency, 2))
 
 
 def parse_time(value: object) -> datetime:
-    """An ISO 8601 time with its zone, in any of 1NCE's spellings, as UTC. ValueError otherwise."""
-    if not (isinstance(value, str) and _TIME.fullmatch(value)):
-        raise ValueError("expected a time like 2018-03-09T07:59:09.000+0000 or ...Z")
+    """A time in any of 1NCE's spellings as UTC: with T or a blank, with or without seconds, fraction and zone.
+
+    A date alone is its midnight; a time without a zone is UTC. ValueError otherwise.
+    """
+    match = _TIME.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("expected a time like 2018-03-09T07:59:09.000+0000, ...Z or 2018-03-09 07:59:09")
+    text, zone = match[0], match[1]
+    if zone and (zone[0] == " " or zone == "UTC"):
+        text = text.removesuffix(zone) + zone.strip().replace("UTC", "Z")
     try:
-        return datetime.fromisoformat(value).astimezone(UTC)
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except OverflowError:
         raise ValueError("expected a time within the years 1 to 9999 UTC") from None
 

@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from resources.once import records as protocol
+from resources.once import usage_days
 from resources.once.client import OnceClient
 from resources.once.responses import Answer, Rejected
 from services.ingest.schemas import UTC_TIME, Schema
@@ -96,7 +97,7 @@ async def _sms(once: OnceClient, sim: Sim) -> list[Answer[Any]]:
 
 def _parse_usage(record: dict[str, Any], asked: dict[str, Any]) -> tuple[list[Any], list[Rejected]]:
     first, last = date.fromisoformat(asked["first_day"]), date.fromisoformat(asked["last_day"])
-    return protocol.parse_usage([record], asked["iccid"], first, last)
+    return usage_days.parse_usage([record], asked["iccid"], first, last)
 
 
 def _usage_record_key(record: dict[str, Any], asked: dict[str, Any]) -> str:

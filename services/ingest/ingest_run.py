@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence, Set
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -51,7 +52,10 @@ MakeClient = Callable[[], OnceClient]
 
 @dataclass
 class IngestResult:
-    """What an ingest run brought."""
+    """What an ingest run brought.
+
+    notes   how often each field could not be read of a record that was kept
+    """
 
     endpoint: str
     sims: int = 0
@@ -62,6 +66,7 @@ class IngestResult:
     rejected: int = 0
     pending: int = 0
     problems: dict[str, int] = field(default_factory=dict)
+    notes: Counter[str] = field(default_factory=Counter)
 
     def metadata(self) -> dict[str, Any]:
         """The figures by name, for the Dagster UI."""
@@ -76,6 +81,7 @@ class IngestResult:
             "rows changed": self.merged.changed,
             "rows unchanged": self.merged.unchanged,
             "records quarantined": self.rejected,
+            "values not understood": {**self.notes} if self.notes else 0,
             "sims without an answer": {**self.problems} if self.problems else 0,
         }
 
@@ -188,6 +194,7 @@ async def _ingest_account(
                     merged, rejected = store(transaction, endpoint, [(None, page)], open_keys=open_keys)
                 result.merged += merged
                 result.rejected += rejected
+                result.notes.update(note.partition(":")[0] for note in page.notes)
                 if endpoint is SIMS:
                     listed += [sim.iccid for sim in page.items]
         result.requests, result.retries = once.stats.requests, once.stats.retries
@@ -321,6 +328,7 @@ class _FleetRun:
                 self.result.problems[problem] = self.result.problems.get(problem, 0) + 1
             else:
                 answers += [(sim, answer) for answer in outcome]
+                self.result.notes.update(note.partition(":")[0] for answer in outcome for note in answer.notes)
             covered = (
                 min(sim.last_day, now.date() - timedelta(days=1)) if self.endpoint is USAGE and not problem else None
             )

@@ -35,9 +35,10 @@ def replay(database: Database, *, now: datetime) -> Replayed:
             for row in pending:
                 if row["source"] != endpoint.name:
                     continue
-                items, _ = endpoint.parse(row["record"]["record"], row["record"]["asked"])
+                items, rejected = endpoint.parse(row["record"]["record"], row["record"]["asked"])
                 if items:
                     frames.append(endpoint.frame(items, keys, row["last_seen_at"].astimezone(UTC)))
+                if not rejected:  # a record that is none after all, such as a sum, passes without an item
                     passed.append((endpoint.name, row["record_key"], now, "replayed"))
             if frames:
                 merged += transaction.merge(

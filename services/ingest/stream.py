@@ -7,6 +7,7 @@ is listed.
 
 import gc
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,8 +18,9 @@ import orjson
 import polars as pl
 
 from resources.database.session import Database, Merged, Transaction
-from resources.once.stream_records import EventRecord, UsageRecord, parse_record, record_key
+from resources.once.stream_records import UsageRecord, parse_record, record_key
 from services.ingest.schemas import QUARANTINE_SCHEMA, RESOLVED_SCHEMA, UTC_TIME, Schema
+from services.ingest.stream_days import split_by_day
 
 SOURCE = "stream"
 BLOCK_RECORDS = 20_000
@@ -35,6 +37,8 @@ USAGE_SCHEMA: Schema = {
     "total": pl.Int64,
     "rx": pl.Int64,
     "tx": pl.Int64,
+    "sim_id": pl.Int64,
+    "imsi_id": pl.Int64,
     "known_at": UTC_TIME,
     "seq": pl.Int64,
 }
@@ -49,9 +53,13 @@ EVENT_SCHEMA: Schema = {
     "imsi": pl.String,
     "country": pl.String,
     "operator": pl.String,
+    "sim_id": pl.Int64,
+    "imsi_id": pl.Int64,
+    "is_known": pl.Boolean,
     "known_at": UTC_TIME,
     "seq": pl.Int64,
 }
+SIMS_SCHEMA: Schema = {"iccid": pl.String, "sim_key": pl.Int32}
 # what must be the same in every record of one id
 USAGE_CONTENT = ("record_id", "sim_key", "kind", "started_at", "ended_at", "total", "rx", "tx")
 EVENT_CONTENT = ("record_id", "sim_key", "occurred_at", "event_type")
@@ -68,8 +76,8 @@ class StreamRecord(NamedTuple):
 
 
 class RejectedRecord(NamedTuple):
-    """A record (by its place among those given) that was not stored, and why; the ICCID when only its SIM is
-    missing."""
+    """A record (by its place among those given) that was not stored, and why; the ICCID, or what else names its SIM,
+    when only its SIM is missing."""
 
     seq: int
     reason: str
@@ -78,7 +86,12 @@ class RejectedRecord(NamedTuple):
 
 @dataclass
 class Processed:
-    """What processing the pending batches did."""
+    """What processing the pending batches did.
+
+    of_account       events that are about no SIM: counted, not kept
+    unknown_events   how many events of each type that resources.once.event_types does not know; they are kept as told
+    notes            how often each field could not be read of a record that was kept
+    """
 
     batches: int = 0
     records: int = 0
@@ -86,6 +99,9 @@ class Processed:
     events: Merged = field(default_factory=Merged)
     quarantined: int = 0
     retried: int = 0
+    of_account: int = 0
+    unknown_events: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
 
     def metadata(self) -> dict[str, Any]:
         """The figures by name, for the Dagster UI."""
@@ -99,6 +115,9 @@ class Processed:
             "events known already": self.events.unchanged,
             "records quarantined": self.quarantined,
             "records whose SIM is listed now": self.retried,
+            "events of the account": self.of_account,
+            "events of unknown types": dict(self.unknown_events.most_common(20)) if self.unknown_events else 0,
+            "values not understood": {**self.notes} if self.notes else 0,
         }
 
 
@@ -130,7 +149,7 @@ def _process_block(database: Database, done: Processed, now: datetime) -> int:
                 for batch in batches
                 for at, record in enumerate(_records(batch["body"]))
             ]
-            usage, events, rejected = store(transaction, records)
+            usage, events, rejected = store(transaction, records, done)
         transaction.merge("merge_quarantine", _quarantined(records, rejected))
         ids = [batch["batch_id"] for batch in batches]
         transaction.execute("finish_stream_batches", {"batch_ids": ids, "now": now})
@@ -198,15 +217,16 @@ def _stored_record(key: str, kept: dict[str, Any]) -> StreamRecord:
     return StreamRecord(kept["record"], datetime.fromisoformat(asked["received_at"]), asked["batch"], asked["at"], key)
 
 
-def store(transaction: Transaction, records: Sequence[StreamRecord]) -> tuple[Merged, Merged, list[RejectedRecord]]:
+def store(
+    transaction: Transaction, records: Sequence[StreamRecord], done: Processed | None = None
+) -> tuple[Merged, Merged, list[RejectedRecord]]:
     """Validate records and merge the valid ones: what changed in usage and events, and which were rejected.
 
-    Of several contents under one id the first stays: the one stored, else the one that stands first here.
+    Of several contents under one id the first stays: the one stored, else the one that stands first here. `done` takes
+    the counts of what was not understood.
     """
-    usage, events, rejected = _parse(records)
-    iccids = pl.concat([usage["iccid"], events["iccid"]]).unique()
-    transaction.stage("known_sims", iccids.to_frame())
-    sims = transaction.frame("known_sims", {"iccid": pl.String, "sim_key": pl.Int32})
+    usage, events, rejected = _parse(records, done)
+    sims = _known_sims(transaction, usage, events)
     usage, events = (rows.join(sims, on="iccid", how="left", maintain_order="left") for rows in (usage, events))
     merged = []
     for rows, content, merge, shape in (
@@ -216,6 +236,8 @@ def store(transaction: Transaction, records: Sequence[StreamRecord]) -> tuple[Me
         listed = pl.col("sim_key").is_not_null()
         rejected += [
             RejectedRecord(seq, f"sim.iccid: got '{iccid}', which is not in the SIM list", iccid)
+            if " " not in iccid
+            else RejectedRecord(seq, f"sim.iccid: missing, and the SIM list knows no '{iccid}'", iccid)
             for seq, iccid in rows.filter(~listed).select("seq", "iccid").iter_rows()
         ]
         distinct = rows.filter(listed).unique(subset=content, keep="first", maintain_order=True)
@@ -235,20 +257,50 @@ def store(transaction: Transaction, records: Sequence[StreamRecord]) -> tuple[Me
     return merged[0], merged[1], rejected
 
 
-def _parse(records: Iterable[StreamRecord]) -> tuple[pl.DataFrame, pl.DataFrame, list[RejectedRecord]]:
+def _known_sims(transaction: Transaction, usage: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+    """Small keys of the SIMs that records name, by ICCID or otherwise; what else names a SIM is learnt on the way."""
+    columns = ("iccid", "sim_id", "imsi_id")
+    named = pl.concat([usage.select(columns), events.select(columns)])
+    transaction.stage("known_sims", named.select("iccid").unique())
+    sims = transaction.frame("known_sims", SIMS_SCHEMA)
+    numbered = named.filter(pl.col("sim_id").is_not_null() | pl.col("imsi_id").is_not_null())
+    transaction.merge(
+        "merge_sim_ids",
+        numbered.join(sims, on="iccid").select("sim_key", "sim_id", "imsi_id").unique("sim_key", keep="last"),
+    )
+    others = named.select("iccid").unique().filter(pl.col("iccid").str.contains(" ", literal=True))
+    if others.is_empty():
+        return sims
+    transaction.stage("sims_by_other_names", others)
+    return pl.concat([sims, transaction.frame("sims_by_other_names", SIMS_SCHEMA)])
+
+
+def _parse(
+    records: Iterable[StreamRecord], done: Processed | None
+) -> tuple[pl.DataFrame, pl.DataFrame, list[RejectedRecord]]:
     """Usage records, event records, and rejected ones."""
     usage: list[tuple[Any, ...]] = []
     events: list[tuple[Any, ...]] = []
     rejected = []
+    notes: list[str] = []
+    of_account = 0
     for seq, came in enumerate(records):
         try:
-            row: UsageRecord | EventRecord = parse_record(came.record, received_at=came.received_at)
+            row = parse_record(came.record, received_at=came.received_at, notes=notes)
         except ValueError as broken:
             rejected.append(RejectedRecord(seq, str(broken)))
+            continue
+        if row is None:
+            of_account += 1
         else:
             rows = usage if type(row) is UsageRecord else events
             rows.append((*row, came.received_at, seq))
-    return _frame(usage, USAGE_SCHEMA), _frame(events, EVENT_SCHEMA), rejected
+    found = _frame(events, EVENT_SCHEMA)
+    if done is not None:
+        done.of_account += of_account
+        done.notes.update(note.partition(":")[0] for note in notes)
+        done.unknown_events.update(found.filter(~pl.col("is_known"))["event_type"].str.slice(0, 80).to_list())
+    return _frame(usage, USAGE_SCHEMA), found, rejected
 
 
 def _frame(rows: list[tuple[Any, ...]], schema: Schema) -> pl.DataFrame:
@@ -276,56 +328,6 @@ def _merge(transaction: Transaction, name: str, rows: pl.DataFrame) -> tuple[Mer
 
 def _unique_events(events: pl.DataFrame) -> pl.DataFrame:
     return events.unique(subset=("sim_key", "occurred_at", "event_type"), keep="first", maintain_order=True)
-
-
-def split_by_day(records: pl.DataFrame) -> pl.DataFrame:
-    """Usage records as rows of core.stream_usage, one a record and UTC day.
-
-    A record over midnight is split by its share of time on each day. Received and sent volume (or the total, where
-    only that is known) are split in whole units; the last day takes what the rounding leaves, so that the parts sum up
-    to the record. A record that ends at midnight has no part in the day that begins then.
-    """
-    day = pl.col("started_at").dt.date()
-    last = (
-        pl.when(pl.col("ended_at") > pl.col("started_at"))
-        .then(pl.col("ended_at") - pl.duration(microseconds=1))
-        .otherwise(pl.col("ended_at"))
-        .dt.date()
-    )
-    records = records.with_columns(
-        pl.when(pl.col("rx").is_null()).then("total").otherwise(0).alias("total"), day=day, last=last
-    )
-    within = records.filter(pl.col("day") == pl.col("last"))
-    over = (
-        records.filter(pl.col("day") < pl.col("last"))
-        .with_columns(pl.date_ranges("day", "last").alias("day"))
-        .explode("day")
-    )
-    midnight = pl.col("day").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-    begins = pl.max_horizontal("started_at", midnight)
-    ends = pl.min_horizontal("ended_at", midnight + pl.duration(days=1))
-    # 128 bits: a product of volume and microseconds may need more than 64
-    share = (ends - begins).dt.total_microseconds().cast(pl.Int128)
-    whole = (pl.col("ended_at") - pl.col("started_at")).dt.total_microseconds().cast(pl.Int128)
-    parts = ("total", "rx", "tx")
-    is_last = pl.col("day") == pl.col("last")
-    before = {
-        name: pl.when(~is_last).then((pl.col(name).cast(pl.Int128) * share // whole).cast(pl.Int64)) for name in parts
-    }
-    split = over.with_columns(**{f"{name}_before": part for name, part in before.items()}).with_columns(
-        pl.when(is_last)
-        .then(pl.col(name) - pl.col(f"{name}_before").sum().over("record_id"))
-        .otherwise(f"{name}_before")
-        .alias(name)
-        for name in parts
-    )
-    amount = pl.col("total") + pl.col("rx").fill_null(0) + pl.col("tx").fill_null(0)
-    is_data = pl.col("kind") == "data"
-    return pl.concat([within, split.select(within.columns)]).with_columns(
-        pl.when(is_data).then(amount).otherwise(0).alias("bytes"),
-        pl.when(is_data).then("rx").alias("bytes_rx"),
-        pl.when(is_data).then(0).otherwise(amount).cast(pl.Int32).alias("sms"),
-    )
 
 
 def _quarantined(records: Sequence[StreamRecord], rejected: Iterable[RejectedRecord]) -> pl.DataFrame:

@@ -1,11 +1,14 @@
 """Read record files of 1NCE's Data Streamer from a folder or bucket and store them like POSTs, in slices, for
 stream_records.
 
-JSON (an array, or one object a line) or CSV whose header has the JSON's names with dots (sim.iccid, volume.total); .gz
-or not. The transaction that stores a file also notes its version in raw.stream_files: a file that comes late with an
-old date is found all the same, and a file whose reading broke off is read again.
+JSON (an array, or objects one behind the other, with or without line breaks, as Firehose writes them) or CSV whose
+header has the JSON's names with dots (sim.iccid) or underscores (sim_iccid); gzip or not. The content says which it is,
+not the name: objects of Firehose have no ending. A file of another kind is noted in quarantine. The transaction that
+stores a file also notes its version in raw.stream_files: a file that comes late with an old date is found all the same,
+and a file whose reading broke off is read again.
 """
 
+import codecs
 import csv
 import gzip
 import io
@@ -26,7 +29,9 @@ from services.ingest.schemas import QUARANTINE_SCHEMA, RESOLVED_SCHEMA
 
 SLICE_RECORDS = 3_000
 MAX_ARRAY_BYTES = 256_000_000  # of a JSON array, which is read whole; lines and CSV are read as they come
-EXTENSIONS = tuple(kind + packed for kind in (".json", ".jsonl", ".ndjson", ".csv") for packed in ("", ".gz"))
+PEEKED = 4_096  # bytes of a file that are looked at to tell what it is
+GZIP = b"\x1f\x8b"
+_DECODER = json.JSONDecoder()
 
 
 class StreamFile(NamedTuple):
@@ -48,7 +53,7 @@ def new_files(database: Database, where: str) -> list[StreamFile]:
     found = [
         (path, f"{about['size']} {about.get('ETag') or about.get('mtime')}", about["size"])
         for path, about in system.find(root, detail=True).items()
-        if path.lower().endswith(EXTENSIONS)
+        if not path.rsplit("/", 1)[-1].startswith(".")  # of the system, or of a copy under way
     ]
     schema = {"path": pl.String, "version": pl.String, "size": pl.Int64}
     with database.transaction() as transaction:
@@ -66,7 +71,7 @@ def store_file(database: Database, where: str, file: StreamFile, *, now: datetim
     try:
         with system.open(file.path, "rb") as opened, database.transaction() as transaction:
             records = 0
-            rows = _records(file.path.lower(), opened)
+            rows = _records(opened)
             while slice_ := list(islice(rows, SLICE_RECORDS)):
                 body = orjson.dumps(slice_)
                 transaction.execute("add_stream_slice", {"body": body, "records": len(slice_), "now": now})
@@ -86,20 +91,27 @@ def store_file(database: Database, where: str, file: StreamFile, *, now: datetim
     raise problem
 
 
-def _records(name: str, opened: IO[bytes]) -> Iterator[Any]:
+def _records(opened: IO[bytes]) -> Iterator[Any]:
     """The records of a file as they stand in it. Raises UnreadableFileError."""
     try:
-        if name.endswith(".gz"):
+        if _beginning(opened).startswith(GZIP):
             with gzip.open(opened) as unpacked:
-                yield from _rows(name.removesuffix(".gz"), cast(IO[bytes], unpacked))
+                yield from _rows(cast(IO[bytes], unpacked))
         else:
-            yield from _rows(name, opened)
+            yield from _rows(opened)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UnreadableFileError(f"not gzip, or cut off ({error})") from error
 
 
-def _rows(name: str, opened: IO[bytes]) -> Iterator[Any]:
-    return _csv(opened) if name.endswith(".csv") else _json(opened)
+def _rows(opened: IO[bytes]) -> Iterator[Any]:
+    begin = _beginning(opened).removeprefix(codecs.BOM_UTF8).lstrip()
+    return _json(opened) if begin[:1] in (b"[", b"{", b"") else _csv(opened)
+
+
+def _beginning(opened: IO[bytes]) -> bytes:
+    begin = opened.read(PEEKED)
+    opened.seek(0)
+    return begin
 
 
 def _json(lines: IO[bytes]) -> Iterator[Any]:
@@ -125,8 +137,22 @@ def _json(lines: IO[bytes]) -> Iterator[Any]:
             try:
                 yield orjson.loads(line)
             except orjson.JSONDecodeError:
-                yield line.decode("utf-8", "replace").strip()  # no object: quarantined under its text
+                yield from _one_behind_the_other(line.decode("utf-8", "replace").strip())
         line = lines.readline()
+
+
+def _one_behind_the_other(text: str) -> Iterator[Any]:
+    """The JSON values of a line; what is none is given as text, and quarantined under it."""
+    at = 0
+    while at < len(text):
+        try:
+            value, at = _DECODER.raw_decode(text, at)
+        except (json.JSONDecodeError, RecursionError):
+            yield text[at:]
+            return
+        yield value
+        while at < len(text) and text[at] in " \t,":
+            at += 1
 
 
 def _csv(opened: IO[bytes]) -> Iterator[Any]:
@@ -134,7 +160,8 @@ def _csv(opened: IO[bytes]) -> Iterator[Any]:
     try:
         if "id" not in (rows.fieldnames or []):
             raise UnreadableFileError(
-                "a CSV without the column id: expected a header like id,start_timestamp,sim.iccid"
+                "not records of 1NCE's Data Streamer: expected JSON, or a CSV with a header like "
+                "id,start_timestamp,sim.iccid"
             )
         for row in rows:
             if None in row:

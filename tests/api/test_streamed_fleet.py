@@ -34,6 +34,17 @@ BEGIN = datetime(2026, 6, 23, 23, 59, 59, tzinfo=UTC)
 END = BEGIN + timedelta(days=5)
 
 pytestmark = pytest.mark.database
+# positions in EVENT_KINDS whose type core.sim_events calls otherwise than the stream does
+IN_CORE = {
+    3: "Status of SIM changed from 'Issued' to 'Activated'",
+    4: "Status of SIM changed from 'Activated' to 'Suspended'",
+    5: "Data quota threshold reached",
+    6: "Data quota status changed from 'ACTIVE' to 'EXHAUSTED'",
+    7: "Data quota topped up",
+    8: "SMS quota threshold reached",
+    9: "SMS quota status changed from 'ACTIVE' to 'EXHAUSTED'",
+    10: "SMS quota topped up",
+}
 
 
 def test_what_is_stored_of_a_disturbed_stream_adds_up_to_the_book(
@@ -76,7 +87,8 @@ def test_what_is_stored_of_a_disturbed_stream_adds_up_to_the_book(
     happened = happened.take(np.flatnonzero(happened.kind == EVENT))
     columns = (happened.sim.tolist(), happened.at.tolist(), happened.event.tolist())
     assert {(iccid, at.astimezone(UTC), kind) for iccid, at, kind in events} == {
-        (cards.fleet.iccids[i], moment(at), EVENT_KINDS[kind][0]) for i, at, kind in zip(*columns, strict=True)
+        (cards.fleet.iccids[i], moment(at), IN_CORE.get(kind, EVENT_KINDS[kind].type_name))
+        for i, at, kind in zip(*columns, strict=True)
     }
     assert len(events) == len(happened) > 1000
     assert done.quarantined > 50

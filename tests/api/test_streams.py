@@ -82,6 +82,32 @@ def test_what_is_answered_with_200_is_stored_as_it_came(posts: Posts) -> None:
     assert posts.run("SELECT body_sha256 FROM raw.stream_batches") == [(hashlib.sha256(body).digest(),)]
 
 
+def test_a_slash_behind_the_url_is_no_redirect(posts: Posts) -> None:
+    answer = posts.client.post(
+        f"{posts.stream.path}/",
+        json=RECORDS,
+        auth=(posts.stream.stream_id, posts.stream.secret),
+        follow_redirects=False,
+    )
+    assert (answer.status_code, answer.json()) == (200, {"records": 3})
+    assert len(posts.stored()) == 1
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_the_sms_forwarder_is_told_what_belongs_here_and_leaves_nothing(posts: Posts, method: str) -> None:
+    sms = {"id": 6202, "payload": "OK", "submit_date": "2026-11-27 04:10:51", "source_address": "882350123456789"}
+    report = {"id": 28, "final_date": "2026-11-27 04:12:38", "submit_date": "2026-11-27 04:12:34", "status": {"id": 4}}
+    for body in (sms, [sms], report):
+        answer = posts.client.request(
+            method, posts.stream.path, json=body, auth=(posts.stream.stream_id, posts.stream.secret)
+        )
+        assert answer.status_code == (400 if method == "POST" else 405)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "takes usage and event records of 1NCE's Data Streamer" in answer.json()["detail"]
+        assert "In 1NCE's portal" in answer.json()["detail"]
+    assert posts.stored() == []
+
+
 def test_the_same_post_again_changes_nothing_and_is_answered_with_200(posts: Posts) -> None:
     plain = json.dumps(RECORDS).encode()
     posts.post(plain)

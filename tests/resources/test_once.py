@@ -28,8 +28,8 @@ from resources.once.errors import (
     OnceSimExpiredError,
     OnceUnavailableError,
 )
-from resources.once.records import UsageDay
 from resources.once.responses import Answer
+from resources.once.usage_days import UsageDay
 from simulator.account import SimCards
 from simulator.faults import Faults
 from simulator.fleet import Fleet

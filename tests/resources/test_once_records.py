@@ -12,18 +12,8 @@ from hypothesis import strategies as st
 
 from resources.once import errors, responses
 from resources.once.errors import OnceForbiddenError, OnceNotFoundError, OnceRequestError, OnceSimExpiredError
-from resources.once.records import (
-    Connectivity,
-    Event,
-    Order,
-    Product,
-    Quota,
-    SimCard,
-    Sms,
-    Ticket,
-    parse_records,
-    parse_usage,
-)
+from resources.once.records import Connectivity, Event, Order, Product, Quota, SimCard, Sms, Ticket, parse_records
+from resources.once.usage_days import parse_usage
 from resources.once.values import mb_to_bytes, minor_units, parse_day, parse_time, whole
 
 ICCID = "8988228066600000001"
@@ -91,7 +81,10 @@ def test_half_an_sms_is_refused() -> None:
 
 
 def test_money_is_in_minor_units_of_its_currency() -> None:
-    assert minor_units("19.99", "EUR") == 1999
+    assert minor_units("19.99", "EUR") == minor_units("19,99", "EUR") == 1999
+    assert minor_units("1.234,5", "EUR") == minor_units("1234,50", "EUR") == 123450
+    with pytest.raises(ValueError, match="expected a decimal number"):  # a thousand and more, or one and a bit?
+        minor_units("1,999", "EUR")
     assert minor_units(10, "USD") == 1000
     assert minor_units("1200", "JPY") == 1200
     with pytest.raises(ValueError, match="at most 2 places"):
@@ -121,15 +114,35 @@ def test_any_other_text_is_no_time_and_never_crashes(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["2018-03-09T07:59:09", 1520582349, None, "2018-13-09T07:59:09Z", "0001-01-01T00:00:00+0100"]
+    "value",
+    ["2018", 1520582349, None, "2018-13-09T07:59:09Z", "0000-00-00 00:00:00", "0001-01-01T00:00:00+0100", "TOTAL"],
 )
-def test_a_time_without_zone_or_sense_is_refused(value: object) -> None:
+def test_a_time_without_sense_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_time(value)
 
 
+@pytest.mark.parametrize("separator", ["T", " "])
+@pytest.mark.parametrize("seconds", ["", ":00", ":00.000", ":00.000000000"])
+@pytest.mark.parametrize("zone", ["", "Z", " Z", "UTC", " UTC", "+00", "+0000", "+00:00", " +00:00"])
+def test_a_time_is_utc_where_it_names_no_zone(separator: str, seconds: str, zone: str) -> None:
+    parsed = parse_time(f"2035-06-01{separator}07:30{seconds}{zone}")
+    assert (parsed, parsed.tzinfo) == (datetime(2035, 6, 1, 7, 30, tzinfo=UTC), UTC)
+
+
+def test_a_date_alone_is_its_midnight() -> None:
+    assert parse_time("2035-06-01") == parse_time(" 2035-06-01 00:00 ") == datetime(2035, 6, 1, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
-    "text", ["2026-01-02", "2026-01-02T00:00:00.000Z", "2026-01-02T00:00:00.000+0000", "2026-01-02T17:00:00Z"]
+    "text",
+    [
+        "2026-01-02 00:00:00",
+        "2026-01-02",
+        "2026-01-02T00:00:00.000Z",
+        "2026-01-02T00:00:00.000+0000",
+        "2026-01-02T17:00:00Z",
+    ],
 )
 def test_a_usage_day_is_the_utc_day_in_every_spelling(text: str) -> None:
     assert parse_day(text) == date(2026, 1, 2)
@@ -312,10 +325,46 @@ def test_an_iccid_that_is_not_19_digits_rejects_its_record_only(iccid: object) -
 
 
 def test_several_faults_of_a_record_are_all_named() -> None:
-    _, (one,) = parse_records(SimCard, [SIM | {"current_quota": "n/a", "activation_date": "2018", "status": None}])
-    assert "current_quota: got 'n/a', expected a decimal number" in one.reason
-    assert "activation_date: got '2018', expected a time like" in one.reason
+    _, (one,) = parse_records(SimCard, [SIM | {"iccid": "1", "status": None}])
+    assert "iccid: got '1', expected an ICCID of 19 digits" in one.reason
     assert "status: missing" in one.reason
+
+
+def test_an_optional_value_that_cannot_be_read_is_none_and_noted() -> None:
+    odd = {"current_quota": "n/a", "activation_date": "soon", "imei_lock": "perhaps", "label": {"text": "pump"}}
+    notes: list[str] = []
+    (sim,), rejected = parse_records(SimCard, [SIM | odd | {"quota_status": {"id": 7}}], notes)
+    assert rejected == []
+    assert (sim.quota_bytes, sim.activated_at, sim.imei_lock, sim.label, sim.quota_status) == (None,) * 5
+    assert (sim.iccid, sim.imei, sim.quota_sms) == (ICCID, "0000000000000018", 250)
+    assert notes[0] == "imei_lock: got 'perhaps', Input should be a valid boolean, unable to interpret input"
+    assert [note.partition(":")[0] for note in notes] == [
+        "imei_lock", "activated_at", "label", "quota_bytes", "quota_status",
+    ]  # fmt: skip
+    assert "quota_bytes: got 'n/a', expected a decimal number" in notes
+
+
+def test_a_quota_is_kept_without_what_cannot_be_read() -> None:
+    notes: list[str] = []
+    record = {"volume": "435.787951", "total_volume": "many", "expiry_date": "never", "peak_throughput": "fast"}
+    (quota,), rejected = parse_records(Quota, [record], notes, iccid=ICCID, kind="data")
+    assert (quota.left, quota.total, quota.expires_at, quota.peak_throughput, rejected) == (
+        435787951, None, None, None, [],
+    )  # fmt: skip
+    assert [note.partition(":")[0] for note in notes] == ["total_volume", "expires_at", "peak_throughput"]
+    (quota,), _ = parse_records(Quota, [{"volume": 1, "expiry_date": "2035-06-01 00:00:00"}], iccid=ICCID, kind="data")
+    assert quota.expires_at == datetime(2035, 6, 1, tzinfo=UTC)
+
+
+def test_a_summary_row_is_no_day_and_says_where_it_differs() -> None:
+    days = [usage_record(), usage_record() | {"date": "TOTAL"}]
+    notes: list[str] = []
+    rows, rejected = parse_usage(days, ICCID, FIRST, LAST, notes)
+    assert (len(rows), rejected, notes) == (1, [], [])
+    odd = usage_record(volume="99.000000", volume_rx="99.000000", volume_tx="0") | {"date": " Total"}
+    rows, rejected = parse_usage([usage_record(), odd], ICCID, FIRST, LAST, notes)
+    assert (len(rows), rejected) == (1, [])
+    assert notes == [f"TOTAL.data.volume: got 99000000, expected the sum of the days, {rows[0].bytes}"]
 
 
 def test_a_record_of_another_sim_than_asked_is_rejected() -> None:
@@ -400,12 +449,20 @@ def test_products_and_orders_carry_money_in_minor_units() -> None:
         "sims": [{"iccid": ICCID, "_links": []}],
         "products": [{"product_id": 1001, "quantity": 1}],
     }
-    (sold, open_order), rejected = parse_records(
-        Order, [order, order | {"invoice_amount": None}, order | {"currency": "e"}]
-    )
+    notes: list[str] = []
+    odd = [{"invoice_amount": None}, {"invoice_amount": "19,99"}, {"currency": "e"}, {"invoice_amount": "1,999"}]
+    (sold, *others), rejected = parse_records(Order, [order, *(order | change for change in odd)], notes)
     assert (sold.invoice_amount_minor, sold.iccids, sold.products[0].quantity) == (1999, [ICCID], 1)
-    assert open_order.invoice_amount_minor is None
-    assert rejected[0].reason == "currency: got 'e', expected three capital letters"
+    assert [other.invoice_amount_minor for other in others] == [None, 1999, None, None]
+    assert [other.iccids for other in others] == [[ICCID]] * 4
+    assert rejected == []
+    assert notes == [
+        "invoice_amount: got '19.99', currency: got 'e', expected three capital letters",
+        "invoice_amount: got '1,999', expected a decimal number",
+    ]
+    charge = {"name": "p", "amount_net": "ten", "currency": "EUR"}
+    _, (broken,) = parse_records(Product, [product | {"one_time_charges": [charge]}])
+    assert "amount_net: got 'ten', expected a decimal number" in broken.reason
 
 
 def test_a_ticket_keeps_its_words_and_its_messages() -> None:

@@ -1,5 +1,6 @@
 """Ingest over real HTTP into a real database: exact, repeatable, interruptible, and unshaken by what 1NCE sends."""
 
+import json
 import logging
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -343,7 +344,7 @@ def test_answers_that_fail_or_are_cut_are_asked_again_until_all_is_there(account
     assert content(account.truth) == content(account.truth, "other")
 
 
-@pytest.mark.parametrize("source", ["status", "sims", "tickets"])
+@pytest.mark.parametrize("source", ["status", "tickets"])
 def test_a_value_that_no_table_takes_waits_in_quarantine_and_stops_no_other(
     account: Account, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
@@ -351,10 +352,6 @@ def test_a_value_that_no_table_takes_waits_in_quarantine_and_stops_no_other(
     if source == "status":
         ingest(account.runtime, "sims")
         monkeypatch.setattr(simulation.cards, "status", lambda i, now: {"status": "BLOCKED" if i == 3 else "OFFLINE"})
-    elif source == "sims":
-        cards = simulation.cards.cards(np.arange(account.fleet.sims), NOW)
-        cards[3]["quota_status"] = {"id": 7}
-        monkeypatch.setattr(simulation.cards, "cards", lambda rows, now: cards)
     else:
         tickets = simulation.back_office.tickets(NOW)
         tickets[0]["status"] = "WAITING"
@@ -365,6 +362,48 @@ def test_a_value_that_no_table_takes_waits_in_quarantine_and_stops_no_other(
     assert landed.rejected == 1
     assert landed.merged.new > 1
     assert account.truth.column("SELECT source FROM ops.quarantine") == [source]
+
+
+def test_a_value_that_cannot_be_read_costs_no_record_and_is_counted(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulation = account.server._simulation
+    cards = simulation.cards.cards(np.arange(account.fleet.sims), NOW)
+    cards[3] |= {"quota_status": {"id": 7}, "activation_date": "someday"}
+    monkeypatch.setattr(simulation.cards, "cards", lambda rows, now: cards)
+
+    landed = ingest(account.runtime, "sims")["sims"]
+
+    assert (landed.rejected, landed.merged.new) == (0, len(cards))
+    assert landed.metadata()["values not understood"] == {"quota_status": 1, "activated_at": 1}
+    stored = account.truth.rows(
+        "SELECT quota_status, activated_at FROM core.sims WHERE iccid = %s", (cards[3]["iccid"],)
+    )
+    assert stored == [{"quota_status": None, "activated_at": None}]
+
+
+def test_times_with_a_blank_and_sums_of_usage_are_understood(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = account.server._simulation.cards
+    told_quota, told_usage = cards.quota, cards.usage_body
+
+    def quota(i: int, service: str, now: datetime) -> dict[str, Any]:
+        answer = told_quota(i, service, now)
+        return answer | {"expiry_date": "2035-06-01 00:00:00", "last_status_change_date": "2025-06-01 07:59:09"}
+
+    def usage(*asked: Any) -> bytes:
+        total = {"date": "TOTAL", "data": {"volume": "0.000001", "volume_rx": "0.000001", "volume_tx": "0"}}
+        return json.dumps({"stats": [*json.loads(told_usage(*asked))["stats"], total]}).encode()
+
+    monkeypatch.setattr(cards, "quota", quota)
+    monkeypatch.setattr(cards, "usage_body", usage)
+
+    ingest(account.runtime, "sims")
+    landed = ingest(account.runtime, "quota", "usage")
+
+    assert (landed["quota"].rejected, landed["usage"].rejected) == (0, 0)
+    assert account.truth.column("SELECT DISTINCT expires_at::text FROM core.sim_quota") == ["2035-06-01 00:00:00+00"]
+    assert account.truth.rows(USAGE)
+    assert set(landed["usage"].notes) == {"TOTAL.data.volume"}
 
 
 def test_a_sim_whose_call_keeps_failing_is_noted_and_stops_no_other(account: Account) -> None:

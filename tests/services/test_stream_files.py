@@ -88,7 +88,6 @@ def test_every_form_gives_the_same_rows(database: Database, truth: Truth, tmp_pa
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(WRITTEN[name])
-    (tmp_path / "notes.txt").write_text("no records")
 
     assert read_all(database, str(tmp_path)) == {path.name: 5}
     done = process_batches(database, now=NOW)
@@ -108,6 +107,42 @@ def test_every_form_gives_the_same_rows(database: Database, truth: Truth, tmp_pa
     ]
     assert done.quarantined == 0
     assert truth.column("SELECT DISTINCT stream_id FROM raw.stream_batches") == ["files"]
+
+
+def packed(*parts: bytes) -> bytes:
+    return gzip.compress(b"".join(parts))
+
+
+ONE_BY_ONE = [json.dumps(record).encode() for record in RECORDS]
+FLAT_CSV = (
+    b"id,start_timestamp,end_timestamp,endpoint_name,sim_id,traffic_type_id,volume_total,volume_rx,volume_tx\n"
+    b"9,2025-09-23 10:00:00,2025-09-23 10:10:00," + iccid(1).encode() + b",1,5,0.5,0.4,0.1\n"
+)
+FIREHOSE = {
+    "2026/11/27/04/simstream-1-2026-11-27-04-00-00-0a1b2c3d": (b"".join(ONE_BY_ONE), 5, (3, 2)),
+    "lines-without-an-ending": (b"\n".join(ONE_BY_ONE), 5, (3, 2)),
+    "packed-without-an-ending": (packed(*ONE_BY_ONE[:2], b"\n", *ONE_BY_ONE[2:]), 5, (3, 2)),
+    "packed.json": (packed(json.dumps(RECORDS).encode()), 5, (3, 2)),
+    "plain.json.gz": (json.dumps(RECORDS).encode(), 5, (3, 2)),
+    "flat.csv": (FLAT_CSV, 1, (1, 0)),
+    "flat-without-an-ending": (FLAT_CSV, 1, (1, 0)),
+    "a-rest": (ONE_BY_ONE[0] + b"{cut", 2, (1, 0)),
+}
+
+
+@pytest.mark.parametrize("name", FIREHOSE)
+def test_the_content_of_a_file_says_what_it_is(database: Database, truth: Truth, tmp_path: Path, name: str) -> None:
+    content, records, stored = FIREHOSE[name]
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    (tmp_path / ".hidden").write_text("of the system")
+
+    assert read_all(database, str(tmp_path)) == {path.name: records}
+    done = process_batches(database, now=NOW)
+
+    assert (done.usage.new, done.events.new) == stored
+    assert done.quarantined == records - sum(stored)
 
 
 def test_the_same_records_in_several_files_are_stored_once(database: Database, truth: Truth, tmp_path: Path) -> None:
@@ -176,8 +211,9 @@ def test_a_reading_that_breaks_off_lands_nothing_and_is_done_again(
 UNREADABLE = [
     ("cut.json", b'[{"id": 1}', "not JSON"),
     ("cut.csv.gz", gzip.compress(as_csv(RECORDS))[:-20], "not gzip, or cut off"),
-    ("plain.json.gz", b"[]", "not gzip, or cut off"),
-    ("other.csv", b"iccid,mb\n1,2\n", "without the column id"),
+    ("cut.json.gz", gzip.compress(b"[]")[:-9], "not gzip, or cut off"),
+    ("other.csv", b"iccid,mb\n1,2\n", "not records of 1NCE's Data Streamer"),
+    ("notes.json", b"no records", "not records of 1NCE's Data Streamer"),
     ("latin.csv", "id,name\n1,Z\u00fcrich\n".encode("latin-1"), "not a CSV in UTF-8"),
 ]
 

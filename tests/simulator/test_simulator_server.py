@@ -321,7 +321,7 @@ def test_status_agrees_with_the_sessions(calm: httpx.Client, fleet: Fleet) -> No
         events = calm.get(f"/v1/sims/{fleet.iccids[i]}/events").json()["events"]
         seen[answer.json()["status"]] += 1
         network = [event for event in events if "PDP" in event["event_type"]]
-        online = bool(network) and network[0]["event_type"] == "Create PDP Context"
+        online = bool(network) and network[0]["event_type"].startswith("New PDP Context")
         assert (answer.json()["status"] == "ONLINE") == online == ("pdp_context" in answer.json())
     assert set(seen) == {"ONLINE", "ATTACHED", "OFFLINE"}
     assert tick(NOW) // DAY_SECONDS == NOW.toordinal()

@@ -117,7 +117,9 @@ def test_events_are_those_of_the_events_call(cards: SimCards, sent: list[dict[st
     listed: Counter[tuple[str, datetime, str]] = Counter()
     for i in range(cards.fleet.sims):
         ticks, kinds = cards.events(i, END)
-        listed.update((cards.fleet.iccids[i], moment(t), EVENT_KINDS[k][0]) for t, k in zip(ticks, kinds, strict=True))
+        listed.update(
+            (cards.fleet.iccids[i], moment(t), EVENT_KINDS[k].type_name) for t, k in zip(ticks, kinds, strict=True)
+        )
     assert streamed == Counter({event: n for event, n in listed.items() if BEGIN < event[1] <= END})
 
 
@@ -175,8 +177,9 @@ EVENT = {
     "imsi": {"id": int, "imsi": str},
     "endpoint": USAGE["endpoint"],
     "detail": {
+        "id": int,
+        "name": str,
         "country": {"id": int, "name": str, "mcc": str, "iso_code": str},
-        "operator": {"id": int, "name": str, "mnc": str},
         "pdp_context": {"pdp_context_id": int, "apn": str},
     },
     "user": type(None),

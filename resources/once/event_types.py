@@ -1,0 +1,86 @@
+"""What type of event an event is: 1NCE tells one type by an id and by sentences, and REST by others than the stream.
+
+`event_type` says it in one way, in which core.sim_events keeps it and the queries look for it. An event that no entry
+of the table knows keeps its own words.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+SESSION_BEGAN = "Create PDP Context"
+SESSION_ENDED = "Delete PDP Context"
+LOCATED = "Update location"
+SUSPENDED = "Status of SIM changed from 'Activated' to 'Suspended'"
+THRESHOLD = "quota threshold reached"
+EXHAUSTED = "quota status changed from 'ACTIVE' to 'EXHAUSTED'"
+EXPIRED = "quota status changed from 'ACTIVE' to 'EXPIRED'"
+TOPPED_UP = "quota topped up"
+DEVICE_CHANGED = "IMEI changed"
+OF_QUOTA = frozenset({THRESHOLD, EXHAUSTED, EXPIRED, TOPPED_UP})  # with "Data" or "SMS" before it
+
+# event_type.id of the Data Streamer and of API v2; ids that are not here are known by their words
+IDS = {
+    1: LOCATED,
+    3: SESSION_BEGAN,
+    5: SESSION_ENDED,
+    9: SUSPENDED,
+    18: THRESHOLD,
+    19: EXHAUSTED,
+    56: TOPPED_UP,
+}
+# the first that is found in the words counts
+PATTERNS = tuple(
+    (re.compile(pattern, re.IGNORECASE), kind)
+    for pattern, kind in (
+        (
+            r"^create pdp context|^(?!.*\b(?:not|fail|reject))(?:new )?pdp context\b.* (?:activated|created)",
+            SESSION_BEGAN,
+        ),
+        (r"^delete pdp context|^pdp context\b.* (?:deleted|deactivated|closed)", SESSION_ENDED),
+        (r"^update (?:\w+ )?location|^new location received", LOCATED),
+        (r"\bquota (?:got |was |is )?(?:topped up|assigned)|\bquota top[- ]?up", TOPPED_UP),
+        (r"\bquota\b.*\bthreshold\b.*\breached", THRESHOLD),
+        (r"\bquota\b.*(?:\bused up|\bto '?exhausted|\bis exhausted)", EXHAUSTED),
+        (r"\bquota\b.*\bexpired", EXPIRED),
+        (r"^sim suspension", SUSPENDED),
+        (r"\bimei\b.*\bchange|\bchange of imei", DEVICE_CHANGED),
+    )
+)
+# the states are part of the kind: from which a SIM came says what it was before
+_STATUS = re.compile(r"\bstatus of sim (?:was |got )?changed from '?(\w+)'? to '?(\w+)'?", re.IGNORECASE)
+_SMS = re.compile(r"\bsms\b", re.IGNORECASE)
+
+
+class EventType(NamedTuple):
+    """The kind of an event in our words, or what 1NCE said where it is not known."""
+
+    words: str
+    known: bool
+
+
+@lru_cache(10_000)
+def event_type(*said: str | None, type_id: int | None = None) -> EventType:
+    """The kind of an event.
+
+    said      what 1NCE says of it, the name of its type first
+    type_id   event_type.id, where there is one
+    Raises ValueError when nothing says what it is.
+    """
+    texts = [text.strip() for text in said if text and text.strip()]
+    for text in texts:
+        if status := _STATUS.search(text):
+            return EventType(f"Status of SIM changed from '{status[1].title()}' to '{status[2].title()}'", True)
+    kind = IDS.get(type_id) if type_id is not None else None
+    kind = kind or next((kind for text in texts for pattern, kind in PATTERNS if pattern.search(text)), None)
+    if kind in OF_QUOTA:
+        kind = f"{'SMS' if any(map(_SMS.search, texts)) else 'Data'} {kind}"
+    if kind is not None:
+        return EventType(kind, True)
+    if texts:
+        return EventType(texts[0], False)
+    if type_id is not None:
+        return EventType(f"Event type {type_id}", False)
+    raise ValueError("missing, expected an id or some words")
