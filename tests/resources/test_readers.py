@@ -179,7 +179,7 @@ def test_a_file_is_read_where_it_stands_as_from_memory(tmp_path: Path) -> None:
 
     assert [batch.rows() for batch in table.batches({"b": 1})] == [[(2, "2")]]
     path.write_bytes("a,b\n1,2\n".encode("utf-16-le"))
-    with pytest.raises(ImportRejectedError, match="NUL bytes.*say --encoding utf-16"):
+    with pytest.raises(ImportRejectedError, match=r"NUL bytes.*say --encoding utf-16"):
         open_table(path, name=path.name)
 
 

@@ -186,7 +186,7 @@ MB = "expected MB as a decimal, not negative"
         (f"{A},2025-09-01,12 MiB", f"mb: got '12 MiB', {MB}"),
         (
             f"{A},03/04/2025,1",
-            "day: got '03/04/2025', and nothing in the file says whether it is 2025-04-03 or 2025-03-0",
+            "day: got '03/04/2025', and nothing in the file says whether it is 2025-04-03 or",
         ),
         (f"{A},31.02.2025,1", "day: got '31.02.2025', expected a date as YYYY-MM-DD"),
         (
@@ -271,7 +271,7 @@ def test_line_numbers_count_empty_lines() -> None:
         (f"{A},2025-09-01,1.5\n".encode(), "the header lacks iccid, day, mb"),
         (
             f"iccid,day,mb\n{A},2025-09-01,1,5\n".encode(),
-            "line 2 has more fields than the header, which has 3: write decimals",
+            "line 2 has more fields than the header, which has 3",
         ),
         (b"iccid,ICCID,day,mb\n1,2,3,4\n", "names a column twice"),
         (bytes(range(256)) * 9, "NUL bytes"),

@@ -243,7 +243,7 @@ def test_what_is_no_iccid_or_a_rounded_one_is_refused_by_every_kind(
 ) -> None:
     row = {"iccid": cell, "label": "x", "day": "2025-09-01", "mb": "1"}
 
-    with pytest.raises(ImportRejectedError, match="line 2: iccid: got .* expected 19 digits"):
+    with pytest.raises(ImportRejectedError, match=r"line 2: iccid: got .* expected 19 digits"):
         load(database, as_csv(tmp_path, [list(row), list(row.values())]), kind)
 
 
@@ -298,7 +298,7 @@ def test_a_replay_and_an_import_of_sims_store_the_rows_that_waited_and_keep_late
     later = "8988228066000000004"
     load(database, as_csv(tmp_path, [["iccid", "label"], [NEW, "old"], [later, "gate"]]), LABELS, only_all=False)
 
-    done = load(database, as_csv(tmp_path, [["iccid"], [later]]), SIMS, now=LATER)
+    done = load(database, as_csv(tmp_path, [["iccid"], [later]]).rename(tmp_path / "sims.csv"), SIMS, now=LATER)
     truth.rows(
         """
         INSERT INTO core.sims (organization_id, iccid, own_label, first_seen_at, changed_at)
