@@ -95,7 +95,14 @@ class FileSchema:
             *(column.parse(notation.plain(column.form, column.given)).alias(column.to) for column in self.columns),
             *self.derived,
         )
-        volumes = [notation.plain(column.form, column.given) for column in self.columns if column.form == "volume"]
+        # the usual form has no more than six places
+        volumes = [
+            notation.plain(
+                column.form, pl.when(~column.given.str.contains(r"^[0-9]*(?:\.[0-9]{0,6})?$")).then(column.given)
+            )
+            for column in self.columns
+            if column.form == "volume"
+        ]
         rounded = pl.any_horizontal(pl.lit(False), *(text.str.contains(r"\.[0-9]{6}0*[1-9]") for text in volumes))
         reasons = [reason for column in self.columns for reason in column.reasons(notation)]
         return parsed.with_columns(
@@ -174,7 +181,8 @@ def _count(text: pl.Expr) -> pl.Expr:
 def _day(text: pl.Expr) -> pl.Expr:
     # spreadsheets know no days, only midnights
     day = text.str.extract(r"^([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]00:00(?::00(?:\.0+)?)?Z?)?$")
-    moment = _time(pl.when(day.is_null() & text.str.contains(ZONED)).then(text))
+    other = pl.when(day.is_null()).then(text)
+    moment = _time(pl.when(other.str.contains(ZONED)).then(other))
     utc_midnight = pl.when(moment.dt.time() == pl.time(0, 0)).then(moment.dt.date())
     return pl.coalesce(day.str.to_date("%Y-%m-%d", strict=False), utc_midnight)
 
@@ -234,13 +242,15 @@ def _moment(name: str, need: Need = "none") -> Column:
     return Column(name, name, _time, "a time as YYYY-MM-DDTHH:MM:SSZ, or a date as YYYY-MM-DD", need, rules, "date")
 
 
+# what is odd about a cell is looked for only where it could not be read: there are few
+UNREAD = pl.when(pl.col("iccid").is_null()).then(given("iccid"))
 ICCID = Column(
     "iccid",
     "iccid",
     _iccid,
     pl.when(
-        given("iccid").str.contains(r"^[\s=\"'+]*[0-9]+[.,]?[0-9]*[eE]\+?[0-9]+[\s\"]*$|^[\s=\"'+]*[0-9]{15}0{4,5}\b")
-        | given("iccid").str.contains(r"^[0-9]{19,20}\.0*$")
+        UNREAD.str.contains(r"^[\s=\"'+]*[0-9]+[.,]?[0-9]*[eE]\+?[0-9]+[\s\"]*$|^[\s=\"'+]*[0-9]{15}0{4,5}\b")
+        | UNREAD.str.contains(r"^[0-9]{19,20}\.0*$")
     )
     .then(
         pl.lit(
@@ -258,7 +268,7 @@ DAY = Column(
     "day",
     "day",
     _day,
-    pl.when(given("day").str.contains(ZONED))
+    pl.when(pl.when(pl.col("day").is_null()).then(given("day")).str.contains(ZONED))
     .then(pl.lit("a date as YYYY-MM-DD, or a time that is midnight in UTC"))
     .otherwise(pl.lit("a date as YYYY-MM-DD")),
     "value",

@@ -96,16 +96,21 @@ class Notation:
         return pl.coalesce(plain, simple, powered.map_batches(_without_power, return_dtype=pl.String))
 
     def _plain_date(self, text: pl.Expr) -> pl.Expr:
-        parts = text.str.extract_groups(_DATE).struct
+        usual = text.str.contains("^[0-9]{4}-")
+        parts = pl.when(~usual).then(text).str.extract_groups(_DATE).struct
         dotted = parts.field("2") == "."
         order = pl.lit(self.dates, pl.String)
         month_first = ~dotted & (order == "month-first")
         day = pl.when(month_first).then(parts.field("3")).otherwise(parts.field("1")).str.zfill(2)
         month = pl.when(month_first).then(parts.field("1")).otherwise(parts.field("3")).str.zfill(2)
         written = pl.concat_str(parts.field("4"), pl.lit("-"), month, pl.lit("-"), day, parts.field("5").fill_null(""))
-        years_first = text.str.replace(r"^([0-9]{4})/([0-9]{2})/([0-9]{2})", "$1-$2-$3")
+        other = pl.when(~usual).then(text).str.replace(r"^([0-9]{4})/([0-9]{2})/([0-9]{2})", "$1-$2-$3")
         read = dotted | order.is_not_null()
-        return pl.when(parts.field("1").is_null()).then(years_first).otherwise(pl.when(read).then(written))
+        return (
+            pl.when(parts.field("1").is_not_null() & ~usual)
+            .then(pl.when(read).then(written))
+            .otherwise(pl.coalesce(other, text))
+        )
 
 
 SETTLED_BY_CELLS = Notation()
@@ -151,13 +156,15 @@ class Evidence:
         """Count the telling cells of the columns with a form."""
         volumes, dates = self._cells(rows, "volume"), self._cells(rows, "date")
         for cells in volumes:
-            number = cells.str.replace(_UNIT, "")
+            usual = cells.str.contains(r"^[0-9]*\.(?:[0-9]{0,2}|[0-9]{4,})$")
+            self.points += _count(usual)
+            number = cells.filter(~usual).str.replace(_UNIT, "")
             either = number.str.contains(_EITHER)
             self.points += _count(number.str.contains(_POINT) & ~either)
             self.commas += _count(number.str.contains(_COMMA) & ~either)
             self.either_points += _count(either & number.str.contains(".", literal=True))
         for cells in dates:
-            odd = cells.filter(cells.str.slice(4, 1) != "-")
+            odd = cells.filter(~cells.str.contains("^[0-9]{4}-"))
             if odd.is_empty():
                 continue
             parts = odd.str.extract_groups(_DATE).struct.unnest()
