@@ -136,7 +136,8 @@ def schema_of(path: Path) -> FileSchema:
 
 def _iccid_digits(text: pl.Expr) -> pl.Expr:
     """The 19 or 20 digits of an ICCID in any spelling: F padding, ="...", an apostrophe, blanks of any kind, hyphens, a
-    plus, the .0 of a spreadsheet. Null for one that a spreadsheet has rounded."""
+    plus, the .0 of a spreadsheet. Null for one that a spreadsheet has rounded.
+    """
     other = pl.when(~text.str.contains(r"^[0-9]{19,20}$")).then(text)
     bare = other.str.replace_all(r"[\s\x{ad}\x{200b}-\x{200f}\x{2060}\x{feff}]", "")
     joined = bare.str.replace_all(r"([0-9])[\x{2010}-\x{2015}-]", "$1")
@@ -145,7 +146,9 @@ def _iccid_digits(text: pl.Expr) -> pl.Expr:
     # a binary number keeps some 16 digits: one that it holds exactly was a number before it became text
     through_binary = joined.str.contains(".", literal=True) & (wide.cast(pl.Float64).cast(pl.Int128) == wide)
     digits = pl.coalesce(text.str.extract(r"^([0-9]{19,20})$"), pl.when(~through_binary.fill_null(False)).then(spelled))
-    return pl.when(~digits.str.contains(ROUNDED)).then(digits)
+    # one ICCID of 10,000 ends in 0000 by itself; most of them do where a spreadsheet has rounded them
+    zeros = digits.str.contains(ROUNDED)
+    return pl.when(~(zeros & (zeros.mean() > 0.5))).then(digits)
 
 
 def _iccid(text: pl.Expr) -> pl.Expr:
@@ -255,7 +258,7 @@ ICCID = Column(
     .then(
         pl.lit(
             "19 digits as text: a spreadsheet has rounded this number; format the column as text and fill in the "
-            "ICCIDs again; one that ends in zeros by itself is taken with its check digit"
+            "ICCIDs again"
         )
     )
     .otherwise(pl.lit("19 digits (without the check digit), or 20 with the right check digit")),
