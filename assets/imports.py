@@ -6,21 +6,29 @@ import dagster as dg
 from pydantic import Field
 
 from assets.common import OWNERS, RuntimeParam
+from resources.files.csv_form import csv_options
 from services.ingest.file_import import import_file, schema_named
 from services.ingest.file_schemas import FILE_SCHEMAS, schema_of
+from services.ingest.notation import told_notation
 
 
 class ImportedFile(dg.Config):
     """Which file to import; a name without folders is looked for in the landing folder.
 
     kind is usage, sims, labels or tickets, by default what the file's name begins with, or usage. mapping gives the
-    file's column names ours where they differ; sheet is the one of a workbook, by default the first.
+    file's column names ours where they differ; sheet is the one of a workbook, by default the first. separator (comma,
+    semicolon, tab, pipe), decimal (point, comma), dates (day-first, month-first) and encoding (utf-8, utf-16,
+    windows-1252) say how the file is written; by default that is found in it.
     """
 
     path: str
     kind: str | None = None
     mapping: dict[str, str] = Field({})
     sheet: str | None = None
+    separator: str | None = None
+    decimal: str | None = None
+    dates: str | None = None
+    encoding: str | None = None
 
 
 @dg.asset(
@@ -46,6 +54,8 @@ def imported_files(config: ImportedFile, runtime: RuntimeParam) -> dg.Materializ
         only_all=False,
         mapping=config.mapping,
         sheet=config.sheet,
+        csv=csv_options(config.encoding, config.separator),
+        told=told_notation(config.decimal, config.dates),
     )
     return dg.MaterializeResult(
         metadata={
@@ -56,5 +66,8 @@ def imported_files(config: ImportedFile, runtime: RuntimeParam) -> dg.Materializ
             "rows changed": imported.merged.changed,
             "rows quarantined": imported.rejected.height,
             "columns not used": imported.ignored,
+            "read as": ", ".join(imported.read_as),
+            "notes": imported.notes,
+            "rows that waited for these SIMs": imported.waited,
         }
     )

@@ -1,18 +1,20 @@
 """What runs because something happened."""
 
+import json
 from collections.abc import Iterator
 
 import dagster as dg
 
 from pipelines.common import SENSING, day_range, under_way
 from pipelines.jobs import Sims, import_file, notify, process_stream, read_stream_files, refresh_sims, rescore
+from resources.files.formats import FORMATS
 from resources.runtime import Runtime
+from services.ingest.file_schemas import FILE_SCHEMAS
 from services.ingest.stream import watch_stream
 from services.ingest.stream_files import new_files
 from services.notifications import outbox
 from services.scoring import invalidated_days
 
-EXTENSIONS = ("csv", "xlsx", "parquet")
 MAX_REFRESHED_SIMS = 200  # SIMs a run: under two minutes at 10 requests/s
 
 
@@ -69,17 +71,32 @@ def landing_folder(
     context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     folder = runtime.settings.landing_folder
-    found = False
-    for path in sorted(path for extension in EXTENSIONS for path in folder.glob(f"[!~.]*.{extension}")):
+    files = sorted(path for path in folder.glob("[!~.]*") if path.is_file()) if folder.is_dir() else []
+    tables = [path for path in files if path.suffix.lower().removeprefix(".") in FORMATS]
+    for path in tables:
         about = path.stat()
         # a file still being written changes its size: it is then another run key, and merging twice changes nothing
-        found = True
         yield dg.RunRequest(
             run_key=f"{path.name}:{about.st_size}:{about.st_mtime_ns}",
             run_config=dg.RunConfig({"imported_files": {"config": {"path": path.name}}}),
         )
-    if not found:
-        yield dg.SkipReason(f"no CSV, XLSX or Parquet file in {folder}")
+    said = [
+        f"{path.name} is not imported: its name does not end with .csv, .xlsx or .parquet"
+        for path in files
+        if path not in tables
+    ] + [
+        f"{path.name} is imported as usage: its name begins with none of {', '.join(FILE_SCHEMAS)}"
+        for path in tables
+        if not path.name.lower().startswith(tuple(FILE_SCHEMAS))
+    ]
+    before = set(json.loads(context.cursor)) if context.cursor else set()
+    for message in said:
+        if message not in before:  # once, not every 30 seconds
+            context.log.warning(message)
+    if set(said) != before:
+        context.update_cursor(json.dumps(said))
+    if not tables:
+        yield dg.SkipReason("; ".join([f"no CSV, XLSX or Parquet file in {folder}", *said]))
 
 
 @dg.sensor(

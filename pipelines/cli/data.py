@@ -85,6 +85,21 @@ def import_file(
         Path | None, typer.Option(help='JSON file that names columns: {"Card": "iccid", "Volume": "mb"}.')
     ] = None,
     sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook; default: the first.")] = None,
+    separator: Annotated[
+        str | None, typer.Option(help="Of a CSV: comma, semicolon, tab or pipe; default: found in the file.")
+    ] = None,
+    decimal: Annotated[
+        Literal["point", "comma"] | None,
+        typer.Option(help="What stands before the decimals of a volume; default: found in the file."),
+    ] = None,
+    dates: Annotated[
+        Literal["day-first", "month-first"] | None,
+        typer.Option(help="How 03/04/2026 is meant; default: found in the file."),
+    ] = None,
+    encoding: Annotated[
+        Literal["utf-8", "utf-16", "windows-1252"] | None,
+        typer.Option(help="Of a CSV; default: found in the file."),
+    ] = None,
     good_rows: Annotated[
         bool, typer.Option("--good-rows", help="Import the good rows; bad ones wait in quarantine.")
     ] = False,
@@ -92,10 +107,13 @@ def import_file(
 ) -> None:
     """Import daily usage, SIMs, labels or tickets from a file: all of it, or nothing when a row is bad."""
     from pipelines.demo import prepare
+    from resources.files.csv_form import csv_options
     from services.ingest.file_import import import_file as import_rows
     from services.ingest.file_import import read_mapping, schema_named
+    from services.ingest.notation import told_notation
 
     names = read_mapping(mapping, renamed or [])
+    csv = csv_options(encoding, separator)
     with runtime_of(load_settings()) as runtime:
         prepare(runtime)
         done = import_rows(
@@ -107,7 +125,13 @@ def import_file(
             dry_run=dry_run,
             mapping=names,
             sheet=sheet,
+            csv=csv,
+            told=told_notation(decimal, dates),
         )
+        if done.read_as:
+            console.print(f"read as: {', '.join(done.read_as)}", markup=False)
+        for note in done.notes:
+            console.print(note, markup=False)
         if done.ignored:
             console.print(f"columns not used: {', '.join(done.ignored)}", markup=False)
         for line, reason in done.rejected.select("line", "reason").head(20).iter_rows():
@@ -122,6 +146,8 @@ def import_file(
             f"{merged.rows} rows: {merged.new} new, {merged.changed} changed, {merged.unchanged} known already; "
             f"{done.rejected.height} bad ones in quarantine"
         )
+        if done.waited:
+            console.print(f"{done.waited} rows of earlier files that waited for these SIMs are stored too")
 
 
 @app.command("export")

@@ -8,7 +8,12 @@ from typing import Literal, get_args
 from resources.errors import SimsightError
 
 Format = Literal["csv", "xlsx", "parquet"]
+Source = bytes | Path
 FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+class ImportRejectedError(SimsightError):
+    """A file cannot be imported; nothing of it was. The message says what, in which line, and what to do."""
 
 
 class ExportError(SimsightError):

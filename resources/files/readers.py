@@ -7,39 +7,39 @@ written with an exponent (8988.228066e+15), so that nobody takes it for an ident
 
 from __future__ import annotations
 
+import csv
 import io
-import mmap
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
 
-from resources.errors import SimsightError
-
-Format = Literal["csv", "xlsx", "parquet"]
-Source = bytes | Path
+from resources.files.csv_form import FOUND, CsvForm, CsvOptions, csv_form
+from resources.files.formats import Format, ImportRejectedError, Source
 
 BATCH_ROWS = 500_000
 MAX_WORKBOOK_BYTES = 2_000_000_000  # unpacked: a workbook is read at once
 EXACT = 1e15  # floating point numbers hold 15 decimal digits; spreadsheets show no more
 
 
-class ImportRejectedError(SimsightError):
-    """A file cannot be imported; nothing of it was. The message says what, in which line, and what to do."""
-
-
 @dataclass(frozen=True)
 class Table:
-    """A file opened for reading. `header` is as it stands there; `unit` is how its rows are counted for a person."""
+    """A file opened for reading.
+
+    header   as it stands there
+    unit     how its rows are counted for a person
+    csv      how a CSV is written; None for other formats
+    """
 
     format: Format
     header: list[str]
     unit: Literal["line", "row"]
     _frames: Callable[[dict[str, int]], Iterator[pl.DataFrame]]
+    csv: CsvForm | None = None
 
     def batches(self, columns: Mapping[str, int]) -> Iterator[pl.DataFrame]:
         """Some columns by their place in the header, under new names, as text without blanks around it.
@@ -53,9 +53,19 @@ class Table:
             yield text.filter(~pl.all_horizontal(pl.col(list(columns)).is_null()))
 
 
-def open_table(source: Source, *, name: str, sheet: str | None = None) -> Table:
-    """Open a file by what it holds, not by its name alone. `sheet` is for workbooks; by default the first one is read.
+def open_table(
+    source: Source,
+    *,
+    name: str,
+    sheet: str | None = None,
+    told: CsvOptions = FOUND,
+    expected: Collection[str] = (),
+) -> Table:
+    """Open a file by what it holds, not by its name alone.
 
+    sheet      for workbooks; by default the first one is read
+    told       for CSV: what the user says of it
+    expected   names of columns, in small letters, that help to find the separator of a CSV
     Raises ImportRejectedError, saying what to save it as, for what is no table or is named after another format.
     """
     found = _format(source)
@@ -67,7 +77,7 @@ def open_table(source: Source, *, name: str, sheet: str | None = None) -> Table:
         raise ImportRejectedError(f"{name} has no sheets: only an Excel workbook does")
     if found == "xlsx":
         return _open_workbook(source, sheet)
-    return _open_parquet(source) if found == "parquet" else _open_csv(source)
+    return _open_parquet(source) if found == "parquet" else _open_csv(source, told, expected)
 
 
 def _format(source: Source) -> Format:
@@ -85,51 +95,78 @@ def _format(source: Source) -> Format:
     return "csv"
 
 
-def _open_csv(source: Source) -> Table:
-    if _holds_nul(source):
-        raise ImportRejectedError("the file holds NUL bytes: it is no text, or text in UTF-16; save it as CSV in UTF-8")
+def _open_csv(source: Source, told: CsvOptions, expected: Collection[str]) -> Table:
+    if source == b"" or (isinstance(source, Path) and source.stat().st_size == 0):
+        raise ImportRejectedError("the file is empty; it needs a header line")
+    form = csv_form(source, told, expected=expected)
+
+    def scan(*, cut: bool = False) -> pl.LazyFrame:
+        return pl.scan_csv(
+            form.text,
+            infer_schema=False,
+            null_values="",
+            encoding="utf8",
+            separator=form.separator,
+            eol_char=form.line_end,
+            skip_lines=form.above,
+            truncate_ragged_lines=cut,
+        )
+
     try:
-        rows = pl.scan_csv(source, infer_schema=False, null_values="", encoding="utf8")
-        names = rows.collect_schema().names()
+        names = scan().collect_schema().names()
     except pl.exceptions.PolarsError as error:
-        raise _broken_csv(error) from None
+        raise _broken_csv(error, form) from None
     header = [re.sub(r"_duplicated_[0-9]+$", "", name) for name in names]
+    first = form.above + 2 + sum(name.count(form.line_end) for name in header)
+
+    def read(columns: dict[str, int], *, cut: bool) -> Iterator[pl.DataFrame]:
+        breaks = pl.sum_horizontal(pl.all().str.count_matches(form.line_end, literal=True)).cast(pl.Int64).alias("line")
+        wanted = scan(cut=cut).select(breaks, *(pl.col(names[place]).alias(ours) for ours, place in columns.items()))
+        line = first
+        for batch in wanted.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
+            # a quoted cell may hold line breaks: the rows after it stand so much lower
+            above = pl.col("line").cum_sum() - pl.col("line")
+            begun = pl.int_range(pl.len(), dtype=pl.Int64) + line + above
+            line += batch.height + int(batch["line"].sum())
+            yield batch.with_columns(begun.alias("line"))
 
     def frames(columns: dict[str, int]) -> Iterator[pl.DataFrame]:
-        breaks = pl.sum_horizontal(pl.all().str.count_matches("\n", literal=True)).cast(pl.Int64).alias("line")
-        wanted = rows.select(breaks, *(pl.col(names[place]).alias(ours) for ours, place in columns.items()))
-        line = 2 + sum(name.count("\n") for name in header)
+        last = 0
         try:
-            for batch in wanted.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
-                # a quoted cell may hold line breaks: the rows after it stand so much lower
-                above = pl.col("line").cum_sum() - pl.col("line")
-                begun = pl.int_range(pl.len(), dtype=pl.Int64) + line + above
-                line += batch.height + int(batch["line"].sum())
-                yield batch.with_columns(begun.alias("line"))
+            for batch in read(columns, cut=False):
+                yield batch
+                last = int(batch["line"].max() or last)  # type: ignore[arg-type]
         except pl.exceptions.PolarsError as error:
-            raise _broken_csv(error) from None
+            if "more fields" not in str(error):
+                raise _broken_csv(error, form) from None
+            _refuse_more_cells(form, len(header))
+            # the cells past the header are all empty: what stands before them is read on from where it stopped
+            for batch in read(columns, cut=True):
+                yield batch.filter(pl.col("line") > last)
 
-    return Table("csv", header, "line", frames)
-
-
-def _holds_nul(source: Source) -> bool:
-    if isinstance(source, bytes):
-        return b"\x00" in source
-    with source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        return mapped.find(b"\x00") >= 0
+    return Table("csv", header, "line", frames, form)
 
 
-def _broken_csv(error: pl.exceptions.PolarsError) -> ImportRejectedError:
-    said = str(error)
+def _refuse_more_cells(form: CsvForm, width: int) -> None:
+    """Name the first line with more cells than the header. Raises ImportRejectedError unless those are empty."""
+    try:
+        for line, row in form.rows():
+            if any(cell.strip() for cell in row[width:]):
+                raise ImportRejectedError(
+                    f"line {line} has more fields than the header, which has {width}: write decimals with a point, or "
+                    "quote text that holds a separator"
+                )
+    except csv.Error as error:
+        raise ImportRejectedError(f"a line has more fields than the header; {error}") from None
+
+
+def _broken_csv(error: pl.exceptions.PolarsError, form: CsvForm) -> ImportRejectedError:
+    said, encoding = str(error), form.read_as[0]
     if isinstance(error, pl.exceptions.NoDataError):
         return ImportRejectedError("the file is empty; it needs a header line")
-    if "more fields" in said:
-        return ImportRejectedError(
-            "a line has more fields than the header: write decimals with a point, and quote text that holds a comma"
-        )
-    if "not properly escaped" in said:
-        return ImportRejectedError("the file is not a CSV in UTF-8: a quote is opened and not closed")
-    return ImportRejectedError(f"the file is not a CSV in UTF-8: {said.splitlines()[0]}")
+    if "not properly escaped" in said or "CSV malformed" in said:
+        return ImportRejectedError(f"the file is not a CSV in {encoding}: a quote is opened and not closed")
+    return ImportRejectedError(f"the file is not a CSV in {encoding}: {said.splitlines()[0]}")
 
 
 def _open_workbook(source: Source, sheet: str | None) -> Table:

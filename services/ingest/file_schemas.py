@@ -16,9 +16,13 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from services.ingest.notation import Form, Notation
+
 EARLIEST_DAY = date(2000, 1, 1)  # an earlier one is a slip of the pen: 1NCE is younger
 TODAY = pl.col("today")
 Need = Literal["value", "column", "none"]
+ZONED = r":[0-9]{2}(?:\.[0-9]+)? ?[+-][0-9]{2}:?(?:[0-9]{2})?$"
+ROUNDED = r"^[0-9]{15}0{4,5}$"  # what a spreadsheet leaves of 19 or 20 digits
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Column:
     expected  what is expected, in words (or an expression that gives them)
     need      value: each row must have one; column: it must be in the header, its cells may be empty; none: optional
     rules     what is wrong with a value, in words, or null
+    form      what the notation of the file applies to: parse sees plain text
     """
 
     name: str
@@ -37,17 +42,19 @@ class Column:
     expected: str | pl.Expr
     need: Need = "none"
     rules: tuple[pl.Expr, ...] = ()
+    form: Form = "text"
 
     @property
     def given(self) -> pl.Expr:
         """The text as it stood in the file, while the row is validated."""
         return given(self.name)
 
-    def reasons(self) -> list[pl.Expr]:
+    def reasons(self, notation: Notation) -> list[pl.Expr]:
         expected = self.expected if isinstance(self.expected, pl.Expr) else pl.lit(self.expected)
         malformed = pl.format("{}: got '{}', expected {}", pl.lit(self.name), shown(self.name), expected)
         lacking = [pl.when(self.given.is_null()).then(pl.lit(f"{self.name}: missing"))] if self.need == "value" else []
-        return [*lacking, pl.when(self.given.is_not_null() & pl.col(self.to).is_null()).then(malformed), *self.rules]
+        unread = pl.when(self.given.is_not_null() & pl.col(self.to).is_null()).then(malformed)
+        return [*lacking, *notation.doubts(self.form, self.name, self.given, shown(self.name)), unread, *self.rules]
 
 
 @dataclass(frozen=True)
@@ -79,17 +86,28 @@ class FileSchema:
     def optional(self) -> list[str]:
         return [column.name for column in self.columns if column.need == "none"]
 
-    def validate(self, rows: pl.DataFrame, *, today: date) -> pl.DataFrame:
-        """Rows of text (line and all columns by name) with their values, the text as given, and `reason` (null:
-        accepted)."""
+    def validate(self, rows: pl.DataFrame, *, today: date, notation: Notation) -> pl.DataFrame:
+        """Rows of text (line and all columns by name) with their values, the text as given, `reason` (null: accepted)
+        and `rounded` (whether a volume has places that are not stored)."""
         named = rows.rename({column.name: f"given_{column.name}" for column in self.columns})
         parsed = named.with_columns(
             pl.lit(today).alias("today"),
-            *(column.parse(column.given).alias(column.to) for column in self.columns),
+            *(column.parse(notation.plain(column.form, column.given)).alias(column.to) for column in self.columns),
             *self.derived,
         )
-        reasons = [reason for column in self.columns for reason in column.reasons()]
-        return parsed.with_columns(pl.coalesce(*reasons, *self.rules).alias("reason"))
+        # the usual form has no more than six places
+        volumes = [
+            notation.plain(
+                column.form, pl.when(~column.given.str.contains(r"^[0-9]*(?:\.[0-9]{0,6})?$")).then(column.given)
+            )
+            for column in self.columns
+            if column.form == "volume"
+        ]
+        rounded = pl.any_horizontal(pl.lit(False), *(text.str.contains(r"\.[0-9]{6}0*[1-9]") for text in volumes))
+        reasons = [reason for column in self.columns for reason in column.reasons(notation)]
+        return parsed.with_columns(
+            pl.coalesce(*reasons, *self.rules).alias("reason"), rounded.fill_null(False).alias("rounded")
+        )
 
     def values(self) -> list[str]:
         """The names of the parsed columns, as the merge takes them."""
@@ -116,9 +134,28 @@ def schema_of(path: Path) -> FileSchema:
     return next((schema for schema in FILE_SCHEMAS.values() if name.startswith(schema.name)), FILE_SCHEMAS["usage"])
 
 
+def _iccid_digits(text: pl.Expr) -> pl.Expr:
+    """The 19 or 20 digits of an ICCID in any spelling: F padding, ="...", an apostrophe, blanks of any kind, hyphens, a
+    plus, the .0 of a spreadsheet. Null for one that a spreadsheet has rounded.
+    """
+    other = pl.when(~text.str.contains(r"^[0-9]{19,20}$")).then(text)
+    bare = other.str.replace_all(r"[\s\x{ad}\x{200b}-\x{200f}\x{2060}\x{feff}]", "")
+    joined = bare.str.replace_all(r"([0-9])[\x{2010}-\x{2015}-]", "$1")
+    spelled = joined.str.extract(r'^(?:="?|["\x{27}\x{2019}`]|\+)*([0-9]{19,20})[Ff]?(?:\.0*)?["\x{27}]?$')
+    wide = spelled.cast(pl.Int128, strict=False)
+    # a binary number keeps some 16 digits: one that it holds exactly was a number before it became text
+    through_binary = joined.str.contains(".", literal=True) & (wide.cast(pl.Float64).cast(pl.Int128) == wide)
+    digits = pl.coalesce(text.str.extract(r"^([0-9]{19,20})$"), pl.when(~through_binary.fill_null(False)).then(spelled))
+    # one ICCID of 10,000 ends in 0000 by itself; most of them do where a spreadsheet has rounded them
+    zeros = digits.str.contains(ROUNDED)
+    return pl.when(~(zeros & (zeros.mean() > 0.5))).then(digits)
+
+
 def _iccid(text: pl.Expr) -> pl.Expr:
-    short = text.str.extract(r"^([0-9]{19})$")
-    return pl.coalesce(short, text.str.extract(r"^([0-9]{20})$").map_batches(_without_luhn, return_dtype=pl.String))
+    digits = _iccid_digits(text)
+    short = pl.when(digits.str.len_bytes() == 19).then(digits)
+    long = pl.when(digits.str.len_bytes() == 20).then(digits)
+    return pl.coalesce(short, long.map_batches(_without_luhn, return_dtype=pl.String))
 
 
 def _without_luhn(long: pl.Series) -> pl.Series:
@@ -134,21 +171,23 @@ def _without_luhn(long: pl.Series) -> pl.Series:
 
 
 def _megabytes(text: pl.Expr) -> pl.Expr:
-    """Decimal text of MB with at most six places (zeros not counted) as whole millionths; null for anything else."""
-    whole = text.str.extract(r"^([0-9]{1,12})(?:\.[0-9]{0,6}0*)?$").cast(pl.Int64)
-    places = text.str.extract(r"^[0-9]+\.([0-9]{0,6})0*$").fill_null("").str.pad_end(6, "0").cast(pl.Int64)
-    return whole * 1_000_000 + places
+    """Decimal text of MB as whole millionths, exact; places past the sixth are rounded. Null for anything else."""
+    whole = text.str.extract(r"^([0-9]{1,12})(?:\.[0-9]*)?$").cast(pl.Int64)
+    places = text.str.extract(r"^[0-9]+\.([0-9]{0,6})").fill_null("").str.pad_end(6, "0").cast(pl.Int64)
+    return whole * 1_000_000 + places + text.str.contains(r"\.[0-9]{6}[5-9]").cast(pl.Int64)
 
 
 def _count(text: pl.Expr) -> pl.Expr:
-    return text.str.extract(r"^([0-9]{1,9})$").cast(pl.Int64)
+    return text.str.extract(r"^([0-9]{1,9})(?:[.,]0{1,2})?$").cast(pl.Int64)  # 3.0 of a table with empty cells
 
 
 def _day(text: pl.Expr) -> pl.Expr:
     # spreadsheets know no days, only midnights
-    return text.str.extract(r"^([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]00:00(?::00(?:\.0+)?)?Z?)?$").str.to_date(
-        "%Y-%m-%d", strict=False
-    )
+    day = text.str.extract(r"^([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]00:00(?::00(?:\.0+)?)?Z?)?$")
+    other = pl.when(day.is_null()).then(text)
+    moment = _time(pl.when(other.str.contains(ZONED)).then(other))
+    utc_midnight = pl.when(moment.dt.time() == pl.time(0, 0)).then(moment.dt.date())
+    return pl.coalesce(day.str.to_date("%Y-%m-%d", strict=False), utc_midnight)
 
 
 def _time(text: pl.Expr) -> pl.Expr:
@@ -203,14 +242,19 @@ def _too_early(name: str, value: pl.Expr) -> pl.Expr:
 def _moment(name: str, need: Need = "none") -> Column:
     value = pl.col(name)
     rules = (_not_yet(name, value), _too_early(name, value))
-    return Column(name, name, _time, "a time as YYYY-MM-DDTHH:MM:SSZ, or a date as YYYY-MM-DD", need, rules)
+    return Column(name, name, _time, "a time as YYYY-MM-DDTHH:MM:SSZ, or a date as YYYY-MM-DD", need, rules, "date")
 
 
+# what is odd about a cell is looked for only where it could not be read: there are few
+UNREAD = pl.when(pl.col("iccid").is_null()).then(given("iccid"))
 ICCID = Column(
     "iccid",
     "iccid",
     _iccid,
-    pl.when(given("iccid").str.contains(r"^[0-9]+[.,]?[0-9]*[eE]\+?[0-9]+$"))
+    pl.when(
+        UNREAD.str.contains(r"^[\s=\"'+]*[0-9]+[.,]?[0-9]*[eE]\+?[0-9]+[\s\"]*$|^[\s=\"'+]*[0-9]{15}0{4,5}\b")
+        | UNREAD.str.contains(r"^[0-9]{19,20}\.0*$")
+    )
     .then(
         pl.lit(
             "19 digits as text: a spreadsheet has rounded this number; format the column as text and fill in the "
@@ -220,16 +264,19 @@ ICCID = Column(
     .otherwise(pl.lit("19 digits (without the check digit), or 20 with the right check digit")),
     "value",
 )
-MEGABYTES = "MB as a decimal, not negative, at most six places"
+MEGABYTES = "MB as a decimal, not negative"
 COUNT = "a whole number, not negative"
 OCTET = "(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 DAY = Column(
     "day",
     "day",
     _day,
-    "a date as YYYY-MM-DD",
+    pl.when(pl.when(pl.col("day").is_null()).then(given("day")).str.contains(ZONED))
+    .then(pl.lit("a date as YYYY-MM-DD, or a time that is midnight in UTC"))
+    .otherwise(pl.lit("a date as YYYY-MM-DD")),
     "value",
     (_not_yet("day", pl.col("day")), _too_early("day", pl.col("day"))),
+    "date",
 )
 
 USAGE = FileSchema(
@@ -237,13 +284,14 @@ USAGE = FileSchema(
     (
         ICCID,
         DAY,
-        Column("mb", "bytes", _megabytes, f"{MEGABYTES}, such as 1.250000", "value"),
+        Column("mb", "bytes", _megabytes, f"{MEGABYTES}, such as 1.250000", "value", form="volume"),
         Column(
             "mb_rx",
             "bytes_rx",
             _megabytes,
             f"{MEGABYTES}, or nothing",
             rules=(pl.when(pl.col("bytes_rx") > pl.col("bytes")).then(pl.lit("mb_rx: more than mb")),),
+            form="volume",
         ),
         Column("sms_mt", "sms_mt", _count, COUNT),
         Column("sms_mo", "sms_mo", _count, COUNT),
@@ -278,7 +326,7 @@ SIMS = FileSchema(
     ("iccid",),
     "merge_imported_sims",
     "core.sims",
-    derived=(given("iccid").str.extract(r"^([0-9]{20})$").alias("iccid_with_luhn"),),
+    derived=(_iccid_digits(given("iccid")).str.extract(r"^([0-9]{20})$").alias("iccid_with_luhn"),),
 )
 LABELS = FileSchema(
     "labels",

@@ -26,6 +26,7 @@ from resources.runtime import Runtime
 from services.ingest.endpoints import ORDERS, PRODUCTS, QUOTA, SIMS, USAGE, Endpoint, Sim
 from services.ingest.poll_planner import STATE_SCHEMA, fleet_cost, pass_budget, plan
 from services.ingest.schemas import QUARANTINE_SCHEMA, RAW_RESPONSE_SCHEMA, RESOLVED_SCHEMA, UTC_TIME, Schema
+from services.ingest.waiting_rows import store_waiting_rows
 
 
 def poll_budget(runtime: Runtime) -> int | None:
@@ -54,6 +55,7 @@ MakeClient = Callable[[], OnceClient]
 class IngestResult:
     """What an ingest run brought.
 
+    waited  rows of files that waited for the SIMs listed now
     notes   how often each field could not be read of a record that was kept
     """
 
@@ -65,6 +67,7 @@ class IngestResult:
     merged: Merged = field(default_factory=Merged)
     rejected: int = 0
     pending: int = 0
+    waited: int = 0
     problems: dict[str, int] = field(default_factory=dict)
     notes: Counter[str] = field(default_factory=Counter)
 
@@ -82,6 +85,7 @@ class IngestResult:
             "rows unchanged": self.merged.unchanged,
             "records quarantined": self.rejected,
             "values not understood": {**self.notes} if self.notes else 0,
+            "rows of files that waited for these SIMs": self.waited,
             "sims without an answer": {**self.problems} if self.problems else 0,
         }
 
@@ -177,6 +181,8 @@ def ingest_account(database: Database, make_client: MakeClient, endpoint: Endpoi
         if endpoint is SIMS and listed and not result.rejected:
             transaction.stage("mark_unlisted", pl.DataFrame({"iccid": listed}).unique())
             transaction.row("mark_unlisted", {"begun": begun["started_at"], "now": clock()})
+        if endpoint is SIMS:
+            result.waited = store_waiting_rows(transaction, now=clock()).stored
         transaction.execute("finish_ingest_run", {"sweep_id": begun["sweep_id"], "now": clock()})
     return result
 

@@ -10,6 +10,7 @@ import polars as pl
 from resources.database.session import Database, Merged
 from services.ingest.endpoints import ENDPOINTS
 from services.ingest.schemas import RESOLVED_SCHEMA
+from services.ingest.waiting_rows import store_waiting_rows
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,10 @@ class Replayed:
 
 
 def replay(database: Database, *, now: datetime) -> Replayed:
-    """Parse every open quarantined record again; what passes now is merged and resolved, the rest stays."""
+    """Parse every open quarantined record again; what passes now is merged and resolved, the rest stays.
+
+    Of files, the rows that waited for their SIM are tried: others pass when their file is corrected and imported again.
+    """
     from services.ingest.stream import SOURCE, retry  # which stands on this module
 
     with database.transaction() as transaction:
@@ -47,4 +51,6 @@ def replay(database: Database, *, now: datetime) -> Replayed:
         transaction.merge("resolve_quarantine", pl.DataFrame(passed, schema=RESOLVED_SCHEMA, orient="row").unique())
         streamed = [row for row in pending if row["source"] == SOURCE]
         usage, events, streamed_passed = retry(transaction, streamed, now=now)
-    return Replayed(len(pending), len(passed) + streamed_passed, merged + usage + events)
+        waited = store_waiting_rows(transaction, now=now)
+    stored = len(passed) + streamed_passed + waited.stored
+    return Replayed(len(pending), stored, merged + usage + events + waited.merged)

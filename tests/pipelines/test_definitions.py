@@ -1,5 +1,6 @@
 """The Dagster code location: what it lists, when it runs what, and that its jobs and sensors do what they say."""
 
+import json
 import os
 import subprocess
 import sys
@@ -234,6 +235,32 @@ def test_a_file_that_arrives_is_imported_once_and_again_when_it_changes(runtime:
     assert len(set(keys)) == 3
     assert isinstance(changed, dg.RunRequest)
     assert {"ops": changed.run_config["ops"]} == {"ops": {"imported_files": {"config": {"path": "usage.csv"}}}}
+
+
+def test_a_table_is_found_by_its_ending_in_any_capitals_and_what_is_not_imported_is_said_once(runtime: Runtime) -> None:
+    folder = runtime.settings.landing_folder
+    folder.mkdir()
+    (folder / "notes.txt").write_text("x")
+    context = dg.build_sensor_context(resources={"runtime": runtime})
+    (nothing,) = landing_folder(context)  # type: ignore[misc]
+    assert isinstance(nothing, dg.SkipReason)
+    assert "notes.txt is not imported: its name does not end with .csv, .xlsx or .parquet" in str(nothing.skip_message)
+
+    for name in ("LABELS-Nov.CSV", "Sims.XLSX", "usage.Parquet", "may.csv", "~$Sims.XLSX", ".hidden.csv"):
+        (folder / name).write_text("x")
+    found = list(landing_folder(context))  # type: ignore[call-overload]
+
+    paths = [
+        request.run_config["ops"]["imported_files"]["config"]["path"]
+        for request in found
+        if isinstance(request, dg.RunRequest)
+    ]
+    assert sorted(paths) == ["LABELS-Nov.CSV", "Sims.XLSX", "may.csv", "usage.Parquet"]
+    assert len(found) == 4
+    assert json.loads(context.cursor or "") == [
+        "notes.txt is not imported: its name does not end with .csv, .xlsx or .parquet",
+        "may.csv is imported as usage: its name begins with none of usage, sims, labels, tickets",
+    ]
 
 
 def test_the_import_job_lands_the_file_that_the_sensor_found(account: Account) -> None:

@@ -13,7 +13,9 @@ import pytest
 import xlsxwriter
 
 from resources.files import readers as tabular
-from resources.files.readers import ImportRejectedError, open_table
+from resources.files.csv_form import CsvOptions, csv_options
+from resources.files.formats import ImportRejectedError
+from resources.files.readers import open_table
 
 DAY = date(2025, 9, 1)
 MOMENT = datetime(2025, 9, 1, 10, 30, 5)
@@ -176,6 +178,67 @@ def test_a_file_is_read_where_it_stands_as_from_memory(tmp_path: Path) -> None:
     table = open_table(path, name=path.name)
 
     assert [batch.rows() for batch in table.batches({"b": 1})] == [[(2, "2")]]
-    path.write_bytes("a,b\n1,2\n".encode("utf-16"))
-    with pytest.raises(ImportRejectedError, match="NUL bytes"):
+    path.write_bytes("a,b\n1,2\n".encode("utf-16-le"))
+    with pytest.raises(ImportRejectedError, match=r"NUL bytes.*say --encoding utf-16"):
         open_table(path, name=path.name)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize(
+    ("data", "told", "read_as"),
+    [
+        ("a;b\n1;é\n".encode(), {}, ("UTF-8", "semicolons")),
+        ("a\tb\r\n1\té\r\n".encode("utf-16"), {}, ("UTF-16", "tabs")),
+        (b"\xfe\xff" + "a,b\n1,é\n".encode("utf-16-be"), {}, ("UTF-16", "commas")),
+        ("a,b\n1,é\n".encode("utf-16-be"), {"encoding": "utf-16"}, ("UTF-16", "commas")),
+        ("a|b\n1|é\n".encode("windows-1252"), {}, ("Windows-1252", "pipes")),
+        ("a,b\r1,é\r".encode(), {}, ("UTF-8", "commas")),
+        ("\ufeffsep=;\r\na;b\r\n1;é\r\n".encode(), {}, ("UTF-8", "semicolons")),
+        ("a,b\n1,é,,\n".encode(), {}, ("UTF-8", "commas")),
+        ("a;b,c\n1;é\n".encode(), {"separator": ";"}, ("UTF-8", "semicolons")),
+    ],
+)
+def test_how_a_csv_is_written_is_found_or_told_and_said(
+    tmp_path: Path, data: bytes, told: dict[str, Any], read_as: tuple[str, ...], in_memory: bool
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(data)
+
+    table = open_table(data if in_memory else path, name=path.name, told=CsvOptions(**told))
+
+    assert table.csv is not None
+    assert table.csv.read_as == read_as
+    line = 3 if b"sep=" in data else 2
+    assert [row for batch in table.batches({"a": 0, "b": 1}) for row in batch.rows()] == [(line, "1", "é")]
+
+
+def test_empty_cells_past_the_header_are_left_out_and_others_named_by_their_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tabular, "BATCH_ROWS", 1000)
+    good = b"".join(b'%d,"x\ny"\n' % n for n in range(50_000))
+
+    assert [row[1] for row in read(b"a,b\n" + good + b"50000,z,,\n50001,z\n")] == [str(n) for n in range(50_002)]
+    with pytest.raises(ImportRejectedError, match="line 100003 has more fields than the header, which has 2"):
+        read(b"a,b\n" + good + b"1,2,,\n1,2,5\n")
+
+
+def test_lines_above_the_header_are_counted() -> None:
+    assert read(b"\n\nsep=;\n\na;b\n1;2\n") == [(6, "1", "2")]
+
+
+def test_columns_that_are_expected_tell_the_separator_from_a_sign_in_a_name() -> None:
+    data = b"iccid,label,one;two;three;four\n1,2,3\n"
+
+    assert open_table(data, name="a.csv", expected={"iccid", "label"}).header == [
+        "iccid",
+        "label",
+        "one;two;three;four",
+    ]
+
+
+@pytest.mark.parametrize(("encoding", "separator"), [("latin-2", None), (None, ":")])
+def test_what_cannot_be_said_of_a_csv_is_refused(encoding: str | None, separator: str | None) -> None:
+    with pytest.raises(ImportRejectedError, match="expected"):
+        csv_options(encoding, separator)
+    assert csv_options("utf-16", "semicolon") == CsvOptions("utf-16", ";")
