@@ -23,7 +23,7 @@ import pytest
 from pydantic import SecretStr
 
 from resources.once.stream_records import parse_record
-from services.ingest.stream_files import StreamFile, _records
+from services.ingest.stream_files import _records
 from simulator.account import SimCards
 from simulator.fleet import Fleet
 from simulator.server import SimulatorServer
@@ -277,7 +277,7 @@ def test_a_url_that_is_none_or_has_a_password_in_it_is_refused_without_showing_i
 
 def read(path: Path) -> list[Any]:
     with path.open("rb") as opened:
-        return list(_records(StreamFile(path.name, "", 0).path, opened))
+        return list(_records(opened))
 
 
 @pytest.mark.parametrize("packed", [False, True])
