@@ -1,7 +1,9 @@
-"""All models there are: importing this module registers them. No training library is loaded by it."""
+"""All models there are, in the order they are listed: importing this module registers them. It loads no training
+library.
+"""
 
-import services.anomalies.detection
-import services.forecasting  # noqa: F401 - imported for the spec it registers
+import services.forecasting  # isort: skip
+import services.anomalies.detection  # noqa: F401 - both are imported for the spec they register
 from services.model_specs import UnknownModelError, spec_of, specs
 
 __all__ = ["UnknownModelError", "spec_of", "specs"]
