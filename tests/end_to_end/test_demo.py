@@ -191,7 +191,7 @@ def test_ctrl_c_stops_the_demo_wherever_it_is_and_the_next_demo_succeeds(home: H
             wait_for = said_by(process)
             wait_for(moment)
             interrupt(process)
-            # Python drops an interrupt that comes inside a library's callback: rarely, and then one presses again
+            # under load an interrupt was once lost and the demo ran to its end, why is not known: then once more
             if process.wait(60) != 0:
                 break
         assert process.returncode == 130, moment
