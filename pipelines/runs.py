@@ -98,13 +98,14 @@ def _dagster_home(folder: Path) -> Path:
 def run_job(runtime: Runtime, name: str, *, first: date, last: date | None = None) -> RunOutcome:
     """Run a job for a day, or for the days from `first` to `last` in one run, with a line a step on the terminal.
 
-    Raises KeyboardInterrupt when it was interrupted, after the run has been marked as failed.
+    Raises KeyboardInterrupt when it was interrupted; a run that had not ended has been marked as failed.
     """
     variables = environment(runtime)
     os.environ.update(variables)
     warnings.filterwarnings("ignore", message=".*is currently in (beta|preview)")
 
     from pipelines.definitions import code_location
+    from pipelines.terminal_logger import noting_ctrl_c
 
     defs = code_location(runtime)
     partition_key: str | None = first.isoformat()
@@ -112,7 +113,11 @@ def run_job(runtime: Runtime, name: str, *, first: date, last: date | None = Non
     if last is not None and last != first:
         partition_key = None
         tags |= day_range(first, last)
-    with _instance(variables["DAGSTER_HOME"]) as instance, _alive(runtime, instance) as run_id:
+    with (
+        _instance(variables["DAGSTER_HOME"]) as instance,
+        _alive(runtime, instance) as run_id,
+        noting_ctrl_c() as pressed,
+    ):
         result = defs.resolve_job_def(name).execute_in_process(
             run_id=run_id,
             instance=instance,
@@ -121,7 +126,8 @@ def run_job(runtime: Runtime, name: str, *, first: date, last: date | None = Non
             partition_key=partition_key,
             tags=tags,
         )
-    if any(_interrupted(event) for event in result.all_events):
+        stopped = pressed()
+    if stopped or any(_interrupted(event) for event in result.all_events):
         raise KeyboardInterrupt
     evaluations = result.get_asset_check_evaluations()
     failed = [

@@ -2,14 +2,51 @@
 
 import logging
 import signal
+import socket
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any
 
 import dagster as dg
 from rich.console import Console
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+_pressed: ContextVar[Callable[[], bool]] = ContextVar("pressed", default=bool)
+
+
+@contextmanager
+def noting_ctrl_c() -> Iterator[Callable[[], bool]]:
+    """Yield a function that says whether Ctrl-C was pressed since the block began; the terminal's runs ask it, too.
+
+    What Python raises for Ctrl-C is lost where it hits a callback that C code has called or an object that is being
+    deleted: Python prints and ignores it. The signal's number is written to a socket besides, whatever becomes of that.
+    """
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield _pressed.get()
+        return
+    heard, told = socket.socketpair()
+    heard.setblocking(False)
+    told.setblocking(False)
+    numbers = bytearray()
+
+    def pressed() -> bool:
+        with suppress(BlockingIOError):
+            numbers.extend(heard.recv(4096))
+        return signal.SIGINT in numbers
+
+    before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    token = _pressed.set(pressed)
+    try:
+        yield pressed
+    finally:
+        _pressed.reset(token)
+        signal.set_wakeup_fd(before)
+        heard.close()
+        told.close()
 
 
 class _StepLines(logging.Handler):
@@ -31,6 +68,8 @@ class _StepLines(logging.Handler):
         elif event is None:
             return
         elif event.event_type_value == "STEP_START":
+            if _pressed.get()():
+                raise KeyboardInterrupt  # something in the step before has swallowed it
             self._started[step] = time.monotonic()
         elif event.event_type_value in ("STEP_SUCCESS", "STEP_FAILURE"):
             took = time.monotonic() - self._started.pop(step, time.monotonic())
