@@ -84,6 +84,15 @@ class SimCards:
     def ip_address(self, i: int) -> str:
         return f"100.{64 + (i >> 16) % 64}.{(i >> 8) % 256}.{i % 256}"
 
+    def rat(self, i: int) -> tuple[str, str]:
+        """Id and name of the radio access technology of a SIM's device."""
+        name = DEVICES[self.fleet.demand.device[i]][2]
+        return _RATS[name], name
+
+    def quota_id(self, i: int, service: str) -> int:
+        """1NCE's number of a SIM's quota of "data" or "sms"."""
+        return 2 * int(self.fleet.serial[i]) + (service == "sms")
+
     def label(self, i: int) -> str:
         """Customer site, kind of device and number, as in HAM03-MTR-0042."""
         demand = self.fleet.demand
@@ -247,7 +256,7 @@ class SimCards:
         }
 
     def _context(self, i: int, country: Any, operator: tuple[str, str, str], begin: int, time: int) -> Json:
-        rat = DEVICES[self.fleet.demand.device[i]][2]
+        rat_id, rat = self.rat(i)
         number = int(self.fleet.serial[i])
         return {
             "pdp_context_id": str(begin % 10**9 + number),
@@ -270,7 +279,7 @@ class SimCards:
             "ue_ip_address": self.ip_address(i),
             "imeisv": self.imei(i, time // DAY_SECONDS),
             "duration": str(timedelta(seconds=time - begin)).rjust(8, "0"),
-            "rat_type": {"rat_type_id": _RATS[rat], "description": rat},
+            "rat_type": {"rat_type_id": rat_id, "description": rat},
         }
 
     def connectivity_info(self, i: int, now: datetime, subscriber: bool, ussd: bool) -> Json:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from simulator.fleet import Fleet
-from simulator.hashing import HOURS, NEVER, SESSIONS, Ints, bits, draw
-from simulator.injected_anomalies import FLAPPING, UNUSUAL_HOURS, during
+from simulator.hashing import NEVER, Ints
 from simulator.ledger import DAY_SECONDS
+from simulator.sessions import Sessions, sessions_on
 
 
 class EventKind(NamedTuple):
@@ -64,57 +64,11 @@ EVENT_KINDS = (
     ),
 )
 
-HOUR = 3600
-NIGHT = 3  # hours that are unusual ones
-
-
-class Sessions(NamedTuple):
-    """Data sessions of many SIMs by SIM, then time: position of the SIM among those asked for, ticks created and
-    deleted."""
-
-    which: Ints
-    begin: Ints
-    end: Ints
-
 
 def sessions_of(fleet: Fleet, rows: Ints, first: int, last: int) -> Sessions:
     """The PDP contexts of many SIMs, none on days without bytes; each lies within its day."""
-    days = np.arange(first, last + 1)
     used = fleet.usage(rows, date.fromordinal(first), date.fromordinal(last)).volume > 0
-    words = draw(fleet.seed, SESSIONS, rows, days)
-    demand = fleet.demand
-    loops = (days >= demand.loop_first[rows, None]) & (days <= demand.loop_last[rows, None])
-    loops |= during(demand, rows, days, FLAPPING)
-    count = np.where(used, np.where(loops, 24, 1 + bits(words, 0, 10) % 3), 0)
-    opens, hours = _hours(fleet, rows, days, loops)
-    width = hours * HOUR // np.maximum(count, 1)
-    # one row a session: its SIM, its day, and its slot of that day
-    which, day, slot = np.nonzero(np.arange(24) < count[:, :, None])
-    each = draw(fleet.seed, SESSIONS, NEVER + rows[which], (days[day] * 24 + slot)[:, None])[:, 0]
-    half = width[which, day] // 2
-    opening = days[day] * DAY_SECONDS + opens[which, day] * HOUR
-    begin = opening + slot * width[which, day] + bits(each, 0, 20) * half // (1 << 20)
-    return Sessions(which, begin, begin + 20 + bits(each, 20, 20) * (half - 30) // (1 << 20))
-
-
-def _hours(fleet: Fleet, rows: Ints, days: Ints, loops: np.ndarray) -> tuple[Ints, Ints]:
-    """The UTC hour from which on each SIM may be active on each day, and how many hours long: (n, d) each.
-
-    A SIM may be active at any time on an off-hours day and in a connection loop. Inside an anomaly of unusual hours it
-    is active at any time too, or in the middle of its usual idle period.
-    """
-    demand = fleet.demand
-    opens, hours = demand.opens[rows, None], demand.hours[rows, None]
-    idle = np.minimum((opens + hours + (24 - hours - NIGHT) // 2) % 24, 24 - NIGHT)
-    unusual = during(demand, rows, days, UNUSUAL_HOURS)
-    always_active = demand.always_active[rows, None]
-    off_hours = bits(draw(fleet.seed, HOURS, rows, days), 0, 10) < demand.off_hours[rows, None]
-    anytime = loops | off_hours | (unusual & always_active)
-    moved = unusual & ~always_active
-    return (
-        np.select([anytime, moved], [0, idle], opens),
-        np.select([anytime, moved], [24, NIGHT], hours),
-    )
+    return sessions_on(fleet.demand, rows, np.arange(first, last + 1), used)
 
 
 def events_of(fleet: Fleet, rows: Ints, sessions: Sessions, through: int) -> tuple[Ints, Ints, Ints]:

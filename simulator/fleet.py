@@ -4,17 +4,18 @@ The quota ledger is the same data seen from the other side: what is left is alwa
 used since activation. An exhausted SIM sends nothing until it is topped up, so usage is demand cut by the ledger.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from simulator.catalog import ARCHETYPES, SMS_SLOTS
 from simulator.demand import Demand, Wanted
-from simulator.hashing import IDENTITY, MESSAGES, NEVER, QUOTA, Ints, bits, draw
+from simulator.hashing import IDENTITY, MESSAGES, NEVER, PLATFORM, QUOTA, Ints, bits, draw
 from simulator.injected_anomalies import SCENARIOS, USUAL, disturbed
 from simulator.ledger import DAY_SECONDS, DailyDemand, Ledger, Periods, quota_periods, tick
+from simulator.sessions import KILOBYTE, rounded_up
 
 DATA_QUOTA = 500_000_000  # accounting bytes of the plan and of each top-up
 SMS_QUOTA = 250
@@ -35,25 +36,33 @@ class Usage:
 
 
 class Fleet:
-    """A synthetic fleet, the same for the same (seed, sims, start).
+    """A synthetic fleet, the same for the same (seed, sims, start, scenario, platform2_share).
 
     start    first day of the fleet's run; most SIMs were activated months before it
     iccids   19 digits each, in the order of the account's list
     scenario what is done to it on purpose: "clean" nothing, "usual", or "all" further kinds of anomalies too
     (simulator.injected_anomalies)
+    platform2_share  share of SIMs, the newest ones, on 1NCE's Platform 2.0: API v1 does not know them, and each of
+    their data sessions counts whole kilobytes, rounded up
     demand   the traits of each SIM, as arrays in that order
-    Raises ValueError when there are no SIMs, or for another scenario.
+    Raises ValueError when there are no SIMs, for another scenario, or for a share that is not between 0 and 1.
     """
 
-    def __init__(self, *, seed: int = 7, sims: int = 500, start: date, scenario: str = USUAL) -> None:
+    def __init__(
+        self, *, seed: int = 7, sims: int = 500, start: date, scenario: str = USUAL, platform2_share: float = 0.0
+    ) -> None:
         if scenario not in SCENARIOS:
             raise ValueError(f"a fleet of scenario {scenario!r}: expected one of {', '.join(SCENARIOS)}")
         if sims < 1:
             raise ValueError(f"a fleet of {sims} SIMs cannot be simulated; give at least 1")
-        self.seed, self.sims, self.start = seed, sims, start
+        if not 0 <= platform2_share <= 1:
+            raise ValueError(f"a fleet with a share of {platform2_share} on Platform 2.0; give one between 0 and 1")
+        self.seed, self.sims, self.start, self.platform2_share = seed, sims, start, platform2_share
         self.demand = Demand(seed, sims, start, scenario, disturbed)
         everyone = np.arange(sims, dtype=np.int64)
         offset = int(bits(draw(seed, IDENTITY, everyone[:1], everyone[:1]), 0, 25)[0, 0]) + 1_000_000
+        self.platform2 = self._newest(round(platform2_share * sims))
+        self._unit = np.where(self.platform2, KILOBYTE, 1)  # what a SIM's volume is counted in
         self.serial = offset + everyone  # one running number behind ICCID, IMSI and MSISDN
         self.iccids = [f"8988228066{number:09d}" for number in self.serial.tolist()]
         self.foreign_iccids = [f"8988228066{offset - k:09d}" for k in (1, 2, 3)]  # SIMs of somebody else: 403
@@ -62,7 +71,8 @@ class Fleet:
         traits = np.array([(a.auto_topup, a.refill) for a in ARCHETYPES])[self.demand.archetype]
         self.auto_topup = bits(quota, 0, 10) * 1000 >> 10 < traits[:, 0]
         self._refills = bits(quota, 10, 10) * 1000 >> 10 < traits[:, 1]
-        self._overshoot = 1 + bits(quota, 20, 18)  # what still slips through when the quota is gone, up to 0.26 MB
+        overshoot = 1 + bits(quota, 20, 18)  # what still slips through when the quota is gone, up to 0.26 MB
+        self._overshoot = -(-overshoot // self._unit) * self._unit
         self._lag = 3 + bits(quota, 38, 4)
         at_site = draw(seed, QUOTA, NEVER + self.demand.site, np.arange(1))[:, 0]
         self._office = 28_800 + bits(at_site, 0, 15)  # a site's people top up at their hour, between 8:00 and 17:06
@@ -77,6 +87,23 @@ class Fleet:
     def index(self, iccid: str) -> int | None:
         """Position of a SIM in the account's list, or None."""
         return self._index.get(iccid)
+
+    def _newest(self, count: int) -> NDArray[np.bool_]:
+        """Whether each SIM is one of the `count` that were activated last; a hash decides between equals."""
+        word = draw(self.seed, PLATFORM, np.arange(self.sims), np.arange(1))[:, 0]
+        newest = np.zeros(self.sims, dtype=bool)
+        newest[np.lexsort((word, -self.demand.activation))[:count]] = True
+        return newest
+
+    def wanted(self, rows: Ints, days: Ints) -> Wanted:
+        """Demand as the fleet's platforms count it, before any quota stops it; see `Demand.wanted`."""
+        wanted = self.demand.wanted(rows, days)
+        newer = np.flatnonzero(self.platform2[rows])
+        if not len(newer):
+            return wanted
+        volume = wanted.volume.copy()
+        volume[newer] = rounded_up(self.demand, rows[newer], days, volume[newer])
+        return replace(wanted, volume=volume)
 
     def usage(self, indices: ArrayLike, first_day: date, last_day: date, now: datetime | None = None) -> Usage:
         """Usage of `indices` on the days from `first_day` to `last_day` inclusive: whole days, or as far as `now` has
@@ -143,7 +170,7 @@ class Fleet:
 
     def _work_out_block(self, rows: Ints, through: int) -> Ledger:
         first = min(int(self.demand.activation[rows].min()), through)
-        wanted = self.demand.wanted(rows, np.arange(first, through + 1))
+        wanted = self.wanted(rows, np.arange(first, through + 1))
         auto, refills, lag, office = self.auto_topup[rows], self._refills[rows], self._lag[rows], self._office[rows]
 
         def topup(_: int, threshold_at: Ints, exhausted_from: Ints) -> Ints:
@@ -152,7 +179,7 @@ class Fleet:
             )
             return np.where(auto, threshold_at, by_hand)
 
-        steady = DailyDemand(wanted.volume, first, None)
+        steady = DailyDemand(wanted.volume, first, unit=self._unit[rows])
         activated = self.demand.activation[rows] * DAY_SECONDS
         data = quota_periods(steady, activated, DATA_QUOTA, self._overshoot[rows], topup)
 
@@ -166,7 +193,7 @@ class Fleet:
         return Ledger(data, sms, through)
 
     def _used(self, rows: Ints, days: Ints, ledger: Ledger, now: int | None) -> Usage:
-        wanted = self.demand.wanted(rows, days)
+        wanted = self.wanted(rows, days)
         volume = ledger.data.cut(wanted.volume, days)
         messages = ledger.sms.cut(wanted.sms_mo + wanted.sms_mt, days)
         if now is not None and now < (int(days[-1]) + 1) * DAY_SECONDS:
@@ -183,7 +210,7 @@ class Fleet:
         volume, messages = np.where(days > today, 0, volume), np.where(days > today, 0, messages)
         if days[0] <= today:
             at = today - int(days[0])
-            volume[:, at] = volume[:, at] * second // DAY_SECONDS
+            volume[:, at] = volume[:, at] * second // DAY_SECONDS // self._unit[rows] * self._unit[rows]
             count = wanted.sms_mo[:, at] + wanted.sms_mt[:, at]
             sent = (self.message_seconds(rows, np.full(len(rows), today), count) <= second).sum(axis=1)
             messages[:, at] = np.minimum(messages[:, at], sent)

@@ -80,12 +80,18 @@ class DailyDemand:
     daily           (sims, days) units wanted
     first_day       ordinal of the first column
     message_seconds for SMS: the seconds of the messages of given rows, days and counts; None spreads a day evenly
+    unit            (sims,) units that a SIM's volume is counted in: it grows in steps of so many
     """
 
     def __init__(
-        self, daily: Ints, first_day: int, message_seconds: Callable[[Ints, Ints, Ints], Ints] | None = None
+        self,
+        daily: Ints,
+        first_day: int,
+        message_seconds: Callable[[Ints, Ints, Ints], Ints] | None = None,
+        unit: Ints | None = None,
     ) -> None:
         self.daily, self.first_day, self._message_seconds = daily, first_day, message_seconds
+        self._unit = np.ones(len(daily), dtype=np.int64) if unit is None else unit
         self.sum = np.concatenate([np.zeros((len(daily), 1), dtype=np.int64), daily.cumsum(axis=1)], axis=1)
         self.days = daily.shape[1]
 
@@ -104,7 +110,8 @@ class DailyDemand:
         inside = need[rows] - self.sum[rows, day]
         if self._message_seconds is None:
             units = np.where(day == exhausted_day[rows], exhausted_day_units[rows], self.daily[rows, day])
-            second = -(-inside * DAY_SECONDS // units)
+            steps = -(-inside // self._unit[rows]) * self._unit[rows]
+            second = -(-steps * DAY_SECONDS // units)
         else:
             seconds = self._message_seconds(rows, self.first_day + day, self.daily[rows, day])
             second = seconds[np.arange(len(rows)), inside - 1]
@@ -116,7 +123,7 @@ class DailyDemand:
         rows = np.arange(len(column))
         today = self.daily[rows, column]
         if self._message_seconds is None:
-            sent = today * second // DAY_SECONDS
+            sent = today * second // DAY_SECONDS // self._unit * self._unit
         else:
             seconds = self._message_seconds(rows, self.first_day + column, today)
             sent = (seconds <= second[:, None]).sum(axis=1)

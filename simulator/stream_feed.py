@@ -6,31 +6,36 @@ each is made once and is the same. Records are worked out as columns, a day at a
 JSON only when they are asked for. Source of shapes and rules: 1NCE help, "Data Streamer". What the help leaves open is
 our choice: a session's volume flows evenly, and a record is written every 15 minutes of a session of more than 100 kB
 and at its end.
+
+A stream is "nested", as Platform 1.0 sends it, "flat", as Data Streamer 2.0 names its fields, or "mixed": flat for the
+SIMs on Platform 2.0 and nested for the others. A flat record gives the ICCID as the name of the endpoint.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simulator.account import Json, SimCards
 from simulator.catalog import COUNTRIES, SMS_SLOTS
-from simulator.events import EVENT_KINDS, Sessions, events_of, sessions_of
+from simulator.events import events_of, sessions_of
 from simulator.hashing import STREAM, Ints, Words, draw
 from simulator.ledger import DAY_SECONDS, tick
+from simulator.record_ids import DATA, EVENT, SMS, record_ids, session_ids
+from simulator.sessions import Sessions, rounded_shares, shares
+from simulator.stream_json import flat_event, flat_usage, nested_event, nested_usage, who_is
 
+Shape = Literal["nested", "flat", "mixed"]
 TYPES = ("usage", "events")
 REPORT_SECONDS = 900
 LONG_SESSION = 100_000  # accounting bytes: 100 kB
-DATA, SMS, EVENT = range(3)
 _GROUP = 1024  # SIMs whose records are worked out at once: the bound on working memory
 _CHUNK = 1024  # records whose texts are made at once
-_EPOCH = date(1999, 1, 1).toordinal()  # ids hold 14 bits of days from here: until 2043
 _UNIX = date(1970, 1, 1).toordinal() * DAY_SECONDS
-_SEVERITIES = {"Info": (0, "INFO"), "Warn": (1, "WARN"), "Critical": (2, "CRITICAL")}
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Records:
     sim, kind    position in the fleet; DATA, SMS or EVENT
     amount, rx   accounting bytes or messages, and how much of it was received; 0 for events
     event        position in `EVENT_KINDS`; 0 for usage
+    session      id of the data session that it belongs to; 0 for SMS and events of no session
     """
 
     at: Ints
@@ -52,6 +58,7 @@ class Records:
     amount: Ints
     rx: Ints
     event: Ints
+    session: Ints
 
     def __len__(self) -> int:
         return len(self.at)
@@ -62,17 +69,19 @@ class Records:
 
 class Feed:
     """What an account has to send, of `types` "usage", "events" or both; days once worked out are kept for the next
-    interval.
+    interval. `stream` says in which shape its records are sent.
 
-    Raises ValueError for another type, or none.
+    Raises ValueError for another type, or none, and for another shape.
     """
 
-    def __init__(self, cards: SimCards, types: tuple[str, ...] = TYPES) -> None:
+    def __init__(self, cards: SimCards, types: tuple[str, ...] = TYPES, stream: Shape = "nested") -> None:
         if not types or set(types) - set(TYPES):
             raise ValueError(f"a stream of {types}: expected some of {', '.join(TYPES)}")
-        self.cards, self.types = cards, types
+        if stream not in get_args(Shape):
+            raise ValueError(f"a stream that is {stream!r}: expected one of {', '.join(get_args(Shape))}")
+        self.cards, self.types, self.stream = cards, types, stream
         self._days: dict[int, Records] = {}
-        self._who = lru_cache(100_000)(partial(_who, cards))
+        self._who = lru_cache(100_000)(partial(who_is, cards))
 
     def between(self, after: datetime, until: datetime) -> Records:
         """All records that end (usage) or happen (events) later than `after` and not later than `until`, in whole
@@ -90,7 +99,8 @@ class Feed:
         return _joined(parts)
 
     def json(self, found: Records) -> Iterator[Json]:
-        """Each record as 1NCE sends it. One in 64 comes without its nested `endpoint` or `detail`, which may be null.
+        """Each record as 1NCE sends it. One in 64 comes without its nested `endpoint` or `detail`, which may be null; a
+        flat one without the fields of these, but for the endpoint's id and name.
 
         Records of one SIM share their nested objects: copy before changing one.
         """
@@ -98,18 +108,40 @@ class Feed:
             some = found.take(np.arange(begin, min(begin + _CHUNK, len(found))))
             country, operator = self.cards.locations(some.sim, some.at // DAY_SECONDS)
             bare = chance(self.cards, some.id) >> np.uint64(58) == 0
-            numbers = (some.id, some.kind, some.amount, some.rx, some.event, country, operator, bare)
+            flat = self._flat(some.sim)
+            numbers = (
+                some.id,
+                some.kind,
+                some.amount,
+                some.rx,
+                some.event,
+                some.session,
+                country,
+                operator,
+                bare,
+                flat,
+            )
             imeis = self.cards.imeis_on(some.sim, some.at // DAY_SECONDS)
             who = [self._who(sim, imei) for sim, imei in zip(some.sim.tolist(), imeis.tolist(), strict=True)]
             columns = zip(
                 _stamps(some.begun), _stamps(some.at), who, *(column.tolist() for column in numbers), strict=True
             )
-            for begun, at, whom, number, kind, amount, rx, event, where, whose, without in columns:
+            for begun, at, whom, number, kind, amount, rx, event, session, where, whose, without, is_flat in columns:
                 place = (COUNTRIES[where], COUNTRIES[where][7][whose])
-                if kind == EVENT:
-                    yield _event_json(whom, number, at, event, place, without)
+                if kind == EVENT and is_flat:
+                    yield flat_event(whom, number, at, event, session, place, without)
+                elif kind == EVENT:
+                    yield nested_event(whom, number, at, event, place, without)
+                elif is_flat:
+                    yield flat_usage(whom, number, (begun, at), (kind, amount, rx), session, place, without)
                 else:
-                    yield _usage_json(whom, number, (begun, at), (kind, amount, rx), place, without)
+                    yield nested_usage(whom, number, (begun, at), (kind, amount, rx), place, without)
+
+    def _flat(self, sims: Ints) -> NDArray[np.bool_]:
+        if self.stream == "mixed":
+            newer: NDArray[np.bool_] = self.cards.fleet.platform2[sims]
+            return newer
+        return np.full(len(sims), self.stream == "flat")
 
     def _of_day(self, day: int) -> Records:
         if day not in self._days:
@@ -119,10 +151,12 @@ class Feed:
         return self._days[day]
 
 
-def records(cards: SimCards, after: datetime, until: datetime, types: tuple[str, ...] = TYPES) -> list[Json]:
+def records(
+    cards: SimCards, after: datetime, until: datetime, types: tuple[str, ...] = TYPES, stream: Shape = "nested"
+) -> list[Json]:
     """The records of an interval of time as 1NCE sends them, in order of time; see `Feed.between` for what belongs to
     it."""
-    feed = Feed(cards, types)
+    feed = Feed(cards, types, stream)
     return list(feed.json(feed.between(after, until)))
 
 
@@ -145,7 +179,8 @@ def _day(cards: SimCards, day: int, types: tuple[str, ...]) -> Records:
             today = at // DAY_SECONDS == day
             which, at, event = which[today], at[today], event[today]
             none = np.zeros_like(at)
-            parts.append(_numbered(EVENT, rows[which], (at, at), (none, none), event))
+            session = _sessions_of_events(rows[which], at, event)
+            parts.append(_numbered(EVENT, rows[which], (at, at), (none, none), event, session))
     found = _joined(parts)
     return found.take(np.lexsort((found.id, found.at)))
 
@@ -154,8 +189,17 @@ def _usage(cards: SimCards, rows: Ints, day: int, sessions: Sessions) -> Iterato
     """A day's data and SMS records of `rows`, whose sessions of that day are known."""
     fleet = cards.fleet
     used = fleet.usage(rows, date.fromordinal(day), date.fromordinal(day))
-    which, begun, at, amount, rx = _shared_out(used.volume[:, 0], used.rx[:, 0], sessions)
-    yield _numbered(DATA, rows[which], (begun, at), (amount, rx), np.zeros_like(at))
+    low, high = shares(sessions.which, sessions, used.volume[sessions.which, 0])
+    newer = np.flatnonzero(fleet.platform2[rows[sessions.which]])
+    if len(newer):
+        theirs = Sessions(*(column[newer] for column in sessions))
+        asked = fleet.demand.wanted(rows, np.array([day])).volume[theirs.which, 0]
+        upto = used.volume[theirs.which, 0]  # a quota that is gone cuts the day short
+        low[newer], high[newer] = (np.minimum(ends, upto) for ends in rounded_shares(theirs.which, theirs, asked))
+    of, begun, at, amount, rx = _shared_out(used.volume[:, 0], used.rx[:, 0], sessions, low, high)
+    which = sessions.which
+    session = session_ids(rows[which], sessions.begin)
+    yield _numbered(DATA, rows[which[of]], (begun, at), (amount, rx), np.zeros_like(at), session[of])
 
     sent = (used.sms_mo + used.sms_mt)[:, 0]
     some = np.flatnonzero(sent)
@@ -164,24 +208,34 @@ def _usage(cards: SimCards, rows: Ints, day: int, sessions: Sessions) -> Iterato
     who, slot = np.nonzero(np.arange(SMS_SLOTS) < sent[some, None])
     at = day * DAY_SECONDS + seconds[who, slot]
     received = (slot < used.sms_mo[some[who], 0]).astype(np.int64)
-    yield _numbered(SMS, rows[some[who]], (at, at), (np.ones_like(at), received), np.zeros_like(at))
+    none = np.zeros_like(at)
+    yield _numbered(SMS, rows[some[who]], (at, at), (np.ones_like(at), received), none, none)
 
 
-def _shared_out(volume: Ints, rx: Ints, sessions: Sessions) -> tuple[Ints, Ints, Ints, Ints, Ints]:
-    """A day's volume (SIMs,) as records of its sessions: SIM, ticks of begin and end, volume, received; sums are exact.
+def _sessions_of_events(sims: Ints, at: Ints, event: Ints) -> Ints:
+    """The session of each event of a day, given by SIM, then time; 0 where it has none.
 
-    Each share is the difference of two running sums, cut to whole units: of the day's volume by session length, of a
-    session's volume by time, and of the received part by volume.
+    A session is deleted before the next is created, so an event belongs to the one created last.
+    """
+    created, deleted = event == 0, event == 1
+    if not created.any():
+        return np.zeros_like(at)
+    session = session_ids(sims[created], at[created])
+    return np.where(created | deleted, session[np.maximum(np.cumsum(created) - 1, 0)], 0)
+
+
+def _shared_out(
+    volume: Ints, rx: Ints, sessions: Sessions, low: Ints, high: Ints
+) -> tuple[Ints, Ints, Ints, Ints, Ints]:
+    """A day's volume (SIMs,) as records of its sessions: which session, ticks of begin and end, volume, received; sums
+    are exact.
+
+    low, high   how much of the day's volume was used when each session began and ended
+    Each share is the difference of two running sums, cut to whole units: of a session's volume by time, and of the
+    received part by volume.
     """
     which, begun, ended = sessions
     length, total = ended - begun, volume[which]
-    opening = np.flatnonzero(np.diff(which, prepend=-1))
-    sizes = np.diff(np.append(opening, len(which)))
-    elapsed = np.cumsum(length)
-    upto = elapsed - np.repeat(elapsed[opening] - length[opening], sizes)
-    online = np.repeat(upto[opening + sizes - 1], sizes)
-    low, high = total * (upto - length) // online, total * upto // online
-
     parts = np.where(high - low > LONG_SESSION, -(-length // REPORT_SECONDS), 1)
     of = np.repeat(np.arange(len(parts)), parts)  # the session of each record
     nth = np.arange(len(of)) - np.repeat(np.cumsum(parts) - parts, parts)
@@ -189,16 +243,16 @@ def _shared_out(volume: Ints, rx: Ints, sessions: Sessions) -> tuple[Ints, Ints,
     stop = np.where(nth + 1 == parts[of], ended[of], start + REPORT_SECONDS)
     before, after = (low[of] + (high - low)[of] * (time - begun[of]) // length[of] for time in (start, stop))
     received = rx[which[of]] * after // total[of] - rx[which[of]] * before // total[of]
-    return which[of], start, stop, after - before, received
+    return of, start, stop, after - before, received
 
 
-def _numbered(kind: int, sim: Ints, times: tuple[Ints, Ints], amounts: tuple[Ints, Ints], event: Ints) -> Records:
+def _numbered(
+    kind: int, sim: Ints, times: tuple[Ints, Ints], amounts: tuple[Ints, Ints], event: Ints, session: Ints
+) -> Records:
     """Records of one kind and day, given by SIM and then in order, with their ids."""
     begun, at = times
-    size = np.diff(np.flatnonzero(np.append(np.diff(sim, prepend=-1), 1)))
-    nth = np.arange(len(sim)) - np.repeat(np.cumsum(size) - size, size)
-    number = ((sim << 14 | (at // DAY_SECONDS - _EPOCH)) << 2 | kind) << 8 | nth
-    return Records(at, begun, number, sim, np.full(len(sim), kind), *amounts, event)
+    number = record_ids(kind, sim, at)
+    return Records(at, begun, number, sim, np.full(len(sim), kind), *amounts, event, session)
 
 
 def _joined(parts: list[Records]) -> Records:
@@ -211,103 +265,3 @@ def _stamps(ticks: Ints) -> list[str]:
     """Times as 2029-01-01T00:00:00.000Z."""
     texts: list[str] = np.datetime_as_string((ticks - _UNIX).astype("M8[s]"), unit="ms").tolist()
     return [text + "Z" for text in texts]
-
-
-class _Who(NamedTuple):
-    """A SIM as its records name it."""
-
-    sim: Json
-    imsi: str
-    imsi_id: int
-    endpoint: Json
-    organisation: Json
-
-
-def _who(cards: SimCards, i: int, imei: int) -> _Who:
-    sim = {
-        "id": 901_000 + i,
-        "iccid": cards.fleet.iccids[i],
-        "msisdn": cards.msisdn(i),
-        "production_date": "2019-05-01T00:00:00.000Z",
-    }
-    endpoint = {
-        "id": 10_000_000 + int(cards.fleet.serial[i]),
-        "name": cards.label(i),
-        "imei": f"{imei:016d}",
-        "ip_address": cards.ip_address(i),
-        "balance": None,
-        "tags": None,
-    }
-    organisation = {"id": 26_000 + cards.fleet.seed % 1000, "name": "A synthetic fleet"}
-    return _Who(sim, cards.imsi(i), 1_610_000 + i, endpoint, organisation)
-
-
-def _usage_json(
-    who: _Who,
-    number: int,
-    times: tuple[str, str],
-    used: tuple[int, int, int],
-    place: tuple[Any, tuple[str, str, str]],
-    bare: bool,
-) -> Json:
-    kind, amount, rx = used
-    country, operator = place
-    volume: Json = {"total": amount, "rx": rx, "tx": amount - rx}
-    if kind == DATA:
-        volume = {name: units / 1e6 for name, units in volume.items()}
-    return {
-        "id": number,
-        "start_timestamp": times[0],
-        "end_timestamp": times[1],
-        "volume": volume,
-        "traffic_type": {"id": 5, "description": "Data"} if kind == DATA else {"id": 6, "description": "SMS"},
-        "sim": who.sim,
-        "imsi": who.imsi,
-        "imsi_id": who.imsi_id,
-        "endpoint": None if bare else who.endpoint,
-        "operator": {
-            "id": int(operator[0]),
-            "name": operator[1],
-            "mnc": operator[2],
-            "country": {"id": int(country[2]), "mcc": country[4], "name": country[0]},
-        },
-        "tariff": {"id": 442, "name": "1NCE Lifetime", "ratezone": {"id": 2171, "name": "Zone 1"}},
-        "organisation": who.organisation,
-        "cost": volume["total"],
-        "currency": {"id": 1, "code": "EUR", "symbol": "€"},
-    }
-
-
-def _event_json(
-    who: _Who, number: int, at: str, event: int, place: tuple[Any, tuple[str, str, str]], bare: bool
-) -> Json:
-    told = EVENT_KINDS[event]
-    level, word = _SEVERITIES[told.severity]
-    record: Json = {
-        "id": number,
-        "timestamp": at,
-        "event_type": {"id": told.type_id, "description": told.type_name},
-        "event_severity": {"id": level, "description": word},
-        "event_source": {"id": 1, "description": "System"},
-        "organisation": who.organisation,
-        "alert": told.alert,
-        "description": told.sentence.format(imsi=who.imsi),
-        "sim": who.sim,
-        "imsi": None,
-        "endpoint": None,
-        "detail": None,
-        "user": None,
-    }
-    if event < 3:  # what the network tells, it tells with the place and the device
-        country, operator = place
-        detail = {
-            "id": int(operator[0]),
-            "name": operator[1],
-            "country": {"id": int(country[2]), "name": country[0], "mcc": country[4], "iso_code": country[1]},
-            "pdp_context": {"pdp_context_id": number, "apn": "iot.1nce.net"} if event < 2 else None,
-        }
-        record["event_source"] = {"id": 0, "description": "Network"}
-        record["imsi"] = {"id": who.imsi_id, "imsi": who.imsi}
-        record["endpoint"] = who.endpoint
-        record["detail"] = None if bare else detail
-    return record

@@ -15,7 +15,8 @@ import orjson
 
 from simulator.account import Json
 from simulator.ledger import tick
-from simulator.stream_feed import EVENT, REPORT_SECONDS, Feed
+from simulator.record_ids import EVENT
+from simulator.stream_feed import REPORT_SECONDS, Feed
 from simulator.stream_http import INTERVAL, MAX_RECORDS, Disturbance, batches
 
 Form = Literal["json", "csv"]

@@ -78,16 +78,18 @@ def _spoilt(record: Json, how: int) -> Json:
     """A copy with an id of its own that breaks a rule: no SIM, no id, a time in words, or a volume or kind that is
     none."""
     record = record | {"id": record["id"] | BROKEN_ID}
-    event = "timestamp" in record
+    event, flat = "timestamp" in record, "sim_id" in record
     if how == 1:
-        return record | {"sim": {"iccid": "unknown"}}
+        nobody = {name: None for name in record if name.startswith(("endpoint_", "sim_", "imsi_"))}
+        return record | ({**nobody, "endpoint_name": "unknown"} if flat else {"sim": {"iccid": "unknown"}})
     if how == 2:
         return record | {"id": None}
     if how == 3:
         return record | {"timestamp" if event else "start_timestamp": "yesterday"}
-    return record | (
-        {"event_type": {"description": None}, "description": None} if event else {"volume": {"total": "n/a"}}
-    )
+    if event:
+        nameless = {"event_type_id": None} if flat else {"event_type": {"description": None}}
+        return record | nameless | {"description": None}
+    return record | ({"volume_total": "n/a"} if flat else {"volume": {"total": "n/a"}})
 
 
 class StreamFailedError(SimsightError):

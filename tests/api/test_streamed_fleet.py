@@ -24,7 +24,8 @@ from simulator.account import SimCards
 from simulator.events import EVENT_KINDS
 from simulator.fleet import Fleet
 from simulator.ledger import moment
-from simulator.stream_feed import EVENT, Feed
+from simulator.record_ids import EVENT
+from simulator.stream_feed import Feed
 from simulator.stream_http import Disturbance, Streamer
 from simulator.truth import daily_usage
 
