@@ -5,9 +5,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from simulator.hashing import REPORT, draw
@@ -48,6 +49,19 @@ class Faults:
             raise ValueError(
                 f"Faults.requests_per_second is {self.requests_per_second}; give a positive number or None"
             )
+
+
+_V2_ERRORS = {
+    400: ("BadRequest", "Bad request"),
+    404: ("NotFound", "Element not found"),
+    500: ("InternalServerError", "Internal Server Error"),
+}
+
+
+def error_v2(status: int, message: str | None = None) -> dict[str, Any]:
+    """The body of an error as API v2 words it."""
+    token, usual = _V2_ERRORS[status]
+    return {"error_code": 1000, "error_token": token, "message": message or usual}
 
 
 class FaultDraws:
@@ -110,7 +124,9 @@ class FaultMiddleware:
         if slow < faults.slow_rate:
             await asyncio.sleep(faults.slow_seconds)
         if failing < faults.server_error_rate:
-            await Response(status_code=503 if coin else 500)(scope, receive, noted)
+            of_v2 = not coin and scope["path"].startswith(f"{self.prefix}/v2/")  # a 503 is not of the API's making
+            broken = JSONResponse(error_v2(500), 500) if of_v2 else Response(status_code=503 if coin else 500)
+            await broken(scope, receive, noted)
         elif cut < faults.cut_body_rate:
             await self.app(scope, receive, _halved(noted))
         else:

@@ -24,16 +24,26 @@ _STARTS_WITHIN_S = 60
 
 
 @contextmanager
-def simulator_process(*, seed: int, sims: int, start: date, now: datetime) -> Iterator[str]:
+def simulator_process(
+    *,
+    seed: int,
+    sims: int,
+    start: date,
+    now: datetime,
+    v1_until: date | None = None,
+    platform2_share: float = 0.0,
+) -> Iterator[str]:
     """Base URL of a simulated account that a child process serves while the block runs, its time standing at `now`.
 
+    v1_until, platform2_share   as of `simulator.app.create_app` and `simulator.fleet.Fleet`
     The child ends with the block, and also when this process is killed. Raises SimsightError when it does not start.
     """
-    from simulator.app import PREFIX
+    from simulator.answers import PREFIX
 
     listener = listen("127.0.0.1", 0)
     base_url = f"http://127.0.0.1:{listener.getsockname()[1]}{PREFIX}"
-    plan = {"seed": seed, "sims": sims, "start": start.isoformat(), "now": now.isoformat()}
+    plan: dict[str, object] = {"seed": seed, "sims": sims, "start": start.isoformat(), "now": now.isoformat()}
+    plan |= {"v1_until": None if v1_until is None else v1_until.isoformat(), "platform2_share": platform2_share}
     command = [sys.executable, "-m", "simulator.own_process", str(listener.fileno()), json.dumps(plan)]
     # a session of its own: Ctrl-C at the terminal reaches the process that polls, which then ends the block
     child = subprocess.Popen(  # noqa: S603
@@ -71,9 +81,13 @@ def _serve(descriptor: int, plan: dict[str, object]) -> None:
 
     threading.Thread(target=_end_with_parent, daemon=True).start()
     fleet = Fleet(
-        seed=int(str(plan["seed"])), sims=int(str(plan["sims"])), start=date.fromisoformat(str(plan["start"]))
+        seed=int(str(plan["seed"])),
+        sims=int(str(plan["sims"])),
+        start=date.fromisoformat(str(plan["start"])),
+        platform2_share=float(str(plan["platform2_share"])),
     )
-    app = create_app(fleet, now=datetime.fromisoformat(str(plan["now"])))
+    v1_until = None if plan["v1_until"] is None else date.fromisoformat(str(plan["v1_until"]))
+    app = create_app(fleet, now=datetime.fromisoformat(str(plan["now"])), v1_until=v1_until)
     uvicorn.Server(quiet_config(app)).run(sockets=[socket.socket(fileno=descriptor)])
 
 

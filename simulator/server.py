@@ -3,7 +3,7 @@
 import threading
 import time
 from contextlib import AbstractContextManager, nullcontext
-from datetime import datetime
+from datetime import date, datetime
 from types import TracebackType
 from typing import Self
 
@@ -11,9 +11,11 @@ import uvicorn
 from starlette.applications import Starlette
 
 from resources.ports import listen
-from simulator.app import PREFIX, Simulation, create_app
+from simulator.answers import PREFIX
+from simulator.app import create_app
 from simulator.faults import Faults
 from simulator.fleet import Fleet
+from simulator.simulation import Simulation
 from simulator.stream_delivery import Delivery, Opens
 
 
@@ -27,6 +29,7 @@ class SimulatorServer:
     base_url   with 1NCE's path prefix; known as soon as the object is made
     requests   (monotonic time, method, path with query, status) of every call to 1NCE's paths
     stream     makes what sends the account's records as its time moves, if anything
+    v1_until   the day from which on, in virtual time, API v1 is gone; None for never
     Raises PortInUseError when the port is taken, ValueError when `now` has no time zone or is before the fleet's start.
     """
 
@@ -40,10 +43,17 @@ class SimulatorServer:
         username: str = "demo",
         password: str = "demo",  # noqa: S107 - a simulated account has no secret
         stream: Opens | None = None,
+        v1_until: date | None = None,
     ) -> None:
         self.requests: list[tuple[float, str, str, int]] = []
         self._app = create_app(
-            fleet, now=now, username=username, password=password, faults=faults, requests=self.requests
+            fleet,
+            now=now,
+            username=username,
+            password=password,
+            faults=faults,
+            requests=self.requests,
+            v1_until=v1_until,
         )
         self._simulation: Simulation = self._app.state.simulation
         self._listener = listen("127.0.0.1", port)
@@ -89,6 +99,7 @@ def _delivery(app: Starlette, stream: Opens | None) -> AbstractContextManager[ob
         return nullcontext()
     simulation: Simulation = app.state.simulation
     delivery = Delivery(stream(simulation.cards), lambda: simulation.now)
+    simulation.stream = delivery.stream.shape
     app.routes.extend(delivery.routes())
     return delivery
 
@@ -115,14 +126,16 @@ def serve(
     password: str = "demo",  # noqa: S107 - a simulated account has no secret
     live: bool = False,
     stream: Opens | None = None,
+    v1_until: date | None = None,
 ) -> None:
     """Serve a simulated account until Ctrl-C or SIGTERM.
 
     live     let the virtual time go on at the speed of real time; else it stands still until it is moved
     stream   makes what sends the account's records as its time moves, if anything
+    v1_until the day from which on, in virtual time, API v1 is gone; None for never
     Raises PortInUseError when the port is taken, ValueError when `now` has no time zone or is before the fleet's start.
     """
-    app = create_app(fleet, now=now, username=username, password=password, faults=faults, live=live)
+    app = create_app(fleet, now=now, username=username, password=password, faults=faults, live=live, v1_until=v1_until)
     listener = listen(host, port)
     try:
         with _delivery(app, stream):

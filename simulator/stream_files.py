@@ -62,7 +62,7 @@ class Folder:
 
     def __init__(self, feed: Feed, folder: Path, *, place: datetime, form: Form = "json", packed: bool = True) -> None:
         self._feed, self._folder, self._form, self._packed = feed, folder, form, packed
-        self.place = _quarter(place)
+        self.place, self.shape = _quarter(place), feed.stream
 
     def send_until(self, until: datetime) -> int:
         """Write the quarters that are over by then; returns the number of files. Raises OSError when it cannot."""

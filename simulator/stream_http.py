@@ -136,7 +136,7 @@ class Streamer:
         target = httpx.URL(url)
         if target.scheme not in ("http", "https") or not target.host or target.userinfo:
             raise ValueError("the stream's URL: expected http(s)://host/path without a user name in it")
-        self.url, self.place, self.failed = url, place, False
+        self.url, self.place, self.failed, self.shape = url, place, False, feed.stream
         self.acknowledged = self.posts = self.repeats = 0
         self._feed, self._batch, self._compressed = feed, batch, compressed
         self._disturbance, self._rate = disturbance or Disturbance(), records_per_second

@@ -20,9 +20,10 @@ from simulator.orders_tickets import BackOffice
 def truth(fleet: Fleet, days: int = 365) -> dict[str, Any]:
     """What was put into the fleet on purpose, over `days` days from the start; for scoring, never for a model to read.
 
-    `sims` by ICCID: traits and dates, `topups`, `exhausted` (data) and `exhausted_sms` days, `churn` (days of fading),
-    `death`, and `anomalies` with kind (spike, silence, runaway, firmware_loop; in a fleet of scenario "all" also
-    drift, sms_flood, flapping, imei_change, unexpected_country, unexpected_operator, unusual_hours), days (inclusive)
+    `sims` by ICCID: traits and dates, `platform2` (whether it is on Platform 2.0), `topups`, `exhausted` (data) and
+    `exhausted_sms` days, `churn` (days of fading), `death`, and `anomalies` with kind (spike, silence, runaway,
+    firmware_loop; in a fleet of scenario "all" also drift, sms_flood, flapping, imei_change, unexpected_country, unexpected_operator, unusual_hours),
+    days (inclusive)
     and `visible`, which is false when the SIM was without service all the while. `clean` SIMs have none of these but
     top-ups and exhaustion. `tickets`: case, category, priority, ICCID.
     """
@@ -42,6 +43,7 @@ def truth(fleet: Fleet, days: int = 365) -> dict[str, Any]:
             "site": int(demand.site[i]),
             "archetype": ARCHETYPES[demand.archetype[i]].name,
             "device_type": DEVICES[demand.device[i]][0],
+            "platform2": bool(fleet.platform2[i]),
             "activation": _iso(demand.activation[i]),
             "expiry": _iso(demand.expiry[i]),
             "auto_topup": bool(fleet.auto_topup[i]),

@@ -14,6 +14,7 @@ from resources.settings import SettingsError, load_settings
 
 if TYPE_CHECKING:
     from simulator.stream_delivery import Opens
+    from simulator.stream_feed import Shape
 
 app = typer.Typer()
 
@@ -48,6 +49,17 @@ def simulate(
     stream_folder: Annotated[
         Path | None, typer.Option(help="Instead of posting: write what happens to files here, every 15 minutes.")
     ] = None,
+    stream_shape: Annotated[
+        Literal["nested", "flat", "mixed"],
+        typer.Option(help="Records as Platform 1.0 sends them, as 2.0 does, or of each SIM as its platform does."),
+    ] = "nested",
+    v1_until: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Day of its time from which on API v1 is gone (410). Default: never."),
+    ] = None,
+    platform2_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of SIMs on Platform 2.0, the newest ones: API v1 has them not.")
+    ] = 0.0,
 ) -> None:
     """Serve a simulated 1NCE account (synthetic data) on this machine until Ctrl-C.
 
@@ -62,25 +74,34 @@ def simulate(
     from simulator.truth import write_truth
 
     now = load_settings().clock()
-    stream = _stream(stream_url, stream_user, stream_folder, now - timedelta(days=stream_history))
-    fleet = Fleet(seed=seed, sims=sims, start=now.date() - timedelta(days=days), scenario=scenario)
+    stream = _stream(stream_url, stream_user, stream_folder, now - timedelta(days=stream_history), stream_shape)
+    start = now.date() - timedelta(days=days)
+    fleet = Fleet(seed=seed, sims=sims, start=start, scenario=scenario, platform2_share=platform2_share)
     if truth is not None:
         write_truth(fleet, truth)
         console.print(f"What was injected: {truth}")
     console.print(f"A simulated 1NCE account of {sims} SIMs (synthetic data) at http://127.0.0.1:{port}/management-api")
-    serve_simulator(fleet, now=now, port=port, faults=Faults(requests_per_second=rate), live=live, stream=stream)
+    serve_simulator(
+        fleet,
+        now=now,
+        port=port,
+        faults=Faults(requests_per_second=rate),
+        live=live,
+        stream=stream,
+        v1_until=None if v1_until is None else v1_until.date(),
+    )
 
 
-def _stream(url: str | None, user: str, folder: Path | None, place: datetime) -> Opens | None:
+def _stream(url: str | None, user: str, folder: Path | None, place: datetime, shape: Shape) -> Opens | None:
     """What sends a simulated account's records from `place` on, if anything; the secret comes from the environment."""
     from pydantic import SecretStr
 
-    from simulator.stream_feed import Feed
+    from simulator.stream_feed import TYPES, Feed
     from simulator.stream_files import Folder
     from simulator.stream_http import Streamer
 
     if url is None:
-        return None if folder is None else lambda cards: Folder(Feed(cards), folder, place=place)
+        return None if folder is None else lambda cards: Folder(Feed(cards, TYPES, shape), folder, place=place)
     if folder is not None:
         raise SettingsError("--stream-url and --stream-folder: give one of them")
     secret = SecretStr(os.environ.get("SIMSIGHT_STREAM_SECRET", ""))
@@ -89,4 +110,4 @@ def _stream(url: str | None, user: str, folder: Path | None, place: datetime) ->
             "--stream-url: needs the stream's id in --stream-user and its secret in SIMSIGHT_STREAM_SECRET "
             "(`simsight stream create`)"
         )
-    return lambda cards: Streamer(Feed(cards), url, user, secret, place=place)
+    return lambda cards: Streamer(Feed(cards, TYPES, shape), url, user, secret, place=place)
