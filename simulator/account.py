@@ -182,7 +182,9 @@ class SimCards:
             keep &= (volume > 0) | (mt + mo > 0)
         broken = bits(words, 16, 10) < 10 if faults.text_where_number else np.zeros(len(days), dtype=bool)
         columns = zip(*(c[keep].tolist() for c in (days, volume, rx, mt, mo, broken)), strict=True)
-        rows = (_usage_row(*row) for row in columns)
+        rows = [_usage_row(_day_stamp(day), *row) for day, *row in columns]
+        if faults.total_row and rows:
+            rows.append(_usage_row("TOTAL", *(int(c[keep].sum()) for c in (volume, rx, mt, mo)), False))
         return ('{"stats":[' + ",".join(rows) + "]}").encode("ascii")
 
     def location(self, i: int, day: int) -> tuple[Any, tuple[str, str, str]]:
@@ -404,10 +406,14 @@ def _states(periods: Periods, time: int) -> list[Json]:
     return states
 
 
-def _usage_row(day: int, volume: int, rx: int, mt: int, mo: int, broken: bool) -> str:
+def _day_stamp(day: int) -> str:
+    return f"{date.fromordinal(day).isoformat()}T00:00:00.000Z"
+
+
+def _usage_row(day: str, volume: int, rx: int, mt: int, mo: int, broken: bool) -> str:
     total = megabytes(volume)
     return (
-        f'{{"date":"{date.fromordinal(day).isoformat()}T00:00:00.000Z",'
+        f'{{"date":"{day}",'
         f'"data":{{"cost":"{total}","currency":{_CURRENCY},'
         f'"traffic_type":{{"description":"Data","id":5,"unit":"MB"}},"volume":"{"n/a" if broken else total}",'
         f'"volume_rx":"{megabytes(rx)}","volume_tx":"{megabytes(volume - rx)}"}},'

@@ -27,6 +27,7 @@ class Faults:
     duplicate_sim_across_pages   the first pass over /v1/sims sees one SIM on two pages and misses the last one
     missing_zero_days            days without traffic are absent from the usage answer
     late_corrections             the last two complete days are reported too low, or missing, until the third day
+    total_row                    a usage answer with days ends with their sum, a row whose date is TOTAL
     text_where_number            `data.volume` is "n/a" in about one usage row of a hundred
     """
 
@@ -40,6 +41,7 @@ class Faults:
     missing_zero_days: bool = False
     late_corrections: bool = False
     text_where_number: bool = False
+    total_row: bool = False
 
     def __post_init__(self) -> None:
         for name in ("server_error_rate", "slow_rate", "cut_body_rate"):

@@ -22,8 +22,8 @@ def truth(fleet: Fleet, days: int = 365) -> dict[str, Any]:
 
     `sims` by ICCID: traits and dates, `platform2` (whether it is on Platform 2.0), `topups`, `exhausted` (data) and
     `exhausted_sms` days, `churn` (days of fading), `death`, and `anomalies` with kind (spike, silence, runaway,
-    firmware_loop; in a fleet of scenario "all" also drift, sms_flood, flapping, imei_change, unexpected_country, unexpected_operator, unusual_hours),
-    days (inclusive)
+    firmware_loop; in a fleet of scenario "all" also drift, sms_flood, flapping, imei_change, unexpected_country,
+    unexpected_operator, unusual_hours), days (inclusive)
     and `visible`, which is false when the SIM was without service all the while. `clean` SIMs have none of these but
     top-ups and exhaustion. `tickets`: case, category, priority, ICCID.
     """

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from resources.once.stream_records import EventRecord, UsageRecord, mb_units, parse_record
+from resources.once.usage_days import parse_usage
 from simulator.account import SimCards
 from simulator.faults import Faults
 from simulator.fleet import Fleet
@@ -226,6 +227,23 @@ def test_a_process_of_its_own_serves_a_hybrid_account() -> None:
         assert httpx.get(f"{base_url}/v1/sims").status_code == 410
         told = httpx.get(base_url.replace("/management-api", "/simulator")).json()
         assert (told["v1_until"], told["platform2_share"], told["stream"]) == ("2026-06-01", 0.5, None)
+
+
+def test_a_usage_answer_may_end_with_the_sum_of_its_days(
+    served: SimulatorServer, hybrid: Fleet, connect: Connect
+) -> None:
+    iccid = seen(hybrid, False)[0]
+    asked = {"start_dt": "2026-06-01", "end_dt": "2026-06-29"}
+    with connect(served) as client:
+        days = client.get(f"/v1/sims/{iccid}/usage", params=asked).json()["stats"]
+        served.set_faults(Faults(total_row=True))
+        answer = client.get(f"/v1/sims/{iccid}/usage", params=asked).json()["stats"]
+        assert client.get(f"/v1/sims/{iccid}/usage?start_dt=2030-01-01&end_dt=2030-01-02").json()["stats"] == []
+    assert (answer[:-1], answer[-1]["date"]) == (days, "TOTAL")
+    notes: list[str] = []
+    rows, rejected = parse_usage(answer, iccid, date(2026, 6, 1), date(2026, 6, 29), notes)
+    assert (len(rows), rejected, notes) == (29, [], [])
+    assert sum(row.bytes for row in rows) > 0
 
 
 # --- streams

@@ -168,7 +168,7 @@ def test_no_route_shows_the_truth_and_the_front_page_says_synthetic(
 ) -> None:
     root = calm_server.base_url.removesuffix("/management-api")
     page = httpx.get(f"{root}/simulator").json()
-    assert set(page) == {"note", "seed", "sims", "start", "now"}
+    assert set(page) == {"note", "seed", "sims", "start", "now", "platform2_share", "v1_until", "stream"}
     assert "synthetic" in page["note"]
     for path in ("/simulator/truth", "/truth", "/management-api/v1/truth", "/simulator/fleet"):
         assert httpx.get(root + path).status_code == 404
