@@ -184,7 +184,8 @@ class SimCards:
         columns = zip(*(c[keep].tolist() for c in (days, volume, rx, mt, mo, broken)), strict=True)
         rows = [_usage_row(_day_stamp(day), *row) for day, *row in columns]
         if faults.total_row and rows:
-            rows.append(_usage_row("TOTAL", *(int(c[keep].sum()) for c in (volume, rx, mt, mo)), False))
+            bytes_, received, sms_mt, sms_mo = (int(column[keep].sum()) for column in (volume, rx, mt, mo))
+            rows.append(_usage_row("TOTAL", bytes_, received, sms_mt, sms_mo, False))
         return ('{"stats":[' + ",".join(rows) + "]}").encode("ascii")
 
     def location(self, i: int, day: int) -> tuple[Any, tuple[str, str, str]]:

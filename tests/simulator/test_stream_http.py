@@ -364,6 +364,13 @@ def test_leaving_does_not_wait_for_a_receiver_that_is_away(cards: SimCards) -> N
     assert time.monotonic() - left < 4
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
 def run_simulator(arguments: list[str], **environment: str) -> subprocess.Popen[str]:
     known = {name: value for name, value in os.environ.items() if not name.startswith(("SIMSIGHT_", "ONCE_"))}
     return subprocess.Popen(
@@ -406,6 +413,32 @@ def test_the_command_writes_files(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)
     assert found() == expected
+
+
+def test_the_command_serves_a_hybrid_account(tmp_path: Path) -> None:
+    port = free_port()
+    options = ["--stream-folder", str(tmp_path), "--stream-history", "1", "--stream-shape", "mixed"]
+    options += ["--platform2-share", "0.5", "--v1-until", "2026-06-22", "--port", str(port)]
+    process = run_simulator(options)
+    fleet = Fleet(seed=7, sims=40, start=date(2026, 6, 22) - timedelta(days=180), platform2_share=0.5)
+    now = datetime(2026, 6, 22, 12, tzinfo=UTC)
+    sent = records(SimCards(fleet), now - timedelta(days=1), now, stream="mixed")
+
+    def found() -> list[dict[str, Any]]:
+        return [record for path in tmp_path.glob("*.json.gz") for record in read(path)]
+
+    try:
+        until(lambda: len(found()) >= len(sent) or process.poll() is not None, 60)
+        about = httpx.get(f"http://127.0.0.1:{port}/simulator", timeout=20).json()
+        gone = httpx.get(f"http://127.0.0.1:{port}/management-api/v1/sims", timeout=20).status_code
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    assert (about["platform2_share"], about["v1_until"], about["stream"], gone) == (0.5, "2026-06-22", "mixed", 410)
+    flat = {record["id"] for record in sent if "endpoint_name" in record}
+    assert flat
+    assert {record["id"] for record in found() if "endpoint_name" in record} == flat
+    assert {record["id"] for record in found()} == {record["id"] for record in sent}
 
 
 @pytest.mark.parametrize(
