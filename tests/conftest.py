@@ -30,14 +30,10 @@ _numbers = count()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark whatever stands on the server fixture, so that the run on TimescaleDB can choose it, and put long files
-    first.
+    """Put long files first.
 
     Each file goes to one worker: a file of minutes that came last would leave all other workers without work.
     """
-    for item in items:
-        if "postgres" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.database)
     items.sort(key=lambda item: item.path.parent.name != "end_to_end")
 
 

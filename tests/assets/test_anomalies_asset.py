@@ -131,6 +131,7 @@ def test_what_was_done_to_the_fleet_is_found_named_and_grouped(fleet: tuple[Runt
     assert "worst SIMs" in said
 
 
+@pytest.mark.timescaledb
 def test_the_same_day_again_writes_nothing_and_the_next_day_goes_on_with_the_incident(
     fleet: tuple[Runtime, Truth],
 ) -> None:
@@ -273,6 +274,7 @@ def test_a_silence_of_the_season_raises_nothing_and_that_of_a_dead_device_does(f
     assert alert_facts(runtime, AS_OF).filter(sim_key=9)["last_active_day"].item() == AS_OF - timedelta(days=5)
 
 
+@pytest.mark.timescaledb
 def test_the_stream_raises_live_anomalies_once_and_the_closed_day_takes_them_back(fleet: tuple[Runtime, Truth]) -> None:
     runtime, truth = fleet
     score_day(runtime, ANOMALIES, AS_OF, run_id="test")

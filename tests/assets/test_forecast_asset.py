@@ -150,6 +150,7 @@ def champion_forecast(runtime: Runtime, as_of: date) -> tuple[Version, pl.DataFr
     return champion, history, predict(load_model(runtime, champion), history, as_of=as_of, horizon=HORIZON)
 
 
+@pytest.mark.timescaledb
 def test_stored_forecasts_are_what_the_model_returns(filled: tuple[Runtime, Truth]) -> None:
     runtime, truth = filled
     champion, history, forecast = champion_forecast(runtime, AS_OF)
@@ -167,6 +168,7 @@ def test_stored_forecasts_are_what_the_model_returns(filled: tuple[Runtime, Trut
     assert predict(again, history, as_of=AS_OF, horizon=HORIZON).frame.equals(forecast.frame)
 
 
+@pytest.mark.timescaledb
 def test_stored_exhaustions_are_what_the_model_returns(filled: tuple[Runtime, Truth]) -> None:
     runtime, truth = filled
     _, history, forecast = champion_forecast(runtime, AS_OF)
@@ -205,6 +207,7 @@ def test_a_sim_that_expired_long_ago_is_expired_whatever_usage_is_stored(filled:
     assert (row["status"], row["cause"], row["p_7"], row["remaining"]) == ("expired", "expiry", 1.0, None)
 
 
+@pytest.mark.timescaledb
 def test_scoring_again_changes_nothing(filled: tuple[Runtime, Truth]) -> None:
     runtime, truth = filled
     before = truth.versions(PREDICTIONS)
@@ -216,6 +219,7 @@ def test_scoring_again_changes_nothing(filled: tuple[Runtime, Truth]) -> None:
     assert (usage["rows new"], usage["rows changed"], ends["rows new"], ends["rows changed"]) == (0, 0, 0, 0)
 
 
+@pytest.mark.timescaledb
 def test_another_day_is_scored_beside_and_leaves_the_first_as_it_was(filled: tuple[Runtime, Truth]) -> None:
     runtime, truth = filled
     before = truth.versions(["predictions.usage_forecasts", "predictions.exhaustions"])
@@ -229,6 +233,7 @@ def test_another_day_is_scored_beside_and_leaves_the_first_as_it_was(filled: tup
     assert [(row["as_of"], row["run_id"]) for row in scorings] == [(AS_OF - DAY, "earlier"), (AS_OF, "first")]
 
 
+@pytest.mark.timescaledb
 def test_a_corrected_day_is_scored_anew_under_the_same_scoring(filled: tuple[Runtime, Truth]) -> None:
     runtime, truth = filled
     truth.rows("UPDATE core.sim_usage SET bytes = bytes + 5000000 WHERE sim_key = 2 AND day > %s", (AS_OF - 7 * DAY,))
@@ -239,6 +244,7 @@ def test_a_corrected_day_is_scored_anew_under_the_same_scoring(filled: tuple[Run
     assert truth.one("SELECT count(*) FROM predictions.scorings") == 1
 
 
+@pytest.mark.timescaledb
 def test_the_views_say_which_model_made_a_row_and_from_data_as_of_when(filled: tuple[Runtime, Truth]) -> None:
     _, truth = filled
 
@@ -260,6 +266,7 @@ def left_by_ledger(filled: Filled, runtime: Runtime, as_of: date) -> dict[int, i
     return dict(zip(keys, left.tolist(), strict=True))
 
 
+@pytest.mark.timescaledb
 @pytest.mark.parametrize("days_ago", [1, 2, 6])
 def test_the_quota_at_a_past_day_is_what_the_ledger_says(
     filled: tuple[Runtime, Truth], filled_template: Filled, days_ago: int

@@ -73,6 +73,7 @@ def test_a_healthy_fleet_is_scored_every_day_and_gives_no_warning(drifting: tupl
     assert truth.one("SELECT count(*) FROM predictions.scorings WHERE model_version = 1") == 1
 
 
+@pytest.mark.timescaledb
 def test_a_day_is_held_against_what_was_forecast_for_it(drifting: tuple[Runtime, Truth]) -> None:
     runtime, truth = drifting
     day = AS_OF - DAY
@@ -118,6 +119,7 @@ def test_a_level_that_jumps_is_seen_within_three_days(drifting: tuple[Runtime, T
     assert truth.one("SELECT count(*) FROM predictions.forecast_scores WHERE day >= %s", (BROKEN,)) >= 3
 
 
+@pytest.mark.timescaledb
 def test_days_that_are_not_closed_wait_and_a_correction_is_scored_again(drifting: tuple[Runtime, Truth]) -> None:
     runtime, truth = drifting
     later = runtime.settings.model_copy(update={"lateness_days": 3})

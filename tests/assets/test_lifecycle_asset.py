@@ -82,6 +82,7 @@ def test_a_sim_that_runs_out_is_suspended_and_active_again_after_its_top_up(stor
     assert len([day for day, _, _ in data if day > date(2025, 8, 1)]) == 1
 
 
+@pytest.mark.timescaledb
 def test_evaluating_a_day_again_writes_nothing(filled: tuple[Runtime, Truth]) -> None:
     runtime, truth = filled
     first = evaluate_lifecycle(runtime, AS_OF)
@@ -105,6 +106,7 @@ def test_a_day_before_the_last_one_changes_nothing(filled: tuple[Runtime, Truth]
     assert truth.versions(TABLES) == before
 
 
+@pytest.mark.timescaledb
 def test_days_in_order_build_the_history(filled: tuple[Runtime, Truth]) -> None:
     """A past day knows no more than that day: the history of a backfill grows day by day."""
     runtime, truth = filled
@@ -152,6 +154,7 @@ def quiet(truth: Truth, days: int) -> int:
     return sim
 
 
+@pytest.mark.timescaledb
 def test_usage_that_comes_late_wakes_a_silent_sim_and_the_history_keeps_both(filled: tuple[Runtime, Truth]) -> None:
     runtime, truth = filled
     sim = quiet(truth, 10)
@@ -194,6 +197,7 @@ def test_a_failed_evaluation_leaves_nothing(filled: tuple[Runtime, Truth]) -> No
     assert truth.versions(TABLES) == {table: set() for table in TABLES}
 
 
+@pytest.mark.timescaledb
 def test_another_organizations_sims_stay_as_they_are(filled: tuple[Runtime, Truth], database_url: URL) -> None:
     runtime, truth = filled
     truth.rows(
@@ -242,6 +246,7 @@ def seen(truth: Truth, sim: int, at: datetime, imei: str | None, country: str | 
     )
 
 
+@pytest.mark.timescaledb
 def test_another_device_and_another_country_are_told_once_and_new_software_is_not(
     filled: tuple[Runtime, Truth],
 ) -> None:
@@ -271,6 +276,7 @@ def test_another_device_and_another_country_are_told_once_and_new_software_is_no
     ]
 
 
+@pytest.mark.timescaledb
 def test_a_top_up_that_only_the_quota_tells_is_not_told_again_when_its_event_comes(
     filled: tuple[Runtime, Truth],
 ) -> None:

@@ -53,6 +53,7 @@ def days(runtime: Runtime) -> list[tuple[date, date]]:
     return [(first, last) for first, last, _ in invalidated_days(runtime)]
 
 
+@pytest.mark.timescaledb
 def test_a_correction_marks_the_days_from_it_on_and_none_before(scored: tuple[Runtime, Truth]) -> None:
     runtime, truth = scored
     correct(runtime, busiest(truth), AS_OF - 2 * DAY)
@@ -89,6 +90,7 @@ def test_days_that_are_not_in_a_row_are_runs_of_their_own(scored: tuple[Runtime,
     assert days(runtime) == [(AS_OF - 3 * DAY, AS_OF - 2 * DAY), (AS_OF, AS_OF)]
 
 
+@pytest.mark.timescaledb
 def test_only_the_stale_days_are_computed_again_in_one_run(scored: tuple[Runtime, Truth]) -> None:
     runtime, truth = scored
     train(runtime, AS_OF)
@@ -115,6 +117,7 @@ def test_only_the_stale_days_are_computed_again_in_one_run(scored: tuple[Runtime
     assert isinstance(skipped, dg.SkipReason)
 
 
+@pytest.mark.timescaledb
 def test_a_correction_that_comes_while_a_day_is_scored_stays_marked(scored: tuple[Runtime, Truth]) -> None:
     runtime, truth = scored
     sim = busiest(truth)
@@ -162,6 +165,7 @@ def test_days_too_far_back_wait_for_a_person(scored: tuple[Runtime, Truth]) -> N
     assert truth.one("SELECT count(DISTINCT as_of) FROM ops.stale_predictions") == 3
 
 
+@pytest.mark.timescaledb
 def test_a_correction_shows_what_was_believed_and_until_when(scored: tuple[Runtime, Truth]) -> None:
     runtime, truth = scored
     sim = busiest(truth)

@@ -191,6 +191,7 @@ def test_a_query_without_a_staged_line_says_so(database: Database) -> None:
 # ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timescaledb
 @pytest.mark.usefixtures("statements")
 def test_an_error_in_the_middle_takes_everything_back(database: Database) -> None:
     def fail(how: Callable[[Transaction], object]) -> None:
@@ -293,12 +294,14 @@ def test_an_unknown_organization_is_told_how_to_be_added(database_url: URL) -> N
         nobody.close()
 
 
+@pytest.mark.timescaledb
 def test_a_database_that_was_never_migrated_is_told_to_be(empty_url: URL, template: str) -> None:
     message = failure(empty_url)
     assert str(empty_url.database) in message
     assert "simsight migrate" in message
 
 
+@pytest.mark.timescaledb
 def test_a_login_without_the_role_is_told_which_grant_it_needs(database_url: URL, postgres: URL) -> None:
     name = f"simsight_stranger_{os.getpid()}_{next(NUMBERS)}"
     administer(postgres, f"CREATE ROLE {name} LOGIN PASSWORD '{SECRET}'")
@@ -343,6 +346,7 @@ def small_disk(postgres: URL, database_url: URL) -> Iterator[Path]:
             subprocess.run([unmount, folder], check=True)
 
 
+@pytest.mark.timescaledb
 def test_a_full_disk_is_told_as_such_nothing_is_half_written_and_it_goes_on_when_there_is_space(
     database: Database, small_disk: Path
 ) -> None:

@@ -89,6 +89,7 @@ def usage_of(fleet: Fleet, first_day: date, now: datetime) -> list[dict[str, Any
     return sorted(expected, key=lambda row: (row["iccid"], row["day"]))
 
 
+@pytest.mark.timescaledb
 def test_every_sim_and_day_of_the_account_is_stored_exactly(account: Account) -> None:
     landed = ingest(account.runtime, first_day=FIRST_DAY)
 
@@ -111,6 +112,7 @@ def test_every_sim_and_day_of_the_account_is_stored_exactly(account: Account) ->
     assert account.truth.one("SELECT count(*) FROM ops.quarantine") == 0
 
 
+@pytest.mark.timescaledb
 def test_the_same_ingest_again_writes_no_row(account: Account) -> None:
     ingest(account.runtime, first_day=FIRST_DAY)
     before = account.truth.versions()
@@ -122,6 +124,7 @@ def test_the_same_ingest_again_writes_no_row(account: Account) -> None:
     assert again["usage"].merged.unchanged > 0
 
 
+@pytest.mark.timescaledb
 def test_the_same_answer_is_kept_once_as_it_came(account: Account) -> None:
     ingest(account.runtime, "sims", "usage", first_day=FIRST_DAY)
     ingest(account.runtime, "sims", "usage")
@@ -138,6 +141,7 @@ def test_the_same_answer_is_kept_once_as_it_came(account: Account) -> None:
     assert "start_dt=" in first["request"]
 
 
+@pytest.mark.timescaledb
 def test_a_new_day_brings_only_the_new_day(account: Account) -> None:
     ingest(account.runtime, first_day=FIRST_DAY)
     settled = "SELECT sim_key, day, xmin::text FROM core.sim_usage WHERE day < %s ORDER BY 1, 2"
@@ -162,6 +166,7 @@ class PlugPulled(Exception):  # noqa: N818
     """The process is stopped."""
 
 
+@pytest.mark.timescaledb
 @pytest.mark.parametrize(
     ("kind", "source"), [("1NCE fails", "usage"), ("the process stops", "usage"), ("1NCE fails", "events")]
 )
@@ -221,6 +226,7 @@ def test_an_interruption_of_more_than_a_day_ago_is_not_taken_up(account: Account
     assert len(account.asked("status")) == len(account.fleet.iccids)
 
 
+@pytest.mark.timescaledb
 def test_a_late_correction_replaces_the_day_and_keeps_the_old_value(account: Account) -> None:
     account.server.set_faults(Faults(late_corrections=True))
     heard: dict[tuple[str, date], list[int]] = {}
@@ -302,6 +308,7 @@ def test_a_broken_row_that_comes_again_is_one_row_and_a_good_one_supersedes_it(a
     assert account.truth.rows(USAGE) == usage_of(account.fleet, FIRST_DAY, NOW)
 
 
+@pytest.mark.timescaledb
 def test_a_replay_after_a_fix_stores_what_passes_now_and_leaves_the_rest(account: Account) -> None:
     account.server.set_faults(Faults(text_where_number=True))
     ingest(account.runtime, "sims", "usage", first_day=FIRST_DAY)

@@ -77,6 +77,7 @@ SLOW = {
 }
 
 
+@pytest.mark.timescaledb
 @pytest.mark.parametrize("metric", SLOW)
 def test_a_metric_is_what_the_tables_say(fleet: tuple[Runtime, Truth], metric: str) -> None:
     runtime, truth = fleet
@@ -97,6 +98,7 @@ def test_a_metric_is_what_the_tables_say(fleet: tuple[Runtime, Truth], metric: s
     assert {value for key, value in fast.items() if key not in slow} <= {0.0, 120.0}
 
 
+@pytest.mark.timescaledb
 def test_every_metric_runs_over_a_stretch_of_days_and_gives_each_sim_one_value_a_day(
     fleet: tuple[Runtime, Truth],
 ) -> None:

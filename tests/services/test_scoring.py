@@ -20,6 +20,8 @@ from services.packing import pack
 from services.scoring import LEFT_BEHIND, plan, publish, score_block, score_day
 from tests.fleet import AS_OF, Truth
 
+pytestmark = pytest.mark.timescaledb
+
 DAY = timedelta(days=1)
 FORECASTS = "SELECT sim_key, day, mean, q025, q10, q50, q90, q975 FROM predictions.usage_forecasts ORDER BY 1, 2"
 ENDS = """

@@ -79,6 +79,7 @@ def receiver(database: Database, database_url: URL) -> Iterator[Receiver]:
     truth.close()
 
 
+@pytest.mark.timescaledb
 def test_records_become_rows_exactly(receiver: Receiver) -> None:
     receiver.receive([usage(1, mb=0.000001), usage(2, 2, mb=435.787951), sms(3, 2, 2), event(4)])
 
@@ -215,6 +216,7 @@ def test_no_body_that_the_webhook_takes_can_stop_the_others(receiver: Receiver, 
     assert receiver.truth.one("SELECT count(*) FROM raw.stream_batches WHERE processed_at IS NULL") == 0
 
 
+@pytest.mark.timescaledb
 def test_records_twice_reversed_and_late_give_the_same_rows(receiver: Receiver) -> None:
     records = [usage(n, 1 + n % 3, mb=round(n / 7, 6), at=START + n * 97 * MINUTE - 3 * DAY) for n in range(60)]
     records += [event(1000 + n, 1 + n % 3, at=START - n * MINUTE) for n in range(40)]
@@ -240,6 +242,7 @@ def test_records_twice_reversed_and_late_give_the_same_rows(receiver: Receiver) 
     assert (done.usage.unchanged, done.events.unchanged) == (len(expected), 40)
 
 
+@pytest.mark.timescaledb
 def test_a_second_pass_writes_nothing(receiver: Receiver) -> None:
     records = [usage(1), usage(1), sms(2), event(3), usage(4, at=START + 14 * 60 * MINUTE - MINUTE), "broken"]
     receiver.receive(records)
@@ -252,6 +255,7 @@ def test_a_second_pass_writes_nothing(receiver: Receiver) -> None:
     assert receiver.truth.versions(TABLES) == before
 
 
+@pytest.mark.timescaledb
 @pytest.mark.parametrize("together", [True, False])
 def test_the_same_id_with_other_content_stays_as_it_came_first(receiver: Receiver, together: bool) -> None:
     first = [usage(1, mb=1), usage(2, mb=2), event(3), usage(4, mb=4)]
@@ -278,6 +282,7 @@ def test_the_same_id_with_other_content_stays_as_it_came_first(receiver: Receive
     ]
 
 
+@pytest.mark.timescaledb
 def test_an_event_that_polling_brought_stays_as_it_is(receiver: Receiver) -> None:
     receiver.truth.rows(
         "INSERT INTO core.sim_events (organization_id, sim_key, occurred_at, event_type, severity)"
@@ -293,6 +298,7 @@ def test_an_event_that_polling_brought_stays_as_it_is(receiver: Receiver) -> Non
     assert (done.events.unchanged, done.quarantined) == (1, 0)
 
 
+@pytest.mark.timescaledb
 def test_records_of_a_sim_not_listed_yet_are_taken_up_once_it_is(receiver: Receiver) -> None:
     receiver.receive([usage(1, 7, mb=1), usage(2), event(3, 7), usage(1, 7, mb=2)])
     receiver.receive([usage(1, 7, mb=1), usage(4, 8)], at=NOW + DAY)
@@ -368,6 +374,7 @@ def test_a_pass_that_breaks_off_leaves_the_batch_to_the_next(
     assert [len(rows) for rows in receiver.stored()] == [1, 1]
 
 
+@pytest.mark.timescaledb
 def test_the_rows_of_another_organization_are_neither_seen_nor_touched(receiver: Receiver, database_url: URL) -> None:
     receiver.receive([usage(1)])
     other = Database(database_url, "other")
@@ -450,6 +457,7 @@ def test_a_record_over_midnight_is_split_as_the_slow_twin_does_and_nothing_is_lo
         assert sum(row[2] or 0 for row in rows) == (record.rx or 0)
 
 
+@pytest.mark.timescaledb
 def test_a_record_over_midnight_is_a_row_a_day(receiver: Receiver) -> None:
     evening = datetime(2025, 9, 22, 18, tzinfo=UTC)
     receiver.receive(

@@ -13,6 +13,8 @@ from sqlalchemy import URL
 
 from resources.database.server import driver_url
 
+pytestmark = pytest.mark.timescaledb
+
 OURS = ["raw", "core", "predictions", "ops"]
 # the owner's own rows, that the tables may hold for both organizations
 SEED = """

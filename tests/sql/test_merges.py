@@ -16,6 +16,8 @@ from sqlalchemy import URL
 from resources.database.server import driver_url
 from resources.database.session import Database, Merged, staged_columns
 
+pytestmark = pytest.mark.timescaledb
+
 DAY = date(2026, 3, 10)
 MIDDAY = datetime(2026, 3, 10, 12, tzinfo=UTC)  # within the day
 LATER = datetime(2026, 3, 12, 9, tzinfo=UTC)  # the day has ended

@@ -18,6 +18,8 @@ from resources.database.session import Database
 from sql import Migration, migrations, view_definitions
 from tests.conftest import administer
 
+pytestmark = pytest.mark.timescaledb
+
 OURS = ("raw", "core", "predictions", "ops")
 NEWEST = migrations()[-1].version
 LOGINS = count()

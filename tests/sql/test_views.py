@@ -109,6 +109,7 @@ def files(monkeypatch: pytest.MonkeyPatch) -> Files:
     return put
 
 
+@pytest.mark.timescaledb
 def test_each_file_is_one_view_of_its_name_readable_by_both_roles() -> None:
     for found in view_definitions():
         statements = re.sub(r"^--.*\n", "", found.statements, flags=re.MULTILINE)
@@ -130,6 +131,7 @@ def test_a_view_comes_after_those_it_uses() -> None:
         in_order_of_use([last, replace(first, statements="SELECT FROM core.a_v1")])
 
 
+@pytest.mark.timescaledb
 def test_the_files_say_what_the_migrations_made(empty_url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as no_files:
         no_files.setattr("resources.database.migrations.view_definitions", lambda: ())
@@ -147,6 +149,7 @@ def test_the_files_say_what_the_migrations_made(empty_url: URL, monkeypatch: pyt
         assert replaced[name]["columns"][: len(was["columns"])] == was["columns"]
 
 
+@pytest.mark.timescaledb
 def test_every_documented_view_has_a_file(database_url: URL) -> None:
     with connected(database_url) as connection:
         connection.execute("SET ROLE simsight_pipeline")
@@ -167,6 +170,7 @@ def test_what_is_unchanged_is_not_touched(database_url: URL, files: Files) -> No
     assert touched(database_url) == after
 
 
+@pytest.mark.timescaledb
 def test_a_column_at_the_end_is_added_and_the_rest_stays(database_url: URL, files: Files) -> None:
     before = dumped(database_url)
     run(database_url, f"GRANT SELECT ON {SIMS} TO pg_monitor")  # by hand, to somebody's own role
@@ -225,6 +229,7 @@ def test_a_new_view_may_use_a_new_column_of_another(database_url: URL, files: Fi
     assert migrate(database_url) == []
 
 
+@pytest.mark.timescaledb
 def test_a_view_that_a_migration_dropped_is_made_again(database_url: URL) -> None:
     before = dumped(database_url)
     run(database_url, f"DROP VIEW {HISTORY}, {ALERTS}; ALTER TABLE predictions.alerts ALTER COLUMN threshold TYPE real")
