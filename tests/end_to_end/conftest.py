@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+from end_to_end.forked import clean_environment, forked_commands
 from sqlalchemy import URL
 
 from resources.database.server import driver_url
@@ -35,20 +36,19 @@ class Home:
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def environment(self, **more: str) -> dict[str, str]:
-        # one HOME for all tests: Matplotlib looks through the machine's fonts once in each
-        user = Path(tempfile.gettempdir()) / f"simsight-tests-{os.getuid()}"
-        user.mkdir(exist_ok=True)
-        kept = {"PATH": os.environ["PATH"], "HOME": str(user), "SIMSIGHT_HOME": str(self.folder)}
-        return kept | self.variables | more
+        return clean_environment() | {"SIMSIGHT_HOME": str(self.folder)} | self.variables | more
+
+    def _work(self) -> Path:
+        work = self.folder.parent / "work"
+        work.mkdir(exist_ok=True)
+        return work
 
     def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
         """Start the command in a process group of its own; what it says goes to the process's stdout."""
-        work = self.folder.parent / "work"
-        work.mkdir(exist_ok=True)
         process = subprocess.Popen(
             [COMMAND, *arguments],
             env=self.environment(**more),
-            cwd=work,
+            cwd=self._work(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -59,18 +59,22 @@ class Home:
 
     def run(self, *arguments: str, **more: str) -> tuple[int, str]:
         """Run the command to its end: exit code and everything it said."""
-        process = self.start(*arguments, **more)
-        said, _ = process.communicate(timeout=200)
-        return process.returncode, said
+        return self.run_together((arguments, more))[0]
 
     def run_together(self, *commands: tuple[tuple[str, ...], dict[str, str]]) -> list[tuple[int, str]]:
-        """Run several commands, each with variables of its own, at the same time."""
-        running = [self.start(*arguments, **more) for arguments, more in commands]
-        said = [process.communicate(timeout=200)[0] for process in running]
-        return [(process.returncode, text) for process, text in zip(running, said, strict=True)]
+        """Run several commands, each with variables of its own, at the same time.
+
+        Their processes are forked from one that has imported what they need; `start` makes wholly new ones.
+        """
+        return forked_commands(
+            [([str(COMMAND), *arguments], self.environment(**more), self._work()) for arguments, more in commands]
+        )
 
     def processes(self) -> list[psutil.Process]:
-        """Every process that works in this home folder, by its arguments, its environment or its folder."""
+        """Every process that works in this home folder or beside it, by its arguments, its environment or its folder.
+
+        The environment of a forked process shows as that of the one it was forked from, but its folder is its own.
+        """
         found = []
         for process in psutil.process_iter():
             try:
@@ -78,7 +82,7 @@ class Home:
                 home = process.environ().get("SIMSIGHT_HOME") if process.uids().real == os.getuid() else None
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue
-            if home == str(self.folder) or any(str(self.folder) in word for word in words):
+            if home == str(self.folder) or any(str(self.folder.parent) in word for word in words):
                 found.append(process)
         return found
 

@@ -55,7 +55,6 @@ def test_a_killed_ingest_is_taken_up_where_it_stopped_and_ends_with_the_same_row
         new_home(**_account(other_simulator)) as undisturbed_home,
     ):
         killed = home.start("ingest")
-        undisturbed = undisturbed_home.start("ingest")  # meanwhile, to compare with
         until(lambda: bool(_asked_for_usage(simulator)) or killed.poll() is not None, "usage is asked for")
         simulator.set_faults(Faults(slow_rate=1.0, slow_seconds=0.3))  # from here on slowly, so that there is a middle
         until(lambda: bool(_done(database_url)), "a batch of usage is stored")
@@ -74,8 +73,8 @@ def test_a_killed_ingest_is_taken_up_where_it_stopped_and_ends_with_the_same_row
         assert len(again) == len(set(again))
         after_the_kill = every_row(database_url)
 
-        said, _ = undisturbed.communicate(timeout=200)
-        assert undisturbed.returncode == 0, said
+        code, said = undisturbed_home.run("ingest")
+        assert code == 0, said
         with running_server(Settings(home=undisturbed_home.folder, _env_file=None)) as server:
             expected = every_row(server.simsight)
     for table, rows in expected.items():

@@ -97,7 +97,7 @@ def test_every_module_is_imported_with_the_runtime_lock_alone(installed: Install
 
 
 def test_the_demo_and_the_doctor_run_from_an_empty_folder(installed: Installed) -> None:
-    said = installed.simsight("demo", "--sims", "20", "--days", "40")
+    said = installed.simsight("demo", "--sims", "6", "--days", "30")
     assert "Checks: " in said
     assert "Traceback" not in said
     assert "schema: version" in installed.simsight("doctor")
