@@ -346,7 +346,6 @@ def small_disk(postgres: URL, database_url: URL) -> Iterator[Path]:
             subprocess.run([unmount, folder], check=True)
 
 
-@pytest.mark.timescaledb
 def test_a_full_disk_is_told_as_such_nothing_is_half_written_and_it_goes_on_when_there_is_space(
     database: Database, small_disk: Path
 ) -> None:
