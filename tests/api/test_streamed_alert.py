@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
-import pytest
 from sqlalchemy import URL
 
 from api.app import create_app
@@ -38,8 +37,6 @@ SELECT sim_key, organization_id, '2025-09-21', 1, array_fill(3000000::bigint, AR
     array_fill(1000000::bigint, ARRAY[7]), 5, 50,
        '{Germany}', '{}', now() FROM core.sims
 """
-
-pytestmark = pytest.mark.database
 
 
 def test_what_the_stream_brings_is_told_live_and_by_a_signed_message_once(

@@ -11,7 +11,6 @@ import httpx
 import numpy as np
 import polars as pl
 import psycopg
-import pytest
 from pydantic import SecretStr
 from sqlalchemy import URL
 
@@ -34,7 +33,6 @@ FIRST, LAST = date(2026, 6, 24), date(2026, 6, 28)  # the firmware loop begins m
 BEGIN = datetime(2026, 6, 23, 23, 59, 59, tzinfo=UTC)
 END = BEGIN + timedelta(days=5)
 
-pytestmark = pytest.mark.database
 # positions in EVENT_KINDS whose type core.sim_events calls otherwise than the stream does
 IN_CORE = {
     3: "Status of SIM changed from 'Issued' to 'Activated'",
