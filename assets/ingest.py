@@ -1,7 +1,4 @@
-"""The ingest assets: what the 1NCE account says about its SIMs, stored, validated and merged.
-
-Where a source is a call of API v2, API v1's is asked of an account that has no v2 (resources/once/calls.py).
-"""
+"""The ingest assets: what the account says about its SIMs (by API v1 where it has no v2), validated and merged."""
 
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta

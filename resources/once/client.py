@@ -18,20 +18,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import httpx
 from pydantic import SecretStr
 
-from resources.once import errors, records, responses, usage_days, values
-from resources.once.calls import CALLS, CallBook, Form, Version
+from resources.once import errors, records, responses, usage_days
+from resources.once.asking import Asking, Came
+from resources.once.calls import CallBook, Form
 from resources.once.errors import (
     RETRY_STATUS,
     OnceCallGoneError,
@@ -69,13 +69,9 @@ __all__ = [
 K = TypeVar("K")
 T = TypeVar("T")
 
-log = logging.getLogger(__name__)
-
 MAX_LIST_PASSES = 3
 MAX_WAIT_S = 300.0  # the longest of 1NCE's rate windows: asked to wait longer, the call fails and says so
 MAX_BACKOFF_S = 30.0
-# so many SIMs one after the other unknown to a call, and it is looked again whether the call answers anybody
-MAX_UNKNOWN_IN_A_ROW = 20
 
 
 class OnceClient:
@@ -124,8 +120,7 @@ class OnceClient:
         self._rate_limiters = {} if requests_per_second is None else rate_limiters(requests_per_second)
         self._under_way = asyncio.Semaphore(concurrency)
         self._numbers = itertools.count()
-        self._unknown: dict[tuple[str, Version], int] = {}  # SIMs in a row that an answering call did not know
-        self._deciding = asyncio.Lock()
+        self._ask = Asking(self._get, self.calls, now).ask
         self._http = httpx.AsyncClient(
             base_url=url,
             auth=self._auth,
@@ -303,7 +298,7 @@ class OnceClient:
 
     # --- one call, in the version that answers it ---------------------------------------------------------------------
 
-    async def _pages(self, call: str, size: int, iccid: str = "") -> AsyncGenerator[tuple[Form, _Came], None]:
+    async def _pages(self, call: str, size: int, iccid: str = "") -> AsyncGenerator[tuple[Form, Came], None]:
         """All pages: to the last that the answer names, or where it names none to the first short one."""
         form, came = await self._ask(call, iccid, size=size)
         for page in itertools.count(2):
@@ -320,102 +315,9 @@ class OnceClient:
                 # Nothing says what 1NCE answers past the end of a list whose length it does not tell.
                 return
 
-    async def _ask(
-        self,
-        call: str,
-        iccid: str = "",
-        *,
-        kind: str = "",
-        size: int = 0,
-        params: dict[str, str] | None = None,
-        listed: bool = True,
-    ) -> tuple[Form, _Came]:
-        """The answer to a call, its first page of `size` records, and the form it was asked in.
-
-        A call of a SIM that answers 404 is looked into: it is the call that is gone, or the SIM that is not known.
-        Raises OnceCallGoneError when the call is gone from all versions that may be asked, without a request when that
-        is known; OnceNotOnV1Error for a SIM of the account that API v1 does not know.
-        """
-        while (version := self.calls.in_use(call, self._now())) is not None:
-            form = CALLS[call][version]
-            path, query = _path(form, iccid, kind), form.page(1, size) if size else (params or {})
-            try:
-                came = await self._get(path, query)
-            except OnceRequestError as error:
-                if error.status not in (403, 404, 410, 422):
-                    raise
-                if await self._is_gone(call, version, iccid, kind, query, error.status):
-                    continue
-                on_v2 = listed and not self.calls.list_is_whole("v1")
-                if error.status == 404 and version == "v1" and on_v2:
-                    raise OnceNotOnV1Error(error.call, error.status, error.came) from None
-                raise
-            self._unknown[call, version] = 0
-            self.calls.answered(call, version, self._now())
-            return form, came
-        raise self.calls.gone_error(call, self._now())
-
-    async def _is_gone(
-        self, call: str, version: Version, iccid: str, kind: str, query: dict[str, str], status: int
-    ) -> bool:
-        """Whether a refusal is the call's and not the SIM's; the call is then noted as gone."""
-        key = call, version
-        if status == 422 or (status == 403 and (iccid or self.calls.versions(call)[-1] == version)):
-            self._unknown[key] = 0  # it says no to this SIM, or to this account, which has no other version to ask
-            return False
-        if status == 404 and iccid:
-            async with self._deciding:
-                if self.calls.is_gone(call, version, self._now()):
-                    return True
-                unknown = self._unknown.get(key, MAX_UNKNOWN_IN_A_ROW)
-                if unknown >= MAX_UNKNOWN_IN_A_ROW:
-                    unknown = 0
-                    if not await self._answers_anybody(version, CALLS[call][version], iccid, kind, query):
-                        self._note_gone(call, version, status)
-                        return True
-                self._unknown[key] = unknown + 1
-                return False
-        self._note_gone(call, version, status)
-        return True
-
-    async def _answers_anybody(
-        self, version: Version, form: Form, iccid: str, kind: str, query: dict[str, str]
-    ) -> bool:
-        """Whether a call that does not know one SIM knows another that this version's list names."""
-        if self.calls.is_gone("sims", version, self._now()):
-            return False
-        every = CALLS["sims"][version]
-        try:
-            came = await self._get(every.path, every.page(1, 3))
-        except OnceRequestError as error:
-            if error.status not in (404, 410):
-                raise
-            self._note_gone("sims", version, error.status)
-            return False
-        self.calls.answered("sims", version, self._now())
-        named: list[str] = [card.iccid for card in came.answer(every).items if card.iccid != iccid]
-        for other in named[:2]:
-            try:
-                await self._get(_path(form, other, kind), query)
-            except OnceRequestError as error:
-                if error.status == 404:
-                    continue
-                if error.status in (403, 422):
-                    return True
-                if error.status == 410:
-                    return False
-                raise
-            return True
-        return False
-
-    def _note_gone(self, call: str, version: Version, status: int) -> None:
-        if not self.calls.is_gone(call, version, self._now()):
-            log.warning("1NCE: the call for %s of API %s is gone (HTTP %s)", call, version, status)
-        self.calls.gone(call, version, self._now(), status)
-
     # --- one request -------------------------------------------------------------------------------------------------
 
-    async def _get(self, path: str, params: dict[str, str] | None = None) -> _Came:
+    async def _get(self, path: str, params: dict[str, str] | None = None) -> Came:
         """A usable answer to one call, however often it has to be asked. Raises OnceError."""
         number, attempt = next(self._numbers), 0
         while True:
@@ -426,9 +328,9 @@ class OnceClient:
             except BaseException:  # cancelled, or rejected: says nothing about the service
                 self._breaker.give_up(probing=probing)
                 raise
-            answered = isinstance(got, _Came) or got.alive
+            answered = isinstance(got, Came) or got.alive
             self._breaker.report(number, answered=answered, probing=probing)
-            if isinstance(got, _Came):
+            if isinstance(got, Came):
                 return got
             if probing and not answered:
                 raise self._breaker.error(got.came)
@@ -443,7 +345,7 @@ class OnceClient:
         asked = f" (asks to wait {got.wait_s:.0f} s)" if got.wait_s > MAX_WAIT_S else ""
         raise errors.request_error(f"GET {path}", got.status, got.came + asked)
 
-    async def _try(self, path: str, params: dict[str, str]) -> _Came | _Failure:
+    async def _try(self, path: str, params: dict[str, str]) -> Came | _Failure:
         """Ask once. Errors of the HTTP library end here: they hold the request, and with it the token."""
         try:
             async with self._under_way:
@@ -466,7 +368,7 @@ class OnceClient:
         except ValueError:  # cut halfway where no length was promised, or a page of some proxy
             return _Failure(None, f"not JSON: {text}")
         totals = responses.parse_totals(response.headers, document)
-        return _Came(path, params, self._now(), body, document, totals, text)
+        return Came(path, params, self._now(), body, document, totals, text)
 
     # --- rate limits: these two see every request on the wire, those of the token and of retries too
     # -------------------
@@ -493,41 +395,6 @@ class OnceClient:
             limiter.answered(ticket)
 
 
-class _Came(NamedTuple):
-    """A 200 answer as JSON, before it is typed."""
-
-    path: str
-    params: dict[str, str]
-    received_at: datetime
-    body: bytes
-    document: Any
-    totals: responses.Totals
-    shown: str  # how the body begins, without secrets
-
-    def records(self, key: str | None = None) -> list[Any]:
-        """The list that the answer is, or that stands in it under `key` (an absent one is empty)."""
-        found = self.document if key is None else (self.record().get(key) or [])
-        return found if isinstance(found, list) else self._unlike("a list" + (f" under {key!r}" if key else ""))
-
-    def record(self) -> dict[str, Any]:
-        """The object that the answer is."""
-        return self.document if isinstance(self.document, dict) else self._unlike("an object")
-
-    def found(self, form: Form) -> list[Any]:
-        """The records of the answer."""
-        return [self.record()] if form.single else self.records(form.key)
-
-    def answer(self, form: Form, **asked: Any) -> Answer[Any]:
-        notes: list[str] = []
-        items, rejected = form.parse(self.found(form), notes, **asked)
-        return Answer(self.path, self.params, self.received_at, self.body, items, rejected, notes)
-
-    def _unlike(self, expected: str) -> NoReturn:
-        raise OnceRequestError(
-            f"GET {self.path}", 200, self.shown, f"Expected {expected}: 1NCE's API may have changed."
-        )
-
-
 class _Failure(NamedTuple):
     """An attempt without a usable answer; status None when none came."""
 
@@ -544,15 +411,6 @@ class _Failure(NamedTuple):
     def alive(self) -> bool:
         """The service answered, if only to say no or not so fast."""
         return self.status is not None and self.status < httpx.codes.INTERNAL_SERVER_ERROR
-
-
-def _path(form: Form, iccid: str, kind: str) -> str:
-    if "{iccid}" not in form.path:
-        return form.path
-    try:
-        return form.path.format(iccid=values.check_iccid(iccid), kind=kind)
-    except ValueError as broken:
-        raise ValueError(f"iccid: got {iccid!r}, {broken}") from None
 
 
 def _unseen(answer: Answer[records.SimCard], shown: set[str]) -> tuple[Answer[records.SimCard], set[str]]:
