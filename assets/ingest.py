@@ -1,4 +1,4 @@
-"""The ingest assets: what the 1NCE account says about its SIMs, stored, validated and merged."""
+"""The ingest assets: what the account says about its SIMs (by API v1 where it has no v2), validated and merged."""
 
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import dagster as dg
 
 from assets.common import DAYS, OWNERS, RuntimeParam
-from resources.once.errors import OnceCredentialsError
+from resources.once.errors import OnceCallGoneError, OnceCredentialsError
 from resources.runtime import Runtime
 from resources.settings import SettingsError
 from services.ingest.endpoints import EVENTS, ORDERS, PRODUCTS, QUOTA, SIMS, SMS, STATUS, TICKETS, USAGE, Endpoint
@@ -30,8 +30,8 @@ def _account_asset(endpoint: Endpoint, table: str, description: str) -> dg.Asset
         pool=POOL,
         retry_policy=RETRY,
     )
-    def account_list(runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-        return _result(lambda: ingest_account(runtime.database, runtime.once, endpoint, clock=runtime.clock))
+    def account_list(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
+        return _result(context, lambda: ingest_account(runtime.database, runtime.once, endpoint, clock=runtime.clock))
 
     return account_list
 
@@ -52,33 +52,37 @@ def _fleet_asset(endpoint: Endpoint, table: str, description: str) -> dg.AssetsD
     )
     def fleet_answers(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
         today = runtime.clock().date()
-        return _result(lambda: _ingest_fleet(context, runtime, endpoint, today, today, budget=poll_budget(runtime)))
+        return _result(
+            context, lambda: _ingest_fleet(context, runtime, endpoint, today, today, budget=poll_budget(runtime))
+        )
 
     return fleet_answers
 
 
 sims = _account_asset(
-    SIMS, "core.sims", "SIM cards of the account, one row a SIM.\n\nSource: `GET /v1/sims`, 100 a request."
+    SIMS,
+    "core.sims",
+    "SIM cards of the account, one row a SIM.\n\nSource: `GET /v2/sims`, 100 a request.",
 )
 sim_quota = _fleet_asset(
     QUOTA,
     "core.sim_quota",
     "Data and SMS quota of every SIM: what is left, of how much, until when; the last observation of each day.\n\n"
-    "Source: `GET /v1/sims/{iccid}/quota/data` and `/quota/sms`.",
+    "Source: `GET /v2/sims/{iccid}/quota/data` and `/quota/sms`.",
 )
 sim_connectivity = _fleet_asset(
     STATUS,
     "core.sim_connectivity",
     "Whether a SIM is offline, attached or online, and in which network; the last observation of each day.\n\n"
-    "Source: `GET /v1/sims/{iccid}/status`.",
+    "Source: `GET /v2/sims/{iccid}/status`.",
 )
 sim_events = _fleet_asset(
     EVENTS,
     "core.sim_events",
-    "Network, quota and management events of every SIM.\n\nSource: `GET /v1/sims/{iccid}/events`.",
+    "Network, quota and management events of every SIM.\n\nSource: `GET /v2/sims/{iccid}/events`.",
 )
 sim_sms = _fleet_asset(
-    SMS, "core.sim_sms", "SMS to and from every SIM, without their text.\n\nSource: `GET /v1/sims/{iccid}/sms`."
+    SMS, "core.sim_sms", "SMS to and from every SIM, without their text.\n\nSource: `GET /v2/sims/{iccid}/sms`."
 )
 products = _account_asset(PRODUCTS, "core.products", "Products and prices.\n\nSource: `GET /v1/products`.")
 orders = _account_asset(
@@ -104,13 +108,14 @@ def sim_usage(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.Ma
     Source: `GET /v1/sims/{iccid}/usage`; one request covers up to six months, so a range of days is one run. Of a
     fleet too large to be asked within SIMSIGHT_INGEST_MINUTES, those are asked whose answer is worth most
     (`services.ingest.poll_planner`). The present day grows until it ends; later corrections replace a day and what
-    they replace is kept. Rows that break a rule are in ops.quarantine.
+    they replace is kept. Rows that break a rule are in ops.quarantine. API v2 has no usage call: without
+    v1's, the asset asks nobody and says so.
     """
     days = context.partition_key_range
     first, last = date.fromisoformat(days.start), date.fromisoformat(days.end)
     # whoever asks for the past wants all of it
     budget = poll_budget(runtime) if first >= runtime.clock().date() - timedelta(days=1) else None
-    return _result(lambda: _ingest_fleet(context, runtime, USAGE, first, last, budget=budget))
+    return _result(context, lambda: _ingest_fleet(context, runtime, USAGE, first, last, budget=budget))
 
 
 def _ingest_fleet(
@@ -149,12 +154,15 @@ def _in_tenths(context: dg.AssetExecutionContext, name: str) -> Progress:
     return progress
 
 
-def _result(ingest: Callable[[], IngestResult]) -> dg.MaterializeResult[None]:
-    """Run an ingest and report its figures. Wrong credentials and settings stay wrong: no retry."""
+def _result(context: dg.AssetExecutionContext, ingest: Callable[[], IngestResult]) -> dg.MaterializeResult[None]:
+    """Run an ingest and report its figures. Wrong credentials and settings stay wrong, a gone call gone: no retry."""
     try:
-        return dg.MaterializeResult(metadata=ingest().metadata())
-    except (OnceCredentialsError, SettingsError) as error:
+        result = ingest()
+    except (OnceCredentialsError, OnceCallGoneError, SettingsError) as error:
         raise dg.Failure(str(error), allow_retries=False) from error
+    if result.gone:
+        context.log.warning(result.gone)
+    return dg.MaterializeResult(metadata=result.metadata())
 
 
 INGEST = [sims, sim_usage, sim_quota, sim_connectivity, sim_events, sim_sms, products, orders, tickets]

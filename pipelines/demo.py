@@ -81,9 +81,10 @@ def prepare(runtime: Runtime) -> None:
 
 
 def log_in(settings: Settings) -> None:
-    """Log in to the 1NCE account and read one page, so that a wrong account is found at once. Raises OnceError."""
+    """Log in to the 1NCE account and read one SIM, so that a wrong account is found at once. Raises OnceError."""
     import asyncio
 
+    from resources.once.calls import CallBook
     from resources.once.client import OnceClient
 
     async def look() -> None:
@@ -94,8 +95,10 @@ def log_in(settings: Settings) -> None:
             username=settings.once_username,
             password=settings.once_password,
             max_attempts=2,
+            calls=CallBook(settings.once_api),
+            now=settings.clock,
         ) as once:
-            await once.products()
+            await once.look()
 
     asyncio.run(look())
 

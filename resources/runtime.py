@@ -14,6 +14,7 @@ import psycopg
 from resources.database.migrations import MigrationError, is_current, note_organization
 from resources.database.server import Server, driver_url, running_server
 from resources.database.session import Database
+from resources.once.calls import CallBook
 from resources.once.client import OnceClient
 from resources.settings import Settings, SettingsError
 
@@ -71,6 +72,7 @@ class Runtime:
             username=settings.once_username,
             password=settings.once_password,
             requests_per_second=None if settings.once_unlimited else settings.once_requests_per_second,
+            calls=CallBook(settings.once_api),
             now=self.clock,
         )
 

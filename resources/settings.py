@@ -92,11 +92,16 @@ class Settings(BaseSettings):
     once_password: SecretStr | None = Field(
         None, validation_alias=AliasChoices("ONCE_PASSWORD", "once_password"), description="Password of that API user"
     )
+    once_api: Literal["auto", "v1", "v2"] = Field(
+        "auto",
+        validation_alias=AliasChoices("ONCE_API", "once_api"),
+        description="Version of the API: auto asks v2 for what it has and v1 for the rest, v1 and v2 that one alone",
+    )
     once_requests_per_second: float | None = Field(
         10.0,
         gt=0,
         validation_alias=AliasChoices("ONCE_REQUESTS_PER_SECOND", "once_requests_per_second"),
-        description="Request budget for /v1/sims calls; 1NCE allows 10 for one customer",
+        description="Request budget for calls about SIMs; 1NCE allows 10 for one customer",
     )
     once_unlimited: bool = Field(
         False,

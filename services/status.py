@@ -9,7 +9,9 @@ import psycopg
 
 from resources.database.migrations import schema_version, storage_grade
 from resources.database.server import describe, driver_url
+from resources.once.calls import v1_warning
 from resources.runtime import Runtime
+from services.ingest.call_states import call_states
 from services.ingest.poll_planner import STATE_SCHEMA, staleness
 from services.known_models import specs
 from services.model_specs import FORECASTER
@@ -28,6 +30,8 @@ def collect(runtime: Runtime) -> dict[str, Any]:
         problems = transaction.rows("poll_problems")
         polled = transaction.frame("poll_state", STATE_SCHEMA, {"now": runtime.clock()})
         incidents = transaction.rows("open_incidents")
+    calls, book = call_states(runtime.database, runtime.settings.once_api, runtime.clock())
+    warning = v1_warning(book, runtime.clock())
     status = {
         "organization": runtime.settings.organization,
         "data": runtime.data_note or "1NCE account",
@@ -47,6 +51,8 @@ def collect(runtime: Runtime) -> dict[str, Any]:
             "backtest": champion["metrics"],
         },
         "sims_without_an_answer": {f"{row['source']}: {row['problem']}": row["sims"] for row in problems},
+        "calls": calls,
+        "warnings": {"API v1": warning} if warning else {},
         "hours_since_usage_and_quota": {
             row["class"]: {
                 "sims": row["sims"],

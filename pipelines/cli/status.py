@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipelines.cli.common import console, runtime_of
 from resources.errors import SimsightError
 from resources.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from resources.runtime import Runtime
 
 app = typer.Typer()
 
@@ -68,15 +71,47 @@ def doctor() -> None:
         elif views:
             names = ", ".join(view.name for view in views)
             wrong.append(f"views are missing or not up to date ({names}): run `simsight migrate`")
+        known = _known_calls(runtime) if version == newest else None
     if settings.once_username and settings.once_password:
         problem = _try_account(settings)
         console.print(f"1NCE account: {settings.once_username} at {settings.once_base_url}: {problem or 'answers'}")
         wrong += [problem] if problem else []
+        if known:
+            _print_calls(*known)
     else:
         console.print("1NCE account: none set (ONCE_USERNAME, ONCE_PASSWORD); demo and dev use the simulator")
     for problem in wrong:
         console.print(f"[red]to fix:[/red] {problem}")
     raise typer.Exit(1 if wrong else 0)
+
+
+def _known_calls(runtime: Runtime) -> tuple[dict[str, dict[str, Any]], str | None] | None:
+    """What is known of each call, and what to do before API v1 ends; None without the organization."""
+    from resources.database.session import UnknownOrganizationError
+    from resources.once.calls import v1_warning
+    from services.ingest.call_states import call_states
+
+    now = runtime.clock()
+    try:
+        calls, book = call_states(runtime.database, runtime.settings.once_api, now)
+    except UnknownOrganizationError:
+        return None
+    return calls, v1_warning(book, now)
+
+
+def _print_calls(calls: dict[str, dict[str, Any]], warning: str | None) -> None:
+    console.print("calls to 1NCE:")
+    for name, call in calls.items():
+        asked = f"API {call['version']}" if call["version"] else call.get("note", "gone")
+        last = f"{call['last_success_at']:%Y-%m-%d %H:%M} UTC" if call["last_success_at"] else "never yet"
+        gone = [
+            f"gone from {key.partition('_')[0]} since {since:%Y-%m-%d %H:%M} UTC"
+            for key, since in call.items()
+            if key.endswith("_gone_since")
+        ]
+        console.print(f"  {name}: {'; '.join([asked, f'last answer {last}', *gone])}", markup=False)
+    if warning:
+        console.print(f"[yellow]warning:[/yellow] {warning}")
 
 
 def _try_account(settings: Settings) -> str:

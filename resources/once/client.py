@@ -1,4 +1,4 @@
-"""A thin asynchronous client for 1NCE's API v1: the connection pool, rate limits, retries and circuit breaker.
+"""A thin asynchronous client for 1NCE's API v1 and v2: the connection pool, rate limits, retries and circuit breaker.
 
     async with OnceClient(base_url=..., username=..., password=SecretStr(...)) as once:
         async for page in once.sims():
@@ -10,7 +10,8 @@
 The client sends at most 10 requests in any second on /sims (1NCE's limit for one customer), all calls, retries and
 repeated log-ins counted. The limit is the customer's, so run one client at a time for an account.
 It retries what may pass (429, 500, 502, 503, 504, time-outs, lost connections, truncated bodies) and nothing else;
-every call here only reads. Neither the password nor a token is ever part of an error, a log line or a repr.
+every call here only reads. Which versions a call is in stands in resources.once.calls; a call that turns out to be
+gone from one is asked in the next. Neither the password nor a token is ever part of an error, a log line or a repr.
 """
 
 from __future__ import annotations
@@ -23,19 +24,23 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import httpx
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 
-from resources.once import errors, records, responses, usage_days, values
+from resources.once import errors, records, responses, usage_days
+from resources.once.asking import Asking, Came
+from resources.once.calls import CallBook, Form
 from resources.once.errors import (
     RETRY_STATUS,
+    OnceCallGoneError,
     OnceCredentialsError,
     OnceError,
     OnceForbiddenError,
     OnceIncompleteError,
     OnceNotFoundError,
+    OnceNotOnV1Error,
     OnceRequestError,
     OnceSimExpiredError,
     OnceUnavailableError,
@@ -47,12 +52,14 @@ from resources.proxies import proxy_options
 __all__ = [
     "Answer",
     "ClientStats",
+    "OnceCallGoneError",
     "OnceClient",
     "OnceCredentialsError",
     "OnceError",
     "OnceForbiddenError",
     "OnceIncompleteError",
     "OnceNotFoundError",
+    "OnceNotOnV1Error",
     "OnceRequestError",
     "OnceSimExpiredError",
     "OnceUnavailableError",
@@ -61,7 +68,6 @@ __all__ = [
 
 K = TypeVar("K")
 T = TypeVar("T")
-M = TypeVar("M", bound=BaseModel)
 
 MAX_LIST_PASSES = 3
 MAX_WAIT_S = 300.0  # the longest of 1NCE's rate windows: asked to wait longer, the call fails and says so
@@ -69,12 +75,13 @@ MAX_BACKOFF_S = 30.0
 
 
 class OnceClient:
-    """1NCE's API v1 for one account, as an asynchronous context manager in one event loop.
+    """1NCE's API for one account, as an asynchronous context manager in one event loop.
 
     requests_per_second   the limit on /sims; None lifts all limits (a simulator)
     timeout_s             for connecting, and for each wait for bytes
     max_attempts          how often a call is tried before it fails
     concurrency           how many requests are under way at once, at most
+    calls                 which version of each call to ask, and what is known and learnt of them; None: API v1
     transport             another httpx transport, such as one with a proxy or certificates of its own
     now, rng              the clock behind `received_at`, and the jitter of the waits
     backoff_s             the first retry waits 0 to this long, each later one up to twice as long, up to 30 s
@@ -93,6 +100,7 @@ class OnceClient:
         timeout_s: float = 30.0,
         max_attempts: int = 5,
         concurrency: int = 16,
+        calls: CallBook | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         rng: random.Random | None = None,
@@ -103,6 +111,7 @@ class OnceClient:
         if url.scheme not in ("http", "https") or not url.host or url.userinfo:
             raise ValueError("ONCE_BASE_URL: expected http(s)://host/path without a user name in it")
         self.stats = ClientStats()
+        self.calls = calls or CallBook()
         self._base_path, self._host = url.path.rstrip("/"), url.netloc.decode()
         self._concurrency, self._max_attempts, self._backoff_s = concurrency, max_attempts, backoff_s
         self._now, self._rng = now, rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
@@ -110,7 +119,8 @@ class OnceClient:
         self._breaker = Breaker(self._host, breaker_pause_s)
         self._rate_limiters = {} if requests_per_second is None else rate_limiters(requests_per_second)
         self._under_way = asyncio.Semaphore(concurrency)
-        self._calls = itertools.count()
+        self._numbers = itertools.count()
+        self._ask = Asking(self._get, self.calls, now).ask
         self._http = httpx.AsyncClient(
             base_url=url,
             auth=self._auth,
@@ -144,12 +154,14 @@ class OnceClient:
         """
         shown: set[str] = set()
         counts: set[int] = set()
+        path = ""
         for list_pass in range(1, MAX_LIST_PASSES + 1):
             here: set[str] = set()
             counts_here: set[int] = set()
-            async with aclosing(self._pages("/v1/sims", 100)) as pages:
-                async for came in pages:
-                    answer, on_page = _unseen(came.answer(records.SimCard, came.records()), shown)
+            async with aclosing(self._pages("sims", 100)) as pages:
+                async for form, came in pages:
+                    path = came.path
+                    answer, on_page = _unseen(came.answer(form), shown)
                     here |= on_page
                     if list_pass == 1 or answer.items or answer.rejected:
                         yield answer
@@ -161,70 +173,84 @@ class OnceClient:
             if not counts_here or (len(counts_here) == 1 and len(here) >= max(counts_here)):
                 return
         raise OnceIncompleteError(
-            f"GET /v1/sims: {len(shown)} SIMs seen where X-Total-Count says {sorted(counts)}, after {MAX_LIST_PASSES}"
+            f"GET {path}: {len(shown)} SIMs seen where X-Total-Count says {sorted(counts)}, after {MAX_LIST_PASSES}"
             " passes: the list keeps changing. What was seen has been delivered; read it again later."
         )
 
+    async def look(self) -> None:
+        """Ask for one SIM of the list, to see whether the account answers. Raises OnceError."""
+        await self._ask("sims", size=1)
+
     async def sim(self, iccid: str) -> Answer[records.SimCard]:
         """One SIM card, as in the list."""
-        came = await self._get(_sim_path(iccid))
-        return came.answer(records.SimCard, [came.record()], iccid=iccid)
+        form, came = await self._ask("sim", iccid)
+        return came.answer(form, iccid=iccid)
 
-    async def usage(self, iccid: str, first_day: date, last_day: date) -> Answer[usage_days.UsageDay]:
+    async def usage(
+        self, iccid: str, first_day: date, last_day: date, *, listed: bool = True
+    ) -> Answer[usage_days.UsageDay]:
         """Daily usage, both days included, in one request.
 
+        listed   the account's list names the SIM: unknown to API v1, it is then one of Platform 2.0
         Days before activation, and perhaps silent ones, are missing.
 
-        Raises ValueError for a window that is empty or longer than six months; nothing is split.
+        Raises ValueError for a window that is empty or longer than six months; nothing is split. OnceNotOnV1Error.
         """
-        came = await self._get(_sim_path(iccid, "/usage"), responses.usage_params(first_day, last_day))
-        notes: list[str] = []
-        return came.typed(*usage_days.parse_usage(came.records("stats"), iccid, first_day, last_day, notes), notes)
+        window = responses.usage_params(first_day, last_day)
+        form, came = await self._ask("usage", iccid, params=window, listed=listed)
+        return came.answer(form, iccid=iccid, first_day=first_day, last_day=last_day)
 
     async def status(self, iccid: str) -> Answer[records.Connectivity]:
         """Whether and where the SIM is attached, and its data session."""
-        came = await self._get(_sim_path(iccid, "/status"))
-        return came.answer(records.Connectivity, [came.record()], iccid=iccid)
+        form, came = await self._ask("status", iccid)
+        return came.answer(form, iccid=iccid)
 
     async def quota(self, iccid: str, kind: Literal["data", "sms"]) -> Answer[records.Quota]:
         """What is left of the SIM's data or SMS quota, of how much, and until when."""
-        came = await self._get(_sim_path(iccid, f"/quota/{kind}"))
-        return came.answer(records.Quota, [came.record()], iccid=iccid, kind=kind)
+        form, came = await self._ask("quota", iccid, kind=kind)
+        return came.answer(form, iccid=iccid, kind=kind)
 
     async def events(self, iccid: str, since: datetime | None) -> AsyncGenerator[Answer[records.Event], None]:
-        """The SIM's events from `since` on (None: all), newest first, in pages; stops at the first older page."""
-        path = _sim_path(iccid, "/events")
+        """The SIM's events from `since` on (None: all), in pages, newest first where the API sorts them.
+
+        Stops at the first older page, in API v2 only as long as what came was in order.
+        """
         size = 1000 if since is None else 100  # a look at what is new needs few
-        async with aclosing(self._pages(path, size, key="events", sort="-timestamp")) as pages:
-            async for came in pages:
-                answer = came.answer(records.Event, came.records("events"), iccid=iccid)
+        last: datetime | None = None
+        in_order = True
+        async with aclosing(self._pages("events", size, iccid)) as pages:
+            async for form, came in pages:
+                answer: Answer[records.Event] = came.answer(form, iccid=iccid)
+                for event in answer.items:
+                    in_order = in_order and (last is None or event.at <= last)
+                    last = event.at
                 wanted = [event for event in answer.items if since is None or event.at >= since]
                 yield replace(answer, items=wanted)
-                if len(wanted) < len(answer.items):
+                if len(wanted) < len(answer.items) and (form.sorted or in_order):
                     return
 
     async def sms(self, iccid: str) -> AsyncGenerator[Answer[records.Sms], None]:
         """The SMS to and from the SIM, in pages of 100."""
-        async with aclosing(self._pages(_sim_path(iccid, "/sms"), 100)) as pages:
-            async for came in pages:
-                yield came.answer(records.Sms, came.records(), iccid=iccid)
+        async with aclosing(self._pages("sms", 100, iccid)) as pages:
+            async for form, came in pages:
+                yield came.answer(form, iccid=iccid)
 
     async def products(self) -> Answer[records.Product]:
         """What the account can buy, with prices."""
-        came = await self._get("/v1/products")
-        return came.answer(records.Product, came.records())
+        form, came = await self._ask("products")
+        return came.answer(form)
 
     async def orders(self) -> AsyncGenerator[Answer[records.Order], None]:
         """All orders, in pages of 10."""
-        async with aclosing(self._pages("/v1/orders", 10)) as pages:
-            async for came in pages:
-                yield came.answer(records.Order, came.records())
+        async with aclosing(self._pages("orders", 10)) as pages:
+            async for form, came in pages:
+                yield came.answer(form)
 
     async def tickets(self) -> AsyncGenerator[Answer[records.Ticket], None]:
         """All service requests, in pages of 100."""
-        async with aclosing(self._pages("/v1/support", 100)) as pages:
-            async for came in pages:
-                yield came.answer(records.Ticket, came.records())
+        async with aclosing(self._pages("tickets", 100)) as pages:
+            async for form, came in pages:
+                yield came.answer(form)
 
     async def each(
         self, keys: Iterable[K], call: Callable[[K], Awaitable[T]]
@@ -232,7 +258,8 @@ class OnceClient:
         """`call(key)` for every key, `concurrency` at a time, yielded as they finish: (key, result or its OnceError).
 
         Keys are taken, and results held, no further ahead than `concurrency` each. What would hit every call alike
-        (OnceCredentialsError, OnceUnavailableError) and any error that is not an OnceError is raised and ends it.
+        (OnceCredentialsError, OnceUnavailableError, OnceCallGoneError) and any error that is not an OnceError is raised
+        and ends it.
         Leaving early or cancelling stops the calls under way at once: use contextlib.aclosing when you may leave
         early.
         """
@@ -244,7 +271,7 @@ class OnceClient:
                 for key in source:
                     try:
                         outcome: T | OnceError = await call(key)
-                    except (OnceCredentialsError, OnceUnavailableError):
+                    except (OnceCredentialsError, OnceUnavailableError, OnceCallGoneError):
                         raise
                     except OnceError as error:
                         outcome = error
@@ -269,29 +296,30 @@ class OnceClient:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
 
-    # --- one request -------------------------------------------------------------------------------------------------
+    # --- one call, in the version that answers it ---------------------------------------------------------------------
 
-    async def _pages(self, path: str, size: int, key: str | None = None, **params: str) -> AsyncGenerator[_Came, None]:
+    async def _pages(self, call: str, size: int, iccid: str = "") -> AsyncGenerator[tuple[Form, Came], None]:
         """All pages: to the last that the answer names, or where it names none to the first short one."""
-        for page in itertools.count(1):
+        form, came = await self._ask(call, iccid, size=size)
+        for page in itertools.count(2):
+            found = came.found(form)
+            if page > 2 and not found:
+                return
+            yield form, came
+            last = came.totals.pages
+            if (len(found) < size) if last is None else (page > last):
+                return
             try:
-                came = await self._get(path, {**params, "page": str(page), "pageSize": str(size)})
+                came = await self._get(came.path, form.page(page, size))
             except OnceNotFoundError:
                 # Nothing says what 1NCE answers past the end of a list whose length it does not tell.
-                if page == 1:
-                    raise
-                return
-            records = came.records(key)
-            if page > 1 and not records:
-                return
-            yield came
-            last = came.totals.pages
-            if (len(records) < size) if last is None else (page >= last):
                 return
 
-    async def _get(self, path: str, params: dict[str, str] | None = None) -> _Came:
+    # --- one request -------------------------------------------------------------------------------------------------
+
+    async def _get(self, path: str, params: dict[str, str] | None = None) -> Came:
         """A usable answer to one call, however often it has to be asked. Raises OnceError."""
-        number, attempt = next(self._calls), 0
+        number, attempt = next(self._numbers), 0
         while True:
             attempt += 1
             probing = await self._breaker.admit()
@@ -300,9 +328,9 @@ class OnceClient:
             except BaseException:  # cancelled, or rejected: says nothing about the service
                 self._breaker.give_up(probing=probing)
                 raise
-            answered = isinstance(got, _Came) or got.alive
+            answered = isinstance(got, Came) or got.alive
             self._breaker.report(number, answered=answered, probing=probing)
-            if isinstance(got, _Came):
+            if isinstance(got, Came):
                 return got
             if probing and not answered:
                 raise self._breaker.error(got.came)
@@ -317,7 +345,7 @@ class OnceClient:
         asked = f" (asks to wait {got.wait_s:.0f} s)" if got.wait_s > MAX_WAIT_S else ""
         raise errors.request_error(f"GET {path}", got.status, got.came + asked)
 
-    async def _try(self, path: str, params: dict[str, str]) -> _Came | _Failure:
+    async def _try(self, path: str, params: dict[str, str]) -> Came | _Failure:
         """Ask once. Errors of the HTTP library end here: they hold the request, and with it the token."""
         try:
             async with self._under_way:
@@ -340,7 +368,7 @@ class OnceClient:
         except ValueError:  # cut halfway where no length was promised, or a page of some proxy
             return _Failure(None, f"not JSON: {text}")
         totals = responses.parse_totals(response.headers, document)
-        return _Came(path, params, self._now(), body, document, totals, text)
+        return Came(path, params, self._now(), body, document, totals, text)
 
     # --- rate limits: these two see every request on the wire, those of the token and of retries too
     # -------------------
@@ -367,39 +395,6 @@ class OnceClient:
             limiter.answered(ticket)
 
 
-class _Came(NamedTuple):
-    """A 200 answer as JSON, before it is typed."""
-
-    path: str
-    params: dict[str, str]
-    received_at: datetime
-    body: bytes
-    document: Any
-    totals: responses.Totals
-    shown: str  # how the body begins, without secrets
-
-    def records(self, key: str | None = None) -> list[Any]:
-        """The list that the answer is, or that stands in it under `key` (an absent one is empty)."""
-        found = self.document if key is None else (self.record().get(key) or [])
-        return found if isinstance(found, list) else self._unlike("a list" + (f" under {key!r}" if key else ""))
-
-    def record(self) -> dict[str, Any]:
-        """The object that the answer is."""
-        return self.document if isinstance(self.document, dict) else self._unlike("an object")
-
-    def answer(self, model: type[M], found: Iterable[Any], **defaults: str) -> Answer[M]:
-        notes: list[str] = []
-        return self.typed(*records.parse_records(model, found, notes, **defaults), notes)
-
-    def typed(self, items: list[T], rejected: list[Rejected], notes: list[str]) -> Answer[T]:
-        return Answer(self.path, self.params, self.received_at, self.body, items, rejected, notes)
-
-    def _unlike(self, expected: str) -> NoReturn:
-        raise OnceRequestError(
-            f"GET {self.path}", 200, self.shown, f"Expected {expected}: 1NCE's API may have changed."
-        )
-
-
 class _Failure(NamedTuple):
     """An attempt without a usable answer; status None when none came."""
 
@@ -416,13 +411,6 @@ class _Failure(NamedTuple):
     def alive(self) -> bool:
         """The service answered, if only to say no or not so fast."""
         return self.status is not None and self.status < httpx.codes.INTERNAL_SERVER_ERROR
-
-
-def _sim_path(iccid: str, tail: str = "") -> str:
-    try:
-        return f"/v1/sims/{values.check_iccid(iccid)}{tail}"
-    except ValueError as broken:
-        raise ValueError(f"iccid: got {iccid!r}, {broken}") from None
 
 
 def _unseen(answer: Answer[records.SimCard], shown: set[str]) -> tuple[Answer[records.SimCard], set[str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from resources.errors import SimsightError
 
 RETRY_STATUS = frozenset({429, 500, 502, 503, 504})
@@ -23,11 +25,19 @@ class OnceIncompleteError(OnceError):
     """The SIM list kept changing: some SIMs were never shown. Those that were have been delivered."""
 
 
+class OnceCallGoneError(OnceError):
+    """A call is gone from the API, for every SIM: the text says which, of which version, and what to do instead."""
+
+    def __init__(self, call: str, text: str) -> None:
+        super().__init__(text)
+        self.call = call
+
+
 class OnceRequestError(OnceError):
     """One call failed for good. `status` is None when no usable answer came at all."""
 
     def __init__(self, call: str, status: int | None, came: str, advice: str) -> None:
-        shown = " ".join(came.split())[:200] or "(nothing)"
+        shown = " ".join(_said(came).split())[:200] or "(nothing)"
         got = "no usable answer" if status is None else f"HTTP {status}"
         super().__init__(f"{call}: {got}: {shown}. {advice}")
         self.call, self.status, self.came = call, status, shown
@@ -41,8 +51,29 @@ class OnceNotFoundError(OnceRequestError):
     """404: 1NCE does not know it."""
 
 
+class OnceNotOnV1Error(OnceRequestError):
+    """404 of API v1 for a SIM that is in the account: a SIM of Platform 2.0, which API v2 alone knows."""
+
+    def __init__(self, call: str, status: int | None, came: str) -> None:
+        advice = (
+            "API v1 does not know this SIM, though the account holds it: a SIM of Platform 2.0. Its usage comes from a "
+            "Data Streamer and from quota looks."
+        )
+        super().__init__(call, status, came, advice)
+
+
 class OnceSimExpiredError(OnceRequestError):
     """422: the SIM's lifetime is over."""
+
+
+def _said(came: str) -> str:
+    """What came; of an error of API v2 its name, number and message."""
+    try:
+        error = json.loads(came)
+        name, number, message = error["error_token"], error["error_code"], error["message"]
+    except (ValueError, KeyError, TypeError):
+        return came
+    return f"{name} ({number}): {message}"
 
 
 def request_error(call: str, status: int | None, came: str) -> OnceRequestError:
@@ -56,6 +87,8 @@ def request_error(call: str, status: int | None, came: str) -> OnceRequestError:
             return OnceNotFoundError(
                 call, status, came, "Check the ICCID (19 digits); the SIM may have been moved away."
             )
+        case 410:
+            advice = "The call is gone from this version of the API: set ONCE_API=auto."
         case 422:
             return OnceSimExpiredError(call, status, came, "The SIM has expired: extend it, or stop asking for it.")
         case 429:

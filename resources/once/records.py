@@ -1,11 +1,14 @@
-"""What 1NCE's API v1 says, as pure functions from bytes and headers to typed values: no network, no clock, no waiting.
+"""What 1NCE's API says, as pure functions from bytes and headers to typed values: no network, no clock, no waiting.
 
 Units: data volumes are whole millionths of a MB (accounting bytes, 1 MB = 1_000_000, exact), SMS are counts, money is
 integer minor units, times carry their UTC offset. Rules for records: new fields are ignored; numbers may come as text
 or as numbers; an optional field that cannot be read is None with a note; what breaks another rule goes to `Rejected`
 with the reason and takes no other record with it.
 
-Source: 1NCE's OpenAPI files for SIM, order, product and support management (v1), and 1NCE help, "API Rate Limits".
+A record may have the shape of API v1 or of v2: one that comes again from quarantine does not say its version.
+
+Source: 1NCE's OpenAPI files for SIM management (v1 and v2), order, product and support management (v1), and 1NCE help,
+"API Rate Limits".
 """
 
 from __future__ import annotations
@@ -125,14 +128,19 @@ class SimCard(_Record):
 
 
 class Connectivity(_Record):
-    """Where a SIM is now: status OFFLINE, ATTACHED or ONLINE, the network it was last seen on and its data session."""
+    """Where a SIM is now: its status, the network it was last seen on and its data session (of several the newest)."""
 
     iccid: Iccid
-    status: Literal["OFFLINE", "ATTACHED", "ONLINE"]
+    status: Literal["OFFLINE", "ATTACHED", "ONLINE", "BLOCKED"]
     located_at: MaybeTime = _at("location", "last_updated")
     operator: Text = _at("location", "operator", "name")
     country: Text = _at("location", "country", "name")
-    country_iso: Text = _at("location", "country", "iso-code")
+    country_iso: Text = Field(
+        None,
+        validation_alias=AliasChoices(
+            AliasPath("location", "country", "iso-code"), AliasPath("location", "country", "iso_code")
+        ),
+    )
     mcc: Text = _at("location", "country", "mcc")
     session_started_at: MaybeTime = _at("pdp_context", "created")
     session_seconds: MaybeSeconds = _at("pdp_context", "duration")
@@ -142,11 +150,33 @@ class Connectivity(_Record):
     imeisv: Text = _at("pdp_context", "imeisv")
     services: Annotated[list[str] | None, _optional(lambda value: value)] = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_any_version(cls, record: dict[str, Any]) -> dict[str, Any]:
+        if isinstance(status := record.get("status"), dict):
+            record = {**record, "status": status.get("description")}
+        if isinstance(sessions := record.get("pdp_contexts"), list) and "pdp_context" not in record:
+            newest = max(
+                (session for session in sessions if isinstance(session, dict)),
+                key=lambda session: str(session.get("created") or ""),
+                default=None,
+            )
+            record = {**record, "pdp_context": newest}
+        location = record.get("location")
+        operator = location.get("operator") if isinstance(location, dict) else None
+        if isinstance(location, dict) and isinstance(operator, dict) and location.get("country") is None:
+            record = {**record, "location": {**location, "country": operator.get("country")}}
+        return record
+
+
+QUOTA_AMOUNTS = ("volume", "total_volume", "last_volume_added", "accumulated_total_volume")
+
 
 class Quota(_Record):
     """A SIM's data or SMS quota: bytes for data, counts for SMS. `left` may be negative.
 
-    After a top-up `total` is what was left plus the top-up, so total minus left is not what was used.
+    After a top-up `total` is what was left plus the top-up, so total minus left is not what was used. `accumulated` is
+    all that was ever provisioned or topped up, so accumulated minus left is; None from API v1, which does not say it.
     """
 
     iccid: Iccid
@@ -154,6 +184,7 @@ class Quota(_Record):
     left: int = _at("volume", default=...)
     total: int | None = _at("total_volume")
     last_added: int | None = _at("last_volume_added")
+    accumulated: int | None = _at("accumulated_total_volume")
     expires_at: MaybeTime = _at("expiry_date")
     changed_at: MaybeTime = _at("last_status_change_date")
     threshold_percentage: MaybeCount = None
@@ -164,7 +195,7 @@ class Quota(_Record):
     def _in_units_of_the_kind(cls, record: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         convert = mb_to_bytes if record.get("kind") == "data" else whole
         amounts = {}
-        for name in ("volume", "total_volume", "last_volume_added"):
+        for name in QUOTA_AMOUNTS:
             if _blank_is_none(value := record.get(name)) is None:
                 continue
             try:
@@ -174,7 +205,7 @@ class Quota(_Record):
                     raise ValueError(f"{name}: got {shown(value)}, {broken}") from None
                 _note(info, name, value, broken)
         return {
-            **{k: v for k, v in record.items() if k not in ("volume", "total_volume", "last_volume_added")},
+            **{k: v for k, v in record.items() if k not in QUOTA_AMOUNTS},
             **amounts,
         }
 
@@ -204,6 +235,7 @@ class Event(_Record):
     @model_validator(mode="before")
     @classmethod
     def _of_a_known_type(cls, record: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        record = _flat_event(record)
         said: Any = record.get("event_type")
         type_id: Any = record.get("event_type_id")
         if isinstance(said, dict):
@@ -216,6 +248,32 @@ class Event(_Record):
         if not kind.known:
             _note(info, f"event_type {re.sub('[0-9]+', '#', kind.words[:60])!r}", said, "which is kept as it came")
         return {**record, "event_type": kind.words}
+
+
+def _flat_event(record: dict[str, Any]) -> dict[str, Any]:
+    """An event of API v2, in which SIM, device and network are objects, with these beside each other as in v1."""
+
+    def within(*path: str) -> Any:
+        value: Any = record
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        return value
+
+    found = {
+        "iccid": within("sim", "iccid"),
+        "imei": within("endpoint", "imei"),
+        "imsi": within("imsi", "imsi"),
+        "country": within("detail", "country", "name"),
+        "operator": within("detail", "operator", "name") or within("detail", "name"),
+        "mcc": within("detail", "pdp_context", "mcc") or within("detail", "country", "mcc"),
+        "mnc": within("detail", "pdp_context", "mnc"),
+    }
+    known = {name: value for name, value in record.items() if not (name == "imsi" and isinstance(value, dict))}
+    # the SIM that the record names stands before the one asked for, so that a difference is found
+    return {
+        **known,
+        **{name: value for name, value in found.items() if value and (name == "iccid" or name not in known)},
+    }
 
 
 class Sms(_Record):

@@ -24,13 +24,14 @@ from services.ingest.schemas import UTC_TIME, Schema
 
 @dataclass(frozen=True)
 class Sim:
-    """A SIM to ask about, and the usage days to ask for."""
+    """A SIM to ask about, and the usage days to ask for; `listed`: the account's list names it."""
 
     iccid: str
     sim_key: int
     first_day: date
     last_day: date
     polled_at: datetime | None
+    listed: bool = True
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def _named(*fields: str) -> Callable[[dict[str, Any], dict[str, Any]], str]:
 
 
 async def _usage(once: OnceClient, sim: Sim) -> list[Answer[Any]]:
-    return [await once.usage(sim.iccid, sim.first_day, sim.last_day)]
+    return [await once.usage(sim.iccid, sim.first_day, sim.last_day, listed=sim.listed)]
 
 
 async def _quota(once: OnceClient, sim: Sim) -> list[Answer[Any]]:
@@ -181,6 +182,7 @@ QUOTA = Endpoint(
         "expires_at": UTC_TIME,
         "last_added": pl.Int64,
         "status_changed_at": UTC_TIME,
+        "amount_accumulated": pl.Int64,
     },
     lambda q, keys, now: (
         keys[q.iccid],
@@ -192,6 +194,7 @@ QUOTA = Endpoint(
         q.expires_at,
         q.last_added,
         q.changed_at,
+        q.accumulated,
     ),
     ("sim_key", "kind", "day"),
     _model(protocol.Quota),

@@ -19,10 +19,12 @@ from typing import Any
 import polars as pl
 
 from resources.database.session import Database, Merged, Transaction
+from resources.once.calls import REMEMBERED
 from resources.once.client import OnceClient
-from resources.once.errors import OnceError
+from resources.once.errors import OnceCallGoneError, OnceError, OnceNotOnV1Error
 from resources.once.responses import Answer
 from resources.runtime import Runtime
+from services.ingest.call_states import load, save
 from services.ingest.endpoints import ORDERS, PRODUCTS, QUOTA, SIMS, USAGE, Endpoint, Sim
 from services.ingest.poll_planner import STATE_SCHEMA, fleet_cost, pass_budget, plan
 from services.ingest.schemas import QUARANTINE_SCHEMA, RAW_RESPONSE_SCHEMA, RESOLVED_SCHEMA, UTC_TIME, Schema
@@ -56,6 +58,8 @@ class IngestResult:
     """What an ingest run brought.
 
     waited  rows of files that waited for the SIMs listed now
+    beyond  SIMs that are not asked today, because API v1 does not know them
+    gone    why nobody or nobody more was asked: the call is gone; empty: it answers
     notes   how often each field could not be read of a record that was kept
     """
 
@@ -68,6 +72,8 @@ class IngestResult:
     rejected: int = 0
     pending: int = 0
     waited: int = 0
+    beyond: int = 0
+    gone: str = ""
     problems: dict[str, int] = field(default_factory=dict)
     notes: Counter[str] = field(default_factory=Counter)
 
@@ -87,6 +93,8 @@ class IngestResult:
             "values not understood": {**self.notes} if self.notes else 0,
             "rows of files that waited for these SIMs": self.waited,
             "sims without an answer": {**self.problems} if self.problems else 0,
+            **({"sims not asked, unknown to API v1": self.beyond} if self.beyond else {}),
+            **({"the call is gone": self.gone} if self.gone else {}),
         }
 
 
@@ -167,7 +175,27 @@ def _open_quarantine_keys(database: Database, endpoint: Endpoint) -> set[str]:
 
 
 def ingest_account(database: Database, make_client: MakeClient, endpoint: Endpoint, *, clock: Clock) -> IngestResult:
-    """Ask for one of the account's lists (sims, products, orders, tickets); store it page by page. Raises OnceError."""
+    """Ask for one of the account's lists (sims, products, orders, tickets); store it page by page.
+
+    A call that is gone is said in the result, and fails for the list of SIMs alone. Raises OnceError.
+    """
+    once = make_client()
+    load(database, once.calls)
+    try:
+        if endpoint is SIMS and once.calls.in_use("sims", clock()) is None:
+            once.calls.ask_again("sims")  # one request an hour, and nothing works without it
+        if once.calls.in_use(endpoint.name, clock()) is None:
+            raise once.calls.gone_error(endpoint.name, clock())
+        return _account_list(database, once, endpoint, clock)
+    except OnceCallGoneError as gone:
+        if endpoint is SIMS:  # without it there is nobody to ask about
+            raise
+        return IngestResult(endpoint.name, requests=once.stats.requests, gone=str(gone))
+    finally:
+        save(database, once.calls)
+
+
+def _account_list(database: Database, once: OnceClient, endpoint: Endpoint, clock: Clock) -> IngestResult:
     today = clock().date()
     with database.transaction() as transaction:
         begun = transaction.row(
@@ -175,10 +203,13 @@ def ingest_account(database: Database, make_client: MakeClient, endpoint: Endpoi
         )
         assert begun is not None
     listed: list[str] = []
-    result = asyncio.run(_ingest_account(database, make_client, endpoint, listed))
+    result = asyncio.run(_ingest_account(database, once, endpoint, listed))
+    version = once.calls.in_use(endpoint.name, clock())
     with database.transaction() as transaction:
-        # an empty list, or one with rejected records, is no proof that a SIM has left the account
-        if endpoint is SIMS and listed and not result.rejected:
+        # no proof that a SIM has left the account: an empty list, one with rejected records, or one of API v1 where v2
+        # has answered before, which lacks the SIMs of Platform 2.0
+        whole = listed and not result.rejected and version is not None and once.calls.list_is_whole(version)
+        if endpoint is SIMS and whole:
             transaction.stage("mark_unlisted", pl.DataFrame({"iccid": listed}).unique())
             transaction.row("mark_unlisted", {"begun": begun["started_at"], "now": clock()})
         if endpoint is SIMS:
@@ -188,12 +219,12 @@ def ingest_account(database: Database, make_client: MakeClient, endpoint: Endpoi
 
 
 async def _ingest_account(
-    database: Database, make_client: MakeClient, endpoint: Endpoint, listed: list[str]
+    database: Database, client: OnceClient, endpoint: Endpoint, listed: list[str]
 ) -> IngestResult:
     """`listed` is filled with the ICCIDs that the SIM list names."""
     result = IngestResult(endpoint.name)
     open_keys = _open_quarantine_keys(database, endpoint)
-    async with make_client() as once:
+    async with client as once:
         async with aclosing(_account_pages(once, endpoint)) as pages:
             async for page in pages:
                 with database.transaction() as transaction:
@@ -235,10 +266,14 @@ def ingest_fleet(
              (services.ingest.poll_planner) chooses whom to ask now. None: everyone
     only     ask these SIMs (by sim_key) and no others; the ingest run stays open, and the next one continues it
     Usage is asked from `first_day`, or from earlier where a SIM is not covered up to there, at most six months back.
-    A SIM whose call fails is stored with the problem and does not stop the others. Raises OnceCredentialsError and
-    OnceUnavailableError, after storing what had come.
+    A SIM whose call fails is stored with the problem and does not stop the others. A call that is gone ends the run,
+    and is said in the result. Raises OnceCredentialsError and OnceUnavailableError, after storing what had come.
     """
     now = clock()
+    once = make_client()
+    load(database, once.calls)
+    if once.calls.in_use(endpoint.name, now) is None:
+        return IngestResult(endpoint.name, gone=str(once.calls.gone_error(endpoint.name, now)))
     window = {"source": endpoint.name, "first_day": first_day, "last_day": last_day}
     with database.transaction() as transaction:
         begun = transaction.row("unfinished_ingest_run", {**window, "since": now - RESUME_WITHIN})
@@ -250,6 +285,8 @@ def ingest_fleet(
             pending = [row for row in pending if row["sim_key"] in only]
             fleet = len(pending)
         result = IngestResult(endpoint.name, already=fleet - len(pending))
+        known = [row for row in pending if not _unknown_to_v1(row, now)]
+        pending, result.beyond = known, len(pending) - len(known)
         if budget is not None and fleet_cost(fleet) > budget:
             state = transaction.frame("poll_state", STATE_SCHEMA, {"now": now})
             chosen = plan(state, now=now, budget=budget, sources=(endpoint.name,))["sim_key"]
@@ -268,13 +305,22 @@ def ingest_fleet(
         len(sims),
         _open_quarantine_keys(database, endpoint),
     )
-    asyncio.run(fleet_run.run(make_client, sims))
+    try:
+        asyncio.run(fleet_run.run(once, sims))
+    finally:
+        save(database, once.calls)
     with database.transaction() as transaction:
-        if only is None:
+        if only is None and not result.gone:
             transaction.execute("finish_ingest_run", {"sweep_id": begun["sweep_id"], "now": clock()})
         if result.merged.new:
             transaction.rows("analyze_new_tables")
     return result
+
+
+def _unknown_to_v1(row: dict[str, Any], now: datetime) -> bool:
+    """Whether API v1 said less than a day ago that it does not know this SIM of the account."""
+    polled_at: datetime | None = row["polled_at"]
+    return row["problem"] == OnceNotOnV1Error.__name__ and polled_at is not None and now - polled_at < REMEMBERED
 
 
 def _sim_to_ask(row: dict[str, Any], first_day: date, last_day: date, now: datetime) -> Sim:
@@ -282,7 +328,7 @@ def _sim_to_ask(row: dict[str, Any], first_day: date, last_day: date, now: datet
     covered: date | None = row["covered_to"]
     resume = earliest if covered is None else covered + timedelta(days=1 - CORRECTED_DAYS)
     first = max(earliest, min(first_day, resume))
-    return Sim(row["iccid"], row["sim_key"], first, max(first, last_day), row["polled_at"])
+    return Sim(row["iccid"], row["sim_key"], first, max(first, last_day), row["polled_at"], row["listed"])
 
 
 @dataclass
@@ -299,10 +345,10 @@ class _FleetRun:
     open_keys: set[str]
     batch: list[tuple[Sim, list[Answer[Any]] | OnceError]] = field(default_factory=list)
 
-    async def run(self, make_client: MakeClient, sims: list[Sim]) -> None:
+    async def run(self, client: OnceClient, sims: list[Sim]) -> None:
         ask = self.endpoint.ask
         assert ask is not None, f"{self.endpoint.name} is not asked SIM by SIM"
-        async with make_client() as once:
+        async with client as once:
             last_flush = time.monotonic()
             try:
                 async with aclosing(once.each(sims, lambda sim: ask(once, sim))) as outcomes:
@@ -311,6 +357,8 @@ class _FleetRun:
                         if len(self.batch) >= BATCH_SIMS or time.monotonic() - last_flush > BATCH_SECONDS:
                             await self.flush()
                             last_flush = time.monotonic()
+            except OnceCallGoneError as gone:
+                self.result.gone = str(gone)
             except OnceError:
                 await self.flush()  # what had come stays; the next run goes on from here
                 raise

@@ -187,7 +187,7 @@ SUITES = [
         {"sim_key": pl.Int32, "seen_on": pl.Date, "status": pl.String},
         lambda runtime: [
             _rows(1),
-            _one_of("status", "OFFLINE", "ATTACHED", "ONLINE"),
+            _one_of("status", "OFFLINE", "ATTACHED", "ONLINE", "BLOCKED"),
             _between("seen_on", low=runtime.clock().date() - timedelta(days=2), mostly=0.9),
         ],
     ),

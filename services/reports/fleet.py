@@ -39,6 +39,7 @@ PROBLEMS = {
     "OnceSimExpiredError": "expired: 1NCE no longer answers for it",
     "OnceNotFoundError": "unknown to 1NCE",
     "OnceForbiddenError": "not of this account",
+    "OnceNotOnV1Error": "of Platform 2.0: API v1 does not know it, its usage comes from stream and quota",
     "OnceRequestError": "1NCE failed to answer; it is asked again",
 }
 

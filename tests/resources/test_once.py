@@ -178,10 +178,13 @@ async def test_what_is_no_iccid_never_becomes_a_path() -> None:
     ],
 )
 async def test_a_refusal_is_not_repeated(status: int, kind: type[OnceRequestError], advice: str) -> None:
-    async with talking(token_or(lambda _: (status, {}, b"because"))) as (served, once):
+    def rest(path: str) -> Reply:
+        return ok([sim(ICCIDS[1])]) if "?" in path else ok({}) if ICCIDS[1] in path else (status, {}, b"because")
+
+    async with talking(token_or(rest)) as (served, once):
         with pytest.raises(kind, match=f"HTTP {status}: because.*{advice}"):
             await once.sim(ICCIDS[0])
-        assert len(asked(served)) == 1
+        assert len(asked(served, ICCIDS[0])) == 1
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])

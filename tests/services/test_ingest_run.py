@@ -358,7 +358,7 @@ def test_a_value_that_no_table_takes_waits_in_quarantine_and_stops_no_other(
     simulation = account.server._simulation
     if source == "status":
         ingest(account.runtime, "sims")
-        monkeypatch.setattr(simulation.cards, "status", lambda i, now: {"status": "BLOCKED" if i == 3 else "OFFLINE"})
+        monkeypatch.setattr(simulation.cards, "status", lambda i, now: {"status": "LOST" if i == 3 else "OFFLINE"})
     else:
         tickets = simulation.back_office.tickets(NOW)
         tickets[0]["status"] = "WAITING"

@@ -31,6 +31,8 @@ INSERT INTO core.sim_connectivity (organization_id, sim_key, day, observed_at, s
 SELECT organization_id, sim_key, '2026-01-01', now(), 'ONLINE' FROM core.sims;
 INSERT INTO raw.landings (organization_id, source, request, body_sha256, body, received_at)
 SELECT organization_id, 'sims', '/v1/sims', '', '', now() FROM core.organizations;
+INSERT INTO ops.once_calls (organization_id, call, version, checked_at)
+SELECT organization_id, 'sims', 'v2', now() FROM core.organizations;
 INSERT INTO ops.streams (stream_id, organization_id, name, secret_sha256, created_at)
 SELECT 'stream-of-' || slug, organization_id, 'x', 'x', now() FROM core.organizations;
 INSERT INTO raw.stream_batches (organization_id, stream_id, body_sha256, body, records, received_at)
