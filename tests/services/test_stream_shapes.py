@@ -88,6 +88,17 @@ def test_an_event_of_no_sim_is_the_accounts_and_never_in_quarantine(receiver: Re
     done = receiver.process()
     assert (done.of_account, done.quarantined) == (2, 0)
     assert done.metadata()["events of the account"] == 2
+    receiver.receive([without, event(3, sim=1) | {"sim": None, "endpoint": None, "alert": 1}])
+    receiver.process()
+    stored = receiver.truth.rows(
+        "SELECT record_id, occurred_at, event_type, alert, severity, description FROM core.account_events_v1 ORDER BY 1"
+    )
+    assert [(row["record_id"], row["event_type"], row["alert"]) for row in stored] == [
+        (1, "Data quota enabled", False),
+        (2, "Create PDP Context", False),
+        (3, "Create PDP Context", True),
+    ]
+    assert stored[0]["occurred_at"] == START
     receiver.truth.rows(
         "INSERT INTO ops.quarantine (organization_id, source, record_key, reason, record, first_seen_at, last_seen_at)"
         " VALUES (ops.organization('default'), 'stream', 'event 1', 'sim.iccid: missing', %s, %s, %s)",
