@@ -54,7 +54,8 @@ class UsageRecord(NamedTuple):
 class EventRecord(NamedTuple):
     """One event record, in the terms of core.sim_events; `iccid`, `sim_id` and `imsi_id` as of a usage record.
 
-    is_known   whether resources.once.event_types knows this type of event
+    country_id, operator_id   1NCE's numbers of those: flat records give no more
+    is_known                  whether resources.once.event_types knows this type of event
     """
 
     record_id: int
@@ -69,6 +70,8 @@ class EventRecord(NamedTuple):
     operator: str | None
     sim_id: int | None
     imsi_id: int | None
+    country_id: int | None
+    operator_id: int | None
     is_known: bool
 
 
@@ -227,6 +230,10 @@ def _event(record: dict[str, Any], received_at: datetime, notes: list[str] | Non
         )
     except ValueError as broken:
         raise ValueError(f"event_type.description: {broken}") from None
+    operator = _text(record, "detail.operator.name")
+    operator_id = _number(record, "detail.operator.id")
+    if operator is None and operator_id is None:  # the detail itself is the operator
+        operator, operator_id = _text(record, "detail.name"), _number(record, "detail.id")
     return EventRecord(
         _id(record),
         _sim(record),
@@ -238,8 +245,10 @@ def _event(record: dict[str, Any], received_at: datetime, notes: list[str] | Non
         _text(record, "endpoint.imei"),
         _text(record, "imsi.imsi") or _text(record, "imsi"),
         _text(record, "detail.country.name"),
-        _text(record, "detail.operator.name") or _text(record, "detail.name"),
+        operator,
         *_numbers(record),
+        _number(record, "detail.country.id"),
+        operator_id,
         kind.known,
     )
 

@@ -55,6 +55,8 @@ EVENT_SCHEMA: Schema = {
     "operator": pl.String,
     "sim_id": pl.Int64,
     "imsi_id": pl.Int64,
+    "country_id": pl.Int64,
+    "operator_id": pl.Int64,
     "is_known": pl.Boolean,
     "known_at": UTC_TIME,
     "seq": pl.Int64,
@@ -69,6 +71,7 @@ ACCOUNT_EVENT_SCHEMA: Schema = {
     "known_at": UTC_TIME,
     "seq": pl.Int64,
 }
+NETWORK_NAMES_SCHEMA: Schema = {"kind": pl.String, "number": pl.Int64, "name": pl.String}
 SIMS_SCHEMA: Schema = {"iccid": pl.String, "sim_key": pl.Int32}
 # what must be the same in every record of one id
 USAGE_CONTENT = ("record_id", "sim_key", "kind", "started_at", "ended_at", "total", "rx", "tx")
@@ -238,6 +241,7 @@ def store(
     usage, events, of_account, rejected = _parse(records, done)
     if of_account.height:
         transaction.merge("merge_account_events", of_account.drop("seq").unique("record_id", keep="first"))
+    events = _with_names(transaction, events)
     sims = _known_sims(transaction, usage, events)
     usage, events = (rows.join(sims, on="iccid", how="left", maintain_order="left") for rows in (usage, events))
     merged = []
@@ -267,6 +271,29 @@ def store(
         repeated = rows.filter(listed).height - distinct.height
         merged.append(changes + Merged(unchanged=repeated))
     return merged[0], merged[1], rejected
+
+
+def _with_names(transaction: Transaction, events: pl.DataFrame) -> pl.DataFrame:
+    """Events with the names of operators and countries that they give by number alone, as far as others have said them.
+
+    A name that is not known stays empty: a number in its place would look like a network where the SIM has not been.
+    """
+    kinds = ("operator", "country")
+    said = pl.concat(
+        events.select(pl.lit(kind).alias("kind"), pl.col(f"{kind}_id").alias("number"), pl.col(kind).alias("name"))
+        for kind in kinds
+    ).drop_nulls("number")
+    named = said.drop_nulls("name").unique(("kind", "number"), keep="last")
+    if named.height:
+        transaction.merge("merge_network_names", named)
+    if not said["name"].null_count():
+        return events
+    known = transaction.frame("network_names", NETWORK_NAMES_SCHEMA)
+    for kind in kinds:
+        names = known.filter(kind=kind).select(pl.col("number").alias(f"{kind}_id"), pl.col("name").alias("learnt"))
+        events = events.join(names, on=f"{kind}_id", how="left", maintain_order="left")
+        events = events.with_columns(pl.coalesce(kind, "learnt").alias(kind)).drop("learnt")
+    return events
 
 
 def _known_sims(transaction: Transaction, usage: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:

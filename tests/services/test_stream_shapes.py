@@ -127,6 +127,24 @@ def test_times_with_a_blank_and_alerts_as_numbers_are_taken_and_the_operator_fro
     assert done.metadata()["values not understood"] == {"alert": 1}
 
 
+def test_a_flat_event_takes_the_names_that_others_said_of_the_same_numbers(receiver: Receiver) -> None:
+    flat = {k: v for k, v in FLAT_EVENT.items() if not k.startswith("detail")} | {"detail_id": 10}
+    flat |= {"detail_country_id": 205, "detail_mnc": "20"}
+    receiver.receive([flat | {"id": 1}])
+    receiver.process()
+    detail = {"id": 10, "name": "EE", "country": {"id": 205, "name": "United Kingdom"}}
+    receiver.receive([event(2, at=START + MINUTE, detail=detail)])
+    receiver.process()
+    receiver.receive([flat | {"id": 3, "timestamp": stamp(START + 2 * MINUTE)}])
+    receiver.process()
+    _, events = receiver.stored()
+    assert [(row["country"], row["operator"]) for row in events] == [
+        (None, None),
+        ("United Kingdom", "EE"),
+        ("United Kingdom", "EE"),
+    ]
+
+
 def told(number: int, kind: dict[str, Any], sentence: str, minute: int) -> dict[str, Any]:
     return event(number, at=START + minute * MINUTE, event_type=kind, description=sentence, detail=None)
 
