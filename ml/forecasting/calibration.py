@@ -53,6 +53,24 @@ def fit_spread(errors: FloatArray, origins: IntArray, horizon: int) -> Spread:
     return Spread(table.round(4), _templates(errors, origins, table, week).round(4))
 
 
+def within_others(errors: FloatArray, sims: IntArray) -> FloatArray:
+    """Errors (windows, horizon) drawn in to what a second SIM of `sims` (windows,) has missed by, up and down.
+
+    A single SIM then tells the others nothing that none of them has shown: without that bound one wild day of one SIM
+    is in the mean of every SIM whose errors are pooled with it.
+    """
+    _, of = np.unique(sims, return_inverse=True)
+    if not of.size or of.max() < 2:  # of two SIMs nobody can say which is the odd one
+        return errors
+    low, high = np.full(of.max() + 1, np.inf), np.full(of.max() + 1, -np.inf)
+    np.minimum.at(low, of, np.where(np.isnan(errors), np.inf, errors).min(axis=1))
+    np.maximum.at(high, of, np.where(np.isnan(errors), -np.inf, errors).max(axis=1))
+    low, high = low[np.isfinite(low)], high[np.isfinite(high)]
+    if high.size < 3:
+        return errors
+    return np.clip(errors, np.partition(low, 1)[1], np.partition(high, -2)[-2])
+
+
 def quantiles_at(table: FloatArray, levels: Sequence[float]) -> FloatArray:
     """The quantiles `levels` of a table (..., LEVELS): (..., len(levels)). Raises ValueError for a level outside
     LEVELS."""
@@ -61,7 +79,7 @@ def quantiles_at(table: FloatArray, levels: Sequence[float]) -> FloatArray:
     at = np.interp([NormalDist().inv_cdf(level) for level in levels], SCORES, np.arange(SCORES.size))
     low = np.minimum(at.astype(np.int64), SCORES.size - 2)
     part = at - low
-    return np.asarray(table[..., low] * (1 - part) + table[..., low + 1] * part)
+    return np.asarray(table[..., low] + (table[..., low + 1] - table[..., low]) * part)
 
 
 def week_of(horizon: int) -> IntArray:

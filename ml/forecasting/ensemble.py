@@ -52,6 +52,8 @@ LEVEL_SHIFT = SEGMENTS.index("moved")
 USUAL = NAMES.index("median of 8 weeks")
 # A day is far from its weekday's usual value when it is more than this many typical deviations off.
 FAR_DEVIATIONS = 3.0
+# How many times the second smallest or largest record of a fleet the last one may count.
+FAR_RECORD = 1.1
 # After a level shift what is new counts, until the fleet's own shifts say otherwise: this many of them weigh as much.
 FAST = np.array([name.endswith(("last week", "median of 7 days", "smoothing 0.25")) for name in NAMES])
 AFTER_SHIFT_PRIOR = np.where(FAST, 0.85, 1.05)
@@ -147,6 +149,7 @@ def segment_records(
     `origin`.
     """
     shared = np.ones((len(PARTS), len(SEGMENTS), len(NAMES)))
+    relative = np.stack([_within_others(relative[part], number[part] > 0) for part in range(len(PARTS))])
     for part in range(len(PARTS)):
         fleet = number[part] @ relative[part]
         fleet = (fleet + FLEET_WEIGHT / 10) / (number[part].sum() + FLEET_WEIGHT / 10)
@@ -162,6 +165,16 @@ def segment_records(
             len(errors) + SHIFT_PRIOR_COUNT
         )
     return shared
+
+
+def _within_others(relative: FloatArray, known: npt.NDArray[np.bool_]) -> FloatArray:
+    """Records (sims, candidates) drawn in to near what a second of the known SIMs (sims,) has: one SIM alone, whose one
+    wild day is nearly all that it missed by, does not choose for the others."""
+    count = int(known.sum())
+    if count < 3:  # of two SIMs nobody can say which is the odd one
+        return relative
+    ordered = np.partition(relative[known], (1, count - 2), axis=0)
+    return np.clip(relative, ordered[1] / FAR_RECORD, ordered[count - 2] * FAR_RECORD)
 
 
 def weights(relative: FloatArray, number: FloatArray, shared: FloatArray, segments: IntArray) -> FloatArray:

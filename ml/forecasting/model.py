@@ -22,7 +22,7 @@ import numpy.typing as npt
 import polars as pl
 
 from ml.forecasting import ensemble
-from ml.forecasting.calibration import LEVELS, MIN_WINDOWS, Spread, fit_spread, quantiles_at, week_of
+from ml.forecasting.calibration import LEVELS, MIN_WINDOWS, Spread, fit_spread, quantiles_at, week_of, within_others
 from ml.forecasting.candidates import NAMES
 from ml.forecasting.expectation import Past, expect, look_back, normal, repeated
 from ml.forecasting.global_model import GlobalModel
@@ -233,7 +233,8 @@ def _spreads(fleet_fit: FleetFit, horizon: int) -> list[Spread]:
         if usual and of_fleet:
             spreads.append(of_fleet)
             continue
-        missed, when = fleet_fit.errors[pool], fleet_fit.origins[pool]
+        missed = within_others(fleet_fit.errors[pool], fleet_fit.sims[pool])
+        when = fleet_fit.origins[pool]
         if segment == ensemble.LEVEL_SHIFT:
             # Level shifts come together, from one cause: which way the last ones went on says nothing about the next.
             missed = _without_direction(missed, when)

@@ -83,6 +83,7 @@ class FleetFit:
     errors     (windows, horizon) scaled errors of past forecasts as they could be made at the time: with a global model
                trained on earlier origins. Origins without earlier ones are left out, unless there are hardly others.
     segments, origins  (windows,) of each window's SIM at the time, and where it began
+    sims       (windows,) which SIM, its place among the values
     global_model  the global model of all origins; None where it does not pay
     past       what the candidates said and missed by
     """
@@ -91,6 +92,7 @@ class FleetFit:
     errors: FloatArray
     segments: IntArray
     origins: IntArray
+    sims: IntArray
     global_model: GlobalModel | None
     past: Past
 
@@ -118,16 +120,24 @@ def fit_fleet(values: FloatArray, horizon: int, seed: int) -> FleetFit:
     global_model, centres = _train_global(states, past, train_on, border, seed)
     past = [k for k in past if k in centres] if len(centres) >= MIN_ORIGINS else past
     states |= {k: replace(states[k], centre=centre) for k, centre in centres.items()}
-    segments, origins, errors = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty((0, horizon))]
+    segments, origins, of_sim = ([np.empty(0, np.int64)] for _ in range(3))
+    errors = [np.empty((0, horizon))]
     for k in past:
-        for segment, error in _errors(states[k], horizon):
+        for segment, sim, error in _errors(states[k], horizon):
             segments.append(segment)
             origins.append(np.full(segment.size, k, np.int64))
+            of_sim.append(sim)
             errors.append(error)
     relative, number = ensemble.relative_records(missed, 0)
     shared = ensemble.segment_records(missed, shifts, relative, number, segments_of(values, shifts[:, 0]), 0)
     return FleetFit(
-        shared, np.concatenate(errors), np.concatenate(segments), np.concatenate(origins), global_model, back
+        records=shared,
+        errors=np.concatenate(errors),
+        segments=np.concatenate(segments),
+        origins=np.concatenate(origins),
+        sims=np.concatenate(of_sim),
+        global_model=global_model,
+        past=back,
     )
 
 
@@ -185,9 +195,9 @@ def _train_global(
     return global_model, {k: np.maximum(centre, 0) for k, centre in taken.items()}
 
 
-def _errors(then: _Origin, horizon: int) -> list[tuple[IntArray, FloatArray]]:
-    """Segments (windows,) and scaled errors (windows, horizon) after one origin: of SIMs as they were, and as if all
-    were young."""
+def _errors(then: _Origin, horizon: int) -> list[tuple[IntArray, IntArray, FloatArray]]:
+    """Segments and SIMs (windows,) and scaled errors (windows, horizon) after one origin: of SIMs as they were, and as
+    if all were young."""
     actual = then.actual[:, :horizon]
     # How well can a young SIM be forecast? Forget all but a week of what is known of every SIM, and see.
     week = then.known[:, -SEASON:]
@@ -201,5 +211,5 @@ def _errors(then: _Origin, horizon: int) -> list[tuple[IntArray, FloatArray]]:
         scale = scale_of(seen[keep], centre, segment[keep], horizon)
         good = scale.max(axis=1) > 0
         error = (actual[keep] - centre[:, :horizon]) / np.maximum(scale, 1e-9)
-        windows.append((segment[keep][good], error[good]))
+        windows.append((segment[keep][good], np.flatnonzero(keep)[good], error[good]))
     return windows

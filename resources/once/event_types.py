@@ -49,6 +49,11 @@ PATTERNS = tuple(
         (r"\bimei\b.*\bchange|\bchange of imei", DEVICE_CHANGED),
     )
 )
+# every kind but the changes of a SIM's status, which are many
+KINDS = frozenset(
+    {SESSION_BEGAN, SESSION_ENDED, LOCATED, DEVICE_CHANGED}
+    | {f"{quota} {kind}" for quota in ("Data", "SMS") for kind in OF_QUOTA}
+)
 # the states are part of the kind: from which a SIM came says what it was before
 _STATUS = re.compile(r"\bstatus of sim (?:was |got )?changed from '?(\w+)'? to '?(\w+)'?", re.IGNORECASE)
 _SMS = re.compile(r"\bsms\b", re.IGNORECASE)

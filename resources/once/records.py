@@ -310,16 +310,28 @@ class Charge(_Record):
         return {**record, "amount_minor": converted(record, "amount_net", convert)}
 
 
+def _readable(charges: object, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> list[Charge]:
+    """The charges of a product; none of them, with a note, where one cannot be read: a part is not the price."""
+    try:
+        read: list[Charge] = handler([] if charges is None else charges)
+    except ValidationError as broken:
+        error = broken.errors()[0]
+        place = ".".join(map(str, error["loc"]))
+        _note(info, str(info.field_name), charges, f"{place}: {error['msg']}" if place else error["msg"])
+        return []
+    return read
+
+
 class Product(_Record):
-    """A product of 1NCE's catalogue with its prices."""
+    """A product of 1NCE's catalogue with its prices; a price that cannot be read is as if none were given."""
 
     id: Annotated[int, Field(ge=0, lt=2**31), BeforeValidator(whole)]
     product: Text = None
     material: Text = None
     package_size: MaybeInt32 = None
     min_contract_duration: MaybeCount = None  # months
-    one_time_charges: list[Charge] = []
-    recurring_charges: list[Charge] = []
+    one_time_charges: Annotated[list[Charge], WrapValidator(_readable)] = []
+    recurring_charges: Annotated[list[Charge], WrapValidator(_readable)] = []
 
 
 class OrderedProduct(_Record):

@@ -54,7 +54,8 @@ class UsageRecord(NamedTuple):
 class EventRecord(NamedTuple):
     """One event record, in the terms of core.sim_events; `iccid`, `sim_id` and `imsi_id` as of a usage record.
 
-    is_known   whether resources.once.event_types knows this type of event
+    country_id, operator_id   1NCE's numbers of those: flat records give no more
+    is_known                  whether resources.once.event_types knows this type of event
     """
 
     record_id: int
@@ -69,13 +70,26 @@ class EventRecord(NamedTuple):
     operator: str | None
     sim_id: int | None
     imsi_id: int | None
+    country_id: int | None
+    operator_id: int | None
     is_known: bool
+
+
+class AccountEvent(NamedTuple):
+    """One event of the account, which is about no SIM, in the terms of core.account_events."""
+
+    record_id: int
+    occurred_at: datetime
+    event_type: str
+    severity: str | None
+    alert: bool | None
+    description: str | None
 
 
 def parse_record(
     record: Any, *, received_at: datetime, notes: list[str] | None = None
-) -> UsageRecord | EventRecord | None:
-    """A record as a row; None for an event of the account, which is about no SIM.
+) -> UsageRecord | EventRecord | AccountEvent:
+    """A record as a row.
 
     notes   takes what could not be read of a record that is kept
     ValueError 'field: got value, expected ...' when it breaks a rule.
@@ -83,7 +97,7 @@ def parse_record(
     if type(record) is not dict:
         raise ValueError(f"record: got {shown(record)}, expected an object")
     if _is_event(record):
-        return None if _of_account(record) else _event(record, received_at, notes)
+        return (_account_event if _of_account(record) else _event)(record, received_at, notes)
     if record.get("traffic_type") is not None or record.get("traffic_type_id") is not None:
         return _usage(record, received_at)
     raise ValueError("event_type, traffic_type: both missing, expected one of them")
@@ -216,12 +230,10 @@ def _event(record: dict[str, Any], received_at: datetime, notes: list[str] | Non
         )
     except ValueError as broken:
         raise ValueError(f"event_type.description: {broken}") from None
-    try:
-        alert = _value(record, "alert", _truth, needed=False)
-    except ValueError as broken:
-        alert = None
-        if notes is not None:
-            notes.append(str(broken))
+    operator = _text(record, "detail.operator.name")
+    operator_id = _number(record, "detail.operator.id")
+    if operator is None and operator_id is None:  # the detail itself is the operator
+        operator, operator_id = _text(record, "detail.name"), _number(record, "detail.id")
     return EventRecord(
         _id(record),
         _sim(record),
@@ -229,14 +241,39 @@ def _event(record: dict[str, Any], received_at: datetime, notes: list[str] | Non
         _time(record, "timestamp", received_at).replace(microsecond=0),
         kind.words,
         _text(record, "event_severity.description"),
-        alert,
+        _alert(record, notes),
         _text(record, "endpoint.imei"),
         _text(record, "imsi.imsi") or _text(record, "imsi"),
         _text(record, "detail.country.name"),
-        _text(record, "detail.operator.name") or _text(record, "detail.name"),
+        operator,
         *_numbers(record),
+        _number(record, "detail.country.id"),
+        operator_id,
         kind.known,
     )
+
+
+def _account_event(record: dict[str, Any], received_at: datetime, notes: list[str] | None) -> AccountEvent:
+    description = _text(record, "description")
+    words = _text(record, "event_type.description") or _text(record, "event_type") or description
+    return AccountEvent(
+        _id(record),
+        _time(record, "timestamp", received_at),
+        words or f"Event type {_number(record, 'event_type.id')}",
+        _text(record, "event_severity.description"),
+        _alert(record, notes),
+        description,
+    )
+
+
+def _alert(record: dict[str, Any], notes: list[str] | None) -> bool | None:
+    try:
+        alert: bool | None = _value(record, "alert", _truth, needed=False)
+    except ValueError as broken:
+        if notes is not None:
+            notes.append(str(broken))
+        return None
+    return alert
 
 
 def _id(record: dict[str, Any]) -> int:

@@ -7,6 +7,7 @@ expression that says in words what is wrong, or null.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -16,7 +17,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from services.ingest.notation import Form, Notation
+from services.ingest.notation import Form, Notation, unless
 
 EARLIEST_DAY = date(2000, 1, 1)  # an earlier one is a slip of the pen: 1NCE is younger
 TODAY = pl.col("today")
@@ -54,7 +55,8 @@ class Column:
         malformed = pl.format("{}: got '{}', expected {}", pl.lit(self.name), shown(self.name), expected)
         lacking = [pl.when(self.given.is_null()).then(pl.lit(f"{self.name}: missing"))] if self.need == "value" else []
         unread = pl.when(self.given.is_not_null() & pl.col(self.to).is_null()).then(malformed)
-        return [*lacking, *notation.doubts(self.form, self.name, self.given, shown(self.name)), unread, *self.rules]
+        in_doubt = pl.when(pl.col(self.to).is_null()).then(self.given)
+        return [*lacking, *notation.doubts(self.form, self.name, in_doubt, shown(self.name)), unread, *self.rules]
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,7 @@ class FileSchema:
         )
         # the usual form has no more than six places
         volumes = [
-            notation.plain(
-                column.form, pl.when(~column.given.str.contains(r"^[0-9]*(?:\.[0-9]{0,6})?$")).then(column.given)
-            )
+            unless(r"^[0-9]*(?:\.[0-9]{0,6})?$", column.given, functools.partial(notation.plain, column.form))
             for column in self.columns
             if column.form == "volume"
         ]
@@ -135,34 +135,38 @@ def schema_of(path: Path) -> FileSchema:
 
 
 def _iccid_digits(text: pl.Expr) -> pl.Expr:
-    """The 19 or 20 digits of an ICCID in any spelling: F padding, ="...", an apostrophe, blanks of any kind, hyphens, a
-    plus, the .0 of a spreadsheet. Null for one that a spreadsheet has rounded.
-    """
-    other = pl.when(~text.str.contains(r"^[0-9]{19,20}$")).then(text)
-    bare = other.str.replace_all(r"[\s\x{ad}\x{200b}-\x{200f}\x{2060}\x{feff}]", "")
-    joined = bare.str.replace_all(r"([0-9])[\x{2010}-\x{2015}-]", "$1")
-    spelled = joined.str.extract(r'^(?:="?|["\x{27}\x{2019}`]|\+)*([0-9]{19,20})[Ff]?(?:\.0*)?["\x{27}]?$')
-    wide = spelled.cast(pl.Int128, strict=False)
-    # a binary number keeps some 16 digits: one that it holds exactly was a number before it became text
-    through_binary = joined.str.contains(".", literal=True) & (wide.cast(pl.Float64).cast(pl.Int128) == wide)
-    digits = pl.coalesce(text.str.extract(r"^([0-9]{19,20})$"), pl.when(~through_binary.fill_null(False)).then(spelled))
+    """The 19 or 20 digits of an ICCID in any spelling (see `_spelled`). Null for one that a spreadsheet has rounded."""
+    digits = unless(r"^[0-9]{19,20}$", text, _spelled)
     # one ICCID of 10,000 ends in 0000 by itself; most of them do where a spreadsheet has rounded them
     zeros = digits.str.contains(ROUNDED)
     return pl.when(~(zeros & (zeros.mean() > 0.5))).then(digits)
 
 
+def _spelled(text: pl.Expr) -> pl.Expr:
+    """The digits of an ICCID with F padding, ="...", an apostrophe, blanks of any kind, hyphens, a plus or the .0 of a
+    spreadsheet."""
+    bare = text.str.replace_all(r"[\s\x{ad}\x{200b}-\x{200f}\x{2060}\x{feff}]", "")
+    joined = bare.str.replace_all(r"([0-9])[\x{2010}-\x{2015}-]", "$1")
+    spelled = joined.str.extract(r'^(?:="?|["\x{27}\x{2019}`]|\+)*([0-9]{19,20})[Ff]?(?:\.0*)?["\x{27}]?$')
+    wide = spelled.cast(pl.Int128, strict=False)
+    # a binary number keeps some 16 digits: one that it holds exactly was a number before it became text
+    through_binary = joined.str.contains(".", literal=True) & (wide.cast(pl.Float64).cast(pl.Int128) == wide)
+    return pl.when(~through_binary.fill_null(False)).then(spelled)
+
+
 def _iccid(text: pl.Expr) -> pl.Expr:
-    digits = _iccid_digits(text)
-    short = pl.when(digits.str.len_bytes() == 19).then(digits)
-    long = pl.when(digits.str.len_bytes() == 20).then(digits)
-    return pl.coalesce(short, long.map_batches(_without_luhn, return_dtype=pl.String))
+    return _iccid_digits(text).map_batches(_without_check_digit, return_dtype=pl.String)
+
+
+def _without_check_digit(digits: pl.Series) -> pl.Series:
+    """19 digits of 19, or of 20 whose last is their check digit; null of others."""
+    long = (digits.str.len_bytes() == 20).arg_true()
+    return digits if long.is_empty() else digits.clone().scatter(long, _without_luhn(digits.gather(long)))
 
 
 def _without_luhn(long: pl.Series) -> pl.Series:
     """The first 19 of 20 digits where the 20th is their Luhn check digit, else null."""
     known = long.drop_nulls()
-    if known.is_empty():
-        return long
     digits = np.frombuffer("".join(known).encode(), dtype=np.uint8).reshape(-1, 20) - ord("0")
     doubled = digits[:, -2::-2] * 2
     total = digits[:, -1::-2].sum(axis=1) + np.where(doubled > 9, doubled - 9, doubled).sum(axis=1)
@@ -172,16 +176,41 @@ def _without_luhn(long: pl.Series) -> pl.Series:
 
 def _megabytes(text: pl.Expr) -> pl.Expr:
     """Decimal text of MB as whole millionths, exact; places past the sixth are rounded. Null for anything else."""
+    return unless(
+        r"^[0-9]{1,12}(?:\.[0-9]{1,6})?$",
+        text,
+        _of_any_places,
+        fast=lambda cells: cells.cast(pl.Decimal(18, 6)).to_physical(),
+        of=pl.Int64(),
+    )
+
+
+def _of_any_places(text: pl.Expr) -> pl.Expr:
     whole = text.str.extract(r"^([0-9]{1,12})(?:\.[0-9]*)?$").cast(pl.Int64)
     places = text.str.extract(r"^[0-9]+\.([0-9]{0,6})").fill_null("").str.pad_end(6, "0").cast(pl.Int64)
     return whole * 1_000_000 + places + text.str.contains(r"\.[0-9]{6}[5-9]").cast(pl.Int64)
 
 
 def _count(text: pl.Expr) -> pl.Expr:
-    return text.str.extract(r"^([0-9]{1,9})(?:[.,]0{1,2})?$").cast(pl.Int64)  # 3.0 of a table with empty cells
+    return unless(
+        r"^[0-9]{1,9}$",
+        text,
+        lambda cells: cells.str.extract(r"^([0-9]{1,9})(?:[.,]0{1,2})?$"),  # 3.0 of a table with empty cells
+        of=pl.Int64(),
+    )
 
 
 def _day(text: pl.Expr) -> pl.Expr:
+    return unless(
+        r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
+        text,
+        _day_of_midnight,
+        fast=lambda cells: cells.str.to_date("%Y-%m-%d", strict=False),
+        of=pl.Date(),
+    )
+
+
+def _day_of_midnight(text: pl.Expr) -> pl.Expr:
     # spreadsheets know no days, only midnights
     day = text.str.extract(r"^([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]00:00(?::00(?:\.0+)?)?Z?)?$")
     other = pl.when(day.is_null()).then(text)

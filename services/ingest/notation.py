@@ -6,7 +6,7 @@ never guessed: it is read when other cells of the file settle the question, othe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, get_args
@@ -21,6 +21,7 @@ Form = Literal["text", "volume", "date"]
 
 # a blank or an apostrophe between groups of three digits decides nothing
 _LOOSE_GROUPS = r"^([0-9]{1,3}(?:[\x20\x{a0}\x{202f}'\x{2019}][0-9]{3})+)([.,][0-9]*)?$"
+USUAL_NUMBER = r"^[0-9]+(?:\.[0-9]*)?$"
 _UNIT = r"(?i)\s*([kmg]?b)$"
 _POWER = {"b": "e-6", "kb": "e-3", "mb": "", "gb": "e3"}  # 1NCE's MB are millions of bytes
 _POINT = r"^(?:[0-9]+\.[0-9]*|[1-9][0-9]{0,2}(?:,[0-9]{3})+\.[0-9]*|[1-9][0-9]{0,2}(?:,[0-9]{3}){2,})(?:[eE].*)?$"
@@ -44,8 +45,8 @@ class Notation:
     def plain(self, form: Form, text: pl.Expr) -> pl.Expr:
         """Cells as plain text; null what is malformed or can be read in two ways, for dates the cell as it was."""
         if form == "volume":
-            return self._plain_number(text)
-        return self._plain_date(text) if form == "date" else text
+            return unless(USUAL_NUMBER if self.decimal == "point" else r"^[0-9]+$", text, self._plain_number)
+        return unless(r"^[0-9]{4}-", text, self._plain_date) if form == "date" else text
 
     def doubts(self, form: Form, name: str, text: pl.Expr, shown: pl.Expr) -> list[pl.Expr]:
         """Why a cell is not read though it is well formed, in words, or null."""
@@ -74,10 +75,8 @@ class Notation:
         return []
 
     def _plain_number(self, text: pl.Expr) -> pl.Expr:
-        plain = text.str.extract(r"^([0-9]+(?:\.[0-9]*)?)$") if self.decimal == "point" else pl.lit(None, pl.String)
-        other = pl.when(plain.is_null()).then(text)
-        unit = other.str.extract(_UNIT).str.to_lowercase()
-        bare = other.str.replace(_UNIT, "")
+        unit = text.str.extract(_UNIT).str.to_lowercase()
+        bare = text.str.replace(_UNIT, "")
         loose = bare.str.contains(_LOOSE_GROUPS)
         bare = pl.when(loose).then(bare.str.replace_all(r"[\x20\x{a0}\x{202f}'\x{2019}]", "")).otherwise(bare)
         if self.decimal is None:
@@ -93,24 +92,42 @@ class Notation:
         written = pl.concat_str(bare, power)
         simple = written.str.extract(r"^([0-9]+(?:\.[0-9]*)?)$")
         powered = written.str.extract(r"^([0-9]{1,30}(?:\.[0-9]{0,40})?[eE][+-]?[0-9]{1,2})$")
-        return pl.coalesce(plain, simple, powered.map_batches(_without_power, return_dtype=pl.String))
+        return pl.coalesce(simple, powered.map_batches(_without_power, return_dtype=pl.String))
 
     def _plain_date(self, text: pl.Expr) -> pl.Expr:
-        usual = text.str.contains("^[0-9]{4}-")
-        parts = pl.when(~usual).then(text).str.extract_groups(_DATE).struct
+        parts = text.str.extract_groups(_DATE).struct
         dotted = parts.field("2") == "."
         order = pl.lit(self.dates, pl.String)
         month_first = ~dotted & (order == "month-first")
         day = pl.when(month_first).then(parts.field("3")).otherwise(parts.field("1")).str.zfill(2)
         month = pl.when(month_first).then(parts.field("1")).otherwise(parts.field("3")).str.zfill(2)
         written = pl.concat_str(parts.field("4"), pl.lit("-"), month, pl.lit("-"), day, parts.field("5").fill_null(""))
-        other = pl.when(~usual).then(text).str.replace(r"^([0-9]{4})/([0-9]{2})/([0-9]{2})", "$1-$2-$3")
+        other = text.str.replace(r"^([0-9]{4})/([0-9]{2})/([0-9]{2})", "$1-$2-$3")
         read = dotted | order.is_not_null()
-        return (
-            pl.when(parts.field("1").is_not_null() & ~usual)
-            .then(pl.when(read).then(written))
-            .otherwise(pl.coalesce(other, text))
-        )
+        return pl.when(parts.field("1").is_not_null()).then(pl.when(read).then(written)).otherwise(other)
+
+
+def unless(
+    usual: str,
+    text: pl.Expr,
+    read: Callable[[pl.Expr], pl.Expr],
+    *,
+    fast: Callable[[pl.Expr], pl.Expr] = lambda cells: cells,
+    of: pl.DataType | type[pl.DataType] = pl.String,
+) -> pl.Expr:
+    """Cells as `read` makes them, of the type `of`; by `fast`, which makes the same, those that match `usual`: nearly
+    all of most files, which then take a tenth of the time."""
+
+    def read_cells(cells: pl.Series) -> pl.Series:
+        matches = cells.str.contains(usual)
+        odd = (~matches).arg_true()  # an empty cell is neither
+        known = cells if odd.is_empty() else cells.zip_with(matches.fill_null(False), cells.clear(cells.len()))
+        values = pl.select(fast(pl.lit(known)).cast(of)).to_series()
+        if odd.is_empty():
+            return values
+        return values.clone().scatter(odd, pl.select(read(pl.lit(cells.gather(odd))).cast(of)).to_series())
+
+    return text.map_batches(read_cells, return_dtype=of)
 
 
 SETTLED_BY_CELLS = Notation()

@@ -18,7 +18,7 @@ import orjson
 import polars as pl
 
 from resources.database.session import Database, Merged, Transaction
-from resources.once.stream_records import UsageRecord, parse_record, record_key
+from resources.once.stream_records import AccountEvent, UsageRecord, parse_record, record_key
 from services.ingest.schemas import QUARANTINE_SCHEMA, RESOLVED_SCHEMA, UTC_TIME, Schema
 from services.ingest.stream_days import split_by_day
 
@@ -55,10 +55,23 @@ EVENT_SCHEMA: Schema = {
     "operator": pl.String,
     "sim_id": pl.Int64,
     "imsi_id": pl.Int64,
+    "country_id": pl.Int64,
+    "operator_id": pl.Int64,
     "is_known": pl.Boolean,
     "known_at": UTC_TIME,
     "seq": pl.Int64,
 }
+ACCOUNT_EVENT_SCHEMA: Schema = {
+    "record_id": pl.Int64,
+    "occurred_at": UTC_TIME,
+    "event_type": pl.String,
+    "severity": pl.String,
+    "alert": pl.Boolean,
+    "description": pl.String,
+    "known_at": UTC_TIME,
+    "seq": pl.Int64,
+}
+NETWORK_NAMES_SCHEMA: Schema = {"kind": pl.String, "number": pl.Int64, "name": pl.String}
 SIMS_SCHEMA: Schema = {"iccid": pl.String, "sim_key": pl.Int32}
 # what must be the same in every record of one id
 USAGE_CONTENT = ("record_id", "sim_key", "kind", "started_at", "ended_at", "total", "rx", "tx")
@@ -88,7 +101,7 @@ class RejectedRecord(NamedTuple):
 class Processed:
     """What processing the pending batches did.
 
-    of_account       events that are about no SIM: counted, not kept
+    of_account       events that are about no SIM
     unknown_events   how many events of each type that resources.once.event_types does not know; they are kept as told
     notes            how often each field could not be read of a record that was kept
     """
@@ -225,7 +238,10 @@ def store(
     Of several contents under one id the first stays: the one stored, else the one that stands first here. `done` takes
     the counts of what was not understood.
     """
-    usage, events, rejected = _parse(records, done)
+    usage, events, of_account, rejected = _parse(records, done)
+    if of_account.height:
+        transaction.merge("merge_account_events", of_account.drop("seq").unique("record_id", keep="first"))
+    events = _with_names(transaction, events)
     sims = _known_sims(transaction, usage, events)
     usage, events = (rows.join(sims, on="iccid", how="left", maintain_order="left") for rows in (usage, events))
     merged = []
@@ -257,6 +273,29 @@ def store(
     return merged[0], merged[1], rejected
 
 
+def _with_names(transaction: Transaction, events: pl.DataFrame) -> pl.DataFrame:
+    """Events with the names of operators and countries that they give by number alone, as far as others have said them.
+
+    A name that is not known stays empty: a number in its place would look like a network where the SIM has not been.
+    """
+    kinds = ("operator", "country")
+    said = pl.concat(
+        events.select(pl.lit(kind).alias("kind"), pl.col(f"{kind}_id").alias("number"), pl.col(kind).alias("name"))
+        for kind in kinds
+    ).drop_nulls("number")
+    named = said.drop_nulls("name").unique(("kind", "number"), keep="last")
+    if named.height:
+        transaction.merge("merge_network_names", named)
+    if not said["name"].null_count():
+        return events
+    known = transaction.frame("network_names", NETWORK_NAMES_SCHEMA)
+    for kind in kinds:
+        names = known.filter(kind=kind).select(pl.col("number").alias(f"{kind}_id"), pl.col("name").alias("learnt"))
+        events = events.join(names, on=f"{kind}_id", how="left", maintain_order="left")
+        events = events.with_columns(pl.coalesce(kind, "learnt").alias(kind)).drop("learnt")
+    return events
+
+
 def _known_sims(transaction: Transaction, usage: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
     """Small keys of the SIMs that records name, by ICCID or otherwise; what else names a SIM is learnt on the way."""
     columns = ("iccid", "sim_id", "imsi_id")
@@ -277,30 +316,27 @@ def _known_sims(transaction: Transaction, usage: pl.DataFrame, events: pl.DataFr
 
 def _parse(
     records: Iterable[StreamRecord], done: Processed | None
-) -> tuple[pl.DataFrame, pl.DataFrame, list[RejectedRecord]]:
-    """Usage records, event records, and rejected ones."""
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, list[RejectedRecord]]:
+    """Usage records, event records, events of the account, and rejected ones."""
     usage: list[tuple[Any, ...]] = []
     events: list[tuple[Any, ...]] = []
     rejected = []
     notes: list[str] = []
-    of_account = 0
+    of_account: list[tuple[Any, ...]] = []
     for seq, came in enumerate(records):
         try:
             row = parse_record(came.record, received_at=came.received_at, notes=notes)
         except ValueError as broken:
             rejected.append(RejectedRecord(seq, str(broken)))
             continue
-        if row is None:
-            of_account += 1
-        else:
-            rows = usage if type(row) is UsageRecord else events
-            rows.append((*row, came.received_at, seq))
+        rows = usage if type(row) is UsageRecord else of_account if type(row) is AccountEvent else events
+        rows.append((*row, came.received_at, seq))
     found = _frame(events, EVENT_SCHEMA)
     if done is not None:
-        done.of_account += of_account
+        done.of_account += len(of_account)
         done.notes.update(note.partition(":")[0] for note in notes)
         done.unknown_events.update(found.filter(~pl.col("is_known"))["event_type"].str.slice(0, 80).to_list())
-    return _frame(usage, USAGE_SCHEMA), found, rejected
+    return _frame(usage, USAGE_SCHEMA), found, _frame(of_account, ACCOUNT_EVENT_SCHEMA), rejected
 
 
 def _frame(rows: list[tuple[Any, ...]], schema: Schema) -> pl.DataFrame:

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from resources.once.event_types import KINDS
 from resources.runtime import Runtime
 from services.ingest.ingest_run import poll_budget
 from services.ingest.poll_planner import fleet_cost
@@ -70,6 +71,24 @@ def _since(days: int) -> Callable[[Runtime], dict[str, Any]]:
         "first": runtime.last_complete_day() - timedelta(days=days - 1),
         "last": runtime.last_complete_day(),
     }
+
+
+def _event_types(*, streamed: bool) -> Callable[[Runtime], dict[str, Any]]:
+    return lambda runtime: {**_since(7)(runtime), "known": sorted(KINDS), "streamed": streamed}
+
+
+def _events_are_known(asset: str, *, streamed: bool) -> Suite:
+    return Suite(
+        "events_are_known",
+        asset,
+        "Every type of event of the last week is one that the pipeline understands; the others are kept and listed "
+        "here, the most frequent ones first.",
+        "check_known_events",
+        {"event_type": pl.String, "events": pl.Int64, "of_all_unknown": pl.Int64},
+        lambda runtime: [("ExpectColumnValuesToBeNull", {"column": "event_type"})],
+        parameters=_event_types(streamed=streamed),
+        shown=True,
+    )
 
 
 def _promised(runtime: Runtime) -> dict[str, Any]:
@@ -207,6 +226,8 @@ SUITES = [
         ],
         parameters=_since(31),
     ),
+    _events_are_known("sim_events", streamed=False),
+    _events_are_known("stream_records", streamed=True),
     Suite(
         "sms_are_sound",
         "sim_sms",

@@ -315,6 +315,24 @@ def test_a_top_up_that_only_the_quota_tells_is_not_told_again_when_its_event_com
     ]
 
 
+def test_the_quota_of_a_sims_first_day_is_no_top_up(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    sim, day = truth.column("SELECT sim_key FROM core.sims ORDER BY sim_key LIMIT 1")[0], AS_OF - 20 * DAY
+    truth.rows("UPDATE core.sims SET activated_at = %s WHERE sim_key = %s", (day, sim))
+    for moment in (day, day + 3 * DAY):
+        truth.rows(
+            "INSERT INTO core.sim_events (organization_id, sim_key, occurred_at, event_type)"
+            " VALUES (1, %s, %s, 'Data quota topped up')",
+            (sim, moment),
+        )
+    evaluate_lifecycle(runtime, AS_OF)
+    told = truth.column(
+        "SELECT evidence FROM core.sim_lifecycle WHERE kind = 'top_up' AND sim_key = %s AND evidence LIKE 'Event%%'",
+        (sim,),
+    )
+    assert told == [f"Event of {day + 3 * DAY}: Data quota topped up."]
+
+
 def test_a_status_that_changed_later_does_not_judge_an_earlier_day(filled: tuple[Runtime, Truth]) -> None:
     runtime, truth = filled
     active = "SELECT s.sim_key FROM core.sims AS s WHERE s.status = 'Enabled' ORDER BY s.sim_key LIMIT 2"

@@ -420,3 +420,34 @@ def test_a_level_that_moved_weeks_ago_is_not_taken_for_noise() -> None:
     volumes[0, -33:] *= 4
     volumes[1] *= rng.gamma(1, 1, 120)
     assert [SEGMENTS[segment] for segment in classify(volumes)] == ["steady", "variable"]
+
+
+@pytest.mark.parametrize("days_ago", [1, 25, 40, 60, 100])
+def test_one_wild_day_of_one_sim_moves_no_other(days_ago: int) -> None:
+    """400 MB on one day in a fleet of ten that uses some MB a day."""
+    days, sims, wild = 120, 10, 3
+    rng = np.random.default_rng(4)
+    volumes = (rng.uniform(1e6, 4e6, sims)[:, None] * rng.gamma(8, 1 / 8, (sims, days))).astype(np.int64)
+    first = date(2026, 1, 1)
+
+    def expected(volumes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Bytes in thirty days of each SIM: by the mean, and by the mean of the sampled futures."""
+        history = pl.DataFrame(
+            {
+                "sim_key": pl.Series(np.repeat(np.arange(1, sims + 1), days), dtype=pl.Int32),
+                "day": [first + timedelta(days=day) for _ in range(sims) for day in range(days)],
+                "bytes": volumes.ravel(),
+            }
+        )
+        _, forecast = fit_predict(history, as_of=first + timedelta(days=days - 1))
+        return (
+            forecast.frame["mean"].to_numpy().reshape(sims, -1).sum(axis=1),
+            forecast.paths(400).sum(axis=2, dtype=np.float64).mean(axis=1),
+        )
+
+    calm = expected(volumes)
+    volumes[wild, -days_ago] = 400_000_000
+    for before, after in zip(calm, expected(volumes), strict=True):
+        moved = np.abs(after / before - 1)
+        assert np.delete(moved, wild).max() < 0.02
+        assert moved[wild] < 0.15

@@ -461,8 +461,18 @@ def test_products_and_orders_carry_money_in_minor_units() -> None:
         "invoice_amount: got '1,999', expected a decimal number",
     ]
     charge = {"name": "p", "amount_net": "ten", "currency": "EUR"}
-    _, (broken,) = parse_records(Product, [product | {"one_time_charges": [charge]}])
-    assert "amount_net: got 'ten', expected a decimal number" in broken.reason
+    notes.clear()
+    good, nothing = product["one_time_charges"], None
+    changes = [{"one_time_charges": [*good, charge]}, {"recurring_charges": nothing}, {"recurring_charges": "much"}]
+    read, rejected = parse_records(Product, [product | change for change in changes], notes)
+    assert rejected == []
+    assert [(item.product, len(item.one_time_charges), item.recurring_charges) for item in read] == [
+        ("FlexSIM", 0, []),  # a part of the price is not the price
+        ("FlexSIM", 1, []),
+        ("FlexSIM", 1, []),
+    ]
+    assert len(notes) == 2
+    assert "amount_net: got 'ten', expected a decimal number" in notes[0]
 
 
 def test_a_ticket_keeps_its_words_and_its_messages() -> None:

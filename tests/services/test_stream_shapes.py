@@ -88,6 +88,17 @@ def test_an_event_of_no_sim_is_the_accounts_and_never_in_quarantine(receiver: Re
     done = receiver.process()
     assert (done.of_account, done.quarantined) == (2, 0)
     assert done.metadata()["events of the account"] == 2
+    receiver.receive([without, event(3, sim=1) | {"sim": None, "endpoint": None, "alert": 1}])
+    receiver.process()
+    stored = receiver.truth.rows(
+        "SELECT record_id, occurred_at, event_type, alert, severity, description FROM core.account_events_v1 ORDER BY 1"
+    )
+    assert [(row["record_id"], row["event_type"], row["alert"]) for row in stored] == [
+        (1, "Data quota enabled", False),
+        (2, "Create PDP Context", False),
+        (3, "Create PDP Context", True),
+    ]
+    assert stored[0]["occurred_at"] == START
     receiver.truth.rows(
         "INSERT INTO ops.quarantine (organization_id, source, record_key, reason, record, first_seen_at, last_seen_at)"
         " VALUES (ops.organization('default'), 'stream', 'event 1', 'sim.iccid: missing', %s, %s, %s)",
@@ -114,6 +125,24 @@ def test_times_with_a_blank_and_alerts_as_numbers_are_taken_and_the_operator_fro
         (START + MINUTE, None, "Telekom Deutschland"),
     ]
     assert done.metadata()["values not understood"] == {"alert": 1}
+
+
+def test_a_flat_event_takes_the_names_that_others_said_of_the_same_numbers(receiver: Receiver) -> None:
+    flat = {k: v for k, v in FLAT_EVENT.items() if not k.startswith("detail")} | {"detail_id": 10}
+    flat |= {"detail_country_id": 205, "detail_mnc": "20"}
+    receiver.receive([flat | {"id": 1}])
+    receiver.process()
+    detail = {"id": 10, "name": "EE", "country": {"id": 205, "name": "United Kingdom"}}
+    receiver.receive([event(2, at=START + MINUTE, detail=detail)])
+    receiver.process()
+    receiver.receive([flat | {"id": 3, "timestamp": stamp(START + 2 * MINUTE)}])
+    receiver.process()
+    _, events = receiver.stored()
+    assert [(row["country"], row["operator"]) for row in events] == [
+        (None, None),
+        ("United Kingdom", "EE"),
+        ("United Kingdom", "EE"),
+    ]
 
 
 def told(number: int, kind: dict[str, Any], sentence: str, minute: int) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 -- Days on which a SIM's quota (data or sms) was used up or topped up, from %(first)s (date) to %(now)s, at most one row a SIM, quota,
 -- kind and day. The same top-up may be seen as an order, as an event and as a rise of the quota: the first of these is taken. An order
--- is taken for one of data. Indexes: primary keys of core.sim_events and core.sim_quota.
+-- is taken for one of data. The quota that a SIM is given on the day of its activation is no top-up. Indexes: primary keys of core.sim_events and core.sim_quota.
 WITH events AS (
-    SELECT sim_key, (occurred_at AT TIME ZONE 'UTC')::date AS day, event_type,
-           CASE WHEN event_type ~* 'sms' THEN 'sms' ELSE 'data' END AS quota, event_type ~* 'to ''?exhausted' AS is_exhaustion
-    FROM core.sim_events
-    WHERE occurred_at >= %(first)s::date AND occurred_at <= %(now)s
-        AND event_type ~* 'quota' AND event_type ~* '(to ''?exhausted|topped up)'
+    SELECT e.sim_key, (e.occurred_at AT TIME ZONE 'UTC')::date AS day, e.event_type,
+           CASE WHEN e.event_type ~* 'sms' THEN 'sms' ELSE 'data' END AS quota, e.event_type ~* 'to ''?exhausted' AS is_exhaustion
+    FROM core.sim_events AS e JOIN core.sims AS s USING (sim_key)
+    WHERE e.occurred_at >= %(first)s::date AND e.occurred_at <= %(now)s
+        AND e.event_type ~* 'quota' AND e.event_type ~* '(to ''?exhausted|topped up)'
+        AND (e.event_type !~* 'topped up'
+             OR (e.occurred_at AT TIME ZONE 'UTC')::date IS DISTINCT FROM (s.activated_at AT TIME ZONE 'UTC')::date)
 ), orders AS (
     SELECT s.sim_key, (o.ordered_at AT TIME ZONE 'UTC')::date AS day, min(o.order_number) AS order_number
     FROM core.orders AS o CROSS JOIN LATERAL unnest(o.iccids) AS i (iccid) JOIN core.sims AS s ON s.iccid = i.iccid
