@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
+import polars as pl
 import psycopg
 
 from resources.database.migrations import schema_version, storage_grade
@@ -12,7 +13,7 @@ from resources.database.server import describe, driver_url
 from resources.once.calls import v1_warning
 from resources.runtime import Runtime
 from services.ingest.call_states import call_states
-from services.ingest.poll_planner import STATE_SCHEMA, staleness
+from services.ingest.poll_planner import RESOLUTIONS, STATE_SCHEMA, resolution, staleness
 from services.known_models import specs
 from services.model_specs import FORECASTER
 
@@ -32,6 +33,8 @@ def collect(runtime: Runtime) -> dict[str, Any]:
         incidents = transaction.rows("open_incidents")
     calls, book = call_states(runtime.database, runtime.settings.once_api, runtime.clock())
     warning = v1_warning(book, runtime.clock())
+    followed = resolution(polled, now=runtime.clock()).value_counts(name="sims")
+    sims_followed = dict(followed.iter_rows())
     status = {
         "organization": runtime.settings.organization,
         "data": runtime.data_note or "1NCE account",
@@ -62,6 +65,7 @@ def collect(runtime: Runtime) -> dict[str, Any]:
             }
             for row in staleness(polled, now=runtime.clock()).iter_rows(named=True)
         },
+        "usage_resolution": {name: sims_followed[name] for name in RESOLUTIONS if name in sims_followed},
         "storage": {
             "grade": grade.name,
             "postgresql": grade.postgres,
@@ -75,6 +79,27 @@ def collect(runtime: Runtime) -> dict[str, Any]:
     plain = _plain(status)
     assert isinstance(plain, dict)
     return plain
+
+
+def sim_resolutions(runtime: Runtime) -> list[dict[str, Any]]:
+    """Return for each SIM, by ICCID, how closely its usage is followed: iccid, usage_resolution, and answered_at, when
+    usage was last answered, or where the usage call does not answer its quota (ISO 8601, UTC; None: never).
+    """
+    now = runtime.clock()
+    with runtime.database.transaction() as transaction:
+        polled = transaction.frame("poll_state", STATE_SCHEMA, {"now": now})
+        iccids = {row["sim_key"]: row["iccid"] for row in transaction.rows("sim_keys")}
+    found = polled.select(
+        "sim_key",
+        resolution(polled, now=now).alias("usage_resolution"),
+        pl.when("call_gone").then("looked_at").otherwise("usage_at").alias("answered_at"),
+    )
+    rows = [
+        {"iccid": iccids[key], "usage_resolution": how, "answered_at": _plain(at)}
+        for key, how, at in found.iter_rows()
+        if key in iccids
+    ]
+    return sorted(rows, key=lambda row: row["iccid"])
 
 
 def model_versions(runtime: Runtime) -> list[dict[str, Any]]:

@@ -22,13 +22,22 @@ app = typer.Typer()
 @app.command()
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+    sims: Annotated[
+        bool, typer.Option("--sims", help="How closely the usage of each SIM is followed, as CSV.")
+    ] = False,
 ) -> None:
     """What is stored, how fresh it is, which model is champion and how good it was."""
-    from services.status import collect
+    from services.status import collect, sim_resolutions
 
     with runtime_of(load_settings()) as runtime:
         runtime.check_schema()
-        collected = collect(runtime)
+        collected: Any = sim_resolutions(runtime) if sims else collect(runtime)
+    if sims and not as_json:
+        columns = ("iccid", "usage_resolution", "answered_at")
+        typer.echo(
+            "\n".join(",".join(row) for row in [columns, *([row[c] or "" for c in columns] for row in collected)])
+        )
+        return
     if as_json:
         typer.echo(json.dumps(collected, indent=2))
         return

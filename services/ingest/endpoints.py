@@ -24,7 +24,11 @@ from services.ingest.schemas import UTC_TIME, Schema
 
 @dataclass(frozen=True)
 class Sim:
-    """A SIM to ask about, and the usage days to ask for; `listed`: the account's list names it."""
+    """A SIM to ask about, and the usage days to ask for.
+
+    listed     the account's list names it
+    sms_quota  its SMS quota is asked for beside its data quota
+    """
 
     iccid: str
     sim_key: int
@@ -32,6 +36,7 @@ class Sim:
     last_day: date
     polled_at: datetime | None
     listed: bool = True
+    sms_quota: bool = True
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,8 @@ async def _usage(once: OnceClient, sim: Sim) -> list[Answer[Any]]:
 
 
 async def _quota(once: OnceClient, sim: Sim) -> list[Answer[Any]]:
-    return [await once.quota(sim.iccid, "data"), await once.quota(sim.iccid, "sms")]
+    data = await once.quota(sim.iccid, "data")
+    return [data, await once.quota(sim.iccid, "sms")] if sim.sms_quota else [data]
 
 
 async def _status(once: OnceClient, sim: Sim) -> list[Answer[Any]]:

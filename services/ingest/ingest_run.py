@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence, Set
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -287,14 +287,25 @@ def ingest_fleet(
         result = IngestResult(endpoint.name, already=fleet - len(pending))
         known = [row for row in pending if not _unknown_to_v1(row, now)]
         pending, result.beyond = known, len(pending) - len(known)
-        if budget is not None and fleet_cost(fleet) > budget:
+        data_alone: set[int] = set()
+        over = budget is not None and fleet_cost(fleet) > budget
+        if over or endpoint is USAGE:
             state = transaction.frame("poll_state", STATE_SCHEMA, {"now": now})
-            chosen = plan(state, now=now, budget=budget, sources=(endpoint.name,))["sim_key"]
-            by_key = {row["sim_key"]: row for row in pending}
-            result.pending = len(pending)
-            pending = [by_key[key] for key in chosen if key in by_key]
-            result.pending -= len(pending)
-    sims = [_sim_to_ask(row, first_day, last_day, now) for row in pending]
+            chosen = plan(state, now=now, budget=budget if over else None, sources=(endpoint.name,))
+            if endpoint is USAGE:  # a usage call that does not answer is not left for later either
+                answering = set(state.filter(~pl.col("call_gone"))["sim_key"])
+                pending = [row for row in pending if row["sim_key"] in answering]
+            if over:
+                by_key = {row["sim_key"]: row for row in pending}
+                result.pending = len(pending)
+                pending = [by_key[key] for key in chosen["sim_key"] if key in by_key]
+                result.pending -= len(pending)
+            if endpoint is QUOTA:
+                data_alone = set(chosen.filter(pl.col("requests") == 1)["sim_key"])
+    sims = [
+        replace(_sim_to_ask(row, first_day, last_day, now), sms_quota=row["sim_key"] not in data_alone)
+        for row in pending
+    ]
     fleet_run = _FleetRun(
         database,
         endpoint,

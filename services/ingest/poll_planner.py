@@ -4,6 +4,10 @@
 SIM has a class by what is known of it, every class and source a target interval, and a SIM's lateness is the time
 since it was last asked as a multiple of that interval: the latest are asked first.
 
+A SIM whose usage call does not answer (API v2 has none) is known by looks at its quota instead: what is used between
+two looks is exact, so its looks are as close as its days matter (`resolution`). A look asks for the data quota, and
+once in SMS_LOOK_DAYS for the SMS quota too. The usage call of such a SIM is not planned.
+
 Source: earliest deadline first (Liu and Layland, "Scheduling algorithms for multiprogramming in a hard-real-time
 environment", 1973) with the lateness relative to the interval, as the response ratio of Brinch Hansen's highest
 response ratio next (1971): an overloaded fleet is then late by the same factor everywhere, instead of falling apart
@@ -12,7 +16,7 @@ where deadlines are long. The budget is divided among sources by weighted max-mi
 
 What holds, whatever the fleet (tests/services/test_poll_planner.py):
 - A plan never costs more than the budget, and no SIM stands in it twice for a source.
-- Where the whole fleet fits into the budget, the whole fleet is asked.
+- Where the whole fleet fits into the budget, the whole fleet is asked, except for usage calls that do not answer.
 - Urgent SIMs come first for usage and quota, up to URGENT_SHARE of the source's budget. Lateness alone, which grows
   without bound, decides about the rest: nobody is starved, as long as the budget holds one SIM for every source.
 - The same state gives the same plan, in whatever order its rows come.
@@ -20,6 +24,7 @@ What holds, whatever the fleet (tests/services/test_poll_planner.py):
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -30,7 +35,7 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
-# requests that asking one SIM takes; quota is asked for data and for SMS
+# requests that asking one SIM takes; quota is asked for data and for SMS, by a look mostly for data alone
 COST = {"usage": 1, "quota": 2, "status": 1, "events": 1, "sms": 1}
 SOURCES = tuple(COST)
 # what a request is worth when there is not enough for all: usage and quota decide predictions, the rest adds to them
@@ -55,6 +60,17 @@ STREAMED_WITHIN_HOURS = 24.0
 STREAMED_USAGE_HOURS = 24.0
 RUN_HOURS = 1.0  # an ingest run's budget is for so long
 
+RESOLUTIONS = ("call", "stream", "several a day", "daily", "weekly", "none")
+CALL, STREAM, SEVERAL, DAILY, WEEKLY, NONE = range(len(RESOLUTIONS))
+# hours between two looks that are aimed at, where the usage call does not answer
+LOOK_HOURS = {"stream": 168.0, "several a day": 4.0, "daily": 24.0, "weekly": 168.0}
+# a fleet known by looks alone: what a request for quota is worth then, so that 100,000 SIMs get their six looks a day
+# before status, events and SMS get what is left
+LOOK_WEIGHT = 40.0
+SMS_LOOK_DAYS = 7
+# a steady SIM is on pace, its days do not matter, when it is less likely than this to end within 30 days
+ON_PACE_PROBABILITY = 0.01
+
 _TIME = pl.Datetime("us", "UTC")
 Schema = dict[str, "pl.DataType | type[pl.DataType]"]
 STATE_SCHEMA: Schema = {
@@ -65,10 +81,14 @@ STATE_SCHEMA: Schema = {
     "streamed_at": _TIME,
     "quota_status": pl.Int16,
     "p_14": pl.Float64,
+    "p_30": pl.Float64,
     "exhausted": pl.Boolean,
     "refused": pl.Boolean,
     "alerting": pl.Boolean,
     "active": pl.Boolean,
+    "steady": pl.Boolean,
+    "call_gone": pl.Boolean,
+    "looked_at": _TIME,
 }
 """What is known of the fleet, one row a SIM.
 
@@ -78,17 +98,29 @@ answered_at          since when there is an answer both for usage and for quota,
 changed_at           when the SIM list last showed something new (status, quota status, device ...)
 streamed_at          when its newest record in the Data Streamer came; null: the stream does not cover it
 quota_status         by the SIM list: 0 more than 20 % left, 1 less, 2 none; null: unknown
-p_14                 probability of the end within 14 days by the latest prediction; null: none
+p_14, p_30           probability of the end within 14 and 30 days by the latest prediction; null: none
 exhausted            ended already by the latest prediction; null: no prediction
 refused              1NCE no longer answers for it: expired, unknown or of another account
 alerting             has an open alert
 active               had traffic in the last 7 days
+steady               no day of the last three weeks is far above their mean; null: not known
+call_gone            the usage call does not answer for this SIM
+looked_at            when its quota was last answered; null: never
 """
 
 _CLASS = pl.Enum(CLASSES)
-PLAN_SCHEMA: Schema = {"source": pl.String, "sim_key": pl.Int32, "class": _CLASS, "lateness": pl.Float64}
-"""Whom to ask: by source, in the order of asking. lateness: time since last asked as a multiple of the target; inf:
-never."""
+PLAN_SCHEMA: Schema = {
+    "source": pl.String,
+    "sim_key": pl.Int32,
+    "class": _CLASS,
+    "lateness": pl.Float64,
+    "requests": pl.Int64,
+}
+"""Whom to ask: by source, in the order of asking.
+
+lateness   time since last asked as a multiple of the target; inf: never
+requests   what asking this SIM takes; for quota 1 is the data quota alone, 2 that of SMS too
+"""
 
 STALENESS_SCHEMA: Schema = {
     "class": pl.String,
@@ -112,20 +144,24 @@ def plan(state: pl.DataFrame, *, now: datetime, budget: int | None, sources: tup
     if budget is not None and budget < 0:
         raise ValueError(f"a budget of {budget} requests cannot be planned; give 0 or more")
     keys = state["sim_key"].to_numpy().astype(np.int64)
-    classes = _classes(state, now)
-    lateness = {source: _lateness(state, source, classes[source], now) for source in sources}
-    counts = _sims_by_source(_known_class(state), len(keys), budget, _streamed(state, now))
+    fleet = _Fleet.of(state, now)
+    amounts = _amounts(fleet, budget)
     parts = []
     for source in sources:
-        share = URGENT_SHARE.get(source, 0.0)
-        chosen = _chosen(lateness[source], classes[source] == URGENT, keys, counts[source], share)
+        classes, lateness = fleet.classes[source], fleet.lateness(source)
+        prices = np.full(len(keys), COST[source], dtype=np.int64)
+        if source == "quota" and not _fits(fleet, budget):
+            prices = np.where(fleet.gone & ~fleet.sms_due, 1, prices)
+        asked = fleet.asked_for(source)
+        chosen = _chosen(lateness, classes == URGENT, asked, keys, prices, amounts[source], URGENT_SHARE.get(source, 0))
         parts.append(
             pl.DataFrame(
                 {
                     "source": pl.repeat(source, len(chosen), dtype=pl.String, eager=True),
                     "sim_key": keys[chosen].astype(np.int32),
-                    "class": _named(classes[source][chosen]),
-                    "lateness": lateness[source][chosen],
+                    "class": _named(classes[chosen]),
+                    "lateness": lateness[chosen],
+                    "requests": prices[chosen],
                 }
             )
         )
@@ -134,7 +170,7 @@ def plan(state: pl.DataFrame, *, now: datetime, budget: int | None, sources: tup
 
 def cost(plan: pl.DataFrame) -> int:
     """Requests that a plan takes."""
-    return int(plan["source"].replace_strict(COST, return_dtype=pl.Int64).sum())
+    return int(plan["requests"].sum())
 
 
 def pass_budget(minutes: float, requests_per_second: float, sims: int) -> int:
@@ -143,7 +179,7 @@ def pass_budget(minutes: float, requests_per_second: float, sims: int) -> int:
 
 
 def fleet_cost(sims: int) -> int:
-    """Requests that asking every SIM for everything takes."""
+    """Requests that asking every SIM for everything takes, where the usage call answers."""
     return sims * sum(COST.values())
 
 
@@ -160,15 +196,33 @@ def classify(state: pl.DataFrame) -> pl.Series:
     return _named(_known_class(state))
 
 
+def resolution(state: pl.DataFrame, *, now: datetime) -> pl.Series:
+    """How closely the usage of every SIM is followed (RESOLUTIONS).
+
+    call           the usage call answers
+    stream         it does not, and the Data Streamer covers the SIM: a look at its quota a week checks the totals
+    several a day  neither, and the SIM is urgent or watched: a look every four hours
+    daily          neither, and it has traffic: a look a day, soon after midnight UTC
+    weekly         neither, and it is quiet, ended, or steady and far from its end: a look a week
+    none           1NCE refuses it, or has not yet answered for it
+    """
+    fleet = _Fleet.of(state, now)
+    never = np.where(fleet.gone, _microseconds(state["looked_at"]), _microseconds(state["usage_at"])) == NEVER
+    silent = never & (fleet.looks != STREAM)
+    found = np.where(state["refused"].to_numpy() | silent, NONE, fleet.looks)
+    return pl.Series(RESOLUTIONS, dtype=pl.Enum(RESOLUTIONS)).gather(found)
+
+
 def staleness(state: pl.DataFrame, *, now: datetime) -> pl.DataFrame:
     """How old the fleet's usage and quota are, by class and in all (STALENESS_SCHEMA).
 
-    SIMs that 1NCE refuses don't count.
+    Where the usage call does not answer, a look at the quota tells both. SIMs that 1NCE refuses don't count.
     """
+    answered = pl.when("call_gone").then("looked_at").otherwise("answered_at")
     ages = state.select(
         classify(state).cast(pl.String).alias("class"),
         "refused",
-        (pl.lit(now).dt.cast_time_unit("us") - pl.col("answered_at")).dt.total_seconds().alias("seconds"),
+        (pl.lit(now).dt.cast_time_unit("us") - answered).dt.total_seconds().alias("seconds"),
     ).filter(~pl.col("refused"))
     hours = pl.col("seconds").clip(lower_bound=0) / 3600
     of_class = ages.group_by("class").agg(
@@ -215,18 +269,87 @@ def _named(classes: Ints) -> pl.Series:
     return pl.Series(CLASSES, dtype=_CLASS).gather(classes)
 
 
-def _classes(state: pl.DataFrame, now: datetime) -> dict[str, Ints]:
-    """Class of every SIM for each source: what the SIM list shows anew, and who was never asked, is urgent until
-    asked."""
-    known = _known_class(state)
-    changed = _microseconds(state["changed_at"])
-    found = {}
-    for source in SOURCES:
-        asked = _microseconds(state[f"{source}_at"])
-        # asked in the same moment as listed counts as asked after it: an ingest run lists first
-        found[source] = np.where(changed > asked, URGENT, known)
-    found["usage"] = np.where(_streamed(state, now), np.maximum(found["usage"], QUIET), found["usage"])
-    return found
+@dataclass(frozen=True)
+class _Fleet:
+    """The fleet as the planner weighs it, one place a SIM in every array.
+
+    known     its class, whatever it was last asked for
+    classes   by source: what the SIM list shows anew, and who was never asked, is urgent until asked
+    looks     how closely it is followed (RESOLUTIONS, without "none")
+    sms_due   its next look asks for the SMS quota too
+    """
+
+    now: datetime
+    known: Ints
+    classes: dict[str, Ints]
+    asked_at: dict[str, Ints]
+    gone: Flags
+    streamed: Flags
+    looks: Ints
+    sms_due: Flags
+
+    @classmethod
+    def of(cls, state: pl.DataFrame, now: datetime) -> _Fleet:
+        known, streamed, gone = _known_class(state), _streamed(state, now), state["call_gone"].to_numpy()
+        looks = _looks(state, known, gone, streamed)
+        changed, looked = _microseconds(state["changed_at"]), _microseconds(state["looked_at"])
+        asked_at = {source: _microseconds(state[f"{source}_at"]) for source in SOURCES}
+        classes = {}
+        for source in SOURCES:
+            # who is seen in the stream needs no hurry; its quota does not show there while the usage call answers
+            in_no_hurry = gone & (looks == STREAM) & (source == "quota")
+            of_source = np.where(in_no_hurry, np.maximum(known, QUIET), known)
+            # asked in the same moment as listed counts as asked after it: an ingest run lists first
+            classes[source] = np.where(changed > asked_at[source], URGENT, of_source)
+        classes["usage"] = np.where(streamed, np.maximum(classes["usage"], QUIET), classes["usage"])
+        # a week of its own for every SIM: the SMS quotas are spread over the days
+        week = SMS_LOOK_DAYS * DAY
+        offset = state["sim_key"].to_numpy().astype(np.int64) % SMS_LOOK_DAYS * DAY
+        another_week = (looked + offset) // week != (_instant(now) + offset) // week
+        sms_due = (looked == NEVER) | (changed > looked) | another_week
+        return cls(now, known, classes, asked_at, gone, streamed, looks, sms_due)
+
+    def asked_for(self, source: str) -> Flags:
+        """Who can be asked for a source at all."""
+        return ~self.gone if source == "usage" else np.ones(len(self.gone), dtype=np.bool_)
+
+    def intervals(self, source: str, classes: Ints) -> Floats:
+        """Hours between two answers that are aimed at."""
+        by_class = np.array([INTERVAL_HOURS[name][source] for name in CLASSES])[classes]
+        if source == "usage":
+            return np.where(self.streamed, np.maximum(by_class, STREAMED_USAGE_HOURS), by_class)
+        if source == "quota":
+            by_look = np.array([LOOK_HOURS.get(name, np.nan) for name in RESOLUTIONS])[self.looks]
+            by_look = np.where(classes == URGENT, LOOK_HOURS["several a day"], by_look)
+            return np.where(self.gone, by_look, by_class)
+        hours: Floats = by_class
+        return hours
+
+    def lateness(self, source: str) -> Floats:
+        asked, classes = self.asked_at[source], self.classes[source]
+        hours = np.maximum((_instant(self.now) - asked) / 3.6e9, 0.0)
+        late: Floats = np.where(asked == NEVER, np.inf, hours / self.intervals(source, classes))
+        if source == "quota":
+            # a look soon after midnight parts two days: the daily one is due with the day, not a day after the last
+            midnight = _instant(self.now) // DAY * DAY
+            due = self.gone & (self.looks == DAILY) & (classes != URGENT) & (asked < midnight)
+            late = np.where(due, np.maximum(late, 1.0), late)
+        return late
+
+
+def _looks(state: pl.DataFrame, known: Ints, gone: Flags, streamed: Flags) -> Ints:
+    on_pace = state.select((pl.col("steady") & (pl.col("p_30") < ON_PACE_PROBABILITY)).fill_null(value=False))
+    closely = np.select(
+        [
+            known == ENDED,
+            streamed,
+            (known == URGENT) | (known == WATCHED),
+            (known == ACTIVE) & ~on_pace.to_numpy()[:, 0],
+        ],
+        [WEEKLY, STREAM, SEVERAL, DAILY],
+        WEEKLY,
+    )
+    return np.where(gone, closely, CALL)
 
 
 def _streamed(state: pl.DataFrame, now: datetime) -> Flags:
@@ -234,22 +357,8 @@ def _streamed(state: pl.DataFrame, now: datetime) -> Flags:
     return covered
 
 
-def _intervals(source: str, classes: Ints, streamed: Flags) -> Floats:
-    by_class = np.array([INTERVAL_HOURS[name][source] for name in CLASSES])[classes]
-    if source == "usage":
-        by_class = np.where(streamed, np.maximum(by_class, STREAMED_USAGE_HOURS), by_class)
-    hours: Floats = by_class
-    return hours
-
-
-def _lateness(state: pl.DataFrame, source: str, classes: Ints, now: datetime) -> Floats:
-    asked = _microseconds(state[f"{source}_at"])
-    hours = np.maximum((_instant(now) - asked) / 3.6e9, 0.0)
-    late: Floats = np.where(asked == NEVER, np.inf, hours / _intervals(source, classes, _streamed(state, now)))
-    return late
-
-
 NEVER = np.iinfo(np.int64).min
+DAY = 24 * 3600 * 1_000_000  # in microseconds
 
 
 def _microseconds(times: pl.Series) -> Ints:
@@ -263,26 +372,38 @@ def _instant(moment: datetime) -> int:
 # --- dividing the budget ---------------------------------------------------------------------------------------------
 
 
-def _sims_by_source(classes: Ints, sims: int, budget: int | None, streamed: Flags) -> dict[str, int]:
-    """How many SIMs each source may ask.
+def _fits(fleet: _Fleet, budget: int | None) -> bool:
+    """Whether the budget is enough to ask everyone for everything, both quotas of everyone among it."""
+    return budget is None or sum(COST[s] * int(fleet.asked_for(s).sum()) for s in SOURCES) <= budget
+
+
+def _amounts(fleet: _Fleet, budget: int | None) -> dict[str, int]:
+    """How many requests each source may take.
 
     First every source gets what its intervals call for in the time of a run, by weight where that is too much, then
     what is left goes towards asking everyone. The result depends on the fleet's classes only, not on when a SIM was
     last asked: the runs over the sources, one after another, divide the same budget in the same way.
     """
-    everyone = np.array([COST[source] * sims for source in SOURCES], dtype=np.float64)
-    if budget is None or everyone.sum() <= budget:
-        return dict.fromkeys(SOURCES, sims)
-    prices = np.array([COST[source] for source in SOURCES], dtype=np.float64)
+    sims = {source: int(fleet.asked_for(source).sum()) for source in SOURCES}
+    if budget is None or _fits(fleet, budget):
+        return {source: COST[source] * sims[source] for source in SOURCES}
+    hours = {source: fleet.intervals(source, fleet.known) for source in SOURCES}
+    # requests of one SIM on average: the SMS quota has a part in every look
+    price = {source: np.where(fleet.asked_for(source), float(COST[source]), 0.0) for source in SOURCES}
+    sms_part = np.minimum(hours["quota"] / (24.0 * SMS_LOOK_DAYS), 1.0)
+    price["quota"] = np.where(fleet.gone, 1.0 + sms_part, price["quota"])
+    everyone = np.array([price[source].sum() for source in SOURCES])
+    called_for = np.array([RUN_HOURS * (price[s] / hours[s]).sum() for s in SOURCES]).clip(max=everyone)
+    by_looks = float((fleet.gone & ~fleet.streamed).mean())
     weights = np.array([WEIGHT[source] for source in SOURCES])
-    called_for = np.array([COST[s] * RUN_HOURS * (1 / _intervals(s, classes, streamed)).sum() for s in SOURCES]).clip(
-        max=everyone
-    )
-    given = np.where(np.cumsum(prices) <= budget, prices, 0.0)  # one SIM each: a small budget starves no source
+    weights[SOURCES.index("quota")] += by_looks * (LOOK_WEIGHT - WEIGHT["quota"])
+    # one SIM each: a small budget starves no source
+    least = np.array([COST[source] if sims[source] else 0 for source in SOURCES], dtype=np.float64)
+    given = np.where(np.cumsum(least) <= budget, least, 0.0)
     for wanted in (called_for, everyone):
         given += _fair(budget - given.sum(), weights, np.maximum(wanted - given, 0.0))
-    counts = np.floor(given / prices + 1e-9).astype(np.int64)
-    return dict(zip(SOURCES, counts.tolist(), strict=True))
+    steps = {source: 1 if source == "quota" and fleet.gone.any() else COST[source] for source in SOURCES}
+    return {s: int(amount / steps[s] + 1e-9) * steps[s] for s, amount in zip(SOURCES, given.tolist(), strict=True)}
 
 
 def _fair(amount: float, weights: Floats, wanted: Floats) -> Floats:
@@ -302,14 +423,24 @@ def _fair(amount: float, weights: Floats, wanted: Floats) -> Floats:
 # --- choosing --------------------------------------------------------------------------------------------------------
 
 
-def _chosen(lateness: Floats, urgent: Flags, keys: Ints, count: int, share: float) -> Ints:
-    """Positions of the SIMs to ask, in order: urgent ones up to their share, then by lateness whoever it is."""
-    first = _latest(np.flatnonzero(urgent), lateness, keys, int(count * share))
-    others = np.ones(len(keys), dtype=np.bool_)
+def _chosen(lateness: Floats, urgent: Flags, asked: Flags, keys: Ints, prices: Ints, amount: int, share: float) -> Ints:
+    """Positions of the SIMs to ask for `amount` requests, in order: urgent ones up to their share, then by lateness
+    whoever it is.
+    """
+    cheapest = int(prices.min()) if len(prices) else 1
+    first = _latest(np.flatnonzero(urgent & asked), lateness, keys, int(amount // cheapest * share))
+    first = _affordable(first, prices, amount * share)
+    others = asked.copy()
     others[first] = False
-    rest = _latest(np.flatnonzero(others), lateness, keys, count - len(first))
+    left = amount - int(prices[first].sum())
+    rest = _affordable(_latest(np.flatnonzero(others), lateness, keys, left // cheapest), prices, left)
     also_urgent = urgent[rest]
     return np.concatenate([first, rest[also_urgent], rest[~also_urgent]])
+
+
+def _affordable(chosen: Ints, prices: Ints, amount: float) -> Ints:
+    """As many of the first as `amount` requests are enough for."""
+    return chosen[: np.searchsorted(np.cumsum(prices[chosen]), amount, side="right")]
 
 
 def _latest(among: Ints, lateness: Floats, keys: Ints, count: int) -> Ints:

@@ -2,7 +2,7 @@
 database."""
 
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -11,10 +11,11 @@ from services.ingest.endpoints import ENDPOINTS, SIMS
 from services.ingest.ingest_run import IngestResult, ingest_account, ingest_fleet, poll_budget
 from services.ingest.poll_planner import SOURCES as POLLED
 from services.ingest.poll_planner import fleet_cost
-from services.status import collect
+from services.status import collect, sim_resolutions
 from tests.fleet import NOW, Account, at
 
 BUDGET = 40  # of 24 SIMs, which take 144
+EXPIRED = 1  # of these: 1NCE answers for it no more
 
 
 def asked(account: Account) -> Counter[str]:
@@ -104,3 +105,117 @@ def test_status_shows_how_old_the_answers_are(listed: Account) -> None:
         ages = collect(later)["hours_since_usage_and_quota"]
     assert ages["all"]["max"] == pytest.approx(5.0)
     assert ages["all"]["never"] == 0
+
+
+def retire_the_usage_call(account: Account, checked_at: datetime) -> None:
+    account.truth.rows(
+        "INSERT INTO ops.once_calls (organization_id, call, version, gone_since, checked_at)"
+        " SELECT min(organization_id), 'usage', 'v1', %s, %s FROM core.sims",
+        (checked_at, checked_at),
+    )
+
+
+def test_a_usage_call_that_is_gone_takes_no_request_whether_the_fleet_fits_or_not(listed: Account) -> None:
+    retire_the_usage_call(listed, NOW)
+    sims = len(listed.fleet.iccids)
+    for hours, budget in ((0, None), (1, BUDGET), (2, 1000)):
+        with at(listed.runtime, NOW + timedelta(hours=hours)) as runtime:
+            listed.server.clear_requests()
+            usage = one_pass(runtime, budget)["usage"]
+        assert asked(listed)["usage"] == 0
+        assert (usage.sims, usage.pending) == (0, 0)
+    assert listed.truth.one("SELECT count(*) FROM core.sim_quota WHERE kind = 'data'") == sims - EXPIRED
+
+
+def test_one_sim_learns_after_a_day_whether_the_usage_call_answers_again(listed: Account) -> None:
+    one_pass(listed.runtime, budget=None)
+    retire_the_usage_call(listed, NOW)
+    listed.server.clear_requests()
+    with at(listed.runtime, NOW + timedelta(days=1)) as later:
+        one_pass(later, budget=None)
+    assert asked(listed)["usage"] == 1
+
+
+def test_a_look_in_between_asks_for_the_data_quota_alone(listed: Account) -> None:
+    one_pass(listed.runtime, budget=None)
+    retire_the_usage_call(listed, NOW)
+    listed.server.clear_requests()
+    with at(listed.runtime, NOW + timedelta(hours=5)) as later:
+        looked = one_pass(later)["quota"]
+    # the week of a SIM begins at a midnight: none has passed
+    assert looked.sims > 0
+    paths = [path for _, _, path, _ in listed.server.requests]
+    assert sum("/quota/data" in path for path in paths) == looked.sims
+    assert not any("/quota/sms" in path for path in paths)
+
+
+def test_a_sim_that_v1_does_not_know_is_looked_at_and_its_usage_call_tried_again_after_a_week(listed: Account) -> None:
+    one_pass(listed.runtime, budget=None)
+    unknown = listed.truth.one("SELECT min(sim_key) FROM core.sims")
+    listed.truth.rows(
+        "UPDATE ops.polls SET problem = CASE source WHEN 'usage' THEN 'OnceNotOnV1Error' END WHERE sim_key = %s",
+        (unknown,),
+    )
+    asked_again = {}
+    for days in (1, 7):
+        with at(listed.runtime, NOW + timedelta(days=days)) as runtime:
+            one_pass(runtime, budget=None)
+        polled = "SELECT polled_at FROM ops.polls WHERE sim_key = %s AND source = 'usage'"
+        asked_again[days] = listed.truth.one(polled, (unknown,)) > NOW
+    assert asked_again == {1: False, 7: True}
+
+
+def test_a_refusal_of_the_usage_call_is_not_held_against_a_sim_once_the_call_is_gone(listed: Account) -> None:
+    one_pass(listed.runtime, budget=None)
+    listed.truth.rows("UPDATE ops.polls SET problem = 'OnceSimExpiredError' WHERE source = 'usage'")
+    assert collect(listed.runtime)["usage_resolution"] == {"none": len(listed.fleet.iccids)}
+    retire_the_usage_call(listed, NOW)
+    assert collect(listed.runtime)["usage_resolution"]["none"] == EXPIRED
+
+
+def test_status_says_how_closely_each_sim_is_followed(listed: Account) -> None:
+    sims = len(listed.fleet.iccids)
+    assert collect(listed.runtime)["usage_resolution"] == {"none": sims}
+    one_pass(listed.runtime, budget=None)
+    assert collect(listed.runtime)["usage_resolution"] == {"call": sims - EXPIRED, "none": EXPIRED}
+
+    retire_the_usage_call(listed, NOW)
+    answering = (
+        "FROM core.sims JOIN ops.polls USING (sim_key) WHERE source = 'quota' AND problem IS NULL ORDER BY sim_key"
+    )
+    keys = listed.truth.column(f"SELECT sim_key {answering}")
+    # one is likely to end, one is steady and far from its end, one has not been seen in use, one was online
+    listed.truth.rows("UPDATE core.sims SET quota_status = 0")
+    listed.truth.rows("DELETE FROM core.sim_usage")
+    listed.truth.rows("DELETE FROM core.sim_connectivity")
+    listed.truth.rows("UPDATE core.sims SET quota_status = 1 WHERE sim_key = %s", (keys[0],))
+    organization = listed.truth.one("SELECT min(organization_id) FROM core.sims")
+    for key, wild in ((keys[1], 1), (keys[2], 30)):
+        listed.truth.rows(
+            "INSERT INTO core.sim_usage (sim_key, day, organization_id, bytes, known_at)"
+            " SELECT %s, %s::date - n, %s, 1000 * CASE n WHEN 3 THEN %s ELSE 1 END, now()"
+            " FROM generate_series(1, 9) AS n",
+            (key, NOW, organization, wild),
+        )
+    listed.truth.rows(
+        "INSERT INTO core.sim_connectivity (sim_key, day, organization_id, observed_at, status)"
+        " VALUES (%s, %s::date, %s, %s, 'ONLINE'), (%s, %s::date, %s, %s, 'OFFLINE')",
+        (keys[3], NOW, organization, NOW, keys[4], NOW, organization, NOW),
+    )
+    listed.truth.rows("SET session_replication_role = replica")
+    listed.truth.rows(
+        "INSERT INTO predictions.exhaustions (sim_key, as_of, organization_id, scoring_id, status, p_14, p_30)"
+        " SELECT sim_key, %s::date, %s, 1, 'ok', 0, 0 FROM core.sims WHERE sim_key <> %s",
+        (NOW, organization, keys[0]),
+    )
+    listed.truth.rows("SET session_replication_role = origin")
+
+    found = {row["iccid"]: row["usage_resolution"] for row in sim_resolutions(listed.runtime)}
+    iccids = dict(zip(keys, listed.truth.column(f"SELECT iccid {answering}"), strict=True))
+    assert [found[iccids[key]] for key in keys[:5]] == ["several a day", "weekly", "daily", "daily", "weekly"]
+    assert collect(listed.runtime)["usage_resolution"] == {
+        "several a day": 1,
+        "daily": 2,
+        "weekly": sims - 3 - EXPIRED,
+        "none": EXPIRED,
+    }

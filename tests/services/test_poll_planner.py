@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from services.ingest.poll_planner import (
     CLASSES,
     COST,
     INTERVAL_HOURS,
+    LOOK_HOURS,
     PLAN_SCHEMA,
     PROMISED_HOURS,
     SOURCES,
@@ -28,6 +29,7 @@ from services.ingest.poll_planner import (
     cost,
     fleet_cost,
     plan,
+    resolution,
     staleness,
 )
 
@@ -41,10 +43,14 @@ QUIET_SIM: dict[str, Any] = {
     "streamed_at": None,
     "quota_status": 0,
     "p_14": 0.0,
+    "p_30": 0.0,
     "exhausted": False,
     "refused": False,
     "alerting": False,
     "active": False,
+    "steady": None,
+    "call_gone": False,
+    "looked_at": NOW - HOUR,
 }
 
 
@@ -61,23 +67,26 @@ def asked(hours: float, **more: Any) -> dict[str, Any]:
 # few distinct ages, so that equally late SIMs are common
 known_moments = st.sampled_from([0.0, 0.5, 1, 2, 20, 40, 47, 60, 400]).map(lambda hours: NOW - hours * HOUR)
 moments = st.none() | known_moments
-states = st.lists(
-    st.fixed_dictionaries(
-        {
-            **{f"{source}_at": moments for source in SOURCES},
-            "answered_at": moments,
-            "changed_at": known_moments,
-            "streamed_at": moments,
-            "quota_status": st.sampled_from([None, 0, 1, 2]),
-            "p_14": st.sampled_from([None, 0.0, 0.09, 0.1, 0.5, 1.0]),
-            "exhausted": st.sampled_from([None, False, True]),
-            "refused": st.booleans(),
-            "alerting": st.booleans(),
-            "active": st.booleans(),
-        }
-    ),
-    max_size=30,
-).map(lambda sims: fleet(*sims))
+values = {
+    **{f"{source}_at": moments for source in SOURCES},
+    "answered_at": moments,
+    "changed_at": known_moments,
+    "streamed_at": moments,
+    "quota_status": st.sampled_from([None, 0, 1, 2]),
+    "p_14": st.sampled_from([None, 0.0, 0.09, 0.1, 0.5, 1.0]),
+    "p_30": st.sampled_from([None, 0.0, 0.5]),
+    "exhausted": st.sampled_from([None, False, True]),
+    "refused": st.booleans(),
+    "alerting": st.booleans(),
+    "active": st.booleans(),
+    "steady": st.sampled_from([None, False, True]),
+    "looked_at": moments,
+}
+states = st.lists(st.fixed_dictionaries(values), max_size=30).map(lambda sims: fleet(*sims))
+# some usage calls answer and some do not
+mixed_states = st.lists(st.fixed_dictionaries(values | {"call_gone": st.booleans()}), max_size=30).map(
+    lambda sims: fleet(*sims)
+)
 budgets = st.integers(0, 400)
 
 
@@ -98,6 +107,8 @@ def slow_class(sim: dict[str, Any]) -> str:
 
 def slow_class_for(sim: dict[str, Any], source: str) -> str:
     found = slow_class(sim)
+    if source == "quota" and slow_looks(sim) == "stream":
+        found = CLASSES[max(CLASSES.index(found), CLASSES.index("quiet"))]
     if sim[f"{source}_at"] is None or sim["changed_at"] > sim[f"{source}_at"]:
         found = "urgent"
     if source == "usage" and slow_streamed(sim):
@@ -109,51 +120,114 @@ def slow_streamed(sim: dict[str, Any]) -> bool:
     return sim["streamed_at"] is not None and sim["streamed_at"] >= NOW - 24 * HOUR
 
 
+def slow_looks(sim: dict[str, Any]) -> str:
+    if not sim["call_gone"]:
+        return "call"
+    known = slow_class(sim)
+    if known == "ended":
+        return "weekly"
+    if slow_streamed(sim):
+        return "stream"
+    if known in ("urgent", "watched"):
+        return "several a day"
+    on_pace = sim["steady"] is True and sim["p_30"] is not None and sim["p_30"] < 0.01
+    return "daily" if known == "active" and not on_pace else "weekly"
+
+
 def slow_interval(sim: dict[str, Any], source: str) -> float:
-    hours = INTERVAL_HOURS[slow_class_for(sim, source)][source]
+    known = slow_class_for(sim, source)
+    if source == "quota" and sim["call_gone"]:
+        return 4.0 if known == "urgent" else LOOK_HOURS[slow_looks(sim)]
+    hours = INTERVAL_HOURS[known][source]
     return max(hours, STREAMED_USAGE_HOURS) if source == "usage" and slow_streamed(sim) else hours
 
 
 def slow_called_for(sim: dict[str, Any], source: str) -> float:
     """The interval that the division of the budget counts with: whether the SIM was asked does not matter there."""
+    if source == "quota" and sim["call_gone"]:
+        return LOOK_HOURS[slow_looks(sim)]
     hours = INTERVAL_HOURS[slow_class(sim)][source]
     return max(hours, STREAMED_USAGE_HOURS) if source == "usage" and slow_streamed(sim) else hours
 
 
 def slow_lateness(sim: dict[str, Any], source: str) -> float:
     last = sim[f"{source}_at"]
-    return float("inf") if last is None else max((NOW - last) / HOUR, 0.0) / slow_interval(sim, source)
+    if last is None:
+        return float("inf")
+    late = max((NOW - last) / HOUR, 0.0) / slow_interval(sim, source)
+    looks_daily = source == "quota" and slow_looks(sim) == "daily" and slow_class_for(sim, source) != "urgent"
+    return max(late, 1.0) if looks_daily and last.date() < NOW.date() else late
 
 
-def slow_counts(sims: list[dict[str, Any]], budget: int) -> dict[str, int]:
+def slow_price(sim: dict[str, Any], source: str) -> int:
+    """Requests: a look asks for the SMS quota in the SIM's first look of its week."""
+    if source != "quota" or not sim["call_gone"] or sim["looked_at"] is None or sim["changed_at"] > sim["looked_at"]:
+        return COST[source]
+    day, last = ((at.date() - date(1970, 1, 1)).days + sim["sim_key"] % 7 for at in (NOW, sim["looked_at"]))
+    return 2 if day // 7 != last // 7 else 1
+
+
+def slow_average(sim: dict[str, Any], source: str) -> float:
+    if source != "quota" or not sim["call_gone"]:
+        return COST[source]
+    return 1 + min(LOOK_HOURS[slow_looks(sim)] / 168, 1)
+
+
+def slow_asked(sims: list[dict[str, Any]], source: str) -> list[dict[str, Any]]:
+    return [sim for sim in sims if source != "usage" or not sim["call_gone"]]
+
+
+def slow_fits(sims: list[dict[str, Any]], budget: int) -> bool:
+    return budget >= sum(COST[source] * len(slow_asked(sims, source)) for source in SOURCES)
+
+
+def slow_amounts(sims: list[dict[str, Any]], budget: int) -> dict[str, float]:
     """Water poured into the sources' glasses a drop at a time: first up to what is called for, then up to everyone."""
-    if budget >= len(sims) * ALL:
-        return dict.fromkeys(SOURCES, len(sims))
+    if slow_fits(sims, budget):
+        return {s: COST[s] * len(slow_asked(sims, s)) for s in SOURCES}
     given: dict[str, float] = {}
+    least = {s: COST[s] if slow_asked(sims, s) else 0 for s in SOURCES}
     for source in SOURCES:
-        given[source] = COST[source] if sum(COST[s] for s in (*given, source)) <= budget else 0
+        given[source] = least[source] if sum(least[s] for s in (*given, source)) <= budget else 0
     left = budget - sum(given.values())
-    called = {s: COST[s] * min(sum(1 / slow_called_for(sim, s) for sim in sims), len(sims)) for s in SOURCES}
-    for wanted in (called, {s: COST[s] * len(sims) for s in SOURCES}):
+    everyone = {s: sum(slow_average(sim, s) for sim in slow_asked(sims, s)) for s in SOURCES}
+    called = {s: sum(slow_average(sim, s) / slow_called_for(sim, s) for sim in slow_asked(sims, s)) for s in SOURCES}
+    by_looks = sum(sim["call_gone"] and not slow_streamed(sim) for sim in sims) / len(sims)
+    weight = WEIGHT | {"quota": 4 + 36 * by_looks}
+    for wanted in ({s: min(called[s], everyone[s]) for s in SOURCES}, everyone):
         while left > 1e-6 and (thirsty := [s for s in SOURCES if given[s] < wanted[s] - 1e-6]):
             # the drop that fills the first glass, or takes the last of the water
-            drop = min([left / sum(WEIGHT[s] for s in thirsty), *((wanted[s] - given[s]) / WEIGHT[s] for s in thirsty)])
+            drop = min([left / sum(weight[s] for s in thirsty), *((wanted[s] - given[s]) / weight[s] for s in thirsty)])
             for s in thirsty:
-                given[s] += drop * WEIGHT[s]
-                left -= drop * WEIGHT[s]
-    return {s: int(given[s] / COST[s] + 1e-6) for s in SOURCES}
+                given[s] += drop * weight[s]
+                left -= drop * weight[s]
+    steps = COST | {"quota": 1 if any(sim["call_gone"] for sim in sims) else 2}
+    return {s: int(given[s] / steps[s] + 1e-6) * steps[s] for s in SOURCES}
+
+
+def slow_paid(queue: list[dict[str, Any]], prices: dict[int, int], amount: float) -> list[dict[str, Any]]:
+    """The first of the queue, as long as each can be paid."""
+    paid: list[dict[str, Any]] = []
+    for sim in queue:
+        amount -= prices[sim["sim_key"]]
+        if amount < -1e-9:
+            break
+        paid.append(sim)
+    return paid
 
 
 def slow_plan(state: pl.DataFrame, budget: int) -> list[tuple[str, int]]:
     sims = state.to_dicts()
-    counts = slow_counts(sims, budget)
+    amounts = slow_amounts(sims, budget)
     planned = []
     for source in SOURCES:
-        count = min(counts[source], len(sims))
-        queue = sorted(sims, key=lambda sim: (-slow_lateness(sim, source), sim["sim_key"]))
+        whole = slow_fits(sims, budget)
+        prices = {sim["sim_key"]: COST[source] if whole else slow_price(sim, source) for sim in sims}
+        queue = sorted(slow_asked(sims, source), key=lambda sim: (-slow_lateness(sim, source), sim["sim_key"]))
         urgent = [sim for sim in queue if slow_class_for(sim, source) == "urgent"]
-        first = urgent[: int(counts[source] * URGENT_SHARE.get(source, 0.0))]
-        rest = [sim for sim in queue if sim not in first][: count - len(first)]
+        first = slow_paid(urgent, prices, amounts[source] * URGENT_SHARE.get(source, 0.0))
+        left = amounts[source] - sum(prices[sim["sim_key"]] for sim in first)
+        rest = slow_paid([sim for sim in queue if sim not in first], prices, left)
         rest.sort(key=lambda sim: slow_class_for(sim, source) != "urgent")
         planned += [(source, sim["sim_key"]) for sim in first + rest]
     return planned
@@ -166,6 +240,12 @@ def rows(planned: pl.DataFrame) -> list[tuple[str, int]]:
 @settings(max_examples=60, deadline=None)
 @given(states, budgets)
 def test_the_plan_is_the_one_of_the_slow_twin(state: pl.DataFrame, budget: int) -> None:
+    assert rows(plan(state, now=NOW, budget=budget)) == slow_plan(state, budget)
+
+
+@settings(max_examples=200, deadline=None)
+@given(mixed_states, budgets)
+def test_looks_are_planned_like_those_of_the_slow_twin(state: pl.DataFrame, budget: int) -> None:
     assert rows(plan(state, now=NOW, budget=budget)) == slow_plan(state, budget)
 
 
@@ -190,8 +270,35 @@ def test_no_plan_goes_over_its_budget_and_nobody_stands_in_it_twice(state: pl.Da
     assert cost(planned) > min(budget, fleet_cost(state.height)) - ALL
 
 
+@settings(max_examples=60, deadline=None)
+@given(mixed_states, budgets)
+def test_no_plan_with_looks_goes_over_its_budget_or_asks_where_nothing_answers(
+    state: pl.DataFrame, budget: int
+) -> None:
+    planned = plan(state, now=NOW, budget=budget)
+
+    gone = set(state.filter(pl.col("call_gone"))["sim_key"])
+    assert not gone & set(planned.filter(pl.col("source") == "usage")["sim_key"])
+    assert cost(planned) <= budget
+    assert not planned.select("source", "sim_key").is_duplicated().any()
+    assert planned.schema == pl.Schema(PLAN_SCHEMA)
+    of_call = planned.filter(~pl.col("sim_key").is_in(gone))
+    assert of_call["requests"].to_list() == [COST[source] for source in of_call["source"]]
+
+
 @settings(max_examples=30, deadline=None)
-@given(states, budgets, st.randoms(use_true_random=False))
+@given(mixed_states, budgets)
+def test_the_budget_is_divided_alike_before_and_after_the_looks(state: pl.DataFrame, budget: int) -> None:
+    after = state.with_columns(
+        pl.lit(NOW).cast(STATE_SCHEMA["quota_at"]).alias(name) for name in ("quota_at", "looked_at")
+    )
+
+    rest = ("status", "events", "sms")
+    assert plan(after, now=NOW, budget=budget, sources=rest).equals(plan(state, now=NOW, budget=budget, sources=rest))
+
+
+@settings(max_examples=30, deadline=None)
+@given(mixed_states, budgets, st.randoms(use_true_random=False))
 def test_the_plan_does_not_depend_on_the_order_of_the_rows(state: pl.DataFrame, budget: int, random: Any) -> None:
     places = list(range(state.height))
     random.shuffle(places)
@@ -202,7 +309,7 @@ def test_the_plan_does_not_depend_on_the_order_of_the_rows(state: pl.DataFrame, 
 
 
 @settings(max_examples=30, deadline=None)
-@given(states, budgets, st.sampled_from(SOURCES))
+@given(mixed_states, budgets, st.sampled_from(SOURCES))
 def test_the_part_of_one_source_is_the_same_asked_for_alone(state: pl.DataFrame, budget: int, source: str) -> None:
     whole = plan(state, now=NOW, budget=budget)
 
@@ -284,6 +391,61 @@ def test_an_overload_of_urgent_sims_leaves_most_of_each_source_to_the_others() -
         assert (of_source == "urgent").sum() == int(of_source.len() * URGENT_SHARE[source])
 
 
+def looks(state: pl.DataFrame, *, budget: int, passes: int) -> tuple[list[list[datetime]], int]:
+    """The looks of every SIM in hourly passes from NOW on, and the requests that went to the SMS quota."""
+    found: list[list[datetime]] = [[] for _ in range(state.height)]
+    asked_at, sms = state["quota_at"].to_list(), 0
+    for number in range(passes):
+        now = NOW + number * HOUR
+        state = state.with_columns(
+            pl.Series(name, asked_at, dtype=STATE_SCHEMA[name]) for name in ("quota_at", "looked_at")
+        )
+        planned = plan(state, now=now, budget=budget, sources=("quota",))
+        for key, requests in planned.select("sim_key", "requests").iter_rows():
+            asked_at[key - 1] = now
+            found[key - 1].append(now)
+            sms += requests - 1
+    return found, sms
+
+
+# 100,000 SIMs in fifty minutes of ten requests a second, the SIM list taken away: of 1,000 SIMs 290
+TEN_A_SECOND = 290
+GONE: dict[str, Any] = {"call_gone": True}
+
+
+def test_six_looks_a_day_of_every_sim_fit_into_ten_requests_a_second() -> None:
+    sims = [asked(n % 48, looked_at=NOW - n % 48 * HOUR, alerting=True, **GONE) for n in range(1000)]
+
+    found, sms = looks(fleet(*sims), budget=TEN_A_SECOND, passes=24 * 8)
+
+    of_a_day = [sum(NOW + 24 * HOUR <= at < NOW + 8 * 24 * HOUR for at in sim) / 7 for sim in found]
+    assert min(of_a_day) >= 5.5  # of equally late SIMs those with the higher keys
+    assert sum(of_a_day) / len(of_a_day) >= 5.95  # the requests of an hour are rounded down
+    assert sms == pytest.approx(1000 * 8 / 7, rel=0.15)
+
+
+def test_a_daily_look_comes_soon_after_midnight() -> None:
+    # a fleet that is all daily: its looks take a third of the day at most
+    sims = [asked(n % 24, looked_at=NOW - n % 24 * HOUR, active=True, **GONE) for n in range(1000)]
+
+    found, _ = looks(fleet(*sims), budget=TEN_A_SECOND, passes=60)
+
+    midnight = NOW.replace(hour=0) + timedelta(days=2)
+    assert all(any(midnight <= at < midnight + 8 * HOUR for at in sim) for sim in found)
+
+
+def test_nobody_without_a_usage_call_is_forgotten_in_a_fleet_ten_times_too_large() -> None:
+    kinds: list[dict[str, Any]] = [{"alerting": True}, {"active": True}, {"active": True, "steady": True}, {}]
+    sims = [asked(n % 48, looked_at=NOW - n % 48 * HOUR, **kinds[n % 4], **GONE) for n in range(1000)]
+
+    found, _ = looks(fleet(*sims), budget=TEN_A_SECOND // 10, passes=24 * 40)
+
+    a_day = [np.mean([len(sim) / 40 for sim in found[kind::4]]) for kind in range(4)]
+    assert min(len(sim) for sim in found) >= 1
+    # late by the same factor everywhere
+    assert a_day[0] / a_day[1] == pytest.approx(6, rel=0.25)
+
+
 # --- single rules ----------------------------------------------------------------------------------------------------
 
 
@@ -326,10 +488,60 @@ def test_what_the_stream_shows_is_asked_for_rarely_and_its_quota_as_before() -> 
     assert first(state, "quota") == 1
 
 
+@pytest.mark.parametrize(
+    ("sim", "found"),
+    [
+        ({"call_gone": False}, "call"),
+        ({"call_gone": False, "streamed_at": NOW - HOUR, "p_14": 1.0}, "call"),
+        ({"call_gone": False, "usage_at": None}, "none"),
+        ({"refused": True}, "none"),
+        ({"looked_at": None}, "none"),
+        ({"looked_at": None, "streamed_at": NOW - HOUR}, "stream"),
+        ({"streamed_at": NOW - HOUR, "alerting": True, "active": True}, "stream"),
+        ({"streamed_at": NOW - 25 * HOUR, "active": True}, "daily"),
+        ({"p_14": 0.1}, "several a day"),
+        ({"alerting": True}, "several a day"),
+        ({"quota_status": 1}, "several a day"),
+        ({"active": True}, "daily"),
+        ({"active": True, "steady": False, "p_30": 0.0}, "daily"),
+        ({"active": True, "steady": True, "p_30": None}, "daily"),
+        ({"active": True, "steady": True, "p_30": 0.02}, "daily"),
+        ({"active": True, "steady": True, "p_30": 0.0}, "weekly"),
+        ({"active": False}, "weekly"),
+        ({"quota_status": 2, "streamed_at": NOW - HOUR}, "weekly"),
+    ],
+)
+def test_a_sim_is_followed_as_closely_as_its_days_matter(sim: dict[str, Any], found: str) -> None:
+    assert resolution(fleet({"call_gone": True, **sim}), now=NOW).to_list() == [found]
+
+
+def test_a_look_asks_for_the_sms_quota_once_a_week_and_when_the_list_shows_a_change() -> None:
+    def sms(**sim: Any) -> bool:
+        # the week of SIM 7 begins on a Thursday; with SIMs that wait, so that not everyone fits
+        several = fleet(*[{"call_gone": True, "quota_at": NOW}] * 6, asked(30, alerting=True, **GONE | sim))
+        planned = plan(several, now=NOW, budget=7 * 5 - 1, sources=("quota",))
+        return bool(planned.filter(pl.col("sim_key") == 7)["requests"].item() == 2)
+
+    assert NOW.isoweekday() == 1
+    assert not sms(looked_at=NOW - 4 * HOUR)
+    assert not sms(looked_at=NOW - 3 * 24 * HOUR)
+    assert sms(looked_at=NOW - 5 * 24 * HOUR)
+    assert sms(looked_at=None)
+    assert sms(looked_at=NOW - 4 * HOUR, changed_at=NOW - 3 * HOUR)
+
+
+def test_a_fleet_that_fits_is_asked_for_both_quotas_with_every_look() -> None:
+    planned = plan(fleet(GONE, GONE), now=NOW, budget=2 * (ALL - 1))
+
+    assert cost(planned) == 2 * (ALL - 1)
+    assert planned.filter(pl.col("source") == "quota")["requests"].to_list() == [2, 2]
+
+
 def test_an_empty_fleet_has_an_empty_plan_and_a_single_sim_is_asked() -> None:
     assert rows(plan(fleet(), now=NOW, budget=100)) == []
     assert rows(plan(fleet({}), now=NOW, budget=ALL)) == [(source, 1) for source in SOURCES]
     assert rows(plan(fleet({}), now=NOW, budget=0)) == []
+    assert rows(plan(fleet(GONE), now=NOW, budget=None)) == [(source, 1) for source in SOURCES if source != "usage"]
 
 
 def test_a_negative_budget_is_refused() -> None:
@@ -337,7 +549,8 @@ def test_a_negative_budget_is_refused() -> None:
         plan(fleet({}), now=NOW, budget=-1)
 
 
-def test_a_million_sims_are_planned_within_seconds() -> None:
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_million_sims_are_planned_within_seconds(gone: bool) -> None:
     sims = 1_000_000
     random = np.random.default_rng(3)
 
@@ -354,10 +567,14 @@ def test_a_million_sims_are_planned_within_seconds() -> None:
             "streamed_at": pl.repeat(None, sims, dtype=STATE_SCHEMA["streamed_at"], eager=True),
             "quota_status": pl.repeat(0, sims, dtype=pl.Int16, eager=True),
             "p_14": random.random(sims) ** 20,
+            "p_30": random.random(sims) ** 10,
             "exhausted": np.zeros(sims, dtype=bool),
             "refused": np.zeros(sims, dtype=bool),
             "alerting": random.random(sims) < 0.05,
             "active": random.random(sims) < 0.8,
+            "steady": random.random(sims) < 0.3,
+            "call_gone": np.full(sims, gone),
+            "looked_at": within(48),
         }
     )
 
@@ -389,6 +606,12 @@ def test_staleness_is_the_age_of_the_older_of_usage_and_quota_by_class() -> None
         ("quiet", 1, 0, 0.0, 0.0),
         ("all", 4, 1, 1.0, 3.0),
     ]
+
+
+def test_where_the_usage_call_is_gone_the_last_look_counts() -> None:
+    state = fleet({"call_gone": True, "answered_at": None, "looked_at": NOW - 30 * HOUR})
+
+    assert staleness(state, now=NOW).rows() == [(name, 1, 0, 30.0, 30.0) for name in ("quiet", "all")]
 
 
 def test_the_longest_interval_lies_within_the_promise() -> None:
