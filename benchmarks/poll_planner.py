@@ -1,6 +1,7 @@
 """How stale a fleet gets at 1NCE's 10 requests a second, asked by the planner and, with the same requests, in turn.
 
     python -m benchmarks.poll_planner [--sims 100000 ...] [--seed 7]
+    python -m benchmarks.poll_planner --no-usage-call [--sims 100000] [--seed 7]
 
 A simulation in discrete time, a synthetic fleet, 7 days after a day of running in: every hour the SIM list, then a pass
 for each source, planned from what is known at its beginning (`services.ingest.poll_planner`, the budget of the default
@@ -19,6 +20,11 @@ Round robin asks as many SIMs for each source at the same moments, in turn: same
 - seen: an exhaustion is seen by the first usage or quota answer after it, a stopped device by the first usage or status
   answer after its usual gap between reports has passed. Only what happened at least a day before the end of the run
   counts.
+
+With --no-usage-call no usage call answers: looks at the quota are all that is known of usage. Two days are counted
+after a day of running in; requests are answered at an even pace. In turn: the same requests for quota, SIM after SIM,
+both quotas each. Looks a day, age of the last look at every full hour, and hours from a midnight to the nearest look,
+by resolution (`services.ingest.poll_planner.resolution`).
 """
 
 from __future__ import annotations
@@ -39,7 +45,16 @@ import polars as pl
 from resources.once import transport as once_wire
 from resources.once.responses import RATE_LIMITS
 from resources.settings import Settings
-from services.ingest.poll_planner import COST, SOURCES, STATE_SCHEMA, classify, pass_budget, plan
+from services.ingest.poll_planner import (
+    COST,
+    RESOLUTIONS,
+    SOURCES,
+    STATE_SCHEMA,
+    classify,
+    pass_budget,
+    plan,
+    resolution,
+)
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -153,10 +168,13 @@ def _note(seen: Floats, rows: Ints, at: Floats, visible_from: Floats) -> None:
 
 
 class Knowledge:
-    """What the planner may know: the SIM list, its own answers, and a prediction of these a day."""
+    """What the planner may know: the SIM list, its own answers, and a prediction of these a day.
 
-    def __init__(self, asked: Asked) -> None:
-        self.asked, self.fleet = asked, asked.fleet
+    known_by   the source that tells the usage: the usage call, or looks at the quota
+    """
+
+    def __init__(self, asked: Asked, known_by: str = "usage") -> None:
+        self.asked, self.fleet, self.known_by = asked, asked.fleet, known_by
         sims = self.fleet.sims
         self.changed_at = np.full(sims, -1000.0)
         self.quota_status = _quota_status(self.fleet.left(slice(None), 0.0))
@@ -164,6 +182,7 @@ class Knowledge:
             "sim_key": pl.Series(np.arange(sims, dtype=np.int32)),
             "streamed_at": pl.repeat(None, sims, dtype=STATE_SCHEMA["streamed_at"], eager=True),
             "refused": pl.Series(self.fleet.refused),
+            "call_gone": pl.repeat(known_by == "quota", sims, dtype=pl.Boolean, eager=True),
         }
         self.predict(0.0)
 
@@ -178,7 +197,7 @@ class Knowledge:
         """The daily prediction: normal, from mean and variance of the last complete days known and the last quota
         known.
         """
-        fleet, usage_at = self.fleet, self.asked.at["usage"]
+        fleet, usage_at = self.fleet, self.asked.at[self.known_by]
         rows = np.arange(fleet.sims)
         known_to = np.floor(usage_at / 24).astype(np.int64) + HISTORY  # days before this one are known whole
         since = np.maximum(known_to - HISTORY, 0)
@@ -189,11 +208,17 @@ class Knowledge:
         left = self.asked.left - rate * (now - self.asked.at["quota"]) / 24
         spread = deviation * np.sqrt(14) + 0.1 * 14 * rate + 1e-6
         p_14 = _normal((14 * rate - left) / spread)
+        p_30 = _normal((30 * rate - left) / (deviation * np.sqrt(30) + 0.1 * 30 * rate + 1e-6))
+        recent = np.diff(fleet.cumulated[:, : int(now // 24) + HISTORY + 1], axis=1)[:, -7:]
+        recent = np.where(np.arange(recent.shape[1]) + int(now // 24) + HISTORY - 7 < known_to[:, None], recent, np.nan)
+        steady = np.fmax.reduce(recent, axis=1) <= 2 * rate
         week = fleet.cumulated[rows, known_to] - fleet.cumulated[rows, np.maximum(known_to - 7, 0)]
         two_days = fleet.cumulated[rows, known_to] - fleet.cumulated[rows, np.maximum(known_to - 2, 0)]
         silent = (week > 0) & (two_days <= 0)
         self.fixed |= {
             "p_14": pl.Series(np.where(fleet.refused, 1.0, p_14)),
+            "p_30": pl.Series(np.where(fleet.refused, 1.0, p_30)),
+            "steady": pl.Series(steady),
             "exhausted": pl.Series(fleet.refused | (self.asked.left <= 0)),
             "alerting": pl.Series((p_14 >= 0.5) | silent),
             "active": pl.Series(week > 0),
@@ -204,6 +229,7 @@ class Knowledge:
         asked = self.asked
         times = {f"{source}_at": _moments(asked.at[source]) for source in SOURCES}
         answered = {"answered_at": _moments(np.minimum(asked.at["usage"], asked.at["quota"]))}
+        answered["looked_at"] = times["quota_at"]
         found = self.fixed | times | answered | {"changed_at": _moments(self.changed_at)}
         return pl.DataFrame({name: found[name] for name in STATE_SCHEMA})
 
@@ -343,12 +369,88 @@ def simulate(sims: int, seed: int) -> dict[str, dict[str, float]]:
     return figures
 
 
+def simulate_looks(sims: int, seed: int) -> None:
+    """Run a fleet without a usage call for two days; print what the planner and asking in turn reach."""
+    settings = Settings(_env_file=None)
+    rate = settings.once_requests_per_second
+    assert rate is not None
+    fleet, days = Fleet(sims, seed), 2
+    ways = {way: Asked(fleet, np.random.default_rng(seed + 2)) for way in ("planner", "in turn")}
+    knowledge = Knowledge(ways["planner"], "quota")
+    budget, turn = pass_budget(settings.ingest_minutes, rate, sims), 0
+    counted = np.zeros(len(SOURCES), dtype=np.int64)
+    hours_as = np.zeros((sims, len(RESOLUTIONS)), dtype=np.int64)  # of the counted days, by resolution
+    looks = {way: np.zeros(sims) for way in ways}
+    ages: dict[str, list[Floats]] = {way: [] for way in ways}
+    nearest = {way: np.full(sims, NEVER) for way in ways}
+    began, last_midnight = 24.0 * WARM_UP_DAYS, 24.0 * (WARM_UP_DAYS + 1)
+    for hour in range(24 * (WARM_UP_DAYS + days)):
+        now, sent = hour + 300 / 3600, -(-sims // 100)
+        knowledge.listed(now)
+        if hour % 24 == 2:
+            knowledge.predict(now)
+        if now >= began:
+            followed = resolution(knowledge.state(), now=_moments(np.array([now]))[0]).to_physical().to_numpy()
+            hours_as[np.arange(sims), followed] += 1
+            for way, asked in ways.items():
+                ages[way].append(now - asked.at["quota"])
+        for place, source in enumerate(SOURCES):
+            at = now + sent / rate / 3600
+            chosen = plan(knowledge.state(), now=_moments(np.array([at]))[0], budget=budget, sources=(source,))
+            prices = chosen["requests"].to_numpy()
+            answered_at = at + np.cumsum(prices) / rate / 3600
+            rows = chosen["sim_key"].to_numpy().astype(np.int64)
+            pairs = int(prices.sum()) // 2
+            others = (turn + np.arange(pairs)) % sims
+            taken = {
+                "planner": (rows, answered_at),
+                "in turn": (others, at + 2 * np.arange(1, pairs + 1) / rate / 3600),
+            }
+            for way, (asked_rows, moments) in taken.items():
+                if source != "quota":
+                    ways["planner"].at[source][rows] = answered_at
+                    break
+                ways[way].answers(source, asked_rows, moments)
+                looks[way][asked_rows] += now >= began
+                distance = np.abs(moments - last_midnight)
+                nearest[way][asked_rows] = np.minimum(nearest[way][asked_rows], distance)
+            turn = (turn + pairs) % sims if source == "quota" else turn
+            sent += int(prices.sum())
+            counted[place] += int(prices.sum()) * (now >= began)
+    share = counted / (days * 24 * 3600 * rate)
+    print(f"{sims} SIMs without a usage call, {days} days; of ten requests a second: ", end="")
+    print(", ".join(f"{source} {part:.3f}" for source, part in zip(SOURCES, share, strict=True)))
+    followed_as = np.array(RESOLUTIONS)[hours_as.argmax(axis=1)]
+    found = {way: (looks[way] / days, np.stack(ages[way]), nearest[way]) for way in ways}
+    for name in RESOLUTIONS[1:-1]:
+        if (followed_as == name).any():
+            _print_looks(name, followed_as == name, found)
+
+
+def _print_looks(name: str, chosen: Flags, found: dict[str, tuple[Floats, Floats, Floats]]) -> None:
+    """The figures of some SIMs by way of asking: looks a day, ages at every hour, hours from midnight to a look."""
+    medians = {}
+    for way, (a_day, ages, nearest) in found.items():
+        medians[way], p95 = np.quantile(ages[:, chosen], [0.5, 0.95])
+        print(
+            f"{name}, {way}: {int(chosen.sum())} SIMs, looks a day {a_day[chosen].mean():.2f}, age median"
+            f" {medians[way]:.1f} h, p95 {p95:.1f} h, nearest to midnight {np.median(nearest[chosen]):.1f} h"
+        )
+    ratio = medians["planner"] / medians["in turn"]
+    print(f"looks sims={len(chosen)} resolution={name.replace(' ', '_')} median_age_ratio={ratio:.2f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sims", type=int, nargs="+", default=[1_000, 100_000, 1_000_000])
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--no-usage-call", action="store_true", help="looks at the quota only")
     arguments = parser.parse_args()
     print("synthetic fleets")
+    if arguments.no_usage_call:
+        for sims in arguments.sims:
+            simulate_looks(sims, arguments.seed)
+        return
     for sims in arguments.sims:
         began = time.perf_counter()
         figures = simulate(sims, arguments.seed)
