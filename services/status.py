@@ -10,7 +10,8 @@ import psycopg
 
 from resources.database.migrations import schema_version, storage_grade
 from resources.database.server import describe, driver_url
-from resources.once.calls import v1_warning
+from resources.database.session import Transaction
+from resources.once.calls import CallBook, v1_warning
 from resources.runtime import Runtime
 from services.ingest.call_states import call_states
 from services.ingest.poll_planner import RESOLUTIONS, STATE_SCHEMA, resolution, staleness
@@ -23,15 +24,15 @@ def collect(runtime: Runtime) -> dict[str, Any]:
     server = runtime.server
     with psycopg.connect(driver_url(server.simsight, "").render_as_string(hide_password=False)) as connection:
         grade, version = storage_grade(connection), schema_version(connection)
+    calls, book = call_states(runtime.database, runtime.settings.once_api, runtime.clock())
     with runtime.database.transaction() as transaction:
         counts = transaction.row("status", {"now": runtime.clock()}) or {}
         champion = transaction.row("champion", {"model_name": FORECASTER})
         alerts = transaction.rows("alerts_by_kind")
         fresh = transaction.rows("freshness")
         problems = transaction.rows("poll_problems")
-        polled = transaction.frame("poll_state", STATE_SCHEMA, {"now": runtime.clock()})
+        polled = _polled(transaction, runtime.clock(), book)
         incidents = transaction.rows("open_incidents")
-    calls, book = call_states(runtime.database, runtime.settings.once_api, runtime.clock())
     warning = v1_warning(book, runtime.clock())
     followed = resolution(polled, now=runtime.clock()).value_counts(name="sims")
     sims_followed = dict(followed.iter_rows())
@@ -81,13 +82,20 @@ def collect(runtime: Runtime) -> dict[str, Any]:
     return plain
 
 
+def _polled(transaction: Transaction, now: datetime, book: CallBook) -> pl.DataFrame:
+    """What the poll planner knows of each SIM (STATE_SCHEMA)."""
+    no_usage_call = book.in_use("usage", now) is None
+    return transaction.frame("poll_state", STATE_SCHEMA, {"now": now, "no_usage_call": no_usage_call})
+
+
 def sim_resolutions(runtime: Runtime) -> list[dict[str, Any]]:
     """Return for each SIM, by ICCID, how closely its usage is followed: iccid, usage_resolution, and answered_at, when
     usage was last answered, or where the usage call does not answer its quota (ISO 8601, UTC; None: never).
     """
     now = runtime.clock()
+    _, book = call_states(runtime.database, runtime.settings.once_api, now)
     with runtime.database.transaction() as transaction:
-        polled = transaction.frame("poll_state", STATE_SCHEMA, {"now": now})
+        polled = _polled(transaction, now, book)
         iccids = {row["sim_key"]: row["iccid"] for row in transaction.rows("sim_keys")}
     found = polled.select(
         "sim_key",

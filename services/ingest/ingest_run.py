@@ -290,11 +290,13 @@ def ingest_fleet(
         data_alone: set[int] = set()
         over = budget is not None and fleet_cost(fleet) > budget
         if over or endpoint is USAGE:
-            state = transaction.frame("poll_state", STATE_SCHEMA, {"now": now})
+            no_usage_call = once.calls.in_use(USAGE.name, now) is None
+            state = transaction.frame("poll_state", STATE_SCHEMA, {"now": now, "no_usage_call": no_usage_call})
             chosen = plan(state, now=now, budget=budget if over else None, sources=(endpoint.name,))
             if endpoint is USAGE:  # a usage call that does not answer is not left for later either
                 answering = set(state.filter(~pl.col("call_gone"))["sim_key"])
-                pending = [row for row in pending if row["sim_key"] in answering]
+                known = [row for row in pending if row["sim_key"] in answering]
+                pending, result.beyond = known, result.beyond + len(pending) - len(known)
             if over:
                 by_key = {row["sim_key"]: row for row in pending}
                 result.pending = len(pending)

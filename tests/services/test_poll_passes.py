@@ -110,7 +110,9 @@ def test_status_shows_how_old_the_answers_are(listed: Account) -> None:
 def retire_the_usage_call(account: Account, checked_at: datetime) -> None:
     account.truth.rows(
         "INSERT INTO ops.once_calls (organization_id, call, version, gone_since, checked_at)"
-        " SELECT min(organization_id), 'usage', 'v1', %s, %s FROM core.sims",
+        " SELECT min(organization_id), 'usage', 'v1', %s, %s FROM core.sims"
+        " ON CONFLICT (organization_id, call, version)"
+        " DO UPDATE SET gone_since = excluded.gone_since, checked_at = excluded.checked_at",
         (checked_at, checked_at),
     )
 
@@ -125,6 +127,21 @@ def test_a_usage_call_that_is_gone_takes_no_request_whether_the_fleet_fits_or_no
         assert asked(listed)["usage"] == 0
         assert (usage.sims, usage.pending) == (0, 0)
     assert listed.truth.one("SELECT count(*) FROM core.sim_quota WHERE kind = 'data'") == sims - EXPIRED
+
+
+def test_where_only_v2_may_be_asked_no_usage_call_answers(listed: Account) -> None:
+    with at(listed.runtime, NOW, once_api="v2") as runtime:
+        found = {row["usage_resolution"] for row in sim_resolutions(runtime)}
+        assert found == {"none"}
+        ingest_fleet(
+            runtime.database,
+            runtime.once,
+            ENDPOINTS["quota"],
+            first_day=NOW.date(),
+            last_day=NOW.date(),
+            clock=runtime.clock,
+        )
+        assert "call" not in collect(runtime)["usage_resolution"]
 
 
 def test_one_sim_learns_after_a_day_whether_the_usage_call_answers_again(listed: Account) -> None:

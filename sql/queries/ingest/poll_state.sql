@@ -1,4 +1,5 @@
 -- What the poll planner knows of every SIM at %(now)s: services.ingest.poll_planner.STATE_SCHEMA, one row a SIM.
+-- no_usage_call: no version of the API that may be asked has a usage call that answers.
 -- Indexes: polls_pkey, exhaustions_by_as_of, alerts_one_open, sim_usage_by_day, and the chunks of two days of the stream.
 WITH asked AS (
     SELECT sim_key,
@@ -29,7 +30,7 @@ WITH asked AS (
     ORDER BY used_at IS NULL, sim_key LIMIT 1
 ), gone AS (
     SELECT sim_key FROM core.sims LEFT JOIN asked USING (sim_key)
-    WHERE coalesce(not_on_v1, false) OR EXISTS (SELECT FROM retired)
+    WHERE coalesce(not_on_v1, false) OR EXISTS (SELECT FROM retired) OR %(no_usage_call)s
     EXCEPT SELECT sim_key FROM probe
 ), ending AS (
     SELECT sim_key, p_14, p_30, status IN ('exhausted', 'expired') AS exhausted
