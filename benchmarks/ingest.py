@@ -97,7 +97,14 @@ def blocks(sims: int, days: int, seed: int = 7) -> list[pl.DataFrame]:
                     "sms_mt": np.zeros(rows, np.int16),
                     "sms_mo": random.integers(0, 2, rows, dtype=np.int16),
                 }
-            ).with_columns(pl.lit(NOW).dt.cast_time_unit("us").alias("known_at"))
+            ).with_columns(
+                pl.lit(NOW).dt.cast_time_unit("us").alias("known_at"),
+                pl.lit("call").alias("source"),
+                pl.lit("A").alias("grade"),
+                pl.lit(None, pl.Date).alias("spread_from"),
+                pl.lit(None, pl.Date).alias("spread_to"),
+                pl.lit(None, pl.Int16).alias("sms_unsplit"),
+            )
         )
     return frames
 

@@ -14,6 +14,7 @@ from assets.quality import checks
 from assets.report import fleet_report
 from assets.scoring_ops import IO_MANAGER, StagedValues
 from assets.stream import stream_file_batches, stream_records
+from assets.usage_book import usage_book
 from pipelines.common import SETTINGS
 from pipelines.executors import executor
 from pipelines.jobs import (
@@ -55,6 +56,7 @@ def code_location(runtime: Runtime) -> dg.Definitions:
             imported_files,
             stream_records,
             stream_file_batches,
+            usage_book,
             *FORECAST,
             *ANOMALY,
             sim_lifecycle,

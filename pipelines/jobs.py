@@ -13,6 +13,7 @@ from assets.lifecycle import sim_lifecycle
 from assets.maintenance import raw_landings
 from assets.report import fleet_report
 from assets.stream import stream_file_batches, stream_records
+from assets.usage_book import usage_book
 from services.ingest.endpoints import EVENTS, QUOTA, STATUS, USAGE
 from services.ingest.ingest_run import ingest_fleet
 from services.known_models import specs
@@ -81,7 +82,7 @@ FORECAST = [
 ANOMALY = [anomaly_detector, anomalies]
 TRAINING = dg.AssetSelection.assets(*(spec.asset for spec in specs()))
 
-ingest_assets = dg.AssetSelection.assets(*INGEST)
+ingest_assets = dg.AssetSelection.assets(*INGEST, usage_book)
 prediction_assets = dg.AssetSelection.assets(
     *FORECAST, *ANOMALY, sim_lifecycle, alerts, alert_rules_evaluated, fleet_report
 )
@@ -96,7 +97,7 @@ ingest = dg.define_asset_job(
 # the checks of what is stored run first: a blocking one that fails stops the predictions that rest on it. Those of
 # sim_usage belong to its own days; usage_history is checked in their stead
 predict_assets = prediction_assets | dg.AssetSelection.checks_for_assets(
-    *(asset for asset in INGEST if asset is not sim_usage), stream_records
+    *(asset for asset in INGEST if asset is not sim_usage), stream_records, usage_book
 )
 predict = dg.define_asset_job(
     "predict",
@@ -138,9 +139,9 @@ tidy = dg.define_asset_job(
 # In one process: that of a step would load everything first, and alerts wait for the records
 process_stream = dg.define_asset_job(
     "process_stream",
-    dg.AssetSelection.assets(stream_records).without_checks(),
+    dg.AssetSelection.assets(stream_records, usage_book).without_checks(),
     executor_def=dg.in_process_executor,
-    description="Turn pending records of the Data Streamer into rows.",
+    description="Turn pending records of the Data Streamer into rows, and into days of usage when a day has ended.",
 )
 read_stream_files = dg.define_asset_job(
     "read_stream_files",

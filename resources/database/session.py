@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 import psycopg
+from psycopg import sql
 from psycopg.rows import dict_row
 from sqlalchemy import URL, Engine, PoolProxiedConnection, create_engine, event
 from sqlalchemy.exc import OperationalError
@@ -87,6 +88,15 @@ class Transaction:
         self._connection.execute("DROP TABLE IF EXISTS pg_temp.staged")
         definition = ", ".join(f"{column} {kind}" for column, kind in columns.items())
         self._connection.execute(f"CREATE TEMPORARY TABLE staged ({definition}) ON COMMIT DROP".encode())
+        rows = rows.select(list(columns))
+        same = {column for column in list(columns)[1:] if _is_same(rows[column])}
+        if BINARY.keys() >= {kind for column, kind in columns.items() if column not in same}:
+            # what is the same text, or missing, in every row need not be copied: the rest goes the fast way
+            for column in same:
+                default = sql.SQL("ALTER TABLE staged ALTER {} SET DEFAULT {}")
+                value = sql.Literal(rows.item(0, column))
+                self._connection.execute(default.format(sql.Identifier(column), value))
+            columns = {column: kind for column, kind in columns.items() if column not in same}
         into = f"COPY staged ({', '.join(columns)}) FROM STDIN"
         rows = rows.select(list(columns))
         if BINARY.keys() >= set(columns.values()):  # twice as fast as text, but a NULL would make a row shorter
@@ -207,6 +217,11 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _is_same(column: pl.Series) -> bool:
+    """Whether a column holds one text in all rows, or nothing in any."""
+    return column.n_unique() == 1 and (column.dtype == pl.String or column.null_count() > 0)
 
 
 def header(name: str, word: str) -> str | None:

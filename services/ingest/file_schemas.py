@@ -331,6 +331,13 @@ USAGE = FileSchema(
     "merge_usage",
     "core.sim_usage",
     sims=True,
+    derived=(
+        pl.lit("file").alias("source"),
+        pl.lit("A").alias("grade"),
+        pl.lit(None, pl.Date).alias("spread_from"),
+        pl.lit(None, pl.Date).alias("spread_to"),
+        pl.lit(None, pl.Int16).alias("sms_unsplit"),
+    ),
     rules=(pl.when(pl.max_horizontal("sms_mt", "sms_mo") > 32767).then(pl.lit("sms: more than 32767 on one day")),),
 )
 SIMS = FileSchema(

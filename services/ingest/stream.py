@@ -242,6 +242,7 @@ def store(
     if of_account.height:
         transaction.merge("merge_account_events", of_account.drop("seq").unique("record_id", keep="first"))
     events = _with_names(transaction, events)
+    transaction.rows("share_stream_days")
     sims = _known_sims(transaction, usage, events)
     usage, events = (rows.join(sims, on="iccid", how="left", maintain_order="left") for rows in (usage, events))
     merged = []

@@ -44,6 +44,7 @@ def busiest(truth: Truth) -> int:
 def correct(runtime: Runtime, sim_key: int, day: date, volume: int | None = 5_000_000, **more: Any) -> None:
     """Usage of a day as a later answer gives it."""
     row = {"sim_key": sim_key, "day": day, "bytes": volume, "bytes_rx": None, "sms_mt": None, "sms_mo": None}
+    row |= {"source": "call", "grade": "A", "spread_from": None, "spread_to": None, "sms_unsplit": None}
     frame = pl.DataFrame([row | {"known_at": runtime.clock()} | more], schema=USAGE.schema)
     with runtime.database.transaction() as transaction:
         transaction.merge("merge_usage", frame)

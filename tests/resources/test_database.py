@@ -80,6 +80,11 @@ USAGE: dict[str, Any] = {
     "sms_mt": pl.Int16,
     "sms_mo": pl.Int16,
     "known_at": pl.Datetime("us", "UTC"),
+    "source": pl.String,
+    "grade": pl.String,
+    "spread_from": pl.Date,
+    "spread_to": pl.Date,
+    "sms_unsplit": pl.Int16,
 }
 DAY = date(2026, 3, 10)
 NOW = datetime(2026, 3, 12, tzinfo=UTC)
@@ -99,9 +104,8 @@ def there_and_back(database: Database, name: str, frame: pl.DataFrame) -> pl.Dat
 
 def usage(rows: int) -> pl.DataFrame:
     """One SIM, `rows` days."""
-    return pl.DataFrame(
-        [(1, DAY + timedelta(days=n), 1, None, None, None, NOW) for n in range(rows)], schema=USAGE, orient="row"
-    )
+    said = (1, None, None, None, NOW, "call", "A", None, None, None)
+    return pl.DataFrame([(1, DAY + timedelta(days=n), *said) for n in range(rows)], schema=USAGE, orient="row")
 
 
 def landing(body: str) -> pl.DataFrame:

@@ -31,7 +31,7 @@ WITH noticed AS (
            sum(n.sms) FILTER (WHERE u.day <= %(as_of)s::date) AS messages,
            sum(n.sms * n.sms) FILTER (WHERE u.day <= %(as_of)s::date) AS squares
     FROM core.sim_usage AS u
-    CROSS JOIN LATERAL (SELECT (coalesce(u.sms_mt, 0) + coalesce(u.sms_mo, 0))::bigint AS sms) AS n
+    CROSS JOIN LATERAL (SELECT (coalesce(u.sms_mt, 0) + coalesce(u.sms_mo, 0) + coalesce(u.sms_unsplit, 0))::bigint AS sms) AS n
     LEFT JOIN seen AS q ON q.sim_key = u.sim_key AND q.kind = 'sms'
     WHERE u.day > %(as_of)s::date - 182 AND u.day <= %(as_of)s::date + 7 AND u.sim_key BETWEEN %(first_key)s AND %(last_key)s
     GROUP BY u.sim_key

@@ -15,7 +15,12 @@ WITH compared AS (
     FROM staged WHERE record_id NOT IN (SELECT record_id FROM compared)
     ORDER BY record_id, day  -- in the order of the key, whose index then stays dense
     ON CONFLICT (organization_id, record_id, day) DO NOTHING
-    RETURNING 1
+    RETURNING sim_key, day
+), touched AS (  -- days that are booked already, to be booked again
+    INSERT INTO ops.usage_touched AS w (organization_id, sim_key, stream_day)
+    SELECT ops.current_organization(), sim_key, min(day) FROM written
+    WHERE day <= (SELECT streamed_to FROM ops.usage_book) GROUP BY sim_key ORDER BY sim_key
+    ON CONFLICT (sim_key) DO UPDATE SET stream_day = least(w.stream_day, excluded.stream_day)
 ), differing AS (
     SELECT record_id FROM compared WHERE differs
 )

@@ -12,13 +12,14 @@ CROSS JOIN LATERAL (
         day,
         booked,
         streamed,
-        -- the book is closed for a day when it was asked after the following day had ended
+        -- the book is closed for a day that a look at the quota knows, or when it was asked after the following day had ended
         CASE
-            WHEN streamed > coalesce(booked, 0) THEN coalesce(ops.usage_booked_to(s.sim_key) <= day, true)
+            WHEN streamed > coalesce(booked, 0) AND NOT coalesce(looked, false)
+                THEN coalesce(ops.usage_booked_to(s.sim_key) <= day, true)
             ELSE false
         END AS early
     FROM (
-        SELECT u.day, u.bytes AS booked
+        SELECT u.day, u.bytes AS booked, u.source = 'quota' AND u.grade <> 'C' AS looked
         FROM core.sim_usage AS u
         WHERE u.sim_key = s.sim_key
     ) AS book
@@ -32,7 +33,7 @@ CROSS JOIN LATERAL (
 
 COMMENT ON VIEW core.sim_usage_early_v1 IS
     'One row a SIM and UTC day, with days under way. '
-    'bytes (millionths of a MB): the book (daily usage call) for closed days; '
+    'bytes (millionths of a MB): the book (core.sim_usage_v1) for closed days; '
     'for a day not closed yet the greater of book and stream, since each is a lower bound. '
     'source says which of the two it is';
 

@@ -11,11 +11,18 @@ SELECT
     u.sms_mt,
     u.sms_mo,
     u.known_at,
-    u.bytes_rx / 1e6::numeric AS mb_rx
+    u.bytes_rx / 1e6::numeric AS mb_rx,
+    u.source,
+    u.grade,
+    u.spread_from,
+    u.spread_to
 FROM core.sim_usage AS u
 JOIN core.sims AS s USING (sim_key);
 
 COMMENT ON VIEW core.sim_usage_v1 IS
-    'One row a SIM and UTC day. bytes: millionths of a MB; mb: the same in MB; _rx: received by the device';
+    'One row a SIM and UTC day, from the best source that knows it. '
+    'bytes: millionths of a MB; mb: the same in MB; _rx: received by the device. '
+    'source: call (daily usage call), file, stream (Data Streamer) or quota (difference between looks at the quota). '
+    'grade: A exact, B known, C only the sum of the days spread_from to spread_to is known';
 
 GRANT SELECT ON core.sim_usage_v1 TO simsight_pipeline, simsight_api;

@@ -1,0 +1,394 @@
+"""The book of usage from stream, quota, files and the usage call, through the database: who wins, and what adds up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import combinations
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import URL
+
+from resources.database.session import Database, staged_columns
+from services.ingest.endpoints import QUOTA, USAGE
+from services.ingest.quota_days import days_of_looks
+from services.ingest.quota_ledger import QUOTA_LOOKS_SCHEMA, TOP_UPS_SCHEMA, count_used
+from services.ingest.stream import process_batches
+from services.ingest.usage_book import Booked, update_book
+from tests.fleet import Truth
+from tests.services.test_stream import Receiver
+from tests.stream_records import sms, usage
+
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+START = datetime(2025, 9, 10, tzinfo=UTC)
+FIRST = START.date()
+STREAM = "the-stream-0001"
+
+
+class Book:
+    """A database under test: looks, stream records and answers are put in, days are read."""
+
+    def __init__(self, database: Database, truth: Truth) -> None:
+        self.database, self.truth = database, truth
+        self.receiver = Receiver(database, truth)
+        self.receiver.list_sims(1, 2, 3)
+        self.numbers = iter(range(1, 10_000))
+
+    def look(self, days: float, left: int, sim: int = 1, **more: Any) -> None:
+        """A look at the quota so many days after the start; more: columns of merge_quota."""
+        at = START + timedelta(days=days)
+        row = dict.fromkeys(staged_columns("merge_quota"))
+        row |= {"sim_key": sim, "kind": "data", "day": at.date(), "observed_at": at, "amount_left": left} | more
+        with self.database.transaction() as transaction:
+            transaction.merge("merge_quota", pl.DataFrame([row], schema=QUOTA.schema))
+
+    def answer(self, days: int, volume: int, sim: int = 1, *, at: float | None = None, **more: Any) -> None:
+        """A usage row of a day; by default the call's, known a day and a bit later."""
+        known_at = START + timedelta(days=days + 1.2 if at is None else at)
+        row: dict[str, Any] = dict.fromkeys(USAGE.schema)
+        row |= {"sim_key": sim, "day": FIRST + timedelta(days=days), "bytes": volume, "known_at": known_at}
+        with self.database.transaction() as transaction:
+            frame = pl.DataFrame([row | {"source": "call", "grade": "A"} | more], schema=USAGE.schema)
+            transaction.merge("merge_usage", frame)
+
+    def cover(self, days: int, sim: int = 1) -> None:
+        self.truth.rows(
+            "INSERT INTO ops.polls (sim_key, source, organization_id, sweep_id, polled_at, covered_to)"
+            " VALUES (%s, 'usage', 1, 1, now(), %s)"
+            " ON CONFLICT (sim_key, source) DO UPDATE SET covered_to = excluded.covered_to",
+            (sim, FIRST + timedelta(days=days)),
+        )
+
+    def activate(self, days: float, sim: int = 1) -> None:
+        at = START + timedelta(days=days)
+        self.truth.rows("UPDATE core.sims SET activated_at = %s WHERE sim_key = %s", (at, sim))
+
+    def stream(self, days: float, mb: float, sim: int = 1, *, arrives: float | None = None) -> None:
+        """A session of ten minutes; it arrives a quarter of an hour after it began."""
+        at = START + timedelta(days=days)
+        record = usage(next(self.numbers), sim, mb, at=at, minutes=10)
+        self.arrive([record], days + 0.01 if arrives is None else arrives)
+
+    def arrive(self, records: list[dict[str, Any]], days: float) -> None:
+        self.receiver.receive(records, at=START + timedelta(days=days), stream=STREAM)
+        process_batches(self.database, now=START + timedelta(days=days))
+
+    def outage(self, first: float, last: float | None) -> None:
+        self.truth.rows(
+            "INSERT INTO ops.incidents (organization_id, kind, opened_at, closed_at, message, details)"
+            " VALUES (1, 'stream_outage', %s, %s, 'x', '{}')",
+            (START + timedelta(days=first), None if last is None else START + timedelta(days=last)),
+        )
+
+    def update(self, days: float, **more: Any) -> Booked:
+        return update_book(self.database, START + timedelta(days=days), **more)
+
+    def days(self, sim: int = 1, columns: str = "bytes, source, grade") -> list[tuple[Any, ...]]:
+        rows = self.truth.rows(
+            f"SELECT day - DATE '{FIRST}' AS number, {columns} FROM core.sim_usage WHERE sim_key = {sim} ORDER BY day"  # type: ignore[arg-type]
+        )
+        return [tuple(row.values()) for row in rows]
+
+
+@pytest.fixture
+def book(database: Database, database_url: URL) -> Iterator[Book]:
+    truth = Truth(database_url)
+    truth.rows(
+        "INSERT INTO ops.streams (stream_id, organization_id, name, secret_sha256, created_at)"
+        " VALUES (%s, 1, 'usage', '', now())",
+        (STREAM,),
+    )
+    yield Book(database, truth)
+    truth.close()
+
+
+# --- which source wins -----------------------------------------------------------------------------------------------
+
+RANKED = [("call", "A"), ("file", "A"), ("stream", "A"), ("quota", "B"), ("stream", "B"), ("quota", "C")]
+
+
+def known_by(source: str, grade: str) -> dict[str, Any]:
+    spread = {"spread_from": FIRST, "spread_to": FIRST + DAY} if grade == "C" else {}
+    return {"source": source, "grade": grade, **spread}
+
+
+@pytest.mark.parametrize(("better", "worse"), combinations(range(len(RANKED)), 2))
+def test_the_better_source_wins_whichever_comes_first(book: Book, better: int, worse: int) -> None:
+    book.answer(0, 10, at=2, **known_by(*RANKED[better]))
+    book.answer(0, 99, at=3, **known_by(*RANKED[worse]))
+    book.answer(0, 99, 2, at=2, **known_by(*RANKED[worse]))
+    book.answer(0, 10, 2, at=1.5, **known_by(*RANKED[better]))
+    same_quota = RANKED[better][0] == RANKED[worse][0] == "quota"  # of quotas the latest layout counts
+    assert book.days() == [(0, 99, *RANKED[worse])] if same_quota else [(0, 10, *RANKED[better])]
+    assert book.days(2) == [(0, 10, *RANKED[better])]
+    kept = book.truth.rows("SELECT bytes, source, grade FROM core.sim_usage_replaced WHERE sim_key = 2")
+    assert [tuple(row.values()) for row in kept] == [(99, *RANKED[worse])]
+
+
+def test_the_calls_answer_for_a_day_under_way_yields_to_a_whole_one_unless_the_call_covers_it(book: Book) -> None:
+    for sim in (1, 2, 3):
+        book.answer(0, 10, sim, at=0.5)
+    book.cover(0, sim=3)
+    book.answer(0, 40, 1, at=1.5, **known_by("quota", "B"))
+    book.answer(0, 40, 2, at=1.5, **known_by("stream", "B"))
+    book.answer(0, 40, 3, at=1.5, **known_by("stream", "A"))
+    assert [book.days(sim)[0][1:] for sim in (1, 2, 3)] == [(40, "quota", "B"), (10, "call", "A"), (10, "call", "A")]
+    book.answer(0, 42, 1)
+    assert book.days() == [(0, 42, "call", "A")]
+
+
+# --- quotas ----------------------------------------------------------------------------------------------------------
+
+
+def test_looks_with_all_that_was_provisioned_give_days_exact_in_sum_whatever_was_topped_up(book: Book) -> None:
+    for day, left, accumulated in ((0, 500, 500), (1, 470, 500), (2, 900, 1000), (3, -2, 1000)):
+        book.look(day, left, amount_accumulated=accumulated)
+    done = book.update(3.1)
+    assert book.days() == [(0, 30, "quota", "B"), (1, 70, "quota", "B"), (2, 902, "quota", "B")]
+    assert (done.rows, done.bytes) == ({"quota B": 3}, {"quota B": 1002})
+    assert book.update(3.2) == Booked(), "and nothing is to be done twice"
+
+
+def test_a_sim_that_was_activated_lately_is_known_from_its_activation_on(book: Book) -> None:
+    book.activate(-1.5)
+    book.activate(-400, sim=2)
+    for sim in (1, 2):
+        book.look(0, 460, sim, amount_accumulated=500)
+        book.look(1, 450, sim, amount_accumulated=500)
+    book.update(1.1)
+    assert [row[:2] for row in book.days()] == [(-2, 13), (-1, 27), (0, 10)]
+    assert book.days(2) == [(0, 10, "quota", "B")]
+
+
+def test_without_it_a_top_up_shows_in_the_quota_itself(book: Book) -> None:
+    book.look(0, 100, amount_total=500, last_added=500)
+    book.look(1, 560, amount_total=580, last_added=500)  # 20 before the top-up and 20 after it
+    book.look(2, 550, amount_total=580, last_added=500)
+    book.look(3, 555, amount_total=580, last_added=500)  # a correction: 5 were taken back
+    book.look(4, 550, amount_total=580, last_added=500)
+    book.look(5, 540, amount_total=580, last_added=500)
+    book.update(5.1)
+    assert [row[1] for row in book.days()] == [40, 10, 0, 0, 10]
+
+
+def test_several_top_ups_between_two_looks_are_counted_by_their_events(book: Book) -> None:
+    book.look(0, 100, amount_total=500, last_added=500)
+    for hour in (3, 9):
+        book.truth.rows(
+            "INSERT INTO core.sim_events (organization_id, sim_key, occurred_at, event_type)"
+            " VALUES (1, 1, %s, 'Data quota topped up')",
+            (START + hour * HOUR,),
+        )
+    book.look(1, 450, amount_total=510, last_added=500)
+    # the event of a top-up that the quota has shown already is written a little late
+    book.truth.rows(
+        "INSERT INTO core.sim_events (organization_id, sim_key, occurred_at, event_type)"
+        " VALUES (1, 1, %s, 'Data quota topped up')",
+        (START + 25 * HOUR,),
+    )
+    same = {"amount_total": 510, "last_added": 500, "status_changed_at": START}
+    book.look(1.02, 450, **same)
+    book.look(2, 440, **same)
+    book.update(2.1)
+    assert [row[1] for row in book.days()] == [650, 10]
+
+
+def test_from_version_one_to_version_two_the_count_goes_on(book: Book) -> None:
+    book.look(0, 100, amount_total=500, last_added=500)
+    book.look(1, 90, amount_total=500, last_added=500)
+    book.look(2, 70, amount_total=500, last_added=500, amount_accumulated=1000)
+    book.look(3, 40, amount_total=500, last_added=500, amount_accumulated=1000)
+    book.update(3.1)
+    assert [row[1] for row in book.days()] == [10, 20, 30]
+
+
+def test_an_exhausted_sim_uses_nothing_while_looks_go_on(book: Book) -> None:
+    for day, left in enumerate((50, -3, -3, -3)):
+        book.look(day, left, amount_accumulated=500)
+    book.update(3.1)
+    assert [row[1:] for row in book.days()] == [(53, "quota", "B"), (0, "quota", "B"), (0, "quota", "B")]
+
+
+def test_messages_are_counted_alike_and_without_a_direction(book: Book) -> None:
+    for day, left, messages in ((0, 500, 250), (1, 490, 247), (2, 480, 240)):
+        book.look(day, left, amount_accumulated=500)
+        book.look(day, messages, kind="sms", amount_accumulated=250)
+    book.update(2.1)
+    assert book.days(columns="bytes, sms_mt, sms_mo, sms_unsplit") == [(0, 10, None, None, 3), (1, 10, None, None, 7)]
+
+
+def test_weeks_without_a_look_are_spread_and_marked(book: Book) -> None:
+    book.look(0, 1000, amount_accumulated=1000)
+    book.look(21, 1000 - 210, amount_accumulated=1000)
+    book.update(21.1)
+    marked = book.days(columns="bytes, grade, spread_from, spread_to")
+    assert marked == [(day, 10, "C", FIRST, FIRST + 20 * DAY) for day in range(21)]
+
+
+def test_a_day_that_becomes_known_takes_its_part_off_its_stretch(book: Book) -> None:
+    book.look(0, 1000, amount_accumulated=1000)
+    book.look(4, 600, amount_accumulated=1000)
+    book.update(4.1)
+    book.answer(1, 250, at=4.2, source="file")
+    book.answer(2, 50, at=4.2, source="file")
+    book.update(4.3)
+    assert book.days() == [(0, 50, "quota", "C"), (1, 250, "file", "A"), (2, 50, "file", "A"), (3, 50, "quota", "C")]
+
+
+def test_the_first_and_the_last_look_of_a_day_are_kept(book: Book) -> None:
+    book.look(0, 100, amount_accumulated=100)
+    for day, left in ((1.0, 90), (1.5, 80), (1.25, 85), (1.75, 70), (2.0, 60)):
+        book.look(day, left, amount_accumulated=100)
+    book.look(0.9, 95, amount_accumulated=100)
+    book.update(2.1)
+    kept = book.truth.rows(
+        "SELECT first_left, first_used, amount_left, used FROM core.sim_quota WHERE sim_key = 1 ORDER BY day"
+    )
+    assert [tuple(row.values()) for row in kept] == [(100, 0, 95, 5), (90, 10, 70, 30), (None, None, 60, 40)]
+    assert [row[1] for row in book.days()] == [10, 30]
+
+
+def test_looks_a_day_and_a_pass_after_each_give_what_one_pass_over_all_gives(book: Book) -> None:
+    left = [1000, 990, 990, 950, 700, 690, 700, 660, 610, 600, 590, 100]
+    at = [0.3, 1.2, 2.9, 3.3, 9.4, 10.1, 11.8, 12.2, 20.6, 21.5, 22.0, 31.0]
+    for day, amount in zip(at, left, strict=True):
+        book.look(day, amount, 1, amount_accumulated=1000)
+        book.look(day, amount, 2, amount_accumulated=1000)
+        book.truth.rows("DELETE FROM ops.usage_touched WHERE sim_key = 2")
+        book.update(day + 0.01)
+    book.truth.rows("INSERT INTO ops.usage_touched (organization_id, sim_key, look_day) VALUES (1, 2, %s)", (FIRST,))
+    book.update(32)
+    columns = "bytes, grade, spread_from, spread_to"
+    assert book.days(1, columns) == book.days(2, columns)
+    assert len(book.days()) == 30
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 3000), st.integers(0, 400), st.integers(0, 2), st.booleans()), min_size=1, max_size=15
+    )
+)
+def test_whatever_is_used_and_topped_up_the_days_add_up_to_it(steps: list[tuple[int, int, int, bool]]) -> None:
+    left, total, accumulated, minutes, used = 10_000, 10_000, 10_000, 0, 0
+    looks: list[tuple[Any, ...]] = []
+    top_ups: list[tuple[Any, ...]] = []
+
+    def look(version: bool) -> None:
+        at = START + timedelta(minutes=minutes)
+        told = (left, total, 500, at, accumulated if version else None)
+        looks.append((1, "data", at.date(), True, at, *told, None, None))
+
+    look(steps[0][3])
+    for passed, step, bought, version in steps:
+        for n in range(bought):
+            at = START + timedelta(minutes=minutes, seconds=n + 1)
+            top_ups.append((1, "data", at, False))
+            total, left, accumulated = left + 500, left + 500, accumulated + 500
+        left, used, minutes = left - step, used + step, minutes + passed
+        look(version)
+    counted = count_used(
+        pl.DataFrame(looks, schema=QUOTA_LOOKS_SCHEMA, orient="row"),
+        pl.DataFrame(top_ups, schema=TOP_UPS_SCHEMA, orient="row"),
+    )
+    found = days_of_looks(counted.select("sim_key", "observed_at", pl.col("most_used").alias("used")))
+    assert found["amount"].sum() == used
+
+
+# --- the stream ------------------------------------------------------------------------------------------------------
+
+
+def test_a_day_of_a_stream_that_was_up_is_exact_and_a_silent_sim_used_nothing(book: Book) -> None:
+    for day, mb in ((0.5, 1), (1.5, 2), (3.5, 4)):
+        book.stream(day, mb)
+    book.stream(1.6, 8, sim=2)
+    book.stream(2.5, 9, sim=2)
+    book.arrive([sms(9000, 2, 3, at=START + 2.7 * DAY)], 2.8)
+    book.update(4.1)
+    assert book.days()[-1] == (2, 0, "stream", "A"), "of the fourth day nothing says that the stream went on"
+    book.stream(4.1, 1, sim=2)
+    book.update(4.2)
+    assert book.days() == [
+        (0, 1_000_000, "stream", "B"),
+        (1, 2_000_000, "stream", "A"),
+        (2, 0, "stream", "A"),
+        (3, 4_000_000, "stream", "A"),
+    ]
+    assert book.days(2, "bytes, grade, sms_mt, sms_unsplit") == [
+        (1, 8_000_000, "B", None, 0),
+        (2, 9_000_000, "A", None, 3),
+        (3, 0, "A", None, 0),
+    ]
+    assert book.days(3) == [], "a SIM that the stream never brought"
+
+
+def test_days_of_an_outage_are_not_exact_and_have_no_zeros_and_quotas_fill_them(book: Book) -> None:
+    for day in (0.5, 1.2, 3.9, 4.5):
+        book.stream(day, 1)
+    book.outage(1.5, 3.8)
+    book.update(4.6)
+    assert [(row[0], *row[2:]) for row in book.days()] == [(0, "stream", "B"), (1, "stream", "B"), (3, "stream", "B")]
+    book.look(1, 10_000_000, amount_accumulated=10_000_000)
+    book.look(4, 1_000_000, amount_accumulated=10_000_000)
+    book.update(4.7)
+    assert book.days()[1:] == [
+        (1, 1_000_000, "stream", "B"),
+        (2, 7_000_000, "quota", "B"),
+        (3, 1_000_000, "stream", "B"),
+    ]
+
+
+def test_a_record_that_comes_late_corrects_its_day(book: Book) -> None:
+    for day in (0.5, 1.5, 2.1):
+        book.stream(day, 1)
+    book.update(2.2)
+    book.stream(1.7, 5, arrives=2.3)
+    book.update(2.4)
+    assert book.days() == [(0, 1_000_000, "stream", "B"), (1, 6_000_000, "stream", "A")]
+
+
+def test_days_that_the_usage_call_covers_are_left_alone(book: Book) -> None:
+    for day in (0.5, 1.5, 2.5, 3.1):
+        book.stream(day, 1)
+    for day in range(4):
+        book.look(day, 100 - 10 * day, amount_accumulated=100)
+    book.answer(1, 7)
+    book.cover(2)
+    assert book.update(3.2).rows == {}
+    assert book.days() == [(1, 7, "call", "A")]
+    for day in (4.5, 5.1):
+        book.stream(day, 1)
+    book.update(5.2)
+    assert book.days() == [(1, 7, "call", "A"), (3, 1_000_000, "stream", "A"), (4, 1_000_000, "stream", "A")]
+
+
+def test_an_interrupted_pass_loses_nothing(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    for sim in (1, 2, 3):
+        book.look(0, 100, sim, amount_accumulated=100)
+        book.look(1, 90, sim, amount_accumulated=100)
+    calls = []
+
+    def fail(*given: Any) -> Any:
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return laid(*given)
+
+    from services.ingest import usage_book
+
+    laid = usage_book._days_of_quotas
+    monkeypatch.setattr(usage_book, "_days_of_quotas", fail)
+    with pytest.raises(KeyboardInterrupt):
+        book.update(1.1, block_sims=1)
+    assert [len(book.days(sim)) for sim in (1, 2, 3)] == [1, 0, 0]
+    assert book.update(1.2, block_sims=1).sims == 2
+    assert [len(book.days(sim)) for sim in (1, 2, 3)] == [1, 1, 1]
+
+
+def test_the_view_says_where_a_day_is_from(book: Book) -> None:
+    book.answer(0, 10, **known_by("quota", "C"))
+    rows = book.truth.rows("SELECT source, grade, spread_from, spread_to FROM core.sim_usage_v1")
+    assert [tuple(row.values()) for row in rows] == [("quota", "C", FIRST, FIRST + DAY)]
