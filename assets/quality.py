@@ -16,7 +16,7 @@ from services.quality.validation import as_moments, validate
 def _check(suite: Suite) -> dg.AssetChecksDefinition:
     @dg.asset_check(name=suite.name, asset=suite.asset, description=suite.description, blocking=suite.blocking)
     def check(runtime: RuntimeParam) -> dg.AssetCheckResult:
-        frame = runtime.database.frame(suite.query, suite.schema, suite.parameters(runtime))
+        frame = suite.frame(runtime)
         outcome = validate(frame, as_moments(suite.expectations(runtime)))
         said = [suite.empty(runtime)] if suite.empty and frame.is_empty() else outcome.failures
         return dg.AssetCheckResult(

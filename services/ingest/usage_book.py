@@ -2,8 +2,8 @@
 
 Whatever the book does not know yet is on a list (ops.usage_touched): SIMs of new looks and of late stream records are
 put there with them, those of a stream's ended day when it is booked. A pass takes SIMs off it, a block a transaction,
-so that an interrupted one loses nothing and a fleet with a living usage call costs nothing. SIM-days that the usage call
-covers are left alone; of the rest core.usage_rank says which source wins, and sources are never added.
+so that an interrupted one loses nothing and a fleet with a living usage call costs nothing. SIM-days that the usage
+call covers are left alone; of the rest core.usage_rank says which source wins, and sources are never added.
 """
 
 from __future__ import annotations
@@ -189,25 +189,12 @@ def _days_of_stream(transaction: Transaction, sims: pl.DataFrame, to: date, now:
 
 def _days_of_quotas(transaction: Transaction, sims: pl.DataFrame, now: datetime) -> pl.DataFrame:
     """The days of SIMs between looks at their quotas, and what they used by them written beside the looks."""
-    keys = sims["sim_key"].to_list()
-    given = transaction.frame(
-        "quota_looks",
-        {**QUOTA_LOOKS_SCHEMA, "emit_from": pl.Date},
-        {"sim_keys": keys, "look_days": sims["look_day"].to_list()},
-    )
-    if given.is_empty():
+    looks = counted_looks(transaction, sims)
+    if looks.is_empty():
         return pl.DataFrame(schema=USAGE.schema)
-    begins = given.group_by("sim_key", "kind").agg(
-        pl.col("emit_from").first(),
-        pl.col("day").min().alias("begins"),
-        pl.col("amount_accumulated").sort_by("observed_at").first().is_not_null().alias("from_activation"),
-    )
-    since = {"sim_keys": keys, "first": given["observed_at"].min()}
-    top_ups = transaction.frame("quota_top_ups", TOP_UPS_SCHEMA, since)
-    looks = count_used(given.drop("emit_from"), top_ups).join(begins, on=["sim_key", "kind"])
     _write_used(transaction, looks)
-    first: date = min(given["day"].to_list())
-    known = _known(transaction, sims, first - REACH if begins["from_activation"].any() else first)
+    first: date = min(looks["day"].to_list())
+    known = known_days(transaction, sims, first - REACH if looks["from_activation"].any() else first)
     activated = sims.filter(pl.col("activated_at").is_not_null()).select("sim_key", "activated_at")
     days = {
         kind: _laid(looks.filter(pl.col("kind") == kind), activated, known, amount, sims)
@@ -216,6 +203,30 @@ def _days_of_quotas(transaction: Transaction, sims: pl.DataFrame, now: datetime)
     messages = days["sms"].select("sim_key", "day", pl.col("amount").clip(upper_bound=MAX_SMS).alias("sms_unsplit"))
     rows = days["data"].rename({"amount": "bytes"}).join(messages, on=["sim_key", "day"], how="left")
     return _usage_rows(rows.with_columns(pl.col("sms_unsplit").cast(pl.Int16)), "quota", now)
+
+
+def counted_looks(transaction: Transaction, sims: pl.DataFrame) -> pl.DataFrame:
+    """The looks at the quotas of SIMs (sim_key, look_day) from some before their look_day on, with what was used then.
+
+    QUOTA_LOOKS_SCHEMA, and of the SIM and kind: emit_from, the first day that may be new (null: all); begins, the day
+    of the first look given; from_activation, whether that look tells all that was ever used.
+    """
+    keys = sims["sim_key"].to_list()
+    given = transaction.frame(
+        "quota_looks",
+        {**QUOTA_LOOKS_SCHEMA, "emit_from": pl.Date},
+        {"sim_keys": keys, "look_days": sims["look_day"].to_list()},
+    )
+    begins = given.group_by("sim_key", "kind").agg(
+        pl.col("emit_from").first(),
+        pl.col("day").min().alias("begins"),
+        pl.col("amount_accumulated").sort_by("observed_at").first().is_not_null().alias("from_activation"),
+    )
+    top_ups = pl.DataFrame(schema=TOP_UPS_SCHEMA)
+    if given.height:
+        since = {"sim_keys": keys, "first": given["observed_at"].min()}
+        top_ups = transaction.frame("quota_top_ups", TOP_UPS_SCHEMA, since)
+    return count_used(given.drop("emit_from"), top_ups).join(begins, on=["sim_key", "kind"])
 
 
 def _write_used(transaction: Transaction, looks: pl.DataFrame) -> None:
@@ -230,7 +241,7 @@ def _write_used(transaction: Transaction, looks: pl.DataFrame) -> None:
         transaction.execute("write_quota_used")
 
 
-def _known(transaction: Transaction, sims: pl.DataFrame, first: date) -> pl.DataFrame:
+def known_days(transaction: Transaction, sims: pl.DataFrame, first: date) -> pl.DataFrame:
     """Days that another source knows than the quota (KNOWN_DAYS_SCHEMA); of days that the usage call covers without a
     row, that they are 0."""
     known = transaction.frame("usage_known", KNOWN_DAYS_SCHEMA, {"sim_keys": sims["sim_key"].to_list(), "first": first})

@@ -12,6 +12,7 @@ from resources.runtime import Runtime
 from services.ingest.ingest_run import poll_budget
 from services.ingest.poll_planner import fleet_cost
 from services.ingest.schemas import UTC_TIME
+from services.quality.source_gaps import GAPS_SCHEMA, source_gaps
 
 Expectations = list[tuple[str, dict[str, Any]]]
 
@@ -34,6 +35,13 @@ class Suite:
     parameters: Callable[[Runtime], dict[str, Any]] = field(default=lambda runtime: {})
     shown: bool = False  # with its rows as a table in the Dagster UI: for few rows
     empty: Callable[[Runtime], str] | None = None  # what to say where there is no row, if not that there is none
+    rows: Callable[[Runtime], pl.DataFrame] | None = None  # of rows that one query cannot give; `query` is then unused
+
+    def frame(self, runtime: Runtime) -> pl.DataFrame:
+        """The rows to be held against the expectations."""
+        if self.rows is not None:
+            return self.rows(runtime)
+        return runtime.database.frame(self.query, self.schema, self.parameters(runtime))
 
 
 def _between(column: str, low: Any = None, high: Any = None, **more: Any) -> tuple[str, dict[str, Any]]:
@@ -174,6 +182,17 @@ SUITES = [
         lambda runtime: [_between("difference", high=0.005)],
         parameters=_since(7),
         shown=True,
+    ),
+    Suite(
+        "usage_sources_agree",
+        "usage_book",
+        "Where two sources tell the usage of the last 30 complete days, they are within 1 % for the fleet, and no SIM "
+        "is apart by more than 5 % and 1 MB. Sources are never added, and a gap blocks nothing.",
+        "",
+        GAPS_SCHEMA,
+        lambda runtime: [_between("gap", high=0.01), _between("sims_apart", high=0)],
+        shown=True,
+        rows=source_gaps,
     ),
     Suite(
         "quotas_are_sound",

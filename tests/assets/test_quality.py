@@ -77,7 +77,7 @@ FROM generate_series(1, (SELECT count(*) / 500 FROM core.sim_usage)) AS n
 
 
 def outcome(runtime: Runtime, suite: Suite) -> Validated:
-    frame = runtime.database.frame(suite.query, suite.schema, suite.parameters(runtime))
+    frame = suite.frame(runtime)
     return validate(frame, as_moments(suite.expectations(runtime)))
 
 

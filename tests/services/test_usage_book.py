@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -14,12 +15,16 @@ from hypothesis import strategies as st
 from sqlalchemy import URL
 
 from resources.database.session import Database, staged_columns
+from resources.runtime import Runtime
 from services.ingest.endpoints import QUOTA, USAGE
 from services.ingest.quota_days import days_of_looks
 from services.ingest.quota_ledger import QUOTA_LOOKS_SCHEMA, TOP_UPS_SCHEMA, count_used
 from services.ingest.stream import process_batches
 from services.ingest.usage_book import Booked, update_book
-from tests.fleet import Truth
+from services.quality.source_gaps import source_gaps
+from services.quality.suites import SUITES
+from services.quality.validation import as_moments, validate
+from tests.fleet import Truth, settings_for
 from tests.services.test_stream import Receiver
 from tests.stream_records import sms, usage
 
@@ -296,6 +301,67 @@ def test_whatever_is_used_and_topped_up_the_days_add_up_to_it(steps: list[tuple[
     )
     found = days_of_looks(counted.select("sim_key", "observed_at", pl.col("most_used").alias("used")))
     assert found["amount"].sum() == used
+
+
+# --- how far the sources are apart, and what predictions stand on ----------------------------------------------------
+
+
+MB = 1_000_000
+
+
+@pytest.fixture
+def runtime(book: Book, database_url: URL, tmp_path: Path) -> Iterator[Runtime]:
+    """Eight days that the usage call covers, of 10 MB each, told by stream and quota alike."""
+    for day in range(9):
+        book.stream(day + 0.1, 10)
+        book.answer(day, 10 * MB)
+        book.look(day, (500 - 10 * day) * MB, amount_accumulated=500 * MB)
+    book.cover(8)
+    with Runtime(settings_for(database_url, tmp_path, "http://127.0.0.1:9", now=START + 8.5 * DAY)) as opened:
+        yield opened
+
+
+def gaps(runtime: Runtime) -> list[tuple[Any, ...]]:
+    shown = source_gaps(runtime).select("sources", "sims", "sim_days", "gap_bytes", "sims_apart", "farthest_sim_key")
+    return shown.rows()
+
+
+def verdict(runtime: Runtime) -> bool:
+    (suite,) = (suite for suite in SUITES if suite.name == "usage_sources_agree")
+    assert not suite.blocking
+    return validate(suite.frame(runtime), as_moments(suite.expectations(runtime))).passed
+
+
+def test_sources_that_agree_pass_the_check_and_a_sim_that_is_apart_is_named(book: Book, runtime: Runtime) -> None:
+    assert gaps(runtime) == [("stream and call", 1, 6, 0, 0, 1), ("quota and book", 1, 7, 0, 0, 1)]
+    assert verdict(runtime)
+    book.truth.rows("UPDATE core.sim_usage SET bytes = bytes + 1000000 WHERE day <> %s", (FIRST,))
+    assert gaps(runtime) == [("stream and call", 1, 6, -6 * MB, 1, 1), ("quota and book", 1, 7, -6 * MB, 1, 1)]
+    assert not verdict(runtime)
+
+
+def test_a_stretch_between_looks_is_compared_as_a_whole_and_only_when_it_is_known(book: Book, runtime: Runtime) -> None:
+    book.truth.rows("DELETE FROM core.sim_quota WHERE day BETWEEN %s AND %s", (FIRST + DAY, FIRST + 3 * DAY))
+    book.truth.rows("UPDATE core.sim_usage SET bytes = bytes * 2 WHERE day = %s", (FIRST,))
+    book.truth.rows("UPDATE core.sim_usage SET bytes = 0, bytes_rx = 0 WHERE day = %s", (FIRST + DAY,))
+    assert gaps(runtime)[1] == ("quota and book", 1, 7, 0, 0, 1)
+    book.cover(-1)
+    book.truth.rows("DELETE FROM core.sim_usage WHERE day = %s", (FIRST + 2 * DAY,))
+    assert gaps(runtime)[1] == ("quota and book", 1, 3, 0, 0, 1)
+
+
+def graded(book: Book, day: int) -> int:
+    found = book.database.rows("data_quality", {"as_of": FIRST + timedelta(days=day), "first_key": 1, "last_key": 1})
+    return int(found[0]["data_grade"])
+
+
+def test_a_day_of_a_quota_is_known_and_a_spread_one_is_not(book: Book) -> None:
+    for day in (0, 1, 8):
+        book.look(day, 500 - 10 * day, amount_accumulated=500)
+    book.update(8.1)
+    assert [graded(book, day) for day in (0, 4, 7)] == [1, 3, 3]
+    book.answer(9, 5, at=9.5)
+    assert graded(book, 9) == 4, "the call's answer for a day under way"
 
 
 # --- the stream ------------------------------------------------------------------------------------------------------
