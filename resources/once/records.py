@@ -172,9 +172,6 @@ class Connectivity(_Record):
 QUOTA_AMOUNTS = ("volume", "total_volume", "last_volume_added", "accumulated_total_volume")
 
 
-QUOTA_AMOUNTS = ("volume", "total_volume", "last_volume_added", "accumulated_total_volume")
-
-
 class Quota(_Record):
     """A SIM's data or SMS quota: bytes for data, counts for SMS. `left` may be negative.
 
