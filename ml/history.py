@@ -4,9 +4,12 @@ A usage history has one row a SIM and day: sim_key (Int32, an opaque series id),
 (Int64, accounting bytes: millionths of a MB, not negative). A day before a SIM's first record is unknown; a day after
 it without a record counts as zero, up to and including `as_of`.
 
+A row without bytes (null) says that the day is unknown: nobody was asked about it yet.
+
 A broken row harms its own SIM and day alone. It is left out and listed in a `problems` frame, and its day counts as
-unknown, not as zero: bytes that are missing or negative, a day given twice with different bytes. Rows after `as_of` are
-left out, a row that is given twice counts once. A SIM without any usable row is in `problems` only.
+unknown, not as zero: bytes that are negative, a day given twice with different bytes. Rows after `as_of` are left out,
+a row that is given twice counts once. A SIM without any usable row is in `problems` only, or nowhere when its days are
+unknown.
 """
 
 from __future__ import annotations
@@ -88,11 +91,13 @@ def _refuse(rows: pl.DataFrame, what: str) -> None:
 def usable_rows(history: pl.DataFrame, *, as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows that can be used, and what was wrong with the others (PROBLEMS_SCHEMA).
 
-    A day that is unknown because its row was refused is in the first frame with null bytes.
+    A day that is unknown, for itself or because its row was refused, is in the first frame with null bytes.
     Raises ValueError when the whole frame lacks a column or has another schema.
     """
     _check_schema(history)
-    plain = history.select(list(USAGE_SCHEMA))
+    given = history.select(list(USAGE_SCHEMA))
+    plain = given.filter(pl.col("bytes").is_not_null())
+    empty = given.filter(pl.col("bytes").is_null(), pl.col("day") <= as_of) if plain.height < given.height else None
     sound = plain.select(
         no_null=~pl.any_horizontal(pl.all().is_null().any()),
         positive=(pl.col("bytes") >= 0).all(),
@@ -101,7 +106,7 @@ def usable_rows(history: pl.DataFrame, *, as_of: date) -> tuple[pl.DataFrame, pl
         once=(pl.col("sim_key").cast(pl.Int64) * 1_000_000 + pl.col("day").cast(pl.Int32)).n_unique() == pl.len(),
     )
     if all(sound.row(0)):
-        return plain, pl.DataFrame(schema=PROBLEMS_SCHEMA)
+        return _with_unknown(plain, empty), pl.DataFrame(schema=PROBLEMS_SCHEMA)
     # A row that is refused for itself does not speak against a good one of the same day.
     valid = pl.when(pl.col("bytes") >= 0).then(pl.col("bytes"))
     rows = plain.sort(valid.is_null(), maintain_order=True)
@@ -111,8 +116,6 @@ def usable_rows(history: pl.DataFrame, *, as_of: date) -> tuple[pl.DataFrame, pl
         .then(pl.lit("no SIM or no day"))
         .when(pl.col("day") > as_of)
         .then(pl.lit("a day after as_of"))
-        .when(pl.col("bytes").is_null())
-        .then(pl.lit("missing bytes"))
         .when(pl.col("bytes") < 0)
         .then(pl.lit("negative bytes"))
         .when(twice & (valid.drop_nulls().n_unique().over("sim_key", "day") > 1))
@@ -122,19 +125,25 @@ def usable_rows(history: pl.DataFrame, *, as_of: date) -> tuple[pl.DataFrame, pl
     )
     rows = rows.with_columns(problem.alias("problem"))
     wrong = rows.filter(pl.col("problem").is_not_null())
-    if wrong.is_empty():
-        return rows.drop("problem"), pl.DataFrame(schema=PROBLEMS_SCHEMA)
     problems = wrong.group_by("sim_key", "problem").agg(rows=pl.len()).sort("sim_key", "problem")
-    unknown = wrong.filter(~pl.col("problem").is_in(["no SIM or no day", "a day after as_of", "the same row twice"]))
-    good = rows.filter(pl.col("problem").is_null())
+    refused = wrong.filter(~pl.col("problem").is_in(["no SIM or no day", "a day after as_of", "the same row twice"]))
+    refused = refused.select(list(USAGE_SCHEMA))
+    good = rows.filter(pl.col("problem").is_null()).drop("problem")
+    unknown = refused if empty is None else pl.concat([refused, empty.cast(refused.schema)])
+    return _with_unknown(good, unknown), problems.select(
+        pl.col(name).cast(kind) for name, kind in PROBLEMS_SCHEMA.items()
+    )
+
+
+def _with_unknown(good: pl.DataFrame, unknown: pl.DataFrame | None) -> pl.DataFrame:
+    """Usable rows, and rows of days that are unknown: after a SIM's first usable row, where there is no usable one."""
+    if unknown is None or unknown.is_empty():
+        return good
     # A SIM is known from its first usable row on, and not at all without one.
     first = good.group_by("sim_key").agg(first=pl.col("day").min())
     unknown = unknown.unique(["sim_key", "day"]).join(first, on="sim_key").filter(pl.col("day") > pl.col("first"))
     blank = unknown.with_columns(pl.lit(None, pl.Int64).alias("bytes")).select(list(USAGE_SCHEMA))
-    blank = blank.join(good, on=["sim_key", "day"], how="anti")
-    return pl.concat([good.drop("problem"), blank]), problems.select(
-        pl.col(name).cast(kind) for name, kind in PROBLEMS_SCHEMA.items()
-    )
+    return pl.concat([good, blank.join(good, on=["sim_key", "day"], how="anti")])
 
 
 def dense(history: pl.DataFrame, *, as_of: date, lookback_days: int = LOOKBACK_DAYS) -> Panel:

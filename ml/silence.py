@@ -40,24 +40,34 @@ def silence(history: pl.DataFrame, *, as_of: date, rules: SilenceRules | None = 
     An active day has bytes above zero; `days_silent` counts from the last one to `as_of` (0: active on `as_of`).
     `usual_gap_days` is the 99 % quantile (the next gap up) of the days between neighbouring active days: 1 for a daily
     reporter, 3 for a machine resting at weekends. It is null with fewer than `rules.min_active_days` active days, and
-    then nothing is called silent; nor is a SIM that was never active. Raises ValueError for a broken history.
+    then nothing is called silent; nor is a SIM that was never active. A row without bytes is a day that is not known: a
+    silence ends with the last known day. Of days whose sum alone is known (spread_from, see `ml.spread`) one at least
+    was active: the last of them may have been, and they say nothing of gaps. Raises ValueError for a broken history.
     """
     rules = rules or SilenceRules()
-    check_history(history, as_of=as_of)
-    days = history.sort("sim_key", "day").with_columns(active=pl.col("bytes") > 0)
-    active = days.filter("active").with_columns(gap=pl.col("day").diff().over("sim_key").dt.total_days())
+    unknown = history.filter(pl.col("bytes").is_null()).group_by("sim_key").agg(unknown_from=pl.col("day").min())
+    known = history.filter(pl.col("bytes").is_not_null())
+    check_history(known, as_of=as_of)
+    summed = pl.col("spread_from").is_not_null() if "spread_from" in history.columns else pl.lit(value=False)
+    days = known.sort("sim_key", "day").with_columns(active=pl.col("bytes") > 0, summed=summed)
+    told = ~(pl.col("summed") | pl.col("summed").shift(1).over("sim_key"))
+    active = days.filter("active").with_columns(
+        gap=pl.when(told).then(pl.col("day").diff().over("sim_key").dt.total_days())
+    )
     by_sim = active.group_by("sim_key").agg(
         last_active_day=pl.col("day").max(),
-        active_days=pl.len(),
+        active_days=(~pl.col("summed")).sum(),
         usual_gap_days=pl.col("gap").quantile(0.99, interpolation="higher"),
     )
+    until = pl.min_horizontal(pl.lit(as_of), pl.col("unknown_from") - pl.duration(days=1))
     silent = (
         days.group_by("sim_key")
         .agg(first_day=pl.col("day").min())
+        .join(unknown, on="sim_key", how="left")
         .join(by_sim, on="sim_key", how="left")
         .with_columns(
             pl.col("active_days").fill_null(0),
-            days_silent=(pl.lit(as_of) - pl.col("last_active_day")).dt.total_days(),
+            days_silent=(until - pl.col("last_active_day")).dt.total_days().clip(lower_bound=0),
             usual_gap_days=pl.when(pl.col("active_days") >= rules.min_active_days).then("usual_gap_days"),
         )
         .with_columns(is_silent=(pl.col("days_silent") > silent_after(rules, "usual_gap_days")).fill_null(value=False))

@@ -66,10 +66,16 @@ def test_a_refused_row_leaves_its_day_unknown_and_is_told() -> None:
     assert panel.problems.rows() == [
         (1, "negative bytes", 1),
         (2, "the same day twice, with different bytes", 2),
-        (3, "missing bytes", 1),
         (4, "a day after as_of", 1),
         (4, "the same row twice", 1),
     ]
+
+
+def test_a_day_without_bytes_is_unknown_and_no_problem() -> None:
+    panel = dense(rows((1, 3, 10), (1, 1, 4), (1, 0, None), (2, 1, 5), (2, 1, None), (3, 1, None)), as_of=AS_OF)
+    assert panel.sim_keys.tolist() == [1, 2]
+    np.testing.assert_array_equal(panel.values, [[10, 0, 4, np.nan], [np.nan, np.nan, 5, 0]])
+    assert panel.problems.is_empty()
 
 
 def test_a_history_without_problems_is_passed_on_as_it_is() -> None:

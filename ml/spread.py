@@ -1,0 +1,95 @@
+"""Days of which only the sum is known: laid out as the SIM uses its days, so that a smooth line is not read as calm.
+
+A usage history may have a column spread_from (Date): the rows of a SIM with the same day there hold one total, spread
+evenly over them because no source told the days apart; null where the day itself is known.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from ml.history import FloatArray, IntArray
+
+LAGS = 52  # weeks that are looked back for a pattern
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+
+
+def relaid(history: pl.DataFrame) -> pl.DataFrame:
+    """The history without spread_from: each total laid on its days as the SIM used the same weekdays before.
+
+    The time before is drawn from the last LAGS weeks, among those of which the SIM's every day is known and that had
+    any use; the draw depends on the SIM and the days alone. Without such a time the total stays even. Sums are kept
+    exactly, known days are left as they are, and nothing later than a day is used for it.
+    """
+    if "spread_from" not in history.columns:
+        return history
+    if history["spread_from"].null_count() == history.height:
+        return history.drop("spread_from")
+    plain = history.drop("spread_from")
+    keys, row = np.unique(history["sim_key"].to_numpy(), return_inverse=True)
+    ordinal = history["day"].cast(pl.Int32).to_numpy().astype(np.int64)
+    column = ordinal - ordinal.min()
+    spread = history["spread_from"].is_not_null().to_numpy()
+    volume = history["bytes"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    first = np.full(keys.size, column.max() + 1)
+    np.minimum.at(first, row, column)
+    days = np.zeros((keys.size, column.max() + 1))
+    days[np.arange(days.shape[1]) < first[:, None]] = np.nan
+    days[row, column] = np.where(spread, np.nan, volume)
+
+    begun = history["spread_from"].cast(pl.Int32).fill_null(0).to_numpy().astype(np.int64)[spread]
+    of_stretch, stretch = np.unique(np.stack([row[spread], begun]), axis=1, return_inverse=True)
+    stretch = stretch.ravel()
+    count = of_stretch.shape[1]
+    low, high = np.full(count, days.shape[1]), np.zeros(count, np.int64)
+    np.minimum.at(low, stretch, column[spread])
+    np.maximum.at(high, stretch, column[spread])
+    back = 7 * _weeks_back(days, of_stretch[0], low, high, keys)
+    source = column[spread] - back[stretch]
+    like = np.where(back[stretch] > 0, days[row[spread], np.maximum(source, 0)], 0.0)
+    laid = _shared_out(volume[spread], like, stretch, column[spread], count)
+    values = history["bytes"].to_numpy().copy()
+    values[spread] = laid
+    return plain.with_columns(pl.Series("bytes", values, dtype=history.schema["bytes"]))
+
+
+def _weeks_back(days: FloatArray, row: IntArray, low: IntArray, high: IntArray, keys: IntArray) -> IntArray:
+    """How many weeks before each stretch (row, columns low to high) its pattern lies; 0: there is none."""
+    padded = np.pad(days, ((0, 0), (1, 0)))
+    known = np.cumsum(~np.isnan(padded), axis=1)
+    used = np.cumsum(np.nan_to_num(padded), axis=1)
+    fits = np.zeros((LAGS, row.size), bool)
+    length = high - low + 1
+    for week in range(1, LAGS + 1):
+        begin = np.maximum(low - 7 * week, 0)
+        end = begin + length
+        inside = (low - 7 * week >= 0) & (end <= low)
+        end = np.minimum(end, days.shape[1])
+        whole = known[row, end] - known[row, begin] == length
+        fits[week - 1] = inside & whole & (used[row, end] > used[row, begin])
+    number = fits.sum(axis=0)
+    with np.errstate(over="ignore"):
+        mixed = (keys[row].astype(np.uint64) * np.uint64(0xD1342543DE82EF95) + low.astype(np.uint64)) * _MIX
+    wanted = ((mixed >> np.uint64(33)) % np.maximum(number, 1).astype(np.uint64)).astype(np.int64)
+    place = np.cumsum(fits, axis=0) == wanted + 1
+    return np.where(number > 0, np.argmax(place & fits, axis=0) + 1, 0)
+
+
+def _shared_out(volume: FloatArray, like: FloatArray, stretch: IntArray, column: IntArray, count: int) -> IntArray:
+    """Each stretch's total on its days in proportion to `like`, in whole bytes; even where there is nothing alike."""
+    total, weight = np.bincount(stretch, volume, count), np.bincount(stretch, like, count)
+    order = np.lexsort((column, stretch))
+    sorted_stretch = stretch[order]
+    passed = np.cumsum(like[order])
+    begins = np.flatnonzero(np.diff(sorted_stretch, prepend=-1))
+    before = np.repeat(passed[begins] - like[order][begins], np.diff(np.append(begins, order.size)))
+    last = np.append(begins[1:], order.size) - 1
+    share = (passed - before) / np.maximum(weight[sorted_stretch], 1)
+    upto = np.floor(total[sorted_stretch] * np.minimum(share, 1)).astype(np.int64)
+    upto[last] = total[sorted_stretch[last]].astype(np.int64)
+    parts = np.diff(upto, prepend=0)
+    parts[begins] = upto[begins]
+    laid = np.empty(order.size, np.int64)
+    laid[order] = parts
+    return np.where(weight[stretch] > 0, laid, volume.astype(np.int64))
