@@ -7,11 +7,13 @@ evenly over them because no source told the days apart; null where the day itsel
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from ml.history import FloatArray, IntArray
 
 LAGS = 52  # weeks that are looked back for a pattern
+MIN_DAYS = 4  # known days of a weekday before it has a mean of its own
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -52,6 +54,60 @@ def relaid(history: pl.DataFrame) -> pl.DataFrame:
     values = history["bytes"].to_numpy().copy()
     values[spread] = laid
     return plain.with_columns(pl.Series("bytes", values, dtype=history.schema["bytes"]))
+
+
+def stretches_as_days(history: pl.DataFrame) -> pl.DataFrame:
+    """The history without spread_from: each total as one day, the last of its days; the days before it are unknown.
+
+    That day has what the SIM uses on an active day of that weekday, times the total, over what it uses on such days
+    as a rule: twice the usual total is a day of twice the usual use. Where the SIM has no known days, it is the
+    mean of its days.
+    """
+    if "spread_from" not in history.columns:
+        return history
+    summed = history["spread_from"].is_not_null().to_numpy()
+    if not summed.any():
+        return history.drop("spread_from")
+    keys, row = np.unique(history["sim_key"].to_numpy(), return_inverse=True)
+    ordinal = history["day"].cast(pl.Int32).to_numpy().astype(np.int64)
+    weekday = ordinal % 7
+    volume = history["bytes"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    known = ~summed & ~np.isnan(volume)
+    first = np.full(keys.size, ordinal.max() + 1)
+    np.minimum.at(first, row, ordinal)
+
+    def by_weekday(rows: npt.NDArray[np.bool_], weights: FloatArray | None = None) -> FloatArray:
+        place = row[rows] * 7 + weekday[rows]
+        sums = np.bincount(place, None if weights is None else weights[rows], keys.size * 7)
+        return sums.reshape(-1, 7).astype(np.float64)
+
+    used, active = by_weekday(known, volume), by_weekday(known & (volume > 0))
+    # a day after the first without a row is a day without use
+    span = (ordinal.max() - first + 1)[:, None]
+    number = (span + (first[:, None] - np.arange(7) - 1) % 7) // 7 - by_weekday(~known)
+    mean, at_work = _mean(used, number), _mean(used, active)
+    rows = history.with_columns(pl.Series("_expected", mean[row, weekday]), pl.Series("_active", at_work[row, weekday]))
+    of_stretch = ["sim_key", "spread_from"]
+    expected, total = pl.col("_expected").sum().over(of_stretch), pl.col("bytes").sum().over(of_stretch)
+    as_a_day = (
+        pl.when((expected > 0) & (pl.col("_active") > 0))
+        .then(total * pl.col("_active") / expected)
+        .otherwise(total / pl.len().over(of_stretch))
+    )
+    last = pl.col("day") == pl.col("day").max().over(of_stretch)
+    return rows.with_columns(
+        pl.when(pl.col("spread_from").is_null())
+        .then("bytes")
+        .when(last)
+        .then(as_a_day.round().cast(pl.Int64))
+        .alias("bytes")
+    ).drop("spread_from", "_expected", "_active")
+
+
+def _mean(total: FloatArray, number: FloatArray) -> FloatArray:
+    """The mean of each weekday, (sims, 7); of all days where a weekday has fewer than MIN_DAYS."""
+    of_all = total.sum(axis=1, keepdims=True) / np.maximum(number.sum(axis=1, keepdims=True), 1)
+    return np.where(number >= MIN_DAYS, total / np.maximum(number, 1), of_all)
 
 
 def _weeks_back(days: FloatArray, row: IntArray, low: IntArray, high: IntArray, keys: IntArray) -> IntArray:

@@ -21,6 +21,7 @@ from ml.anomaly.gaps import LONG_DAYS, gaps_of, usual_gaps
 from ml.anomaly.hours import hours_of, unusual_hours
 from ml.anomaly.places import MIN_PEERS, Bools, Floats, Types, counts_of, of_sims, of_type, places
 from ml.history import PROBLEMS_SCHEMA, IntArray, Panel, dense
+from ml.spread import stretches_as_days
 
 EVENT_SCHEMA = {
     "sim_key": pl.Int32,
@@ -114,7 +115,7 @@ def signals(
     """Statistics of the last `days` days up to `as_of`.
 
     history  a usage history (ml.history), optionally with sms (Int, messages both ways); broken rows harm their SIM
-             alone
+             alone. Days whose sum alone is known (ml.spread) are looked at together, on the last of them
     events   one row a SIM, day and place (EVENT_SCHEMA): where and in which device it was seen, data sessions begun
              there, and, optionally, the UTC hours of the day at which they were, a bit for each (bit 0: 00:00 to 01:00)
     peers    one row a SIM (PEER_SCHEMA); without it every SIM stands alone
@@ -123,6 +124,7 @@ def signals(
     fleet    what was fitted on the fleet whose SIMs these are; without it these SIMs are the fleet
     """
     fleet = fleet or FleetStatistics()
+    history = stretches_as_days(history)
     panel = dense(history.select("sim_key", "day", "bytes"), as_of=as_of, lookback_days=LOOK_BACK)
     if not len(panel.sim_keys):
         panel = Panel(panel.sim_keys, np.empty((0, days)), as_of, panel.problems)
@@ -132,7 +134,7 @@ def signals(
     volume = panel.values.astype(np.float32)
     explained = _explained(panel, periods)
     volume[explained] = np.nan
-    outage = fleet.of("outage", _outage, volume)
+    outage = fleet.of("outage", _outage, _heard(volume, panel, explained))
     volume[:, outage] = np.nan
     span = min(width, days + 2 * MEMORY)
     types = of_sims(peers, panel, "device_type") if peers is not None else np.full(sims, "")
@@ -216,6 +218,13 @@ def _explained(panel: Panel, periods: pl.DataFrame | None) -> Bools:
         np.add.at(change, (row[here], first[here]), 1)
         np.add.at(change, (row[here], until[here]), -1)
     return np.asarray(np.cumsum(change[:, :-1], axis=1) > 0)
+
+
+def _heard(volume: Floats, panel: Panel, explained: Bools) -> Floats:
+    """The volume, with 1 on days that nobody was asked about yet: they speak for no outage."""
+    unknown = np.isnan(panel.values)
+    unknown &= ~explained & (np.cumsum(~unknown, axis=1) > 0)
+    return np.where(unknown, 1, volume).astype(np.float32) if unknown.any() else volume
 
 
 def _outage(volume: Floats) -> Bools:
