@@ -51,9 +51,7 @@ def relaid(history: pl.DataFrame) -> pl.DataFrame:
     source = column[spread] - back[stretch]
     like = np.where(back[stretch] > 0, days[row[spread], np.maximum(source, 0)], 0.0)
     laid = _shared_out(volume[spread], like, stretch, column[spread], count)
-    values = history["bytes"].to_numpy().copy()
-    values[spread] = laid
-    return plain.with_columns(pl.Series("bytes", values, dtype=history.schema["bytes"]))
+    return plain.with_columns(history["bytes"].scatter(np.flatnonzero(spread), laid))
 
 
 def stretches_as_days(history: pl.DataFrame) -> pl.DataFrame:
