@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from functools import cached_property
 
 import numpy as np
@@ -121,7 +121,7 @@ class Book:
         return int((by_sim["amount"].fill_null(0) - by_sim["used"] + start).abs().sum())
 
     def _look(self, sims: IntArray, day: IntArray, seconds: FloatArray | IntArray, used: IntArray) -> pl.DataFrame:
-        at = np.datetime64(datetime(self.first.year, self.first.month, self.first.day), "us").astype(np.int64)
+        at = np.datetime64(self.first, "us").astype(np.int64)
         moment = at + day * DAY_US + (seconds * 1e6).astype(np.int64)
         times = pl.Series("observed_at", moment).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
         return pl.DataFrame({"sim_key": sims.astype(np.int32), "observed_at": times, "used": used})
@@ -200,7 +200,7 @@ class Seen(exhaustion.Truth):
 
 
 def ends(seed: int, sims: int, days: int, as_of_days: tuple[int, ...]) -> dict[str, dict[str, float]]:
-    """By source: how often P10 to P90 held the true end, and the median's error in days, of SIMs that could be wrong."""
+    """By source, of SIMs that could be wrong: how often P10 to P90 held the true end, the median's error in days."""
     truth = Seen(seed, sims, before=max(days - exhaustion.AS_OF_DAYS[0], exhaustion.SMS_DAYS))
     found = {}
     for source in SOURCES:
