@@ -50,10 +50,9 @@ def silence(history: pl.DataFrame, *, as_of: date, rules: SilenceRules | None = 
     check_history(known, as_of=as_of)
     summed = pl.col("spread_from").is_not_null() if "spread_from" in history.columns else pl.lit(value=False)
     days = known.sort("sim_key", "day").with_columns(active=pl.col("bytes") > 0, summed=summed)
-    told = ~(pl.col("summed") | pl.col("summed").shift(1).over("sim_key"))
-    active = days.filter("active").with_columns(
-        gap=pl.when(told).then(pl.col("day").diff().over("sim_key").dt.total_days())
-    )
+    within_a_sum = pl.col("summed") | pl.col("summed").shift(1).over("sim_key")
+    gap = pl.col("day").diff().over("sim_key").dt.total_days()
+    active = days.filter("active").with_columns(gap=pl.when(~within_a_sum | (gap > 1)).then(gap))
     by_sim = active.group_by("sim_key").agg(
         last_active_day=pl.col("day").max(),
         active_days=(~pl.col("summed")).sum(),
