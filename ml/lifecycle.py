@@ -73,7 +73,7 @@ SIM_SCHEMA = {
     "network_first_on": pl.Date,
     "network_last_on": pl.Date,
 }
-ACTIVITY_SCHEMA = {**USAGE_SCHEMA, "sms_mo": pl.Int64}
+ACTIVITY_SCHEMA = {**USAGE_SCHEMA, "sms_mo": pl.Int64, "spread_from": pl.Date}
 PREVIOUS_SCHEMA = {
     "sim_key": pl.Int32,
     "state": pl.String,
@@ -152,7 +152,7 @@ def evaluate(
                   asked for in full; silence is counted up to it, so that a SIM nobody asked for does not fall silent.
                   network_first_on, network_last_on: first and last day it was seen on a network
     activity      usage days with bytes or sent SMS (ACTIVITY_SCHEMA), up to `as_of`; a SMS to the device is no sign of
-                  life
+                  life. spread_from as in `ml.spread`
     quota_events  its quota ("data" or "sms") was "exhausted" or had a "top_up" on a day (QUOTA_EVENT_SCHEMA); an SMS
                   quota decides nothing
     previous      its state of the last evaluation (PREVIOUS_SCHEMA); a SIM that is not in it gets the history that the

@@ -4,6 +4,7 @@ from datetime import date
 
 import polars as pl
 
+from ml.spread import relaid
 from resources.database.session import Database, Transaction
 from resources.errors import SimsightError
 from resources.runtime import Runtime
@@ -20,14 +21,22 @@ HISTORY_DAYS = 730
 PATH_SAMPLES = 500
 # So many SIMs say of a fleet what there is to know; more take memory and time.
 TRAINING_SIMS = 20_000
-HISTORY_SCHEMA = {"sim_key": pl.Int32, "day": pl.Date, "bytes": pl.Int64}
+HISTORY_SCHEMA = {"sim_key": pl.Int32, "day": pl.Date, "bytes": pl.Int64, "spread_from": pl.Date}
+UNKNOWN_SCHEMA = {"sim_key": pl.Int32, "unknown_from": pl.Date}
 QUOTA_SCHEMA = {"sim_key": pl.Int32, "quota_left": pl.Int64, "quota_total": pl.Int64, "expires_on": pl.Date}
 
 
 def load_history(database: Database, as_of: date, sim_keys: list[int] | None = None) -> pl.DataFrame:
-    """Daily usage up to `as_of` of every SIM, or of those given: sim_key, day, bytes. Raises NoUsageError when there is
-    none.
+    """Daily usage up to `as_of` of every SIM, or of those given, as models take it: sim_key, day, bytes.
+
+    Days of which only the sum is known are laid out as the SIM used its days (`ml.spread`); bytes are null on days that
+    nobody was asked about yet. Raises NoUsageError when there is none.
     """
+    return relaid(load_usage(database, as_of, sim_keys))
+
+
+def load_usage(database: Database, as_of: date, sim_keys: list[int] | None = None) -> pl.DataFrame:
+    """The same as stored: sim_key, day, bytes, and spread_from where only a sum is known (see `ml.spread`)."""
     history = database.frame(
         "usage_history", HISTORY_SCHEMA, {"as_of": as_of, "days": HISTORY_DAYS, "sim_keys": sim_keys}
     )
@@ -35,7 +44,22 @@ def load_history(database: Database, as_of: date, sim_keys: list[int] | None = N
         raise NoUsageError(
             f"no usage is stored up to {as_of}: run `simsight ingest` first, or choose a later as-of day"
         )
-    return history
+    return with_unknown_days(database, history, as_of, sim_keys)
+
+
+def with_unknown_days(
+    database: Database | Transaction, history: pl.DataFrame, as_of: date, sim_keys: list[int] | None
+) -> pl.DataFrame:
+    """The history with a row without bytes a day up to `as_of` that no source of a SIM's usage has told of yet.
+
+    So a SIM that is looked at once a week is not taken for silent in between. Only SIMs whose usage call does not
+    answer have such days.
+    """
+    unknown = database.frame("usage_unknown_days", UNKNOWN_SCHEMA, {"as_of": as_of, "sim_keys": sim_keys})
+    if unknown.is_empty():
+        return history
+    days = unknown.select("sim_key", pl.date_ranges("unknown_from", pl.lit(as_of)).alias("day")).explode("day")
+    return pl.concat([history, days], how="diagonal").sort("sim_key", "day")
 
 
 def load_sample(runtime: Runtime, as_of: date) -> pl.DataFrame:

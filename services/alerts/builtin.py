@@ -9,7 +9,7 @@ from ml.alerts import AlertRules, alert_candidates
 from ml.silence import silence
 from resources.runtime import Runtime
 from services.anomalies.seasons import seasonally_idle_sims
-from services.inputs import load_history, load_quotas
+from services.inputs import load_quotas, load_usage
 
 FACTS_SCHEMA = {
     "sim_key": pl.Int32,
@@ -51,7 +51,7 @@ def alert_facts(runtime: Runtime, as_of: date) -> pl.DataFrame:
     database = runtime.database
     facts = database.frame("alert_facts", FACTS_SCHEMA, {"as_of": as_of})
     ended = pl.col("exhaustion_status").is_in(["exhausted", "expired"]).fill_null(False)
-    history = load_history(database, as_of)
+    history = load_usage(database, as_of)
     idle = seasonally_idle_sims(database, history, as_of, lateness=runtime.settings.lateness_days)
     explained = ended | (pl.col("status") == "Disabled").fill_null(False) | pl.col("sim_key").is_in(idle.implode())
     habits = silence(history, as_of=as_of)

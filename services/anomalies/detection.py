@@ -32,7 +32,7 @@ from resources.registry import Version
 from resources.runtime import Runtime
 from services.anomalies.incidents import save_incidents
 from services.anomalies.seasons import seasonal_idle_periods
-from services.inputs import TRAINING_SIMS, training_sims
+from services.inputs import TRAINING_SIMS, training_sims, with_unknown_days
 from services.model_specs import DETECTOR, Champion, Log, Metric, ModelSpec, Trained, TrainingInputs, register
 from services.models import registry_of, train_and_register
 from services.scoring import Block, PublishContext, Scored, ScoringTask
@@ -40,7 +40,7 @@ from services.scoring import Block, PublishContext, Scored, ScoringTask
 HISTORY_DAYS = 200
 EVENT_DAYS = 200
 SHOWN = 6
-USAGE_SCHEMA = {"sim_key": pl.Int32, "day": pl.Date, "bytes": pl.Int64, "sms": pl.Int32}
+USAGE_SCHEMA = {"sim_key": pl.Int32, "day": pl.Date, "bytes": pl.Int64, "sms": pl.Int32, "spread_from": pl.Date}
 LABELLED_SCHEMA = {
     "sim_key": pl.Int32,
     "label": pl.String,
@@ -239,6 +239,7 @@ def _read(
     which = {"as_of": as_of, "sim_keys": sim_keys}
     peers = transaction.frame("anomaly_peers", LABELLED_SCHEMA, which)
     history = transaction.frame("anomaly_usage", USAGE_SCHEMA, which | {"days": HISTORY_DAYS})
+    history = with_unknown_days(transaction, history, as_of, sim_keys).with_columns(pl.col("sms").fill_null(0))
     events = transaction.frame("anomaly_events", EVENT_SCHEMA, which | {"days": EVENT_DAYS})
     periods = transaction.frame("anomaly_periods", PERIOD_SCHEMA, which | {"lateness": runtime.settings.lateness_days})
     rests = seasonal_idle_periods(transaction, history, as_of, peers=peers, periods=periods, fleet=fleet)

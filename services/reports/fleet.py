@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 
 from ml.forecasting import predict
-from ml.history import USAGE_SCHEMA, FloatArray
+from ml.history import FloatArray
 from ml.silence import silence
 from resources.database.session import Row, Transaction
 from resources.registry import Version
 from resources.runtime import Runtime
 from services.forecasting import load_model
-from services.inputs import HISTORY_DAYS, HORIZON, PATH_SAMPLES, load_history
+from services.inputs import HISTORY_DAYS, HISTORY_SCHEMA, HORIZON, PATH_SAMPLES, load_history
 
 TOP = 20
 TOP_REASONS = 10
@@ -150,7 +150,7 @@ def _silent(transaction: Transaction, as_of: date) -> list[Row]:
     if not alerts:
         return []
     which = {"sim_keys": [row["sim_key"] for row in alerts], "as_of": as_of, "days": HISTORY_DAYS}
-    habits = silence(transaction.frame("report_usage_of_sims", USAGE_SCHEMA, which), as_of=as_of)
+    habits = silence(transaction.frame("report_usage_of_sims", HISTORY_SCHEMA, which), as_of=as_of)
     by_sim = {row["sim_key"]: row for row in habits.iter_rows(named=True)}
     unknown = {"last_active_day": None, "days_silent": None, "usual_gap_days": None}
     rows = [row | by_sim.get(row["sim_key"], unknown) for row in alerts]
@@ -164,9 +164,9 @@ def _top_consumers(transaction: Transaction, as_of: date) -> list[Row]:
     """
     rows = transaction.rows("report_top_consumers", {"as_of": as_of, "days": 30, "top": TOP})
     which = {"sim_keys": [row["sim_key"] for row in rows], "as_of": as_of, "days": 30}
-    usage = transaction.frame("report_usage_of_sims", USAGE_SCHEMA, which)
+    usage = transaction.frame("report_usage_of_sims", HISTORY_SCHEMA, which)
     place = {row["sim_key"]: index for index, row in enumerate(rows)}
     volumes = np.zeros((len(rows), 30), dtype=np.int64)
-    for sim_key, day, volume in usage.iter_rows():
+    for sim_key, day, volume, _ in usage.iter_rows():
         volumes[place[sim_key], 29 - (as_of - day).days] = volume
     return [row | {"days": volumes[index].tolist()} for index, row in enumerate(rows)]

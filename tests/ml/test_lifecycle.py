@@ -66,7 +66,7 @@ def judged(*lives: Life, now: datetime = NOW, as_of: date = AS_OF) -> Lifecycle:
     rows = list(enumerate(lives, start=1))
     return evaluate(
         pl.DataFrame([dict.fromkeys(SIM_SCHEMA) | one.facts | {"sim_key": n} for n, one in rows], schema=SIM_SCHEMA),
-        pl.DataFrame([(n, day, 9, 0) for n, one in rows for day in one.used], schema=ACTIVITY_SCHEMA, orient="row"),
+        pl.DataFrame([(n, day, 9, 0, None) for n, one in rows for day in one.used], schema=ACTIVITY_SCHEMA, orient="row"),
         pl.DataFrame(
             [(n, day, "data", kind, kind) for n, one in rows for day, kind in one.quota_events],
             schema=QUOTA_EVENT_SCHEMA,
@@ -358,7 +358,7 @@ def test_a_message_sent_is_a_sign_of_life_and_one_received_is_not() -> None:
     facts = pl.DataFrame([dict.fromkeys(SIM_SCHEMA) | life().facts | {"sim_key": 1}], schema=SIM_SCHEMA)
     nothing = pl.DataFrame(schema=QUOTA_EVENT_SCHEMA), pl.DataFrame(schema=PREVIOUS_SCHEMA)
     for sent, state in ((1, "active"), (0, "activated")):
-        activity = pl.DataFrame([(1, AS_OF, 0, sent)], schema=ACTIVITY_SCHEMA, orient="row")
+        activity = pl.DataFrame([(1, AS_OF, 0, sent, None)], schema=ACTIVITY_SCHEMA, orient="row")
         assert evaluate(facts, activity, *nothing, as_of=AS_OF, now=NOW).states["state"].to_list() == [state]
 
 

@@ -1,6 +1,6 @@
 -- Forecasts of %(day)s, made %(leads)s days before it, held against its usage and against seasonal naive: writes one row a part of the
 -- horizon and model version, and returns how many rows are new or different. A version counts from its own as-of day on. A day
--- without a usage row was zero if 1NCE was asked for it, and is left out if not. Indexes: usage_forecasts_by_as_of, sim_usage_key.
+-- without a usage row was zero if 1NCE was asked for it, and is left out if not, and where only a sum is known. Indexes: usage_forecasts_by_as_of, sim_usage_key.
 WITH forecast AS MATERIALIZED (
     SELECT f.sim_key, f.day - f.as_of AS lead, f.mean, f.q025, f.q10, f.q50, f.q90, f.q975, r.model_name, r.model_version
     FROM predictions.usage_forecasts AS f
@@ -11,7 +11,7 @@ WITH forecast AS MATERIALIZED (
       AND r.model_name = %(model_name)s
 ), before AS MATERIALIZED (
     SELECT sim_key, min(day) AS first_day, sum(bytes) FILTER (WHERE day >= %(day)s::date - 28 AND day < %(day)s) / 28.0::double precision AS scale,
-           max(bytes) FILTER (WHERE day = %(day)s) AS used,
+           max(bytes) FILTER (WHERE day = %(day)s AND spread_from IS NULL) AS used,
            coalesce(max(bytes) FILTER (WHERE day = %(day)s::date - 7), 0) AS week_1,
            coalesce(max(bytes) FILTER (WHERE day = %(day)s::date - 14), 0) AS week_2,
            coalesce(max(bytes) FILTER (WHERE day = %(day)s::date - 21), 0) AS week_3,

@@ -32,7 +32,7 @@ SELECT s.sim_key, o.order_number, (o.ordered_at AT TIME ZONE 'UTC')::date AS ord
                 THEN (greatest(s.changed_at, q.observed_at) AT TIME ZONE 'UTC')::date
        END AS exhausted_on,
        q.expires_at, w.last_word, w.last_word_on,
-       least(p.covered_to - %(lateness)s::integer, %(as_of)s::date) AS usage_known_to,
+       least(greatest(p.covered_to - %(lateness)s::integer, b.day), %(as_of)s::date) AS usage_known_to,
        (f.at AT TIME ZONE 'UTC')::date AS network_first_on,
        (greatest(e.at, c.at) AT TIME ZONE 'UTC')::date AS network_last_on
 FROM core.sims AS s
@@ -41,6 +41,11 @@ LEFT JOIN said AS w ON w.sim_key = s.sim_key
 LEFT JOIN ordered AS o ON o.iccid = s.iccid
 LEFT JOIN ops.polls AS p ON p.sim_key = s.sim_key AND p.source = 'usage'
 LEFT JOIN core.sim_states AS t ON t.sim_key = s.sim_key
+LEFT JOIN LATERAL (  -- a day of the stream or of a quota is in the book when it is known
+    SELECT day FROM core.sim_usage
+    WHERE sim_key = s.sim_key AND source IN ('stream', 'quota') AND day <= %(as_of)s AND day > %(as_of)s::date - 60
+    ORDER BY day DESC LIMIT 1
+) AS b ON true
 LEFT JOIN LATERAL (
     SELECT amount_left, amount_total, expires_at, observed_at, status_changed_at FROM core.sim_quota
     WHERE sim_key = s.sim_key AND kind = 'data' AND day <= (%(now)s::timestamptz AT TIME ZONE 'UTC')::date
