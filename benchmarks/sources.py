@@ -36,12 +36,12 @@ from ml.forecasting.backtest import rmase
 from ml.history import FloatArray, IntArray
 from ml.silence import silence
 from ml.spread import relaid
+from services.ingest.poll_planner import LEARN_DAYS
 from services.ingest.quota_days import days_of_looks
 from simulator.fleet import Fleet
 from simulator.injected_anomalies import ALL, CLEAN
 
 SOURCES = ("usage call", "stream", "stream, two days missing", "quota daily", "quota weekly")
-LEARN_DAYS = 56
 HOURS = 2.8  # 100,000 SIMs at 10 requests a second
 DAY_US = 86_400_000_000
 OUTAGE_AGO = 20  # the stream was down on the two days that lie so many days before the last

@@ -14,7 +14,7 @@ from resources.database.session import Transaction
 from resources.once.calls import CallBook, v1_warning
 from resources.runtime import Runtime
 from services.ingest.call_states import call_states
-from services.ingest.poll_planner import RESOLUTIONS, STATE_SCHEMA, resolution, staleness
+from services.ingest.poll_planner import LEARN_DAYS, RESOLUTIONS, STATE_SCHEMA, resolution, staleness
 from services.known_models import specs
 from services.model_specs import FORECASTER
 
@@ -85,7 +85,9 @@ def collect(runtime: Runtime) -> dict[str, Any]:
 def _polled(transaction: Transaction, now: datetime, book: CallBook) -> pl.DataFrame:
     """What the poll planner knows of each SIM (STATE_SCHEMA)."""
     no_usage_call = book.in_use("usage", now) is None
-    return transaction.frame("poll_state", STATE_SCHEMA, {"now": now, "no_usage_call": no_usage_call})
+    return transaction.frame(
+        "poll_state", STATE_SCHEMA, {"now": now, "no_usage_call": no_usage_call, "learn_days": LEARN_DAYS}
+    )
 
 
 def sim_resolutions(runtime: Runtime) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from resources.once.responses import Answer
 from resources.runtime import Runtime
 from services.ingest.call_states import load, save
 from services.ingest.endpoints import ORDERS, PRODUCTS, QUOTA, SIMS, USAGE, Endpoint, Sim
-from services.ingest.poll_planner import STATE_SCHEMA, fleet_cost, pass_budget, plan
+from services.ingest.poll_planner import LEARN_DAYS, STATE_SCHEMA, fleet_cost, pass_budget, plan
 from services.ingest.schemas import QUARANTINE_SCHEMA, RAW_RESPONSE_SCHEMA, RESOLVED_SCHEMA, UTC_TIME, Schema
 from services.ingest.waiting_rows import store_waiting_rows
 
@@ -291,7 +291,9 @@ def ingest_fleet(
         over = budget is not None and fleet_cost(fleet) > budget
         if over or endpoint is USAGE:
             no_usage_call = once.calls.in_use(USAGE.name, now) is None
-            state = transaction.frame("poll_state", STATE_SCHEMA, {"now": now, "no_usage_call": no_usage_call})
+            state = transaction.frame(
+                "poll_state", STATE_SCHEMA, {"now": now, "no_usage_call": no_usage_call, "learn_days": LEARN_DAYS}
+            )
             chosen = plan(state, now=now, budget=budget if over else None, sources=(endpoint.name,))
             if endpoint is USAGE:  # a usage call that does not answer is not left for later either
                 answering = set(state.filter(~pl.col("call_gone"))["sim_key"])

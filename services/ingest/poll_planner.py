@@ -70,6 +70,9 @@ LOOK_WEIGHT = 40.0
 SMS_LOOK_DAYS = 7
 # a steady SIM is on pace, its days do not matter, when it is less likely than this to end within 30 days
 ON_PACE_PROBABILITY = 0.01
+# days by which a SIM's days are known before looks once a week are enough: their sums are laid out as it used its days
+# (ml.spread); benchmarks/sources.py measures it
+LEARN_DAYS = 56
 
 _TIME = pl.Datetime("us", "UTC")
 Schema = dict[str, "pl.DataType | type[pl.DataType]"]
@@ -103,7 +106,8 @@ exhausted            ended already by the latest prediction; null: no prediction
 refused              1NCE no longer answers for it: expired, unknown or of another account
 alerting             has an open alert
 active               had traffic in the last 7 days
-steady               no day of the last three weeks is far above their mean; null: not known
+steady               no day of the last three weeks is far above their mean, and its habits are known from LEARN_DAYS
+                     days; null: not known
 call_gone            the usage call does not answer for this SIM
 looked_at            when its quota was last answered; null: never
 """

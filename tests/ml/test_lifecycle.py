@@ -66,7 +66,9 @@ def judged(*lives: Life, now: datetime = NOW, as_of: date = AS_OF) -> Lifecycle:
     rows = list(enumerate(lives, start=1))
     return evaluate(
         pl.DataFrame([dict.fromkeys(SIM_SCHEMA) | one.facts | {"sim_key": n} for n, one in rows], schema=SIM_SCHEMA),
-        pl.DataFrame([(n, day, 9, 0, None) for n, one in rows for day in one.used], schema=ACTIVITY_SCHEMA, orient="row"),
+        pl.DataFrame(
+            [(n, day, 9, 0, None) for n, one in rows for day in one.used], schema=ACTIVITY_SCHEMA, orient="row"
+        ),
         pl.DataFrame(
             [(n, day, "data", kind, kind) for n, one in rows for day, kind in one.quota_events],
             schema=QUOTA_EVENT_SCHEMA,

@@ -41,6 +41,7 @@ class Replay:
                 "day": [first + int(n) * DAY for n in days],
                 "bytes": used.volume[sims, days],
                 "sms_mo": used.sms_mo[sims, days],
+                "spread_from": None,
             }
         ).select(pl.col(name).cast(kind) for name, kind in ACTIVITY_SCHEMA.items())
         self.ledger = fleet.ledger(self.everyone, last.toordinal()).data

@@ -1,5 +1,5 @@
 -- What the poll planner knows of every SIM at %(now)s: services.ingest.poll_planner.STATE_SCHEMA, one row a SIM.
--- no_usage_call: no version of the API that may be asked has a usage call that answers.
+-- learn_days: a SIM known for less is not called steady. no_usage_call: no version of the API that may be asked has a usage call that answers.
 -- Indexes: polls_pkey, exhaustions_by_as_of, alerts_one_open, sim_usage_by_day, and the chunks of two days of the stream.
 WITH asked AS (
     SELECT sim_key,
@@ -47,7 +47,11 @@ WITH asked AS (
     WHERE day >= (%(now)s AT TIME ZONE 'UTC')::date - 8 AND status = 'ONLINE' AND sim_key IN (SELECT sim_key FROM gone)
 ), steady AS (
     -- of days spread over the stretch between two looks, a change between two stretches shows
-    SELECT sim_key, count(*) >= 7 AND max(bytes) <= 2 * avg(bytes) AS steady FROM core.sim_usage
+    SELECT sim_key,
+           count(*) >= 7 AND max(bytes) <= 2 * avg(bytes)
+           AND (SELECT min(day) FROM core.sim_usage AS b WHERE b.sim_key = u.sim_key)
+               <= (%(now)s AT TIME ZONE 'UTC')::date - %(learn_days)s::integer AS steady
+    FROM core.sim_usage AS u
     WHERE day BETWEEN (%(now)s AT TIME ZONE 'UTC')::date - 21 AND (%(now)s AT TIME ZONE 'UTC')::date - 1
       AND sim_key IN (SELECT sim_key FROM gone)
     GROUP BY sim_key
