@@ -68,6 +68,9 @@ FAULTS: list[tuple[str, LiteralString, str]] = [
     ("stream_agrees_with_book", "INSERT INTO core.stream_usage (organization_id, record_id, sim_key, day, kind, "
         "started_at, ended_at, bytes, sms, known_at) SELECT organization_id, row_number() OVER (), sim_key, day, "
         "'data', day, day, bytes / 2, 0, known_at FROM core.sim_usage WHERE day > '2025-09-10'", "difference"),
+    ("usage_sources_agree", "INSERT INTO core.sim_quota "
+        "(organization_id, sim_key, kind, day, observed_at, amount_left) SELECT organization_id, sim_key, kind, seen, seen, (DATE '2025-09-20' - seen) * 10::bigint ^ 9 "
+        "FROM core.sim_quota, (VALUES (DATE '2025-09-10'), ('2025-09-20')) AS looks (seen) WHERE kind = 'data'", "gap"),
 ]  # fmt: skip
 QUARANTINED = """
 INSERT INTO ops.quarantine (organization_id, source, record_key, reason, record, first_seen_at, last_seen_at)
@@ -87,10 +90,11 @@ def test_every_suite_holds_on_a_healthy_fleet(filled: tuple[Runtime, Truth]) -> 
     outcomes = {suite.name: outcome(runtime, suite) for suite in SUITES}
 
     assert {name: found.failures for name, found in outcomes.items() if not found.passed} == {}
-    # there is no stream here
+    # there is no stream here, and one look at each quota
     assert {name for name, found in outcomes.items() if not found.rows} == {
         "stream_agrees_with_book",
         "events_are_known",
+        "usage_sources_agree",
     }
 
 
