@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,57 +20,117 @@ from resources.runtime import Runtime
 from resources.settings import Settings
 from services.status import collect
 
+# what is asked on the last day of API v1: the rest comes by API v2 as well
+LAST_OF_V1 = ("sims", "sim_usage", "products", "orders", "tickets")
 SIMULATED_CLOCK = time(
     6, tzinfo=UTC
 )  # a simulated day is looked at in the morning, so that looking again changes nothing
 
 
+# the simulated account is a hybrid one: this share of its SIMs, the newest, is on Platform 2.0, unknown to API v1
+PLATFORM2_SHARE = 0.1
+# the demo's day is so long after the end of API v1: as far back as 1NCE's stream can be replayed
+V1_ENDED_DAYS = 6
+V1_ENDS_DAYS = 35
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """The simulated account of this home folder: where it is served, and the file that says what its fleet is.
+
+    v1_until  the day from which on API v1 is gone; None: never
+    is_asked  whether API v1 was asked for the past while it answered
+    """
+
+    base_url: str
+    plan: Path
+    v1_until: date | None
+    is_asked: bool
+
+    def note_asked(self) -> None:
+        """Write down that API v1 was asked for the past."""
+        self.plan.write_text(json.dumps(json.loads(self.plan.read_text()) | {"asked_v1": True}))
+
+
 @contextmanager
-def account(settings: Settings, console: Console, *, sims: int, days: int, live: bool = False) -> Iterator[Settings]:
+def account(
+    settings: Settings, console: Console, *, sims: int, days: int, live: bool = False
+) -> Iterator[tuple[Settings, Simulated | None]]:
     """Yield the settings with an account to poll: the 1NCE account that is set, else a simulated one.
 
-    The simulator runs in a process of its own as long as the block.
+    The simulator runs in a process of its own as long as the block. It is a hybrid account whose API v1 has ended some
+    days before a demo, and has some weeks left when the fleet is first used live. Its Data Streamer writes files.
 
-    live   the simulated fleet lives by the present time; else its day stands at six in the morning
+    live   the simulated fleet lives by the present time; else its day stands at six in the morning, and before API v1
+           was asked for the past, on the last morning that it answers
     """
     if settings.once_username and settings.once_password:
         console.print(f"Polling the 1NCE account of {settings.once_username} at {settings.once_base_url}.")
-        yield settings
+        yield settings, None
         return
     from pydantic import SecretStr
 
     from simulator.own_process import simulator_process
 
     today = settings.clock().date()
+    path = settings.home / "simulated-fleet.json"
     plan = _plan(
-        settings.home / "simulated-fleet.json", sims=sims, start=today - timedelta(days=days), seed=settings.seed
+        path,
+        sims=sims,
+        start=today - timedelta(days=days),
+        seed=settings.seed,
+        v1_until=today + timedelta(days=V1_ENDS_DAYS if live else -V1_ENDED_DAYS),
     )
     now = settings.clock() if live else datetime.combine(today, SIMULATED_CLOCK)
-    start = date.fromisoformat(plan["start"])
-    with simulator_process(seed=plan["seed"], sims=plan["sims"], start=start, now=now) as base_url:
+    stream = settings.home / "simulated-stream"
+    v1_until = date.fromisoformat(plan["v1_until"]) if "v1_until" in plan else None
+    is_asked = live or plan.get("asked_v1", False) or v1_until is None or v1_until > today
+    if not is_asked and v1_until:
+        now = datetime.combine(v1_until - timedelta(days=1), SIMULATED_CLOCK)
+    replayed = min(now.date(), today - timedelta(days=V1_ENDED_DAYS + 1))
+    with simulator_process(
+        seed=plan["seed"],
+        sims=plan["sims"],
+        start=date.fromisoformat(plan["start"]),
+        now=now,
+        live=live,
+        v1_until=v1_until,
+        platform2_share=plan.get("platform2_share", 0.0),
+        stream_folder=stream if v1_until else None,
+        stream_from=datetime.combine(replayed, time(tzinfo=UTC)),
+    ) as base_url:
+        ends = f"whose API v1 is gone since {v1_until}" if v1_until and v1_until <= today else "with API v1 and v2"
         console.print(
             "No ONCE_USERNAME and ONCE_PASSWORD are set: polling a [bold]simulator[/bold] of the 1NCE API at "
-            f"{base_url}, a fleet of {plan['sims']} SIMs since {plan['start']}. "
+            f"{base_url}, {ends}, a fleet of {plan['sims']} SIMs since {plan['start']}. "
             "Its data is [bold]synthetic[/bold]; its rate limit is lifted."
         )
-        yield settings.model_copy(
+        polled = settings.model_copy(
             update={
                 "once_base_url": base_url,
                 "once_username": "demo",
                 "once_password": SecretStr("demo"),
                 "once_unlimited": True,
                 "now": None if live else now,
+                "stream_files": settings.stream_files or (str(stream.resolve()) if v1_until else None),
             }
         )
+        yield polled, Simulated(base_url, path, v1_until, is_asked)
 
 
-def _plan(path: Path, *, sims: int, start: date, seed: int) -> dict[str, Any]:
+def _plan(path: Path, *, sims: int, start: date, seed: int, v1_until: date) -> dict[str, Any]:
     """The simulated fleet of this home folder: fixed when it is first used, so that later days continue it."""
     if path.exists():
         plan: dict[str, Any] = json.loads(path.read_text())
         return plan
     path.parent.mkdir(parents=True, exist_ok=True)
-    plan = {"seed": seed, "sims": sims, "start": start.isoformat()}
+    plan = {
+        "seed": seed,
+        "sims": sims,
+        "start": start.isoformat(),
+        "v1_until": v1_until.isoformat(),
+        "platform2_share": PLATFORM2_SHARE,
+    }
     path.write_text(json.dumps(plan))
     return plan
 
@@ -104,23 +165,53 @@ def log_in(settings: Settings) -> None:
 
 
 def run_demo(settings: Settings, console: Console, *, sims: int, days: int) -> int:
-    """Ingest, predict and sum up; returns the exit code."""
-    with account(settings, console, sims=sims, days=days) as polled, Runtime(polled) as runtime:
+    """Ingest, predict and sum up; returns the exit code.
+
+    A simulated fleet that is new is asked twice: on the last morning of API v1 for the usage of its past, which API v2
+    does not give, and today, when usage comes from the Data Streamer and from looks at the quotas.
+    """
+    with account(settings, console, sims=sims, days=days) as (polled, simulated), Runtime(polled) as runtime:
         console.print(f"Database: {'embedded PostgreSQL' if runtime.server.embedded else 'PostgreSQL'}, migrating.")
         prepare(runtime)
         runtime.once()  # says at once when the database holds the data of another kind of account
         log_in(polled)
-        today = runtime.clock().date()
-        had = (runtime.database.row("status", {"now": runtime.clock()}) or {})["newest_usage_day"]
-        first = min(had, today) if had else today - timedelta(days=days - 1)
+        if simulated is None or simulated.is_asked:
+            return _ingest_and_predict(runtime, console, [], days)
+        today, last = settings.clock().date(), runtime.clock().date()
+        first = today - timedelta(days=days - 1)
+        console.print(f"Ingest on the last day of API v1, usage from {first} to {last}:")
+        asked = run_job(runtime, "ingest", first=first, last=last, assets=LAST_OF_V1)
+        if not asked.success:
+            return summarize(runtime, console, [asked])
+        simulated.note_asked()
+        with Runtime(_moved(polled, simulated, today)) as later:
+            return _ingest_and_predict(later, console, [asked], days)
+
+
+def _moved(polled: Settings, simulated: Simulated, today: date) -> Settings:
+    """The settings on another simulated day, to which the simulator moves."""
+    from simulator.own_process import move_clock
+
+    now = datetime.combine(today, SIMULATED_CLOCK)
+    move_clock(simulated.base_url, now)
+    return polled.model_copy(update={"now": now})
+
+
+def _ingest_and_predict(runtime: Runtime, console: Console, runs: list[RunOutcome], days: int) -> int:
+    today = runtime.clock().date()
+    booked_to = (runtime.database.row("newest_usage_day") or {})["day"]
+    if runtime.settings.stream_files:
+        console.print("Records of the Data Streamer:")
+        runs += [run_job(runtime, "read_stream_files"), run_job(runtime, "process_stream")]
+    if all(run.success for run in runs):
+        first = min(booked_to, today) if booked_to else today - timedelta(days=days - 1)
         console.print(f"Ingest, usage from {first} to {today}:")
-        ingested = run_job(runtime, "ingest", first=first, last=today)
-        as_of = runtime.last_complete_day()
-        predicted = None
-        if ingested.success:
-            console.print(f"Predictions as of {as_of}, the last complete day:")
-            predicted = run_job(runtime, "predict", first=as_of)
-        return summarize(runtime, console, [run for run in (ingested, predicted) if run])
+        runs.append(run_job(runtime, "ingest", first=first, last=today))
+    as_of = runtime.last_complete_day()
+    if all(run.success for run in runs):
+        console.print(f"Predictions as of {as_of}, the last complete day:")
+        runs.append(run_job(runtime, "predict", first=as_of))
+    return summarize(runtime, console, runs)
 
 
 def summarize(runtime: Runtime, console: Console, runs: list[RunOutcome]) -> int:

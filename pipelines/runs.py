@@ -7,7 +7,7 @@ import re
 import tempfile
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -76,6 +76,8 @@ def environment(runtime: Runtime) -> dict[str, str]:
         }
     if settings.now:
         variables["SIMSIGHT_NOW"] = settings.now.isoformat()
+    if settings.stream_files:
+        variables["SIMSIGHT_STREAM_FILES"] = settings.stream_files
     return variables
 
 
@@ -95,22 +97,33 @@ def _dagster_home(folder: Path) -> Path:
     return folder
 
 
-def run_job(runtime: Runtime, name: str, *, first: date, last: date | None = None) -> RunOutcome:
-    """Run a job for a day, or for the days from `first` to `last` in one run, with a line a step on the terminal.
+def run_job(
+    runtime: Runtime,
+    name: str,
+    *,
+    first: date | None = None,
+    last: date | None = None,
+    assets: Sequence[str] | None = None,
+) -> RunOutcome:
+    """Run a job, with a line a step on the terminal.
 
+    first, last  the day, or the days in one run, of a job that has days
+    assets       only these of its assets, without their checks
     Raises KeyboardInterrupt when it was interrupted; a run that had not ended has been marked as failed.
     """
     variables = environment(runtime)
     os.environ.update(variables)
     warnings.filterwarnings("ignore", message=".*is currently in (beta|preview)")
 
+    import dagster as dg
+
     from pipelines.definitions import code_location
     from pipelines.terminal_logger import noting_ctrl_c
 
     defs = code_location(runtime)
-    partition_key: str | None = first.isoformat()
+    partition_key = None if first is None else first.isoformat()
     tags = {TERMINAL: "true"}
-    if last is not None and last != first:
+    if first is not None and last is not None and last != first:
         partition_key = None
         tags |= day_range(first, last)
     with (
@@ -125,6 +138,7 @@ def run_job(runtime: Runtime, name: str, *, first: date, last: date | None = Non
             raise_on_error=False,
             partition_key=partition_key,
             tags=tags,
+            asset_selection=None if assets is None else [dg.AssetKey(name) for name in assets],
         )
         stopped = pressed()
     if stopped or any(_interrupted(event) for event in result.all_events):

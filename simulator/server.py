@@ -57,7 +57,7 @@ class SimulatorServer:
         )
         self._simulation: Simulation = self._app.state.simulation
         self._listener = listen("127.0.0.1", port)
-        self._delivery = _delivery(self._app, stream)
+        self._delivery = delivery(self._app, stream)
         self.port: int = self._listener.getsockname()[1]
         self.base_url = f"http://127.0.0.1:{self.port}{PREFIX}"
         self._server = uvicorn.Server(quiet_config(self._app))
@@ -93,15 +93,15 @@ class SimulatorServer:
         self.requests.clear()
 
 
-def _delivery(app: Starlette, stream: Opens | None) -> AbstractContextManager[object]:
+def delivery(app: Starlette, stream: Opens | None) -> AbstractContextManager[object]:
     """What sends the account's records while it is served; the application shows it."""
     if stream is None:
         return nullcontext()
     simulation: Simulation = app.state.simulation
-    delivery = Delivery(stream(simulation.cards), lambda: simulation.now)
-    simulation.stream = delivery.stream.shape
-    app.routes.extend(delivery.routes())
-    return delivery
+    sending = Delivery(stream(simulation.cards), lambda: simulation.now)
+    simulation.stream = sending.stream.shape
+    app.routes.extend(sending.routes())
+    return sending
 
 
 def quiet_config(app: object) -> uvicorn.Config:
@@ -138,7 +138,7 @@ def serve(
     app = create_app(fleet, now=now, username=username, password=password, faults=faults, live=live, v1_until=v1_until)
     listener = listen(host, port)
     try:
-        with _delivery(app, stream):
+        with delivery(app, stream):
             uvicorn.Server(quiet_config(app)).run(sockets=[listener])
     except KeyboardInterrupt:
         pass  # uvicorn has already stopped in good order and passes the signal on

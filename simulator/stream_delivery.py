@@ -61,11 +61,17 @@ class Delivery:
             self.stream.close()
 
     def routes(self) -> list[Route]:
-        """GET /simulator/stream tells how a stream over HTTP stands; POST restarts it or lets it send the past
+        """GET /simulator/stream tells how the stream stands; POST restarts one over HTTP or lets it send the past
         again."""
-        if not isinstance(self.stream, Streamer):
-            return []
+        path = "/simulator/stream"
         stream = self.stream
+        if isinstance(stream, Folder):
+            folder = stream
+
+            async def place(_: Request) -> Response:
+                return JSONResponse({"state": "RUNNING", "place": folder.place.isoformat()})
+
+            return [Route(path, place, methods=["GET"])]
 
         def state() -> Json:
             return {
@@ -92,5 +98,4 @@ class Delivery:
                 return JSONResponse({"message": f"{usage} {error if known else ''}".strip()}, status_code=400)
             return JSONResponse(state())
 
-        path = "/simulator/stream"
         return [Route(path, show, methods=["GET"]), Route(path, change, methods=["POST"])]

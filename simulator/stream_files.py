@@ -49,9 +49,11 @@ def write_files(
             for number, batch in enumerate(batches(feed, some, disturbance or Disturbance(), MAX_RECORDS), 1):
                 body = orjson.dumps(batch) if form == "json" else _csv(batch)
                 path = folder / f"{name}-{after:%Y%m%dT%H%M%SZ}-{number:04d}.{form}{'.gz' if packed else ''}"
-                part = path.with_name(path.name + ".part")
-                part.write_bytes(gzip.compress(body, 1, mtime=0) if packed else body)
-                os.replace(part, path)
+                content = gzip.compress(body, 1, mtime=0) if packed else body
+                if not (path.exists() and path.read_bytes() == content):  # else a reader would take it for a new one
+                    part = path.with_name(path.name + ".part")
+                    part.write_bytes(content)
+                    os.replace(part, path)
                 written.append(path)
         after = end
     return written

@@ -40,7 +40,7 @@ def dev() -> None:
 
     settings = load_settings()
     listen("127.0.0.1", settings.ui_port, free_it="set SIMSIGHT_UI_PORT to a free one").close()
-    with account(settings, console, sims=500, days=180, live=True) as polled, runtime_of(polled) as runtime:
+    with account(settings, console, sims=500, days=180, live=True) as (polled, _), runtime_of(polled) as runtime:
         prepare(runtime)
         settings.landing_folder.mkdir(parents=True, exist_ok=True)
         console.print(

@@ -69,7 +69,8 @@ FAULTS: list[tuple[str, LiteralString, str]] = [
         "started_at, ended_at, bytes, sms, known_at) SELECT organization_id, row_number() OVER (), sim_key, day, "
         "'data', day, day, bytes / 2, 0, known_at FROM core.sim_usage WHERE day > '2025-09-10'", "difference"),
     ("usage_sources_agree", "INSERT INTO core.sim_quota "
-        "(organization_id, sim_key, kind, day, observed_at, amount_left) SELECT organization_id, sim_key, kind, seen, seen, (DATE '2025-09-20' - seen) * 10::bigint ^ 9 "
+        "(organization_id, sim_key, kind, day, observed_at, amount_left) SELECT organization_id, sim_key, kind, seen, "
+        "seen, (DATE '2025-09-20' - seen) * 10::bigint ^ 9 "
         "FROM core.sim_quota, (VALUES (DATE '2025-09-10'), ('2025-09-20')) AS looks (seen) WHERE kind = 'data'", "gap"),
 ]  # fmt: skip
 QUARANTINED = """
