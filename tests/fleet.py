@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from sqlalchemy import URL
 
 from resources.database.server import driver_url
+from resources.once.calls import CallBook
 from resources.once.client import OnceClient
 from resources.runtime import Runtime
 from resources.settings import Settings
@@ -74,7 +75,7 @@ def impatient(runtime: Runtime, **more: Any) -> MakeClient:
         "backoff_s": 0.001,
         "breaker_pause_s": 0.01,
     }
-    return lambda: OnceClient(**(options | more))
+    return lambda: OnceClient(**({"calls": CallBook(settings.once_api)} | options | more))
 
 
 def ingest(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 SESSION_BEGAN = "Create PDP Context"
 SESSION_ENDED = "Delete PDP Context"
@@ -89,3 +89,29 @@ def event_type(*said: str | None, type_id: int | None = None) -> EventType:
     if type_id is not None:
         return EventType(f"Event type {type_id}", False)
     raise ValueError("missing, expected an id or some words")
+
+
+def flat_event(record: dict[str, Any]) -> dict[str, Any]:
+    """An event of API v2, in which SIM, device and network are objects, with these beside each other as in v1."""
+
+    def within(*path: str) -> Any:
+        value: Any = record
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        return value
+
+    found = {
+        "iccid": within("sim", "iccid"),
+        "imei": within("endpoint", "imei"),
+        "imsi": within("imsi", "imsi"),
+        "country": within("detail", "country", "name"),
+        "operator": within("detail", "operator", "name") or within("detail", "name"),
+        "mcc": within("detail", "pdp_context", "mcc") or within("detail", "country", "mcc"),
+        "mnc": within("detail", "pdp_context", "mnc"),
+    }
+    known = {name: value for name, value in record.items() if not (name == "imsi" and isinstance(value, dict))}
+    # the SIM that the record names stands before the one asked for, so that a difference is found
+    return {
+        **known,
+        **{name: value for name, value in found.items() if value and (name == "iccid" or name not in known)},
+    }

@@ -33,7 +33,7 @@ from pydantic import (
     model_validator,
 )
 
-from resources.once.event_types import event_type
+from resources.once.event_types import event_type, flat_event
 from resources.once.responses import Rejected
 from resources.once.values import check_iccid, mb_to_bytes, minor_units, parse_time, whole
 
@@ -235,7 +235,7 @@ class Event(_Record):
     @model_validator(mode="before")
     @classmethod
     def _of_a_known_type(cls, record: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        record = _flat_event(record)
+        record = flat_event(record)
         said: Any = record.get("event_type")
         type_id: Any = record.get("event_type_id")
         if isinstance(said, dict):
@@ -248,32 +248,6 @@ class Event(_Record):
         if not kind.known:
             _note(info, f"event_type {re.sub('[0-9]+', '#', kind.words[:60])!r}", said, "which is kept as it came")
         return {**record, "event_type": kind.words}
-
-
-def _flat_event(record: dict[str, Any]) -> dict[str, Any]:
-    """An event of API v2, in which SIM, device and network are objects, with these beside each other as in v1."""
-
-    def within(*path: str) -> Any:
-        value: Any = record
-        for name in path:
-            value = value.get(name) if isinstance(value, dict) else None
-        return value
-
-    found = {
-        "iccid": within("sim", "iccid"),
-        "imei": within("endpoint", "imei"),
-        "imsi": within("imsi", "imsi"),
-        "country": within("detail", "country", "name"),
-        "operator": within("detail", "operator", "name") or within("detail", "name"),
-        "mcc": within("detail", "pdp_context", "mcc") or within("detail", "country", "mcc"),
-        "mnc": within("detail", "pdp_context", "mnc"),
-    }
-    known = {name: value for name, value in record.items() if not (name == "imsi" and isinstance(value, dict))}
-    # the SIM that the record names stands before the one asked for, so that a difference is found
-    return {
-        **known,
-        **{name: value for name, value in found.items() if value and (name == "iccid" or name not in known)},
-    }
 
 
 class Sms(_Record):
