@@ -108,7 +108,7 @@ def run_job(
     """Run a job, with a line a step on the terminal.
 
     first, last  the day, or the days in one run, of a job that has days
-    assets       only these of its assets, without their checks
+    assets       only these of its assets, with their checks
     Raises KeyboardInterrupt when it was interrupted; a run that had not ended has been marked as failed.
     """
     variables = environment(runtime)
