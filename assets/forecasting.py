@@ -88,7 +88,7 @@ def forecasts_hold(runtime: RuntimeParam) -> dg.AssetCheckResult:
 
 
 @dg.asset(
-    deps=["sim_usage"],
+    deps=["sim_usage", "usage_book"],
     partitions_def=DAYS,
     group_name="forecast",
     kinds={"python", "timescaledb"},

@@ -103,7 +103,7 @@ tickets = _account_asset(TICKETS, "core.tickets", "Support requests with their m
     retry_policy=RETRY,
 )
 def sim_usage(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-    """Daily usage of every SIM, one row a SIM and UTC day: the system of record.
+    """Daily usage of every SIM, one row a SIM and UTC day: the system of record, as long as API v1 answers.
 
     Source: `GET /v1/sims/{iccid}/usage`; one request covers up to six months, so a range of days is one run. Of a
     fleet too large to be asked within SIMSIGHT_INGEST_MINUTES, those are asked whose answer is worth most

@@ -29,8 +29,9 @@ SIMULATED_CLOCK = time(
 
 # the simulated account is a hybrid one: this share of its SIMs, the newest, is on Platform 2.0, unknown to API v1
 PLATFORM2_SHARE = 0.1
-# the demo's day is so long after the end of API v1: as far back as 1NCE's stream can be replayed
-V1_ENDED_DAYS = 6
+# the demo's day is so long after the end of API v1; 1NCE's stream can be replayed for longer
+V1_ENDED_DAYS = 5
+REPLAYED_DAYS = 7
 V1_ENDS_DAYS = 35
 
 
@@ -87,7 +88,7 @@ def account(
     is_asked = live or plan.get("asked_v1", False) or v1_until is None or v1_until > today
     if not is_asked and v1_until:
         now = datetime.combine(v1_until - timedelta(days=1), SIMULATED_CLOCK)
-    replayed = min(now.date(), today - timedelta(days=V1_ENDED_DAYS + 1))
+    replayed = min(now.date(), today - timedelta(days=REPLAYED_DAYS))
     with simulator_process(
         seed=plan["seed"],
         sims=plan["sims"],

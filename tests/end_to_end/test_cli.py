@@ -296,7 +296,7 @@ def test_labels_come_in_under_other_names_and_go_out_with_the_sims(
     _refused(
         served.run("export", "sim", "--to", str(sims)),
         1,
-        "there is no view 'sim' to export; there are aggregate_forecasts, alert_history",
+        "there is no view 'sim' to export; there are account_events, aggregate_forecasts",
     )
     _refused(served.run("export", "sims", "--to", "a.pdf"), 1, "a.pdf: the name must end with .csv, .xlsx or .parquet")
     _refused(served.run(*how[:4], "--map", "Card"), 1, "--map Card: expected THEIRS=OURS")

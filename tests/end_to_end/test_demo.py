@@ -19,6 +19,7 @@ from end_to_end.conftest import Home, every_row, free_port, interrupt, new_home,
 from resources.database.server import driver_url, running_server
 from resources.settings import Settings
 
+YESTERDAY = "2026-06-29"
 TODAY = "2026-06-30"
 TOMORROW = "2026-07-01"
 FLEET = ("--sims", "25", "--days", "60")
@@ -79,7 +80,7 @@ def test_the_demo_ends_well_and_sums_up_what_there_is(demo: Demo) -> None:
     assert demo.code == 0, demo.said
     status = demo.status()
     assert f"{status['sims']} SIMs" in demo.said
-    assert f"{status['usage_rows']} usage rows up to {TODAY}" in demo.said
+    assert f"{status['usage_rows']} usage rows up to {YESTERDAY}" in demo.said
     assert "Who runs out first" in demo.said
     assert "Open alerts: " in demo.said
     assert "Checks: " in demo.said
@@ -117,8 +118,17 @@ def test_status_tells_counts_champion_storage_and_freshness(demo: Demo) -> None:
     assert 0 < status["champion"]["backtest"]["rmase"] < 1.5
     assert status["storage"]["grade"] == "plain PostgreSQL"
     assert status["storage"]["embedded"] is True
-    for table in ("core.sims", "core.sim_usage", "core.sim_quota", "core.sim_connectivity"):
+    for table in ("core.sims", "core.sim_quota", "core.sim_connectivity"):
         assert status["freshness"][table]["asked_at"].startswith(TODAY), table
+    # the usage call answered for the last time five days ago; the days since come from the stream
+    assert status["calls"]["usage"]["last_success_at"].startswith("2026-06-24")
+    assert status["calls"]["usage"]["v1_gone_since"].startswith(TODAY)
+    assert status["freshness"]["core.sim_usage"]["changed_at"].startswith(TODAY)
+    sources = {
+        (row.split('"day": "')[1][:10], row.split('"source": "')[1].split('"')[0]) for row in rows["core.sim_usage"]
+    }
+    assert {source for day, source in sources if "2026-06-01" < day < "2026-06-24"} <= {"call", "quota"}
+    assert {source for day, source in sources if day >= "2026-06-25"} == {"stream"}
     assert status["freshness"]["predictions.reports"]["changed_at"].startswith(TODAY)
     code, said = demo.home.run("status")
     assert code == 0
@@ -130,18 +140,18 @@ def test_the_demo_again_changes_nothing_and_on_the_next_day_brings_that_day(demo
     code, said = demo.home.run("demo", *FLEET)
     assert code == 0, said
     again = every_row(demo.url, versions=True)
-    # less is asked for than the first time: usage of the last days, events in small pages; these answers are kept too
+    # less is asked for than the first time: events in small pages; these answers are kept too
     landed = set(again.pop("raw.landings")) - set(first["raw.landings"])
     assert {table for table, rows in again.items() if rows != first[table]} == set()
-    assert {row.split('"source": "')[1].split('"')[0] for row in landed} == {"events", "usage"}
+    assert {row.split('"source": "')[1].split('"')[0] for row in landed} == {"events"}
 
     code, said = demo.home.run("demo", *FLEET, SIMSIGHT_NOW=TOMORROW)
     assert code == 0, said
     next_day = every_row(demo.url, versions=True)
     written = {table: set(rows) - set(first[table]) for table, rows in next_day.items()}
     days = {row.split('"day": "')[1][:10] for row in written["core.sim_usage"]}
-    assert days <= {TODAY, TOMORROW}  # the day that was not over has grown
-    assert sum(f'"day": "{TOMORROW}"' in row for row in written["core.sim_usage"]) == len(next_day["core.sims"])
+    assert days == {TODAY}
+    assert '"source": "stream"' in next(iter(written["core.sim_usage"]))
     for table in ("core.sim_usage_replaced", "core.products"):
         assert not written[table], table
     for table in ("predictions.usage_forecasts", "predictions.exhaustions", "predictions.reports"):

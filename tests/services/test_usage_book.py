@@ -134,14 +134,18 @@ def test_the_better_source_wins_whichever_comes_first(book: Book, better: int, w
     assert [tuple(row.values()) for row in kept] == [(99, *RANKED[worse])]
 
 
-def test_the_calls_answer_for_a_day_under_way_yields_to_a_whole_one_unless_the_call_covers_it(book: Book) -> None:
-    for sim in (1, 2, 3):
+def test_the_calls_answer_for_a_day_under_way_yields_to_one_that_knows_more_unless_the_call_covers_it(
+    book: Book,
+) -> None:
+    for sim in (1, 2, 3, 4):
         book.answer(0, 10, sim, at=0.5)
     book.cover(0, sim=3)
+    book.answer(0, 9, 4, at=1.5, **known_by("stream", "B"))
     book.answer(0, 40, 1, at=1.5, **known_by("quota", "B"))
     book.answer(0, 40, 2, at=1.5, **known_by("stream", "B"))
     book.answer(0, 40, 3, at=1.5, **known_by("stream", "A"))
-    assert [book.days(sim)[0][1:] for sim in (1, 2, 3)] == [(40, "quota", "B"), (10, "call", "A"), (10, "call", "A")]
+    assert [book.days(sim)[0][1:] for sim in (1, 2)] == [(40, "quota", "B"), (40, "stream", "B")]
+    assert [book.days(sim)[0][1:] for sim in (3, 4)] == [(10, "call", "A"), (10, "call", "A")]
     book.answer(0, 42, 1)
     assert book.days() == [(0, 42, "call", "A")]
 

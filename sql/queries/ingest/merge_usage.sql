@@ -1,6 +1,6 @@
 -- Daily usage from any source: the best one of a SIM-day stays (core.usage_rank); of the same one the later value. What an ended day
 -- was replaced by another is kept. The usage call's answer for a day that had not ended is preliminary: while the call does not cover
--- the day, a whole day of the stream or a look at the quota replaces it. Quota days are always as the latest looks lay them.
+-- the day, a whole day of the stream, more of the stream, or a look at the quota replaces it. Quota days are always as the latest looks lay them.
 -- Predictions that rest on what changed are marked stale, and a stretch in which a day became known is to be laid out again.
 -- Only rows of the staged SIMs and days are looked at: primary key. New rows need no ON CONFLICT, which would cost as much as the
 -- rest: loads of one organization wait for each other.
@@ -26,7 +26,7 @@ WITH differing AS MATERIALIZED (
                OR s.sms_mt IS DISTINCT FROM t.sms_mt OR s.sms_mo IS DISTINCT FROM t.sms_mo
                OR s.sms_unsplit IS DISTINCT FROM t.sms_unsplit
                OR s.spread_from IS DISTINCT FROM t.spread_from OR s.spread_to IS DISTINCT FROM t.spread_to)
-       OR t.source = 'call' AND (s.source = 'quota' OR s.source = 'stream' AND s.grade = 'A')
+       OR t.source = 'call' AND (s.source = 'quota' OR s.source = 'stream' AND (s.grade = 'A' OR s.bytes > t.bytes))
           AND t.known_at < (t.day + 1)::timestamp AT TIME ZONE 'UTC' AND s.known_at >= (t.day + 1)::timestamp AT TIME ZONE 'UTC'
           AND NOT EXISTS (
               SELECT FROM ops.polls AS p WHERE p.sim_key = s.sim_key AND p.source = 'usage' AND p.covered_to >= s.day)
