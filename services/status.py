@@ -14,7 +14,8 @@ from resources.database.session import Transaction
 from resources.once.calls import CallBook, v1_warning
 from resources.runtime import Runtime
 from services.ingest.call_states import call_states
-from services.ingest.poll_planner import LEARN_DAYS, RESOLUTIONS, STATE_SCHEMA, resolution, staleness
+from services.ingest.poll_planner import LEARN_DAYS, RESOLUTIONS, STATE_SCHEMA, resolution
+from services.ingest.staleness import staleness
 from services.known_models import specs
 from services.model_specs import FORECASTER
 

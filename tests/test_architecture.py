@@ -16,7 +16,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("api", "assets", "ml", "pipelines", "resources", "services", "simulator", "sql")
 MAX_LINES = 450
-LONGER = {"ml/anomaly/signals.py": 480}  # one statistic a function, all over the same arrays
+LONGER = {
+    "ml/anomaly/signals.py": 480,  # one statistic a function, all over the same arrays
+    "benchmarks/poll_planner.py": 480,  # two simulations of one fleet, with a usage call and without
+}
 MAX_ASSET_LINES = 170
 # assets are thin: numbers are worked out in services and ml
 ASSETS_WITH_NUMBERS = {

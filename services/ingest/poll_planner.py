@@ -126,16 +126,6 @@ lateness   time since last asked as a multiple of the target; inf: never
 requests   what asking this SIM takes; for quota 1 is the data quota alone, 2 that of SMS too
 """
 
-STALENESS_SCHEMA: Schema = {
-    "class": pl.String,
-    "sims": pl.Int64,
-    "never_answered": pl.Int64,
-    "median_hours": pl.Float64,
-    "max_hours": pl.Float64,
-}
-"""Age of the older of usage and quota, by class, then "all"; hours are null where no SIM of the class has had both
-answers."""
-
 
 def plan(state: pl.DataFrame, *, now: datetime, budget: int | None, sources: tuple[str, ...] = SOURCES) -> pl.DataFrame:
     """Whom to ask for what with `budget` requests, most valuable first (PLAN_SCHEMA).
@@ -215,36 +205,6 @@ def resolution(state: pl.DataFrame, *, now: datetime) -> pl.Series:
     silent = never & (fleet.looks != STREAM)
     found = np.where(state["refused"].to_numpy() | silent, NONE, fleet.looks)
     return pl.Series(RESOLUTIONS, dtype=pl.Enum(RESOLUTIONS)).gather(found)
-
-
-def staleness(state: pl.DataFrame, *, now: datetime) -> pl.DataFrame:
-    """How old the fleet's usage and quota are, by class and in all (STALENESS_SCHEMA).
-
-    Where the usage call does not answer, a look at the quota tells both. SIMs that 1NCE refuses don't count.
-    """
-    answered = pl.when("call_gone").then("looked_at").otherwise("answered_at")
-    ages = state.select(
-        classify(state).cast(pl.String).alias("class"),
-        "refused",
-        (pl.lit(now).dt.cast_time_unit("us") - answered).dt.total_seconds().alias("seconds"),
-    ).filter(~pl.col("refused"))
-    hours = pl.col("seconds").clip(lower_bound=0) / 3600
-    of_class = ages.group_by("class").agg(
-        pl.len().cast(pl.Int64).alias("sims"),
-        pl.col("seconds").null_count().cast(pl.Int64).alias("never_answered"),
-        hours.median().alias("median_hours"),
-        hours.max().alias("max_hours"),
-    )
-    in_all = ages.select(
-        pl.lit("all").alias("class"),
-        pl.len().cast(pl.Int64).alias("sims"),
-        pl.col("seconds").null_count().cast(pl.Int64).alias("never_answered"),
-        hours.median().alias("median_hours"),
-        hours.max().alias("max_hours"),
-    )
-    order = {name: place for place, name in enumerate((*CLASSES, "all"))}
-    both = pl.concat([of_class, in_all]).sort(pl.col("class").replace_strict(order, return_dtype=pl.Int8))
-    return both.select(pl.col(name).cast(kind) for name, kind in STALENESS_SCHEMA.items())
 
 
 # --- classes and lateness --------------------------------------------------------------------------------------------
@@ -407,7 +367,7 @@ def _amounts(fleet: _Fleet, budget: int | None) -> dict[str, int]:
     for wanted in (called_for, everyone):
         given += _fair(budget - given.sum(), weights, np.maximum(wanted - given, 0.0))
     steps = {source: 1 if source == "quota" and fleet.gone.any() else COST[source] for source in SOURCES}
-    return {s: int(amount / steps[s] + 1e-9) * steps[s] for s, amount in zip(SOURCES, given.tolist(), strict=True)}
+    return {s: int(amount / steps[s] + 1e-6) * steps[s] for s, amount in zip(SOURCES, given.tolist(), strict=True)}
 
 
 def _fair(amount: float, weights: Floats, wanted: Floats) -> Floats:

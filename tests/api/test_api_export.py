@@ -65,7 +65,7 @@ def test_a_key_exports_its_own_organization_only(client: httpx.Client, seeded: A
 @pytest.mark.parametrize(
     ("path", "status", "words"),
     [
-        ("nothing", 404, "there is no view 'nothing' to export; there are aggregate_forecasts, alert_history, "),
+        ("nothing", 404, "there is no view 'nothing' to export; there are account_events, aggregate_forecasts, "),
         ("api_keys", 404, "there is no view 'api_keys'"),
         ("sims?columns=iccid,colour", 422, "sims has no column 'colour'; it has"),
         ("sims?where=colour=red", 422, "sims has no column 'colour'"),

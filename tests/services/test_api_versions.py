@@ -135,7 +135,7 @@ def test_a_top_up_that_shows_in_the_accumulated_volume_alone_is_a_change(runtime
     assert truth.one("SELECT min(amount_accumulated) FROM core.sim_quota WHERE kind = 'data'") == 1_500_000_000
 
 
-def test_a_sim_of_platform_2_is_noted_and_asked_for_usage_once_a_day(
+def test_a_sim_of_platform_2_is_noted_and_asked_for_usage_once_a_week(
     runtime: Runtime, hybrid: Hybrid, truth: Truth
 ) -> None:
     done = ingest(runtime, "sims", "usage")["usage"]
@@ -151,7 +151,8 @@ def test_a_sim_of_platform_2_is_noted_and_asked_for_usage_once_a_day(
     assert {path.split("/")[3] for path in hybrid.requests} == set(OLD)
 
     hybrid.requests.clear()
-    assert ingest(later(runtime, timedelta(hours=25)), "usage")["usage"].sims == 50
+    assert ingest(later(runtime, timedelta(hours=25)), "usage")["usage"].sims == 40
+    assert ingest(later(runtime, timedelta(days=8)), "usage")["usage"].sims == 50
 
 
 @pytest.mark.parametrize("status", [404, 410])

@@ -9,8 +9,8 @@ import pytest
 from resources.runtime import Runtime
 from services.ingest.endpoints import ENDPOINTS, SIMS
 from services.ingest.ingest_run import IngestResult, ingest_account, ingest_fleet, poll_budget
+from services.ingest.poll_planner import LEARN_DAYS, fleet_cost
 from services.ingest.poll_planner import SOURCES as POLLED
-from services.ingest.poll_planner import fleet_cost
 from services.status import collect, sim_resolutions
 from tests.fleet import NOW, Account, at
 
@@ -126,7 +126,7 @@ def test_a_usage_call_that_is_gone_takes_no_request_whether_the_fleet_fits_or_no
             usage = one_pass(runtime, budget)["usage"]
         assert asked(listed)["usage"] == 0
         assert (usage.sims, usage.pending) == (0, 0)
-    assert listed.truth.one("SELECT count(*) FROM core.sim_quota WHERE kind = 'data'") == sims - EXPIRED
+    assert listed.truth.one("SELECT count(*) FROM core.sim_quota WHERE kind = 'data'") == sims
 
 
 def test_where_only_v2_may_be_asked_no_usage_call_answers(listed: Account) -> None:
@@ -187,7 +187,7 @@ def test_a_refusal_of_the_usage_call_is_not_held_against_a_sim_once_the_call_is_
     listed.truth.rows("UPDATE ops.polls SET problem = 'OnceSimExpiredError' WHERE source = 'usage'")
     assert collect(listed.runtime)["usage_resolution"] == {"none": len(listed.fleet.iccids)}
     retire_the_usage_call(listed, NOW)
-    assert collect(listed.runtime)["usage_resolution"]["none"] == EXPIRED
+    assert "none" not in collect(listed.runtime)["usage_resolution"]
 
 
 def test_status_says_how_closely_each_sim_is_followed(listed: Account) -> None:
@@ -211,8 +211,8 @@ def test_status_says_how_closely_each_sim_is_followed(listed: Account) -> None:
         listed.truth.rows(
             "INSERT INTO core.sim_usage (sim_key, day, organization_id, bytes, known_at)"
             " SELECT %s, %s::date - n, %s, 1000 * CASE n WHEN 3 THEN %s ELSE 1 END, now()"
-            " FROM generate_series(1, 9) AS n",
-            (key, NOW, organization, wild),
+            " FROM (SELECT * FROM generate_series(1, 9) UNION SELECT %s) AS days (n)",
+            (key, NOW, organization, wild, LEARN_DAYS),
         )
     listed.truth.rows(
         "INSERT INTO core.sim_connectivity (sim_key, day, organization_id, observed_at, status)"
@@ -233,6 +233,5 @@ def test_status_says_how_closely_each_sim_is_followed(listed: Account) -> None:
     assert collect(listed.runtime)["usage_resolution"] == {
         "several a day": 1,
         "daily": 2,
-        "weekly": sims - 3 - EXPIRED,
-        "none": EXPIRED,
+        "weekly": sims - 3,
     }

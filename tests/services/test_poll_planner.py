@@ -20,7 +20,6 @@ from services.ingest.poll_planner import (
     PLAN_SCHEMA,
     PROMISED_HOURS,
     SOURCES,
-    STALENESS_SCHEMA,
     STATE_SCHEMA,
     STREAMED_USAGE_HOURS,
     URGENT_SHARE,
@@ -30,8 +29,8 @@ from services.ingest.poll_planner import (
     fleet_cost,
     plan,
     resolution,
-    staleness,
 )
+from services.ingest.staleness import STALENESS_SCHEMA, staleness
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -195,7 +194,7 @@ def slow_amounts(sims: list[dict[str, Any]], budget: int) -> dict[str, float]:
     by_looks = sum(sim["call_gone"] and not slow_streamed(sim) for sim in sims) / len(sims)
     weight = WEIGHT | {"quota": 4 + 36 * by_looks}
     for wanted in ({s: min(called[s], everyone[s]) for s in SOURCES}, everyone):
-        while left > 1e-6 and (thirsty := [s for s in SOURCES if given[s] < wanted[s] - 1e-6]):
+        while left > 1e-9 and (thirsty := [s for s in SOURCES if given[s] < wanted[s] - 1e-9]):
             # the drop that fills the first glass, or takes the last of the water
             drop = min([left / sum(weight[s] for s in thirsty), *((wanted[s] - given[s]) / weight[s] for s in thirsty)])
             for s in thirsty:

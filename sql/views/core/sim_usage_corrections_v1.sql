@@ -8,7 +8,9 @@ SELECT
     r.sms_mt,
     r.sms_mo,
     r.known_from,
-    r.known_to
+    r.known_to,
+    r.source,
+    r.grade
 FROM core.sim_usage_replaced AS r
 JOIN core.sims AS s USING (sim_key);
 

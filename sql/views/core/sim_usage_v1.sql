@@ -15,7 +15,8 @@ SELECT
     u.source,
     u.grade,
     u.spread_from,
-    u.spread_to
+    u.spread_to,
+    u.sms_unsplit
 FROM core.sim_usage AS u
 JOIN core.sims AS s USING (sim_key);
 
@@ -23,6 +24,7 @@ COMMENT ON VIEW core.sim_usage_v1 IS
     'One row a SIM and UTC day, from the best source that knows it. '
     'bytes: millionths of a MB; mb: the same in MB; _rx: received by the device. '
     'source: call (daily usage call), file, stream (Data Streamer) or quota (difference between looks at the quota). '
-    'grade: A exact, B known, C only the sum of the days spread_from to spread_to is known';
+    'grade: A exact, B known, C only the sum of the days spread_from to spread_to is known. '
+    'sms_unsplit: messages whose direction the source does not say';
 
 GRANT SELECT ON core.sim_usage_v1 TO simsight_pipeline, simsight_api;
