@@ -351,7 +351,9 @@ def _amounts(fleet: _Fleet, budget: int | None) -> dict[str, int]:
     sims = {source: int(fleet.asked_for(source).sum()) for source in SOURCES}
     if budget is None or _fits(fleet, budget):
         return {source: COST[source] * sims[source] for source in SOURCES}
-    hours = {source: fleet.intervals(source, fleet.known) for source in SOURCES}
+    # who is seen in the stream is looked at once a week, urgent or not
+    in_no_hurry = np.where(fleet.gone & (fleet.looks == STREAM), np.maximum(fleet.known, QUIET), fleet.known)
+    hours = {source: fleet.intervals(source, in_no_hurry if source == "quota" else fleet.known) for source in SOURCES}
     # requests of one SIM on average: the SMS quota has a part in every look
     price = {source: np.where(fleet.asked_for(source), float(COST[source]), 0.0) for source in SOURCES}
     sms_part = np.minimum(hours["quota"] / (24.0 * SMS_LOOK_DAYS), 1.0)
