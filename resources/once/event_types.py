@@ -25,6 +25,7 @@ OF_QUOTA = frozenset({THRESHOLD, EXHAUSTED, EXPIRED, TOPPED_UP})  # with "Data" 
 IDS = {
     1: LOCATED,
     3: SESSION_BEGAN,
+    4: SESSION_ENDED,  # in the example of the file of API v2
     5: SESSION_ENDED,
     9: SUSPENDED,
     18: THRESHOLD,
