@@ -127,7 +127,7 @@ def test_status_tells_counts_champion_storage_and_freshness(demo: Demo) -> None:
     sources = {
         (row.split('"day": "')[1][:10], row.split('"source": "')[1].split('"')[0]) for row in rows["core.sim_usage"]
     }
-    assert {source for day, source in sources if "2026-06-01" < day < "2026-06-24"} <= {"call", "quota"}
+    assert {source for day, source in sources if "2026-06-01" < day < "2026-06-23"} <= {"call", "quota"}
     assert {source for day, source in sources if day >= "2026-06-25"} == {"stream"}
     assert status["freshness"]["predictions.reports"]["changed_at"].startswith(TODAY)
     code, said = demo.home.run("status")
