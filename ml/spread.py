@@ -6,11 +6,13 @@ evenly over them because no source told the days apart; null where the day itsel
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ml.history import FloatArray, IntArray
+from ml.history import FloatArray, IntArray, Panel, dense
 
 LAGS = 52  # weeks that are looked back for a pattern
 MIN_DAYS = 4  # known days of a weekday before it has a mean of its own
@@ -18,11 +20,13 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 def relaid(history: pl.DataFrame) -> pl.DataFrame:
-    """The history without spread_from: each total laid on its days as the SIM used the same weekdays before.
+    """The history as models take it: each total laid on its days as the SIM used the same weekdays before.
 
     The time before is drawn from the last LAGS weeks, among those of which the SIM's every day is known and that had
-    any use; the draw depends on the SIM and the days alone. Without such a time the total stays even. Sums are kept
-    exactly, known days are left as they are, and nothing later than a day is used for it.
+    any use; the draw depends on the SIM and the days alone. Without such a time the last day takes the mean of the
+    days and the others stay unknown (null): a smooth line would tell of a calm that nobody saw. Sums that are laid out
+    are kept exactly, known days are left as they are, and nothing later than a day is used for it. In place of
+    spread_from stands `laid` (Boolean), which is true on days that no source told; a history without sums has neither.
     """
     if "spread_from" not in history.columns:
         return history
@@ -51,7 +55,26 @@ def relaid(history: pl.DataFrame) -> pl.DataFrame:
     source = column[spread] - back[stretch]
     like = np.where(back[stretch] > 0, days[row[spread], np.maximum(source, 0)], 0.0)
     laid = _shared_out(volume[spread], like, stretch, column[spread], count)
-    return plain.with_columns(history["bytes"].scatter(np.flatnonzero(spread), laid))
+    alone = np.bincount(stretch, like, count)[stretch] == 0
+    mean = np.bincount(stretch, volume[spread], count) / np.bincount(stretch, minlength=count)
+    laid[alone] = np.round(mean[stretch[alone]]).astype(np.int64)
+    unknown = alone & (column[spread] != high[stretch])
+    values = history["bytes"].scatter(np.flatnonzero(spread), laid)
+    return plain.with_columns(values.scatter(np.flatnonzero(spread)[unknown], None), pl.Series("laid", spread))
+
+
+def told(history: pl.DataFrame, *, as_of: date) -> Panel:
+    """`ml.history.dense` of a history that `relaid` gives, with NaN on days that no source told.
+
+    So a model is judged on what happened and not on what was laid out.
+    """
+    panel = dense(history, as_of=as_of)
+    if "laid" in history.columns:
+        marked = history.with_columns(
+            pl.when(pl.col("bytes").is_not_null()).then(pl.col("laid").cast(pl.Int64)).alias("bytes")
+        )
+        panel.values[dense(marked, as_of=as_of).values == 1] = np.nan
+    return panel
 
 
 def stretches_as_days(history: pl.DataFrame) -> pl.DataFrame:

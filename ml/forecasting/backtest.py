@@ -17,7 +17,8 @@ import polars as pl
 
 from ml.forecasting import QUANTILES, SEASON, SEGMENTS, fit_predict, quantile_column, seasonal_naive
 from ml.forecasting.ensemble import CANDIDATES_SCHEMA
-from ml.history import FloatArray, dense
+from ml.history import FloatArray
+from ml.spread import told
 
 FORECASTER = "usage-forecaster"
 BASELINE = "seasonal-naive"
@@ -77,7 +78,7 @@ def naive_scale(values: FloatArray) -> FloatArray:
 
 def mase(actual: FloatArray, predicted: FloatArray, scale: FloatArray) -> FloatArray:
     """Mean absolute error of each row's known days (sims, days) over its scale (sims,); NaN where the scale is NaN."""
-    return np.asarray(_known_mean(np.abs(actual - predicted)) / scale, dtype=np.float64)
+    return np.asarray(known_mean(np.abs(actual - predicted)) / scale, dtype=np.float64)
 
 
 def rmase(model: FloatArray, baseline: FloatArray) -> float:
@@ -99,7 +100,7 @@ def coverage(actual: FloatArray, low: FloatArray, high: FloatArray) -> float:
     return float(((actual >= low) & (actual <= high))[known].mean())
 
 
-def _known_mean(values: FloatArray) -> FloatArray:
+def known_mean(values: FloatArray) -> FloatArray:
     """Mean of each row over what is not NaN; NaN where nothing is."""
     known = (~np.isnan(values)).sum(axis=1)
     return np.where(known > 0, np.nansum(values, axis=1) / np.maximum(known, 1), np.nan)
@@ -123,7 +124,7 @@ def backtest(
     With too short a history for one window the status says so and no figure is given.
     Broken rows are left out (see `ml.history`); raises ValueError for another schema.
     """
-    panel = dense(history, as_of=as_of)
+    panel = told(history, as_of=as_of)
     longest = panel.values.shape[1]
     backs = [horizon + step * k for k in range(windows) if longest - horizon - step * k >= TRAINING_DAYS]
     if not backs:
@@ -187,9 +188,9 @@ def _scores(frame: pl.DataFrame, actual: FloatArray, scale: FloatArray) -> tuple
         scores[name] = pl.DataFrame(
             {
                 "mase": mase(y, q[0.5][:, part], scale),
-                "pinball": _known_mean(loss[:, part]) / scale,
-                "coverage_80": _known_mean(np.where(np.isnan(y), y, (y >= q[0.1][:, part]) & (y <= q[0.9][:, part]))),
-                "coverage_95": _known_mean(
+                "pinball": known_mean(loss[:, part]) / scale,
+                "coverage_80": known_mean(np.where(np.isnan(y), y, (y >= q[0.1][:, part]) & (y <= q[0.9][:, part]))),
+                "coverage_95": known_mean(
                     np.where(np.isnan(y), y, (y >= q[0.025][:, part]) & (y <= q[0.975][:, part]))
                 ),
             }

@@ -14,8 +14,9 @@ import numpy as np
 import polars as pl
 
 from ml.forecasting import QUANTILES, ForecastModel, fit, predict, quantile_column, seasonal_naive
-from ml.forecasting.backtest import mase, naive_scale, pinball
-from ml.history import FloatArray, dense
+from ml.forecasting.backtest import known_mean, mase, naive_scale, pinball
+from ml.history import FloatArray
+from ml.spread import told
 
 NEW, CHAMPION, NAIVE = "new", "champion", "seasonal-naive"
 WINDOWS = 2
@@ -73,7 +74,7 @@ def compare(
     Raises ValueError for a broken history.
     """
     seen = (as_of - champion.as_of).days
-    panel = dense(history, as_of=as_of)
+    panel = told(history, as_of=as_of)
     longest = panel.values.shape[1]
     # the newest windows that reach about as far as a forecast does
     backs = list(range(STEP, min(seen, horizon + STEP, longest - 1) + 1, STEP))[-WINDOWS:]
@@ -106,14 +107,15 @@ def _scores(frame: pl.DataFrame, actual: FloatArray, scale: FloatArray) -> pl.Da
     names = [quantile_column(level) for level in QUANTILES]
     values = frame.sort("sim_key", "day").select(names).to_numpy().reshape(sims, ahead, len(names))
     q = {level: values[:, :, index] for index, level in enumerate(QUANTILES)}
+    unknown = np.isnan(actual)
     return pl.DataFrame(
         {
             "mase": mase(actual, q[0.5], scale),
-            "pinball": pinball(actual, values, QUANTILES).mean(axis=1) / scale,
-            "coverage_80": ((actual >= q[0.1]) & (actual <= q[0.9])).mean(axis=1),
-            "coverage_95": ((actual >= q[0.025]) & (actual <= q[0.975])).mean(axis=1),
+            "pinball": known_mean(pinball(actual, values, QUANTILES)) / scale,
+            "coverage_80": known_mean(np.where(unknown, np.nan, (actual >= q[0.1]) & (actual <= q[0.9]))),
+            "coverage_95": known_mean(np.where(unknown, np.nan, (actual >= q[0.025]) & (actual <= q[0.975]))),
         }
-    ).with_columns(pl.col("mase", "pinball").fill_nan(None), days=pl.lit(ahead, pl.Int32))
+    ).with_columns(pl.all().fill_nan(None), days=pl.lit(ahead, pl.Int32))
 
 
 def _summed(scores: pl.DataFrame, as_of: date) -> Comparison:

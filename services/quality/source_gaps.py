@@ -14,6 +14,8 @@ from services.ingest.usage_book import WHOLE, counted_looks, known_days
 
 DAYS = 30
 BLOCK_SIMS = 5_000
+# looks are not at midnight: of fewer days the hours of the first and last are too large a part to compare sums
+LEAST_DAYS = 7
 # a SIM is apart when its sources differ by more than both
 APART_SHARE, APART_BYTES = 0.05, 1_000_000
 SIM_GAPS_SCHEMA: Schema = {
@@ -42,7 +44,8 @@ def source_gaps(runtime: Runtime) -> pl.DataFrame:
 
     gap_bytes   other less book over all SIMs; gap is its size as a share of the book's bytes
     sims_apart  SIMs whose sums differ by more than 5 % and 1 MB; the farthest one is named
-    Days of a quota count a stretch between looks at a time, when the book knows all its days without the quota.
+    Days of a quota count a stretch between looks at a time, when the book knows all its days without the quota, and
+    where there are LEAST_DAYS of them.
     """
     last = runtime.last_complete_day()
     first = last - timedelta(days=DAYS - 1)
@@ -122,4 +125,5 @@ def _gaps_of_block(transaction: Transaction, sims: pl.DataFrame, first: date, la
             pl.col("bytes").sum().alias("book_bytes"),
             pl.col("amount").sum().alias("other_bytes"),
         )
+        .filter(pl.col("days") >= LEAST_DAYS)
     )

@@ -149,7 +149,7 @@ SUITES = [
     ),
     Suite(
         "no_day_drops_out",
-        "sim_usage",
+        "usage_book",
         "No day of the last four weeks has less than half the reporting SIMs of the median day: that would be an "
         "outage.",
         "check_usage_share",

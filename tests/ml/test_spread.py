@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.silence import silence
-from ml.spread import relaid, stretches_as_days
+from ml.spread import relaid, stretches_as_days, told
 
 START = date(2026, 1, 5)  # a Monday
 SCHEMA = {"sim_key": pl.Int32, "day": pl.Date, "bytes": pl.Int64, "spread_from": pl.Date}
@@ -37,12 +37,19 @@ def test_a_sum_is_laid_on_the_days_as_the_sim_used_them_before() -> None:
     workdays = np.tile([100, 200, 100, 100, 100, 0, 0], 12)[None, :]
     history = weekly(workdays, 28)
     assert history.filter(pl.col("spread_from").is_not_null())["bytes"].min() == 85
-    assert relaid(history)["bytes"].to_list() == workdays[0].tolist()
+    laid = relaid(history)
+    assert laid["bytes"].to_list() == workdays[0].tolist()
+    assert laid["laid"].to_list() == [False] * 28 + [True] * 56
+    # a model is judged on days that were told alone
+    panel = told(laid, as_of=START + timedelta(days=83))
+    assert panel.values[0, :28].tolist() == workdays[0, :28].tolist()
+    assert np.isnan(panel.values[0, 28:]).all()
 
 
-def test_a_sum_without_a_time_like_it_stays_even_and_known_days_stay_as_they_are() -> None:
+def test_a_sum_without_a_time_like_it_is_no_calm_week_but_one_mean_day() -> None:
     history = weekly(np.array([[10, 0, 0, 0, 0, 0, 4] * 3]), 7)
-    assert relaid(history.filter(pl.col("day") >= START + timedelta(days=7)))["bytes"].to_list() == [2] * 14
+    later = history.filter(pl.col("day") >= START + timedelta(days=7))
+    assert relaid(later)["bytes"].to_list() == [None] * 6 + [2] + [None] * 6 + [2]
     assert relaid(history.drop("spread_from")).equals(history.drop("spread_from"))
 
 
@@ -52,9 +59,10 @@ def test_sums_are_kept_and_the_order_of_rows_does_not_matter(volume: list[list[i
     history = weekly(np.array(volume), daily_days)
     laid = relaid(history)
     by = ["sim_key", "spread_from"]
-    both = history.with_columns(laid=laid["bytes"]).group_by(by).agg(pl.col("bytes", "laid").sum())
+    both = history.with_columns(laid=laid["bytes"], unknown=laid["bytes"].is_null())
+    both = both.group_by(by).agg(pl.col("bytes", "laid").sum(), pl.col("unknown").any()).filter(~pl.col("unknown"))
     assert (both["bytes"] == both["laid"]).all()
-    assert (laid["bytes"] >= 0).all()
+    assert (laid["bytes"].drop_nulls() >= 0).all()
     known = history["spread_from"].is_null()
     assert laid.filter(known)["bytes"].equals(history.filter(known)["bytes"])
     mixed = history.sample(fraction=1.0, shuffle=True, seed=1)

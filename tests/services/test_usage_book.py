@@ -344,13 +344,17 @@ def test_sources_that_agree_pass_the_check_and_a_sim_that_is_apart_is_named(book
     assert not verdict(runtime)
 
 
-def test_a_stretch_between_looks_is_compared_as_a_whole_and_only_when_it_is_known(book: Book, runtime: Runtime) -> None:
+def test_a_stretch_between_looks_is_compared_as_a_whole_and_only_when_it_is_known(
+    book: Book, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     book.truth.rows("DELETE FROM core.sim_quota WHERE day BETWEEN %s AND %s", (FIRST + DAY, FIRST + 3 * DAY))
     book.truth.rows("UPDATE core.sim_usage SET bytes = bytes * 2 WHERE day = %s", (FIRST,))
     book.truth.rows("UPDATE core.sim_usage SET bytes = 0, bytes_rx = 0 WHERE day = %s", (FIRST + DAY,))
     assert gaps(runtime)[1] == ("quota and book", 1, 7, 0, 0, 1)
     book.cover(-1)
     book.truth.rows("DELETE FROM core.sim_usage WHERE day = %s", (FIRST + 2 * DAY,))
+    assert len(gaps(runtime)) == 1, "three days are too few to compare sums"
+    monkeypatch.setattr("services.quality.source_gaps.LEAST_DAYS", 3)
     assert gaps(runtime)[1] == ("quota and book", 1, 3, 0, 0, 1)
 
 
