@@ -20,7 +20,18 @@ from resources.runtime import Runtime
 from resources.settings import Settings
 from services.status import collect
 
-# what is asked on the last day of API v1: the rest comes by API v2 as well
+# what is asked of 1NCE, and what of it on the last day of API v1: the rest comes by API v2 as well
+BY_API = (
+    "sims",
+    "sim_usage",
+    "sim_quota",
+    "sim_connectivity",
+    "sim_events",
+    "sim_sms",
+    "products",
+    "orders",
+    "tickets",
+)
 LAST_OF_V1 = ("sims", "sim_usage", "products", "orders", "tickets")
 SIMULATED_CLOCK = time(
     6, tzinfo=UTC
@@ -201,13 +212,14 @@ def _moved(polled: Settings, simulated: Simulated, today: date) -> Settings:
 def _ingest_and_predict(runtime: Runtime, console: Console, runs: list[RunOutcome], days: int) -> int:
     today = runtime.clock().date()
     booked_to = (runtime.database.row("newest_usage_day") or {})["day"]
-    if runtime.settings.stream_files:
+    streamed = runtime.settings.stream_files is not None
+    first = min(booked_to, today) if booked_to else today - timedelta(days=days - 1)
+    console.print(f"Ingest, usage from {first} to {today}:")
+    # records of the stream are processed when their SIMs are listed, and usage is booked when both are there
+    runs.append(run_job(runtime, "ingest", first=first, last=today, assets=BY_API if streamed else None))
+    if streamed:
         console.print("Records of the Data Streamer:")
         runs += [run_job(runtime, "read_stream_files"), run_job(runtime, "process_stream")]
-    if all(run.success for run in runs):
-        first = min(booked_to, today) if booked_to else today - timedelta(days=days - 1)
-        console.print(f"Ingest, usage from {first} to {today}:")
-        runs.append(run_job(runtime, "ingest", first=first, last=today))
     as_of = runtime.last_complete_day()
     if all(run.success for run in runs):
         console.print(f"Predictions as of {as_of}, the last complete day:")
