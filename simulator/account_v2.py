@@ -16,7 +16,7 @@ from simulator.fleet import DATA_QUOTA, SMS_QUOTA
 from simulator.hashing import Ints
 from simulator.ledger import DAY_SECONDS, moment, tick
 from simulator.record_ids import EVENT, record_ids, session_ids
-from simulator.stream_json import SEVERITIES, who_is
+from simulator.stream_json import SEVERITIES, Who, who_is
 
 _QUOTA_STATES = ("EXHAUSTED", "ACTIVE", "EXPIRED")
 _THRESHOLD = 20  # percent
@@ -86,7 +86,10 @@ def events(cards: SimCards, i: int, now: datetime, begin: int, size: int) -> lis
     who = who[: len(some)]
     where = [ints.tolist() for ints in (*cards.locations(who, days), cards.imeis_on(who, days))]
     rows = zip(*some.T.tolist(), *where, strict=True)
-    return [_event(cards, i, told, (country, operator), imei) for *told, country, operator, imei in rows]
+    same = {imei: who_is(cards, i, imei) for imei in set(where[2])}
+    context = {"apn": "iot.1nce.net", "imsi": cards.imsi(i), "rat_type": int(cards.rat(i)[0])}
+    context["ue_ip_address"] = cards.ip_address(i)
+    return [_event(cards, i, told, (country, operator), same[imei], context) for *told, country, operator, imei in rows]
 
 
 def message(cards: SimCards, i: int, sent: int, number: int, originated: bool) -> Json:
@@ -170,14 +173,14 @@ def _sessions(who: Ints, ticks: Ints, kinds: Ints) -> Ints:
     return np.where(created | (kinds == _DELETED), session[np.cumsum(created)], 0)
 
 
-def _event(cards: SimCards, i: int, happened: list[int], place: tuple[int, int], imei: int) -> Json:
-    """One event.
+def _event(cards: SimCards, i: int, happened: list[int], place: tuple[int, int], who: Who, context: Json) -> Json:
+    """One event of the SIM `who`, whose data sessions have `context` in common.
 
     happened   its tick, its kind (position in `EVENT_KINDS`), its id and that of its session
     place      positions of the country and of the operator in it
     """
     at, kind, number, session = happened
-    told, who = EVENT_KINDS[kind], who_is(cards, i, imei)
+    told = EVENT_KINDS[kind]
     level, word = SEVERITIES[told.severity]
     network = kind <= _LOCATED
     endpoint = {name: who.endpoint[name] for name in ("id", "imei", "ip_address")} | {"name": who.sim["iccid"]}
@@ -194,11 +197,13 @@ def _event(cards: SimCards, i: int, happened: list[int], place: tuple[int, int],
         "endpoint": endpoint,
         "sim": {name: who.sim[name] for name in ("id", "iccid", "msisdn")},
         "imsi": {"id": who.imsi_id, "imsi": who.imsi},
-        **_detail(cards, i, at, kind, number, session, place),
+        **_detail(cards, i, at, kind, number, session, place, context),
     }
 
 
-def _detail(cards: SimCards, i: int, at: int, kind: int, number: int, session: int, place: tuple[int, int]) -> Json:
+def _detail(
+    cards: SimCards, i: int, at: int, kind: int, number: int, session: int, place: tuple[int, int], context: Json
+) -> Json:
     """The detail of an event as {"detail": ...}: place and session, or quota; empty for changes of the SIM."""
     if kind <= _LOCATED:
         name, iso, country_id, code, mcc, _, _, operators = COUNTRIES[place[0]]
@@ -207,18 +212,14 @@ def _detail(cards: SimCards, i: int, at: int, kind: int, number: int, session: i
         detail: Json = {"id": int(operator_id), "name": network, "country": country}
         if kind == _LOCATED:
             return {"detail": detail | {"mnc": [{"id": int(operator_id), "mnc": mnc}]}}
-        context = {
+        of_session = {
             "pdp_context_id": number,
-            "apn": "iot.1nce.net",
-            "imsi": cards.imsi(i),
             "mcc": mcc,
             "mnc": mnc,
             "operator_id": operator_id,
-            "rat_type": int(cards.rat(i)[0]),
-            "ue_ip_address": cards.ip_address(i),
             "ipcan_session_id": str(session),
         }
-        return {"detail": detail | {"pdp_context": context}}
+        return {"detail": detail | {"pdp_context": context | of_session}}
     if kind < _FIRST_OF_DATA:
         return {}
     service = "data" if kind < _FIRST_OF_SMS else "sms"
