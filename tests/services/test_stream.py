@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import URL
 
 from resources.database.session import Database
-from resources.once.stream_records import UsageRecord, check_sim, luhn_digit, mb_units, parse_record
+from resources.once.stream_records import AccountEvent, UsageRecord, check_sim, luhn_digit, mb_units, parse_record
 from services.ingest.replay import replay
 from services.ingest.stream import USAGE_SCHEMA, process_batches
 from services.ingest.stream_days import split_by_day
@@ -528,8 +528,13 @@ def test_whatever_stands_in_a_field_a_record_becomes_a_row_or_a_reason(kind: str
     except ValueError as broken:
         said = str(broken)
     else:
-        said = f"{row.iccid}: {row.record_id}"
+        whose = "the account" if isinstance(row, AccountEvent) else row.iccid
+        said = f"{whose}: {row.record_id}"
     assert ": " in said
+
+
+def test_an_event_whose_sim_is_null_is_the_accounts() -> None:
+    assert isinstance(parse_record(event(1) | {"sim": None}, received_at=NOW), AccountEvent)
 
 
 def test_a_stamp_reads_back() -> None:
