@@ -368,6 +368,9 @@ def test_a_day_of_a_quota_is_known_and_a_spread_one_is_not(book: Book) -> None:
         book.look(day, 500 - 10 * day, amount_accumulated=500)
     book.update(8.1)
     assert [graded(book, day) for day in (0, 4, 7)] == [1, 3, 3]
+    about = {"as_of": FIRST + timedelta(days=9), "first_key": 1, "last_key": 1}
+    # booked 8.1 days after the start, of 10
+    assert book.database.rows("data_quality", about)[0]["data_age_hours"] == 46
     book.answer(9, 5, at=9.5)
     assert graded(book, 9) == 4, "the call's answer for a day under way"
 
