@@ -152,6 +152,7 @@ class Database:
             with connection.cursor() as cursor:
                 cursor.execute("SET ROLE simsight_pipeline")
                 cursor.execute("SET TIME ZONE 'UTC'")
+                cursor.execute("SET work_mem = '32MB'")  # a block of usage is joined with the book in memory
                 cursor.execute(
                     "SELECT set_config('simsight.organization_id', ops.organization(%s)::text, false)", (organization,)
                 )

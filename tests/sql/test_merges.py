@@ -23,6 +23,7 @@ MIDDAY = datetime(2026, 3, 10, 12, tzinfo=UTC)  # within the day
 LATER = datetime(2026, 3, 12, 9, tzinfo=UTC)  # the day has ended
 LATEST = LATER + timedelta(days=1)
 TYPES: dict[str, Any] = {
+    '"char"': pl.String,
     "integer": pl.Int32,
     "smallint": pl.Int16,
     "bigint": pl.Int64,

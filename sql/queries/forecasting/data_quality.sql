@@ -15,11 +15,11 @@ LEFT JOIN LATERAL (
     SELECT greatest(p.covered_to, (
                SELECT max(u.day) FROM core.sim_usage AS u WHERE u.sim_key = s.sim_key
                    AND u.spread_from IS NULL
-                   AND (u.source <> 'call' OR u.known_at >= (u.day + 1)::timestamp AT TIME ZONE 'UTC')
+                   AND (u.source <> 'c' OR u.known_at >= (u.day + 1)::timestamp AT TIME ZONE 'UTC')
            )) AS known_to,
            (
                SELECT max(u.known_at) FROM core.sim_usage AS u
-               WHERE u.sim_key = s.sim_key AND u.source IN ('stream', 'quota') AND u.day > %(as_of)s::date - 60
+               WHERE u.sim_key = s.sim_key AND u.source IN ('s', 'q') AND u.day > %(as_of)s::date - 60
            ) AS booked_at,
            EXISTS (
                SELECT FROM core.sim_usage AS u

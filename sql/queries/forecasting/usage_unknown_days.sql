@@ -11,7 +11,7 @@ CROSS JOIN LATERAL (
     SELECT day, source FROM core.sim_usage WHERE sim_key = s.sim_key AND day <= %(as_of)s ORDER BY day DESC LIMIT 1
 ) AS u
 WHERE (%(sim_keys)s::integer[] IS NULL OR s.sim_key = ANY(%(sim_keys)s::integer[]))
-  AND (g.for_all OR p.problem = 'OnceNotOnV1Error' OR u.source IN ('stream', 'quota'))
+  AND (g.for_all OR p.problem = 'OnceNotOnV1Error' OR u.source IN ('s', 'q'))
   AND p.problem IS DISTINCT FROM 'OnceSimExpiredError'
   AND greatest(p.covered_to, u.day) < %(as_of)s
 ORDER BY s.sim_key;

@@ -4,7 +4,8 @@
 -- Predictions that rest on what changed are marked stale, and a stretch in which a day became known is to be laid out again.
 -- Only rows of the staged SIMs and days are looked at: primary key. New rows need no ON CONFLICT, which would cost as much as the
 -- rest: loads of one organization wait for each other.
--- staged: sim_key integer, day date, bytes bigint, bytes_rx bigint, sms_mt smallint, sms_mo smallint, known_at timestamptz, source text, grade text, spread_from date, spread_to date, sms_unsplit smallint
+-- Frames say call, file, stream or quota: a "char" takes the first letter of the word.
+-- staged: sim_key integer, day date, bytes bigint, bytes_rx bigint, sms_mt smallint, sms_mo smallint, known_at timestamptz, source "char", grade "char", spread_from date, spread_to date, sms_unsplit smallint
 -- by: sim_key, day
 -- lock: usage
 WITH differing AS MATERIALIZED (
@@ -20,13 +21,13 @@ WITH differing AS MATERIALIZED (
     ) AS t ON t.sim_key = s.sim_key AND t.day = s.day
     WHERE t.known_at IS NULL
        OR core.usage_rank(s.source, s.grade) > core.usage_rank(t.source, t.grade)
-       OR ((s.source, s.grade) = (t.source, t.grade) OR s.source = 'quota' AND t.source = 'quota')
+       OR s.source = t.source AND (s.grade = t.grade OR s.source = 'q')
           AND s.known_at >= t.known_at
           AND (s.bytes <> t.bytes OR s.grade <> t.grade OR s.bytes_rx IS DISTINCT FROM t.bytes_rx
                OR s.sms_mt IS DISTINCT FROM t.sms_mt OR s.sms_mo IS DISTINCT FROM t.sms_mo
                OR s.sms_unsplit IS DISTINCT FROM t.sms_unsplit
                OR s.spread_from IS DISTINCT FROM t.spread_from OR s.spread_to IS DISTINCT FROM t.spread_to)
-       OR t.source = 'call' AND (s.source = 'quota' OR s.source = 'stream' AND (s.grade = 'A' OR s.bytes > t.bytes))
+       OR t.source = 'c' AND (s.source = 'q' OR s.source = 's' AND (s.grade = 'A' OR s.bytes > t.bytes))
           AND t.known_at < (t.day + 1)::timestamp AT TIME ZONE 'UTC' AND s.known_at >= (t.day + 1)::timestamp AT TIME ZONE 'UTC'
           AND NOT EXISTS (
               SELECT FROM ops.polls AS p WHERE p.sim_key = s.sim_key AND p.source = 'usage' AND p.covered_to >= s.day)
@@ -35,7 +36,7 @@ WITH differing AS MATERIALIZED (
         (organization_id, sim_key, day, bytes, bytes_rx, sms_mt, sms_mo, sms_unsplit, source, grade, spread_from, spread_to,
          known_from, known_to)
     SELECT (SELECT ops.current_organization()),
-           sim_key, day, old_bytes, old_bytes_rx, old_sms_mt, old_sms_mo, old_sms_unsplit, old_source, old_grade, old_spread_from,
+           sim_key, day, old_bytes, old_bytes_rx, old_sms_mt, old_sms_mo, old_sms_unsplit, core.usage_source(old_source), old_grade, old_spread_from,
            old_spread_to, old_known_at, known_at
     FROM differing WHERE old_known_at >= (day + 1)::timestamp AT TIME ZONE 'UTC'
     ON CONFLICT (sim_key, day, known_from) DO NOTHING
@@ -58,7 +59,7 @@ WITH differing AS MATERIALIZED (
 ), relaid AS (
     INSERT INTO ops.usage_touched AS w (organization_id, sim_key, look_day)
     SELECT (SELECT ops.current_organization()), sim_key, min(day) FROM differing
-    WHERE old_spread_from IS NOT NULL AND source IN ('call', 'file') GROUP BY sim_key ORDER BY sim_key
+    WHERE old_spread_from IS NOT NULL AND source IN ('c', 'f') GROUP BY sim_key ORDER BY sim_key
     ON CONFLICT (sim_key) DO UPDATE SET look_day = least(w.look_day, excluded.look_day)
 ), touched AS (
     SELECT sim_key, min(day) AS first_day FROM differing WHERE bytes <> coalesce(old_bytes, 0) GROUP BY sim_key

@@ -6,5 +6,5 @@ SELECT u.sim_key, u.day, u.bytes,
        core.usage_rank(u.source, u.grade) AS rank
 FROM core.sim_usage AS u
 LEFT JOIN ops.polls AS p ON p.sim_key = u.sim_key AND p.source = 'usage'
-WHERE u.sim_key = ANY(%(sim_keys)s::integer[]) AND u.day >= %(first)s AND u.source <> 'quota'
-  AND (u.source <> 'call' OR u.known_at >= (u.day + 1)::timestamp AT TIME ZONE 'UTC' OR p.covered_to >= u.day);
+WHERE u.sim_key = ANY(%(sim_keys)s::integer[]) AND u.day >= %(first)s AND u.source <> 'q'
+  AND (u.source <> 'c' OR u.known_at >= (u.day + 1)::timestamp AT TIME ZONE 'UTC' OR p.covered_to >= u.day);

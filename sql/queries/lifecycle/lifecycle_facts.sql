@@ -43,7 +43,7 @@ LEFT JOIN ops.polls AS p ON p.sim_key = s.sim_key AND p.source = 'usage'
 LEFT JOIN core.sim_states AS t ON t.sim_key = s.sim_key
 LEFT JOIN LATERAL (  -- a day of the stream or of a quota is in the book when it is known
     SELECT day FROM core.sim_usage
-    WHERE sim_key = s.sim_key AND source IN ('stream', 'quota') AND day <= %(as_of)s AND day > %(as_of)s::date - 60
+    WHERE sim_key = s.sim_key AND source IN ('s', 'q') AND day <= %(as_of)s AND day > %(as_of)s::date - 60
     ORDER BY day DESC LIMIT 1
 ) AS b ON true
 LEFT JOIN LATERAL (

@@ -13,13 +13,13 @@ WITH begun AS (
 ), booked AS (
     SELECT * FROM core.sim_usage WHERE day = ANY(%(days)s::date[])
 )
-SELECT b.sim_key, coalesce(u.source, 'call') AS source, count(*) AS days,
+SELECT b.sim_key, core.usage_source(coalesce(u.source, 'c')) AS source, count(*) AS days,
        sum(coalesce(u.bytes, 0))::bigint AS book_bytes, sum(coalesce(t.bytes, 0))::bigint AS other_bytes
 FROM begun AS b
 JOIN unnest(%(days)s::date[]) AS d (day) ON d.day > b.day
 LEFT JOIN booked AS u ON u.sim_key = b.sim_key AND u.day = d.day
 LEFT JOIN streamed AS t ON t.sim_key = b.sim_key AND t.day = d.day
 WHERE CASE WHEN u.source IS NULL THEN b.covered_to >= d.day
-           WHEN u.source = 'call' THEN b.covered_to >= d.day OR u.known_at >= (d.day + 1)::timestamp AT TIME ZONE 'UTC'
-           ELSE u.source <> 'stream' AND u.grade <> 'C' END
+           WHEN u.source = 'c' THEN b.covered_to >= d.day OR u.known_at >= (d.day + 1)::timestamp AT TIME ZONE 'UTC'
+           ELSE u.source <> 's' AND u.grade <> 'C' END
 GROUP BY b.sim_key, 2;

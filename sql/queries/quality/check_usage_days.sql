@@ -11,7 +11,7 @@ WITH days AS (
     FROM days AS d
     JOIN core.sims AS s ON s.activated_at < d.day
     LEFT JOIN ops.polls AS p ON p.sim_key = s.sim_key AND p.source = 'usage'
-    LEFT JOIN core.sim_usage AS u ON u.sim_key = s.sim_key AND u.day = d.day AND u.source <> 'call'
+    LEFT JOIN core.sim_usage AS u ON u.sim_key = s.sim_key AND u.day = d.day AND u.source <> 'c'
     CROSS JOIN LATERAL (
         SELECT (coalesce(p.problem IN ('OnceNotOnV1Error', 'OnceCallGoneError'), false)
                 OR EXISTS (SELECT FROM ops.once_calls AS c WHERE c.call = 'usage' AND c.gone_since IS NOT NULL))

@@ -19,7 +19,7 @@ CROSS JOIN LATERAL (
             ELSE false
         END AS early
     FROM (
-        SELECT u.day, u.bytes AS booked, u.source = 'quota' AND u.grade <> 'C' AS looked
+        SELECT u.day, u.bytes AS booked, u.source = 'q' AND u.grade <> 'C' AS looked
         FROM core.sim_usage AS u
         WHERE u.sim_key = s.sim_key
     ) AS book

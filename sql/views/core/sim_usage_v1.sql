@@ -12,8 +12,8 @@ SELECT
     u.sms_mo,
     u.known_at,
     u.bytes_rx / 1e6::numeric AS mb_rx,
-    u.source,
-    u.grade,
+    core.usage_source(u.source) AS source,
+    u.grade::text AS grade,
     u.spread_from,
     u.spread_to,
     u.sms_unsplit
