@@ -93,6 +93,7 @@ class Book:
         return update_book(self.database, START + timedelta(days=days), **more)
 
     def days(self, sim: int = 1, columns: str = "bytes, source, grade") -> list[tuple[Any, ...]]:
+        columns = columns.replace("source", "core.usage_source(source)")
         rows = self.truth.rows(
             f"SELECT day - DATE '{FIRST}' AS number, {columns} FROM core.sim_usage WHERE sim_key = {sim} ORDER BY day"  # type: ignore[arg-type]
         )
