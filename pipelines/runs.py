@@ -167,13 +167,16 @@ def run_job(
 def _instance(home: str) -> dg.DagsterInstance:
     """The instance of dagster.yaml in `home`, but what steps print goes to this terminal alone.
 
-    Compute logs would be written by child processes that Ctrl-C at the terminal hits as well.
+    Compute logs would be written by child processes that Ctrl-C at the terminal hits as well. Connections stay open:
+    Dagster would make one for each event that it stores, which takes longer than storing it.
     """
     import dagster as dg
     from dagster._core.instance.ref import InstanceRef
 
     quiet = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
-    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(home, overrides={"compute_logs": quiet}))
+    instance = dg.DagsterInstance.from_ref(InstanceRef.from_dir(home, overrides={"compute_logs": quiet}))
+    instance.optimize_for_webserver(statement_timeout=0, pool_recycle=300, max_overflow=20)
+    return instance
 
 
 @contextmanager
