@@ -78,8 +78,13 @@ def _seconds(value: object) -> int:
 
 
 Iccid = Annotated[str, BeforeValidator(check_iccid)]
-Text = Annotated[str | None, _optional(lambda value: value)]
-Flag = Annotated[bool | None, _optional(lambda value: value)]
+# what is as it should be is taken without a call of Python's, which an account's many events would feel
+_FilledText = Annotated[str, Field(strict=True, pattern=r"\S")]
+Text = Annotated[_FilledText | Annotated[str | None, _optional(lambda value: value)], Field(union_mode="left_to_right")]
+Flag = Annotated[
+    Annotated[bool, Field(strict=True)] | Annotated[bool | None, _optional(lambda value: value)],
+    Field(union_mode="left_to_right"),
+]
 MaybeTime = Annotated[datetime | None, _optional(parse_time)]
 MaybeBytes = Annotated[int | None, _optional(mb_to_bytes)]
 MaybeCount = Annotated[int | None, _optional(whole)]
