@@ -22,6 +22,7 @@ Json = dict[str, Any]
 
 EVENT_DAYS = 90  # how far back events reach: our choice, 1NCE's file does not say
 SMS_DAYS = 90  # the same for SMS
+_UNIX_EPOCH = date(1970, 1, 1).toordinal()
 _CURRENCY = '{"id":1,"symbol":"\\u20ac","code":"EUR"}'
 _KINDS = ("MTR", "TRK", "CAM", "VND", "AGR", "MCH", "RPT", "GTW", "ALM")
 _RATS = {"2G": "2", "3G": "1", "4G": "6", "5G": "7", "NB-IoT": "8"}
@@ -34,6 +35,12 @@ _LIMITS = {"data": ("16", "MB"), "smsMt": ("10", "SMS"), "smsMo": ("10", "SMS")}
 def stamp(ticks: int) -> str:
     """A time as most of 1NCE's answers write it: 2029-01-01T00:00:00.000Z."""
     return moment(ticks).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def stamps(ticks: Ints) -> list[str]:
+    """The same for many."""
+    seconds = (ticks - _UNIX_EPOCH * DAY_SECONDS).astype("datetime64[s]")
+    return [f"{text}.000Z" for text in np.datetime_as_string(seconds).tolist()]
 
 
 def offset_stamp(ticks: int) -> str:

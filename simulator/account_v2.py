@@ -6,10 +6,11 @@ without a zone, with milliseconds, or without them. `now` is the virtual time, a
 """
 
 from datetime import datetime
+from typing import NamedTuple
 
 import numpy as np
 
-from simulator.account import Json, SimCards, stamp
+from simulator.account import Json, SimCards, stamp, stamps
 from simulator.catalog import COUNTRIES
 from simulator.events import EVENT_KINDS
 from simulator.fleet import DATA_QUOTA, SMS_QUOTA
@@ -77,7 +78,10 @@ def status(cards: SimCards, i: int, now: datetime) -> Json:
 
 
 def events(cards: SimCards, i: int, now: datetime, begin: int, size: int) -> list[Json]:
-    """`size` events of a SIM from the `begin`-th on, the newest first, with the ids that the stream gives them."""
+    """`size` events of a SIM from the `begin`-th on, the newest first, with the ids that the stream gives them.
+
+    What events of one kind, place and device have in common is worked out once, and they share those objects.
+    """
     ticks, kinds = cards.events(i, now)
     who = np.full(len(ticks), i)
     columns = np.stack([ticks, kinds, record_ids(EVENT, who, ticks), _sessions(who, ticks, kinds)], axis=1)
@@ -85,11 +89,18 @@ def events(cards: SimCards, i: int, now: datetime, begin: int, size: int) -> lis
     days = some[:, 0] // DAY_SECONDS
     who = who[: len(some)]
     where = [ints.tolist() for ints in (*cards.locations(who, days), cards.imeis_on(who, days))]
-    rows = zip(*some.T.tolist(), *where, strict=True)
     same = {imei: who_is(cards, i, imei) for imei in set(where[2])}
     context = {"apn": "iot.1nce.net", "imsi": cards.imsi(i), "rat_type": int(cards.rat(i)[0])}
     context["ue_ip_address"] = cards.ip_address(i)
-    return [_event(cards, i, told, (country, operator), same[imei], context) for *told, country, operator, imei in rows]
+    common: dict[tuple[int, ...], _Common] = {}
+    told = []
+    rows = zip(*some.T.tolist(), stamps(some[:, 0]), *where, strict=True)
+    for at, kind, number, session, time, country, operator, imei in rows:
+        key = kind, country, operator, imei
+        if key not in common:
+            common[key] = _common(kind, (country, operator), same[imei], context)
+        told.append(_event(cards, i, (at, kind, number, session), time, common[key]))
+    return told
 
 
 def message(cards: SimCards, i: int, sent: int, number: int, originated: bool) -> Json:
@@ -173,21 +184,27 @@ def _sessions(who: Ints, ticks: Ints, kinds: Ints) -> Ints:
     return np.where(created | (kinds == _DELETED), session[np.cumsum(created)], 0)
 
 
-def _event(cards: SimCards, i: int, happened: list[int], place: tuple[int, int], who: Who, context: Json) -> Json:
-    """One event of the SIM `who`, whose data sessions have `context` in common.
+class _Common(NamedTuple):
+    """What events of one kind, place and device have in common: what stands before and after the time, and the detail;
+    of a data session's detail its context, which lacks the ids."""
 
-    happened   its tick, its kind (position in `EVENT_KINDS`), its id and that of its session
-    place      positions of the country and of the operator in it
+    event_type: Json
+    rest: Json
+    detail: Json | None
+    context: Json | None
+
+
+def _common(kind: int, place: tuple[int, int], who: Who, context: Json) -> _Common:
+    """What events of a kind (position in `EVENT_KINDS`) of the SIM `who` have in common.
+
+    place     positions of the country and of the operator in it
+    context   what its data sessions have in common
     """
-    at, kind, number, session = happened
     told = EVENT_KINDS[kind]
     level, word = SEVERITIES[told.severity]
     network = kind <= _LOCATED
     endpoint = {name: who.endpoint[name] for name in ("id", "imei", "ip_address")} | {"name": who.sim["iccid"]}
-    return {
-        "id": number,
-        "event_type": {"id": told.type_id, "description": told.type_name},
-        "timestamp": stamp(at),
+    rest = {
         "alert": told.alert,
         "user": None,
         "description": told.sentence.format(imsi=who.imsi),
@@ -197,36 +214,38 @@ def _event(cards: SimCards, i: int, happened: list[int], place: tuple[int, int],
         "endpoint": endpoint,
         "sim": {name: who.sim[name] for name in ("id", "iccid", "msisdn")},
         "imsi": {"id": who.imsi_id, "imsi": who.imsi},
-        **_detail(cards, i, at, kind, number, session, place, context),
     }
+    event_type = {"id": told.type_id, "description": told.type_name}
+    if not network:
+        return _Common(event_type, rest, None, None)
+    name, iso, country_id, code, mcc, _, _, operators = COUNTRIES[place[0]]
+    operator_id, network_name, mnc = operators[place[1]]
+    country = {"id": int(country_id), "name": name, "country_code": code, "mcc": mcc, "iso_code": iso}
+    detail: Json = {"id": int(operator_id), "name": network_name, "country": country}
+    if kind == _LOCATED:
+        return _Common(event_type, rest, detail | {"mnc": [{"id": int(operator_id), "mnc": mnc}]}, None)
+    return _Common(event_type, rest, detail, context | {"mcc": mcc, "mnc": mnc, "operator_id": operator_id})
 
 
-def _detail(
-    cards: SimCards, i: int, at: int, kind: int, number: int, session: int, place: tuple[int, int], context: Json
-) -> Json:
-    """The detail of an event as {"detail": ...}: place and session, or quota; empty for changes of the SIM."""
-    if kind <= _LOCATED:
-        name, iso, country_id, code, mcc, _, _, operators = COUNTRIES[place[0]]
-        operator_id, network, mnc = operators[place[1]]
-        country = {"id": int(country_id), "name": name, "country_code": code, "mcc": mcc, "iso_code": iso}
-        detail: Json = {"id": int(operator_id), "name": network, "country": country}
-        if kind == _LOCATED:
-            return {"detail": detail | {"mnc": [{"id": int(operator_id), "mnc": mnc}]}}
-        of_session = {
-            "pdp_context_id": number,
-            "mcc": mcc,
-            "mnc": mnc,
-            "operator_id": operator_id,
-            "ipcan_session_id": str(session),
-        }
-        return {"detail": detail | {"pdp_context": context | of_session}}
-    if kind < _FIRST_OF_DATA:
-        return {}
-    service = "data" if kind < _FIRST_OF_SMS else "sms"
+def _event(cards: SimCards, i: int, happened: tuple[int, int, int, int], time: str, common: _Common) -> Json:
+    """One event of a SIM: its tick, its kind, its id and that of its session; `time` is the tick as text."""
+    at, kind, number, session = happened
+    event: Json = {"id": number, "event_type": common.event_type, "timestamp": time, **common.rest}
+    if common.context is not None:
+        ids = {"pdp_context_id": number, "ipcan_session_id": str(session)}
+        event["detail"] = {**common.detail, "pdp_context": {**common.context, **ids}}  # type: ignore[dict-item]
+    elif common.detail is not None:
+        event["detail"] = common.detail
+    elif kind >= _FIRST_OF_DATA:
+        event["detail"] = {"quota": _quota_then(cards, i, "data" if kind < _FIRST_OF_SMS else "sms", at)}
+    return event
+
+
+def _quota_then(cards: SimCards, i: int, service: str, at: int) -> Json:
+    """The quota of a SIM at the tick of an event about it."""
     ledger = cards.fleet.ledger(np.array([i]), at // DAY_SECONDS)
     periods = ledger.data if service == "data" else ledger.sms
     total = int(periods.total[0, int(periods.at(at)[0])]) / (1_000_000 if service == "data" else 1)
     threshold = {"percentage": _THRESHOLD, "volume": total * _THRESHOLD / 100}
     known = {"id": cards.quota_id(i, service), "total_volume": total, "threshold": threshold}
-    expiry = stamp(int(cards.fleet.demand.expiry[i]) * DAY_SECONDS)
-    return {"detail": {"quota": known | {"expiry_date": expiry}}}
+    return known | {"expiry_date": stamp(int(cards.fleet.demand.expiry[i]) * DAY_SECONDS)}

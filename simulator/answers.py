@@ -1,10 +1,10 @@
 """What the routes of API v1 and v2 share: parameters, the token and the rate limit, and the list of SIMs."""
 
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import numpy as np
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -58,8 +58,7 @@ def guarded(handler: Handler) -> Handler:
 
 
 def json_answer(content: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    body = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    return Response(body.encode("utf-8"), status_code=status, media_type="application/json", headers=headers)
+    return Response(orjson.dumps(content), status_code=status, media_type="application/json", headers=headers)
 
 
 def integer(request: Request, name: str, default: int, max_value: int | None = None) -> int:

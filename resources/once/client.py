@@ -213,7 +213,8 @@ class OnceClient:
     async def events(self, iccid: str, since: datetime | None) -> AsyncGenerator[Answer[records.Event], None]:
         """The SIM's events from `since` on (None: all), in pages, newest first where the API sorts them.
 
-        Stops at the first older page, in API v2 only as long as what came was in order.
+        Stops at the first page with something older, in API v2 as long as what came was in order. Where it was not,
+        it stops at a page of which all is older, unless its first event is older than its last.
         """
         size = 1000 if since is None else 100  # a look at what is new needs few
         last: datetime | None = None
@@ -227,6 +228,8 @@ class OnceClient:
                 wanted = [event for event in answer.items if since is None or event.at >= since]
                 yield replace(answer, items=wanted)
                 if len(wanted) < len(answer.items) and (form.sorted or in_order):
+                    return
+                if answer.items and not wanted and answer.items[0].at >= answer.items[-1].at:
                     return
 
     async def sms(self, iccid: str) -> AsyncGenerator[Answer[records.Sms], None]:

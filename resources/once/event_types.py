@@ -94,25 +94,32 @@ def event_type(*said: str | None, type_id: int | None = None) -> EventType:
 
 def flat_event(record: dict[str, Any]) -> dict[str, Any]:
     """An event of API v2, in which SIM, device and network are objects, with these beside each other as in v1."""
-
-    def within(*path: str) -> Any:
-        value: Any = record
-        for name in path:
-            value = value.get(name) if isinstance(value, dict) else None
-        return value
-
+    sim, endpoint, imsi, detail = (_within(record, name) for name in ("sim", "endpoint", "imsi", "detail"))
+    country, session = _within(detail, "country"), _within(detail, "pdp_context")
     found = {
-        "iccid": within("sim", "iccid"),
-        "imei": within("endpoint", "imei"),
-        "imsi": within("imsi", "imsi"),
-        "country": within("detail", "country", "name"),
-        "operator": within("detail", "operator", "name") or within("detail", "name"),
-        "mcc": within("detail", "pdp_context", "mcc") or within("detail", "country", "mcc"),
-        "mnc": within("detail", "pdp_context", "mnc"),
+        "imei": endpoint.get("imei"),
+        "imsi": imsi.get("imsi"),
+        "country": country.get("name"),
+        "operator": _within(detail, "operator").get("name") or detail.get("name"),
+        "mcc": session.get("mcc") or country.get("mcc"),
+        "mnc": session.get("mnc"),
     }
-    known = {name: value for name, value in record.items() if not (name == "imsi" and isinstance(value, dict))}
-    # the SIM that the record names stands before the one asked for, so that a difference is found
-    return {
-        **known,
-        **{name: value for name, value in found.items() if value and (name == "iccid" or name not in known)},
-    }
+    known = record.copy()
+    if isinstance(record.get("imsi"), dict):
+        del known["imsi"]
+    for name, value in found.items():
+        if value and name not in known:
+            known[name] = value
+    if iccid := sim.get("iccid"):
+        # the SIM that the record names stands before the one asked for, so that a difference is found
+        known["iccid"] = iccid
+    return known
+
+
+_NOTHING: dict[str, Any] = {}
+
+
+def _within(record: dict[str, Any], name: str) -> dict[str, Any]:
+    """The object that a record holds under a name; empty where it holds none."""
+    found = record.get(name)
+    return found if isinstance(found, dict) else _NOTHING

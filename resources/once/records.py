@@ -77,9 +77,20 @@ def _seconds(value: object) -> int:
     return int(match[1] or 0) * 3600 + int(match[2]) * 60 + int(match[3])
 
 
+def _capitals(value: object) -> object:
+    return value.strip().upper() if isinstance(value, str) else value
+
+
 Iccid = Annotated[str, BeforeValidator(check_iccid)]
-Text = Annotated[str | None, _optional(lambda value: value)]
-Flag = Annotated[bool | None, _optional(lambda value: value)]
+# what is as it should be is taken without a call of Python's, which an account's many events would feel
+_FilledText = Annotated[str, Field(strict=True, pattern=r"\S")]
+Text = Annotated[_FilledText | Annotated[str | None, _optional(lambda value: value)], Field(union_mode="left_to_right")]
+# of an enumeration that 1NCE writes in several ways, as INFO and Info
+Word = Annotated[str | None, _optional(_capitals)]
+Flag = Annotated[
+    Annotated[bool, Field(strict=True)] | Annotated[bool | None, _optional(lambda value: value)],
+    Field(union_mode="left_to_right"),
+]
 MaybeTime = Annotated[datetime | None, _optional(parse_time)]
 MaybeBytes = Annotated[int | None, _optional(mb_to_bytes)]
 MaybeCount = Annotated[int | None, _optional(whole)]
@@ -113,7 +124,7 @@ class SimCard(_Record):
     msisdn: Text = None
     imei: Text = None
     imei_lock: Flag = None
-    status: str
+    status: Annotated[str, BeforeValidator(lambda value: value.strip().capitalize() if type(value) is str else value)]
     activated_at: MaybeTime = _at("activation_date")
     ip_address: Text = None
     label: Text = None
@@ -131,7 +142,7 @@ class Connectivity(_Record):
     """Where a SIM is now: its status, the network it was last seen on and its data session (of several the newest)."""
 
     iccid: Iccid
-    status: Literal["OFFLINE", "ATTACHED", "ONLINE", "BLOCKED"]
+    status: Annotated[Literal["OFFLINE", "ATTACHED", "ONLINE", "BLOCKED"], BeforeValidator(_capitals)]
     located_at: MaybeTime = _at("location", "last_updated")
     operator: Text = _at("location", "operator", "name")
     country: Text = _at("location", "country", "name")
@@ -221,7 +232,7 @@ class Event(_Record):
         "timestamp", default=...
     )
     event_type: str
-    severity: Text = Field(
+    severity: Word = Field(
         None, validation_alias=AliasChoices(AliasPath("event_severity", "description"), "event_severity")
     )
     alert: Flag = None
@@ -255,8 +266,8 @@ class Sms(_Record):
 
     iccid: Iccid
     id: Annotated[int, BeforeValidator(whole)]
-    direction: Annotated[Literal["MT", "MO"] | None, _optional(lambda value: value)] = _at("sms_type", "description")
-    status: Text = _at("status", "description")
+    direction: Annotated[Literal["MT", "MO"] | None, _optional(_capitals)] = _at("sms_type", "description")
+    status: Word = _at("status", "description")
     submitted_at: MaybeTime = _at("submit_date")
     delivered_at: MaybeTime = _at("delivery_date")
     expires_at: MaybeTime = _at("expiry_date")
@@ -361,7 +372,7 @@ class Ticket(_Record):
     """A service request: OPEN, IN_PROGRESS or CLOSED. It names its SIM only in its words, if at all."""
 
     case_id: str = _at("caseId", default=...)
-    status: Literal["OPEN", "IN_PROGRESS", "CLOSED"]
+    status: Annotated[Literal["OPEN", "IN_PROGRESS", "CLOSED"], BeforeValidator(_capitals)]
     subject: Text = None
     text: Text = None
     created_at: MaybeTime = _at("createDate")

@@ -240,7 +240,7 @@ def _event(record: dict[str, Any], received_at: datetime, notes: list[str] | Non
         # to the second: REST and stream tell the same event some milliseconds apart
         _time(record, "timestamp", received_at).replace(microsecond=0),
         kind.words,
-        _text(record, "event_severity.description"),
+        _severity(record),
         _alert(record, notes),
         _text(record, "endpoint.imei"),
         _text(record, "imsi.imsi") or _text(record, "imsi"),
@@ -260,10 +260,16 @@ def _account_event(record: dict[str, Any], received_at: datetime, notes: list[st
         _id(record),
         _time(record, "timestamp", received_at),
         words or f"Event type {_number(record, 'event_type.id')}",
-        _text(record, "event_severity.description"),
+        _severity(record),
         _alert(record, notes),
         description,
     )
+
+
+def _severity(record: dict[str, Any]) -> str | None:
+    """INFO, WARN or CRITICAL, which 1NCE writes as Info, too."""
+    text = _text(record, "event_severity.description")
+    return text and text.strip().upper()
 
 
 def _alert(record: dict[str, Any], notes: list[str] | None) -> bool | None:

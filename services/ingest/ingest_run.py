@@ -280,7 +280,10 @@ def ingest_fleet(
         begun = begun or transaction.row("begin_ingest_run", {**window, "now": now})
         assert begun is not None
         pending = transaction.rows("sims_to_poll", {"source": endpoint.name, "sweep_id": begun["sweep_id"]})
-        fleet = (transaction.row("fleet_size") or {"sims": 0})["sims"]
+        size = transaction.row("fleet_size") or {"sims": 0, "usage_calls": 0}
+        fleet, usage_calls = size["sims"], size["usage_calls"]
+        if once.calls.in_use(USAGE.name, now) is None:
+            usage_calls = 0
         if only is not None:
             pending = [row for row in pending if row["sim_key"] in only]
             fleet = len(pending)
@@ -288,7 +291,7 @@ def ingest_fleet(
         known = [row for row in pending if not _unknown_to_v1(row, now)]
         pending, result.beyond = known, len(pending) - len(known)
         data_alone: set[int] = set()
-        over = budget is not None and fleet_cost(fleet) > budget
+        over = budget is not None and fleet_cost(fleet, min(usage_calls, fleet)) > budget
         if over or endpoint is USAGE:
             no_usage_call = once.calls.in_use(USAGE.name, now) is None
             state = transaction.frame(
@@ -330,6 +333,34 @@ def ingest_fleet(
         if result.merged.new:
             transaction.rows("analyze_new_tables")
     return result
+
+
+def _store_silent_days(
+    transaction: Transaction, answers: Sequence[tuple[Sim | None, Answer[Any]]], now: datetime
+) -> Merged:
+    """Correct days that the book has from stream or quotas to zero where the usage call covers them without a row.
+
+    The call may still bring a row of the last CORRECTED_DAYS days: those stay. So do the days of a SIM of whose answer
+    a record was rejected, which may be about any of them.
+    """
+    settled = now.date() - timedelta(days=CORRECTED_DAYS)
+    whole = {
+        sim.sim_key: (sim.first_day, {item.day for item in answer.items})
+        for sim, answer in answers
+        if sim is not None and not answer.rejected and sim.first_day <= settled
+    }
+    if not whole:
+        return Merged()
+    first = min(first for first, _ in whole.values())
+    others = transaction.rows("days_of_other_sources", {"sim_keys": [*whole], "first": first, "last": settled})
+    silent = [
+        (day["sim_key"], day["day"], 0, 0, 0, 0, now, "call", "A", None, None, None)
+        for day in others
+        if day["day"] >= whole[day["sim_key"]][0] and day["day"] not in whole[day["sim_key"]][1]
+    ]
+    if not silent:
+        return Merged()
+    return transaction.merge(USAGE.merge, pl.DataFrame(silent, schema=USAGE.schema, orient="row"))
 
 
 def _unknown_to_v1(row: dict[str, Any], now: datetime) -> bool:
@@ -407,5 +438,7 @@ class _FleetRun:
                 merged, rejected = store(transaction, self.endpoint, answers, open_keys=self.open_keys)
                 self.result.merged += merged
                 self.result.rejected += rejected
+                if self.endpoint is USAGE:
+                    self.result.merged += _store_silent_days(transaction, answers, now)
             transaction.merge("merge_polls", pl.DataFrame(polls, schema=POLL_SCHEMA, orient="row"))
         self.result.sims += len(batch)

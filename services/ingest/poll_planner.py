@@ -172,9 +172,9 @@ def pass_budget(minutes: float, requests_per_second: float, sims: int) -> int:
     return max(0, int(minutes * 60 * requests_per_second) - -(-sims // 100))
 
 
-def fleet_cost(sims: int) -> int:
-    """Requests that asking every SIM for everything takes, where the usage call answers."""
-    return sims * sum(COST.values())
+def fleet_cost(sims: int, usage_calls: int) -> int:
+    """Requests that asking every SIM for everything takes, if the usage call answers for `usage_calls` of them."""
+    return sims * (sum(COST.values()) - COST["usage"]) + usage_calls * COST["usage"]
 
 
 def classify(state: pl.DataFrame) -> pl.Series:

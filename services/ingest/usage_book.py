@@ -29,6 +29,7 @@ from services.ingest.schemas import UTC_TIME, Schema
 
 BLOCK_SIMS = 2_000
 DAY = timedelta(days=1)
+OUTAGE_REACH = timedelta(days=7)  # a stream is watched for so long after its last record
 STREAM_DAYS_SCHEMA: Schema = {
     "sim_key": pl.Int32,
     "day": pl.Date,
@@ -122,10 +123,16 @@ def _open_stream_days(database: Database, now: datetime) -> date | None:
             return streamed_to
         first = max(known["first_day"], now.date() - REACH) if streamed_to is None else streamed_to + DAY
         settled = streamed_to
-        for day in transaction.rows("stream_whole_days", {"first": first, "last": yesterday, "now": now}):
-            if not day["settled"]:
-                break
-            settled = day["day"]
+        # an outage is found hours or days after it began
+        again = first if streamed_to is None else first - OUTAGE_REACH
+        doubtful, is_settled = [], True
+        for day in transaction.rows("stream_whole_days", {"first": again, "last": yesterday, "now": now}):
+            if day["day"] < first:
+                doubtful += [] if day["whole"] else [day["day"]]
+            elif is_settled := is_settled and day["settled"]:
+                settled = day["day"]
+        if doubtful:
+            transaction.execute("touch_lowered_sims", {"days": doubtful})
         if settled is not None and settled != streamed_to:
             transaction.execute("touch_streamed_sims", {"first": first, "last": settled})
     return settled

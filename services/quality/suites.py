@@ -102,8 +102,10 @@ def _events_are_known(asset: str, *, streamed: bool) -> Suite:
 def _promised(runtime: Runtime) -> dict[str, Any]:
     """The last three days that should be known of nearly every SIM; a day less where an hourly run cannot ask all."""
     budget = poll_budget(runtime)
-    sims = (runtime.database.row("fleet_size") or {"sims": 0})["sims"]
-    last = runtime.last_complete_day() - timedelta(days=int(budget is not None and fleet_cost(sims) > budget))
+    size = runtime.database.row("fleet_size") or {"sims": 0, "usage_calls": 0}
+    usage_calls = 0 if runtime.settings.once_api == "v2" else size["usage_calls"]
+    over = budget is not None and fleet_cost(size["sims"], usage_calls) > budget
+    last = runtime.last_complete_day() - timedelta(days=int(over))
     return {"first": last - timedelta(days=2), "last": last}
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -105,6 +106,16 @@ def test_the_sms_forwarder_is_told_what_belongs_here_and_leaves_nothing(posts: P
         assert answer.headers["content-type"] == "application/problem+json"
         assert "takes usage and event records of 1NCE's Data Streamer" in answer.json()["detail"]
         assert "In 1NCE's portal" in answer.json()["detail"]
+    assert posts.stored() == []
+
+
+@pytest.mark.parametrize(("method", "name"), [("POST", "mo.json"), ("PATCH", "dlr.json")])
+def test_what_users_sent_from_the_sms_forwarder_is_refused(posts: Posts, method: str, name: str) -> None:
+    body = (Path(__file__).parent.parent / "cases" / "06-sms-forwarder-same-url" / name).read_bytes()
+    login = (posts.stream.stream_id, posts.stream.secret)
+    answer = posts.client.request(method, posts.stream.path, content=body, auth=login)
+    assert answer.status_code in (400, 405)
+    assert "SMS forwarder" in answer.text
     assert posts.stored() == []
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -235,6 +236,15 @@ def test_a_file_that_arrives_is_imported_once_and_again_when_it_changes(runtime:
     assert len(set(keys)) == 3
     assert isinstance(changed, dg.RunRequest)
     assert {"ops": changed.run_config["ops"]} == {"ops": {"imported_files": {"config": {"path": "usage.csv"}}}}
+
+
+def test_a_file_that_a_user_named_in_capitals_is_imported(runtime: Runtime) -> None:
+    case = Path(__file__).parent.parent / "cases" / "27-landing-uppercase" / "LABELS-Nov.CSV"
+    runtime.settings.landing_folder.mkdir()
+    shutil.copy(case, runtime.settings.landing_folder)
+    (request,) = requests(runtime)
+    assert isinstance(request, dg.RunRequest)
+    assert request.run_config["ops"] == {"imported_files": {"config": {"path": case.name}}}
 
 
 def test_a_table_is_found_by_its_ending_in_any_capitals_and_what_is_not_imported_is_said_once(runtime: Runtime) -> None:

@@ -420,6 +420,18 @@ def test_an_event_needs_only_its_time_and_sentence() -> None:
     assert rejected[0].reason == "timestamp: missing, expected a value"
 
 
+def test_words_of_an_enumeration_are_one_however_1nce_writes_them() -> None:
+    at = {"iccid": ICCID, "timestamp": "2026-11-27T04:11:18Z", "event_type": "Create PDP Context"}
+    severities = [{"event_severity": "Info"}, {"event_severity": {"description": "INFO"}}, {"event_severity": " info "}]
+    events, _ = parse_records(Event, [at | severity for severity in severities])
+    assert {event.severity for event in events} == {"INFO"}
+    states, rejected = parse_records(Connectivity, [{"iccid": ICCID, "status": s} for s in ("Online", "ONLINE", "on")])
+    assert [state.status for state in states] == ["ONLINE", "ONLINE"]
+    assert len(rejected) == 1
+    cards, _ = parse_records(SimCard, [{"iccid": ICCID, "status": s} for s in ("ENABLED", "Enabled", "enabled")])
+    assert {card.status for card in cards} == {"Enabled"}
+
+
 def test_an_sms_knows_its_direction_and_status() -> None:
     record = {
         "id": 590,

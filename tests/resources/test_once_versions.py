@@ -193,6 +193,20 @@ async def test_events_of_v2_are_read_to_the_end_unless_they_come_in_order(newest
         assert len(asked(served, "/v2/")) == (2 if newest_first else 4)
 
 
+async def test_events_of_v2_that_are_roughly_in_order_are_read_to_what_is_known() -> None:
+    times = [NOW - timedelta(minutes=n ^ 1) for n in range(1000)]  # neighbours changed places
+
+    def rest(path: str) -> Reply:
+        page = int(path.split("page=")[1].split("&", maxsplit=1)[0])
+        return ok([{"timestamp": f"{t:%FT%TZ}", "event_type": {"id": 3}} for t in times[(page - 1) * 100 : page * 100]])
+
+    async with talking(token_or(rest), calls=CallBook("v2")) as (served, once):
+        since = NOW - timedelta(minutes=120)
+        seen = [event.at async for page in once.events(ICCID, since) for event in page.items]
+        assert sorted(seen) == sorted(t for t in times if t >= since)
+        assert len(asked(served, "/v2/")) == 3
+
+
 # --- which version is asked ---
 
 MISSING: Reply = (404, {}, b'{"error_code": 1000, "error_token": "NotFound", "message": "Element not found"}')

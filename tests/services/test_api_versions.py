@@ -135,6 +135,23 @@ def test_a_top_up_that_shows_in_the_accumulated_volume_alone_is_a_change(runtime
     assert truth.one("SELECT min(amount_accumulated) FROM core.sim_quota WHERE kind = 'data'") == 1_500_000_000
 
 
+def test_a_day_that_the_usage_call_covers_without_a_row_is_corrected_to_zero(
+    runtime: Runtime, hybrid: Hybrid, truth: Truth
+) -> None:
+    ingest(runtime, "sims")
+    truth.rows(
+        "INSERT INTO core.sim_usage (organization_id, sim_key, day, bytes, known_at, source, grade)"
+        " SELECT 1, sim_key, %s::date - n, 7, %s, source, 'B' FROM core.sims"
+        " JOIN (VALUES (2, 's'), (3, 's'), (4, 'q'), (5, 'f')) AS days (n, source) ON iccid = %s",
+        (NOW.date(), NOW - DAY, OLD[0]),
+    )
+    assert ingest(runtime, "usage")["usage"].merged.changed == 2
+    days = "SELECT bytes::text || core.usage_source(source) FROM core.sim_usage ORDER BY day DESC"
+    assert truth.column(days) == ["7stream", "0call", "0call", "7file"], "of the last days a row may still come"
+    assert truth.column("SELECT source FROM core.sim_usage_replaced ORDER BY day") == ["quota", "stream"]
+    assert ingest(later(runtime, timedelta(hours=2)), "usage")["usage"].merged.rows == 0
+
+
 def test_a_sim_of_platform_2_is_noted_and_asked_for_usage_once_a_week(
     runtime: Runtime, hybrid: Hybrid, truth: Truth
 ) -> None:

@@ -89,7 +89,7 @@ def test_a_sim_that_is_likely_to_run_out_is_asked_in_every_pass(listed: Account)
 
 def test_a_fleet_that_fits_is_asked_whole(listed: Account) -> None:
     sims = len(listed.fleet.iccids)
-    results = one_pass(listed.runtime, budget=fleet_cost(sims))
+    results = one_pass(listed.runtime, budget=fleet_cost(sims, sims))
     assert {(outcome.sims, outcome.pending) for outcome in results.values()} == {(sims, 0)}
 
 
@@ -115,6 +115,17 @@ def retire_the_usage_call(account: Account, checked_at: datetime) -> None:
         " DO UPDATE SET gone_since = excluded.gone_since, checked_at = excluded.checked_at",
         (checked_at, checked_at),
     )
+
+
+def test_usage_calls_that_nobody_answers_leave_their_requests_to_the_rest(listed: Account) -> None:
+    size = listed.runtime.database.row("fleet_size")
+    sims = len(listed.fleet.iccids)
+    assert size == {"sims": sims, "usage_calls": sims}
+    retire_the_usage_call(listed, NOW)
+    assert listed.runtime.database.row("fleet_size") == {"sims": sims, "usage_calls": 0}
+    # enough for all but the usage calls: nobody is left for a later pass
+    results = one_pass(listed.runtime, budget=fleet_cost(sims, 0))
+    assert {outcome.pending for outcome in results.values()} == {0}
 
 
 def test_a_usage_call_that_is_gone_takes_no_request_whether_the_fleet_fits_or_not(listed: Account) -> None:

@@ -266,7 +266,7 @@ def test_no_plan_goes_over_its_budget_and_nobody_stands_in_it_twice(state: pl.Da
     assert not planned.select("source", "sim_key").is_duplicated().any()
     assert planned.schema == pl.Schema(PLAN_SCHEMA)
     # and nearly nothing of it is left over while somebody is not asked: less than one SIM's price a source
-    assert cost(planned) > min(budget, fleet_cost(state.height)) - ALL
+    assert cost(planned) > min(budget, fleet_cost(state.height, state.height)) - ALL
 
 
 @settings(max_examples=60, deadline=None)
@@ -330,7 +330,7 @@ def test_urgent_sims_are_asked_before_all_others(state: pl.DataFrame, budget: in
 def test_where_everyone_fits_everyone_is_asked(state: pl.DataFrame, spare: int) -> None:
     everyone = sorted((source, key) for source in SOURCES for key in state["sim_key"])
 
-    assert sorted(rows(plan(state, now=NOW, budget=fleet_cost(state.height) + spare))) == everyone
+    assert sorted(rows(plan(state, now=NOW, budget=fleet_cost(state.height, state.height) + spare))) == everyone
     assert sorted(rows(plan(state, now=NOW, budget=None))) == everyone
 
 

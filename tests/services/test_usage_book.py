@@ -128,8 +128,9 @@ def test_the_better_source_wins_whichever_comes_first(book: Book, better: int, w
     book.answer(0, 99, at=3, **known_by(*RANKED[worse]))
     book.answer(0, 99, 2, at=2, **known_by(*RANKED[worse]))
     book.answer(0, 10, 2, at=1.5, **known_by(*RANKED[better]))
-    same_quota = RANKED[better][0] == RANKED[worse][0] == "quota"  # of quotas the latest layout counts
-    assert book.days() == [(0, 99, *RANKED[worse])] if same_quota else [(0, 10, *RANKED[better])]
+    # of quotas the latest layout counts, and of the stream what is known of its outages by now
+    same = RANKED[better][0] == RANKED[worse][0]
+    assert book.days() == ([(0, 99, *RANKED[worse])] if same else [(0, 10, *RANKED[better])])
     assert book.days(2) == [(0, 10, *RANKED[better])]
     kept = book.truth.rows("SELECT bytes, source, grade FROM core.sim_usage_replaced WHERE sim_key = 2")
     assert [tuple(row.values()) for row in kept] == [(99, *RANKED[worse])]
@@ -417,6 +418,34 @@ def test_days_of_an_outage_are_not_exact_and_have_no_zeros_and_quotas_fill_them(
         (2, 7_000_000, "quota", "B"),
         (3, 1_000_000, "stream", "B"),
     ]
+
+
+def test_an_outage_found_afterwards_lowers_the_days_and_looks_at_the_quota_may_win(book: Book) -> None:
+    for day in (0.5, 1.2, 3.5, 4.1):
+        book.stream(day, 1)
+        book.stream(day + 0.01, 1, sim=2)
+    book.cover(3, sim=3)
+    book.update(4.2)
+    assert [row[2:] for row in book.days()] == [("stream", "B"), *[("stream", "A")] * 3]
+    for day, left in enumerate((100, 99, 60, 50)):
+        book.look(day, left * 1_000_000, amount_accumulated=100_000_000)
+    book.update(4.3)
+    assert [row[2:] for row in book.days()][1:] == [("stream", "A")] * 3, "whole days of the stream are better"
+    book.outage(1.3, 2.9)
+    assert book.update(4.4).sims == 2
+    assert book.days() == [
+        (0, 1_000_000, "quota", "B"),
+        (1, 39_000_000, "quota", "B"),
+        (2, 10_000_000, "quota", "B"),
+        (3, 1_000_000, "stream", "A"),
+    ]
+    assert book.days(2) == [
+        (0, 1_000_000, "stream", "B"),
+        (1, 1_000_000, "stream", "B"),
+        (2, 0, "stream", "B"),
+        (3, 1_000_000, "stream", "A"),
+    ]
+    assert book.update(4.5).sims == 0
 
 
 def test_a_record_that_comes_late_corrects_its_day(book: Book) -> None:

@@ -1,6 +1,7 @@
 -- Daily usage from any source: the best one of a SIM-day stays (core.usage_rank); of the same one the later value. What an ended day
 -- was replaced by another is kept. The usage call's answer for a day that had not ended is preliminary: while the call does not cover
--- the day, a whole day of the stream, more of the stream, or a look at the quota replaces it. Quota days are always as the latest looks lay them.
+-- the day, a whole day of the stream, more of the stream, or a look at the quota replaces it. Quota days are always as the latest looks lay
+-- them, and days of the stream as its outages known by now grade them.
 -- Predictions that rest on what changed are marked stale, and a stretch in which a day became known is to be laid out again.
 -- Only rows of the staged SIMs and days are looked at: primary key. New rows need no ON CONFLICT, which would cost as much as the
 -- rest: loads of one organization wait for each other.
@@ -21,7 +22,7 @@ WITH differing AS MATERIALIZED (
     ) AS t ON t.sim_key = s.sim_key AND t.day = s.day
     WHERE t.known_at IS NULL
        OR core.usage_rank(s.source, s.grade) > core.usage_rank(t.source, t.grade)
-       OR s.source = t.source AND (s.grade = t.grade OR s.source = 'q')
+       OR s.source = t.source AND (s.grade = t.grade OR s.source IN ('q', 's'))
           AND s.known_at >= t.known_at
           AND (s.bytes <> t.bytes OR s.grade <> t.grade OR s.bytes_rx IS DISTINCT FROM t.bytes_rx
                OR s.sms_mt IS DISTINCT FROM t.sms_mt OR s.sms_mo IS DISTINCT FROM t.sms_mo
