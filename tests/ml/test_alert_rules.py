@@ -104,8 +104,8 @@ def test_an_alert_says_what_how_much_and_when() -> None:
             0.9,
             "Volume or validity ends within 14 days with a probability of 93 %; most likely by 2026-04-09.",
         ),
-        ("quota_80", "warning", 0.8, "97 % of the volume is used: 12.3 MB of 500.0 MB are left."),
-        ("silent", "critical", 7.0, "No usage for 9 days, since 2026-03-22; its longest usual gap is 1 d."),
+        ("quota_80", "warning", 0.8, "98 % of the volume is used: 12.3 MB of 500 MB are left."),
+        ("silent", "critical", 7.0, "No usage for 9 days, since 2026-03-23; its longest usual gap is 1 day."),
     ]
     assert found["value"].to_list() == pytest.approx([0.934, 1 - 12_345_678 / 500_000_000, 9])
 
