@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ml.alerts import ALERT_SCHEMA, FACTS_SCHEMA, AlertRules, alert_candidates
 from ml.history import USAGE_SCHEMA
-from ml.silence import SILENCE_SCHEMA, silence
+from ml.silence import severity, silence, silent_since
 
 MakeHistory = Callable[..., pl.DataFrame]
 AS_OF = date(2026, 3, 31)
@@ -144,3 +144,16 @@ def test_facts_that_cannot_be_right_are_refused() -> None:
         alert_candidates(pl.concat([facts(), facts()]))
     with pytest.raises(ValueError, match="lack the column"):
         alert_candidates(facts().drop("p_14"))
+
+
+def test_an_alert_and_an_anomaly_of_one_silence_have_the_same_since_and_severity() -> None:
+    for silent_days in range(1, 12):
+        last = AS_OF - timedelta(days=silent_days)
+        alert = alert_candidates(facts(last_active_day=last, active_gap_p99_days=2.0))
+        found = pl.DataFrame({"days": [silent_days], "last": [last], "gap": [2.0]}).select(
+            loud=severity(pl.col("days"), "gap"), since=silent_since(pl.col("last"))
+        )
+        if alert.height:
+            assert alert["severity"].to_list() == found["loud"].to_list()
+            assert f"for {silent_days} days, since {found['since'][0]};" in alert["message"][0]
+    assert alert.height, "the longest is an alert"
