@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ml.alerts import ALERT_SCHEMA, FACTS_SCHEMA, AlertRules, alert_candidates
 from ml.history import USAGE_SCHEMA
-from ml.silence import severity, silence, silent_since
+from ml.silence import SILENCE_SCHEMA, severity, silence, silent_since
 
 MakeHistory = Callable[..., pl.DataFrame]
 AS_OF = date(2026, 3, 31)
