@@ -250,7 +250,7 @@ def describe_backtest(metrics: dict[str, float]) -> str:
     if (sums := metrics.get("sum_coverage_80")) is None:
         return said
     promised = _range(*PROMISED_SUMS)
-    return f"{said} Of a SIM's sums of 30 days, its 80 % interval held {percent(sums)} (promised: {promised})."
+    return f"{said} Of sums of 30 days of one SIM, its 80 % interval held {percent(sums)} (promised: {promised})."
 
 
 def _range(low: float, high: float) -> str:

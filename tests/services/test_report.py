@@ -345,9 +345,12 @@ def test_the_model_is_named_with_its_backtest(page: str, truth: psycopg.Connecti
     [(0.83, "17 % smaller than that"), (1.2, "20 % larger than that"), (1.001, "as large as that")],
 )
 def test_a_backtest_is_told_in_a_sentence(rmase: float, says: str) -> None:
-    sentence = describe_backtest({"rmase": rmase, "coverage_80": 0.817, "coverage_95": 0.949})
+    days = {"rmase": rmase, "coverage_80": 0.817, "coverage_95": 0.949}
+    sentence = describe_backtest(days)
     assert says in sentence
-    assert "82 % of the time" in sentence
+    assert "80 % interval held 82 % (promised: 70 to 90 %)" in sentence
+    assert "sums" not in sentence
+    assert describe_backtest(days | {"sum_coverage_80": 0.714}).endswith("held 71 % (promised: 65 to 90 %).")
 
 
 def test_an_untested_model_is_said_to_be_so() -> None:
