@@ -9,7 +9,15 @@ from services.reports.publish import make_report
 
 
 @dg.asset(
-    deps=["usage_forecasts", "quota_exhaustions", "alerts", "alert_rules_evaluated", "sim_lifecycle", "anomalies"],
+    deps=[
+        "usage_forecasts",
+        "aggregate_forecasts",
+        "quota_exhaustions",
+        "alerts",
+        "alert_rules_evaluated",
+        "sim_lifecycle",
+        "anomalies",
+    ],
     partitions_def=DAYS,
     group_name="report",
     kinds={"python", "html"},

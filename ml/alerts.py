@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from ml.history import BYTES_PER_MB
-from ml.silence import SilenceRules, silent_after
+from ml.silence import SilenceRules, silent_after, silent_since
+from ml.words import megabytes, percent
 
 FACTS_SCHEMA = {
     "sim_key": pl.Int32,
@@ -78,7 +78,7 @@ def _exhaustion(facts: pl.DataFrame, rules: AlertRules) -> pl.DataFrame:
         pl.format("; most likely by {}", pl.col("p50_date").dt.to_string("%Y-%m-%d"))
     )
     message = pl.format(
-        "Volume or validity ends within 14 days with a probability of {} %{}.",
+        "Volume or validity ends within 14 days with a probability of {}{}.",
         _percent(pl.col("value")),
         when.otherwise(pl.lit("")),
     )
@@ -89,7 +89,7 @@ def _quota(facts: pl.DataFrame, rules: AlertRules) -> pl.DataFrame:
     levels = {"critical": pl.lit(rules.quota_critical), "warning": pl.lit(rules.quota_warning)}
     used_up = pl.format("The volume is used up: nothing is left of {} MB.", _megabytes("quota_total"))
     part = pl.format(
-        "{} % of the volume is used: {} MB of {} MB are left.",
+        "{} of the volume is used: {} MB of {} MB are left.",
         _percent(pl.col("value")),
         _megabytes("quota_left"),
         _megabytes("quota_total"),
@@ -104,11 +104,11 @@ def _silent(facts: pl.DataFrame, rules: AlertRules) -> pl.DataFrame:
     # Thresholds here are "more than"; the smallest whole day above it is the one that is crossed.
     levels = {"critical": (2 * after).floor() + 1, "warning": after.floor() + 1}
     message = pl.format(
-        "No usage for {} days, since {}; its longest usual gap is {} d.",
+        "No usage for {} days, since {}; its longest usual gap is {} days.",
         pl.col("value").cast(pl.Int64),
-        pl.col("last_active_day").dt.to_string("%Y-%m-%d"),
+        silent_since(pl.col("last_active_day")).dt.to_string("%Y-%m-%d"),
         pl.col("active_gap_p99_days").ceil().cast(pl.Int64),
-    )
+    ).str.replace_all(r"\b1 days\b", "1 day")
     days = (pl.col("as_of") - pl.col("last_active_day")).dt.total_days()
     return _crossed(facts.with_columns(value=days.cast(pl.Float64)), "silent", levels, message)
 
@@ -126,8 +126,8 @@ def _crossed(facts: pl.DataFrame, kind: str, levels: dict[str, pl.Expr], message
 
 
 def _percent(share: pl.Expr) -> pl.Expr:
-    return (share * 100).floor().cast(pl.Int64)
+    return share.map_elements(percent, return_dtype=pl.String)
 
 
 def _megabytes(column: str) -> pl.Expr:
-    return (pl.col(column) / BYTES_PER_MB).round(1)
+    return pl.col(column).cast(pl.Float64).map_elements(megabytes, return_dtype=pl.String)

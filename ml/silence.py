@@ -74,6 +74,19 @@ def silence(history: pl.DataFrame, *, as_of: date, rules: SilenceRules | None = 
     return silent.select(pl.col(name).cast(kind) for name, kind in SILENCE_SCHEMA.items()).sort("sim_key")
 
 
+def severity(days_silent: pl.Expr, gap: str, rules: SilenceRules | None = None) -> pl.Expr:
+    """How loud a silence of so many days is, of an alert and of an anomaly alike: a warning, and critical after twice
+    the longest that is still usual. The usual gap is in the column `gap`; null says nothing of severity.
+    """
+    loud = 2 * silent_after(rules or SilenceRules(), gap)
+    return pl.when(days_silent > loud).then(pl.lit("critical")).when(loud.is_not_null()).then(pl.lit("warning"))
+
+
+def silent_since(last_active_day: pl.Expr) -> pl.Expr:
+    """The first day without use of a silence that lasts: "since" in alerts, anomalies and the report."""
+    return last_active_day + pl.duration(days=1)
+
+
 def silent_after(rules: SilenceRules, gap: str) -> pl.Expr:
     """The longest silence, in days, that is still usual; null when the usual gap (the column of that name) is."""
     return pl.max_horizontal(pl.lit(float(rules.min_days)), rules.gap_factor * pl.col(gap)) + 0 * pl.col(gap)

@@ -14,6 +14,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from ml.words import count, day, percent
 from pipelines.runs import RunOutcome, run_job
 from resources.database.migrations import ensure_organization, migrate
 from resources.runtime import Runtime
@@ -229,31 +230,34 @@ def _ingest_and_predict(runtime: Runtime, console: Console, runs: list[RunOutcom
 
 def summarize(runtime: Runtime, console: Console, runs: list[RunOutcome]) -> int:
     """Say what there is now, and what did not go well; returns the exit code (0, 1 failed, 3 stopped by a check)."""
+    from services.forecasting import describe_backtest, fleet_expected, fleet_forecast
+
     status = collect(runtime)
     console.print()
     note = f" ({runtime.data_note})" if runtime.data_note else ""
     console.print(
         f"[bold]{status['sims']} SIMs[/bold]{note}, "
-        f"{status['usage_rows']} usage rows up to {status['newest_usage_day']}"
+        f"{count(status['usage_rows'])} usage rows up to {status['newest_usage_day']}"
     )
     if status["champion"]:
         tested = status["champion"]["backtest"]
         console.print(
-            f"{status['forecasts']} forecasts; "
-            f"model {status['champion']['model_name']} version {status['champion']['model_version']}: "
-            f"error {tested.get('rmase', float('nan')):.2f} of repeating last week's, its 80 % interval covered "
-            f"{tested.get('coverage_80', float('nan')):.0%} of unseen days"
+            f"{count(status['forecasts'])} forecasts; "
+            f"model {status['champion']['model_name']} version {status['champion']['model_version']}. "
+            f"{describe_backtest(tested)}"
         )
+    for of in fleet_expected(fleet_forecast(runtime.database)):
+        console.print(f"Expected of the fleet in the next {of.days} days: {of.text}")
     first = runtime.database.rows("first_to_end", {"top": 5})
     if first:
         table = Table(title="Who runs out first", title_justify="left", box=SIMPLE)
         for heading in ("ICCID", "label", "by", "in 14 days", "likely"):
             table.add_column(heading, no_wrap=True)
         for row in first:
-            table.add_row(row["iccid"], row["label"], row["cause"], f"{row['p_14']:.0%}", str(row["p50_date"]))
+            table.add_row(row["iccid"], row["label"], row["cause"], percent(row["p_14"]), day(row["p50_date"]))
         console.print(table)
-    kinds = ", ".join(f"{count} {kind}" for kind, count in status["open_alerts_by_kind"].items()) or "none"
-    console.print(f"Open alerts: {kinds}. Quarantined rows: {status['quarantined_rows']}.")
+    kinds = ", ".join(f"{count(alerts)} {kind}" for kind, alerts in status["open_alerts_by_kind"].items()) or "none"
+    console.print(f"Open alerts: {kinds}. Quarantined rows: {count(status['quarantined_rows'])}.")
     failed = [check for run in runs for check in run.failed_checks]
     console.print(f"Checks: {sum(run.checks for run in runs) - len(failed)} passed, {len(failed)} did not.")
     for name, found, blocking in failed:

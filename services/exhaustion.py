@@ -83,10 +83,16 @@ def _score(runtime: Runtime, block: Block, shared: dict[str, Any], inputs: pl.Da
         ends = exhaustion(
             forecast, history, used, block.as_of, context=context, samples=PATH_SAMPLES, monthly_limit=limit
         )
-    ends = with_expired(ends, inputs.filter("expired").select("sim_key"), block.as_of)
+    ends = _rounded(with_expired(ends, inputs.filter("expired").select("sim_key"), block.as_of))
     return ends.join(
         inputs.select("sim_key", "data_age_hours", "data_grade"), on="sim_key", how="left", maintain_order="left"
     )
+
+
+def _rounded(ends: pl.DataFrame) -> pl.DataFrame:
+    """With probabilities to four places: of some hundred samples, no more is known. Only what is certain is 1."""
+    chances = pl.col("^(sms_)?p_(7|14|30|90|limit)$")
+    return ends.with_columns(pl.when(chances < 1).then(chances.round(4).clip(0, 0.9999)).otherwise(chances))
 
 
 def _show(runtime: Runtime, as_of: date) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from ml.words import percent
 from resources.errors import SimsightError
 
 if TYPE_CHECKING:
@@ -88,6 +89,10 @@ class Metric:
     name: str
     form: str
     meaning: str = ""
+
+    def write(self, value: float) -> str:
+        """The value as it is shown; the format "%" is that of `ml.words.percent`."""
+        return percent(value) if self.form == "%" else f"{value:{self.form}}"
 
 
 @dataclass(frozen=True)

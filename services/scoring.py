@@ -126,7 +126,7 @@ def predictions(
     prepare: Callable[[Runtime, date], dict[str, Any]] = lambda runtime, as_of: {},
 ) -> ScoringTask:
     """A task that predicts something of every SIM, each row with its scoring (predictions.scorings). SIMs whose data
-    did not change are not scored again.
+    did not change are not scored again. Rows that change have a new scoring; the same values keep theirs.
 
     name     as in ops.stale_predictions
     model    the registered model whose champion predicts
@@ -156,15 +156,15 @@ def predictions(
         scoring_id: int | None = None
         for rows in blocks:
             if scoring_id is None:
-                scoring = transaction.row("find_scoring", what) or transaction.row(
-                    "new_scoring", {**what, "run_id": day.run_id, "now": day.now}
-                )
+                scoring = transaction.row("new_scoring", {**what, "run_id": day.run_id, "now": day.now})
                 assert scoring is not None
                 scoring_id = int(scoring["scoring_id"])
             named = rows.with_columns(pl.lit(scoring_id, pl.Int32).alias("scoring_id"), pl.lit(name).alias("part"))
             merged += transaction.merge(merge, named)
             scored_sims = named.select("part", "as_of", "sim_key", "scoring_id", "input_hash").unique("sim_key")
             transaction.merge("merge_scored_sims", scored_sims)
+        if scoring_id is not None and not merged.new + merged.changed:
+            transaction.execute("remove_scoring", {"scoring_id": scoring_id})
         return {"dagster/row_count": merged.rows, "rows new": merged.new, "rows changed": merged.changed}
 
     return ScoringTask(name, model, lambda runtime, as_of, _: prepare(runtime, as_of), scored, written, show)

@@ -15,6 +15,7 @@ import polars as pl
 from ml.anomaly.detection import detect
 from ml.anomaly.model import fit
 from ml.anomaly.signals import EVENT_SCHEMA
+from ml.words import percent
 
 INJECTION_TEST_SCHEMA = {
     "kind": pl.String,
@@ -102,7 +103,7 @@ def run_injection_test(
     summary = {"recall": float(by_sim["delay"].count() / by_sim.height), "flagged_per_1000": float(per_1000)}
     summary |= {f"recall_{row['kind']}": row["recall"] for row in frame.iter_rows(named=True)}
     note = (
-        f"{by_sim.height} anomalies injected into the last {DAYS} days: {summary['recall']:.0%} found; "
+        f"{by_sim.height} anomalies injected into the last {DAYS} days: {percent(summary['recall'])} found; "
         f"{per_1000:.2f} of 1,000 other SIM-days flagged, true anomalies among them"
     )
     return InjectionTest(frame, summary, note)

@@ -22,6 +22,7 @@ from ml.exhaustion.extrapolation import SEGMENTS, fit_extrapolation, sample_sims
 from ml.exhaustion.model import Calibration, quota_exhaustion
 from ml.forecasting import fit_predict
 from ml.history import FloatArray, dense
+from ml.words import percent
 
 HORIZONS = (7, 14, 30, 90, 180, 365)
 LEVELS = np.arange(0.05, 1, 0.05).round(2)
@@ -245,7 +246,7 @@ def exhaustion_backtest(history: pl.DataFrame, *, as_of: date, horizon: int = 30
             tried[~others] = fitted.apply(days_ended[~others])
     scores = score_dates(tried, ended, groups=groups, known=last)
     note = (
-        f"{scores.coverage:.1%} of {len(groups)} hypothetical dates of {sims} SIMs, from {len(backs)} day(s) "
-        f"up to {as_of}, lay between P10 and P90; expected are 80 %, allowed {low:.0%} to {high:.0%}."
+        f"{percent(scores.coverage, 1)} of {len(groups)} hypothetical dates of {sims} SIMs, from {len(backs)} day(s) "
+        f"up to {as_of}, lay between P10 and P90; expected are 80 %, allowed {percent(low)} to {percent(high)}."
     )
     return ExhaustionBacktest(scores, calibration_of(days_ended, ended, last), low, high, "ok", note)

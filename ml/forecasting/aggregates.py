@@ -12,7 +12,7 @@ Sources: Prophet (Taylor and Letham 2018); the mean of two forecasts as in Bates
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -31,6 +31,7 @@ METHODS = (OWN, PROPHET, BOTH)
 ORIGINS, MAX_STEP_WEEKS = 6, 4
 TRAINING_DAYS, PROPHET_DAYS = 56, 168
 LOOKBACK_DAYS = 1100
+SUM_SAMPLES = 1000
 # What the other series say counts as much as this many windows of a series' own. A few windows flatter whatever
 # differs: another method than our own must have missed by a twentieth less.
 SHRINKAGE_WINDOWS, MAX_ERROR_RATIO = 3.0, 0.95
@@ -47,7 +48,8 @@ CHOICES_SCHEMA = {
 class AggregateForecast:
     """Forecasts of the series over `horizon` days from as_of + 1.
 
-    frame    one row a group and day: group, day, method, mean and a column a quantile, float64 bytes
+    frame    one row a group and day: group, day, method, mean and a column a quantile, float64 bytes; and the same of
+             the sum from as_of + 1 to that day (sum_mean, sum_q0.1 ...), which is not the sum of the days' quantiles
     choices  one row a group (CHOICES_SCHEMA): the method chosen, how many windows it was tested on, and the mean
              absolute error of Prophet and of the mean of both in them as a ratio to our own forecaster's; null where it
              was not tested
@@ -78,6 +80,9 @@ def forecast_aggregate(
     names = [groups["group"][int(key)] for key in keys]
     _, own = fit_predict(rows, as_of=as_of, horizon=horizon, quantiles=quantiles, seed=seed)
     columns = {name: own.frame[name].to_numpy().reshape(-1, horizon).copy() for name in own.frame.columns[2:]}
+    columns |= _sums(
+        columns["mean"], (paths for _, paths in own.path_blocks(SUM_SAMPLES)), quantiles, (keys.size, horizon)
+    )
     chosen, windows = np.zeros((2, keys.size), np.int64)
     ratios = np.full((len(METHODS), keys.size), np.nan)
     backs = _backs(values.shape[1], horizon) if keys.size else []
@@ -209,10 +214,25 @@ def _intervals(
     middle, week = quantiles_at(spread.table, (0.5,)), week_of(horizon)
     bounds = quantiles_at(spread.table - middle, quantiles)[week]
     futures = np.maximum(centre[:, None] + width[..., None] * (spread.templates - middle[week, 0]), 0)
-    return {"mean": futures.mean(axis=1)} | {
+    mean = futures.mean(axis=1)
+    days = {
         quantile_column(level): np.maximum(centre + width * bounds[:, index], 0)
         for index, level in enumerate(quantiles)
     }
+    return {"mean": mean} | days | _sums(mean, [futures], quantiles, mean.shape)
+
+
+def _sums(
+    mean: FloatArray, futures: Iterable[np.ndarray], quantiles: Sequence[float], shape: tuple[int, ...]
+) -> dict[str, FloatArray]:
+    """Mean and quantiles (series, horizon) of the sum up to each day, from whole futures (series, samples, horizon) in
+    blocks: their days hang together as the errors of the past did."""
+    blocks = [
+        np.quantile(np.cumsum(block, axis=2, dtype=np.float64), tuple(quantiles), axis=1) for block in futures
+    ] or [np.empty((len(quantiles), *shape))]
+    whole = np.concatenate(blocks, axis=1)
+    names = [f"sum_{quantile_column(level)}" for level in quantiles]
+    return {"sum_mean": np.cumsum(mean, axis=1)} | dict(zip(names, whole, strict=True))
 
 
 def _scale(values: FloatArray) -> FloatArray:

@@ -15,6 +15,8 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
+from ml.words import percent
+
 DAYS = 3
 SHORT = "1-7"
 COVERAGE_SLACK = 0.1
@@ -67,7 +69,7 @@ def drift(scores: pl.DataFrame, *, as_of: date) -> list[str]:
     days = sorted(recent["day"].unique().to_list())
     over = f"over {len(days)} day(s) up to {days[-1]} ({recent['n'].sum():,} forecasts of {sims:,} SIMs)"
     if covered < lowest:
-        said.append(f"the 80 % interval held {covered:.0%} {over}; at least {lowest:.0%} were to be expected")
+        said.append(f"the 80 % interval held {percent(covered)} {over}; at least {percent(lowest)} were to be expected")
     baseline = mean("baseline_error")
     error = mean("error") / baseline if baseline > 0 else math.nan
     highest = MAX_ERROR_RATIO + chance / 2
@@ -79,5 +81,7 @@ def drift(scores: pl.DataFrame, *, as_of: date) -> list[str]:
     if abs(above - 0.5) > slack:
         side = "above" if above > 0.5 else "below"
         share = above if above > 0.5 else 1 - above
-        said.append(f"{share:.0%} of usages lay {side} the median {over}; at most {0.5 + slack:.0%} is tolerated")
+        said.append(
+            f"{percent(share)} of usages lay {side} the median {over}; at most {percent(0.5 + slack)} is tolerated"
+        )
     return said

@@ -6,6 +6,10 @@ from typing import Protocol
 from ml.forecasting import ForecastModel
 from ml.forecasting.backtest import Backtest
 from ml.forecasting.comparison import Comparison
+from ml.words import percent
+
+# how many of unseen days the 80 % interval of a champion has held, in its backtest
+MIN_COVERAGE, MAX_COVERAGE = 0.7, 0.9
 
 
 class Numbered(Protocol):
@@ -23,9 +27,12 @@ def acceptance(tested: Backtest) -> tuple[str, str]:
     rmase, covered = tested.summary["rmase"], tested.summary["coverage_80"]
     if not rmase < 1:  # NaN included: a fleet without traffic says nothing
         return "challenger", f"its error is {rmase:.2f} times the seasonal naive baseline's"
-    if not 0.7 <= covered <= 0.9:
-        return "challenger", f"its 80 % interval covered {covered:.0%} of unseen days"
-    return "champion", f"error {rmase:.2f} times the baseline's, 80 % interval covered {covered:.0%} of unseen days"
+    if not MIN_COVERAGE <= covered <= MAX_COVERAGE:
+        return "challenger", f"its 80 % interval covered {percent(covered)} of unseen days"
+    return (
+        "champion",
+        f"error {rmase:.2f} times the baseline's, 80 % interval covered {percent(covered)} of unseen days",
+    )
 
 
 def decide(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from ml.forecasting import QUANTILES, SEGMENTS, FloatPaths, quantile_column
+from ml.forecasting import QUANTILES, SEGMENTS, quantile_column
 from ml.forecasting.backtest import BASELINE, FORECASTER
-from ml.history import BYTES_PER_MB, FloatArray
 from ml.plots.figures import (
     BLUE,
     GREEN,
@@ -27,30 +25,6 @@ from ml.plots.figures import (
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-def plot_fleet_forecast(
-    history: pl.DataFrame,
-    fleet_paths: FloatPaths | FloatArray,
-    *,
-    as_of: date,
-    shown_days: int = 90,
-    note: str = "",
-) -> Figure:
-    """The fleet's daily sum and the distribution of its future sum.
-
-    fleet_paths  (samples, days) bytes: sampled futures summed over SIMs, days from as_of + 1. Its spread takes SIMs as
-                 independent of each other; a common shock is not in it.
-    """
-    daily = history.group_by("day").agg(pl.col("bytes").sum()).sort("day").tail(shown_days)
-    sums = np.quantile(fleet_paths.astype(np.float64), (0.025, 0.1, 0.5, 0.9, 0.975), axis=0) / BYTES_PER_MB
-    fan = dict(zip((0.025, 0.1, 0.5, 0.9, 0.975), sums, strict=True))
-    first = np.datetime64(as_of, "D") + 1
-    days = (first + np.arange(fleet_paths.shape[1])).astype(object).tolist()
-    figure, axes = new_figure("Daily usage of the fleet, with forecast", note)
-    draw_history(axes, daily["day"].to_list(), in_mb(daily["bytes"]), "used")
-    draw_fan(axes, days, fan)
-    return figure
 
 
 def plot_total_forecast(

@@ -47,7 +47,7 @@ def models(
                 str(row["version"]),
                 row["role"],
                 row["as_of"],
-                *(f"{tested[shown.name]:{shown.form}}" if shown.name in tested else "-" for shown in spec.metrics),
+                *(shown.write(tested[shown.name]) if shown.name in tested else "-" for shown in spec.metrics),
                 f"{since[:10]}, {row['decided_by']}" if since else "-",
             )
         console.print(table)

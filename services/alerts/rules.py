@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from ml.enums import Severity
+from ml.words import percent
 from resources.errors import SimsightError
 
 Operator = Literal[">", ">=", "<", "<="]
@@ -193,6 +194,7 @@ def check_replay(rule: Rule, replay: Replay) -> None:
         raise RuleError(
             {
                 "threshold": f"on one of the {replay.days} days looked at it would have held for {replay.most} of "
-                f"{replay.sims} SIMs ({replay.share:.0%}); more than {MAX_FIRING_SHARE:.0%} is refused unless forced"
+                f"{replay.sims} SIMs ({percent(replay.share)}); more than {percent(MAX_FIRING_SHARE)} is refused "
+                "unless forced"
             }
         )

@@ -27,6 +27,7 @@ from ml.anomaly import (
 )
 from ml.anomaly.injection_test import run_injection_test
 from ml.plots.anomaly import plot_injection_test, plot_worst
+from ml.silence import severity, silence
 from resources.database.session import Transaction
 from resources.registry import Version
 from resources.runtime import Runtime
@@ -161,7 +162,7 @@ def _score(runtime: Runtime, block: Block, shared: dict[str, Any]) -> Scored:
     """
     sim_keys = [row["sim_key"] for row in runtime.database.rows("block_keys", block.range)]
     data, found, state = _look(runtime, block.as_of, block.version, SharedContext.from_dict(shared), sim_keys)
-    odd = found.frame.filter("is_anomaly").select(WRITTEN)
+    odd = _silences_as_alerts(found.frame.filter("is_anomaly"), data["history"], block.as_of).select(WRITTEN)
     rows = (
         data["peers"]
         .select("sim_key", *ATTRIBUTES)
@@ -175,6 +176,15 @@ def _score(runtime: Runtime, block: Block, shared: dict[str, Any]) -> Scored:
         "rows refused": int(found.signals.problems["rows"].sum()),
     }
     return Scored(rows, rows.height, counts=counts)
+
+
+def _silences_as_alerts(odd: pl.DataFrame, history: pl.DataFrame, as_of: date) -> pl.DataFrame:
+    """The anomalies with silences as loud as their alerts say (`ml.silence.severity`), by the SIM's own habits."""
+    habits = silence(history, as_of=as_of).select("sim_key", "days_silent", "usual_gap_days")
+    loud = severity(pl.col("days_silent"), "usual_gap_days")
+    quiet = pl.col("kind").is_in(["silence", "dead"]) & (pl.col("day") == as_of) & loud.is_not_null()
+    joined = odd.join(habits, on="sim_key", how="left", maintain_order="left")
+    return joined.with_columns(severity=pl.when(quiet).then(loud).otherwise("severity"))
 
 
 def _as_text(state: pl.DataFrame) -> pl.DataFrame:
@@ -277,7 +287,7 @@ SPEC = register(
         inputs=training_inputs,
         train=train_detector,
         metrics=(
-            Metric("found", "recall", ".0%", "of the anomalies put into copies of the last two weeks"),
+            Metric("found", "recall", "%", "of the anomalies put into copies of the last two weeks"),
             Metric("flagged", "flagged_per_1000", ".2f", "of 1,000 SIM-days of these weeks"),
         ),
         card="Says how rare each SIM's day is beside its own past and its peers, from daily usage and events of the "

@@ -7,14 +7,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ml.forecasting import predict
-from ml.history import FloatArray
 from ml.silence import silence
 from resources.database.session import Row, Transaction
-from resources.registry import Version
 from resources.runtime import Runtime
-from services.forecasting import load_model
-from services.inputs import HISTORY_DAYS, HISTORY_SCHEMA, HORIZON, PATH_SAMPLES, load_history
+from services.forecasting import fleet_forecast
+from services.inputs import HISTORY_DAYS, HISTORY_SCHEMA
 
 TOP = 20
 TOP_REASONS = 10
@@ -49,9 +46,10 @@ class FleetFacts:
     """What the page shows, as of a day; every list is the top of a longer one, and says of how long.
 
     daily       the fleet's bytes a day, the last SHOWN_DAYS days up to as_of: day, bytes
-    forecast    expected_7 and expected_30 in bytes, and SIMs forecast; None without a forecast as of the day
-    futures     (samples, days) bytes: sampled futures of the fleet's sum from as_of + 1; None without a forecast
-    model       the model version that made the forecast, with its backtest; None without
+    forecast    SIMs forecast; None without a forecast of SIMs as of the day
+    fleet       the one forecast of the fleet's total (services.forecasting.FLEET_SCHEMA); empty without one as of the
+                day
+    model       the model version that made the SIMs' forecast, with its backtest; None without
     first_ends  the SIMs that end first (ENDS_SCHEMA)
     states      SIMs in each state of their life as of the day, from the most to the fewest; empty when not evaluated
     The other lists are rows of the query report_<name>.
@@ -65,7 +63,7 @@ class FleetFacts:
     states: list[Row]
     daily: pl.DataFrame
     forecast: Row | None
-    futures: FloatArray | None
+    fleet: pl.DataFrame
     model: Row | None
     first_ends: pl.DataFrame
     incidents: list[Row]
@@ -82,7 +80,7 @@ class FleetFacts:
 
 
 def read_facts(runtime: Runtime, as_of: date) -> FleetFacts:
-    """Read everything the page shows, from the database and the model that made the forecast; no clock is read."""
+    """Read everything the page shows, from the database; no clock is read."""
     probability = runtime.settings.exhaustion_probability
     day = {"as_of": as_of}
     with runtime.database.transaction() as transaction:
@@ -95,6 +93,7 @@ def read_facts(runtime: Runtime, as_of: date) -> FleetFacts:
         assert data is not None
         facts: dict[str, Any] = {
             "figures": figures,
+            "fleet": fleet_forecast(transaction, as_of),
             "states": _states(transaction, as_of),
             "data": data,
             "daily": transaction.frame("report_fleet_days", DAILY_SCHEMA, {**day, "days": SHOWN_DAYS}),
@@ -119,23 +118,9 @@ def read_facts(runtime: Runtime, as_of: date) -> FleetFacts:
         note=runtime.data_note,
         probability=probability,
         forecast=forecast if model else None,
-        futures=_futures(runtime, model, as_of) if model else None,
         model=model,
         **facts,
     )
-
-
-def _futures(runtime: Runtime, model: Row, as_of: date) -> FloatArray:
-    """Sampled futures of the fleet's sum, (samples, days) bytes, by the version that made the stored forecast."""
-    saved = load_model(runtime, Version(model["model_version"], model["run_id"]))
-    keys = sorted(row["sim_key"] for row in runtime.database.rows("sims_forecast", {"as_of": as_of}))
-    total = np.zeros((PATH_SAMPLES, HORIZON))
-    for start in range(0, len(keys), runtime.settings.block_sims):
-        block = load_history(runtime.database, as_of, keys[start : start + runtime.settings.block_sims])
-        forecast = predict(saved, block, as_of=as_of, horizon=HORIZON)
-        for _, paths in forecast.path_blocks(PATH_SAMPLES):
-            total += paths.sum(axis=0, dtype=np.float64)
-    return total
 
 
 def _states(transaction: Transaction, as_of: date) -> list[Row]:

@@ -8,14 +8,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ml.history import BYTES_PER_MB
+from ml import words
 from ml.plots.exhaustion import plot_exhaustion
-from ml.plots.forecasting import plot_fleet_forecast
+from ml.plots.forecasting import plot_total_forecast
 from resources.database.session import Row
+from services.forecasting import COLUMNS, describe_backtest, fleet_expected
 from services.reports.fleet import SHOWN_DAYS, FleetFacts
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def render(facts: FleetFacts) -> str:
             ends_chart=_data_url(ends) if facts.first_ends.height else None,
             first_ends=facts.first_ends.to_dicts(),
             recent=[_recent(facts, days) for days in (7, 30)],
-            outlook=[_outlook(facts, days) for days in (7, 30)],
+            outlook=fleet_expected(facts.fleet),
             alerts_open=sum(row["alerts"] for row in facts.alert_counts),
             by_severity=_counted(facts.alert_counts, "severity"),
             by_kind=_counted(facts.alert_counts, "kind"),
@@ -62,28 +62,13 @@ def render(facts: FleetFacts) -> str:
 
 def plot_fleet(facts: FleetFacts) -> Figure | None:
     """The fleet's daily usage with the forecast fan; None without a forecast."""
-    if facts.futures is None:
+    if facts.fleet.is_empty():
         return None
     known = facts.daily.filter(pl.col("day") >= facts.data["first_day"]) if facts.data["first_day"] else facts.daily
-    figure = plot_fleet_forecast(known, facts.futures, as_of=facts.as_of, shown_days=SHOWN_DAYS, note=facts.note)
+    ahead = facts.fleet.rename({column: name for name, column in COLUMNS.items()})
+    figure = plot_total_forecast(known, ahead, of="the fleet", shown_days=SHOWN_DAYS, note=facts.note)
     figure.set_figheight(3.7)
     return figure
-
-
-def describe_backtest(metrics: dict[str, float]) -> str:
-    """How good a model was on days it had not seen, in a sentence for everyone.
-
-    metrics  backtest figures by name: rmase (error over seasonal naive's), coverage_80 and coverage_95 (shares)
-    """
-    if not {"rmase", "coverage_80", "coverage_95"} <= metrics.keys():
-        return "It could not be tested on past days yet: the history is too short."
-    gain = round(100 * (1 - metrics["rmase"]))
-    compared = f"{abs(gain)} % {'smaller' if gain > 0 else 'larger'} than" if gain else "as large as"
-    covered = {level: round(100 * metrics[f"coverage_{level}"]) for level in (80, 95)}
-    return (
-        f"On past days it had not seen, its error was {compared} that of simply repeating last week; its 80 % interval "
-        f"held the true value {covered[80]} % of the time, its 95 % interval {covered[95]} %."
-    )
 
 
 def _plotted_ends(ends: pl.DataFrame) -> pl.DataFrame:
@@ -107,14 +92,6 @@ def _recent(facts: FleetFacts, days: int) -> dict[str, Any]:
     return {"days": days, "bytes": int(volumes[-days:].sum()), "before": before}
 
 
-def _outlook(facts: FleetFacts, days: int) -> dict[str, Any] | None:
-    """Expected bytes of the next `days` days with the 80 % interval of their sum."""
-    if facts.forecast is None or facts.futures is None:
-        return None
-    low, high = np.quantile(facts.futures[:, :days].sum(axis=1), (0.1, 0.9))
-    return {"days": days, "expected": facts.forecast[f"expected_{days}"], "low": low, "high": high}
-
-
 def _counted(rows: list[Row], by: str) -> dict[str, int]:
     counts: dict[str, int] = {}
     for row in rows:
@@ -136,31 +113,15 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"mb": _mb, "chance": _chance, "change": _change, "sparkline": _sparkline}
+    environment.filters |= {
+        "mb": words.megabytes,
+        "percent": words.percent,
+        "change": words.change,
+        "count": words.count,
+        "sparkline": _sparkline,
+    }
+    environment.globals["span"] = words.span
     return environment
-
-
-def _mb(volume: float | None) -> str:
-    """Bytes in MB, to about three figures."""
-    if volume is None:
-        return "unknown"
-    megabytes = volume / BYTES_PER_MB
-    digits = 0 if abs(megabytes) >= 100 else 1 if abs(megabytes) >= 10 else 2 if abs(megabytes) >= 1 else 3
-    return f"{megabytes:,.{digits}f}"
-
-
-def _chance(probability: float | None) -> str:
-    """A probability from some hundred samples, in words that do not claim certainty."""
-    if probability is None:
-        return "unknown"
-    if probability < 0.005:
-        return "under 1 %"
-    return "over 99 %" if probability >= 0.995 else f"{probability * 100:.0f} %"
-
-
-def _change(volume: int, before: int | None) -> str:
-    """A change in words, such as "+12 %"; no share of nothing."""
-    return f"{(volume / before - 1) * 100:+.0f} %" if before else ""
 
 
 def _sparkline(volumes: list[int], width: int = 90, height: int = 20) -> str:

@@ -119,12 +119,12 @@ def backtested(rmase: float, covered: float) -> Backtest:
 @pytest.mark.parametrize(
     ("rmase", "covered", "role", "why"),
     [
-        (0.9, 0.8, "champion", "error 0.90 times the baseline's, 80 % interval covered 80% of unseen days"),
+        (0.9, 0.8, "champion", "error 0.90 times the baseline's, 80 % interval covered 80 % of unseen days"),
         (0.99, 0.7, "champion", "0.99"),
         (0.99, 0.9, "champion", "0.99"),
         (1.0, 0.8, "challenger", "its error is 1.00 times the seasonal naive baseline's"),
-        (0.9, 0.69, "challenger", "covered 69% of unseen days"),
-        (0.9, 0.91, "challenger", "covered 91% of unseen days"),
+        (0.9, 0.69, "challenger", "covered 69 % of unseen days"),
+        (0.9, 0.91, "challenger", "covered 91 % of unseen days"),
         (float("nan"), 0.8, "challenger", "nan"),
         (0.9, float("nan"), "challenger", "nan"),
     ],
@@ -229,19 +229,49 @@ def test_another_day_is_scored_beside_and_leaves_the_first_as_it_was(filled: tup
 
     after = truth.versions(["predictions.usage_forecasts", "predictions.exhaustions"])
     assert all(before[table] < after[table] for table in before)
-    scorings = truth.rows("SELECT as_of, run_id FROM predictions.scorings ORDER BY as_of")
+    scorings = truth.rows("SELECT DISTINCT as_of, run_id FROM predictions.scorings ORDER BY as_of")
     assert [(row["as_of"], row["run_id"]) for row in scorings] == [(AS_OF - DAY, "earlier"), (AS_OF, "first")]
 
 
 @pytest.mark.timescaledb
-def test_a_corrected_day_is_scored_anew_under_the_same_scoring(filled: tuple[Runtime, Truth]) -> None:
+def test_a_corrected_sim_is_of_a_new_scoring_and_readers_of_changes_see_it(filled: tuple[Runtime, Truth]) -> None:
     runtime, truth = filled
     truth.rows("UPDATE core.sim_usage SET bytes = bytes + 5000000 WHERE sim_key = 2 AND day > %s", (AS_OF - 7 * DAY,))
+    before = {
+        task: truth.one(f"SELECT count(*) FROM predictions.{task}") for task in ("usage_forecasts", "exhaustions")
+    }
 
-    scored = score_day(runtime, USAGE_FORECASTS, AS_OF, run_id="corrected")
+    with at(runtime, NOW + timedelta(hours=3)) as later:
+        scored = score_day(later, USAGE_FORECASTS, AS_OF, run_id="corrected")
+        score_day(later, EXHAUSTIONS, AS_OF, run_id="corrected")
 
-    assert scored["rows changed"] > 0
-    assert truth.one("SELECT count(*) FROM predictions.scorings") == 1
+    assert scored["rows changed"] == 30, "a forecast is of one scoring, whichever of its days changed"
+    for task, count in before.items():
+        changed = truth.rows(
+            f"SELECT iccid, run_id, created_at, count(*) AS rows FROM predictions.{task}_v1 WHERE created_at > %s "
+            "GROUP BY 1, 2, 3",
+            (NOW,),
+        )
+        (sim,) = changed
+        assert sim["iccid"] == truth.one("SELECT iccid FROM core.sims WHERE sim_key = 2")
+        assert (sim["run_id"], sim["created_at"]) == ("corrected", NOW + timedelta(hours=3))
+        others = "SELECT count(*) FROM predictions.{}_v1 WHERE run_id = 'first' AND created_at = %s"
+        assert truth.one(others.format(task), (NOW,)) == count - sim["rows"]
+
+
+@pytest.mark.timescaledb
+def test_the_same_values_once_more_keep_their_scoring(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    before = truth.versions(PREDICTIONS)
+    truth.rows("UPDATE ops.scored_sims SET input_hash = input_hash + 1 WHERE input_hash < 0")
+    truth.rows("UPDATE ops.scored_sims SET input_hash = input_hash - 1 WHERE input_hash > 0")
+
+    for again, scored in (("second", True), ("third", False)):
+        with at(runtime, NOW + timedelta(hours=3)) as later:
+            usage = score_day(later, USAGE_FORECASTS, AS_OF, run_id=again)
+            ends = score_day(later, EXHAUSTIONS, AS_OF, run_id=again)
+        assert (usage["SIMs scored"] > 0, ends["SIMs scored"] > 0) == (scored, scored)
+        assert truth.versions(PREDICTIONS) == before
 
 
 @pytest.mark.timescaledb
@@ -340,4 +370,6 @@ def test_the_assets_report_what_they_did(filled: tuple[Runtime, Truth]) -> None:
         assert made.metadata["as of"].value == AS_OF.isoformat()
         assert made.metadata["rows new"].value == 0
         pictures = [value for value in made.metadata.values() if isinstance(value, dg.MarkdownMetadataValue)]
-        assert [picture.value[:30] for picture in pictures] == ["![plot](data:image/png;base64,"]
+        # the picture of the fleet is that of its total, of the asset aggregate_forecasts
+        plots = [] if asset == "usage_forecasts" else ["![plot](data:image/png;base64,"]
+        assert [picture.value[:30] for picture in pictures] == plots

@@ -80,7 +80,7 @@ def test_the_demo_ends_well_and_sums_up_what_there_is(demo: Demo) -> None:
     assert demo.code == 0, demo.said
     status = demo.status()
     assert f"{status['sims']} SIMs" in demo.said
-    assert f"{status['usage_rows']} usage rows up to {YESTERDAY}" in demo.said
+    assert f"{status['usage_rows']:,} usage rows up to {YESTERDAY}" in demo.said
     assert "Who runs out first" in demo.said
     assert "Open alerts: " in demo.said
     assert "Checks: " in demo.said

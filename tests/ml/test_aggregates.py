@@ -17,6 +17,7 @@ from ml.forecasting.aggregates import BOTH, METHODS, OWN, PROPHET, AggregateFore
 
 LAST, HORIZON = date(2026, 3, 31), 30
 NAMES = [quantile_column(level) for level in QUANTILES]
+SUMS = [f"sum_{name}" for name in NAMES]
 
 
 def totals_of(series: dict[str, np.ndarray]) -> pl.DataFrame:
@@ -60,7 +61,7 @@ def test_every_group_is_forecast_with_ordered_quantiles(
     forecast: AggregateForecast, series: dict[str, np.ndarray]
 ) -> None:
     frame = forecast.frame
-    assert frame.columns == ["group", "day", "method", "mean", *NAMES]
+    assert frame.columns == ["group", "day", "method", "mean", *NAMES, "sum_mean", *SUMS]
     assert sorted(frame["group"].unique()) == sorted(series)
     assert frame.height == len(series) * HORIZON
     assert (frame["day"].min(), frame["day"].max()) == (LAST - timedelta(days=HORIZON - 1), LAST)
@@ -81,6 +82,26 @@ def test_totals_with_history_are_covered_and_close(forecast: AggregateForecast, 
             off.append(np.abs(came - q[:, 2]).sum() / came.sum())
     assert 0.68 <= np.mean(inside) <= 0.92
     assert np.mean(off) < 0.08
+
+
+def test_sums_have_intervals_of_their_own(forecast: AggregateForecast, series: dict[str, np.ndarray]) -> None:
+    narrower, inside = [], []
+    for name, values in series.items():
+        days = forecast.frame.filter(group=name).sort("day")
+        sums = days.select(SUMS).to_numpy()
+        assert np.isfinite(sums).all()
+        assert (np.diff(sums, axis=1) >= 0).all()
+        np.testing.assert_allclose(days["sum_mean"].to_numpy(), days["mean"].to_numpy().cumsum())
+        if name not in ("new", "nothing"):
+            np.testing.assert_allclose(sums[0, 1:4], days.select(NAMES).to_numpy()[0, 1:4], rtol=0.1)
+            total = sums[-1]
+            assert total[1] < days["sum_mean"][-1] < total[3]
+            added = days.select(NAMES).to_numpy().sum(axis=0)
+            narrower.append((total[3] - total[1]) / (added[3] - added[1]))
+            inside.append(sums[-1, 0] <= values[-HORIZON:].sum() <= sums[-1, 4])
+    assert max(narrower) < 1, "days do not all err alike, so the sum's interval is narrower than the days' added up"
+    assert min(narrower) > 1 / np.sqrt(HORIZON) / 2, "nor do they err each by itself"
+    assert all(inside)
 
 
 def test_a_trend_is_for_prophet_and_the_choice_says_why(forecast: AggregateForecast) -> None:
@@ -104,7 +125,10 @@ def test_the_same_totals_in_any_order_give_the_same_forecast(totals: pl.DataFram
 
 def test_short_histories_and_no_totals_at_all() -> None:
     short = forecast_aggregate(totals_of({"a": week(40, 1), "b": np.array([5.0])}), LAST, 14, (0.1, 0.5, 0.9))
-    assert short.frame.columns == ["group", "day", "method", "mean", "q0.1", "q0.5", "q0.9"]
+    assert short.frame.columns == [
+        *("group", "day", "method"),
+        *(f"{of}{name}" for of in ("", "sum_") for name in ("mean", "q0.1", "q0.5", "q0.9")),
+    ]
     assert short.frame.height == 2 * 14
     assert short.choices["method"].to_list() == [OWN, OWN]
     half_a_year = forecast_aggregate(totals_of({"a": week(180, 1)}), LAST)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ml.alerts import ALERT_SCHEMA, FACTS_SCHEMA, AlertRules, alert_candidates
 from ml.history import USAGE_SCHEMA
-from ml.silence import SILENCE_SCHEMA, silence
+from ml.silence import SILENCE_SCHEMA, severity, silence, silent_since
 
 MakeHistory = Callable[..., pl.DataFrame]
 AS_OF = date(2026, 3, 31)
@@ -104,8 +104,8 @@ def test_an_alert_says_what_how_much_and_when() -> None:
             0.9,
             "Volume or validity ends within 14 days with a probability of 93 %; most likely by 2026-04-09.",
         ),
-        ("quota_80", "warning", 0.8, "97 % of the volume is used: 12.3 MB of 500.0 MB are left."),
-        ("silent", "critical", 7.0, "No usage for 9 days, since 2026-03-22; its longest usual gap is 1 d."),
+        ("quota_80", "warning", 0.8, "98 % of the volume is used: 12.3 MB of 500 MB are left."),
+        ("silent", "critical", 7.0, "No usage for 9 days, since 2026-03-23; its longest usual gap is 1 day."),
     ]
     assert found["value"].to_list() == pytest.approx([0.934, 1 - 12_345_678 / 500_000_000, 9])
 
@@ -144,3 +144,16 @@ def test_facts_that_cannot_be_right_are_refused() -> None:
         alert_candidates(pl.concat([facts(), facts()]))
     with pytest.raises(ValueError, match="lack the column"):
         alert_candidates(facts().drop("p_14"))
+
+
+def test_an_alert_and_an_anomaly_of_one_silence_have_the_same_since_and_severity() -> None:
+    for silent_days in range(1, 12):
+        last = AS_OF - timedelta(days=silent_days)
+        alert = alert_candidates(facts(last_active_day=last, active_gap_p99_days=2.0))
+        found = pl.DataFrame({"days": [silent_days], "last": [last], "gap": [2.0]}).select(
+            loud=severity(pl.col("days"), "gap"), since=silent_since(pl.col("last"))
+        )
+        if alert.height:
+            assert alert["severity"].to_list() == found["loud"].to_list()
+            assert f"for {silent_days} days, since {found['since'][0]};" in alert["message"][0]
+    assert alert.height, "the longest is an alert"

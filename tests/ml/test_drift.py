@@ -35,10 +35,10 @@ def test_a_healthy_model_gives_no_warning() -> None:
 @pytest.mark.parametrize(
     ("figures", "said"),
     [
-        ({"coverage_80": 0.6}, "the 80 % interval held 60%"),
+        ({"coverage_80": 0.6}, "the 80 % interval held 60 %"),
         ({"error": 0.7, "rmase": 1.4}, "the error was 1.40 times that of repeating last week"),
-        ({"above_median": 0.9}, "90% of usages lay above the median"),
-        ({"above_median": 0.1}, "90% of usages lay below the median"),
+        ({"above_median": 0.9}, "90 % of usages lay above the median"),
+        ({"above_median": 0.1}, "90 % of usages lay below the median"),
     ],
 )
 def test_each_way_to_go_bad_is_named_with_its_figures(figures: dict[str, float], said: str) -> None:

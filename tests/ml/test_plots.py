@@ -51,7 +51,6 @@ def figures(weekly_history: pl.DataFrame, last_day: date) -> dict[str, Figure]:
         ever_used=forecast.ever_used,
     )
     return {
-        "fleet": forecasting.plot_fleet_forecast(history, paths.sum(axis=0), as_of=last_day, note=NOTE),
         "total": forecasting.plot_total_forecast(
             history.filter(sim_key=3), forecast.frame.filter(sim_key=3), of="a label", note=NOTE
         ),
@@ -80,7 +79,6 @@ def test_every_picture_renders_with_its_note(figures: dict[str, Figure]) -> None
 
 def test_volumes_are_labelled_in_megabytes(figures: dict[str, Figure]) -> None:
     assert "MB a day" in texts(figures["total"])
-    assert "MB a day" in texts(figures["fleet"])
 
 
 def test_no_picture_belongs_to_global_plotting_state(figures: dict[str, Figure]) -> None:

@@ -15,16 +15,24 @@ from pydantic import SecretStr
 from sqlalchemy import URL
 
 from assets.report import fleet_report
+from ml.words import megabytes
 from resources.database.migrations import note_organization
 from resources.database.server import driver_url
 from resources.runtime import Runtime
 from resources.settings import Settings
 from services.alerts.builtin import evaluate_alerts
 from services.exhaustion import EXHAUSTIONS
-from services.forecasting import USAGE_FORECASTS, train
+from services.forecasting import (
+    USAGE_FORECASTS,
+    describe_backtest,
+    fleet_expected,
+    fleet_forecast,
+    forecast_totals,
+    train,
+)
 from services.lifecycle import evaluate_lifecycle
 from services.reports.fleet import FleetFacts, read_facts
-from services.reports.html import describe_backtest, render
+from services.reports.html import render
 from services.reports.publish import make_report, write_report
 from services.scoring import score_day
 from tests.conftest import administer, copy_database
@@ -125,6 +133,7 @@ def runtime(filled_url: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         train(opened, AS_OF)
         score_day(opened, USAGE_FORECASTS, AS_OF, run_id="test")
         score_day(opened, EXHAUSTIONS, AS_OF, run_id="test")
+        forecast_totals(opened, AS_OF)
         evaluate_alerts(opened, AS_OF)
         evaluate_lifecycle(opened, AS_OF)
         yield opened
@@ -229,21 +238,27 @@ def test_the_ends_are_those_of_the_predictions(page: str, truth: psycopg.Connect
     assert str(soonest[1]) in row
 
 
-def test_the_expected_volume_is_the_sum_of_the_forecasts_within_its_interval(
-    page: str, truth: psycopg.Connection[Any]
+def test_the_expected_volume_is_the_one_forecast_of_the_fleet_within_its_interval(
+    runtime: Runtime, page: str, truth: psycopg.Connection[Any]
 ) -> None:
+    of_total = {f"fleet, next {of.days} days": of for of in fleet_expected(fleet_forecast(runtime.database, AS_OF))}
+    metadata = forecast_totals(runtime, AS_OF)
     for days in (7, 30):
         stored = one(
             truth,
-            "SELECT sum(mean) / 1e6 FROM predictions.usage_forecasts "
-            f"WHERE mine AND as_of = %(as_of)s AND day <= %(as_of)s + {days}",
+            "SELECT sum_mean_bytes / 1e6 FROM predictions.aggregate_forecasts "
+            f"WHERE mine AND kind = 'fleet' AND as_of = %(as_of)s AND day = %(as_of)s + {days}",
         )
+        name = f"fleet, next {days} days"
+        assert metadata[name] == of_total[name].text, "the metadata of the asset say the same"
         expected, interval = card(page, f"Expected in the next {days} days")
         assert expected == f"{stored:,.0f} MB"
         low, high = (
             float(text.replace(",", "")) for text in re.findall(r"[\d,.]*\d", interval.removeprefix("80 % interval"))
         )
         assert low < float(stored) < high
+        assert (f"{low:,.0f}", f"{high:,.0f}") == (megabytes(of_total[name].low), megabytes(of_total[name].high))
+        assert f"{expected} (80 % interval {low:,.0f} to {high:,.0f} MB)" == metadata[name]
 
 
 def test_the_states_of_the_sims_add_up_to_the_fleet(page: str, truth: psycopg.Connection[Any]) -> None:
@@ -330,9 +345,12 @@ def test_the_model_is_named_with_its_backtest(page: str, truth: psycopg.Connecti
     [(0.83, "17 % smaller than that"), (1.2, "20 % larger than that"), (1.001, "as large as that")],
 )
 def test_a_backtest_is_told_in_a_sentence(rmase: float, says: str) -> None:
-    sentence = describe_backtest({"rmase": rmase, "coverage_80": 0.817, "coverage_95": 0.949})
+    days = {"rmase": rmase, "coverage_80": 0.817, "coverage_95": 0.949}
+    sentence = describe_backtest(days)
     assert says in sentence
-    assert "82 % of the time" in sentence
+    assert "80 % interval held 82 % (promised: 70 to 90 %)" in sentence
+    assert "sums" not in sentence
+    assert describe_backtest(days | {"sum_coverage_80": 0.714}).endswith("held 71 % (promised: 65 to 90 %).")
 
 
 def test_an_untested_model_is_said_to_be_so() -> None:

@@ -35,12 +35,15 @@ SELECT
     e.sms_p_90,
     e.sms_p10_date,
     e.sms_p50_date,
-    e.sms_p90_date
+    e.sms_p90_date,
+    -- remaining, by a name that says its unit
+    e.remaining AS remaining_bytes
 FROM predictions.exhaustions AS e
 JOIN core.sims AS s USING (sim_key)
 JOIN predictions.scorings AS r USING (scoring_id);
 
 COMMENT ON VIEW predictions.exhaustions_v1 IS
-    'One row a SIM and as-of day: probability and dates of the end; remaining in bytes (millionths of a MB)';
+    'One row a SIM and as-of day: probability and dates of the end; remaining and remaining_bytes '
+    'are the same: bytes (millionths of a MB)';
 
 GRANT SELECT ON predictions.exhaustions_v1 TO simsight_pipeline, simsight_api;
