@@ -128,7 +128,7 @@ NOT_FOR_THE_API = [
     "INSERT INTO predictions.alert_history (organization_id, alert_id, event, at, state, severity, as_of)"
     " VALUES (1, 1, 'opened', now(), 'open', 'info', now())",
     "UPDATE predictions.alert_rules SET enabled = false",
-    "SELECT predictions.act_on_alerts(1::smallint, '{1}', 'resolve', NULL, NULL, 'x', now())",
+    "SELECT predictions.act_on_alerts(1::smallint, '{1}', 'resolve', NULL, NULL, 'x', now(), true)",
     "SELECT predictions.switch_alert_rule(1::smallint, 1, false, true, now())",
     "SELECT ops.organization('other')",
     "SELECT ops.analyze_new_tables()",
