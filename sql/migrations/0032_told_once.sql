@@ -2,11 +2,13 @@
 SET LOCAL ROLE simsight_owner;
 
 ALTER TABLE predictions.alerts
+    ADD COLUMN acts integer NOT NULL DEFAULT 0,
     ADD COLUMN last_act_by text,
     ADD COLUMN last_act_at timestamptz,
     ADD COLUMN last_act_note text;
 UPDATE predictions.alerts SET last_act_by = acted_by, last_act_at = acted_at, last_act_note = note WHERE acted_at IS NOT NULL;
 COMMENT ON COLUMN predictions.alerts.acted_by IS 'Who acknowledged, snoozed, reopened or resolved it; NULL: nobody. The pipeline closing it does not count, nor the same act again that brings neither note nor person';
+COMMENT ON COLUMN predictions.alerts.acts IS 'How often a person did something about it since this column is there: each time is an entry in its history';
 COMMENT ON COLUMN predictions.alerts.last_act_by IS 'Who did something about it last, also the same again; goes into its history';
 COMMENT ON COLUMN predictions.alerts.last_act_at IS 'When (UTC)';
 COMMENT ON COLUMN predictions.alerts.last_act_note IS 'What was said with that';
@@ -28,22 +30,22 @@ BEGIN
     ELSE
         FOR organization IN
             SELECT DISTINCT a.organization_id FROM after_it AS a JOIN before_it AS b USING (alert_id)
-            WHERE (a.state, a.severity, a.last_act_at) IS DISTINCT FROM (b.state, b.severity, b.last_act_at) ORDER BY 1
+            WHERE (a.state, a.severity, a.acts) IS DISTINCT FROM (b.state, b.severity, b.acts) ORDER BY 1
         LOOP
             PERFORM pg_advisory_xact_lock(7465003, organization);
             PERFORM pg_notify('simsight_alerts', organization::text);
         END LOOP;
         INSERT INTO predictions.alert_history (organization_id, alert_id, event, at, who, note, state, severity, value, as_of)
         SELECT a.organization_id, a.alert_id,
-               CASE WHEN (a.state, a.last_act_at) IS NOT DISTINCT FROM (b.state, b.last_act_at) THEN 'severity'
+               CASE WHEN (a.state, a.acts) IS NOT DISTINCT FROM (b.state, b.acts) THEN 'severity'
                     WHEN a.state = 'open' THEN 'reopened' ELSE a.state END,
-               CASE WHEN a.last_act_at IS DISTINCT FROM b.last_act_at THEN a.last_act_at
+               CASE WHEN a.acts IS DISTINCT FROM b.acts THEN a.last_act_at
                     WHEN a.closed_at IS DISTINCT FROM b.closed_at THEN a.closed_at ELSE clock_timestamp() END,
-               CASE WHEN a.last_act_at IS DISTINCT FROM b.last_act_at THEN a.last_act_by END,
-               CASE WHEN a.last_act_at IS DISTINCT FROM b.last_act_at THEN a.last_act_note END,
+               CASE WHEN a.acts IS DISTINCT FROM b.acts THEN a.last_act_by END,
+               CASE WHEN a.acts IS DISTINCT FROM b.acts THEN a.last_act_note END,
                a.state, a.severity, a.value, a.seen_as_of
         FROM after_it AS a JOIN before_it AS b USING (alert_id)
-        WHERE (a.state, a.severity, a.last_act_at) IS DISTINCT FROM (b.state, b.severity, b.last_act_at)
+        WHERE (a.state, a.severity, a.acts) IS DISTINCT FROM (b.state, b.severity, b.acts)
         ORDER BY a.alert_id;
     END IF;
     RETURN NULL;
@@ -67,7 +69,7 @@ BEGIN ATOMIC
         acted_by = CASE WHEN a.state = w.becomes AND a.acted_at IS NOT NULL AND NOT takes_over THEN a.acted_by ELSE by_whom END,
         acted_at = CASE WHEN a.state = w.becomes AND a.acted_at IS NOT NULL AND NOT takes_over THEN a.acted_at ELSE now_is END,
         note = CASE WHEN a.state = w.becomes THEN coalesce(said, a.note) ELSE said END,
-        last_act_by = by_whom, last_act_at = now_is, last_act_note = said
+        acts = a.acts + 1, last_act_by = by_whom, last_act_at = now_is, last_act_note = said
     FROM words AS w
     WHERE a.alert_id = ANY(wanted) AND a.organization_id = organization AND a.closed_at IS NULL
         AND act IN ('acknowledge', 'snooze', 'resolve', 'reopen') AND (act <> 'snooze' OR until > now_is)
