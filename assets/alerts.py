@@ -21,12 +21,12 @@ def alert_rules_evaluated(context: dg.AssetExecutionContext, runtime: RuntimePar
     """The rules of `simsight rules`, evaluated as of a day (the partition), and the alerts of incidents and anomalies.
 
     Each rule is one query over all SIMs. The error of a rule that fails is in predictions.alert_rules_v1 and in this
-    asset's metadata; the other rules are evaluated all the same. Alerts move forward in time only: a day before a
-    rule's last one changes nothing.
+    asset's metadata; the other rules are evaluated all the same. Alerts are about the present: a day before the last
+    complete one changes nothing.
     """
     metadata: dict[str, Any] = {}
     for as_of in as_of_days(context):
-        metadata = evaluate_rules(runtime.database, as_of=as_of, now=runtime.clock())
+        metadata = evaluate_rules(runtime, as_of)
     for name, why in metadata.get("rules that failed", {}).items():
         context.log.warning(f"rule {name}: {why}")
     return dg.MaterializeResult(metadata=metadata)
@@ -43,8 +43,8 @@ def alert_rules_evaluated(context: dg.AssetExecutionContext, runtime: RuntimePar
 def alerts(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
     """Built-in alerts as of a day (the partition): an end within 14 days, 80 % of the quota used, an unusual silence.
 
-    An alert is one row from its opening to its end. It is closed when its condition no longer holds. Alerts move
-    forward in time only: a day before the last evaluated one changes nothing.
+    An alert is one row from its opening to its end. It is closed when its condition no longer holds. Alerts are about
+    the present: a day before the last complete one changes nothing.
     """
     metadata: dict[str, Any] = {}
     for as_of in as_of_days(context):

@@ -164,7 +164,7 @@ def stream_outage(context: dg.SensorEvaluationContext, runtime: dg.ResourceParam
 
 @dg.run_failure_sensor(
     default_status=SENSING,
-    description="Write every failed run to ops.run_failures, where `simsight status` and downstream apps see it.",
+    description="Write every failed run, with what went wrong, to ops.run_failures, where downstream apps see it.",
 )
 def run_failures(context: dg.RunFailureSensorContext, runtime: dg.ResourceParam[Runtime]) -> None:
     runtime.database.rows(

@@ -56,8 +56,12 @@ class Registry:
         values: dict[str, Any] = json.loads(Path(folder).read_text())
         return values
 
-    def point(self, role: str, version: Version, before: Version | None = None) -> None:
-        """Make a version the one of a role, such as champion; the one `before` is tagged as retired."""
+    def point(self, role: str, version: Version, before: Version | None = None, *, why: str | None = None) -> None:
+        """Make a version the one of a role, such as champion, and tag it with why; the one `before` is tagged as
+        retired.
+        """
+        if why is not None:
+            self._client.set_model_version_tag(self.name, str(version.version), "why", why)
         self._client.set_model_version_tag(self.name, str(version.version), "role", role)
         if before is not None:
             self._client.set_model_version_tag(self.name, str(before.version), "role", "retired")

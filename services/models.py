@@ -158,7 +158,7 @@ def record_version(
                 promotion = which | {"from_version": before.version if before else None, "decided_by": by}
                 if not transaction.execute("promote_version", promotion):
                     raise RollbackError(f"version {chosen.version} has no backtest in the database")
-            registry.point(role, chosen, before if role == "champion" else None)
+            registry.point(role, chosen, before if role == "champion" else None, why=why)
     except BaseException:
         # the registry came last: only a commit that failed can have left it ahead
         if role == "champion" and before is not None and registry.champion() == chosen:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import polars as pl
 import psycopg
 
 from resources.database.migrations import schema_version, storage_grade
+from resources.database.run_storage import failed_runs
 from resources.database.server import describe, driver_url
 from resources.database.session import Transaction
 from resources.once.calls import CallBook, v1_warning
@@ -34,7 +35,10 @@ def collect(runtime: Runtime) -> dict[str, Any]:
         problems = transaction.rows("poll_problems")
         polled = _polled(transaction, runtime.clock(), book)
         incidents = transaction.rows("open_incidents")
-    warning = v1_warning(book, runtime.clock())
+    failed = failed_runs(server.dagster, timedelta(days=7))
+    warnings = {"API v1": warning} if (warning := v1_warning(book, runtime.clock())) else {}
+    if failed is None:
+        warnings["runs"] = "Dagster's database does not answer: whether runs failed is not known"
     followed = resolution(polled, now=runtime.clock()).value_counts(name="sims")
     sims_followed = dict(followed.iter_rows())
     status = {
@@ -42,6 +46,7 @@ def collect(runtime: Runtime) -> dict[str, Any]:
         "data": runtime.data_note or "1NCE account",
         "now": runtime.clock(),
         **counts,
+        "failed_runs_last_week": failed,
         "open_alerts_by_kind": _by(alerts, "kind", "alerts"),
         "open_incidents": {
             row["kind"]: f"since {row['opened_at']:%Y-%m-%d %H:%M} UTC: {row['message']}" for row in incidents
@@ -57,7 +62,7 @@ def collect(runtime: Runtime) -> dict[str, Any]:
         },
         "sims_without_an_answer": {f"{row['source']}: {row['problem']}": row["sims"] for row in problems},
         "calls": calls,
-        "warnings": {"API v1": warning} if warning else {},
+        "warnings": warnings,
         "hours_since_usage_and_quota": {
             row["class"]: {
                 "sims": row["sims"],
@@ -126,7 +131,8 @@ def model_versions(runtime: Runtime) -> list[dict[str, Any]]:
                 "run_id": row["run_id"],
                 "backtest": row["metrics"],
                 "comparison": row["comparison"],
-                "why": row["why"],
+                "why": _why_role(row),
+                "why_at_training": row["why"],
                 "champion_since": row["champion_since"],
                 "decided_by": row["decided_by"],
             }
@@ -136,6 +142,17 @@ def model_versions(runtime: Runtime) -> list[dict[str, Any]]:
     )
     assert isinstance(found, list)
     return found
+
+
+def _why_role(row: dict[str, Any]) -> str | None:
+    """Say why a version has its present role: a rollback or another version may have changed what training decided."""
+    if row["role"] == "champion":
+        why = row["promoted_why"] or row["why"]
+    elif row["role"] == "retired" and row["successor"]:
+        why = f"version {row['successor']} took its place: {row['successor_why']}"
+    else:
+        why = row["why"]
+    return None if why is None else str(why)
 
 
 def _by(rows: list[dict[str, Any]], key: str, count: str) -> dict[str, int]:

@@ -30,10 +30,10 @@ from api.schemas.alerts import (
     SwitchedRule,
 )
 from api.schemas.common import FieldProblem
-from ml.enums import AlertKind
+from ml.enums import AlertKind, AlertState
 from services.access.api_keys import key_sha256
 from services.alerts.evaluation import Act, replay, stored_rule, validate_rule
-from services.alerts.rules import Replay, Rule, RuleError
+from services.alerts.rules import Replay, Rule, RuleError, parse_threshold
 
 router = APIRouter(tags=["alerts"])
 READ_ONLY = (
@@ -70,7 +70,13 @@ def list_alerts(
     session: Opened,
     limit: Limit = 100,
     after: Annotated[int, Query(ge=0, le=2**63 - 1, description="Only alerts with a greater alert_id")] = 0,
-    state: Annotated[Literal["open", "closed", "all"], Query(description="Which alerts")] = "open",
+    state: Annotated[
+        AlertState | Literal["closed", "all"],
+        Query(
+            description="open: all that are not over, also those that are acknowledged or snoozed, as their field "
+            "`state` says; acknowledged, snoozed: only these; resolved, or closed: those that are over"
+        ),
+    ] = "open",
     kind: Annotated[AlertKind | None, Query(description="Only alerts of this kind")] = None,
 ) -> AlertPage:
     """Oldest first. To follow new alerts, pass the greatest alert_id seen so far as `after`."""
@@ -83,7 +89,8 @@ def list_alerts(
 
 @router.post("/v1/alerts/{alert_id}/acknowledge", summary="Acknowledge an alert", responses=CHANGES)
 def acknowledge(caller: Caller, alert_id: AlertId, action: Action | None = None) -> Alert:
-    """Say that somebody handles the alert, which ends its escalation. Needs a key that may write."""
+    """Say that somebody handles the alert, which ends its escalation. The same again keeps who did it first and
+    the note, unless the body brings other ones; its history has both. Needs a key that may write."""
     return _act(caller, alert_id, "acknowledge", action or Action())
 
 
@@ -208,7 +215,11 @@ def replay_rule(caller: Trying, new: RuleToReplay) -> Replayed:
 
 
 def _rule(new: NewRule) -> Rule:
-    return Rule(new.name.strip(), new.metric, new.operator, new.threshold, new.for_days, new.scope, new.severity)
+    """Return the rule of a request. Raises ProblemError for a threshold that is no number in the metric's unit."""
+    with _refusing():
+        written = new.threshold
+        threshold = parse_threshold(new.metric, written) if isinstance(written, str) else written
+    return Rule(new.name.strip(), new.metric, new.operator, threshold, new.for_days, new.scope, new.severity)
 
 
 def _check_may_write(session: Session, caller: _Caller) -> None:

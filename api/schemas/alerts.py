@@ -119,7 +119,9 @@ class NewRule(BaseModel):
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$", examples=["heavy pumps"])
     metric: str = Field(max_length=100, description="One of those of docs/alerts.md", examples=["usage_day_mb"])
     operator: str = Field(max_length=2, description="> >= < or <=", examples=[">"])
-    threshold: float = Field(allow_inf_nan=False, description="In the unit of the metric", examples=[100])
+    threshold: float | str = Field(
+        description='In the unit of the metric; a share also as percent: 0.8 or "80 %"', examples=[100]
+    )
     for_days: int = Field(1, ge=1, le=90, description="As-of days in a row on which it must hold")
     scope: dict[str, Any] = Field(
         default_factory=dict,
@@ -142,6 +144,7 @@ class RuleToReplay(NewRule):
 class StoredRule(NewRule):
     model_config = ConfigDict(extra="ignore")
 
+    threshold: float = Field(description="In the unit of the metric; a share as 0 to 1", examples=[100])
     rule_id: int = Field(examples=[3])
     enabled: bool
     version: int = Field(description="Rises with every change", examples=[1])

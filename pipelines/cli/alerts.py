@@ -20,7 +20,12 @@ rules = typer.Typer(help="Alert rules of your own: write, try on the past, switc
 alerts = typer.Typer(help="List alerts; acknowledge, snooze and resolve them.", no_args_is_help=True)
 Ids = Annotated[list[int], typer.Argument(help="Alerts, by number.")]
 Note = Annotated[str | None, typer.Option(help="Kept with who did it and when.")]
-Condition = Annotated[str, typer.Argument(help='Such as "usage_day_mb > 100"; `simsight rules metrics` lists metrics.')]
+Condition = Annotated[
+    str,
+    typer.Argument(
+        help='Such as "usage_day_mb > 100" or "exhaustion_p14 > 80 %"; `simsight rules metrics` lists metrics.'
+    ),
+]
 ForDays = Annotated[int, typer.Option("--for", help="As-of days in a row on which it must hold.")]
 Force = Annotated[bool, typer.Option("--force", help="Also when it would page for a great share of its SIMs.")]
 
@@ -32,7 +37,13 @@ Force = Annotated[bool, typer.Option("--force", help="Also when it would page fo
 def rule_metrics() -> None:
     """List what a rule can look at."""
     rows = [
-        {"metric": name, "is": metric.words, "unit": metric.unit, "from": metric.low, "to": metric.high}
+        {
+            "metric": name,
+            "is": metric.words,
+            "unit": "share or %" if metric.share else metric.unit,
+            "from": metric.low,
+            "to": metric.high,
+        }
         for name, metric in METRICS.items()
     ]
     print_rows(rows, ["metric", "is", "unit", "from", "to"], as_json=False, none="")
@@ -154,7 +165,7 @@ def _print_replay(rule: Rule, replayed: Replay) -> None:
 def list_alerts(
     state: Annotated[
         Literal["open", "acknowledged", "snoozed", "resolved", "all"],
-        typer.Option(help="open: all that are not resolved."),
+        typer.Option(help="open: all that are not resolved, also acknowledged and snoozed ones, marked as such."),
     ] = "open",
     kind: Annotated[str | None, typer.Option(help="Such as exhaustion, silent, rule or incident.")] = None,
     rows: Annotated[int, typer.Option(min=1, max=100_000, help="So many at most.")] = 50,
@@ -163,18 +174,30 @@ def list_alerts(
     """Alerts, the loudest and newest first."""
     with opened() as runtime:
         found = runtime.database.rows("alerts_list", {"state": state, "kind": kind, "rows": rows})
+    counts = {name: found[0][name] if found else 0 for name in ("of", "acknowledged", "snoozed")}
     if as_json:
-        typer.echo(json.dumps(found, indent=2, default=str))
+        plain = [{name: value for name, value in row.items() if name not in counts} for row in found]
+        typer.echo(json.dumps(plain, indent=2, default=str))
     for row in () if as_json else found:
         whom = " ".join(part for part in (row["label"], row["iccid"]) if part) or "fleet"
-        acted = f" by {row['acted_by']}" if row["acted_by"] else ""
+        acted = f" until {row['snoozed_until']:%Y-%m-%d %H:%M} UTC" if row["state"] == "snoozed" else ""
+        acted += f" by {row['acted_by']}" if row["acted_by"] else ""
         console.print(
             f"{row['alert_id']} [{row['severity']}] {row['state']}{acted}, since {row['opened_as_of']}, "
             f"{whom}: {row['message']}",
             markup=False,
         )
-    if not found and not as_json:
+    if as_json:
+        return
+    if not found:
         console.print("no alert")
+        return
+    put_aside = [f"{counts[name]} {name}" for name in ("acknowledged", "snoozed") if counts[name]]
+    among = f", {' and '.join(put_aside)} among them" if put_aside and state in ("open", "all") else ""
+    shown = f"; the first {len(found)} are shown, --rows {counts['of']} shows all" if counts["of"] > len(found) else ""
+    console.print(
+        f"{counts['of']} {'' if state == 'all' else state + ' '}alert{'' if counts['of'] == 1 else 's'}{among}{shown}"
+    )
 
 
 @alerts.command("history")
@@ -235,7 +258,8 @@ def _act(
     with opened() as runtime:
         now = runtime.clock()
         until = None if span is None else now + span
-        done = act(runtime.database, ids, what, by=by or getuser(), now=now, note=note, until=until)
+        named = note is not None or by is not None
+        done = act(runtime.database, ids, what, by=by or getuser(), now=now, note=note, until=until, takes_over=named)
     if done:
         console.print(f"{what}: {', '.join(map(str, sorted(done)))}")
     if missed := sorted(set(ids) - set(done)):

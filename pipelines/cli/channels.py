@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from datetime import UTC, datetime
 from getpass import getuser
@@ -46,11 +47,22 @@ def add_channel(
         Literal["park", "resend"] | None,
         typer.Option(help="When the sender died while sending; default: resend for webhooks, park for others."),
     ] = None,
+    send_open: Annotated[
+        bool | None,
+        typer.Option(
+            "--send-open/--skip-open",
+            help="Whether it is also sent the alerts that are open already; default: ask, without a terminal skip.",
+        ),
+    ] = None,
 ) -> None:
     """Add a way to send alerts; in .env: MAIL_URL=mailtos://user:password@smtp.example.org?to=ops@example.org."""
     from services.notifications import oncall as service
 
     with opened() as runtime:
+        at_once = not only_escalations and digest_at is None
+        already = service.open_alerts(runtime.database, min_severity) if at_once else 0
+        if already and send_open is None and sys.stdin.isatty():
+            send_open = typer.confirm(f"{_alerts(already)} open already. Send them to {name}, too?")
         service.add_channel(
             runtime.database,
             name,
@@ -62,9 +74,26 @@ def add_channel(
             digest_at=digest_at.time() if digest_at else None,
             time_zone=zone,
             after_crash=after_crash,
+            open_too=bool(send_open),
             now=runtime.clock(),
         )
     console.print(f"{name} is added; `simsight channels test {name}` tries it", markup=False)
+    if already and send_open:
+        console.print(
+            f"{_alerts(already)} open already: the next `simsight notify` sends {'it' if already == 1 else 'them'}"
+        )
+    elif already:
+        console.print(
+            f"{_alerts(already)} open already and not sent to it (--send-open sends them): `simsight alerts list`"
+        )
+
+
+def _wait(count: int) -> str:
+    return f"{count} wait{'s' if count == 1 else ''}"
+
+
+def _alerts(count: int) -> str:
+    return f"{count} alert{' is' if count == 1 else 's are'}"
 
 
 @channels.command("list")
@@ -78,11 +107,22 @@ def list_channels(as_json: AsJson = False) -> None:
 
 @channels.command("problems")
 def channel_problems(as_json: AsJson = False) -> None:
-    """List messages that did not arrive, or may not have, newest first."""
+    """List messages that did not arrive, or may not have, newest first, and the channels that are disabled."""
     with opened() as runtime:
         rows = runtime.database.rows("outbox_problems", {"rows": 50})
+        found = runtime.database.rows("channels_list")
+    waiting = sum(row["pending"] for row in found if not row["parked_at"])
+    none = f"no message failed; {_wait(waiting)} to be sent: `simsight notify`" if waiting else "all messages arrived"
+    disabled = [row for row in found if row["parked_at"]]
     columns = ["notification_id", "channel", "stage", "severity", "state", "attempts", "created_at", "last_error"]
-    print_rows(rows, columns, as_json=as_json, none="all messages arrived")
+    if rows or as_json or not disabled:
+        print_rows(rows, columns, as_json=as_json, none=none)
+    for row in () if as_json else disabled:
+        console.print(
+            f"{row['name']} is disabled since {row['parked_at']:%Y-%m-%d %H:%M} UTC: {row['parked_reason']}; "
+            f"{_wait(row['pending'])} for it, `simsight channels test {row['name']}` enables it",
+            markup=False,
+        )
 
 
 @channels.command("test")

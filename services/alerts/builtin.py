@@ -8,6 +8,7 @@ import polars as pl
 from ml.alerts import AlertRules, alert_candidates
 from ml.silence import silence
 from resources.runtime import Runtime
+from services.alerts.evaluation import past
 from services.anomalies.seasons import seasonally_idle_sims
 from services.inputs import load_quotas, load_usage
 
@@ -22,7 +23,9 @@ FACTS_SCHEMA = {
 
 
 def evaluate_alerts(runtime: Runtime, as_of: date) -> dict[str, Any]:
-    """Open, keep and close alerts as of a day; returns metadata."""
+    """Open, keep and close alerts as of a day; returns metadata. A past day changes nothing."""
+    if why := past(runtime, as_of):
+        return {"evaluated": why}
     database, settings = runtime.database, runtime.settings
     last = database.row("alerts_evaluated_to")
     if last and last["as_of"] and last["as_of"] > as_of:

@@ -15,6 +15,7 @@ from services.anomalies.alerting import alert_anomalies
 
 if TYPE_CHECKING:
     from resources.database.session import Database
+    from resources.runtime import Runtime
 
 
 REPLAY_DAYS = 30
@@ -146,12 +147,25 @@ def stored_rule(row: Mapping[str, Any]) -> Rule:
     )
 
 
-def evaluate_rules(database: Database, *, as_of: date, now: datetime) -> dict[str, Any]:
+def past(runtime: Runtime, as_of: date) -> str:
+    """Say why alerts are not evaluated as of a day; empty: they are.
+
+    Alerts are about the present. A day before the last complete one is computed again by a backfill or for a late
+    correction: nobody is paged for it, and what is open is not closed by it.
+    """
+    newest = runtime.last_complete_day()
+    return f"no: {as_of} is past, alerts are opened and closed as of {newest} only" if as_of < newest else ""
+
+
+def evaluate_rules(runtime: Runtime, as_of: date) -> dict[str, Any]:
     """Evaluate every rule that is switched on as of a day, and the alerts of incidents and anomalies; returns counts.
 
     Each rule is one query in a transaction of its own. A rule that fails does not stop the others: the error is stored
-    with the rule. Days before a rule's last one change nothing.
+    with the rule. Days before the last complete one, or before a rule's last one, change nothing.
     """
+    if why := past(runtime, as_of):
+        return {"evaluated": why}
+    database, now = runtime.database, runtime.clock()
     with database.transaction() as transaction:
         rules = [row for row in transaction.rows("rules_list") if row["enabled"]]
     done: dict[str, Any] = {"as of": as_of.isoformat(), "rules": len(rules), "opened": 0, "updated": 0, "closed": 0}
@@ -218,12 +232,14 @@ def act(
     now: datetime,
     note: str | None = None,
     until: datetime | None = None,
+    takes_over: bool = True,
 ) -> list[int]:
     """Acknowledge, snooze, resolve or reopen alerts; returns those it changed: open ones of the organization.
 
-    until   end of a snooze. Raises AlertError where it is missing or past.
+    until        end of a snooze. Raises AlertError where it is missing or past.
+    takes_over   False: the same act again is in the history, and the alert keeps who did it first
     """
     if what == "snooze" and (until is None or until <= now):
         raise AlertError("a snooze needs a time in the future at which it ends")
     values = {"alert_ids": list(alert_ids), "act": what, "until": until, "note": note, "by": by, "now": now}
-    return [row["alert_id"] for row in database.rows("act_on_alerts", values)]
+    return [row["alert_id"] for row in database.rows("act_on_alerts", values | {"takes_over": takes_over})]

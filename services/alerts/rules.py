@@ -35,7 +35,8 @@ class Metric:
     """A figure that a rule looks at. The query metric_<name> gives (sim_key, day, value), day being the as-of day.
 
     words, unit   how an alert speaks of it: "<words> is <value> <unit>"
-    low, high     thresholds that can mean anything
+    low, high     least and greatest value it can have
+    share         a part of a whole: 0.8 and "80 %" are the same threshold
     fleet         one value a day for the whole fleet, sim_key NULL
     needs         table it is read from, which may not be there yet
     """
@@ -46,24 +47,31 @@ class Metric:
     high: float
     fleet: bool = False
     needs: str = "core.sims"
+    share: bool = False
+
+    @property
+    def range(self) -> str:
+        """Return the values it can have, in words: "0 to 1 (0 % to 100 %)"."""
+        span = f"{self.low:g} to {self.high:g}{f' {self.unit}' if self.unit else ''}"
+        return f"{span} ({self.low:.0%} to {self.high:.0%})".replace("%", " %") if self.share else span
 
 
 METRICS: dict[str, Metric] = {
     "usage_day_mb": Metric("usage of the day", "MB", 0, 1e9),
     "usage_7d_mb": Metric("usage of the last 7 days", "MB", 0, 1e9),
     "usage_month_mb": Metric("usage of the calendar month so far", "MB", 0, 1e9),
-    "quota_used_share": Metric("used share of the data volume", "", 0, 100),
+    "quota_used_share": Metric("used share of the data volume", "", 0, 1, share=True),
     "forecast_30d_mb": Metric("usage expected in the next 30 days", "MB", 0, 1e9),
-    "exhaustion_p7": Metric("probability of the end within 7 days", "", 0, 1),
-    "exhaustion_p14": Metric("probability of the end within 14 days", "", 0, 1),
-    "exhaustion_p30": Metric("probability of the end within 30 days", "", 0, 1),
-    "exhaustion_p90": Metric("probability of the end within 90 days", "", 0, 1),
+    "exhaustion_p7": Metric("probability of the end within 7 days", "", 0, 1, share=True),
+    "exhaustion_p14": Metric("probability of the end within 14 days", "", 0, 1, share=True),
+    "exhaustion_p30": Metric("probability of the end within 30 days", "", 0, 1, share=True),
+    "exhaustion_p90": Metric("probability of the end within 90 days", "", 0, 1, share=True),
     "silence_days": Metric("time without usage", "days", 0, 120),
     "freshness_hours": Metric("age of the last usage answer", "hours", 0, 24 * 365),
     "anomaly_score": Metric("anomaly score", "", 0, 20, needs="predictions.anomalies"),
-    "churn_risk": Metric("churn risk", "", 0, 1, needs="predictions.churn_risks"),
+    "churn_risk": Metric("churn risk", "", 0, 1, needs="predictions.churn_risks", share=True),
     "forecast_error": Metric("forecast error as a share of repeating last week", "", 0, 100, fleet=True),
-    "forecast_coverage_80": Metric("share of usage within the 80 % interval", "", 0, 1, fleet=True),
+    "forecast_coverage_80": Metric("share of usage within the 80 % interval", "", 0, 1, fleet=True, share=True),
 }
 
 
@@ -103,14 +111,36 @@ class Rule:
 
 
 def parse_condition(text: str) -> tuple[str, str, float]:
-    """Return metric, operator and threshold of a text such as "usage_day_mb > 100". Raises RuleError."""
-    found = re.fullmatch(r"\s*(\w+)\s*(>=|<=|>|<)\s*([-+.0-9eE]+)\s*", text)
-    try:
-        if found is not None:
-            return found[1], found[2], float(found[3])
-    except ValueError:
-        pass
-    raise RuleError({"condition": f'{text!r} is no condition: write it as "usage_day_mb > 100"'})
+    """Return metric, operator and threshold of a text such as "usage_day_mb > 100" or "exhaustion_p14 > 80 %".
+
+    Raises RuleError.
+    """
+    found = re.fullmatch(r"\s*(\w+)\s*(>=|<=|>|<)\s*([-+.0-9].*?)\s*", text)
+    if found is None:
+        raise RuleError({"condition": f'{text!r} is no condition: write it as "usage_day_mb > 100"'})
+    return found[1], found[2], parse_threshold(found[1], found[3])
+
+
+def parse_threshold(name: str, text: str) -> float:
+    """Return the threshold for the metric of that name, written with its unit or without: "0.8", "80 %", "100 MB".
+
+    Raises RuleError for what is no number, and for a unit that is not the metric's.
+    """
+    found = re.fullmatch(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\d\s].*?)?\s*", text)
+    metric = METRICS.get(name)
+    if found is None:
+        raise RuleError({"threshold": f"{text!r} is no number"})
+    value, unit = float(found[1]), found[2]
+    if unit is None or metric is None:  # the metric that there is not is refused by check_rule
+        return value
+    if metric.share and unit == "%":
+        return value / 100
+    if metric.unit and unit.casefold().rstrip("s") == metric.unit.casefold().rstrip("s"):
+        return value
+    known = f"in {metric.unit}" if metric.unit else "a plain number"
+    if metric.share:
+        known = 'a share: write 0.8 or "80 %"'
+    raise RuleError({"threshold": f"{text!r}: {unit!r} is not the unit of {name}, which is {known}"})
 
 
 def check_rule(rule: Rule) -> None:
@@ -124,10 +154,14 @@ def check_rule(rule: Rule) -> None:
     if rule.operator not in OPERATORS:
         wrong["operator"] = f"{rule.operator!r} is none of {' '.join(OPERATORS)}"
     if metric is not None and not (math.isfinite(rule.threshold) and metric.low <= rule.threshold <= metric.high):
-        unit = f" {metric.unit}" if metric.unit else ""
-        wrong["threshold"] = f"{rule.threshold:g} is outside {metric.low:g} to {metric.high:g}{unit}"
+        wrong["threshold"] = f"{rule.threshold:g} is outside what {rule.metric} can be: {metric.range}"
+        if metric.share and metric.high < rule.threshold <= 100 * metric.high:
+            percent = f"{rule.threshold:g}"
+            wrong["threshold"] += f'; for {percent} percent write {rule.threshold / 100:g} or "{percent} %"'
     elif metric is not None and rule.operator in OPERATORS and always(rule):
-        wrong["threshold"] = f"{rule.operator} {rule.threshold:g} holds for every value there can be"
+        wrong["threshold"] = f"{rule.written} holds for every value there can be: {metric.range}"
+    elif metric is not None and rule.operator in OPERATORS and never(rule):
+        wrong["threshold"] = f"{rule.written} holds for no value there can be: {metric.range}"
     if not 1 <= rule.for_days <= MAX_FOR_DAYS:
         wrong["for_days"] = f"{rule.for_days} is outside 1 to {MAX_FOR_DAYS} days"
     if rule.severity not in SEVERITIES:
@@ -145,6 +179,14 @@ def always(rule: Rule) -> bool:
     metric = METRICS[rule.metric]
     return (rule.operator == ">=" and rule.threshold <= metric.low) or (
         rule.operator == "<=" and rule.threshold >= metric.high
+    )
+
+
+def never(rule: Rule) -> bool:
+    """Return whether the condition holds for no possible value: a slip that would never alert."""
+    metric = METRICS[rule.metric]
+    return (rule.operator == ">" and rule.threshold >= metric.high) or (
+        rule.operator == "<" and rule.threshold <= metric.low
     )
 
 

@@ -41,9 +41,11 @@ def add_channel(
     digest_at: time | None = None,
     time_zone: str = "UTC",
     after_crash: str | None = None,
+    open_too: bool = False,
 ) -> int:
     """Add a channel: a webhook where it has a secret to sign with, else by Apprise. Raises AlertError.
 
+    open_too      the next pass also sends the alerts that are open now; else only what is opened from now on
     after_crash   default: `resend` for a webhook, whose receiver knows repeats by Idempotency-Key, else `park`
     """
     webhook = secret_variable is not None
@@ -59,11 +61,17 @@ def add_channel(
         "time_zone": time_zone,
         "after_crash": after_crash or ("resend" if webhook else "park"),
         "now": now,
+        "open_too": open_too,
     }
     made = _write(database, "add_channel", values)
     if made is None:
         raise AlertError(f"there is a channel named {name!r}: choose another name, or delete it first")
     return int(made["channel_id"])
+
+
+def open_alerts(database: Database, min_severity: str) -> int:
+    """Count the alerts of at least a severity that are open, and neither acknowledged nor snoozed."""
+    return int((database.row("open_alerts", {"min_severity": min_severity}) or {"alerts": 0})["alerts"])
 
 
 def delete_channel(database: Database, name: str, *, now: datetime) -> int:

@@ -49,6 +49,71 @@ def test_an_alert_is_acknowledged_snoozed_reopened_and_resolved(writer: httpx.Cl
     assert writer.get(f"/v1/alerts/{alert}").json()["closed_at"]
 
 
+def test_the_same_act_again_keeps_who_did_it_and_why_and_the_history_has_both(writer: httpx.Client) -> None:
+    alert = first_open(writer)
+    path = f"/v1/alerts/{alert}/acknowledge"
+    shown = ("state", "acted_by", "acted_at", "note")
+    first = writer.post(path, json={"note": "on it", "by": "ann"}).json()
+    again = writer.post(path).json()
+    assert {name: again[name] for name in shown} == {name: first[name] for name in shown}
+    assert (first["acted_by"], first["note"]) == ("API key ops by ann", "on it")
+    taken_over = writer.post(path, json={"by": "bob"}).json()
+    assert (taken_over["acted_by"], taken_over["note"]) == ("API key ops by bob", "on it")
+    said = writer.post(path, json={"note": "bob is ill"}).json()
+    assert (said["acted_by"], said["note"]) == ("API key ops", "bob is ill")
+    until = {"until": "2099-01-01T00:00:00Z"}
+    snoozed = writer.post(f"/v1/alerts/{alert}/snooze", json=until | {"note": "next year"}).json()
+    longer = writer.post(f"/v1/alerts/{alert}/snooze", json={"until": "2099-02-01T00:00:00Z"}).json()
+    assert longer == snoozed | {"snoozed_until": "2099-02-01T00:00:00Z"}
+    history = writer.get(f"/v1/alerts/{alert}/history").json()["items"]
+    assert [(item["event"], item["who"], item["note"]) for item in history][-6:] == [
+        ("acknowledged", "API key ops by ann", "on it"),
+        ("acknowledged", "API key ops", None),
+        ("acknowledged", "API key ops by bob", None),
+        ("acknowledged", "API key ops", "bob is ill"),
+        ("snoozed", "API key ops", "next year"),
+        ("snoozed", "API key ops", None),
+    ]
+
+
+def test_open_means_all_that_are_not_over_and_each_state_can_be_asked_for(writer: httpx.Client, seeded: Any) -> None:
+    one, two, three = (item["alert_id"] for item in writer.get("/v1/alerts").json()["items"][:3])
+    writer.post(f"/v1/alerts/{one}/acknowledge")
+    writer.post(f"/v1/alerts/{two}/snooze", json={"until": "2099-01-01T00:00:00Z"})
+    writer.post(f"/v1/alerts/{three}/resolve")
+
+    def states(state: str) -> dict[int, str]:
+        items = writer.get("/v1/alerts", params={"state": state, "limit": 1000}).json()["items"]
+        return {item["alert_id"]: item["state"] for item in items}
+
+    not_over = states("open")
+    assert (not_over[one], not_over[two], three in not_over) == ("acknowledged", "snoozed", False)
+    assert set(not_over.values()) == {"open", "acknowledged", "snoozed"}
+    assert states("acknowledged") == {one: "acknowledged"}
+    assert states("snoozed") == {two: "snoozed"}
+    assert states("resolved") == states("closed")
+    assert three in states("resolved")
+    assert states("all") == not_over | states("resolved")
+
+
+def test_a_threshold_is_read_in_the_unit_of_its_metric(writer: httpx.Client, seeded: Any) -> None:
+    share = {"name": "used", "metric": "quota_used_share", "operator": ">"}
+    for threshold, said in [
+        (80, "80 is outside what quota_used_share can be: 0 to 1 (0 % to 100 %); for 80 percent write 0.8 or"),
+        ("80 MB", "'MB' is not the unit of quota_used_share, which is a share"),
+        ("much", "'much' is no number"),
+        (1, "holds for no value there can be"),
+    ]:
+        answer = writer.post("/v1/alert-rules", json=share | {"threshold": threshold})
+        assert (answer.status_code, [item["field"] for item in answer.json()["errors"]]) == (422, ["threshold"])
+        assert said in answer.json()["detail"]
+    assert writer.post("/v1/alert-rules", json=share | {"threshold": "80 %"}).status_code == 201
+    (listed,) = writer.get("/v1/alert-rules").json()["items"]
+    assert listed["threshold"] == 0.8
+    assert writer.post("/v1/alert-rules/replay", json=RULE | {"threshold": "100 MB"}).status_code == 200
+    assert writer.post("/v1/alert-rules/replay", json=RULE | {"threshold": "80 %"}).status_code == 422
+
+
 def test_a_key_that_only_reads_changes_nothing(client: httpx.Client, seeded: Any) -> None:
     alert = first_open(client)
     for path, body in [

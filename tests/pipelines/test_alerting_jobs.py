@@ -3,15 +3,16 @@
 import json
 import re
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import dagster as dg
 import pytest
 from sqlalchemy import URL
 from typer.testing import CliRunner, Result
 
+from ml.enums import AlertKind
 from pipelines.cli import app
 from pipelines.definitions import code_location
 from pipelines.schedules import hourly_rules
@@ -19,7 +20,8 @@ from pipelines.sensors import alert_outbox, critical_alerts
 from resources.database.server import driver_url
 from resources.runtime import Runtime
 from resources.settings import Settings
-from tests.fleet import AS_OF, NOW, Account, Truth, ingest
+from services.notifications import outbox
+from tests.fleet import AS_OF, NOW, Account, Truth, at, ingest
 
 Command = Callable[..., Result]
 
@@ -87,7 +89,11 @@ def test_from_a_rule_to_its_message_on_the_command_line(
 
         monkeypatch.setenv("HOOK_URL", "http://127.0.0.1:9/secret-path")
         monkeypatch.setenv("HOOK_SECRET", "s3cret")
-        simsight("channels", "add", "hook", "HOOK_URL", "--secret", "HOOK_SECRET")
+        added = simsight("channels", "add", "other", "HOOK_URL", "--secret", "HOOK_SECRET").output
+        assert "1 alert is open already and not sent to it (--send-open sends them)" in added
+        added = simsight("channels", "add", "hook", "HOOK_URL", "--secret", "HOOK_SECRET", "--send-open").output
+        assert "1 alert is open already: the next `simsight notify` sends it" in added
+        simsight("channels", "delete", "other")
         assert "no answer" in str(simsight("channels", "test", "hook", fails=True).exception)
         simsight("oncall", "escalate", "night", "0:hook", "30:hook")
         simsight("oncall", "quiet", "nights", "--from", "22:00", "--to", "06:00", "--zone", "Europe/Berlin")
@@ -101,7 +107,6 @@ def test_from_a_rule_to_its_message_on_the_command_line(
         ]
         for what, name in (("quiet", "nights"), ("maintenance", "move")):
             simsight("oncall", "delete", what, name)
-        truth.run("UPDATE ops.channels SET created_at = '2020-01-01'")
 
         context = dg.build_sensor_context(instance=instance, resources={"runtime": runtime})
         assert isinstance(alert_outbox(context), dg.RunRequest)
@@ -113,21 +118,98 @@ def test_from_a_rule_to_its_message_on_the_command_line(
     (problem,) = json.loads(simsight("channels", "problems", "--json").output)
     assert problem["last_error"].startswith("no answer (ConnectError)")
     assert "secret-path" not in json.dumps(problem)
+    truth.run("UPDATE ops.notifications SET last_error = NULL")
+    assert "no message failed; 1 waits to be sent" in simsight("channels", "problems").output
+    truth.run("UPDATE ops.channels SET parked_at = now(), parked_reason = 'wrong secret' WHERE deleted_at IS NULL")
+    said = simsight("channels", "problems").output
+    assert ("all messages arrived" in said, "wrong secret; 1 waits for it, `simsight channels test hook`" in said) == (
+        False,
+        True,
+    )
     assert "nothing to send" in simsight("notify").output
 
     number = str(alert["alert_id"])
     simsight("alerts", "ack", number, "--note", "on it", "--by", "ann")
-    simsight("alerts", "snooze", number, "--for", "4h")
+    simsight("alerts", "ack", number)
+    listed = simsight("alerts", "list").output
+    assert "[critical] acknowledged by ann" in listed
+    assert "1 open alert, 1 acknowledged among them" in listed
+    (alert,) = json.loads(simsight("alerts", "list", "--json").output)
+    assert (alert["acted_by"], alert["note"], alert["state"]) == ("ann", "on it", "acknowledged")
+    simsight("alerts", "snooze", number, "--for", "4h", "--by", "ann")
+    assert "snoozed until 2025-09-24 10:00 UTC by ann" in simsight("alerts", "list").output
     assert "expected a time such as 30m" in str(
         simsight("alerts", "snooze", number, "--for", "soon", fails=True).exception
     )
     simsight("alerts", "resolve", number)
     assert "no alert that is not resolved" in str(simsight("alerts", "ack", number, fails=True).exception)
     events = [row["event"] for row in json.loads(simsight("alerts", "history", number, "--json").output)]
-    assert events == ["opened", "acknowledged", "snoozed", "resolved"]
+    assert events == ["opened", "acknowledged", "acknowledged", "snoozed", "resolved"]
     assert "1 messages dropped" in simsight("channels", "delete", "hook").output
     assert "0 alerts closed" in simsight("rules", "delete", "heavy").output
     assert re.search("no rule yet", simsight("rules", "list").output)
+
+
+# what each kind of alert rests on, as of a day: SIMs of one incident, one with an anomaly of its own, a silent one,
+# and one whose volume is nearly used up
+EVERY_KIND = """
+INSERT INTO predictions.incidents
+    (organization_id, kind, title, scope, first_day, last_day, severity, sims, model_version, created_at, updated_at)
+VALUES (1, 'spike', 'Spike in 2 SIMs', '{}', %(as_of)s, %(as_of)s, 'critical', 2, 1, now(), now());
+INSERT INTO predictions.anomalies
+    (organization_id, sim_key, day, kind, score, severity, reasons, first_day, incident_id, model_version, as_of,
+     detected_at, live)
+SELECT 1, n, %(as_of)s, 'spike', 9, 'critical', 'Far more than usual.', %(as_of)s, i.incident_id, 1, %(as_of)s, now(),
+       false
+FROM generate_series(10, 12) AS n LEFT JOIN predictions.incidents AS i ON n < 12;
+DELETE FROM core.sim_usage WHERE sim_key = 13 AND day > %(as_of)s::date - 30;
+UPDATE core.sim_quota SET amount_left = 1000, amount_total = 500000000 WHERE sim_key = 14 AND kind = 'data';
+UPDATE predictions.exhaustions SET p_7 = 0.99, p_14 = 0.99, status = 'ok' WHERE sim_key = 14
+"""
+
+
+def test_a_day_that_is_past_opens_changes_closes_and_sends_no_alert_of_any_kind(
+    simsight: Command, filled: tuple[Runtime, Truth], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime, truth = filled
+    monkeypatch.setenv("HOOK_URL", "http://127.0.0.1:9/")
+    simsight("channels", "add", "hook", "HOOK_URL", "--secret", "HOOK_URL")
+    simsight("rules", "add", "used", "usage_day_mb > 0.000001", "--force")
+    for statement in EVERY_KIND.split(";\n"):
+        truth.rows(statement, {"as_of": AS_OF})
+
+    def evaluate(now: datetime) -> dict[str, int]:
+        """Run the alerts as of AS_OF at a time, as every job that scores a day does; returns the alerts there are."""
+        with at(runtime, now) as then, dg.DagsterInstance.ephemeral() as instance:
+            done = (
+                code_location(then)
+                .get_implicit_global_asset_job_def()
+                .execute_in_process(
+                    instance=instance,
+                    partition_key=AS_OF.isoformat(),
+                    asset_selection=[dg.AssetKey("alerts"), dg.AssetKey("alert_rules_evaluated")],
+                    run_config={"loggers": {"terminal": {}}},
+                )
+            )
+        assert done.success
+        return {
+            row["kind"]: row["n"] for row in truth.rows("SELECT kind, count(*) AS n FROM predictions.alerts GROUP BY 1")
+        }
+
+    assert evaluate(NOW + timedelta(days=1)) == {}
+    assert evaluate(NOW + timedelta(days=7)) == {}
+    assert outbox.plan(runtime.database, now=NOW)["planned"] == 0
+    assert truth.one("SELECT evaluated_as_of FROM predictions.alert_rules") is None
+
+    opened = evaluate(NOW)
+    assert set(opened) == set(get_args(AlertKind)), "the day before, each of them was news"
+    assert outbox.plan(runtime.database, now=NOW)["planned"] > 0
+    # what is open is neither changed nor closed by a day that is past
+    before = truth.versions(["predictions.alerts", "predictions.alert_rules"])
+    truth.run("DELETE FROM predictions.anomalies")
+    truth.run("UPDATE core.sim_usage SET bytes = 0, bytes_rx = 0")
+    assert evaluate(NOW + timedelta(days=7)) == opened
+    assert truth.versions(["predictions.alerts", "predictions.alert_rules"]) == before
 
 
 @pytest.fixture

@@ -69,6 +69,14 @@ def test_versions_are_compared_on_unseen_days_written_down_and_rolled_back(fille
     listed = model_versions(runtime)
     assert [one["version"] for one in listed] == [3, 2, 1]
     assert {one["version"]: one["role"] for one in listed} == roles(runtime, truth)
+    words = {one["version"]: (one["why"], one["why_at_training"]) for one in listed}
+    assert words[1][0] == "version 2 took its place: to compare"
+    if row["role"] == "challenger":
+        assert words[2][0] == "to compare", "the champion is explained by its rollback"
+        assert runtime.mlflow.get_model_version(FORECASTER, "2").tags["why"] == "to compare"
+    else:
+        assert words[2][0] == f"version 3 took its place: {row['why']}"
+    assert words[2][1].startswith("it knows less than the champion, version 1"), "what training said is kept"
 
     before = registry_of(runtime).champion()
     assert before is not None

@@ -341,3 +341,33 @@ def test_no_part_of_a_secret_url_but_its_host_is_repeated() -> None:
     assert said.endswith("next ***")
     for part in ("tokenB", "path-part", "abcdef", "channel x"):
         assert part not in said
+
+
+def test_a_channel_that_is_new_gets_the_alerts_that_were_open_only_if_asked_and_in_one_message(
+    fleet: Fleet, mail: MailServer
+) -> None:
+    for sim in range(1, 6):
+        fleet.alert(sim, at=NOW - sim * DAY)
+    fleet.alert(6, "info", at=NOW - DAY)
+    act(fleet.database, [fleet.alert(7, at=NOW - DAY)], "acknowledge", by="ann", now=NOW)
+    assert oncall.open_alerts(fleet.database, "warning") == 5
+    fleet.channel("mail", mailto(mail), min_severity="warning", now=NOW)
+    assert fleet.notify() == {**fleet.notify(), "planned": 0}
+    assert mail.mails == []
+    fleet.channel("all", mailto(mail), min_severity="warning", now=NOW, open_too=True)
+    fleet.notify(NOW + MINUTE)
+    assert [subject for subject in mail.subjects if "5 alerts" in subject] == mail.subjects
+    assert len(mail.mails) == 1, "alerts of many days are one message"
+    fleet.alert(8, at=NOW + MINUTE)
+    fleet.notify(NOW + 2 * MINUTE)
+    assert len(mail.mails) == 3, "and from now on it is a channel as any"
+
+
+def test_what_waits_for_a_disabled_channel_is_a_problem(fleet: Fleet) -> None:
+    fleet.channel("chat", "no-such-service://x")
+    for sim in (1, 2, 3):
+        fleet.alert(sim, kind=("silent", "quota_80", "exhaustion")[sim - 1])
+    fleet.notify()
+    problems = fleet.database.rows("outbox_problems", {"rows": 50})
+    assert [(row["channel"], row["state"]) for row in problems] == [("chat", "pending")] * 3
+    assert all("the channel is disabled: " in row["last_error"] for row in problems)

@@ -11,7 +11,7 @@ from sqlalchemy import URL
 from resources.runtime import Runtime
 from services.alerts.builtin import evaluate_alerts
 from services.alerts.evaluation import AlertError, act, add_rule, disable_rule, enable_rule, evaluate_rules, replay
-from services.alerts.rules import METRICS, Rule, RuleError, check_rule
+from services.alerts.rules import METRICS, Rule, RuleError, check_rule, parse_condition
 from tests.fleet import AS_OF, NOW, Filled, Truth, copied
 
 DAY = timedelta(days=1)
@@ -40,7 +40,42 @@ def add(runtime: Runtime, name: str, metric: str, operator: str, threshold: floa
 
 
 def evaluate(runtime: Runtime, as_of: date = AS_OF) -> dict[str, Any]:
-    return evaluate_rules(runtime.database, as_of=as_of, now=NOW)
+    return evaluate_rules(runtime, as_of)
+
+
+@pytest.mark.parametrize(
+    ("text", "threshold"),
+    [
+        ("quota_used_share > 80 %", 0.8),
+        ("quota_used_share>=0.8", 0.8),
+        ("exhaustion_p14 > 62.5%", 0.625),
+        ("usage_day_mb > 100 MB", 100),
+        ("usage_day_mb > 1.5e2", 150),
+        ("silence_days >= 1 day", 1),
+        ("freshness_hours > 12 hours", 12),
+        ("usage_day_mb > 1 GB", "'GB' is not the unit of usage_day_mb, which is in MB"),
+        ("usage_day_mb > 80 %", "'%' is not the unit of usage_day_mb"),
+        ("anomaly_score > 3 MB", "'MB' is not the unit of anomaly_score, which is a plain number"),
+        ("exhaustion_p14 > 80 MB", 'which is a share: write 0.8 or "80 %"'),
+        ("usage_day_mb > 1,5", "is no number|is not the unit"),
+        ("usage_day_mb = 5", "is no condition"),
+    ],
+)
+def test_a_condition_is_read_with_the_unit_of_its_metric(text: str, threshold: float | str) -> None:
+    if isinstance(threshold, str):
+        with pytest.raises(RuleError, match=threshold):
+            parse_condition(text)
+    else:
+        assert parse_condition(text)[2] == pytest.approx(threshold)
+
+
+def test_a_stored_rule_that_can_never_fire_says_so(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    rule = add(runtime, "used", "quota_used_share", ">", 0.8)
+    truth.rows("UPDATE predictions.alert_rules SET threshold = 80 WHERE rule_id = %s", (rule,))
+    said = evaluate(runtime)["rules that failed"]["used"]
+    assert 'for 80 percent write 0.8 or "80 %"' in said
+    assert truth.one("SELECT error FROM predictions.alert_rules WHERE rule_id = %s", (rule,)) == said
 
 
 def holding(truth: Truth, rule_id: int) -> dict[int | None, float]:
@@ -122,6 +157,10 @@ def test_every_metric_runs_over_a_stretch_of_days_and_gives_each_sim_one_value_a
         (Rule("r", "usage_day_mb", ">", float("nan")), "threshold"),
         (Rule("r", "exhaustion_p14", ">", 1.5), "threshold"),
         (Rule("r", "exhaustion_p14", ">=", 0), "threshold"),
+        (Rule("r", "quota_used_share", ">", 80), "threshold"),
+        (Rule("r", "quota_used_share", ">", 1), "threshold"),
+        (Rule("r", "silence_days", ">", 120), "threshold"),
+        (Rule("r", "usage_day_mb", "<", 0), "threshold"),
         (Rule("r", "usage_day_mb", ">", 1, for_days=0), "for_days"),
         (Rule("r", "usage_day_mb", ">", 1, scope={"label": "x"}), "scope"),
         (Rule("r", "usage_day_mb", ">", 1, scope={"label_prefix": ""}), "scope"),

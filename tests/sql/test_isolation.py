@@ -71,8 +71,8 @@ INSERT INTO predictions.alert_rules (organization_id, name, metric, operator, th
     enabled, created_by, created_at, changed_at)
 SELECT organization_id, 'r', 'usage_day_mb', '>', 1, 1, '{}', 'info', true, 'x', now(), now() FROM core.organizations;
 INSERT INTO ops.channels (organization_id, name, kind, url_variable, min_severity, direct, resolved, time_zone,
-    after_crash, created_at)
-SELECT organization_id, 'c', 'apprise', 'X', 'info', true, true, 'UTC', 'park', now() FROM core.organizations;
+    after_crash, created_at, tells_from)
+SELECT organization_id, 'c', 'apprise', 'X', 'info', true, true, 'UTC', 'park', now(), now() FROM core.organizations;
 INSERT INTO ops.notifications (organization_id, channel_id, delivery_key, stage, severity, created_at, next_attempt_at)
 SELECT organization_id, channel_id, gen_random_uuid(), 'opened', 'info', now(), now() FROM ops.channels;
 INSERT INTO ops.notified_alerts (organization_id, alert_id, channel_id, stage, notification_id)
@@ -128,7 +128,7 @@ NOT_FOR_THE_API = [
     "INSERT INTO predictions.alert_history (organization_id, alert_id, event, at, state, severity, as_of)"
     " VALUES (1, 1, 'opened', now(), 'open', 'info', now())",
     "UPDATE predictions.alert_rules SET enabled = false",
-    "SELECT predictions.act_on_alerts(1::smallint, '{1}', 'resolve', NULL, NULL, 'x', now())",
+    "SELECT predictions.act_on_alerts(1::smallint, '{1}', 'resolve', NULL, NULL, 'x', now(), true)",
     "SELECT predictions.switch_alert_rule(1::smallint, 1, false, true, now())",
     "SELECT ops.organization('other')",
     "SELECT ops.analyze_new_tables()",

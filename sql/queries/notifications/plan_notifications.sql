@@ -1,5 +1,6 @@
 -- Messages that are due and not in the outbox yet; one row: how many. Alerts of one rule or kind, severity and day share a message. An alert, a
--- channel and a stage have one message for ever: primary key of notified_alerts. Indexes: alerts_open, alerts_closed.
+-- channel and a stage have one message for ever: primary key of notified_alerts. What was open before the channel is not told by day.
+-- Indexes: alerts_open, alerts_closed.
 WITH known AS MATERIALIZED (
     SELECT a.alert_id, a.kind, a.rule_id, a.incident_id, a.severity, a.state, a.opened_at, a.opened_as_of, a.closed_at, a.snoozed_until,
            array_position(ARRAY['info', 'warning', 'critical'], a.severity) AS rank
@@ -18,7 +19,7 @@ WITH known AS MATERIALIZED (
     WHERE l.alert_id IN (SELECT alert_id FROM known)
 ), wanted AS (
     SELECT c.channel_id, a.alert_id, 'opened' AS stage
-    FROM known AS a JOIN channels AS c ON c.direct AND c.digest_at IS NULL AND a.rank >= c.rank AND a.opened_at >= c.created_at
+    FROM known AS a JOIN channels AS c ON c.direct AND c.digest_at IS NULL AND a.rank >= c.rank AND a.opened_at >= c.tells_from
     WHERE a.state = 'open'
     UNION
     SELECT c.channel_id, a.alert_id,
@@ -49,7 +50,8 @@ WITH known AS MATERIALIZED (
     FROM wanted AS w JOIN known AS a USING (alert_id) JOIN channels AS c USING (channel_id)
     WHERE NOT EXISTS (
         SELECT FROM told AS t WHERE t.alert_id = w.alert_id AND t.channel_id = w.channel_id AND t.stage = w.stage)
-    GROUP BY w.channel_id, w.stage, a.severity, a.kind, a.rule_id, a.incident_id, a.opened_as_of
+    GROUP BY w.channel_id, w.stage, a.severity, a.kind, a.rule_id, a.incident_id,
+        CASE WHEN a.opened_at >= c.created_at THEN a.opened_as_of END
 ), added AS (
     INSERT INTO ops.notifications (organization_id, channel_id, delivery_key, stage, severity, created_at, next_attempt_at)
     SELECT ops.current_organization(), channel_id, delivery_key, stage, severity, %(now)s, %(now)s FROM messages

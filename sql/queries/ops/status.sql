@@ -14,5 +14,4 @@ SELECT (SELECT count(*) FROM core.sims) AS sims,
        (SELECT count(*) FROM ops.channels WHERE deleted_at IS NULL AND parked_at IS NOT NULL) AS channels_parked,
        (SELECT count(*) FROM ops.notifications WHERE state IN ('dead', 'unknown') AND created_at > %(now)s - interval '7 days')
            AS messages_not_delivered_last_week,
-       (SELECT count(*) FROM ops.run_failures WHERE failed_at > %(now)s - interval '7 days') AS failed_runs_last_week,
        (SELECT max(as_of) FROM predictions.reports) AS report_as_of;
