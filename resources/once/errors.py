@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from resources.errors import SimsightError
+from resources.text import printable
 
 RETRY_STATUS = frozenset({429, 500, 502, 503, 504})
 
@@ -37,7 +38,7 @@ class OnceRequestError(OnceError):
     """One call failed for good. `status` is None when no usable answer came at all."""
 
     def __init__(self, call: str, status: int | None, came: str, advice: str) -> None:
-        shown = " ".join(_said(came).split())[:200] or "(nothing)"
+        shown = printable(" ".join(_said(came).split())[:200]) or "(nothing)"
         got = "no usable answer" if status is None else f"HTTP {status}"
         super().__init__(f"{call}: {got}: {shown}. {advice}")
         self.call, self.status, self.came = call, status, shown
@@ -71,7 +72,7 @@ def _said(came: str) -> str:
     try:
         error = json.loads(came)
         name, number, message = error["error_token"], error["error_code"], error["message"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return came
     return f"{name} ({number}): {message}"
 
