@@ -14,13 +14,19 @@ def at_most(body: bytes, values: int) -> bool:
 
     A text that is no JSON is counted somehow.
     """
-    if _separators(body) <= values:  # an upper limit, since commas in texts are counted: mostly enough
+    if _separators(body, 0, len(body)) <= values:  # an upper limit, since commas in texts are counted: mostly enough
         return True
-    return _separators(_STRINGS.sub(b"", body)) <= values
+    found = begin = 0
+    for texts, text in enumerate(_STRINGS.finditer(body)):
+        found += _separators(body, begin, text.start())
+        if found > values or texts > 4 * values:
+            return False
+        begin = text.end()
+    return found + _separators(body, begin, len(body)) <= values
 
 
-def _separators(text: bytes) -> int:
-    return text.count(b",") + text.count(b"[") + text.count(b"{")
+def _separators(body: bytes, begin: int, end: int) -> int:
+    return body.count(b",", begin, end) + body.count(b"[", begin, end) + body.count(b"{", begin, end)
 
 
 def size_within(document: Any, depth: int) -> int | None:
