@@ -5,13 +5,17 @@ A channel's URL and secret come from the environment and are never stored or sho
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
+import io
 import logging
 import re
 import smtplib
+import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,8 +28,10 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 import httpx
 import orjson
 
+from resources.bounded_http import no_cookies
 from resources.errors import SimsightError
 from resources.proxies import ProxyUnusableError, proxy_options
+from resources.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
 
 SEND_TIMEOUT_S = 15.0
 MAX_RETRY_AFTER_S = 3600.0
+MAX_REPLY_BYTES = 100_000  # of a mail server to one command
 MAIL_PORTS = {"starttls": 587, "ssl": 465, "insecure": 25}  # by how the connection is encrypted
 RETRY_STATUSES = {408, 409, 425, 429}
 BROKEN_STATUSES = {401, 402, 403, 404, 405, 407, 410}
@@ -76,11 +83,16 @@ def open_channel(row: Mapping[str, Any], environment: Mapping[str, str]) -> Iter
         if not _is_web_address(url):
             raise ChannelBrokenError(f"{row['url_variable']} holds no http:// or https:// URL")
         try:
-            client = httpx.Client(timeout=SEND_TIMEOUT_S, follow_redirects=False, **proxy_options(url))
+            client = httpx.AsyncClient(
+                timeout=SEND_TIMEOUT_S, follow_redirects=False, cookies=no_cookies(), **proxy_options(url)
+            )
         except ProxyUnusableError as error:
             raise ChannelBrokenError(str(error)) from None
-        with client:
-            yield Webhook(client, url, secret)
+        with asyncio.Runner() as loop:
+            try:
+                yield Webhook(loop, client, url, secret)
+            finally:
+                loop.run(client.aclose())
         return
     mail = url.lower().startswith(("mailto://", "mailtos://"))
     yield Mail(url, row["url_variable"]) if mail else _apprise(url, row["url_variable"])
@@ -106,8 +118,8 @@ class Webhook:
     Idempotency-Key is the same at every attempt: a receiver that remembers it acts once, whatever crashes.
     """
 
-    def __init__(self, client: httpx.Client, url: str, secret: str) -> None:
-        self._client, self._url, self._secret = client, url, secret
+    def __init__(self, loop: asyncio.Runner, client: httpx.AsyncClient, url: str, secret: str) -> None:
+        self._loop, self._client, self._url, self._secret = loop, client, url, secret
 
     def send(self, message: Message, now: datetime) -> None:
         body = orjson.dumps(message.values | {"text": message.text})
@@ -120,7 +132,9 @@ class Webhook:
             "X-Simsight-Signature": f"v1={sign(self._secret, timestamp, body)}",
         }
         try:
-            answer = self._client.post(self._url, content=body, headers=headers)
+            answer = self._loop.run(self._post(body, headers))
+        except TimeoutError:
+            raise DeliveryError(f"no answer within {SEND_TIMEOUT_S:g} s, however steadily its bytes came") from None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise ChannelBrokenError(redact(f"the URL cannot be used: {error}", [self._url])) from None
         except httpx.HTTPError as error:
@@ -133,6 +147,14 @@ class Webhook:
         wait = answer.headers.get("retry-after", "")
         after_s = min(float(wait), MAX_RETRY_AFTER_S) if wait.isdigit() else None
         raise _kind(answer.status_code)(f"it answered {answer.status_code}", after_s)
+
+    async def _post(self, body: bytes, headers: dict[str, str]) -> httpx.Response:
+        """The answer's status and headers, in time as a whole. What follows them is not read."""
+        async with (
+            asyncio.timeout(SEND_TIMEOUT_S),
+            self._client.stream("POST", self._url, content=body, headers=headers) as answer,
+        ):
+            return answer
 
 
 def _kind(status: int | None) -> type[DeliveryError]:
@@ -294,9 +316,9 @@ class Mail:
         if not url.verify:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         if url.mode == "ssl":
-            smtp: smtplib.SMTP = smtplib.SMTP_SSL(url.host, url.port, timeout=SEND_TIMEOUT_S, context=context)
+            smtp: smtplib.SMTP = _BoundedOverTls(url.host, url.port, timeout=SEND_TIMEOUT_S, context=context)
         else:
-            smtp = smtplib.SMTP(url.host, url.port, timeout=SEND_TIMEOUT_S)
+            smtp = _Bounded(url.host, url.port, timeout=SEND_TIMEOUT_S)
         try:
             if url.mode == "starttls":
                 smtp.starttls(context=context)
@@ -309,6 +331,45 @@ class Mail:
     def _said(self, error: BaseException) -> str:
         text = error.smtp_error if isinstance(error, smtplib.SMTPResponseException) else str(error)
         return redact(text.decode(errors="replace") if isinstance(text, bytes) else str(text), self._secrets)
+
+
+class _Replies(io.RawIOBase):
+    """What a mail server says, within limits on the time and the bytes of one reply."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.begin()
+
+    def begin(self) -> None:
+        self._until, self._left = time.monotonic() + SEND_TIMEOUT_S, MAX_REPLY_BYTES
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        wait = self._until - time.monotonic()
+        if wait <= 0 or self._left <= 0:
+            raise TimeoutError("a reply without end")
+        self._sock.settimeout(wait)
+        size = self._sock.recv_into(buffer)
+        self._sock.settimeout(SEND_TIMEOUT_S)
+        self._left -= size
+        return size
+
+
+class _Bounded(smtplib.SMTP):
+    """Reads the server's replies within limits: smtplib alone waits for each byte anew, and keeps line after line."""
+
+    def getreply(self) -> tuple[int, bytes]:
+        if self.file is None and self.sock is not None:
+            self._replies = _Replies(self.sock)
+            self.file = io.BufferedReader(self._replies)
+        self._replies.begin()
+        return super().getreply()
+
+
+class _BoundedOverTls(_Bounded, smtplib.SMTP_SSL):
+    """The same from the first byte over TLS."""
 
 
 class Apprise:
@@ -390,4 +451,4 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     for part in sorted(parts, key=len, reverse=True):
         if len(part) >= MIN_SECRET_CHARACTERS:
             text = text.replace(part, "***")
-    return " ".join(text.split())[:300]
+    return printable(" ".join(text.split())[:300])
