@@ -8,14 +8,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import io
 import logging
 import re
 import smtplib
-import socket
 import ssl
 import threading
-import time
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,6 +26,7 @@ import httpx
 import orjson
 
 from resources.bounded_http import no_cookies
+from resources.bounded_smtp import BoundedSmtp, BoundedSmtpOverTls
 from resources.errors import SimsightError
 from resources.proxies import ProxyUnusableError, proxy_options
 from resources.text import printable
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
 
 SEND_TIMEOUT_S = 15.0
 MAX_RETRY_AFTER_S = 3600.0
-MAX_REPLY_BYTES = 100_000  # of a mail server to one command
 MAIL_PORTS = {"starttls": 587, "ssl": 465, "insecure": 25}  # by how the connection is encrypted
 RETRY_STATUSES = {408, 409, 425, 429}
 BROKEN_STATUSES = {401, 402, 403, 404, 405, 407, 410}
@@ -316,9 +313,9 @@ class Mail:
         if not url.verify:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         if url.mode == "ssl":
-            smtp: smtplib.SMTP = _BoundedOverTls(url.host, url.port, timeout=SEND_TIMEOUT_S, context=context)
+            smtp: smtplib.SMTP = BoundedSmtpOverTls(url.host, url.port, timeout=SEND_TIMEOUT_S, context=context)
         else:
-            smtp = _Bounded(url.host, url.port, timeout=SEND_TIMEOUT_S)
+            smtp = BoundedSmtp(url.host, url.port, timeout=SEND_TIMEOUT_S)
         try:
             if url.mode == "starttls":
                 smtp.starttls(context=context)
@@ -331,45 +328,6 @@ class Mail:
     def _said(self, error: BaseException) -> str:
         text = error.smtp_error if isinstance(error, smtplib.SMTPResponseException) else str(error)
         return redact(text.decode(errors="replace") if isinstance(text, bytes) else str(text), self._secrets)
-
-
-class _Replies(io.RawIOBase):
-    """What a mail server says, within limits on the time and the bytes of one reply."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self.begin()
-
-    def begin(self) -> None:
-        self._until, self._left = time.monotonic() + SEND_TIMEOUT_S, MAX_REPLY_BYTES
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        wait = self._until - time.monotonic()
-        if wait <= 0 or self._left <= 0:
-            raise TimeoutError("a reply without end")
-        self._sock.settimeout(wait)
-        size = self._sock.recv_into(buffer)
-        self._sock.settimeout(SEND_TIMEOUT_S)
-        self._left -= size
-        return size
-
-
-class _Bounded(smtplib.SMTP):
-    """Reads the server's replies within limits: smtplib alone waits for each byte anew, and keeps line after line."""
-
-    def getreply(self) -> tuple[int, bytes]:
-        if self.file is None and self.sock is not None:
-            self._replies = _Replies(self.sock)
-            self.file = io.BufferedReader(self._replies)
-        self._replies.begin()
-        return super().getreply()
-
-
-class _BoundedOverTls(_Bounded, smtplib.SMTP_SSL):
-    """The same from the first byte over TLS."""
 
 
 class Apprise:

@@ -23,9 +23,9 @@ import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, TypeVar
 
 import httpx
 from pydantic import SecretStr
@@ -35,7 +35,6 @@ from resources.once import errors, records, responses, usage_days
 from resources.once.asking import Asking, Came
 from resources.once.calls import CallBook, Form
 from resources.once.errors import (
-    RETRY_STATUS,
     OnceCallGoneError,
     OnceCredentialsError,
     OnceError,
@@ -48,7 +47,7 @@ from resources.once.errors import (
     OnceUnavailableError,
 )
 from resources.once.responses import Answer, Rejected
-from resources.once.transport import Breaker, ClientStats, RateLimiter, TokenAuth, rate_limiters
+from resources.once.transport import Breaker, ClientStats, Failure, Limits, RateLimiter, TokenAuth, rate_limiters
 from resources.proxies import proxy_options
 
 __all__ = [
@@ -76,21 +75,6 @@ ACCEPT = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 MAX_LIST_PASSES = 3
 MAX_WAIT_S = 300.0  # the longest of 1NCE's rate windows: asked to wait longer, the call fails and says so
 MAX_BACKOFF_S = 30.0
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much an answer may be; all far above what 1NCE sends.
-
-    body_bytes               of one answer, unpacked; a page of 1,000 events has about 1 MB
-    call_s                   for one request, from its first byte to the last of its answer
-    pages, pages_of_a_sim    of one list of the account (5 million SIMs), and of one of a SIM
-    """
-
-    body_bytes: int = 20_000_000
-    call_s: float = 120.0
-    pages: int = 50_000
-    pages_of_a_sim: int = 1_000
 
 
 class OnceClient:
@@ -335,9 +319,9 @@ class OnceClient:
             seen = len(bodies)
             bodies.add(hashlib.sha256(came.body).digest())
             if found and len(bodies) == seen:
-                raise _endless(came, f"page {page - 1} is one of those before it")
+                raise errors.endless_error(f"GET {came.path}", came.shown, f"page {page - 1} is one of those before it")
             if seen == most:
-                raise _endless(came, f"more than {most:,} pages")
+                raise errors.endless_error(f"GET {came.path}", came.shown, f"more than {most:,} pages")
             if page > 2 and not found:
                 return
             yield form, came
@@ -383,7 +367,7 @@ class OnceClient:
         asked = f" (asks to wait {got.wait_s:.0f} s)" if got.wait_s > MAX_WAIT_S else ""
         raise errors.request_error(got.call, got.status, got.came + asked)
 
-    async def _try(self, path: str, params: dict[str, str]) -> Came | _Failure:
+    async def _try(self, path: str, params: dict[str, str]) -> Came | Failure:
         """Ask once. Errors of the HTTP library end here: they hold the request, and with it the token."""
         try:
             async with self._under_way:
@@ -392,7 +376,7 @@ class OnceClient:
             unreachable = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
             said = self._auth.scrub(f"{type(error).__name__}: {error}")
             call = self._call(error.request)
-            return _Failure(call, None, said, unreachable=unreachable, lasting=isinstance(error, AnswerTooLargeError))
+            return Failure(call, None, said, unreachable=unreachable, lasting=isinstance(error, AnswerTooLargeError))
         body, call = response.content, self._call(response.request)
         self.stats.bytes_received += len(body)
         status, text = response.status_code, self._auth.scrub(body[:1000].decode(errors="replace"))
@@ -402,13 +386,13 @@ class OnceClient:
                 self.stats.throttled += 1
                 if limiter := self._rate_limiter(response.request):
                     limiter.hold(min(wait_s, MAX_WAIT_S))
-            return _Failure(call, status, text, wait_s)
+            return Failure(call, status, text, wait_s)
         try:
             document = responses.parse_json(body)
         except responses.TooMuchJsonError as error:
-            return _Failure(call, None, f"{error}: {text}", lasting=True)
+            return Failure(call, None, f"{error}: {text}", lasting=True)
         except ValueError:  # cut halfway where no length was promised, or a page of some proxy
-            return _Failure(call, None, f"not JSON: {text}")
+            return Failure(call, None, f"not JSON: {text}")
         totals = responses.parse_totals(response.headers, document)
         return Came(path, params, self._now(), body, document, totals, text)
 
@@ -435,36 +419,6 @@ class OnceClient:
 
             request.extensions["trace"] = sent
         self.stats.requests += 1
-
-
-class _Failure(NamedTuple):
-    """An attempt without a usable answer; status None when none came. call: which, such as POST /oauth/token."""
-
-    call: str
-    status: int | None
-    came: str
-    wait_s: float = 0.0
-    unreachable: bool = False
-    lasting: bool = False  # the same again would be no better
-
-    @property
-    def may_pass(self) -> bool:
-        return (self.status is None and not self.lasting) or self.status in RETRY_STATUS
-
-    @property
-    def alive(self) -> bool:
-        """The service answered, if only to say no or not so fast."""
-        return self.lasting or (self.status is not None and self.status < httpx.codes.INTERNAL_SERVER_ERROR)
-
-
-def _endless(came: Came, why: str) -> OnceRequestError:
-    return OnceRequestError(
-        f"GET {came.path}",
-        200,
-        came.shown,
-        f"The list does not end: {why}. What was read before has been delivered; check ONCE_BASE_URL, and ask 1NCE's "
-        "support when it stays.",
-    )
 
 
 def _unseen(answer: Answer[records.SimCard], shown: set[str]) -> tuple[Answer[records.SimCard], set[str]]:

@@ -103,3 +103,14 @@ def request_error(call: str, status: int | None, came: str) -> OnceRequestError:
         case _:
             advice = "The call is not as 1NCE expects it: compare with 1NCE's API reference."
     return OnceRequestError(call, status, came, advice)
+
+
+def endless_error(call: str, came: str, why: str) -> OnceRequestError:
+    """The error for a list whose pages do not end; `came` is how the last one begins."""
+    return OnceRequestError(
+        call,
+        200,
+        came,
+        f"The list does not end: {why}. What was read before has been delivered; check ONCE_BASE_URL, and ask 1NCE's "
+        "support when it stays.",
+    )
