@@ -33,7 +33,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.stream_limiter = stream_webhook.limiter()
+        app.state.stream_gate = stream_webhook.Gate()
         live.start()
         yield
         await live.stop()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES = 1_000_000  # of what is posted under /v1, which is read before the key is looked at
+READ_SECONDS = 30.0  # until such a body is whole
+MAX_BODIES = 100  # of them on their way at once
 
 
 class Headers:
@@ -27,24 +31,48 @@ class Headers:
 
 
 class SmallBodies:
-    """Stops reading a body under /v1 at its limit, whatever the headers say."""
+    """Stops reading a body under /v1 at its limits, whatever the headers say: of bytes, of time, of bodies at once."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        self._app, self._on_their_way = app, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        size = 0
+        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
+            await self._app(scope, receive, send)
+            return
+        until = asyncio.get_running_loop().time() + READ_SECONDS
+        size, whole, counts = 0, False, False
 
-        async def counted() -> Message:
-            nonlocal size
-            message = await receive()
+        async def limited() -> Message:
+            nonlocal size, whole, counts
+            if whole:  # what comes now is that the client has gone, and may take as long as an answer
+                return await receive()
+            try:
+                async with asyncio.timeout_at(until):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(
+                    408, f"The body did not come within {READ_SECONDS:g} seconds", {"Connection": "close"}
+                ) from None
             size += len(message.get("body", b""))
             if size > MAX_BODY_BYTES:
                 raise HTTPException(413, f"The body is larger than {MAX_BODY_BYTES // 1_000_000} MB")
+            whole = not message.get("more_body", False)
+            if not whole and not counts:
+                if self._on_their_way >= MAX_BODIES:
+                    busy = {"Connection": "close", "Retry-After": "5"}
+                    raise HTTPException(503, f"{MAX_BODIES} bodies are on their way already: send it again", busy)
+                counts = True
+                self._on_their_way += 1
+            if whole and counts:
+                counts = False
+                self._on_their_way -= 1
             return message
 
-        small = scope["type"] == "http" and scope["path"].startswith("/v1/")
-        await self._app(scope, counted if small else receive, send)
+        try:
+            await self._app(scope, limited, send)
+        finally:
+            self._on_their_way -= counts
 
 
 def header_text(text: str) -> str:

@@ -1,18 +1,37 @@
 """What keeps the database from growing without end."""
 
+import time
 from datetime import timedelta
 
 import dagster as dg
 
 from assets.common import OWNERS, RuntimeParam
 
+RETRIED_WITHIN_S = 86_400
+
 
 @dg.asset(group_name="maintenance", kinds={"postgres"}, owners=OWNERS, metadata={"dagster/table_name": "raw.landings"})
-def raw_landings(runtime: RuntimeParam) -> dg.MaterializeResult[None]:
+def raw_landings(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
     """Raw responses and files, kept for SIMSIGHT_RAW_DAYS; older ones are deleted here.
 
     What they said stays in the core tables. Quarantined records are kept until they are resolved, and as long after.
+    What scoring left staged is deleted a day after its run ended without publishing it; until then the run can be
+    retried from where it failed.
     """
     before = runtime.clock() - timedelta(days=runtime.settings.raw_days)
     gone = runtime.database.row("purge_raw", {"before": before}) or {}
+    works = [row["work_id"] for row in runtime.database.rows("staged_works")]
+    over = [work_id for work_id in works if _is_over(context.instance, work_id)]
+    gone |= runtime.database.row("unstage_works", {"work_ids": over}) or {}
     return dg.MaterializeResult(metadata={f"{name} deleted": count for name, count in gone.items()})
+
+
+def _is_over(instance: dg.DagsterInstance, work_id: str) -> bool:
+    """Whether the run that staged something is gone or has ended, and no retry of it goes on or was begun of late."""
+    record = instance.get_run_record_by_id(work_id)
+    if record is None:
+        return True
+    _, family = instance.get_run_group(work_id) or (work_id, [record.dagster_run])
+    ended = [instance.get_run_record_by_id(run.run_id) for run in family if run.is_finished]
+    last = max((found.end_time or 0.0 for found in ended if found), default=0.0)
+    return len(ended) == len(list(family)) and last < time.time() - RETRIED_WITHIN_S

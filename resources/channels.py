@@ -5,6 +5,7 @@ A channel's URL and secret come from the environment and are never stored or sho
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import logging
@@ -24,8 +25,11 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 import httpx
 import orjson
 
+from resources.bounded_http import no_cookies
+from resources.bounded_smtp import BoundedSmtp, BoundedSmtpOverTls
 from resources.errors import SimsightError
 from resources.proxies import ProxyUnusableError, proxy_options
+from resources.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,11 +80,16 @@ def open_channel(row: Mapping[str, Any], environment: Mapping[str, str]) -> Iter
         if not _is_web_address(url):
             raise ChannelBrokenError(f"{row['url_variable']} holds no http:// or https:// URL")
         try:
-            client = httpx.Client(timeout=SEND_TIMEOUT_S, follow_redirects=False, **proxy_options(url))
+            client = httpx.AsyncClient(
+                timeout=SEND_TIMEOUT_S, follow_redirects=False, cookies=no_cookies(), **proxy_options(url)
+            )
         except ProxyUnusableError as error:
             raise ChannelBrokenError(str(error)) from None
-        with client:
-            yield Webhook(client, url, secret)
+        with asyncio.Runner() as loop:
+            try:
+                yield Webhook(loop, client, url, secret)
+            finally:
+                loop.run(client.aclose())
         return
     mail = url.lower().startswith(("mailto://", "mailtos://"))
     yield Mail(url, row["url_variable"]) if mail else _apprise(url, row["url_variable"])
@@ -106,8 +115,8 @@ class Webhook:
     Idempotency-Key is the same at every attempt: a receiver that remembers it acts once, whatever crashes.
     """
 
-    def __init__(self, client: httpx.Client, url: str, secret: str) -> None:
-        self._client, self._url, self._secret = client, url, secret
+    def __init__(self, loop: asyncio.Runner, client: httpx.AsyncClient, url: str, secret: str) -> None:
+        self._loop, self._client, self._url, self._secret = loop, client, url, secret
 
     def send(self, message: Message, now: datetime) -> None:
         body = orjson.dumps(message.values | {"text": message.text})
@@ -120,7 +129,9 @@ class Webhook:
             "X-Simsight-Signature": f"v1={sign(self._secret, timestamp, body)}",
         }
         try:
-            answer = self._client.post(self._url, content=body, headers=headers)
+            answer = self._loop.run(self._post(body, headers))
+        except TimeoutError:
+            raise DeliveryError(f"no answer within {SEND_TIMEOUT_S:g} s, however steadily its bytes came") from None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise ChannelBrokenError(redact(f"the URL cannot be used: {error}", [self._url])) from None
         except httpx.HTTPError as error:
@@ -133,6 +144,14 @@ class Webhook:
         wait = answer.headers.get("retry-after", "")
         after_s = min(float(wait), MAX_RETRY_AFTER_S) if wait.isdigit() else None
         raise _kind(answer.status_code)(f"it answered {answer.status_code}", after_s)
+
+    async def _post(self, body: bytes, headers: dict[str, str]) -> httpx.Response:
+        """The answer's status and headers, in time as a whole. What follows them is not read."""
+        async with (
+            asyncio.timeout(SEND_TIMEOUT_S),
+            self._client.stream("POST", self._url, content=body, headers=headers) as answer,
+        ):
+            return answer
 
 
 def _kind(status: int | None) -> type[DeliveryError]:
@@ -294,9 +313,9 @@ class Mail:
         if not url.verify:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         if url.mode == "ssl":
-            smtp: smtplib.SMTP = smtplib.SMTP_SSL(url.host, url.port, timeout=SEND_TIMEOUT_S, context=context)
+            smtp: smtplib.SMTP = BoundedSmtpOverTls(url.host, url.port, timeout=SEND_TIMEOUT_S, context=context)
         else:
-            smtp = smtplib.SMTP(url.host, url.port, timeout=SEND_TIMEOUT_S)
+            smtp = BoundedSmtp(url.host, url.port, timeout=SEND_TIMEOUT_S)
         try:
             if url.mode == "starttls":
                 smtp.starttls(context=context)
@@ -390,4 +409,4 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     for part in sorted(parts, key=len, reverse=True):
         if len(part) >= MIN_SECRET_CHARACTERS:
             text = text.replace(part, "***")
-    return " ".join(text.split())[:300]
+    return printable(" ".join(text.split())[:300])

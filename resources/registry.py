@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 MODEL_FILE = "model.json"
+# a run is begun when its model is trained, and takes seconds from then: one older than this has lost its process
+REGISTERING_MS = 3_600_000
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,20 @@ class Registry:
             raise
         self._client.set_terminated(run_id)
         return Version(int(made.version), run_id)
+
+    def end_killed(self, now_ms: int) -> int:
+        """Mark runs as KILLED that were begun long ago and never ended: their process was killed. Returns how many.
+
+        now_ms   the present of this machine, as MLflow counts: milliseconds since 1970
+        """
+        known = self._client.get_experiment_by_name(self.name)
+        if known is None:
+            return 0
+        begun = f"attributes.status = 'RUNNING' AND attributes.start_time < {now_ms - REGISTERING_MS}"
+        left = self._client.search_runs([known.experiment_id], begun)
+        for run in left:
+            self._client.set_terminated(run.info.run_id, "KILLED")
+        return len(left)
 
     def _experiment(self) -> str:
         known = self._client.get_experiment_by_name(self.name)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tempfile
+import time
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
@@ -54,6 +55,7 @@ def train_and_register(
     if inputs.missing:
         return {"trained": f"no: {inputs.missing}"}
     registry, seed, code = registry_of(runtime, spec.name), runtime.settings.seed, code_version()
+    registry.end_killed(int(time.time() * 1000))
     fingerprint = _fingerprint(inputs, as_of, seed, code)
     recorded = {row["model_version"] for row in runtime.database.rows("model_versions", {"model_name": spec.name})}
     known = registry.with_fingerprint(fingerprint)

@@ -15,6 +15,8 @@ from rich.console import Console
 from pipelines.cli import alerts, channels, data, feedback, keys, models, runs, servers, simulate, status
 from resources.errors import SimsightError
 from resources.settings import SettingsError
+from resources.temporary import own_temporary_folder
+from resources.text import printable
 
 app = typer.Typer(
     name="simsight",
@@ -50,7 +52,8 @@ def main() -> None:
     )  # leave in good order: servers and child processes are stopped
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell started this in the background
     try:
-        app()
+        with own_temporary_folder():
+            app()
     except SettingsError as error:
         _fail(error, 2)
     except SystemExit as end:
@@ -62,5 +65,6 @@ def main() -> None:
 
 
 def _fail(error: object, code: int) -> None:
-    Console(stderr=True, highlight=False).print(f"simsight: {error}", markup=False, style="red", soft_wrap=True)
+    said = "\n".join(printable(line) for line in str(error).split("\n"))
+    Console(stderr=True, highlight=False).print(f"simsight: {said}", markup=False, style="red", soft_wrap=True)
     sys.exit(code)

@@ -17,6 +17,7 @@ gone from one is asked in the next. Neither the password nor a token is ever par
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import random
 import time
@@ -24,16 +25,16 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, TypeVar
 
 import httpx
 from pydantic import SecretStr
 
+from resources.bounded_http import AnswerTooLargeError, BoundedTransport, no_cookies
 from resources.once import errors, records, responses, usage_days
 from resources.once.asking import Asking, Came
 from resources.once.calls import CallBook, Form
 from resources.once.errors import (
-    RETRY_STATUS,
     OnceCallGoneError,
     OnceCredentialsError,
     OnceError,
@@ -46,12 +47,13 @@ from resources.once.errors import (
     OnceUnavailableError,
 )
 from resources.once.responses import Answer, Rejected
-from resources.once.transport import Breaker, ClientStats, RateLimiter, TokenAuth, rate_limiters
+from resources.once.transport import Breaker, ClientStats, Failure, Limits, RateLimiter, TokenAuth, rate_limiters
 from resources.proxies import proxy_options
 
 __all__ = [
     "Answer",
     "ClientStats",
+    "Limits",
     "OnceCallGoneError",
     "OnceClient",
     "OnceCredentialsError",
@@ -69,6 +71,7 @@ __all__ = [
 K = TypeVar("K")
 T = TypeVar("T")
 
+ACCEPT = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 MAX_LIST_PASSES = 3
 MAX_WAIT_S = 300.0  # the longest of 1NCE's rate windows: asked to wait longer, the call fails and says so
 MAX_BACKOFF_S = 30.0
@@ -79,6 +82,7 @@ class OnceClient:
 
     requests_per_second   the limit on /sims; None lifts all limits (a simulator)
     timeout_s             for connecting, and for each wait for bytes
+    limits                on what an answer and a walk over pages may hold, and how long one may take
     max_attempts          how often a call is tried before it fails
     concurrency           how many requests are under way at once, at most
     calls                 which version of each call to ask, and what is known and learnt of them; None: API v1
@@ -98,6 +102,7 @@ class OnceClient:
         password: SecretStr,
         requests_per_second: float | None = 10.0,
         timeout_s: float = 30.0,
+        limits: Limits | None = None,
         max_attempts: int = 5,
         concurrency: int = 16,
         calls: CallBook | None = None,
@@ -113,6 +118,7 @@ class OnceClient:
         self.stats = ClientStats()
         self.calls = calls or CallBook()
         self._base_path, self._host = url.path.rstrip("/"), url.netloc.decode()
+        self._limits = limits or Limits()
         self._concurrency, self._max_attempts, self._backoff_s = concurrency, max_attempts, backoff_s
         self._now, self._rng = now, rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._auth = TokenAuth(f"{url}/oauth/token", username, password, self.stats)
@@ -124,13 +130,18 @@ class OnceClient:
         self._http = httpx.AsyncClient(
             base_url=url,
             auth=self._auth,
-            headers={"Accept": "application/json"},
+            headers=ACCEPT,
+            cookies=no_cookies(),
             # The semaphore does the queueing: a request that has had its turn must not wait again for a connection.
             timeout=httpx.Timeout(timeout_s, pool=None),
-            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
-            transport=transport,
-            **({} if transport else proxy_options(url)),
-            event_hooks={"request": [self._before_sending], "response": [self._after_headers]},
+            transport=BoundedTransport(
+                body_bytes=self._limits.body_bytes,
+                call_s=self._limits.call_s,
+                limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+                transport=transport,
+                **({} if transport else proxy_options(url)),
+            ),
+            event_hooks={"request": [self._before_sending]},
         )
 
     def __repr__(self) -> str:
@@ -304,8 +315,16 @@ class OnceClient:
     async def _pages(self, call: str, size: int, iccid: str = "") -> AsyncGenerator[tuple[Form, Came], None]:
         """All pages: to the last that the answer names, or where it names none to the first short one."""
         form, came = await self._ask(call, iccid, size=size)
+        most = self._limits.pages_of_a_sim if iccid else self._limits.pages
+        bodies: set[bytes] = set()
         for page in itertools.count(2):
             found = came.found(form)
+            seen = len(bodies)
+            bodies.add(hashlib.sha256(came.body).digest())
+            if found and len(bodies) == seen:
+                raise errors.endless_error(f"GET {came.path}", came.shown, f"page {page - 1} is one of those before it")
+            if seen == most:
+                raise errors.endless_error(f"GET {came.path}", came.shown, f"more than {most:,} pages")
             if page > 2 and not found:
                 return
             yield form, came
@@ -345,18 +364,23 @@ class OnceClient:
             await asyncio.sleep(wait)
         if got.unreachable:
             raise self._breaker.error(got.came)
+        if got.lasting:
+            advice = "1NCE sends nothing like it: check ONCE_BASE_URL, and the proxies between here and 1NCE."
+            raise OnceRequestError(got.call, got.status, got.came, advice)
         asked = f" (asks to wait {got.wait_s:.0f} s)" if got.wait_s > MAX_WAIT_S else ""
-        raise errors.request_error(f"GET {path}", got.status, got.came + asked)
+        raise errors.request_error(got.call, got.status, got.came + asked)
 
-    async def _try(self, path: str, params: dict[str, str]) -> Came | _Failure:
+    async def _try(self, path: str, params: dict[str, str]) -> Came | Failure:
         """Ask once. Errors of the HTTP library end here: they hold the request, and with it the token."""
         try:
             async with self._under_way:
                 response = await self._http.get(path, params=params)
         except httpx.RequestError as error:
             unreachable = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
-            return _Failure(None, self._auth.scrub(f"{type(error).__name__}: {error}"), unreachable=unreachable)
-        body = response.content
+            said = self._auth.scrub(f"{type(error).__name__}: {error}")
+            call = self._call(error.request)
+            return Failure(call, None, said, unreachable=unreachable, lasting=isinstance(error, AnswerTooLargeError))
+        body, call = response.content, self._call(response.request)
         self.stats.bytes_received += len(body)
         status, text = response.status_code, self._auth.scrub(body[:1000].decode(errors="replace"))
         if status != httpx.codes.OK:
@@ -365,16 +389,21 @@ class OnceClient:
                 self.stats.throttled += 1
                 if limiter := self._rate_limiter(response.request):
                     limiter.hold(min(wait_s, MAX_WAIT_S))
-            return _Failure(status, text, wait_s)
+            return Failure(call, status, text, wait_s)
         try:
             document = responses.parse_json(body)
+        except responses.TooMuchJsonError as error:
+            return Failure(call, None, f"{error}: {text}", lasting=True)
         except ValueError:  # cut halfway where no length was promised, or a page of some proxy
-            return _Failure(None, f"not JSON: {text}")
+            return Failure(call, None, f"not JSON: {text}")
         totals = responses.parse_totals(response.headers, document)
         return Came(path, params, self._now(), body, document, totals, text)
 
-    # --- rate limits: these two see every request on the wire, those of the token and of retries too
-    # -------------------
+    def _call(self, request: httpx.Request) -> str:
+        """The call that a request made: the one asked for, or the log-in before it."""
+        return f"{request.method} {request.url.path.removeprefix(self._base_path)}"
+
+    # --- rate limits: this sees every request on the wire, those of the token and of retries too ---------------------
 
     def _rate_limiter(self, request: httpx.Request) -> RateLimiter | None:
         return self._rate_limiters.get(responses.family(request.url.path.removeprefix(self._base_path)))
@@ -388,32 +417,11 @@ class OnceClient:
             async def sent(event: str, _: dict[str, Any]) -> None:
                 if event.endswith("send_request_headers.complete"):  # later than the turn when a connection was opened
                     limiter.sent(ticket)
+                elif event.endswith("receive_response_headers.complete"):
+                    limiter.answered(ticket)
 
-            request.extensions["trace"], request.extensions["ticket"] = sent, ticket
+            request.extensions["trace"] = sent
         self.stats.requests += 1
-
-    async def _after_headers(self, response: httpx.Response) -> None:
-        request = response.request
-        if (limiter := self._rate_limiter(request)) and (ticket := request.extensions.get("ticket")):
-            limiter.answered(ticket)
-
-
-class _Failure(NamedTuple):
-    """An attempt without a usable answer; status None when none came."""
-
-    status: int | None
-    came: str
-    wait_s: float = 0.0
-    unreachable: bool = False
-
-    @property
-    def may_pass(self) -> bool:
-        return self.status is None or self.status in RETRY_STATUS
-
-    @property
-    def alive(self) -> bool:
-        """The service answered, if only to say no or not so fast."""
-        return self.status is not None and self.status < httpx.codes.INTERNAL_SERVER_ERROR
 
 
 def _unseen(answer: Answer[records.SimCard], shown: set[str]) -> tuple[Answer[records.SimCard], set[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from resources.errors import SimsightError
+from resources.text import printable
 
 RETRY_STATUS = frozenset({429, 500, 502, 503, 504})
 
@@ -37,7 +38,7 @@ class OnceRequestError(OnceError):
     """One call failed for good. `status` is None when no usable answer came at all."""
 
     def __init__(self, call: str, status: int | None, came: str, advice: str) -> None:
-        shown = " ".join(_said(came).split())[:200] or "(nothing)"
+        shown = printable(" ".join(_said(came).split())[:200]) or "(nothing)"
         got = "no usable answer" if status is None else f"HTTP {status}"
         super().__init__(f"{call}: {got}: {shown}. {advice}")
         self.call, self.status, self.came = call, status, shown
@@ -71,7 +72,7 @@ def _said(came: str) -> str:
     try:
         error = json.loads(came)
         name, number, message = error["error_token"], error["error_code"], error["message"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return came
     return f"{name} ({number}): {message}"
 
@@ -102,3 +103,14 @@ def request_error(call: str, status: int | None, came: str) -> OnceRequestError:
         case _:
             advice = "The call is not as 1NCE expects it: compare with 1NCE's API reference."
     return OnceRequestError(call, status, came, advice)
+
+
+def endless_error(call: str, came: str, why: str) -> OnceRequestError:
+    """The error for a list whose pages do not end; `came` is how the last one begins."""
+    return OnceRequestError(
+        call,
+        200,
+        came,
+        f"The list does not end: {why}. What was read before has been delivered; check ONCE_BASE_URL, and ask 1NCE's "
+        "support when it stays.",
+    )

@@ -13,10 +13,15 @@ from datetime import date, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from resources.bounded_json import at_most, size_within
 from resources.once.values import whole
 
 T = TypeVar("T")
 MAX_USAGE_DAYS = 184  # the longest six months
+MAX_JSON_VALUES = 1_000_000  # in one answer; the largest page known has 1,000 events of about 40 values
+MAX_JSON_DEPTH = 50
+MAX_TOKEN_CHARACTERS = 16_000
+MAX_TOKEN_LIFETIME_S = 86_400.0
 # (requests, seconds) for each first part of a path; 1NCE help, "API Rate Limits".
 RATE_LIMITS = {
     "oauth": (600, 60.0),
@@ -89,7 +94,7 @@ def parse_retry_after(value: str | None, now: datetime) -> float:
         return float(value)
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     return max(0.0, (moment - now).total_seconds()) if moment.tzinfo else 0.0
 
@@ -101,8 +106,26 @@ def family(path: str) -> str:
 
 
 def parse_json(body: bytes) -> Any:
-    """A body as JSON, with decimal numbers kept as the text they came in. ValueError for anything else."""
-    return json.loads(body, parse_float=str, parse_constant=str)
+    """A body as JSON, with decimal numbers kept as the text they came in.
+
+    ValueError for anything else, and TooMuchJsonError for more values or levels than 1NCE sends.
+    """
+    if not at_most(body, MAX_JSON_VALUES):
+        raise TooMuchJsonError(f"JSON of more than {MAX_JSON_VALUES:,} values")
+    try:
+        document = json.loads(body, parse_float=str, parse_constant=str)
+    except RecursionError:
+        document = None
+        deep = True
+    else:
+        deep = size_within(document, MAX_JSON_DEPTH) is None
+    if deep:
+        raise TooMuchJsonError(f"JSON nested deeper than {MAX_JSON_DEPTH} levels")
+    return document
+
+
+class TooMuchJsonError(ValueError):
+    """JSON of a size or a depth that no answer of 1NCE's has; the text says which."""
 
 
 class Token(NamedTuple):
@@ -120,4 +143,6 @@ def parse_token(body: bytes) -> Token | None:
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     # Checked here because an HTTP library would quote an illegal header value in its own error.
-    return Token(value, lifetime) if isinstance(value, str) and re.fullmatch(r"[\x21-\x7e]+", value) else None
+    if not (isinstance(value, str) and re.fullmatch(r"[\x21-\x7e]+", value) and len(value) <= MAX_TOKEN_CHARACTERS):
+        return None
+    return Token(value, min(lifetime, MAX_TOKEN_LIFETIME_S))

@@ -8,12 +8,14 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import httpx
 from pydantic import SecretStr
 
 from resources.once import responses
 from resources.once.errors import RETRY_STATUS, OnceCredentialsError, OnceRequestError, OnceUnavailableError
+from resources.text import printable
 
 MAX_FAILING_CALLS = 10
 JITTER_S = 0.035  # by how much a request may be late on its way without our seeing it; costs at most 3.5 % of the rate
@@ -31,6 +33,41 @@ class ClientStats:
     bytes_received: int = 0
     seconds_rate_limited: float = 0.0
     seconds_backed_off: float = 0.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much an answer may be; all far above what 1NCE sends.
+
+    body_bytes               of one answer, unpacked; a page of 1,000 events has about 1 MB
+    call_s                   for one request, from its first byte to the last of its answer
+    pages, pages_of_a_sim    of one list of the account (5 million SIMs), and of one of a SIM
+    """
+
+    body_bytes: int = 20_000_000
+    call_s: float = 120.0
+    pages: int = 50_000
+    pages_of_a_sim: int = 1_000
+
+
+class Failure(NamedTuple):
+    """An attempt without a usable answer; status None when none came. call: which, such as POST /oauth/token."""
+
+    call: str
+    status: int | None
+    came: str
+    wait_s: float = 0.0
+    unreachable: bool = False
+    lasting: bool = False  # the same again would be no better
+
+    @property
+    def may_pass(self) -> bool:
+        return (self.status is None and not self.lasting) or self.status in RETRY_STATUS
+
+    @property
+    def alive(self) -> bool:
+        """The service answered, if only to say no or not so fast."""
+        return self.lasting or (self.status is not None and self.status < httpx.codes.INTERNAL_SERVER_ERROR)
 
 
 # --- the token -------------------------------------------------------------------------------------------------------
@@ -207,8 +244,8 @@ class Breaker:
 
     def error(self, last: str) -> OnceUnavailableError:
         return OnceUnavailableError(
-            f"1NCE cannot be reached at {self._host} ({last[:200]}): check ONCE_BASE_URL, the network, proxies and name"
-            " resolution from this machine, and 1NCE's status page; then run again."
+            f"1NCE cannot be reached at {self._host} ({printable(last[:200])}): check ONCE_BASE_URL, the network,"
+            " proxies and name resolution from this machine, and 1NCE's status page; then run again."
         )
 
     async def admit(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import json
@@ -21,7 +22,9 @@ import psycopg
 import pytest
 from sqlalchemy import URL
 
+from api import middleware
 from api.app import create_app
+from api.routes import stream_webhook
 from api.routes.stream_webhook import MAX_STREAM_BODY_BYTES
 from resources.database.server import driver_url
 from resources.database.session import Database
@@ -225,6 +228,112 @@ def test_what_cannot_be_taken_is_refused_with_what_to_do(
 def test_3000_records_and_10_mb_are_taken(posts: Posts) -> None:
     assert posts.post([0] * 3000).json() == {"records": 3000}
     assert posts.post(b'["' + b"x" * (MAX_STREAM_BODY_BYTES - 4) + b'"]').status_code == 200
+
+
+FIELDS = b",".join(b'"%d":0' % n for n in range(1001))
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"[" + b"{}," * 3_300_000 + b"{}]", "more than 300,000 values"),
+        (b"[{" + b",".join([b'"":0'] * 1_900_000) + b"}]", "more than 300,000 values"),
+        (b'[{"a":[' + b"0," * 3_300_000 + b"0]}]", "more than 300,000 values"),
+        (b"[{" + FIELDS + b"}]", "A record holds 1,001 values: at most 1,000"),
+        (b'[{}, {"a": {' + FIELDS + b"}}]", "A record holds 1,002 values: at most 1,000"),
+        (b"{" + FIELDS + b"}", "A record holds 1,001 values: at most 1,000"),
+        (b'[{"a":' + b"[" * 22 + b"]" * 22 + b"}]", "A record is nested deeper than 20 levels"),
+    ],
+    ids=["tiny records", "fields", "a list", "fields too many", "deeper fields", "one record", "depth"],
+)
+def test_too_many_values_and_levels_are_refused_before_they_take_memory(posts: Posts, body: bytes, words: str) -> None:
+    sent = gzip.compress(body)
+    before = _peak_memory()
+
+    answer = posts.post(sent, content_encoding="gzip")
+
+    assert (answer.status_code, words in answer.json()["detail"]) == (413, True), answer.text
+    assert _peak_memory() - before < 60_000_000
+    assert posts.stored() == []
+
+
+def test_commas_in_texts_are_no_values(posts: Posts) -> None:
+    assert posts.post([{"note": ',[{"' * 400_000}]).status_code == 200
+
+
+class Slow:
+    """POSTs whose bodies never come whole."""
+
+    def __init__(self, posts: Posts, path: str, declared: int = 100_000) -> None:
+        url = posts.client.base_url
+        auth = httpx.BasicAuth(posts.stream.stream_id, posts.stream.secret)
+        request = next(auth.auth_flow(httpx.Request("POST", str(url))))
+        self._address = url.host, url.port
+        self._head = (
+            f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {request.headers['authorization']}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {declared}\r\n\r\n["
+        ).encode()
+
+    def send(self, more: bytes = b"") -> socket.socket:
+        raw = socket.create_connection(self._address, timeout=10)
+        raw.sendall(self._head + more)
+        return raw
+
+
+def _until(status: int, ask: Callable[[], httpx.Response]) -> httpx.Response:
+    """The answer to a question asked again until it is of that status."""
+    deadline = time.monotonic() + 10
+    while (answer := ask()).status_code != status:
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.05)
+    return answer
+
+
+def _status(raw: socket.socket) -> int:
+    """What is answered, after which the connection is closed."""
+    with raw:
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):
+            while part := raw.recv(65536):
+                answer += part
+    return int(answer.split(b" ")[1])
+
+
+def test_slow_bodies_take_their_places_only_for_a_time_and_others_are_told_to_come_again(
+    posts: Posts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_webhook, "MAX_POSTS_OF_A_STREAM", 3)
+    monkeypatch.setattr(stream_webhook, "READ_SECONDS", 4.0)
+    slow = Slow(posts, posts.stream.path)
+    waiting = [slow.send() for _ in range(3)]
+    busy = _until(503, lambda: posts.post(RECORDS))
+    assert _status(slow.send()) == 503
+    assert (busy.status_code, busy.headers["retry-after"]) == (503, "5")
+    assert "send it again in 5 seconds" in busy.json()["detail"]
+
+    other = create_stream(posts.database, "other", now=NOW)
+    assert posts.post(RECORDS, stream=other).status_code == 200  # one stream takes nothing from another
+    assert [_status(raw) for raw in waiting] == [408] * 3
+    assert posts.post(RECORDS).status_code == 200
+
+
+def test_bodies_on_their_way_hold_no_more_memory_than_allowed(posts: Posts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_webhook, "MAX_HELD_BYTES", 100_000)
+    with Slow(posts, posts.stream.path).send(b" " * 60_000):
+        _until(503, lambda: posts.post(b"[" + b" " * 60_000 + b"]"))
+    _until(200, lambda: posts.post(b"[" + b" " * 60_000 + b"]"))
+
+
+def test_slow_bodies_of_other_routes_end_as_well(posts: Posts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "READ_SECONDS", 3.0)
+    monkeypatch.setattr(middleware, "MAX_BODIES", 2)
+    slow = Slow(posts, "/v1/alert-rules")
+    waiting = [slow.send() for _ in range(2)]
+    time.sleep(0.5)
+    assert _status(slow.send()) == 503
+    assert posts.client.get("/health").status_code == 200
+    assert [_status(raw) for raw in waiting] == [408] * 2
+    assert posts.client.post("/v1/alert-rules", json={}).status_code in (401, 422)
 
 
 def test_a_zip_bomb_is_not_inflated(posts: Posts) -> None:

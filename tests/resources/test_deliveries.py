@@ -6,8 +6,9 @@ import json
 import smtplib
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
@@ -20,6 +21,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
+from resources import channels
 from resources.channels import ChannelBrokenError, DeliveryError, MailUrl, Message, RefusedError, open_channel
 from tests.tls import Authority
 
@@ -362,3 +364,71 @@ def test_without_a_certificate_that_is_trusted_nothing_is_posted(internet: Inter
 def test_a_webhook_goes_through_tls_and_a_proxy(internet: Internet, trusted: None) -> None:
     send("https://hooks.example.org/alerts", secret=SECRET)
     assert internet.posts == [("hooks.example.org", "/alerts", {"id": "6f9", "text": "- pump-1: No usage for 4 days."})]
+
+
+# --- receivers that never end -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def never_ending(first: bytes, rest: bytes, pause_s: float) -> Iterator[int]:
+    """The port of a server that says `first`, and then `rest` again and again."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def talk() -> None:
+            raw, _ = listener.accept()
+            with raw, suppress(OSError):
+                raw.sendall(first)
+                while True:
+                    raw.sendall(rest)
+                    time.sleep(pause_s)
+
+        thread = threading.Thread(target=talk, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+    thread.join(10)
+
+
+OK_HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 9000000000\r\n\r\n"
+
+
+@pytest.mark.parametrize(("rest", "pause_s"), [(b"x" * 65536, 0.0), (b"x", 0.05)], ids=["fast", "slow"])
+def test_the_body_of_a_webhooks_answer_is_not_read(
+    rest: bytes, pause_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "SEND_TIMEOUT_S", 5.0)
+    began = time.monotonic()
+    with never_ending(OK_HEAD, rest, pause_s) as port:
+        send(f"http://127.0.0.1:{port}/hook", secret=SECRET)
+    assert time.monotonic() - began < 4
+
+
+def test_headers_of_a_webhooks_answer_that_never_end_are_a_failed_delivery(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels, "SEND_TIMEOUT_S", 0.3)
+    with (
+        never_ending(b"HTTP/1.1 200 OK\r\nx: ", b"x", 0.05) as port,
+        pytest.raises(DeliveryError, match=r"no answer within 0\.3 s"),
+    ):
+        send(f"http://127.0.0.1:{port}/hook", secret=SECRET)
+
+
+@pytest.mark.parametrize(
+    ("first", "rest", "pause_s"),
+    [(b"220 hi\r\n", b"250-x\r\n" * 500, 0.0), (b"220 ", b"x", 0.05), (b"220 hi\r\n", b"2", 0.05)],
+    ids=["lines", "a greeting", "a line"],
+)
+def test_replies_of_a_mail_server_that_never_end_are_a_failed_delivery(
+    first: bytes, rest: bytes, pause_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "SEND_TIMEOUT_S", 0.5)
+    began = time.monotonic()
+    with never_ending(first, rest, pause_s) as port, pytest.raises(DeliveryError, match="no mail server"):
+        send(f"mailto://u@127.0.0.1:{port}?to=ops@example.org")
+    assert time.monotonic() - began < 4
+
+
+def test_what_a_terminal_would_obey_is_escaped_in_a_failure() -> None:
+    greeting = b"554 \x1b[2J\x1b]0;owned\x07 go\r\n"
+    with never_ending(greeting, b"", 0.05) as port, pytest.raises(DeliveryError) as error:
+        send(f"mailto://u@127.0.0.1:{port}?to=ops@example.org")
+    assert str(error.value).isprintable()
+    assert r"\x1b[2J" in str(error.value)

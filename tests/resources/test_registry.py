@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -161,3 +162,22 @@ def test_a_registry_that_does_not_answer_is_not_one_without_a_champion(
     administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
     with pytest.raises(MlflowException):
         gone.champion()
+
+
+def test_a_run_whose_process_was_killed_is_marked_so_and_one_under_way_is_not(
+    registry: Registry, runtime: Runtime, fit: Callable[..., Version]
+) -> None:
+    done = fit(registry)
+    client, experiment = runtime.mlflow, registry._experiment()
+    now = int(time.time() * 1000)
+    killed = client.create_run(experiment, start_time=now - 2 * 3_600_000).info.run_id
+    going = client.create_run(experiment, start_time=now - 60_000).info.run_id
+
+    assert registry.end_killed(now) == 1
+
+    runs = {run_id: client.get_run(run_id).info.status for run_id in (done.run_id, killed, going)}
+    assert list(runs.values()) == ["FINISHED", "KILLED", "RUNNING"]
+
+
+def test_nothing_was_killed_where_nothing_was_ever_registered(registry: Registry) -> None:
+    assert registry.end_killed(int(time.time() * 1000)) == 0

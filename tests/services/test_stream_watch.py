@@ -4,6 +4,7 @@ work."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import URL
 
+from assets import maintenance
 from assets.quality import _check
 from pipelines.definitions import code_location
 from resources.runtime import Runtime
@@ -20,6 +22,7 @@ from services.access.stream_credentials import create_stream, revoke_stream
 from services.alerts.builtin import evaluate_alerts
 from services.ingest.stream import process_batches, watch_stream
 from services.quality.suites import SUITES
+from services.scoring import stage_value
 from services.status import collect
 from tests.fleet import AS_OF, NOW, TODAY, Truth, at, settings_for
 from tests.services.test_stream import Receiver
@@ -389,3 +392,35 @@ def test_processed_batches_are_forgotten_and_waiting_ones_are_not(runtime: Runti
     assert made.metadata["stream batches deleted"].value == 1
     assert sorted(truth.column("SELECT received_at FROM raw.stream_batches")) == [NOW - 40 * DAY, NOW - 29 * DAY]
     assert process_batches(runtime.database, now=NOW).batches == 1
+
+
+def test_what_runs_left_staged_is_deleted_a_day_after_they_ended(runtime: Runtime, truth: Truth) -> None:
+    status = dg.DagsterRunStatus
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def begun(state: dg.DagsterRunStatus, **tags: str) -> str:
+            named = {f"dagster/{name}": value for name, value in tags.items()}
+            run = instance.create_run_for_job(noop, run_id=str(uuid.uuid4()), status=status.STARTED, tags=named)
+            if state == status.FAILURE:
+                instance.report_run_failed(run)
+            return run.run_id
+
+        going, failed, retried = begun(status.STARTED), begun(status.FAILURE), begun(status.FAILURE)
+        begun(status.STARTED, root_run_id=retried, parent_run_id=retried)
+        for work_id in (going, failed, retried, "wiped"):
+            stage_value(runtime, "usage_forecasts", {"work_id": work_id, "name": "shared"}, 1)
+
+        def tidy() -> set[str]:
+            job = code_location(runtime).resolve_job_def("tidy")
+            job.execute_in_process(instance=instance, run_config={"loggers": {"terminal": {}}})
+            return set(truth.column("SELECT work_id FROM ops.staged_values"))
+
+        assert tidy() == {going, failed, retried}
+        with pytest.MonkeyPatch.context() as later:
+            later.setattr(maintenance, "RETRIED_WITHIN_S", -60)
+            assert tidy() == {going, retried}
+
+
+@dg.job
+def noop() -> None:
+    pass
