@@ -10,9 +10,9 @@ import sys
 import warnings
 
 import typer
-from rich.console import Console
 
 from pipelines.cli import alerts, channels, data, feedback, keys, models, runs, servers, simulate, status
+from pipelines.console import PlainConsole
 from resources.errors import SimsightError
 from resources.settings import SettingsError
 
@@ -62,5 +62,5 @@ def main() -> None:
 
 
 def _fail(error: object, code: int) -> None:
-    Console(stderr=True, highlight=False).print(f"simsight: {error}", markup=False, style="red", soft_wrap=True)
+    PlainConsole(stderr=True, highlight=False).print(f"simsight: {error}", markup=False, style="red", soft_wrap=True)
     sys.exit(code)

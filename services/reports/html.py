@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ml.history import BYTES_PER_MB
 from ml.plots.exhaustion import plot_exhaustion
+from ml.plots.figures import sim_name
 from ml.plots.forecasting import plot_fleet_forecast
 from resources.database.session import Row
-from services.reports.fleet import SHOWN_DAYS, FleetFacts
+from services.reports.fleet import SHOWN_DAYS, TOP, FleetFacts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,29 +28,27 @@ def svg(figure: Figure) -> str:
     """A figure as SVG text, the same bytes for the same figure."""
     import matplotlib as mpl
 
-    buffer = io.StringIO()
+    buffer = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "simsight", "svg.fonttype": "path"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
+    text = buffer.getvalue().decode()
     return text[text.index("<svg") :]
 
 
 CHART_INCHES = 7
+PHONE_INCHES = 3.6
 
 
 def render(facts: FleetFacts) -> str:
     """The page, as HTML text that needs nothing else. The same facts give the same text."""
-    fleet = plot_fleet(facts)
-    ends = plot_exhaustion(
-        _plotted_ends(facts.first_ends), as_of=facts.as_of, labels=facts.first_ends["iccid"].to_list(), note=facts.note
-    )
     return (
         _environment()
         .get_template("fleet.html.j2")
         .render(
             facts=facts,
-            fleet_chart=_data_url(fleet) if fleet else None,
-            ends_chart=_data_url(ends) if facts.first_ends.height else None,
+            fleet_chart=_charts(lambda: plot_fleet(facts)) if facts.futures is not None else None,
+            ends_chart=_charts(lambda: plot_ends(facts)) if facts.first_ends.height else None,
+            alerts_shown=TOP,
             first_ends=facts.first_ends.to_dicts(),
             recent=[_recent(facts, days) for days in (7, 30)],
             outlook=[_outlook(facts, days) for days in (7, 30)],
@@ -68,6 +68,12 @@ def plot_fleet(facts: FleetFacts) -> Figure | None:
     figure = plot_fleet_forecast(known, facts.futures, as_of=facts.as_of, shown_days=SHOWN_DAYS, note=facts.note)
     figure.set_figheight(3.7)
     return figure
+
+
+def plot_ends(facts: FleetFacts) -> Figure:
+    """The SIMs that end first, each by its label and ICCID."""
+    names = [sim_name(*pair) for pair in facts.first_ends.select("iccid", "label").iter_rows()]
+    return plot_exhaustion(_plotted_ends(facts.first_ends), as_of=facts.as_of, labels=names, note=facts.note)
 
 
 def describe_backtest(metrics: dict[str, float]) -> str:
@@ -122,9 +128,24 @@ def _counted(rows: list[Row], by: str) -> dict[str, int]:
     return counts
 
 
+def _charts(plot: Callable[[], Figure | None]) -> dict[str, str]:
+    """The same picture twice, wide and as narrow as a phone: shrunk, its letters could not be read."""
+    wide, narrow = plot(), plot()
+    assert wide is not None
+    assert narrow is not None
+    wide.set_figwidth(CHART_INCHES)
+    narrow.set_size_inches(PHONE_INCHES, max(3.2, narrow.get_figheight()))
+    for legend in narrow.legends:
+        legend.set_ncols(2)
+    for axes in narrow.axes:
+        names = [text.get_text() for text in axes.get_yticklabels()]
+        if any("  " in name for name in names):  # a label and an ICCID: one above the other
+            axes.set_yticks(axes.get_yticks(), [name.replace("  ", "\n") for name in names], fontsize=6.5)
+    return {"wide": _data_url(wide), "narrow": _data_url(narrow)}
+
+
 def _data_url(figure: Figure) -> str:
-    """The figure as an image of its own, made narrow so that its letters can be read on a telephone."""
-    figure.set_figwidth(CHART_INCHES)
+    """The figure as an image of its own."""
     return f"data:image/svg+xml;base64,{base64.b64encode(svg(figure).encode()).decode()}"
 
 
@@ -136,7 +157,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"mb": _mb, "chance": _chance, "change": _change, "sparkline": _sparkline}
+    environment.filters |= {"money": _money, "mb": _mb, "chance": _chance, "change": _change, "sparkline": _sparkline}
     return environment
 
 
@@ -147,6 +168,11 @@ def _mb(volume: float | None) -> str:
     megabytes = volume / BYTES_PER_MB
     digits = 0 if abs(megabytes) >= 100 else 1 if abs(megabytes) >= 10 else 2 if abs(megabytes) >= 1 else 3
     return f"{megabytes:,.{digits}f}"
+
+
+def _money(minor: int, currency: str | None) -> str:
+    """An amount in minor units (hundredths) as text, such as "1,234.50 EUR"."""
+    return f"{minor / 100:,.2f} {currency or ''}".rstrip()
 
 
 def _chance(probability: float | None) -> str:
