@@ -17,7 +17,7 @@ from ml.plots.figures import (
     date_axis,
     drawable,
     in_numbers,
-    legend_below,
+    legend_above,
     new_figure,
     nothing_to_show,
 )
@@ -47,7 +47,7 @@ def plot_reliability(calibration: pl.DataFrame, *, note: str = "") -> Figure:
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("probability stated")
     axes.set_ylabel("share that had ended")
-    legend_below(axes)
+    legend_above(axes)
     return figure
 
 
@@ -87,6 +87,6 @@ def plot_exhaustion(
     axes.axvline(today, color=INK, linewidth=1, linestyle=":", label=f"as of {as_of}")
     axes.set_ylabel("SIM")
     axes.set_xlabel("median date; the line spans\n10 to 90 % probability")
-    legend_below(axes)
+    legend_above(axes)
     date_axis(axes)
     return figure

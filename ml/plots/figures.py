@@ -85,22 +85,24 @@ def draw_fan(axes: Axes, days: list[date], fan: dict[float, FloatArray]) -> None
     axes.set_ylim(bottom=0)
     axes.set_ylabel("MB a day")
     axes.set_xlabel("day (UTC)")
-    legend_below(axes)
+    legend_above(axes)
     axes.margins(y=0.15)
     date_axis(axes)
 
 
-def legend_below(axes: Axes, columns: int = 4) -> None:
-    """Name the lines below the picture, where no line can run under the names."""
+def legend_above(axes: Axes, columns: int = 4) -> None:
+    """Name the lines above the picture, where no line runs under the names; the note stands below."""
     handles, labels = axes.get_legend_handles_labels()
     figure = cast("Figure", axes.figure)
-    figure.legend(handles, labels, loc="outside lower left", ncols=columns, frameon=False, fontsize=8)
+    for before in list(figure.legends):
+        before.remove()
+    figure.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False, fontsize=8)
 
 
-def date_axis(axes: Axes) -> None:
+def date_axis(axes: Axes, most_ticks: int | None = None) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
+    locator = AutoDateLocator(minticks=3, maxticks=most_ticks)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     # beside ticks of days within months: the year, not the last one's month
     offsets = ["", "%Y", "%Y", "%Y-%b-%d", "%Y-%b-%d", "%Y-%b-%d %H:%M"]

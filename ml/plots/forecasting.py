@@ -22,7 +22,7 @@ from ml.plots.figures import (
     draw_history,
     drawable,
     in_mb,
-    legend_below,
+    legend_above,
     new_figure,
     nothing_to_show,
 )
@@ -99,7 +99,7 @@ def plot_backtest(frame: pl.DataFrame, *, note: str = "") -> Figure:
     axes.set_ylabel("rMASE (lower is better)")
     axes.set_xlabel("segment, n in SIM-windows")
     axes.set_ylim(0, axes.get_ylim()[1] * 1.12)
-    legend_below(axes)
+    legend_above(axes)
     return figure
 
 
@@ -122,7 +122,7 @@ def plot_coverage(calibration: pl.DataFrame, *, note: str = "") -> Figure:
     axes.set_aspect("equal")
     axes.set_xlabel("quantile level stated (a day of zero lies at or below every quantile)")
     axes.set_ylabel("share of days at or below it")
-    legend_below(axes)
+    legend_above(axes)
     return figure
 
 
@@ -157,7 +157,7 @@ def plot_drift(scores: pl.DataFrame, *, note: str = "") -> Figure:
     axes.axhline(0.8, color=GREY, linewidth=1, linestyle="--")
     axes.set_ylim(0, max(1.25, min(3.0, float(scores["rmase"].max() or 0) * 1.1)))  # type: ignore[arg-type]
     axes.set_ylabel("error over seasonal naive's; share of days")
-    legend_below(axes, columns=3)
+    legend_above(axes, columns=3)
     date_axis(axes)
     return figure
 

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ml.history import BYTES_PER_MB
 from ml.plots.exhaustion import plot_exhaustion
-from ml.plots.figures import sim_name
+from ml.plots.figures import date_axis, legend_above, sim_name
 from ml.plots.forecasting import plot_fleet_forecast
 from resources.database.session import Row
 from services.reports.fleet import SHOWN_DAYS, TOP, FleetFacts
@@ -135,9 +135,9 @@ def _charts(plot: Callable[[], Figure | None]) -> dict[str, str]:
     assert narrow is not None
     wide.set_figwidth(CHART_INCHES)
     narrow.set_size_inches(PHONE_INCHES, max(3.2, narrow.get_figheight()))
-    for legend in narrow.legends:
-        legend.set_ncols(2)
     for axes in narrow.axes:
+        legend_above(axes, columns=2)
+        date_axis(axes, most_ticks=5)
         names = [text.get_text() for text in axes.get_yticklabels()]
         if any("  " in name for name in names):  # a label and an ICCID: one above the other
             axes.set_yticks(axes.get_yticks(), [name.replace("  ", "\n") for name in names], fontsize=6.5)

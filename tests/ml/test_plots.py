@@ -11,9 +11,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from ml.exhaustion.model import quota_exhaustion
-from ml.forecasting import fit, predict
+from ml.forecasting import QUANTILES, fit, predict, quantile_column
 from ml.forecasting.backtest import backtest
 from ml.plots import anomaly, exhaustion, forecasting, lifecycle
+from ml.plots.figures import sim_name
 from ml.plots.plain_figure import FAILED
 
 NOTE = "synthetic data"
@@ -88,9 +89,13 @@ def test_no_picture_belongs_to_global_plotting_state(figures: dict[str, Figure])
     assert all(figure.canvas.manager is None for figure in figures.values())
 
 
-def test_the_worst_sims_are_named_by_label_or_iccid(figures: dict[str, Figure]) -> None:
+def test_the_worst_sims_are_named_by_label_and_iccid(figures: dict[str, Figure]) -> None:
     titles = [axes.get_title() for axes in figures["worst"].axes]
-    assert titles == ["8988280666000000003: sms flood", "pump-4: spike", "pump-5: drift"]
+    assert titles == [
+        "8988280666000000003: sms flood",
+        "pump-4  8988280666000000004: spike",
+        "pump-5  8988280666000000005: drift",
+    ]
 
 
 def test_reliability_is_drawn_bold_for_all_and_thin_by_group() -> None:
@@ -121,10 +126,10 @@ def test_a_label_is_drawn_as_it_is_written(weekly_history: pl.DataFrame, last_da
     history = weekly_history.filter(sim_key=3)
     drawn = [
         anomaly.plot_worst(history, worst, as_of=last_day),
-        exhaustion.plot_exhaustion(ends, as_of=last_day, labels=HOSTILE),
+        exhaustion.plot_exhaustion(ends, as_of=last_day, labels=[sim_name(None, label) for label in HOSTILE]),
         forecasting.plot_total_forecast(
             history,
-            history.rename({"bytes": "q50"}).with_columns(q025="q50", q10="q50", q90="q50", q975="q50"),
+            history.with_columns(pl.col("bytes").alias(quantile_column(level)) for level in QUANTILES),
             of=HOSTILE[0],
         ),
     ]
@@ -132,7 +137,7 @@ def test_a_label_is_drawn_as_it_is_written(weekly_history: pl.DataFrame, last_da
         figure.savefig(io.BytesIO(), format=kind)
         assert FAILED not in [text.get_text() for text in figure.texts]
     assert drawn[0].axes[0].get_title() == "pump $x_{$  8988: spike"
-    assert [text.get_text() for text in drawn[1].axes[0].get_yticklabels()][0] == "pump $x_{$"
+    assert next(text.get_text() for text in drawn[1].axes[0].get_yticklabels()) == "pump $x_{$"
 
 
 def test_a_picture_that_cannot_be_drawn_is_a_warning(

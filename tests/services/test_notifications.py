@@ -341,3 +341,30 @@ def test_no_part_of_a_secret_url_but_its_host_is_repeated() -> None:
     assert said.endswith("next ***")
     for part in ("tokenB", "path-part", "abcdef", "channel x"):
         assert part not in said
+
+
+def test_a_mail_says_what_to_do_next_and_links_to_what_it_is_about(fleet: Fleet, mailed: MailServer) -> None:
+    alert = fleet.alert()
+    outbox.notify(
+        fleet.database,
+        clock=lambda: NOW,
+        environ=fleet.environ,
+        data_note="synthetic data",
+        api_url="https://sims.example.org/",
+    )
+    text = mailed.mails[0].get_content()
+    assert "whether the device has power and a network" in text
+    assert f"simsight alerts ack {alert}" in text
+    assert "Report: https://sims.example.org/v1/report" in text.splitlines()
+    assert f"https://sims.example.org/v1/alerts/{alert}" in text
+    assert "https://sims.example.org/v1/sims/8888888888888888881" in text
+    assert "open since" in text
+    assert "synthetic data" in text
+
+
+def test_a_label_cannot_steer_the_terminal_of_who_reads_the_mail(fleet: Fleet, mailed: MailServer) -> None:
+    fleet.run("UPDATE core.sims SET own_label = E'\\x1b[31mred' WHERE label = 'pump-1'")
+    fleet.alert()
+    fleet.notify()
+    assert "\x1b" not in mailed.mails[0].get_content() + mailed.subjects[0]
+    assert "[31mred" in mailed.subjects[0]
