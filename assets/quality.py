@@ -9,6 +9,7 @@ import dagster as dg
 import polars as pl
 
 from assets.common import RuntimeParam
+from ml.plain_text import markdown_cell
 from services.quality.suites import SUITES, Suite
 from services.quality.validation import as_moments, validate
 
@@ -34,8 +35,9 @@ def _check(suite: Suite) -> dg.AssetChecksDefinition:
 
 
 def _table(frame: pl.DataFrame) -> dg.MarkdownMetadataValue:
-    lines = [frame.columns, ["---"] * frame.width, *frame.iter_rows()]
-    return dg.MetadataValue.md("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
+    lines = [frame.columns, *frame.iter_rows()]
+    head, *rows = ["| " + " | ".join(markdown_cell(str(value)) for value in line) + " |" for line in lines]
+    return dg.MetadataValue.md("\n".join([head, "|" + " --- |" * frame.width, *rows]))
 
 
 def checks() -> Iterator[dg.AssetChecksDefinition]:

@@ -12,8 +12,10 @@ from typing import Any
 
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from ml.plain_text import one_line
 from ml.words import count, day, percent
 from pipelines.runs import RunOutcome, run_job
 from resources.database.migrations import ensure_organization, migrate
@@ -254,17 +256,18 @@ def summarize(runtime: Runtime, console: Console, runs: list[RunOutcome]) -> int
         for heading in ("ICCID", "label", "by", "in 14 days", "likely"):
             table.add_column(heading, no_wrap=True)
         for row in first:
-            table.add_row(row["iccid"], row["label"], row["cause"], percent(row["p_14"]), day(row["p50_date"]))
+            label = escape(one_line(row["label"] or ""))
+            table.add_row(row["iccid"], label, row["cause"], percent(row["p_14"]), day(row["p50_date"]))
         console.print(table)
     kinds = ", ".join(f"{count(alerts)} {kind}" for kind, alerts in status["open_alerts_by_kind"].items()) or "none"
     console.print(f"Open alerts: {kinds}. Quarantined rows: {count(status['quarantined_rows'])}.")
     failed = [check for run in runs for check in run.failed_checks]
     console.print(f"Checks: {sum(run.checks for run in runs) - len(failed)} passed, {len(failed)} did not.")
     for name, found, blocking in failed:
-        console.print(f"  [{'red' if blocking else 'yellow'}]{name}[/]: {found}", markup=True)
+        console.print(f"  [{'red' if blocking else 'yellow'}]{name}[/]: {escape(found)}")
     for run in runs:
         for error in run.errors:
-            console.print(f"  [red]{error}[/red]")
+            console.print(f"  [red]{escape(error)}[/red]")
     report = runtime.settings.report_folder.resolve() / "fleet-latest.html"
     if report.exists():
         console.print(f"Report: {report}")

@@ -30,7 +30,11 @@ alert_rules = dg.define_asset_job(
 @dg.op(description="Send the messages that are due; a channel that fails holds up no other.")
 def send_due(context: dg.OpExecutionContext, runtime: RuntimeParam) -> None:
     done = outbox.notify(
-        runtime.database, clock=runtime.clock, environ=outbox.environment(), data_note=runtime.data_note
+        runtime.database,
+        clock=runtime.clock,
+        environ=outbox.environment(),
+        data_note=runtime.data_note,
+        api_url=runtime.settings.api_url,
     )
     context.log.info(", ".join(f"{name}: {count}" for name, count in done.items() if count) or "nothing was due")
 

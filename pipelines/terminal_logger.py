@@ -11,9 +11,11 @@ from contextvars import ContextVar
 from typing import Any
 
 import dagster as dg
-from rich.console import Console
+from rich.markup import escape
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+from pipelines.console import PlainConsole
+
+console = PlainConsole(stderr=True, highlight=False, soft_wrap=True)
 
 _pressed: ContextVar[Callable[[], bool]] = ContextVar("pressed", default=bool)
 
@@ -59,12 +61,12 @@ class _StepLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         meta: dict[str, Any] = getattr(record, "dagster_meta", {})
         event = meta.get("dagster_event")
-        step = str(meta.get("step_key") or "")
+        step = escape(str(meta.get("step_key") or ""))
         said = str(meta.get("orig_message", record.getMessage()))
         if event is None and said.startswith("Dependencies for step"):
             console.print(f"  [yellow]skipped[/yellow] {step}")
         elif event is None and record.levelno >= logging.INFO:
-            console.print(f"  [dim]{step}: {said}[/dim]")
+            console.print(f"  [dim]{step}: {escape(said)}[/dim]")
         elif event is None:
             return
         elif event.event_type_value == "STEP_START":
@@ -82,9 +84,8 @@ class _StepLines(logging.Handler):
             if "DagsterExecutionInterruptedError" in [cause.cls_name for cause in causes]:
                 raise KeyboardInterrupt  # Dagster would try again what Ctrl-C was to stop
             seconds = event.step_retry_data.seconds_to_wait or 0
-            console.print(
-                f"  [yellow]again in {seconds:.0f} s[/yellow] {step}: {causes[-1].message.strip()}", markup=True
-            )
+            why = escape(causes[-1].message.strip())
+            console.print(f"  [yellow]again in {seconds:.0f} s[/yellow] {step}: {why}")
             _listen_to_ctrl_c()
         elif event.event_type_value == "ENGINE_EVENT" and "blocked by limit for pool" in said:
             console.print(f"  [yellow]waiting[/yellow] {step}: another run holds the only place in its pool")

@@ -29,7 +29,7 @@ from resources.bounded_http import no_cookies
 from resources.bounded_smtp import BoundedSmtp, BoundedSmtpOverTls
 from resources.errors import SimsightError
 from resources.proxies import ProxyUnusableError, proxy_options
-from resources.text import printable
+from resources.text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -409,4 +409,4 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     for part in sorted(parts, key=len, reverse=True):
         if len(part) >= MIN_SECRET_CHARACTERS:
             text = text.replace(part, "***")
-    return printable(" ".join(text.split())[:300])
+    return escaped(" ".join(text.split())[:300])

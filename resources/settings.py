@@ -160,6 +160,9 @@ class Settings(BaseSettings):
 
     api_host: str = Field("127.0.0.1", description="Address the HTTP service listens on")
     api_port: int = Field(8000, ge=1, le=65535, description="Port the HTTP service listens on")
+    api_url: str = Field(
+        "", description="Address at which people reach the HTTP service, for links in messages; none if unset"
+    )
     ui_port: int = Field(3000, ge=1, le=65535, description="Port the Dagster UI listens on")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port the MLflow UI listens on")
 

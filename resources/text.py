@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def printable(text: str) -> str:
+def escaped(text: str) -> str:
     r"""`text` with everything escaped that a terminal or a log would obey instead of show.
 
     That is line breaks, colours, bells, marks that turn the direction of writing, and halves of characters: an escape

@@ -11,6 +11,7 @@ from ml.exhaustion.fleet import LEFT_SCHEMA, SharedContext, exhaustion, with_exp
 from ml.exhaustion.model import EXHAUSTION_SCHEMA, SMS_SCHEMA, Calibration
 from ml.history import BYTES_PER_MB
 from ml.plots.exhaustion import plot_exhaustion
+from ml.plots.figures import sim_name
 from resources.database.session import Database
 from resources.runtime import Runtime
 from services.forecasting import forecast_block, load_inputs
@@ -30,6 +31,7 @@ FACTS_SCHEMA = {
 }
 SHOWN_SCHEMA = {
     "sim_key": pl.Int32,
+    "iccid": pl.String,
     "label": pl.String,
     **{name: EXHAUSTION_SCHEMA[name] for name in ("status", "cause", "p10_date", "p50_date", "p90_date")},
 }
@@ -107,7 +109,8 @@ def _show(runtime: Runtime, as_of: date) -> dict[str, Any]:
         by_status[status] = by_status.get(status, 0) + row["sims"]
         if row["data_grade"]:
             by_grade[grade] = by_grade.get(grade, 0) + row["sims"]
-    plot = plot_exhaustion(first, as_of=as_of, labels=first["label"].to_list(), note=runtime.data_note)
+    names = [sim_name(*pair) for pair in first.select("iccid", "label").iter_rows()]
+    plot = plot_exhaustion(first, as_of=as_of, labels=names, note=runtime.data_note)
     return {**by_status, **dict(sorted(by_grade.items())), "who runs out first": plot}
 
 

@@ -185,6 +185,9 @@ def plan(runtime: Runtime, task: ScoringTask, as_of: date, *, work_id: str) -> l
     since = invalidated["marked_at"] if invalidated else None
     shared = task.prepare(runtime, as_of, champion)
     stage_value(runtime, task.name, _shared_place(task.name, as_of, work_id), shared)
+    with runtime.database.transaction() as transaction:  # planned anew, the day is to be written anew
+        place = {"part": task.name, **_published_place(task.name, as_of, work_id)}
+        transaction.execute("unstage_values", place | {"before": runtime.clock() - LEFT_BEHIND})
     return [
         Block(task.name, as_of, row["block"], row["first_key"], row["last_key"], champion, work_id, since)
         for row in ranges
@@ -211,7 +214,8 @@ def publish(
 ) -> dict[str, Any]:
     """Write all blocks of an as-of day at once and clear its invalidation; returns metadata.
 
-    Blocks are read back one at a time. Raises RuntimeError, and writes nothing, when a staged block is missing.
+    Blocks are read back one at a time. A step that failed after its commit is tried again: what is published already
+    stays, and its metadata are returned. Raises RuntimeError, and writes nothing, when a staged block is missing.
     """
     now = runtime.clock()
     blocks = sorted(staged, key=lambda done: done.block.number)
@@ -219,17 +223,25 @@ def publish(
     if len(versions) != 1:
         raise RuntimeError(f"{task.name} as of {as_of}: blocks of {len(versions)} versions; score the day again")
     (version,) = versions
+    work_id = blocks[0].block.work_id
+    published = _published_place(task.name, as_of, work_id)
     with runtime.database.transaction() as transaction:
-        day = PublishContext(as_of, version, run_id, now)
-        written = task.write(transaction, day, (_staged_rows(transaction, done) for done in blocks if done.scored))
-        used_up = {"part": task.name, "work_id": blocks[0].block.work_id, "as_of": as_of, "before": now - LEFT_BEHIND}
-        transaction.execute("unstage_blocks", used_up)
-        transaction.execute("unstage_values", used_up | blocks[0].block.shared_place)
-        oldest = now.date() - timedelta(days=runtime.settings.recompute_days + 1)
-        transaction.execute("forget_scored_sims", {"first": oldest})
-        if (since := blocks[0].block.invalidated_at) is not None:
-            transaction.execute("clear_invalidation", {"as_of": as_of, "part": task.name, "marked_at": since})
-        transaction.rows("analyze_new_tables")
+        before = transaction.row("staged_value", published)
+        if before is not None:
+            written = unpack(before["content"])
+        else:
+            day = PublishContext(as_of, version, run_id, now)
+            written = task.write(transaction, day, (_staged_rows(transaction, done) for done in blocks if done.scored))
+            used_up = {"part": task.name, "work_id": work_id, "as_of": as_of, "before": now - LEFT_BEHIND}
+            transaction.execute("unstage_blocks", used_up)
+            transaction.execute("unstage_values", used_up | blocks[0].block.shared_place)
+            content = {"part": task.name, "content": pack(written), "now": now}
+            transaction.execute("stage_value", published | content)
+            oldest = now.date() - timedelta(days=runtime.settings.recompute_days + 1)
+            transaction.execute("forget_scored_sims", {"first": oldest})
+            if (since := blocks[0].block.invalidated_at) is not None:
+                transaction.execute("clear_invalidation", {"as_of": as_of, "part": task.name, "marked_at": since})
+            transaction.rows("analyze_new_tables")
     names = {name for done in blocks for name in done.counts}
     return {
         "model version": version.version,
@@ -264,6 +276,11 @@ def staged_value(runtime: Runtime, place: dict[str, Any]) -> Any:
 
 def _shared_place(part: str, as_of: date, work_id: str) -> dict[str, Any]:
     return {"work_id": work_id, "name": f"{part}, shared as of {as_of}"}
+
+
+def _published_place(part: str, as_of: date, work_id: str) -> dict[str, Any]:
+    """Where it is noted that a day of a work is published, until LEFT_BEHIND: its blocks are gone by then."""
+    return {"work_id": work_id, "name": f"{part}, published as of {as_of}"}
 
 
 def _staged_rows(transaction: Transaction, done: Staged) -> pl.DataFrame:

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from ml.plots.figures import BLUE, INK, ORANGE, date_axis, in_mb, in_numbers, new_figure, nothing_to_show
+from ml.plots.figures import (
+    BLUE,
+    INK,
+    ORANGE,
+    date_axis,
+    drawable,
+    in_mb,
+    in_numbers,
+    new_figure,
+    nothing_to_show,
+    sim_name,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,6 +28,7 @@ if TYPE_CHECKING:
 WORST_DAYS = 90
 
 
+@drawable
 def plot_worst(history: pl.DataFrame, worst: Sequence[dict[str, Any]], *, as_of: date, note: str = "") -> Figure:
     """The last WORST_DAYS days of the worst SIMs of a day, the day of the anomaly marked.
 
@@ -36,7 +48,9 @@ def plot_worst(history: pl.DataFrame, worst: Sequence[dict[str, Any]], *, as_of:
         volume, x = in_mb(daily["bytes"]), in_numbers(daily["day"].to_list())
         axes.plot(x, volume, color=BLUE, linewidth=1)
         axes.plot(x[-1:], volume[-1:], "o", color=ORANGE, markersize=5)
-        axes.set_title(f"{row['label'] or row['iccid']}: {row['kind'].replace('_', ' ')}", fontsize=8, color=INK)
+        axes.set_title(
+            f"{sim_name(row['iccid'], row['label'])}: {row['kind'].replace('_', ' ')}", fontsize=8, color=INK
+        )
         axes.set_ylabel("MB", fontsize=7)
         axes.tick_params(labelsize=6)
         axes.set_ylim(bottom=0)
@@ -45,6 +59,7 @@ def plot_worst(history: pl.DataFrame, worst: Sequence[dict[str, Any]], *, as_of:
     return figure
 
 
+@drawable
 def plot_injection_test(frame: pl.DataFrame, *, note: str = "") -> Figure:
     """Bars of the share of injected anomalies found, by kind. frame:
     `ml.anomaly.injection_test.InjectionTest.frame`."""

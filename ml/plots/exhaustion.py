@@ -9,12 +9,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from ml.plots.figures import BLUE, GREY, INK, ORANGE, date_axis, in_numbers, new_figure, nothing_to_show
+from ml.plots.figures import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    date_axis,
+    drawable,
+    in_numbers,
+    legend_above,
+    new_figure,
+    nothing_to_show,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@drawable
 def plot_reliability(calibration: pl.DataFrame, *, note: str = "") -> Figure:
     """Stated probability of the end by a date against the share that had ended by it: on the diagonal, dates are
     honest.
@@ -35,10 +47,11 @@ def plot_reliability(calibration: pl.DataFrame, *, note: str = "") -> Figure:
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("probability stated")
     axes.set_ylabel("share that had ended")
-    axes.legend(loc="lower right", frameon=False, fontsize=8)
+    legend_above(axes)
     return figure
 
 
+@drawable
 def plot_exhaustion(
     frame: pl.DataFrame, *, as_of: date, labels: Sequence[str] | None = None, top: int = 20, note: str = ""
 ) -> Figure:
@@ -73,7 +86,7 @@ def plot_exhaustion(
     axes.invert_yaxis()
     axes.axvline(today, color=INK, linewidth=1, linestyle=":", label=f"as of {as_of}")
     axes.set_ylabel("SIM")
-    axes.set_xlabel("median date; the line spans 10 to 90 % probability")
-    axes.legend(loc="upper right", fontsize=8)
+    axes.set_xlabel("median date; the line spans\n10 to 90 % probability")
+    legend_above(axes)
     date_axis(axes)
     return figure

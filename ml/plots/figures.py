@@ -6,29 +6,33 @@ is used. `note` is shown small below the picture: say there when the data is syn
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import logging
+from collections.abc import Callable, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ParamSpec, cast
 
 import numpy as np
 import polars as pl
 
 from ml.history import BYTES_PER_MB, FloatArray
+from ml.plain_text import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from ml.plots.plain_figure import PlainFigure
 
+P = ParamSpec("P")
+LONGEST_LABEL = 28
 BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#999999", "#333333"
 
 
-def new_figure(title: str, note: str, size: tuple[float, float] = (9, 4.4)) -> tuple[Figure, Axes]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def new_figure(title: str, note: str, size: tuple[float, float] = (9, 4.4)) -> tuple[PlainFigure, Axes]:
+    from ml.plots.plain_figure import PlainFigure
 
-    figure = Figure(figsize=size, dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = PlainFigure(figsize=size, dpi=120, layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, loc="left", fontsize=11, color=INK)
     axes.spines[["top", "right"]].set_visible(False)
@@ -38,6 +42,28 @@ def new_figure(title: str, note: str, size: tuple[float, float] = (9, 4.4)) -> t
     if note:
         figure.supxlabel(note, x=0.995, ha="right", fontsize=7, color=GREY)
     return figure, axes
+
+
+def drawable(plot: Callable[P, Figure]) -> Callable[P, Figure]:
+    """A function that makes a figure, so that it never fails: a picture that says so is made, and a warning logged."""
+
+    @functools.wraps(plot)
+    def drawn(*given: P.args, **named: P.kwargs) -> Figure:
+        try:
+            return plot(*given, **named)
+        except Exception as error:  # of whatever kind: a run must not end for a picture
+            logging.getLogger(__name__).warning("%s failed: %s: %s", plot.__name__, type(error).__name__, error)
+            figure, _ = new_figure("", "")
+            figure.say_failed()
+            return figure
+
+    return drawn
+
+
+def sim_name(iccid: str | None, label: str | None) -> str:
+    """How a SIM is called beside an axis: its label, short, and its ICCID."""
+    short = one_line(label or "", LONGEST_LABEL)
+    return f"{short}  {iccid}" if short and iccid else short or iccid or ""
 
 
 def nothing_to_show(axes: Axes, why: str) -> Figure:
@@ -59,15 +85,24 @@ def draw_fan(axes: Axes, days: list[date], fan: dict[float, FloatArray]) -> None
     axes.set_ylim(bottom=0)
     axes.set_ylabel("MB a day")
     axes.set_xlabel("day (UTC)")
-    axes.legend(loc="upper left", ncols=4, frameon=False, fontsize=8)
+    legend_above(axes)
     axes.margins(y=0.15)
     date_axis(axes)
 
 
-def date_axis(axes: Axes) -> None:
+def legend_above(axes: Axes, columns: int = 4) -> None:
+    """Name the lines above the picture, where no line runs under the names; the note stands below."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure = cast("Figure", axes.figure)
+    for before in list(figure.legends):
+        before.remove()
+    figure.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False, fontsize=8)
+
+
+def date_axis(axes: Axes, most_ticks: int | None = None) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
+    locator = AutoDateLocator(minticks=3, maxticks=most_ticks)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     # beside ticks of days within months: the year, not the last one's month
     offsets = ["", "%Y", "%Y", "%Y-%b-%d", "%Y-%b-%d", "%Y-%b-%d %H:%M"]

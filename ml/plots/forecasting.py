@@ -18,7 +18,9 @@ from ml.plots.figures import (
     date_axis,
     draw_fan,
     draw_history,
+    drawable,
     in_mb,
+    legend_above,
     new_figure,
     nothing_to_show,
 )
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@drawable
 def plot_total_forecast(
     history: pl.DataFrame, forecast: pl.DataFrame, *, of: str, shown_days: int = 90, note: str = ""
 ) -> Figure:
@@ -44,6 +47,7 @@ def plot_total_forecast(
     return figure
 
 
+@drawable
 def plot_backtest(frame: pl.DataFrame, *, note: str = "") -> Figure:
     """Bars of rMASE by segment and part of the horizon, against the seasonal naive baseline at 1.
 
@@ -68,10 +72,11 @@ def plot_backtest(frame: pl.DataFrame, *, note: str = "") -> Figure:
     axes.set_ylabel("rMASE (lower is better)")
     axes.set_xlabel("segment, n in SIM-windows")
     axes.set_ylim(0, axes.get_ylim()[1] * 1.12)
-    axes.legend(loc="upper center", ncols=4, frameon=False, fontsize=8)
+    legend_above(axes)
     return figure
 
 
+@drawable
 def plot_coverage(calibration: pl.DataFrame, *, note: str = "") -> Figure:
     """Nominal against achieved quantile levels: on the diagonal, the stated probabilities are honest.
 
@@ -90,10 +95,11 @@ def plot_coverage(calibration: pl.DataFrame, *, note: str = "") -> Figure:
     axes.set_aspect("equal")
     axes.set_xlabel("quantile level stated (a day of zero lies at or below every quantile)")
     axes.set_ylabel("share of days at or below it")
-    axes.legend(loc="lower right", frameon=False, fontsize=8)
+    legend_above(axes)
     return figure
 
 
+@drawable
 def plot_drift(scores: pl.DataFrame, *, note: str = "") -> Figure:
     """How forecasts did, day by day: error as a share of seasonal naive's, and how often the 80 % interval held.
 
@@ -124,7 +130,7 @@ def plot_drift(scores: pl.DataFrame, *, note: str = "") -> Figure:
     axes.axhline(0.8, color=GREY, linewidth=1, linestyle="--")
     axes.set_ylim(0, max(1.25, min(3.0, float(scores["rmase"].max() or 0) * 1.1)))  # type: ignore[arg-type]
     axes.set_ylabel("error over seasonal naive's; share of days")
-    axes.legend(loc="lower left", ncols=2, frameon=False, fontsize=8)
+    legend_above(axes, columns=3)
     date_axis(axes)
     return figure
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from ml.plots.figures import BLUE, GREEN, GREY, ORANGE, date_axis, in_numbers, new_figure, nothing_to_show
+from ml.plots.figures import BLUE, GREEN, GREY, ORANGE, date_axis, drawable, in_numbers, new_figure, nothing_to_show
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,6 +26,7 @@ STATE_COLOURS = {
 }
 
 
+@drawable
 def plot_states(counts: pl.DataFrame, *, note: str = "") -> Figure:
     """The fleet by state of its SIMs, a column a day, the newest day's figures in the legend.
 

@@ -10,13 +10,12 @@ import sys
 import warnings
 
 import typer
-from rich.console import Console
 
 from pipelines.cli import alerts, channels, data, feedback, keys, models, runs, servers, simulate, status
+from pipelines.console import PlainConsole
 from resources.errors import SimsightError
 from resources.settings import SettingsError
 from resources.temporary import own_temporary_folder
-from resources.text import printable
 
 app = typer.Typer(
     name="simsight",
@@ -65,6 +64,5 @@ def main() -> None:
 
 
 def _fail(error: object, code: int) -> None:
-    said = "\n".join(printable(line) for line in str(error).split("\n"))
-    Console(stderr=True, highlight=False).print(f"simsight: {said}", markup=False, style="red", soft_wrap=True)
+    PlainConsole(stderr=True, highlight=False).print(f"simsight: {error}", markup=False, style="red", soft_wrap=True)
     sys.exit(code)

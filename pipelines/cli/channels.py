@@ -158,7 +158,11 @@ def notify(
     with opened() as runtime:
         while True:
             done = outbox.notify(
-                runtime.database, clock=runtime.clock, environ=outbox.environment(), data_note=runtime.data_note
+                runtime.database,
+                clock=runtime.clock,
+                environ=outbox.environment(),
+                data_note=runtime.data_note,
+                api_url=runtime.settings.api_url,
             )
             said = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in done.items() if count)
             console.print(said or "nothing to send", markup=False)

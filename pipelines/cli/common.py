@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
+from pipelines.console import PlainConsole
 from resources.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
     from resources.runtime import Runtime
 
 
-console = Console(highlight=False, soft_wrap=True)
+console = PlainConsole(highlight=False, soft_wrap=True)
 
 
 def runtime_of(settings: Settings) -> Runtime:

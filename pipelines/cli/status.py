@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from pipelines.cli.common import console, runtime_of
 from resources.errors import SimsightError
@@ -90,7 +91,7 @@ def doctor() -> None:
     else:
         console.print("1NCE account: none set (ONCE_USERNAME, ONCE_PASSWORD); demo and dev use the simulator")
     for problem in wrong:
-        console.print(f"[red]to fix:[/red] {problem}")
+        console.print(f"[red]to fix:[/red] {escape(problem)}")
     raise typer.Exit(1 if wrong else 0)
 
 
@@ -120,7 +121,7 @@ def _print_calls(calls: dict[str, dict[str, Any]], warning: str | None) -> None:
         ]
         console.print(f"  {name}: {'; '.join([asked, f'last answer {last}', *gone])}", markup=False)
     if warning:
-        console.print(f"[yellow]warning:[/yellow] {warning}")
+        console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
 
 
 def _try_account(settings: Settings) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from resources.errors import SimsightError
-from resources.text import printable
+from resources.text import escaped
 
 RETRY_STATUS = frozenset({429, 500, 502, 503, 504})
 
@@ -38,7 +38,7 @@ class OnceRequestError(OnceError):
     """One call failed for good. `status` is None when no usable answer came at all."""
 
     def __init__(self, call: str, status: int | None, came: str, advice: str) -> None:
-        shown = printable(" ".join(_said(came).split())[:200]) or "(nothing)"
+        shown = escaped(" ".join(_said(came).split())[:200]) or "(nothing)"
         got = "no usable answer" if status is None else f"HTTP {status}"
         super().__init__(f"{call}: {got}: {shown}. {advice}")
         self.call, self.status, self.came = call, status, shown

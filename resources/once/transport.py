@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from resources.once import responses
 from resources.once.errors import RETRY_STATUS, OnceCredentialsError, OnceRequestError, OnceUnavailableError
-from resources.text import printable
+from resources.text import escaped
 
 MAX_FAILING_CALLS = 10
 JITTER_S = 0.035  # by how much a request may be late on its way without our seeing it; costs at most 3.5 % of the rate
@@ -244,7 +244,7 @@ class Breaker:
 
     def error(self, last: str) -> OnceUnavailableError:
         return OnceUnavailableError(
-            f"1NCE cannot be reached at {self._host} ({printable(last[:200])}): check ONCE_BASE_URL, the network,"
+            f"1NCE cannot be reached at {self._host} ({escaped(last[:200])}): check ONCE_BASE_URL, the network,"
             " proxies and name resolution from this machine, and 1NCE's status page; then run again."
         )
 

@@ -6,12 +6,22 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from ml.plain_text import one_line, printable
 from resources.channels import Message
 
 MAX_ATTEMPTS = 8  # over about an hour
 FIRST_RETRY_S = 30.0
 MAX_RETRY_S = 3600.0
 MAX_ALERTS_IN_TEXT = 20
+# by kind of alert, what a person does next
+ADVICE = {
+    "exhaustion": "how much is left and what uses it; top the SIM up, or order a replacement, before the date.",
+    "quota_80": "what the SIM used last; top it up before nothing is left.",
+    "silent": "whether the device has power and a network; then reset its connection in the 1NCE portal.",
+    "incident": "what the SIMs have in common: a network, a place, a kind of device or its software.",
+    "anomaly": "whether the device was changed or moved; if all is well, say so: simsight feedback --help.",
+    "rule": "the condition of the rule: simsight rules list.",
+}
 
 
 def retry_after(attempts: int, chance: float) -> timedelta:
@@ -30,12 +40,14 @@ def compose(
     organization: str,
     data_note: str,
     counts: Mapping[str, int] | None = None,
+    api_url: str = "",
 ) -> Message:
     """Write the message of a notification in the outbox.
 
     notification   stage, severity, delivery_key, created_at
     alerts         the first of its alerts; `of` on each says how many there are
     counts         of a digest: how many were opened and resolved in its time
+    api_url        where the HTTP service is reached, for links; none where empty
     """
     many = int(alerts[0]["of"]) if alerts else 0
     stage, severity = str(notification["stage"]), str(notification["severity"])
@@ -46,11 +58,14 @@ def compose(
     else:
         title = f"[{severity}] {_stage(stage)}{many} alerts: {_common(alerts)}"
     lines = [
-        f"- {_subject(alert)}: {alert['message']} (alert {alert['alert_id']}, {alert['severity']})"
+        f"- {_subject(alert)}: {alert['message']} (alert {alert['alert_id']}, {alert['severity']}, {_since(alert)})"
         for alert in alerts[:MAX_ALERTS_IN_TEXT]
     ]
     if many > MAX_ALERTS_IN_TEXT:
         lines.append(f"... and {many - MAX_ALERTS_IN_TEXT} more: simsight alerts list")
+    lines = [printable(line) for line in lines]
+    if alerts:
+        lines += ["", *_next_steps(alerts, stage, api_url)]
     if data_note:
         lines.append(f"Note on the data: {data_note}.")
     values = {
@@ -60,11 +75,11 @@ def compose(
         "data_note": data_note,
         "created_at": _plain(notification["created_at"]),
         "severity": severity,
-        "title": " ".join(title.split())[:200],
+        "title": one_line(title, 200),
         "count": many,
         "alerts": [{name: _plain(value) for name, value in alert.items() if name != "of"} for alert in alerts],
     }
-    title = " ".join(title.split())[:200]  # a label may hold anything, a line feed would end a mail's header
+    title = one_line(title, 200)  # a label may hold anything, a line feed would end a mail's header
     return Message(str(notification["delivery_key"]), title, "\n".join(lines) or "No alert is open.", values)
 
 
@@ -74,6 +89,31 @@ def channel_test_message(key: str, *, organization: str, channel: str, now: date
     text = f"This channel works. It was tested for the organization {organization}; no alert is behind it."
     values = {"id": key, "type": "test", "organization": organization, "created_at": now.isoformat(), "title": title}
     return Message(key, title, text, values | {"count": 0, "alerts": []})
+
+
+def _since(alert: Mapping[str, Any]) -> str:
+    return f"{'was open' if alert['closed_at'] else 'open'} since {alert['opened_as_of']}"
+
+
+def _next_steps(alerts: Sequence[Mapping[str, Any]], stage: str, api_url: str) -> list[str]:
+    """What to look at and what to do, with links where the HTTP service is known."""
+    first = alerts[0]
+    lines = []
+    if advice := ADVICE.get(str(first["kind"])):
+        lines.append(f"What to look at: {advice}")
+    if _type(stage) != "resolved" and not first["closed_at"]:
+        number = first["alert_id"]
+        lines.append(
+            f"To say that you handle it: simsight alerts ack {number}; to put it aside: simsight alerts snooze "
+            f"{number} --for 4h; to close it: simsight alerts resolve {number}"
+        )
+    if api_url:
+        base = api_url.rstrip("/")
+        lines.append(f"Report: {base}/v1/report")
+        lines.append(f"Alert: {base}/v1/alerts/{first['alert_id']}")
+        if first["iccid"]:
+            lines.append(f"SIM: {base}/v1/sims/{first['iccid']}")
+    return lines
 
 
 def _type(stage: str) -> str:

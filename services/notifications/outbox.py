@@ -52,19 +52,28 @@ def due(database: Database, *, now: datetime) -> int:
 
 
 def notify(
-    database: Database, *, clock: Clock, environ: Mapping[str, str], data_note: str = "", seed: int | None = None
+    database: Database,
+    *,
+    clock: Clock,
+    environ: Mapping[str, str],
+    data_note: str = "",
+    seed: int | None = None,
+    api_url: str = "",
 ) -> dict[str, int]:
     """Run one pass: plan, then send due messages, each channel in a thread of its own; returns counts.
 
     A channel that fails holds up no other.
 
+    api_url  where the HTTP service is reached, for links in the messages
     seed   fixes the jitter of retries
     """
     done: Counter[str] = Counter(plan(database, now=clock()))
     channels = database.rows("channels_list")
     chance = random.Random(seed)  # noqa: S311  # jitter
     with ThreadPoolExecutor(MAX_PARALLEL_CHANNELS) as pool:
-        for counts in pool.map(lambda row: _drain(database, row, clock, environ, data_note, chance.random), channels):
+        for counts in pool.map(
+            lambda row: _drain(database, row, clock, environ, data_note, api_url, chance.random), channels
+        ):
             done.update(counts)
     return dict(done)
 
@@ -75,6 +84,7 @@ def _drain(
     clock: Clock,
     environ: Mapping[str, str],
     data_note: str,
+    api_url: str,
     chance: Callable[[], float],
 ) -> Counter[str]:
     """Send a channel's due messages until none is left or the channel fails."""
@@ -87,7 +97,7 @@ def _drain(
                 claimed = _claim(database, channel, clock())
                 if claimed is None:
                     break
-                message = _message(database, channel, claimed, data_note)
+                message = _message(database, channel, claimed, data_note, api_url)
                 try:
                     opened.send(message, clock())
                 except DeliveryError as error:
@@ -114,7 +124,7 @@ def _claim(database: Database, channel: Row, now: datetime) -> Row | None:
     return database.row("claim_notification", values)
 
 
-def _message(database: Database, channel: Row, claimed: Row, data_note: str) -> Message:
+def _message(database: Database, channel: Row, claimed: Row, data_note: str, api_url: str) -> Message:
     with database.transaction() as transaction:
         if claimed["digest_day"] is None:
             counts = None
@@ -129,7 +139,9 @@ def _message(database: Database, channel: Row, claimed: Row, data_note: str) -> 
             }
             counts = transaction.row("digest_counts", about)
             alerts = transaction.rows("digest_alerts", about)
-    return compose(claimed, alerts, organization=database.organization, data_note=data_note, counts=counts)
+    return compose(
+        claimed, alerts, organization=database.organization, data_note=data_note, counts=counts, api_url=api_url
+    )
 
 
 def _failed(

@@ -15,6 +15,7 @@ from services.inputs import HISTORY_DAYS, HISTORY_SCHEMA
 
 TOP = 20
 TOP_REASONS = 10
+MAX_ALERTS = 1000  # on the page; what is beyond is a file of its own
 SHOWN_DAYS = 90
 DAILY_SCHEMA = {"day": pl.Date, "bytes": pl.Int64}
 ENDS_SCHEMA = {
@@ -70,6 +71,9 @@ class FleetFacts:
     anomalies: list[Row]
     silent: list[Row]
     top_consumers: list[Row]
+    places: list[Row]
+    costs: list[Row]
+    alert_days: list[Row]
     alert_counts: list[Row]
     alerts: list[Row]
     alerts_as_of: date | None
@@ -102,8 +106,11 @@ def read_facts(runtime: Runtime, as_of: date) -> FleetFacts:
             "anomalies": transaction.rows("worst_anomalies", {**day, "top": TOP}),
             "silent": _silent(transaction, as_of),
             "top_consumers": _top_consumers(transaction, as_of),
+            "places": transaction.rows("report_places", {**day, "days": 30, "top": TOP}),
+            "costs": transaction.rows("report_costs", day),
+            "alert_days": transaction.rows("report_alert_days", {**day, "days": 30}),
             "alert_counts": transaction.rows("report_alert_counts", day),
-            "alerts": transaction.rows("report_alerts", {**day, "kind": None, "top": TOP}),
+            "alerts": transaction.rows("report_alerts", {**day, "kind": None, "top": MAX_ALERTS}),
             "alerts_as_of": evaluated["as_of"] if evaluated else None,
             "coverage": transaction.rows("report_coverage", {**day, "days": 30}),
             "quarantine": transaction.rows("report_quarantine", {"top": TOP_REASONS}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ml import words
 from ml.plots.exhaustion import plot_exhaustion
+from ml.plots.figures import date_axis, legend_above, sim_name
 from ml.plots.forecasting import plot_total_forecast
 from resources.database.session import Row
 from services.forecasting import COLUMNS, describe_backtest, fleet_expected
-from services.reports.fleet import SHOWN_DAYS, FleetFacts
+from services.reports.fleet import SHOWN_DAYS, TOP, FleetFacts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,29 +28,27 @@ def svg(figure: Figure) -> str:
     """A figure as SVG text, the same bytes for the same figure."""
     import matplotlib as mpl
 
-    buffer = io.StringIO()
+    buffer = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "simsight", "svg.fonttype": "path"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
+    text = buffer.getvalue().decode()
     return text[text.index("<svg") :]
 
 
 CHART_INCHES = 7
+PHONE_INCHES = 3.6
 
 
 def render(facts: FleetFacts) -> str:
     """The page, as HTML text that needs nothing else. The same facts give the same text."""
-    fleet = plot_fleet(facts)
-    ends = plot_exhaustion(
-        _plotted_ends(facts.first_ends), as_of=facts.as_of, labels=facts.first_ends["iccid"].to_list(), note=facts.note
-    )
     return (
         _environment()
         .get_template("fleet.html.j2")
         .render(
             facts=facts,
-            fleet_chart=_data_url(fleet) if fleet else None,
-            ends_chart=_data_url(ends) if facts.first_ends.height else None,
+            fleet_chart=_charts(lambda: plot_fleet(facts)) if facts.fleet.height else None,
+            ends_chart=_charts(lambda: plot_ends(facts)) if facts.first_ends.height else None,
+            alerts_shown=TOP,
             first_ends=facts.first_ends.to_dicts(),
             recent=[_recent(facts, days) for days in (7, 30)],
             outlook=fleet_expected(facts.fleet),
@@ -69,6 +69,12 @@ def plot_fleet(facts: FleetFacts) -> Figure | None:
     figure = plot_total_forecast(known, ahead, of="the fleet", shown_days=SHOWN_DAYS, note=facts.note)
     figure.set_figheight(3.7)
     return figure
+
+
+def plot_ends(facts: FleetFacts) -> Figure:
+    """The SIMs that end first, each by its label and ICCID."""
+    names = [sim_name(*pair) for pair in facts.first_ends.select("iccid", "label").iter_rows()]
+    return plot_exhaustion(_plotted_ends(facts.first_ends), as_of=facts.as_of, labels=names, note=facts.note)
 
 
 def _plotted_ends(ends: pl.DataFrame) -> pl.DataFrame:
@@ -99,9 +105,24 @@ def _counted(rows: list[Row], by: str) -> dict[str, int]:
     return counts
 
 
+def _charts(plot: Callable[[], Figure | None]) -> dict[str, str]:
+    """The same picture twice, wide and as narrow as a phone: shrunk, its letters could not be read."""
+    wide, narrow = plot(), plot()
+    assert wide is not None
+    assert narrow is not None
+    wide.set_figwidth(CHART_INCHES)
+    narrow.set_size_inches(PHONE_INCHES, max(3.2, narrow.get_figheight()))
+    for axes in narrow.axes:
+        legend_above(axes, columns=2)
+        date_axis(axes, most_ticks=5)
+        names = [text.get_text() for text in axes.get_yticklabels()]
+        if any("  " in name for name in names):  # a label and an ICCID: one above the other
+            axes.set_yticks(axes.get_yticks(), [name.replace("  ", "\n") for name in names], fontsize=6.5)
+    return {"wide": _data_url(wide), "narrow": _data_url(narrow)}
+
+
 def _data_url(figure: Figure) -> str:
-    """The figure as an image of its own, made narrow so that its letters can be read on a telephone."""
-    figure.set_figwidth(CHART_INCHES)
+    """The figure as an image of its own."""
     return f"data:image/svg+xml;base64,{base64.b64encode(svg(figure).encode()).decode()}"
 
 
@@ -114,6 +135,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "money": _money,
         "mb": words.megabytes,
         "percent": words.percent,
         "change": words.change,
@@ -122,6 +144,11 @@ def _environment() -> Environment:
     }
     environment.globals["span"] = words.span
     return environment
+
+
+def _money(minor: int, currency: str | None) -> str:
+    """An amount in minor units (hundredths) as text, such as "1,234.50 EUR"."""
+    return f"{minor / 100:,.2f} {currency or ''}".rstrip()
 
 
 def _sparkline(volumes: list[int], width: int = 90, height: int = 20) -> str:

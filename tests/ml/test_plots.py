@@ -11,9 +11,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from ml.exhaustion.model import quota_exhaustion
-from ml.forecasting import fit, predict
+from ml.forecasting import QUANTILES, fit, predict, quantile_column
 from ml.forecasting.backtest import backtest
 from ml.plots import anomaly, exhaustion, forecasting, lifecycle
+from ml.plots.figures import sim_name
+from ml.plots.plain_figure import FAILED
 
 NOTE = "synthetic data"
 STATES = pl.DataFrame(
@@ -85,9 +87,13 @@ def test_no_picture_belongs_to_global_plotting_state(figures: dict[str, Figure])
     assert all(figure.canvas.manager is None for figure in figures.values())
 
 
-def test_the_worst_sims_are_named_by_label_or_iccid(figures: dict[str, Figure]) -> None:
+def test_the_worst_sims_are_named_by_label_and_iccid(figures: dict[str, Figure]) -> None:
     titles = [axes.get_title() for axes in figures["worst"].axes]
-    assert titles == ["8988280666000000003: sms flood", "pump-4: spike", "pump-5: drift"]
+    assert titles == [
+        "8988280666000000003: sms flood",
+        "pump-4  8988280666000000004: spike",
+        "pump-5  8988280666000000005: drift",
+    ]
 
 
 def test_reliability_is_drawn_bold_for_all_and_thin_by_group() -> None:
@@ -99,3 +105,50 @@ def test_reliability_is_drawn_bold_for_all_and_thin_by_group() -> None:
     assert len(figure.axes[0].lines) == 3
     assert NOTE in texts(figure)
     assert "not enough history" in exhaustion.plot_reliability(calibration.clear()).axes[0].texts[0].get_text()
+
+
+HOSTILE = ["pump $x_{$", "$\\frac{$", "a\n\tb", "\x1b[31mred", "_hidden", "$", "%s {0}", "\\", "x" * 300]
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_a_label_is_drawn_as_it_is_written(weekly_history: pl.DataFrame, last_day: date, kind: str) -> None:
+    worst = [{"sim_key": 3, "iccid": "8988", "label": label, "kind": "spike"} for label in HOSTILE]
+    ends = pl.DataFrame(
+        {
+            "sim_key": range(len(HOSTILE)),
+            "status": "ok",
+            "cause": "volume",
+            **dict.fromkeys(("p10_date", "p50_date", "p90_date"), last_day),
+        }
+    )
+    history = weekly_history.filter(sim_key=3)
+    drawn = [
+        anomaly.plot_worst(history, worst, as_of=last_day),
+        exhaustion.plot_exhaustion(ends, as_of=last_day, labels=[sim_name(None, label) for label in HOSTILE]),
+        forecasting.plot_total_forecast(
+            history,
+            history.with_columns(pl.col("bytes").alias(quantile_column(level)) for level in QUANTILES),
+            of=HOSTILE[0],
+        ),
+    ]
+    for figure in drawn:
+        figure.savefig(io.BytesIO(), format=kind)
+        assert FAILED not in [text.get_text() for text in figure.texts]
+    assert drawn[0].axes[0].get_title() == "pump $x_{$  8988: spike"
+    assert next(text.get_text() for text in drawn[1].axes[0].get_yticklabels()) == "pump $x_{$"
+
+
+def test_a_picture_that_cannot_be_drawn_is_a_warning(
+    caplog: pytest.LogCaptureFixture, last_day: date, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = anomaly.plot_worst(pl.DataFrame(), [{"sim_key": 1}], as_of=last_day)
+    assert [text.get_text() for text in made.texts] == [FAILED]
+    assert "plot_worst failed" in caplog.text
+
+    late = lifecycle.plot_states(STATES)
+    late.axes[0].xaxis.set_major_formatter(lambda value, place: 1 / 0)
+    kept = io.BytesIO()
+    late.savefig(kept, format="svg")
+    assert kept.getvalue().startswith(b"<?xml")
+    assert kept.getvalue().rstrip().endswith(b"</svg>")
+    assert "ZeroDivisionError" in caplog.text

@@ -369,6 +369,34 @@ def test_a_long_label_does_not_swell_the_page(facts: FleetFacts, page: str) -> N
     assert len(swollen) < len(page) + 20 * 100
 
 
+def test_every_open_alert_is_on_the_page(facts: FleetFacts) -> None:
+    alert = facts.alerts[-1]
+    alerts = [alert | {"message": f"number {n}."} for n in range(45)]
+    shown = section(render(replace(facts, alerts=alerts)), "alerts")
+    assert all(f"number {n}." in shown for n in range(45))
+    assert "The other 25" in shown
+
+
+def test_places_costs_and_the_trend_of_alerts_are_those_of_the_tables(
+    facts: FleetFacts, page: str, truth: psycopg.Connection[Any]
+) -> None:
+    assert sum(row["sims"] for row in facts.places) == 30
+    assert "never seen" in section(page, "places")
+    assert "No order of the last 365 days is stored" in section(page, "costs")
+    costs = [{"currency": "EUR", "minor_30": 1190, "orders_30": 1, "minor_365": 123456, "orders_365": 8, "unknown": 0}]
+    assert "1,234.56 EUR" in section(render(replace(facts, costs=costs)), "costs")
+    assert len(facts.alert_days) == 30
+    still_open = one(truth, "SELECT count(*) FROM predictions.alerts WHERE mine AND closed_at IS NULL")
+    assert facts.alert_days[-1]["open"] == still_open
+    assert section(page, "alerts").count("<rect") == 30
+
+
+def test_charts_come_for_phones_too_and_tables_name_their_cells(page: str) -> None:
+    assert page.count('<source media="screen and (max-width: 600px)" srcset="data:image/svg+xml') == 2
+    for table in re.findall(r'<table id="(table-\d+)">', page):
+        assert f"#{table} td:nth-child(1)::before" in page
+
+
 def test_the_page_needs_nothing_from_outside(page: str) -> None:
     assert "http://" not in page
     assert "https://" not in page
