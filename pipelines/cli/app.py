@@ -5,16 +5,18 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 stopped by a failed c
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import warnings
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from pipelines.cli import alerts, channels, data, feedback, keys, models, runs, servers, simulate, status
-from resources.errors import SimsightError
-from resources.settings import SettingsError
+from resources.errors import SimsightError, UsageError
+from resources.settings import unknown_variables
 
 app = typer.Typer(
     name="simsight",
@@ -42,6 +44,23 @@ app.command()(channels.notify)
 INTERRUPTED = 130
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"simsight {version('simsight')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 def main() -> None:
     """Run the command line; every expected error becomes one line that says how to fix it, and an exit code."""
     warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
@@ -49,9 +68,12 @@ def main() -> None:
         signal.SIGTERM, lambda *_: sys.exit(143)
     )  # leave in good order: servers and child processes are stopped
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell started this in the background
+    for name, nearest in unknown_variables(os.environ).items():
+        said = f"did you mean {nearest}?" if nearest else "settings are listed in .env.example"
+        _say(f"{name} is no setting of Simsight and has no effect here: {said}", "yellow")
     try:
         app()
-    except SettingsError as error:
+    except UsageError as error:
         _fail(error, 2)
     except SystemExit as end:
         if end.code == INTERRUPTED:  # Typer makes this of Ctrl-C, without a word
@@ -62,5 +84,9 @@ def main() -> None:
 
 
 def _fail(error: object, code: int) -> None:
-    Console(stderr=True, highlight=False).print(f"simsight: {error}", markup=False, style="red", soft_wrap=True)
+    _say(error, "red")
     sys.exit(code)
+
+
+def _say(what: object, style: str) -> None:
+    Console(stderr=True, highlight=False).print(f"simsight: {what}", markup=False, style=style, soft_wrap=True)
