@@ -111,10 +111,10 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], title: s
     for row in rows:
         table.add_row(*row)
     endless = not console.is_terminal and "COLUMNS" not in os.environ
-    options = console.options.update(width=10_000 if endless else console.width)
-    needed = Measurement.get(console, options, table)
-    if needed.minimum <= options.max_width:
-        console.print(table, soft_wrap=False, width=min(needed.maximum, options.max_width), crop=False)
+    needed = Measurement.get(console, console.options.update(width=10_000), table)
+    if endless or needed.minimum <= console.width:
+        width = needed.maximum if endless else min(needed.maximum, console.width)
+        Console(file=console.file, highlight=False, width=width).print(table)
         return
     if title:
         console.print(title, style="italic")
