@@ -360,7 +360,7 @@ def test_a_false_alarm_is_acknowledged_listed_and_taken_back(served: Home, datab
     assert served.run("feedback", "undo", "1")[0] == 0
     assert "taken back by" in served.run("feedback", "list")[1]
     _refused(served.run("feedback", "undo", "1"), 2, "there is none that holds")
-    _refused(served.run("feedback", "add", "--kind", "odd"), 2, "--kind odd: expected one of spike, ")
+    _refused(served.run("feedback", "add", "--kind", "odd"), 2, "--kind", "odd", "spike")
     _refused(served.run("feedback", "add"), 2, "give --iccid, --label or --kind")
     _refused(served.run("feedback", "add", "--iccid", "8" * 19), 2, "no such SIM is stored")
 
