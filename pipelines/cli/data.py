@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from pipelines.cli.common import DAY, check_target, console, end_with, runtime_of
+from resources.errors import UsageError
 from resources.settings import SettingsError, load_settings
 
 app = typer.Typer()
@@ -116,12 +117,16 @@ def import_file(
     """Import daily usage, SIMs, labels or tickets from a file: all of it, or nothing when a row is bad."""
     from pipelines.demo import prepare
     from resources.files.csv_form import csv_options
+    from resources.files.formats import ImportRejectedError
     from services.ingest.file_import import import_file as import_rows
     from services.ingest.file_import import read_mapping, schema_named
     from services.ingest.notation import told_notation
 
-    names = read_mapping(mapping, renamed or [])
-    csv = csv_options(encoding, separator)
+    try:
+        names = read_mapping(mapping, renamed or [])
+        csv = csv_options(encoding, separator)
+    except ImportRejectedError as error:  # so far only options were read
+        raise UsageError(str(error)) from error
     with runtime_of(load_settings()) as runtime:
         prepare(runtime)
         done = import_rows(
