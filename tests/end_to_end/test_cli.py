@@ -272,7 +272,7 @@ def test_an_import_with_bad_rows_lists_them_and_writes_nothing_or_the_good_ones(
     with connect(database_url) as connection:
         waiting = connection.execute("SELECT count(*) FROM ops.quarantine WHERE resolved_at IS NULL").fetchone()
     assert waiting == (3,)
-    _refused(served.run("import", str(tmp_path / "no.csv")), 2, "does not exist")
+    _refused(served.run("import", str(tmp_path / "no.csv")), 2, "Invalid value for")
 
 
 def test_labels_come_in_under_other_names_and_go_out_with_the_sims(
