@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from ml.words import count, day, percent
 from pipelines.runs import RunOutcome, run_job
 from resources.database.migrations import ensure_organization, migrate
 from resources.runtime import Runtime
-from resources.settings import Settings
+from resources.settings import Settings, SettingsError
 from services.status import collect
 
 # what is asked of 1NCE, and what of it on the last day of API v1: the rest comes by API v2 as well
@@ -79,6 +81,8 @@ def account(
     live   the simulated fleet lives by the present time; else its day stands at six in the morning, and before API v1
            was asked for the past, on the last morning that it answers
     """
+    if settings.account_problem:
+        raise SettingsError(settings.account_problem)
     if settings.once_username and settings.once_password:
         console.print(f"Polling the 1NCE account of {settings.once_username} at {settings.once_base_url}.")
         yield settings, None
@@ -148,6 +152,14 @@ def _plan(path: Path, *, sims: int, start: date, seed: int, v1_until: date) -> d
     }
     path.write_text(json.dumps(plan))
     return plan
+
+
+def called_as() -> str:
+    """How this command was called, to be written before a subcommand: a name on the PATH, a path or a module."""
+    program = sys.argv[0]
+    if program.endswith("__main__.py"):
+        return f"{Path(sys.executable).name} -m pipelines.cli"
+    return Path(program).name if shutil.which(Path(program).name) == program else program
 
 
 def prepare(runtime: Runtime) -> None:
@@ -271,7 +283,7 @@ def summarize(runtime: Runtime, console: Console, runs: list[RunOutcome]) -> int
     report = runtime.settings.report_folder.resolve() / "fleet-latest.html"
     if report.exists():
         console.print(f"Report: {report}")
-    console.print("Dagster UI: make dev    API: make serve    Figures: .venv/bin/simsight status")
+    console.print(f"Dagster UI: {called_as()} dev    API: {called_as()} serve    Figures: {called_as()} status")
     if any(run.blocked for run in runs):
         return 3
     return 0 if all(run.success for run in runs) else 1

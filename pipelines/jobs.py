@@ -95,6 +95,8 @@ ingest = dg.define_asset_job(
     "ingest",
     ingest_assets,
     partitions_def=DAYS,
+    # what asks 1NCE goes one after the other in any case: a process a step would only load everything 23 times
+    executor_def=dg.in_process_executor,
     description="Store everything 1NCE says about the fleet, with checks. The partition is the usage day; ranges are "
     "one run.",
 )

@@ -6,11 +6,10 @@ import os
 import re
 import tempfile
 import uuid
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ import psycopg
 from pipelines.common import day_range
 from resources.database.server import driver_url
 from resources.runtime import Runtime
+from resources.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -81,6 +81,16 @@ def environment(runtime: Runtime) -> dict[str, str]:
     return variables
 
 
+def refuse_future(settings: Settings) -> None:
+    """Raise SettingsError when the pretended time lies on a day to come: Dagster has no partition of it."""
+    today = datetime.now(UTC).date()
+    if settings.now and settings.now.date() > today:
+        raise SettingsError(
+            f"SIMSIGHT_NOW: {settings.now:%Y-%m-%d} is a day to come, and only days up to today, {today}, can be "
+            "worked on. Set an earlier one, or unset it"
+        )
+
+
 def _dagster_home(folder: Path) -> Path:
     """Make `folder` a home for Dagster; several processes may do so at once, and none sees half a file."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -113,7 +123,6 @@ def run_job(
     """
     variables = environment(runtime)
     os.environ.update(variables)
-    warnings.filterwarnings("ignore", message=".*is currently in (beta|preview)")
 
     import dagster as dg
 

@@ -6,3 +6,7 @@ class SimsightError(Exception):
 
     The command line prints it without a traceback.
     """
+
+
+class UsageError(SimsightError):
+    """What was asked for cannot be: a name or a value in it is wrong. The command line ends with 2."""

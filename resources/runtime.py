@@ -61,6 +61,8 @@ class Runtime:
     def once(self) -> OnceClient:
         """A new client of the 1NCE API, to be used as an async context manager. Raises SettingsError."""
         settings = self.settings
+        if settings.account_problem:
+            raise SettingsError(settings.account_problem)
         if settings.once_username is None or settings.once_password is None:
             raise SettingsError(
                 "no 1NCE account is set: put ONCE_USERNAME and ONCE_PASSWORD of an API user into the environment "

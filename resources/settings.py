@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,12 +12,17 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from resources.errors import SimsightError
+from resources.errors import UsageError
 
 SYNTHETIC = "synthetic data"
+ENV_FILE = ".env"
+# variables that are read and are no settings; the tests' own begin with SIMSIGHT_TEST_ and SIMSIGHT_CI_
+OTHER_VARIABLES = frozenset(
+    {"SIMSIGHT_COMMIT", "SIMSIGHT_DAGSTER_FOLDER", "SIMSIGHT_STREAM_SECRET", "SIMSIGHT_OPENAPI_DIR"}
+)
 
 
-class SettingsError(SimsightError):
+class SettingsError(UsageError):
     """A setting is missing or wrong; the message names it and says how to fix it."""
 
 
@@ -50,7 +57,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="SIMSIGHT_",
-        env_file=".env",
+        env_file=ENV_FILE,
         extra="ignore",
         env_ignore_empty=True,
         populate_by_name=True,
@@ -167,6 +174,16 @@ class Settings(BaseSettings):
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port the MLflow UI listens on")
 
     @property
+    def account_problem(self) -> str:
+        """What lacks of the 1NCE account when only half of it is set; empty when all or nothing of it is."""
+        if bool(self.once_username) == bool(self.once_password):
+            return ""
+        missing, given = (
+            ("ONCE_PASSWORD", "ONCE_USERNAME") if self.once_username else ("ONCE_USERNAME", "ONCE_PASSWORD")
+        )
+        return f"{given} is set and {missing} is not: set both, or neither to work on simulated SIMs"
+
+    @property
     def account_note(self) -> str:
         """What is to be said of the account's data: that it is synthetic when it comes from this machine, a
         simulator."""
@@ -188,6 +205,29 @@ class Settings(BaseSettings):
         return self.now or datetime.now(UTC)
 
 
+def variable_of(field: str) -> str:
+    """The environment variable of a field of Settings."""
+    return field.upper() if field.lower().startswith("once_") else f"SIMSIGHT_{field.upper()}"
+
+
+def unknown_variables(environ: Iterable[str]) -> dict[str, str | None]:
+    """Variables of the environment and .env that look like settings and are none, each with the nearest that is one.
+
+    environ   names of variables; their values are not looked at
+    """
+    from dotenv import dotenv_values
+
+    known = {*map(variable_of, Settings.model_fields), *OTHER_VARIABLES}
+    names = {*environ, *dotenv_values(ENV_FILE, interpolate=False)}
+    return {
+        name: next(iter(difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.75)), None)
+        for name in sorted(names)
+        if name.upper().startswith(("SIMSIGHT_", "ONCE_"))
+        and name.upper() not in known
+        and not name.upper().startswith(("SIMSIGHT_TEST_", "SIMSIGHT_CI_"))
+    }
+
+
 def load_settings() -> Settings:
     """Read the settings.
 
@@ -199,6 +239,5 @@ def load_settings() -> Settings:
         wrong = []
         for issue in error.errors(include_input=False, include_url=False):
             name = str(issue["loc"][0]) if issue["loc"] else "?"
-            variable = name.upper() if name.lower().startswith("once_") else f"SIMSIGHT_{name.upper()}"
-            wrong.append(f"{variable}: {issue['msg'].removeprefix('Value error, ')}")
+            wrong.append(f"{variable_of(name)}: {issue['msg'].removeprefix('Value error, ')}")
         raise SettingsError("; ".join(wrong) + ". Fix it in the environment or in .env (see .env.example).") from None

@@ -19,7 +19,7 @@ import psycopg
 from psycopg import sql
 
 from resources.database.catalog import HIDDEN, Column, View, views
-from resources.files.formats import ExportError, Format
+from resources.files.formats import ExportError, ExportFileError, Format
 
 if TYPE_CHECKING:
     from resources.database.session import Database
@@ -79,7 +79,7 @@ def export(connection: psycopg.Connection[Any], wanted: Export, file: IO[bytes])
 def export_file(database: Database, wanted: Export, path: Path) -> int:
     """Export into a file, which is there as a whole or, when anything goes wrong, not at all (or as it was before).
 
-    Returns the number of rows. Raises as `export`, and ExportError when the file cannot be written.
+    Returns the number of rows. Raises as `export`, and ExportFileError when the file cannot be written.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -90,7 +90,7 @@ def export_file(database: Database, wanted: Export, path: Path) -> int:
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        raise ExportError(f"{path} cannot be written: {error.strerror}") from None
+        raise ExportFileError(f"{path} cannot be written: {error.strerror}") from None
     finally:
         part.unlink(missing_ok=True)
     return rows

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ml.enums import Severity
+from ml.enums import AlertKind, Severity
 from pipelines.cli.common import AsJson, By, Label, Sims, console, opened, print_rows, scope
 from resources.settings import SettingsError
 from services.alerts.evaluation import AlertError, disable_rule, enable_rule, replay, stored_rule
@@ -167,7 +167,7 @@ def list_alerts(
         Literal["open", "acknowledged", "snoozed", "resolved", "all"],
         typer.Option(help="open: all that are not resolved, also acknowledged and snoozed ones, marked as such."),
     ] = "open",
-    kind: Annotated[str | None, typer.Option(help="Such as exhaustion, silent, rule or incident.")] = None,
+    kind: Annotated[AlertKind | None, typer.Option(help="Only alerts of this kind.")] = None,
     rows: Annotated[int, typer.Option(min=1, max=100_000, help="So many at most.")] = 50,
     as_json: AsJson = False,
 ) -> None:

@@ -5,16 +5,18 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 stopped by a failed c
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import warnings
+from typing import Annotated
 
 import typer
 
 from pipelines.cli import alerts, channels, data, feedback, keys, models, runs, servers, simulate, status
 from pipelines.console import PlainConsole
-from resources.errors import SimsightError
-from resources.settings import SettingsError
+from resources.errors import SimsightError, UsageError
+from resources.settings import unknown_variables
 from resources.temporary import own_temporary_folder
 
 app = typer.Typer(
@@ -43,6 +45,23 @@ app.command()(channels.notify)
 INTERRUPTED = 130
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"simsight {version('simsight')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 def main() -> None:
     """Run the command line; every expected error becomes one line that says how to fix it, and an exit code."""
     warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
@@ -50,10 +69,13 @@ def main() -> None:
         signal.SIGTERM, lambda *_: sys.exit(143)
     )  # leave in good order: servers and child processes are stopped
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell started this in the background
+    for name, nearest in unknown_variables(os.environ).items():
+        said = f"did you mean {nearest}?" if nearest else "settings are listed in .env.example"
+        _say(f"{name} is no setting of Simsight and has no effect here: {said}", "yellow")
     try:
         with own_temporary_folder():
             app()
-    except SettingsError as error:
+    except UsageError as error:
         _fail(error, 2)
     except SystemExit as end:
         if end.code == INTERRUPTED:  # Typer makes this of Ctrl-C, without a word
@@ -64,5 +86,9 @@ def main() -> None:
 
 
 def _fail(error: object, code: int) -> None:
-    PlainConsole(stderr=True, highlight=False).print(f"simsight: {error}", markup=False, style="red", soft_wrap=True)
+    _say(error, "red")
     sys.exit(code)
+
+
+def _say(what: object, style: str) -> None:
+    PlainConsole(stderr=True, highlight=False).print(f"simsight: {what}", markup=False, style=style, soft_wrap=True)

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import typer
 
 from ml.enums import Severity
-from pipelines.cli.common import AsJson, By, Label, Sims, console, opened, print_rows, scope
+from pipelines.cli.common import HOUR, MINUTE, AsJson, By, Label, Sims, console, opened, print_rows, scope
 from resources.settings import SettingsError
 
 channels = typer.Typer(help="Where alerts are sent: e-mail, chat, SMS, webhooks.", no_args_is_help=True)
@@ -40,7 +40,7 @@ def add_channel(
     quiet_end: Annotated[bool, typer.Option("--no-resolved", help="Send nothing when an alert is over.")] = False,
     digest_at: Annotated[
         datetime | None,
-        typer.Option(formats=["%H:%M"], help="One summary a day at this time, in place of single alerts."),
+        typer.Option(**HOUR, help="One summary a day at this time, in place of single alerts."),
     ] = None,
     zone: Zone = "UTC",
     after_crash: Annotated[
@@ -206,8 +206,8 @@ def escalate(
 @oncall.command("quiet")
 def quiet(
     name: Annotated[str, typer.Argument(help="Name; quiet hours of that name are replaced.")],
-    begin: Annotated[datetime, typer.Option("--from", formats=["%H:%M"], help="Local time.")],
-    end: Annotated[datetime, typer.Option("--to", formats=["%H:%M"], help="Local time; the next day where earlier.")],
+    begin: Annotated[datetime, typer.Option("--from", **HOUR, help="Local time.")],
+    end: Annotated[datetime, typer.Option("--to", **HOUR, help="Local time; the next day where earlier.")],
     zone: Zone = "UTC",
     days: Annotated[str, typer.Option(help="Days on which they begin: 1 (Monday) to 7.")] = "1,2,3,4,5,6,7",
     channel: Annotated[str | None, typer.Option(help="Only for this channel.")] = None,
@@ -228,8 +228,8 @@ def quiet(
 @oncall.command("maintenance")
 def maintenance(
     name: Annotated[str, typer.Argument(help="What is being done.")],
-    begin: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%dT%H:%M"], help="UTC.")],
-    end: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%dT%H:%M"], help="UTC.")],
+    begin: Annotated[datetime, typer.Option("--from", **MINUTE, help="UTC.")],
+    end: Annotated[datetime, typer.Option("--to", **MINUTE, help="UTC.")],
     label: Label = None,
     sims: Sims = None,
     by: By = None,

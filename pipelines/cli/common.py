@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE
+from rich.measure import Measurement
 from rich.table import Table
 
 from pipelines.console import PlainConsole
@@ -20,6 +23,25 @@ if TYPE_CHECKING:
 
 
 console = PlainConsole(highlight=False, soft_wrap=True)
+
+
+def moment(form: str, shown: str) -> Callable[[str], datetime]:
+    """Parse an option that is a day or a time of the format `form`; messages say how it looks in words."""
+
+    def parse(text: str | datetime) -> datetime:
+        if isinstance(text, datetime):  # a default
+            return text
+        try:
+            return datetime.strptime(text, form)  # noqa: DTZ007 - the command says of which zone it is
+        except ValueError:
+            raise typer.BadParameter(f"{text!r} does not exist or is not written as {shown}") from None
+
+    return parse
+
+
+DAY: dict[str, Any] = {"parser": moment("%Y-%m-%d", "YYYY-MM-DD"), "metavar": "YYYY-MM-DD"}
+HOUR: dict[str, Any] = {"parser": moment("%H:%M", "HH:MM"), "metavar": "HH:MM"}
+MINUTE: dict[str, Any] = {"parser": moment("%Y-%m-%dT%H:%M", "YYYY-MM-DDTHH:MM"), "metavar": "YYYY-MM-DDTHH:MM"}
 
 
 def runtime_of(settings: Settings) -> Runtime:
@@ -74,12 +96,41 @@ def print_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, as_jso
     if not rows:
         console.print(none, markup=False)
         return
-    table = Table(box=SIMPLE)
-    for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
+    print_table([column.replace("_", " ") for column in columns], [[_shown(row[c]) for c in columns] for row in rows])
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
+    """Print a table; where the terminal is too narrow for its words, each row as lines of `heading: cell`.
+
+    Cells are Rich markup. Output that is no terminal has no width, unless COLUMNS gives one.
+    """
+    table = Table(box=SIMPLE, title=title, title_justify="left")
+    for place, heading in enumerate(headings):
+        words = " ".join([heading, *(row[place] for row in rows)]).split()
+        table.add_column(heading, overflow="fold", min_width=max(map(len, words), default=1))
     for row in rows:
-        table.add_row(*(_shown(row[column]) for column in columns))
-    console.print(table)
+        table.add_row(*row)
+    endless = not console.is_terminal and "COLUMNS" not in os.environ
+    needed = Measurement.get(console, console.options.update(width=10_000), table)
+    if endless or needed.minimum <= console.width:
+        width = needed.maximum if endless else min(needed.maximum, console.width)
+        PlainConsole(file=console.file, highlight=False, width=width).print(table)
+        return
+    if title:
+        console.print(title, style="italic")
+    for row in rows:
+        for heading, cell in zip(headings, row, strict=True):
+            console.print(f"{heading}: {cell}")
+        console.print()
+
+
+def check_target(file: Path) -> Path:
+    """Refuse a file that cannot be written, before anything is started."""
+    if file.is_dir():
+        raise typer.BadParameter(f"{file} is a folder")
+    if not file.absolute().parent.is_dir():
+        raise typer.BadParameter(f"{file}: there is no folder {file.parent}")
+    return file
 
 
 def _shown(value: Any) -> str:

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipelines.cli.common import console, end_with, runtime_of
+from pipelines.cli.common import DAY, check_target, console, end_with, runtime_of
+from resources.errors import UsageError
 from resources.settings import SettingsError, load_settings
 
 app = typer.Typer()
@@ -34,12 +35,8 @@ def migrate(
 
 @app.command()
 def ingest(
-    first: Annotated[
-        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First usage day; default: today.")
-    ] = None,
-    last: Annotated[
-        datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last usage day; default: today.")
-    ] = None,
+    first: Annotated[datetime | None, typer.Option("--from", **DAY, help="First usage day; default: today.")] = None,
+    last: Annotated[datetime | None, typer.Option("--to", **DAY, help="Last usage day; default: today.")] = None,
     replay: Annotated[bool, typer.Option("--replay", help="Only parse the quarantined records again.")] = False,
 ) -> None:
     """Ask 1NCE for everything about the fleet and store it. Interrupted, it goes on where it stopped.
@@ -47,10 +44,20 @@ def ingest(
     A SIM's first usage call covers six months back; --from and --to ask for more of the past again.
     """
     from pipelines.demo import log_in, prepare
-    from pipelines.runs import run_job
+    from pipelines.runs import refuse_future, run_job
 
     settings = load_settings()
     with runtime_of(settings) as runtime:
+        today = runtime.clock().date()
+        days = (first.date() if first else today, last.date() if last else today)
+        if not replay:
+            refuse_future(settings)
+            if not settings.first_day <= days[0] <= days[1] <= today:
+                raise SettingsError(
+                    f"--from {days[0]} --to {days[1]}: expected days in order, from {settings.first_day} to {today}"
+                )
+            if settings.account_problem:
+                raise SettingsError(settings.account_problem)
         prepare(runtime)
         if replay:
             from services.ingest.replay import replay as replay_quarantine
@@ -59,19 +66,21 @@ def ingest(
             console.print(f"{done.passed} of {done.tried} quarantined records passed now; {done.merged.new} rows new")
             return
         runtime.once()  # says at once when no account is set
-        today = runtime.clock().date()
-        days = (first.date() if first else today, last.date() if last else today)
-        if not settings.first_day <= days[0] <= days[1] <= today:
-            raise SettingsError(
-                f"--from {days[0]} --to {days[1]}: expected days in order, from {settings.first_day} to {today}"
-            )
         log_in(settings)
         end_with(run_job(runtime, "ingest", first=days[0], last=days[1]))
 
 
 @app.command("import")
 def import_file(
-    file: Annotated[Path, typer.Argument(help="CSV, XLSX or Parquet file; docs/data.md lists the columns.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            help="CSV, XLSX or Parquet file; docs/data.md lists the columns.",
+        ),
+    ],
     kind: Annotated[
         Literal["usage", "sims", "labels", "tickets"], typer.Option(help="What the rows of the file are.")
     ] = "usage",
@@ -108,12 +117,16 @@ def import_file(
     """Import daily usage, SIMs, labels or tickets from a file: all of it, or nothing when a row is bad."""
     from pipelines.demo import prepare
     from resources.files.csv_form import csv_options
+    from resources.files.formats import ImportRejectedError
     from services.ingest.file_import import import_file as import_rows
     from services.ingest.file_import import read_mapping, schema_named
     from services.ingest.notation import told_notation
 
-    names = read_mapping(mapping, renamed or [])
-    csv = csv_options(encoding, separator)
+    try:
+        names = read_mapping(mapping, renamed or [])
+        csv = csv_options(encoding, separator)
+    except ImportRejectedError as error:  # so far only options were read
+        raise UsageError(str(error)) from error
     with runtime_of(load_settings()) as runtime:
         prepare(runtime)
         done = import_rows(
@@ -153,7 +166,7 @@ def import_file(
 @app.command("export")
 def export_rows(
     view: Annotated[str, typer.Argument(help="View without its version, such as sims, sim_usage or exhaustions.")],
-    to: Annotated[Path, typer.Option("--to", help="File to write: .csv, .xlsx or .parquet.")],
+    to: Annotated[Path, typer.Option("--to", callback=check_target, help="File to write: .csv, .xlsx or .parquet.")],
     where: Annotated[
         list[str] | None,
         typer.Option(

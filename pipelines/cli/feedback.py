@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ml.enums import AnomalyKind
 from pipelines.cli.common import console, runtime_of
 from resources.settings import SettingsError, load_settings
 
@@ -19,18 +20,14 @@ feedback = typer.Typer(
 def add_feedback(
     iccid: Annotated[str | None, typer.Option(help="It is about this SIM.")] = None,
     label: Annotated[str | None, typer.Option(help="It is about SIMs whose label begins so.")] = None,
-    kind: Annotated[str | None, typer.Option(help="It is about this kind of anomaly, such as spike.")] = None,
+    kind: Annotated[AnomalyKind | None, typer.Option(help="It is about this kind of anomaly.")] = None,
     note: Annotated[str, typer.Option(help="Why it was a false alarm.")] = "",
 ) -> None:
     """Acknowledge a false alarm: what it is about must be ten times rarer from now on to be raised again."""
-    from ml.anomaly import KINDS
-
     if iccid is None and label is None and kind is None:
         raise SettingsError("give --iccid, --label or --kind: what the false alarm was about")
     if iccid is not None and label is not None:
         raise SettingsError("--iccid and --label: give one of them")
-    if kind is not None and kind not in KINDS:
-        raise SettingsError(f"--kind {kind}: expected one of {', '.join(KINDS)}")
     about = {"iccid": iccid, "label": label, "kind": kind, "note": note, "by": getpass.getuser()}
     with runtime_of(load_settings()) as runtime:
         runtime.check_schema()

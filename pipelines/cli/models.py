@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.common import console, runtime_of
+from pipelines.cli.common import console, print_table, runtime_of
 from resources.settings import load_settings
 
 app = typer.Typer()
@@ -20,8 +20,7 @@ def models(
     """List the versions of every model, newest first: role, what each was trained on, how good it was, and why it has
     its role.
     """
-    from rich.box import SIMPLE
-    from rich.table import Table
+    from rich.markup import escape
 
     from services.known_models import specs
     from services.status import model_versions
@@ -36,21 +35,25 @@ def models(
         console.print("no version is registered yet: `simsight run` trains the first")
         return
     for spec in specs():
-        table = Table(box=SIMPLE, title=spec.name, title_justify="left")
-        headings = (metric.heading for metric in spec.metrics)
-        for heading in ("version", "role", "trained as of", *headings, "in use since"):
-            table.add_column(heading, overflow="fold")
+        headings = [
+            *("version", "role", "trained as of"),
+            *(metric.heading for metric in spec.metrics),
+            "in use since",
+        ]
+        rows = []
         of_model = [row for row in versions if row["model"] == spec.name]
         for row in of_model:
             tested, since = row["backtest"], row["champion_since"]
-            table.add_row(
-                str(row["version"]),
-                row["role"],
-                row["as_of"],
-                *(shown.write(tested[shown.name]) if shown.name in tested else "-" for shown in spec.metrics),
-                f"{since[:10]}, {row['decided_by']}" if since else "-",
+            rows.append(
+                [
+                    str(row["version"]),
+                    row["role"],
+                    row["as_of"],
+                    *(shown.write(tested[shown.name]) if shown.name in tested else "-" for shown in spec.metrics),
+                    f"{since[:10]}, {escape(row['decided_by'])}" if since else "-",
+                ]
             )
-        console.print(table)
+        print_table(headings, rows, title=spec.name)
         for row in of_model:
             console.print(f"{row['version']}: {row['why'] or '-'}", markup=False)
         console.print()

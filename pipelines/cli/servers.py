@@ -23,8 +23,10 @@ def serve() -> None:
     """
     from api.server import serve as serve_api
     from pipelines.demo import prepare
+    from resources.ports import listen
 
     settings = load_settings()
+    listen(settings.api_host, settings.api_port, free_it="set SIMSIGHT_API_PORT to a free one").close()
     with runtime_of(settings) as runtime:
         prepare(runtime)
         console.print(f"http://{settings.api_host}:{settings.api_port}/docs")
@@ -35,10 +37,11 @@ def serve() -> None:
 def dev() -> None:
     """Run the Dagster UI (SIMSIGHT_UI_PORT) and its daemon until Ctrl-C; on a simulated account unless one is set."""
     from pipelines.demo import account, prepare
-    from pipelines.runs import WORKSPACE, environment
+    from pipelines.runs import WORKSPACE, environment, refuse_future
     from resources.ports import listen
 
     settings = load_settings()
+    refuse_future(settings)
     listen("127.0.0.1", settings.ui_port, free_it="set SIMSIGHT_UI_PORT to a free one").close()
     with account(settings, console, sims=500, days=180, live=True) as (polled, _), runtime_of(polled) as runtime:
         prepare(runtime)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pipelines.cli.common import console
+from pipelines.cli.common import DAY, check_target, console
+from resources.ports import listen
 from resources.settings import SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from simulator.stream_feed import Shape
 
 app = typer.Typer()
+
+
+def _writable(file: Path | None) -> Path | None:
+    return None if file is None else check_target(file)
 
 
 @app.command()
@@ -29,7 +34,7 @@ def simulate(
         float | None, typer.Option(min=0.1, help="Requests a second before 429; 1NCE: 10. Default: no limit.")
     ] = None,
     truth: Annotated[
-        Path | None, typer.Option(help="Write what was injected into the fleet to this JSON file.")
+        Path | None, typer.Option(callback=_writable, help="Write what was injected into the fleet to this JSON file.")
     ] = None,
     scenario: Annotated[
         Literal["clean", "usual", "all"],
@@ -55,7 +60,7 @@ def simulate(
     ] = "nested",
     v1_until: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Day of its time from which on API v1 is gone (410). Default: never."),
+        typer.Option(**DAY, help="Day of its time from which on API v1 is gone (410). Default: never."),
     ] = None,
     platform2_share: Annotated[
         float, typer.Option(min=0, max=1, help="Share of SIMs on Platform 2.0, the newest ones: API v1 has them not.")
@@ -72,6 +77,9 @@ def simulate(
     from simulator.fleet import Fleet
     from simulator.server import serve as serve_simulator
     from simulator.truth import write_truth
+
+    if port:  # said before the URL is
+        listen("127.0.0.1", port).close()
 
     now = load_settings().clock()
     stream = _stream(stream_url, stream_user, stream_folder, now - timedelta(days=stream_history), stream_shape)

@@ -82,7 +82,10 @@ def doctor() -> None:
             names = ", ".join(view.name for view in views)
             wrong.append(f"views are missing or not up to date ({names}): run `simsight migrate`")
         known = _known_calls(runtime) if version == newest else None
-    if settings.once_username and settings.once_password:
+    if settings.account_problem:
+        console.print("1NCE account: only half of it is set")
+        wrong.append(settings.account_problem)
+    elif settings.once_username and settings.once_password:
         problem = _try_account(settings)
         console.print(f"1NCE account: {settings.once_username} at {settings.once_base_url}: {problem or 'answers'}")
         wrong += [problem] if problem else []

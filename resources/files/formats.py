@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
-from resources.errors import SimsightError
+from resources.errors import SimsightError, UsageError
 
 Format = Literal["csv", "xlsx", "parquet"]
 Source = bytes | Path
@@ -16,8 +16,12 @@ class ImportRejectedError(SimsightError):
     """A file cannot be imported; nothing of it was. The message says what, in which line, and what to do."""
 
 
-class ExportError(SimsightError):
+class ExportError(UsageError):
     """An export is not possible as asked; the message says why and what is."""
+
+
+class ExportFileError(SimsightError):
+    """The file of an export cannot be written."""
 
 
 def format_of(path: Path) -> Format:

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from ml.enums import Severity
 from ml.words import percent
-from resources.errors import SimsightError
+from resources.errors import UsageError
 
 Operator = Literal[">", ">=", "<", "<="]
 OPERATORS: tuple[str, ...] = get_args(Operator)
@@ -22,7 +22,7 @@ MAX_FIRING_SHARE = 0.25
 MIN_SIMS_FOR_SHARE = 10  # below that many SIMs in scope a share says nothing
 
 
-class RuleError(SimsightError):
+class RuleError(UsageError):
     """A rule is refused; `problems` says why, one sentence each, by the field that is wrong."""
 
     def __init__(self, problems: Mapping[str, str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from resources.runtime import Runtime
-from resources.settings import Settings, SettingsError, load_settings
+from resources.settings import Settings, SettingsError, load_settings, unknown_variables
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 SECRET = "hunter2"
@@ -161,3 +161,27 @@ def test_an_account_on_this_machine_is_called_synthetic(monkeypatch: pytest.Monk
 def test_a_missing_account_is_told_with_both_variables_and_the_way_round() -> None:
     with pytest.raises(SettingsError, match=r"ONCE_USERNAME and ONCE_PASSWORD.*simsight demo"):
         Runtime(load_settings()).once()
+
+
+@pytest.mark.parametrize("wrong", ["ONCE_USERNAME", "ONCE_PASSWORD"])
+def test_half_an_account_is_a_problem(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    assert load_settings().account_problem == ""
+    monkeypatch.setenv(wrong, SECRET)
+    problem = load_settings().account_problem
+    assert problem.startswith(f"{wrong} is set")
+    assert SECRET not in problem
+    with pytest.raises(SettingsError, match=f"{wrong} is set"):
+        Runtime(load_settings()).once()
+    monkeypatch.setenv("ONCE_USERNAME", "user")
+    monkeypatch.setenv("ONCE_PASSWORD", SECRET)
+    assert load_settings().account_problem == ""
+
+
+def test_a_misspelt_variable_is_found_with_the_nearest_name() -> None:
+    Path(".env").write_text("ONCE_PASWORD=hunter2\nMAIL_URL=x\nSIMSIGHT_SEED=1\n")
+    found = unknown_variables(["SIMSIGHT_LATENES_DAYS", "SIMSIGHT_XYZZY", "SIMSIGHT_COMMIT", "simsight_seed", "PATH"])
+    assert found == {
+        "ONCE_PASWORD": "ONCE_PASSWORD",
+        "SIMSIGHT_LATENES_DAYS": "SIMSIGHT_LATENESS_DAYS",
+        "SIMSIGHT_XYZZY": None,
+    }

@@ -22,7 +22,7 @@ from sqlalchemy import URL
 from resources.database.server import DatabaseUnavailableError, driver_url
 from resources.database.session import Database
 from resources.files import writers
-from resources.files.formats import ExportError, Format, format_of
+from resources.files.formats import ExportError, ExportFileError, Format, format_of
 from services import exports
 from services.exports import Export, UnknownViewError, export, export_file
 from services.ingest.file_import import import_file
@@ -370,7 +370,7 @@ def test_when_the_connection_breaks_in_the_middle_nothing_is_left(
 
 
 def test_a_folder_that_is_not_there_is_named(stored: Database, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"nowhere/a\.csv cannot be written: No such file or directory"):
+    with pytest.raises(ExportFileError, match=r"nowhere/a\.csv cannot be written: No such file or directory"):
         export_file(stored, Export("sims", "csv"), tmp_path / "nowhere" / "a.csv")
 
 

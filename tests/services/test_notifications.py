@@ -75,14 +75,14 @@ def test_a_webhook_is_signed_and_carries_the_alert(fleet: Fleet, hook: HookServe
 
 def test_a_channel_gets_its_severities_and_nothing_from_before_it_was_there(fleet: Fleet, mail: MailServer) -> None:
     fleet.alert(1, "critical", NOW - 2 * DAY)
-    fleet.channel("loud", mailto(mailed), min_severity="critical")
+    fleet.channel("loud", mailto(mail), min_severity="critical")
     fleet.alert(2, "warning")
     third = fleet.alert(3, "info")
     fleet.notify()
-    assert mailed.subjects == []
+    assert mail.subjects == []
     fleet.run("UPDATE predictions.alerts SET severity = 'critical' WHERE alert_id = %s", (third,))
     fleet.notify()
-    assert mailed.subjects == ["[critical] pump-3 (8888888888888888883): No usage for 4 days."]
+    assert mail.subjects == ["[critical] pump-3 (8888888888888888883): No usage for 4 days."]
 
 
 def test_an_alert_that_grows_louder_is_told_again(fleet: Fleet, mailed: MailServer) -> None:
@@ -110,13 +110,13 @@ def test_a_snooze_that_is_over_is_told_and_an_acknowledged_alert_is_not(fleet: F
 
 
 def test_what_nobody_acknowledges_goes_to_the_next_channel(fleet: Fleet, mail: MailServer, hook: HookServer) -> None:
-    fleet.channel("first", mailto(mailed), direct=False)
+    fleet.channel("first", mailto(mail), direct=False)
     fleet.channel("boss", hook.url, secret=SECRET, direct=False)
     oncall.add_policy(fleet.database, "night", [(30, "boss"), (0, "first")], now=NOW - DAY)
     ignored, seen = fleet.alert(1, "critical"), fleet.alert(2, "critical", kind="exhaustion")
     fleet.alert(3, "warning")
     fleet.notify()
-    assert len(mailed.mails) == 2
+    assert len(mail.mails) == 2
     act(fleet.database, [seen], "acknowledge", by="ann", now=NOW + 5 * MINUTE)
     fleet.notify(NOW + 29 * MINUTE)
     assert hook.posts == []
@@ -125,7 +125,7 @@ def test_what_nobody_acknowledges_goes_to_the_next_channel(fleet: Fleet, mail: M
     (told,) = hook.done.values()
     assert [one["alert_id"] for one in told["alerts"]] == [ignored]
     assert told["type"] == "alert.escalation"
-    assert len(mailed.mails) == 2
+    assert len(mail.mails) == 2
 
 
 def test_in_quiet_hours_only_what_is_critical_is_sent_and_the_rest_follows(fleet: Fleet, mailed: MailServer) -> None:
@@ -165,18 +165,18 @@ def test_during_maintenance_nobody_is_told_and_what_is_left_is_told_after_it(fle
 
 
 def test_a_digest_is_one_message_a_day_at_its_time(fleet: Fleet, mail: MailServer) -> None:
-    fleet.channel("daily", mailto(mailed), digest_at=time(8), time_zone="Europe/Berlin")
+    fleet.channel("daily", mailto(mail), digest_at=time(8), time_zone="Europe/Berlin")
     fleet.alert(1, "critical", NOW)
     fleet.alert(2, "warning", NOW)
     fleet.notify(NOW)
     assert [state for _, state in fleet.states()] == ["sent"]
-    assert mailed.subjects == ["Alerts: 2 open, 2 new, 0 resolved"]
+    assert mail.subjects == ["Alerts: 2 open, 2 new, 0 resolved"]
     fleet.notify(NOW + 2 * HOUR)
     fleet.notify(datetime(2026, 1, 15, 6, 59, tzinfo=UTC))
-    assert len(mailed.mails) == 1
+    assert len(mail.mails) == 1
     fleet.alert(3, at=NOW + HOUR)
     fleet.notify(datetime(2026, 1, 15, 7, tzinfo=UTC))
-    assert mailed.subjects[1:] == ["Alerts: 3 open, 1 new, 0 resolved"]
+    assert mail.subjects[1:] == ["Alerts: 3 open, 1 new, 0 resolved"]
 
 
 def test_what_fails_is_tried_again_later_and_given_up_with_the_reason(fleet: Fleet, hook: HookServer) -> None:
@@ -227,7 +227,7 @@ def test_wrong_secrets_and_dead_servers_are_parked_with_the_reason_and_hold_nobo
     fleet.channel("d-no-url", "what is this?")
     fleet.channel("e-not-set", "")
     fleet.channel("f-slack", f"json://127.0.0.1:9/{PASSWORD}")
-    fleet.channel("z-good", mailto(mailed))
+    fleet.channel("z-good", mailto(mail))
     fleet.alert()
 
     fleet.notify()
@@ -235,7 +235,7 @@ def test_wrong_secrets_and_dead_servers_are_parked_with_the_reason_and_hold_nobo
 
     channels = {row["name"]: row for row in fleet.database.rows("channels_list")}
     reasons = {name: row["parked_reason"] for name, row in channels.items()}
-    assert mailed.subjects == ["[warning] pump-1 (8888888888888888881): No usage for 4 days."]
+    assert mail.subjects == ["[warning] pump-1 (8888888888888888881): No usage for 4 days."]
     assert "refused the login" in reasons["a-wrong-password"]
     assert reasons["b-forbidden"] == "it answered 403"
     assert "no URL that Apprise understands" in reasons["d-no-url"]
@@ -261,12 +261,12 @@ def test_a_test_send_says_what_is_wrong_and_makes_a_parked_channel_work_again(fl
     fleet.notify()
     with pytest.raises(ChannelBrokenError, match="refused the login"):
         oncall.try_channel(fleet.database, "mail", now=NOW, environ=fleet.environ)
-    fleet.environ["CHANNEL_MAIL"] = mailto(mailed)
+    fleet.environ["CHANNEL_MAIL"] = mailto(mail)
     fleet.notify(NOW + MINUTE)
-    assert mailed.mails == []
+    assert mail.mails == []
     oncall.try_channel(fleet.database, "mail", now=NOW + MINUTE, environ=fleet.environ)
     fleet.notify(NOW + MINUTE)
-    assert [subject.partition(":")[0] for subject in mailed.subjects] == [
+    assert [subject.partition(":")[0] for subject in mail.subjects] == [
         "Simsight",
         "[warning] pump-1 (8888888888888888881)",
     ]
@@ -344,23 +344,23 @@ def test_no_part_of_a_secret_url_but_its_host_is_repeated() -> None:
 
 
 def test_a_channel_that_is_new_gets_the_alerts_that_were_open_only_if_asked_and_in_one_message(
-    fleet: Fleet, mailed: MailServer
+    fleet: Fleet, mail: MailServer
 ) -> None:
     for sim in range(1, 6):
         fleet.alert(sim, at=NOW - sim * DAY)
     fleet.alert(6, "info", at=NOW - DAY)
     act(fleet.database, [fleet.alert(7, at=NOW - DAY)], "acknowledge", by="ann", now=NOW)
     assert oncall.open_alerts(fleet.database, "warning") == 5
-    fleet.channel("mail", mailto(mailed), min_severity="warning", now=NOW)
+    fleet.channel("mail", mailto(mail), min_severity="warning", now=NOW)
     assert fleet.notify() == {**fleet.notify(), "planned": 0}
-    assert mailed.mails == []
-    fleet.channel("all", mailto(mailed), min_severity="warning", now=NOW, open_too=True)
+    assert mail.mails == []
+    fleet.channel("all", mailto(mail), min_severity="warning", now=NOW, open_too=True)
     fleet.notify(NOW + MINUTE)
-    assert [subject for subject in mailed.subjects if "5 alerts" in subject] == mailed.subjects
-    assert len(mailed.mails) == 1, "alerts of many days are one message"
+    assert [subject for subject in mail.subjects if "5 alerts" in subject] == mail.subjects
+    assert len(mail.mails) == 1, "alerts of many days are one message"
     fleet.alert(8, at=NOW + MINUTE)
     fleet.notify(NOW + 2 * MINUTE)
-    assert len(mailed.mails) == 3, "and from now on it is a channel as any"
+    assert len(mail.mails) == 3, "and from now on it is a channel as any"
 
 
 def test_what_waits_for_a_disabled_channel_is_a_problem(fleet: Fleet) -> None:
