@@ -120,13 +120,42 @@ def test_the_exhaustion_of_a_sim_gives_probabilities_dates_and_what_is_left(clie
     assert found["remaining"] == {"bytes": 4_999_999, "mb": 4.999999}
 
 
-def test_exhaustions_are_ranked_by_probability_then_date_and_each_comes_once(client: httpx.Client, seeded: Any) -> None:
+def exhausted(client: httpx.Client, **parameters: Any) -> list[int]:
+    """The numbers of the SIMs of the list, in its order."""
+    return [int(item["iccid"][-3:]) for item in walk(client, "/v1/exhaustions", **parameters)]
+
+
+def test_exhaustions_are_the_live_sims_soonest_end_first_and_each_comes_once(client: httpx.Client, seeded: Any) -> None:
+    # 10 and 11 end on one day of which 11 is surer; 12 has no evidence but that it expires on a day
+    seeded.run(
+        "UPDATE predictions.exhaustions AS e SET p50_date = '2026-01-15', p_14 = CASE right(iccid, 2) WHEN '11' THEN 0.8"
+        " ELSE 0.7 END FROM core.sims AS s WHERE s.sim_key = e.sim_key AND right(iccid, 2) IN ('10', '11')",
+        "UPDATE predictions.exhaustions AS e SET p_30 = 1, expires_on = '2026-01-20' FROM core.sims AS s"
+        " WHERE s.sim_key = e.sim_key AND right(iccid, 2) = '12'",
+    )
     for limit in (1, 2, 5, 100):
-        items = walk(client, "/v1/exhaustions", limit=limit)
-        # equal probabilities: the earlier median date first, none last; no evidence at the very end
-        assert [item["iccid"] for item in items] == [seeded.iccid(n) for n in (1, 3, 2, 6, 5, 4, 8, 7, 9, 10, 11, 12)]
-        assert {item["as_of"] for item in items} == {"2026-01-10"}
-        assert items[-1]["p_14"] is None
+        assert exhausted(client, limit=limit) == [11, 10, 12, 8, 7, 6, 5, 4, 3, 2, 9]
+        assert exhausted(client, limit=limit, status="all") == [11, 10, 12, 8, 7, 6, 5, 4, 3, 2, 9, 1]
+    assert {item["as_of"] for item in walk(client, "/v1/exhaustions", status="all")} == {"2026-01-10"}
+
+
+def test_exhaustions_are_chosen_by_status_cause_label_and_day(client: httpx.Client, seeded: Any) -> None:
+    seeded.run(
+        "UPDATE predictions.exhaustions AS e SET cause = 'expiry' FROM core.sims AS s"
+        " WHERE s.sim_key = e.sim_key AND right(iccid, 2) IN ('01', '08')"
+    )
+    assert exhausted(client, status="ended") == exhausted(client, status="exhausted") == [1]
+    assert exhausted(client, status="expired") == []
+    assert exhausted(client, status="not_enough_evidence") == [12]
+    assert exhausted(client, cause="expiry") == [8]
+    assert exhausted(client, cause="expiry", status="all", limit=1) == [8, 1]
+    assert exhausted(client, label="default-3") == [3]
+    earlier = walk(client, "/v1/exhaustions", as_of="2026-01-09", limit=4)
+    assert (len(earlier), {item["as_of"] for item in earlier}) == (11, {"2026-01-09"})
+    assert walk(client, "/v1/exhaustions", as_of="2025-01-09") == []
+    cursor = client.get("/v1/exhaustions?limit=1").json()["next"]
+    other_day = client.get("/v1/exhaustions", params={"after": cursor, "as_of": "2026-01-09"})
+    assert (other_day.status_code, "2026-01-10" in other_day.json()["detail"]) == (422, True)
 
 
 def test_an_exhaustion_tells_of_ninety_days_sms_limit_and_top_ups(client: httpx.Client, seeded: Any) -> None:
@@ -152,7 +181,7 @@ def test_a_walk_over_exhaustions_stays_on_its_day_when_a_newer_scoring_arrives(
         " WHERE as_of = date '2026-01-10'"
     )
     rest = walk(client, "/v1/exhaustions", limit=7, after=first["next"])
-    assert len({item["iccid"] for item in first["items"] + rest}) == 12
+    assert len({item["iccid"] for item in first["items"] + rest}) == 11
     assert {item["as_of"] for item in rest} == {"2026-01-10"}
     assert {item["as_of"] for item in walk(client, "/v1/exhaustions")} == {"2026-01-11"}
 

@@ -40,6 +40,8 @@ BAD_PARAMETERS = [
     ("/v1/exhaustions?after=page2", "after"),
     ("/v1/exhaustions?after=eyJhIjoxfQ", "after"),
     ("/v1/exhaustions?after=%C3%A9", "after"),
+    ("/v1/exhaustions?status=dead", "status"),
+    ("/v1/exhaustions?cause=sms", "cause"),
     ("/v1/alerts?after=-1", "after"),
     ("/v1/alerts?after=9223372036854775808", "after"),
     ("/v1/alerts?state=new", "state"),
@@ -74,7 +76,9 @@ def test_what_is_not_there_is_a_problem_that_says_where_to_look(client: httpx.Cl
 
 
 def test_cursors_come_back_as_they_went() -> None:
-    cursor = ExhaustionCursor(as_of="2026-01-10", p_14=0.1 + 0.2, p50_date=None, iccid="8988280666000000001")
+    cursor = ExhaustionCursor(
+        as_of="2026-01-10", ended=False, ends_on="infinity", p_14=0.1 + 0.2, iccid="8988280666000000001"
+    )
     assert ExhaustionCursor.decode(cursor.encode()) == cursor
 
 
