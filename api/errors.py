@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from api.database import InvalidKeyError, SchemaOutdatedError, TooSlowError
 from api.schemas.common import FieldProblem, Problem
@@ -62,7 +63,10 @@ def answer_problems(app: FastAPI) -> None:
     def _http(request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == HTTPStatus.NOT_FOUND:
             return _problem(404, f"There is nothing at {request.url.path}. GET /docs lists what there is.")
-        return _problem(error.status_code, f"{error.detail}.", headers=dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(_methods_at(request))
+        return _problem(error.status_code, f"{error.detail}.", headers=headers)
 
     @app.exception_handler(DatabaseUnavailableError)
     def _database_away(_request: Request, error: DatabaseUnavailableError) -> JSONResponse:
@@ -96,7 +100,19 @@ def answer_problems(app: FastAPI) -> None:
         return _problem(500, "Something went wrong in the service. The operator finds the cause in its log.")
 
 
+def _methods_at(request: Request) -> list[str]:
+    """The methods that any route takes at the path of a request."""
+    methods: set[str] = set()
+    for route in (route for router in request.app.state.routers for route in router.routes):
+        if isinstance(route, Route) and route.matches(request.scope)[0] != Match.NONE:
+            methods |= route.methods or set()
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
+
+
 KEY_NEEDED = "An API key is needed: send it as `Authorization: Bearer ss_...` or `X-API-Key: ss_...`, never in the URL."
+ONE_KEY_NEEDED = (
+    "The request has two different API keys: send one, as `Authorization: Bearer ss_...` or `X-API-Key: ss_...`."
+)
 
 
 class ProblemError(Exception):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from api.database import EXPORTS_AT_ONCE, WRITER_POOL_SIZE, Row, Session, Store, Writers
-from api.dependencies import Limit, Opened, link, presented_key
+from api.dependencies import Limit, Opened, Whole, link, presented_key
 from api.errors import PROBLEMS, ProblemError, problems
 from api.schemas.alerts import (
     Action,
@@ -40,8 +40,8 @@ READ_ONLY = (
     "This API key may only read: `simsight api-key create NAME --write` makes one that may act on alerts and write "
     "rules."
 )
-AlertId = Annotated[int, Path(ge=1, le=2**63 - 1, examples=[41])]
-RuleId = Annotated[int, Path(ge=1, le=2**31 - 1, description="As GET /v1/alert-rules gives it", examples=[3])]
+AlertId = Annotated[Whole, Path(ge=1, le=2**63 - 1, examples=[41])]
+RuleId = Annotated[Whole, Path(ge=1, le=2**31 - 1, description="As GET /v1/alert-rules gives it", examples=[3])]
 
 
 class _Caller:
@@ -69,7 +69,7 @@ def list_alerts(
     response: Response,
     session: Opened,
     limit: Limit = 100,
-    after: Annotated[int, Query(ge=0, le=2**63 - 1, description="Only alerts with a greater alert_id")] = 0,
+    after: Annotated[Whole, Query(ge=0, le=2**63 - 1, description="Only alerts with a greater alert_id")] = 0,
     state: Annotated[Literal["open", "closed", "all"], Query(description="Which alerts")] = "open",
     kind: Annotated[AlertKind | None, Query(description="Only alerts of this kind")] = None,
 ) -> AlertPage:

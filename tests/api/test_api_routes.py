@@ -128,7 +128,8 @@ def exhausted(client: httpx.Client, **parameters: Any) -> list[int]:
 def test_exhaustions_are_the_live_sims_soonest_end_first_and_each_comes_once(client: httpx.Client, seeded: Any) -> None:
     # 10 and 11 end on one day of which 11 is surer; 12 has no evidence but that it expires on a day
     seeded.run(
-        "UPDATE predictions.exhaustions AS e SET p50_date = '2026-01-15', p_14 = CASE right(iccid, 2) WHEN '11' THEN 0.8"
+        "UPDATE predictions.exhaustions AS e SET p50_date = '2026-01-15',"
+        " p_14 = CASE right(iccid, 2) WHEN '11' THEN 0.8"
         " ELSE 0.7 END FROM core.sims AS s WHERE s.sim_key = e.sim_key AND right(iccid, 2) IN ('10', '11')",
         "UPDATE predictions.exhaustions AS e SET p_30 = 1, expires_on = '2026-01-20' FROM core.sims AS s"
         " WHERE s.sim_key = e.sim_key AND right(iccid, 2) = '12'",
