@@ -53,6 +53,8 @@ def answer_problems(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def _invalid_parameter(_request: Request, error: RequestValidationError) -> JSONResponse:
+        if any(issue["type"] == "json_invalid" for issue in error.errors()):
+            return _problem(400, BROKEN_BODY)
         wrong = [
             FieldProblem(field=".".join(str(part) for part in issue["loc"][1:]), message=issue["msg"])
             for issue in error.errors()
@@ -63,6 +65,8 @@ def answer_problems(app: FastAPI) -> None:
     def _http(request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == HTTPStatus.NOT_FOUND:
             return _problem(404, f"There is nothing at {request.url.path}. GET /docs lists what there is.")
+        if error.status_code == HTTPStatus.BAD_REQUEST:  # raised for a body alone
+            return _problem(400, BROKEN_BODY)
         headers = dict(error.headers or {})
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             headers["Allow"] = ", ".join(_methods_at(request))
@@ -109,6 +113,7 @@ def _methods_at(request: Request) -> list[str]:
     return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 
 
+BROKEN_BODY = "The body is not JSON in UTF-8: send one JSON object, as /docs shows it."
 KEY_NEEDED = "An API key is needed: send it as `Authorization: Bearer ss_...` or `X-API-Key: ss_...`, never in the URL."
 ONE_KEY_NEEDED = (
     "The request has two different API keys: send one, as `Authorization: Bearer ss_...` or `X-API-Key: ss_...`."
@@ -142,10 +147,12 @@ def wrong_parameter(field: str, message: str) -> ProblemError:
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     words = {
+        400: "The body is not JSON",
         401: "No valid API key",
         403: "The key may not write",
         404: "Not found",
         409: "Not possible as things are",
+        413: "The body is too large",
         422: "A parameter is wrong",
         429: "Too many live streams",
         503: "The database does not answer",
