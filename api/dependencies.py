@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_args, get_origin
 from fastapi import Depends, Path, Query, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBasic, HTTPBasicCredentials, HTTPBearer
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 from starlette.requests import HTTPConnection
 
@@ -33,16 +33,26 @@ _basic = HTTPBasic(
 )
 
 
-def keys_of(connection: HTTPConnection, *, password: bool = False) -> set[str]:
-    """The different keys a request presents; with `password` also that of Basic."""
-    keys = set(connection.headers.getlist("x-api-key"))
+def one_key(connection: HTTPConnection, *, password: bool = False) -> str:
+    """The API key of a request, not looked at yet; with `password` also that of Basic.
+
+    Raises ProblemError without one, and where something else is presented beside it: that would be accepted unseen.
+    """
+    keys = {key for key in connection.headers.getlist("x-api-key") if key}
+    others = False
     for value in connection.headers.getlist("authorization"):
-        scheme, _, credentials = value.partition(" ")
-        if scheme.lower() == "bearer":
+        scheme, _, credentials = value.strip().partition(" ")
+        if scheme.lower() == "bearer" and credentials.strip():
             keys.add(credentials.strip())
         elif scheme.lower() == "basic" and password:
             keys.add(_password(credentials))
-    return {key[:MAX_KEY_CHARACTERS] for key in keys if key}
+        elif value:
+            others = True
+    if not keys:
+        raise unauthorized(connection.url.path, KEY_NEEDED)
+    if len(keys) > 1 or others:
+        raise unauthorized(connection.url.path, ONE_KEY_NEEDED)
+    return keys.pop()[:MAX_KEY_CHARACTERS]
 
 
 def _password(credentials: str) -> str:
@@ -50,15 +60,6 @@ def _password(credentials: str) -> str:
         return base64.b64decode(credentials.strip(), validate=True).decode().partition(":")[2]
     except ValueError:
         return ""
-
-
-def one_key(connection: HTTPConnection, *, password: bool = False) -> str:
-    """The API key of a request, not looked at yet. Raises ProblemError without one, and with two that differ: one of
-    them would be accepted without a look."""
-    keys = keys_of(connection, password=password)
-    if len(keys) != 1:
-        raise unauthorized(connection.url.path, ONE_KEY_NEEDED if keys else KEY_NEEDED)
-    return keys.pop()
 
 
 def _open(request: Request, key: str) -> Iterator[Session]:
@@ -170,8 +171,8 @@ Iccid = Annotated[
     AfterValidator(_short_iccid),
 ]
 OfSim = Annotated[
-    Annotated[str, AfterValidator(_short_iccid)] | None,
-    Query(pattern="^[0-9]{19,20}$", description=f"Only this SIM: {ICCID_FORM}"),
+    Annotated[str, Field(pattern="^[0-9]{19,20}$"), AfterValidator(_short_iccid)] | None,
+    Query(description=f"Only this SIM: {ICCID_FORM}"),
 ]
 Limit = Annotated[Whole, Query(ge=1, le=1000, description="Items a page at most")]
 AsOf = Annotated[Day | None, Query(description="The last day that was known; default: the latest there is")]

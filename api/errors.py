@@ -106,17 +106,18 @@ def answer_problems(app: FastAPI) -> None:
 
 def _methods_at(request: Request) -> list[str]:
     """The methods that any route takes at the path of a request."""
-    methods: set[str] = set()
-    for route in (route for router in request.app.state.routers for route in router.routes):
-        if isinstance(route, Route) and route.matches(request.scope)[0] != Match.NONE:
-            methods |= route.methods or set()
+    routes = [route for router in request.app.state.routers for route in router.routes if isinstance(route, Route)]
+    matching = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
+    # a hidden route beside a documented one is there to refuse with a better reason
+    shown = [route for route in matching if getattr(route, "include_in_schema", True)] or matching
+    methods = {method for route in shown for method in route.methods or ()}
     return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 
 
 BROKEN_BODY = "The body is not JSON in UTF-8: send one JSON object, as /docs shows it."
 KEY_NEEDED = "An API key is needed: send it as `Authorization: Bearer ss_...` or `X-API-Key: ss_...`, never in the URL."
 ONE_KEY_NEEDED = (
-    "The request has two different API keys: send one, as `Authorization: Bearer ss_...` or `X-API-Key: ss_...`."
+    "The request has two different credentials: send one key, as `Authorization: Bearer ss_...` or `X-API-Key: ss_...`."
 )
 
 

@@ -49,6 +49,8 @@ def test_two_keys_of_which_one_is_wrong_open_nothing(stranger: httpx.Client, see
         assert answer.status_code == 401
     twice = stranger.get("/v1/sims", headers=[("X-API-Key", key), ("X-API-Key", "ss_wrong")])
     assert twice.status_code == 401
+    for foreign in ("Token x", "Basic eDp5"):  # beside a right key
+        assert stranger.get("/v1/sims", headers={"Authorization": foreign, "X-API-Key": key}).status_code == 401
     same = {"Authorization": f"Bearer {key}", "X-API-Key": key}
     assert stranger.get("/v1/sims", headers=same).status_code == 200
 

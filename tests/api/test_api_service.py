@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import subprocess
 import sys
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -316,3 +319,42 @@ def test_the_service_loads_no_pipeline_and_no_training_library() -> None:
     code = f"import sys, api.app; print([name for name in {heavy} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("variable", ["SIMSIGHT_API_DATABASE_URL", "SIMSIGHT_DATABASE_URL"])
+def test_a_login_of_the_service_s_role_alone_serves(seeded: Any, tmp_path: Path, variable: str) -> None:
+    login, password = f"service_{os.getpid()}_{variable.lower()}", "only-serves"
+    seeded.run(
+        f"CREATE ROLE {login} LOGIN PASSWORD '{password}' NOSUPERUSER NOCREATEDB NOCREATEROLE IN ROLE simsight_api",
+        "UPDATE core.organizations SET data_note = 'synthetic data' WHERE slug = 'default'",
+    )
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = seeded.url.set(drivername="postgresql", username=login, password=password)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SIMSIGHT_")}
+    given = {variable: url.render_as_string(hide_password=False), "SIMSIGHT_API_PORT": str(port)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipelines.cli", "serve"],
+        env=kept | given | {"SIMSIGHT_HOME": str(tmp_path / "home"), "PYTHONPATH": str(Path.cwd())},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"X-API-Key": seeded.keys["default"]}) as served:
+            for _ in range(300):
+                with suppress(httpx.TransportError):
+                    served.get("/health")
+                    break
+                assert process.poll() is None, process.stdout.read() if process.stdout else ""
+                time.sleep(0.2)
+            assert served.get("/health").json()["status"] == "ok"
+            sims = served.get("/v1/sims")
+            assert (len(sims.json()["items"]), sims.headers["x-data-note"]) == (12, "synthetic data")
+            assert served.post("/v1/alerts/1/resolve").status_code == 403
+        assert not (tmp_path / "home").exists()  # no embedded server beside it
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+        seeded.run(f"DROP ROLE {login}")

@@ -13,3 +13,6 @@ CREATE INDEX exhaustions_by_as_of ON predictions.exhaustions (
         ELSE p50_date
     END)
 );
+
+-- A service whose login has no other role looks up the note on the data of its organization.
+GRANT EXECUTE ON FUNCTION ops.organization(text) TO simsight_api;
