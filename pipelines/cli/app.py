@@ -12,7 +12,7 @@ import warnings
 import typer
 from rich.console import Console
 
-from pipelines.cli import alerts, channels, data, feedback, keys, models, runs, servers, simulate, status
+from pipelines.cli import alerts, channels, data, feedback, keys, models, runs, servers, sim, simulate, status
 from resources.errors import SimsightError
 from resources.settings import SettingsError
 
@@ -26,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (runs, simulate, data, servers, models, status):
+for _module in (runs, simulate, data, servers, models, status, sim):
     app.add_typer(_module.app)
 for _name, _group in (
     ("api-key", keys.keys),

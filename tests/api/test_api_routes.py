@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
+from typer.testing import CliRunner
+
+from pipelines.cli.app import app
+from resources.database.session import Database
+from services.sim_overview import UnknownSimError, sim_overview
 
 
 def walk(client: httpx.Client, path: str, **parameters: Any) -> list[dict[str, Any]]:
@@ -34,6 +43,54 @@ def test_the_list_of_sims_gives_label_status_and_exact_volume(client: httpx.Clie
     first = page["items"][0]
     assert (first["label"], first["status"]) == ("default-1", "Enabled")
     assert first["quota_total"] == {"bytes": 123_456_788, "mb": 123.456788}
+
+
+def test_a_sim_says_what_is_left_its_last_use_country_and_end(client: httpx.Client, seeded: Any) -> None:
+    seeded.run(
+        "INSERT INTO core.sim_quota (organization_id, sim_key, kind, day, observed_at, amount_left)"
+        " SELECT organization_id, sim_key, kind, day, now(), left_over FROM core.sims, (VALUES"
+        " ('data', date '2026-01-08', 9), ('data', date '2026-01-09', 41500000), ('sms', date '2026-01-10', 7))"
+        " AS q (kind, day, left_over)",
+        "INSERT INTO core.sim_connectivity (organization_id, sim_key, day, observed_at, status, country)"
+        " SELECT organization_id, sim_key, day, now(), 'ONLINE', country FROM core.sims, (VALUES"
+        " (date '2026-01-08', 'Italy'), (date '2026-01-09', 'Austria'), (date '2026-01-10', NULL)) AS c (day, country)",
+        "UPDATE core.sim_usage SET bytes = 0, bytes_rx = 0, sms_mt = 0, sms_mo = 0 WHERE day > '2026-01-06'",
+    )
+    one = client.get(f"/v1/sims/{seeded.iccid(2)}").json()
+    assert one["remaining"] == {"bytes": 41_500_000, "mb": 41.5}
+    assert (one["last_used_on"], one["country"], one["ends_on"]) == ("2026-01-06", "Austria", "2026-01-28")
+    assert client.get("/v1/sims").json()["items"][1] == one
+    ordered = client.get("/v1/sims?state=ordered").json()["items"][0]
+    assert (ordered["remaining"], ordered["last_used_on"], ordered["ends_on"]) == (None, None, None)
+
+
+def test_a_sim_is_found_by_label_or_iccid_with_all_that_is_known(seeded: Any) -> None:
+    database = Database(seeded.url, "default")
+    found = sim_overview(database, "default-2")
+    assert found == sim_overview(database, seeded.iccid(2)) == sim_overview(database, "89882806660000000028")
+    assert found["prediction"]["p50_date"] == found["ends_on"] == date(2026, 1, 28)
+    assert [(row["source"], row["grade"], row["days"]) for row in found["usage_sources"]] == [("call", "A", 30)]
+    assert {row["kind"] for row in found["open_alerts"]} == {"exhaustion", "quota_80"}
+    assert found["anomalies"] == []
+    with pytest.raises(UnknownSimError, match="no SIM with ICCID or label 'other-2'"):
+        sim_overview(database, "other-2")
+    seeded.run("UPDATE core.sims SET label = 'default-2' WHERE label = 'default-3'")
+    with pytest.raises(UnknownSimError, match=f"{seeded.iccid(2)}, {seeded.iccid(3)}"):
+        sim_overview(database, "default-2")
+    database.close()
+
+
+def test_the_command_shows_one_sim(seeded: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIMSIGHT_DATABASE_URL", seeded.url.render_as_string(hide_password=False))
+    monkeypatch.setenv("SIMSIGHT_DAGSTER_DATABASE_URL", "postgresql://nobody@localhost/unused")
+    monkeypatch.setenv("SIMSIGHT_MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("SIMSIGHT_HOME", str(tmp_path))
+    seeded.run("UPDATE core.sims SET label = '[red]2[/red]' WHERE label = 'default-2'")
+    said = CliRunner().invoke(app, ["sim", seeded.iccid(2)])
+    assert said.exit_code == 0, said.output
+    for text in ("label: [red]2[/red]", "last used on: 2026-01-10", "end: 2026-01-28 by volume", "quota_80", "call"):
+        assert text in said.output
+    assert json.loads(CliRunner().invoke(app, ["sim", seeded.iccid(2), "--json"]).output)["ends_on"] == "2026-01-28"
 
 
 def test_paging_meets_every_sim_once_while_sims_are_added(client: httpx.Client, seeded: Any) -> None:
