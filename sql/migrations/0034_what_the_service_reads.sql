@@ -14,5 +14,10 @@ CREATE INDEX exhaustions_by_as_of ON predictions.exhaustions (
     END)
 );
 
--- A service whose login has no other role looks up the note on the data of its organization.
-GRANT EXECUTE ON FUNCTION ops.organization(text) TO simsight_api;
+-- A service whose login has no other role shows the note on the data of its organization, of which it learns nothing else.
+CREATE FUNCTION ops.data_note(wanted text) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    RETURN coalesce((SELECT data_note FROM core.organizations WHERE slug = wanted), '');
+COMMENT ON FUNCTION ops.data_note(text) IS 'What is to be said of the data of an organization, by its slug; empty where there is none';
+REVOKE ALL ON FUNCTION ops.data_note(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ops.data_note(text) TO simsight_api;

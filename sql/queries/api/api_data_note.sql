@@ -1,2 +1,2 @@
--- One row: what is to be said of the data of the organization of this session; none for an unknown one.
-SELECT data_note FROM core.organizations WHERE organization_id = ops.current_organization()
+-- One row: what is to be said of the data of an organization; empty for an unknown one. Parameters: slug.
+SELECT ops.data_note(%(slug)s::text) AS data_note
