@@ -6,15 +6,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from fastapi import FastAPI
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from sqlalchemy import URL
 from starlette.middleware.gzip import GZipMiddleware
 
 from api.alert_hub import Hub
+from api.called import called_address, called_prefix
 from api.database import Followers, Store, Streams, Writers
+from api.dependencies import KnownParameters
 from api.errors import HEADERS, answer_problems
-from api.middleware import Headers, SmallBodies, header_text
+from api.middleware import Headers, Heads, SmallBodies, header_text
 from api.openapi import DESCRIPTION, docs_page, openapi_document
 from api.routes import alert_stream, alerts, anomalies, exports, health, predictions, reports, sims, stream_webhook
 
@@ -46,26 +48,35 @@ def create_app(
         description=DESCRIPTION + (f"\n\nNote on the data: {data_note}." if data_note else ""),
         lifespan=lifespan,
         docs_url=None,
+        openapi_url=None,
         redoc_url=None,
     )
     app.state.store, app.state.streams, app.state.clock = store, streams, clock
     app.state.writers, app.state.live = writers, live
     # the live stream stands before /v1/alerts/{alert_id}
-    for module in (health, sims, predictions, alert_stream, alerts, anomalies, reports, exports, stream_webhook):
+    modules = (health, sims, predictions, alert_stream, alerts, anomalies, reports, exports, stream_webhook)
+    for module in modules:
         app.include_router(module.router)
+    app.state.routers = [app.router, *(module.router for module in modules)]
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
     app.add_middleware(SmallBodies)
+    app.add_middleware(Heads)
     app.add_middleware(GZipMiddleware, minimum_size=1000)
     app.add_middleware(Headers, headers=HEADERS | ({"X-Data-Note": header_text(data_note)} if data_note else {}))
     answer_problems(app)
 
-    @app.get("/", include_in_schema=False)
-    def root() -> RedirectResponse:
-        return RedirectResponse("/docs")
+    @app.get("/", include_in_schema=False, dependencies=[KnownParameters])
+    def root(request: Request) -> RedirectResponse:
+        return RedirectResponse(f"{called_prefix(request)}/docs")
 
-    @app.get("/docs", include_in_schema=False)
-    def docs() -> HTMLResponse:
+    @app.get("/openapi.json", include_in_schema=False, dependencies=[KnownParameters])
+    def openapi(request: Request) -> JSONResponse:
+        return JSONResponse(app.openapi() | {"servers": [{"url": called_address(request)}]})
+
+    @app.get("/docs", include_in_schema=False, dependencies=[KnownParameters])
+    def docs(request: Request) -> HTMLResponse:
         policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
-        return HTMLResponse(docs_page(app.openapi()), headers={"Content-Security-Policy": policy})
+        page = docs_page(app.openapi(), called_address(request))
+        return HTMLResponse(page, headers={"Content-Security-Policy": policy})
 
     return app

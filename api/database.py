@@ -163,6 +163,11 @@ class Store(_Pool):
                 raise InvalidKeyError
             return int(found["organization_id"])
 
+    def data_note(self, slug: str) -> str:
+        """What is to be said of the data of an organization; raises as `session` does, but for the key."""
+        with self._transaction() as session:
+            return str((session.row("api_data_note", {"slug": slug}) or {"data_note": ""})["data_note"])
+
     def schema_version(self) -> int:
         """The newest migration applied; raises as `session` does, but for the key."""
         with self._transaction() as session:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Iterator
 from datetime import date
-from typing import Annotated
+from difflib import get_close_matches
+from typing import Annotated, Any, get_args, get_origin
 
 from fastapi import Depends, Path, Query, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBasic, HTTPBasicCredentials, HTTPBearer
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+from starlette.requests import HTTPConnection
 
+from api.called import called_prefix
 from api.database import EXPORTS_AT_ONCE, POOL_SIZE, Session, Store
-from api.errors import KEY_NEEDED, unauthorized
+from api.errors import KEY_NEEDED, ONE_KEY_NEEDED, ProblemError, unauthorized
+from api.schemas.common import FieldProblem
+from resources.once.values import without_check_digit
 
 PAGES_AT_ONCE = 2
 MAX_KEY_CHARACTERS = 200
@@ -23,41 +33,105 @@ _basic = HTTPBasic(
 )
 
 
-def _open(request: Request, key: str | None) -> Iterator[Session]:
-    if not key:
-        raise unauthorized(request.url.path, KEY_NEEDED)
+def one_key(connection: HTTPConnection, *, password: bool = False) -> str:
+    """The API key of a request, not looked at yet; with `password` also that of Basic.
+
+    Raises ProblemError without one, and where something else is presented beside it: that would be accepted unseen.
+    """
+    keys = {key for key in connection.headers.getlist("x-api-key") if key}
+    others = False
+    for value in connection.headers.getlist("authorization"):
+        scheme, _, credentials = value.strip().partition(" ")
+        if scheme.lower() == "bearer" and credentials.strip():
+            keys.add(credentials.strip())
+        elif scheme.lower() == "basic" and password:
+            keys.add(_password(credentials))
+        elif value:
+            others = True
+    if not keys:
+        raise unauthorized(connection.url.path, KEY_NEEDED)
+    if len(keys) > 1 or others:
+        raise unauthorized(connection.url.path, ONE_KEY_NEEDED)
+    return keys.pop()[:MAX_KEY_CHARACTERS]
+
+
+def _password(credentials: str) -> str:
+    try:
+        return base64.b64decode(credentials.strip(), validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
+
+
+def _open(request: Request, key: str) -> Iterator[Session]:
     store: Store = request.app.state.store
-    with store.session(key[:MAX_KEY_CHARACTERS]) as session:
+    with store.session(key) as session:
+        only_known_parameters(request)
         yield session
 
 
+# the parameters that are not used describe in the OpenAPI document how to sign in
 async def presented_key(
     request: Request,
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-    header: Annotated[str | None, Depends(_header)],
+    _bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    _header: Annotated[str | None, Depends(_header)],
 ) -> str:
     """The API key of a request, not looked at yet. Raises ProblemError without one."""
-    key = bearer.credentials if bearer else header
-    if not key:
-        raise unauthorized(request.url.path, KEY_NEEDED)
-    return key[:MAX_KEY_CHARACTERS]
+    key = one_key(request)
+    only_known_parameters(request)
+    return key
 
 
 def _by_header(
     request: Request,
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-    header: Annotated[str | None, Depends(_header)],
+    _bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    _header: Annotated[str | None, Depends(_header)],
 ) -> Iterator[Session]:
-    yield from _open(request, bearer.credentials if bearer else header)
+    yield from _open(request, one_key(request))
 
 
 def _by_header_or_password(
     request: Request,
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-    header: Annotated[str | None, Depends(_header)],
-    basic: Annotated[HTTPBasicCredentials | None, Depends(_basic)],
+    _bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    _header: Annotated[str | None, Depends(_header)],
+    _basic: Annotated[HTTPBasicCredentials | None, Depends(_basic)],
 ) -> Iterator[Session]:
-    yield from _open(request, bearer.credentials if bearer else basic.password if basic else header)
+    yield from _open(request, one_key(request, password=True))
+
+
+def only_known_parameters(request: Request) -> None:
+    """Raise ProblemError for a query parameter that the route does not have, or that is given twice where one counts:
+    an answer that silently ignores a condition would be taken for the answer to it."""
+    given = [name for name, _ in request.query_params.multi_items()]
+    if not given:
+        return
+    known = _query_parameters(request.scope["route"].dependant)
+    wrong = []
+    for name in dict.fromkeys(given):
+        if name not in known:
+            wrong.append(FieldProblem(field=name[:100], message=_unknown(name, list(known))))
+        elif given.count(name) > 1 and not known[name]:
+            wrong.append(FieldProblem(field=name, message="is given more than once: give it once"))
+    if wrong:
+        raise ProblemError(422, "; ".join(f"{item.field}: {item.message}" for item in wrong), errors=wrong)
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    if not known:
+        return "is no parameter here: there are none"
+    near = get_close_matches(name, known, 1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"is no parameter here: {meant}There are {', '.join(sorted(known))}"
+
+
+def _query_parameters(dependant: Dependant) -> dict[str, bool]:
+    """The query parameters of a route and what it depends on, each with whether it may be repeated."""
+    found = {}
+    for field in dependant.query_params:
+        annotation = field.field_info.annotation
+        found[field.alias] = any(get_origin(part) is list for part in (annotation, *get_args(annotation)))
+    for other in dependant.dependencies:
+        found |= _query_parameters(other)
+    return found
 
 
 # scope: the connection goes back before a slow client has read the answer. max_concurrency: requests wait for one
@@ -66,11 +140,42 @@ Opened = Annotated[Session, Depends(_by_header, scope="function", max_concurrenc
 OpenedForPage = Annotated[Session, Depends(_by_header_or_password, scope="function", max_concurrency=PAGES_AT_ONCE)]
 OpenedForExport = Annotated[Session, Depends(_by_header, scope="function", max_concurrency=EXPORTS_AT_ONCE)]
 
+KnownParameters = Depends(only_known_parameters)
+
+
+def _shape(pattern: str, message: str) -> BeforeValidator:
+    """Refuse a text of another form than the documented one, which pydantic would try to make sense of: `1_0` for 10, a
+    number of seconds since 1970 for a day."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and not re.fullmatch(pattern, value, re.ASCII):
+            raise ValueError(message)
+        return value
+
+    return BeforeValidator(check)
+
+
+def _short_iccid(digits: str) -> str:
+    try:
+        return without_check_digit(digits)
+    except ValueError as error:
+        raise PydanticCustomError("iccid", "{reason}", {"reason": str(error)}) from None
+
+
+Day = Annotated[date, _shape("[0-9]{4}-[0-9]{2}-[0-9]{2}", "a day is written YYYY-MM-DD")]
+Whole = Annotated[int, _shape("-?[0-9]{1,19}", "a whole number is needed, digits only")]
+ICCID_FORM = "19 digits, or 20 with the check digit"
 Iccid = Annotated[
-    str, Path(pattern="^[0-9]{19}$", description="19 digits, without the Luhn digit", examples=["8988280666000000001"])
+    str,
+    Path(pattern="^[0-9]{19,20}$", description=ICCID_FORM, examples=["8988280666000000001"]),
+    AfterValidator(_short_iccid),
 ]
-Limit = Annotated[int, Query(ge=1, le=1000, description="Items a page at most")]
-AsOf = Annotated[date | None, Query(description="The last day that was known; default: the latest there is")]
+OfSim = Annotated[
+    Annotated[str, Field(pattern="^[0-9]{19,20}$"), AfterValidator(_short_iccid)] | None,
+    Query(description=f"Only this SIM: {ICCID_FORM}"),
+]
+Limit = Annotated[Whole, Query(ge=1, le=1000, description="Items a page at most")]
+AsOf = Annotated[Day | None, Query(description="The last day that was known; default: the latest there is")]
 Label = Annotated[
     str | None, Query(max_length=500, pattern=r"^[^\x00]*$", description="Only SIMs with exactly this label")
 ]
@@ -79,4 +184,4 @@ Label = Annotated[
 def link(request: Request, response: Response, following: str | int | None) -> None:
     if following is not None:
         url = request.url.include_query_params(after=following)
-        response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+        response.headers["Link"] = f'<{called_prefix(request)}{url.path}?{url.query}>; rel="next"'

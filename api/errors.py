@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from api.database import InvalidKeyError, SchemaOutdatedError, TooSlowError
 from api.schemas.common import FieldProblem, Problem
@@ -52,6 +53,8 @@ def answer_problems(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def _invalid_parameter(_request: Request, error: RequestValidationError) -> JSONResponse:
+        if any(issue["type"] == "json_invalid" for issue in error.errors()):
+            return _problem(400, BROKEN_BODY)
         wrong = [
             FieldProblem(field=".".join(str(part) for part in issue["loc"][1:]), message=issue["msg"])
             for issue in error.errors()
@@ -62,7 +65,12 @@ def answer_problems(app: FastAPI) -> None:
     def _http(request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == HTTPStatus.NOT_FOUND:
             return _problem(404, f"There is nothing at {request.url.path}. GET /docs lists what there is.")
-        return _problem(error.status_code, f"{error.detail}.", headers=dict(error.headers or {}))
+        if error.status_code == HTTPStatus.BAD_REQUEST:  # raised for a body alone
+            return _problem(400, BROKEN_BODY)
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(_methods_at(request))
+        return _problem(error.status_code, f"{error.detail}.", headers=headers)
 
     @app.exception_handler(DatabaseUnavailableError)
     def _database_away(_request: Request, error: DatabaseUnavailableError) -> JSONResponse:
@@ -96,7 +104,21 @@ def answer_problems(app: FastAPI) -> None:
         return _problem(500, "Something went wrong in the service. The operator finds the cause in its log.")
 
 
+def _methods_at(request: Request) -> list[str]:
+    """The methods that any route takes at the path of a request."""
+    routes = [route for router in request.app.state.routers for route in router.routes if isinstance(route, Route)]
+    matching = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
+    # a hidden route beside a documented one is there to refuse with a better reason
+    shown = [route for route in matching if getattr(route, "include_in_schema", True)] or matching
+    methods = {method for route in shown for method in route.methods or ()}
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
+
+
+BROKEN_BODY = "The body is not JSON in UTF-8: send one JSON object, as /docs shows it."
 KEY_NEEDED = "An API key is needed: send it as `Authorization: Bearer ss_...` or `X-API-Key: ss_...`, never in the URL."
+ONE_KEY_NEEDED = (
+    "The request has two different credentials: send one key, as `Authorization: Bearer ss_...` or `X-API-Key: ss_...`."
+)
 
 
 class ProblemError(Exception):
@@ -126,10 +148,12 @@ def wrong_parameter(field: str, message: str) -> ProblemError:
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     words = {
+        400: "The body is not JSON",
         401: "No valid API key",
         403: "The key may not write",
         404: "Not found",
         409: "Not possible as things are",
+        413: "The body is too large",
         422: "A parameter is wrong",
         429: "Too many live streams",
         503: "The database does not answer",

@@ -30,6 +30,25 @@ class Headers:
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
 
 
+class Heads:
+    """Answers HEAD wherever GET is: as GET would, without its body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def without_body(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body", "body": b""})  # the end: a live stream sees the client go
+
+        await self._app({**scope, "method": "GET"}, receive, without_body)
+
+
 class SmallBodies:
     """Stops reading a body under /v1 at its limits, whatever the headers say: of bytes, of time, of bodies at once."""
 

@@ -13,12 +13,9 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from api.alert_hub import MAX_STREAMS, MAX_STREAMS_PER_ORGANIZATION, UNAVAILABLE, Hub, TooManyStreamsError
-from api.database import (
-    InvalidKeyError,
-    Row,
-)
-from api.dependencies import MAX_KEY_CHARACTERS, presented_key
-from api.errors import KEY_NEEDED, ProblemError, problems, unauthorized
+from api.database import InvalidKeyError, Row
+from api.dependencies import Whole, one_key, presented_key
+from api.errors import ProblemError, problems, wrong_parameter
 from api.schemas.alerts import AlertEvent
 from api.schemas.common import Problem
 
@@ -83,7 +80,7 @@ async def _until(receive: Receive, what: str) -> None:
 
 
 After = Annotated[
-    int | None,
+    Whole | None,
     Query(
         ge=0, le=2**63 - 1, description="The last event id seen: what came after it comes first. Default: from now on"
     ),
@@ -145,8 +142,11 @@ async def follow_by_websocket(websocket: WebSocket) -> None:
     """
     hub: Hub = websocket.app.state.live
     try:
-        key = _key_of(websocket)
+        key = one_key(websocket)
         organization = await hub.organization(key)
+        unknown = [name for name in websocket.query_params if name != "after"]
+        if unknown:
+            raise wrong_parameter(unknown[0][:100], "is no parameter here: there is after")
         asked = websocket.query_params.get("after")
         if asked is not None and not (asked.isascii() and asked.isdigit() and len(asked) <= 18):
             raise ProblemError(422, "after: must be the id of an event")
@@ -189,14 +189,6 @@ async def _send_events(websocket: WebSocket, hub: Hub, organization: int, key: s
                 await send({"type": "event", **_event(row)})
             if not rows:
                 await send({"type": "heartbeat"})
-
-
-def _key_of(websocket: WebSocket) -> str:
-    scheme, _, bearer = websocket.headers.get("authorization", "").partition(" ")
-    key = bearer.strip() if scheme.lower() == "bearer" else websocket.headers.get("x-api-key", "")
-    if not key:
-        raise unauthorized(websocket.url.path, KEY_NEEDED)
-    return key[:MAX_KEY_CHARACTERS]
 
 
 def _denial(error: Exception) -> JSONResponse:

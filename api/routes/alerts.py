@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from api.database import EXPORTS_AT_ONCE, WRITER_POOL_SIZE, Row, Session, Store, Writers
-from api.dependencies import Limit, Opened, link, presented_key
+from api.dependencies import Limit, Opened, Whole, link, presented_key
 from api.errors import PROBLEMS, ProblemError, problems
 from api.schemas.alerts import (
     Action,
@@ -40,8 +40,8 @@ READ_ONLY = (
     "This API key may only read: `simsight api-key create NAME --write` makes one that may act on alerts and write "
     "rules."
 )
-AlertId = Annotated[int, Path(ge=1, le=2**63 - 1, examples=[41])]
-RuleId = Annotated[int, Path(ge=1, le=2**31 - 1, description="As GET /v1/alert-rules gives it", examples=[3])]
+AlertId = Annotated[Whole, Path(ge=1, le=2**63 - 1, examples=[41])]
+RuleId = Annotated[Whole, Path(ge=1, le=2**31 - 1, description="As GET /v1/alert-rules gives it", examples=[3])]
 
 
 class _Caller:
@@ -60,7 +60,7 @@ def _caller(request: Request, key: Annotated[str, Depends(presented_key)]) -> It
 # as in api.routes.sims: a request that waits for a connection holds no thread
 Caller = Annotated[_Caller, Depends(_caller, scope="function", max_concurrency=WRITER_POOL_SIZE)]
 Trying = Annotated[_Caller, Depends(_caller, scope="function", max_concurrency=EXPORTS_AT_ONCE)]
-CHANGES = problems(401, 403, 404, 409, 422, 503)
+CHANGES = problems(400, 401, 403, 404, 409, 413, 422, 503)
 
 
 @router.get("/v1/alerts", summary="Alerts", responses=PROBLEMS)
@@ -69,7 +69,7 @@ def list_alerts(
     response: Response,
     session: Opened,
     limit: Limit = 100,
-    after: Annotated[int, Query(ge=0, le=2**63 - 1, description="Only alerts with a greater alert_id")] = 0,
+    after: Annotated[Whole, Query(ge=0, le=2**63 - 1, description="Only alerts with a greater alert_id")] = 0,
     state: Annotated[
         AlertState | Literal["closed", "all"],
         Query(
@@ -153,7 +153,7 @@ def get_history(session: Opened, alert_id: AlertId) -> AlertHistory:
     return AlertHistory.model_validate({"items": session.rows("api_alert_history", {"alert_id": alert_id})})
 
 
-@router.get("/v1/alert-rules", summary="The alert rules", responses=problems(401, 503))
+@router.get("/v1/alert-rules", summary="The alert rules", responses=PROBLEMS)
 def list_rules(session: Opened) -> RuleList:
     """Return the rules in the order of their names, each with what it last found and its error, if any."""
     return RuleList.model_validate({"items": session.rows("rules_list")})
@@ -206,7 +206,9 @@ def delete_rule(caller: Caller, rule_id: RuleId) -> None:
         raise _no_rule(rule_id)
 
 
-@router.post("/v1/alert-rules/replay", summary="Try an alert rule on the past", responses=problems(401, 409, 422, 503))
+@router.post(
+    "/v1/alert-rules/replay", summary="Try an alert rule on the past", responses=problems(400, 401, 409, 413, 422, 503)
+)
 def replay_rule(caller: Trying, new: RuleToReplay) -> Replayed:
     """Return how often the rule would have fired, and for whom. Nothing is stored; every key may do it."""
     rule = _rule(new)

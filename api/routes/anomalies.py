@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.dependencies import Limit, Opened, link
+from api.dependencies import Day, Limit, OfSim, Opened, Whole, link
 from api.errors import PROBLEMS
 from api.schemas.anomalies import AnomalyPage, IncidentPage
 from ml.enums import AnomalyKind, Severity
@@ -21,12 +20,12 @@ def list_anomalies(
     response: Response,
     session: Opened,
     limit: Limit = 100,
-    after: Annotated[int, Query(ge=0, le=2**63 - 1, description="Only anomalies with a greater anomaly_id")] = 0,
+    after: Annotated[Whole, Query(ge=0, le=2**63 - 1, description="Only anomalies with a greater anomaly_id")] = 0,
     kind: Annotated[AnomalyKind | None, Query(description="Only anomalies of this kind")] = None,
     severity: Annotated[Severity | None, Query(description="Only anomalies of this severity")] = None,
-    iccid: Annotated[str | None, Query(pattern="^[0-9]{19}$", description="Only anomalies of this SIM")] = None,
-    day: Annotated[date | None, Query(description="Only anomalies of this UTC day")] = None,
-    incident: Annotated[int | None, Query(ge=0, le=2**63 - 1, description="Only members of this incident")] = None,
+    iccid: OfSim = None,
+    day: Annotated[Day | None, Query(description="Only anomalies of this UTC day")] = None,
+    incident: Annotated[Whole | None, Query(ge=0, le=2**63 - 1, description="Only members of this incident")] = None,
 ) -> AnomalyPage:
     """Oldest first. To follow new anomalies, pass the greatest anomaly_id seen so far as `after`."""
     chosen = {"kind": kind, "severity": severity, "iccid": iccid, "day": day, "incident": incident}
@@ -43,8 +42,8 @@ def list_incidents(
     response: Response,
     session: Opened,
     limit: Limit = 100,
-    after: Annotated[int, Query(ge=0, le=2**63 - 1, description="Only incidents with a greater incident_id")] = 0,
-    since: Annotated[date | None, Query(description="Only incidents whose last day is not before this one")] = None,
+    after: Annotated[Whole, Query(ge=0, le=2**63 - 1, description="Only incidents with a greater incident_id")] = 0,
+    since: Annotated[Day | None, Query(description="Only incidents whose last day is not before this one")] = None,
 ) -> IncidentPage:
     """Oldest first. Its SIMs are the anomalies with its incident_id."""
     found = session.rows("api_incidents", {"after": after, "since": since, "rows": limit + 1})

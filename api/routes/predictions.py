@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.database import Row, Session
-from api.dependencies import AsOf, Iccid, Limit, Opened, link
+from api.database import Session
+from api.dependencies import AsOf, Iccid, Label, Limit, Opened, link
 from api.errors import LOST, PROBLEMS, ProblemError, no_sim, wrong_parameter
 from api.schemas.predictions import Exhaustion, ExhaustionCursor, ExhaustionPage, Forecast
 
 router = APIRouter()
+ExhaustionChoice = Literal["live", "ended", "all", "ok", "extrapolated", "not_enough_evidence", "exhausted", "expired"]
+LIVE, ENDED = ["ok", "extrapolated", "not_enough_evidence"], ["exhausted", "expired"]
+STATUSES_OF = {"live": LIVE, "ended": ENDED, "all": LIVE + ENDED}
 
 
 @router.get(
@@ -42,45 +45,54 @@ def list_exhaustions(
     session: Opened,
     limit: Limit = 100,
     after: Annotated[str, Query(max_length=500, description="`next` of the page before")] = "",
+    status: Annotated[
+        ExhaustionChoice,
+        Query(
+            description="Which SIMs: live, those that can still run out; ended, those that did (exhausted, expired); "
+            "all, live ones first; or those of one status"
+        ),
+    ] = "live",
+    cause: Annotated[
+        Literal["volume", "expiry"] | None, Query(description="Only SIMs whose end comes first by this cause")
+    ] = None,
+    label: Label = None,
+    as_of: AsOf = None,
 ) -> ExhaustionPage:
-    """As of the latest day, most likely to end within 14 days first, then by median date and ICCID. SIMs whose history
-    gives no probability come last. A walk stays on the day it began with."""
+    """As of the latest day, the soonest median end first; where two end on one day, the one that is likelier to end
+    within 14 days, then by ICCID. Live SIMs without a date come after those with one, ended SIMs (on request) last. A
+    walk stays on the day it began with."""
     try:
-        cursor = ExhaustionCursor.decode(after) if after else _most_urgent(session)
+        cursor = ExhaustionCursor.decode(after) if after else None
     except ValueError:
         raise wrong_parameter(
             "after", "is not a cursor of this list: pass `next` of the page before, or leave it out"
         ) from None
-    found = _exhaustions(session, cursor, limit + 1) if cursor else []
+    if cursor and as_of and cursor.as_of != as_of:
+        raise wrong_parameter("as_of", f"this walk began as of {cursor.as_of}: leave as_of or after out")
+    day = cursor.as_of if cursor else as_of or _latest(session)
+    if day is None:
+        return ExhaustionPage(items=[], next=None)
+    place = cursor or ExhaustionCursor.first(day)
+    chosen = {"statuses": STATUSES_OF.get(status, [status]), "cause": cause, "label": label}
+    found = session.rows("api_exhaustions", place.model_dump() | chosen | {"rows": limit + 1})
     items = found[:limit]
     following = None
     if len(found) > limit:
         final = items[-1]
         following = ExhaustionCursor(
-            as_of=final["as_of"], p_14=final["p_14"], p50_date=final["p50_date"], iccid=final["iccid"]
+            as_of=day,
+            ended=final["ended"],
+            ends_on=final["ends_on"],
+            p_14=-1 if final["p_14"] is None else final["p_14"],
+            iccid=final["iccid"],
         ).encode()
     link(request, response, following)
     return ExhaustionPage.model_validate({"items": items, "next": following})
 
 
-def _most_urgent(session: Session) -> ExhaustionCursor | None:
-    latest = session.row("api_exhaustions_as_of")
-    if latest is None or latest["as_of"] is None:
-        return None
-    return ExhaustionCursor(as_of=latest["as_of"], p_14=1, p50_date=date.min, iccid="")
-
-
-def _exhaustions(session: Session, cursor: ExhaustionCursor, rows: int) -> list[Row]:
-    """The exhaustions after the cursor: those with a probability, then those without."""
-    found: list[Row] = []
-    where = {"as_of": cursor.as_of, "iccid": cursor.iccid}
-    if cursor.p_14 is not None:
-        place = {"p_14": cursor.p_14, "p50_date": str(cursor.p50_date or "infinity"), "rows": rows}
-        found = session.rows("api_exhaustions", {**where, **place})
-        where["iccid"] = ""
-    if len(found) < rows:
-        found += session.rows("api_exhaustions_unsure", {**where, "rows": rows - len(found)})
-    return found
+def _latest(session: Session) -> date | None:
+    latest: date | None = (session.row("api_exhaustions_as_of") or {"as_of": None})["as_of"]
+    return latest
 
 
 def _no_prediction(session: Session, iccid: str, as_of: date | None, what: str) -> ProblemError:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.dependencies import Iccid, Label, Limit, Opened, link
+from api.dependencies import Day, Iccid, Label, Limit, Opened, link
 from api.errors import LOST, PROBLEMS, no_sim, wrong_parameter
 from api.schemas.sims import Lifecycle, Sim, SimPage, Usage
 from ml.enums import SimState
@@ -90,9 +90,9 @@ def get_usage(
     session: Opened,
     iccid: Iccid,
     first: Annotated[
-        date | None, Query(alias="from", description=f"Default: the {USAGE_DAYS} days that end with `to`")
+        Day | None, Query(alias="from", description=f"Default: the {USAGE_DAYS} days that end with `to`")
     ] = None,
-    last: Annotated[date | None, Query(alias="to", description="Default: the last day with a record")] = None,
+    last: Annotated[Day | None, Query(alias="to", description="Default: the last day with a record")] = None,
 ) -> Usage:
     """UTC days, oldest first; both ends included; at most 1000 days."""
     if first and last and first > last:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from ml.enums import AlertState, Severity
+from resources.once.values import without_check_digit
+from services.alerts.rules import METRICS, OPERATORS
 
 
 class Alert(BaseModel):
@@ -61,7 +64,7 @@ class AlertPage(BaseModel):
 class Action(BaseModel):
     """Something a person did about an alert."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     note: str | None = Field(None, max_length=2000, pattern=r"^[^\x00]*$", examples=["new firmware on Monday"])
     by: str | None = Field(
@@ -74,8 +77,17 @@ class Action(BaseModel):
     )
 
 
+def _as_written(value: Any) -> Any:
+    """Refuse a number, which pydantic would take for seconds since 1970."""
+    if not (isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d[Tt ]", value, re.ASCII)):
+        raise ValueError("a time is written as 2026-01-12T08:00:00Z")
+    return value
+
+
 class Snooze(Action):
-    until: datetime = Field(description="When it is open again; with a zone", examples=["2026-01-12T08:00:00Z"])
+    until: Annotated[datetime, Field(strict=False), BeforeValidator(_as_written)] = Field(
+        description="When it is open again, still to come; with a zone", examples=["2099-01-12T08:00:00Z"]
+    )
 
 
 class AlertEvent(BaseModel):
@@ -111,24 +123,38 @@ class AlertHistory(BaseModel):
     items: list[AlertEvent] = Field(description="Oldest first")
 
 
+def _short(iccid: Any) -> Any:
+    try:
+        return without_check_digit(iccid)
+    except (TypeError, ValueError):
+        return iccid
+
+
 class NewRule(BaseModel):
     """Alert when a metric crosses a threshold on some as-of days in a row, for each SIM in the scope."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$", examples=["heavy pumps"])
-    metric: str = Field(max_length=100, description="One of those of docs/alerts.md", examples=["usage_day_mb"])
-    operator: str = Field(max_length=2, description="> >= < or <=", examples=[">"])
-    threshold: float | str = Field(
+    metric: str = Field(max_length=100, examples=["usage_day_mb"], json_schema_extra={"enum": list(METRICS)})
+    operator: str = Field(max_length=2, examples=[">"], json_schema_extra={"enum": list(OPERATORS)})
+    threshold: Annotated[float, Field(allow_inf_nan=False)] | str = Field(
         description='In the unit of the metric; a share also as percent: 0.8 or "80 %"', examples=[100]
     )
     for_days: int = Field(1, ge=1, le=90, description="As-of days in a row on which it must hold")
     scope: dict[str, Any] = Field(
         default_factory=dict,
         description='{} all SIMs; {"label_prefix": "pump-"}; {"iccids": ["8988280666000000001"]}',
-        examples=[{"label_prefix": "pump-"}],
+        examples=[{}],
     )
     severity: Severity = "warning"
+
+    @field_validator("scope")
+    @classmethod
+    def _without_check_digits(cls, scope: dict[str, Any]) -> dict[str, Any]:
+        """ICCIDs as they are stored. Whatever else is wrong with a scope is said where the rule is checked."""
+        iccids = scope.get("iccids")
+        return scope | {"iccids": [_short(one) for one in iccids]} if isinstance(iccids, list) else scope
 
 
 class RuleToAdd(NewRule):
@@ -142,7 +168,7 @@ class RuleToReplay(NewRule):
 
 
 class StoredRule(NewRule):
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", strict=False)
 
     threshold: float = Field(description="In the unit of the metric; a share as 0 to 1", examples=[100])
     rule_id: int = Field(examples=[3])
@@ -187,7 +213,7 @@ class AddedRule(BaseModel):
 class RuleSwitch(BaseModel):
     """Whether a rule is to be evaluated."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     enabled: bool = Field(examples=[True])
     force: bool = Field(

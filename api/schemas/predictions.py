@@ -6,7 +6,7 @@ import base64
 from datetime import date, datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from api.schemas.common import Amount, Probability
 
@@ -101,9 +101,22 @@ class ExhaustionCursor(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     as_of: date
-    p_14: Probability
-    p50_date: date | None
+    ended: bool
+    ends_on: str = Field(pattern=r"^(-?infinity|[0-9]{4}-[0-9]{2}-[0-9]{2})$")
+    p_14: float = Field(ge=-1, le=2)
     iccid: str = Field(pattern=r"^([0-9]{19})?$")
+
+    @field_validator("ends_on")
+    @classmethod
+    def _is_a_day(cls, text: str) -> str:
+        if not text.endswith("infinity"):
+            date.fromisoformat(text)
+        return text
+
+    @classmethod
+    def first(cls, as_of: date) -> ExhaustionCursor:
+        """Before the first exhaustion of a day."""
+        return cls(as_of=as_of, ended=False, ends_on="-infinity", p_14=2, iccid="")
 
     def encode(self) -> str:
         return base64.urlsafe_b64encode(self.model_dump_json().encode()).decode().rstrip("=")

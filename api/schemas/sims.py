@@ -34,6 +34,14 @@ class Sim(BaseModel):
     changed_at: datetime = Field(description="When anything the SIM list says of it last changed")
     state: SimState | None = Field(description=f"{STATE_WORDS}. null until it is first evaluated", examples=["active"])
     state_since: date | None = Field(description="UTC day from which it is in this state", examples=["2026-01-04"])
+    remaining: Amount | None = Field(description="Data volume left when 1NCE was last asked")
+    last_used_on: date | None = Field(description="Last UTC day with data or SMS", examples=["2026-01-10"])
+    country: str | None = Field(description="Where it was last seen", examples=["Germany"])
+    ends_on: date | None = Field(
+        description="Median day on which its volume or its time runs out, by the latest prediction; "
+        "/v1/sims/{iccid}/exhaustion says how sure that is",
+        examples=["2026-03-01"],
+    )
 
 
 class SimPage(BaseModel):

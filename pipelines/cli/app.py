@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import alerts, channels, data, feedback, keys, models, runs, servers, simulate, status
+from pipelines.cli import alerts, channels, data, feedback, keys, models, runs, servers, sim, simulate, status
 from pipelines.console import PlainConsole
 from resources.errors import SimsightError, UsageError
 from resources.settings import unknown_variables
@@ -29,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (runs, simulate, data, servers, models, status):
+for _module in (runs, simulate, data, servers, models, status, sim):
     app.add_typer(_module.app)
 for _name, _group in (
     ("api-key", keys.keys),

@@ -21,15 +21,25 @@ def serve() -> None:
     """Serve predictions over HTTP (SIMSIGHT_API_HOST, SIMSIGHT_API_PORT) until Ctrl-C. Make a key with `simsight
     api-key create`.
     """
+    from api.database import Store
     from api.server import serve as serve_api
     from pipelines.demo import prepare
+    from resources.database.server import service_login
     from resources.ports import listen
 
     settings = load_settings()
     listen(settings.api_host, settings.api_port, free_it="set SIMSIGHT_API_PORT to a free one").close()
+    at = f"http://{settings.api_host}:{settings.api_port}/docs"
+    if (login := service_login(settings)) is not None:  # it can neither migrate nor read what the pipeline does
+        store = Store(login)
+        note = store.data_note(settings.organization)
+        store.close()
+        console.print(at)
+        serve_api(settings, login, data_note=note)
+        return
     with runtime_of(settings) as runtime:
         prepare(runtime)
-        console.print(f"http://{settings.api_host}:{settings.api_port}/docs")
+        console.print(at)
         serve_api(settings, runtime.server.api, data_note=runtime.data_note)
 
 

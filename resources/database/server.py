@@ -92,6 +92,30 @@ def running_server(settings: Settings) -> Iterator[Server]:
         yield _with_databases(settings, main, embedded=True)
 
 
+def service_login(settings: Settings) -> URL | None:
+    """The URL of a login that may serve and not administer; None where the login in use may migrate the database.
+
+    That is SIMSIGHT_API_DATABASE_URL alone, or a login of SIMSIGHT_DATABASE_URL without role simsight_owner.
+    Raises DatabaseUnavailableError.
+    """
+    given = settings.api_database_url or settings.database_url
+    if given is None:
+        return None
+    service = driver_url(given.get_secret_value(), "psycopg")
+    if settings.database_url is None:
+        return service
+    main = driver_url(settings.database_url.get_secret_value(), "")
+    try:
+        with psycopg.connect(_text(main), connect_timeout=10) as connection:
+            # a server without our roles is a new one, which only an administrator can have in mind
+            may = connection.execute(
+                "SELECT pg_has_role(oid, 'MEMBER') FROM pg_roles WHERE rolname = 'simsight_owner'"
+            ).fetchone()
+    except psycopg.OperationalError:
+        return None  # a database that is still to be made, or an error that is said where it is opened
+    return service if may == (False,) else None
+
+
 def _unset(names: re.Pattern[str]) -> None:
     """Take variables from this process and its later children: no driver, nor Dagster's or MLflow's, can be told to
     ignore them.

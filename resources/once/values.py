@@ -109,3 +109,13 @@ def check_iccid(value: object) -> str:
     if not (isinstance(text, str) and _ICCID.fullmatch(text)):
         raise ValueError("expected an ICCID of 19 digits")
     return text
+
+
+def without_check_digit(digits: str) -> str:
+    """19 digits of an ICCID's 19, or of 20 whose last is their check digit (Luhn). ValueError otherwise."""
+    if re.fullmatch(r"\d{20}", digits, re.ASCII):
+        doubled = (sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
+        if (sum(doubled) + sum(int(digit) for digit in digits[-1::-2])) % 10:
+            raise ValueError("expected an ICCID of 19 digits, or of 20 whose last is the check digit: it is another")
+        return digits[:19]
+    return check_iccid(digits)

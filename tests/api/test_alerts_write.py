@@ -157,12 +157,46 @@ def test_what_is_wrong_with_an_act_is_said(writer: httpx.Client) -> None:
     for path, body, field in [
         (f"/v1/alerts/{alert}/snooze", {"until": "2020-01-01T00:00:00Z"}, "until"),
         (f"/v1/alerts/{alert}/snooze", {}, "until"),
+        (f"/v1/alerts/{alert}/snooze", {"until": 4070908800}, "until"),
+        (f"/v1/alerts/{alert}/snooze", {"until": "4070908800"}, "until"),
         (f"/v1/alerts/{alert}/resolve", {"why": "x"}, "why"),
         (f"/v1/alerts/{alert}/resolve", {"note": "a\x00b"}, "note"),
     ]:
         answer = writer.post(path, json=body)
         assert (answer.status_code, [item["field"] for item in answer.json()["errors"]]) == (422, [field])
     assert writer.post("/v1/alerts/999999/resolve").status_code == 404
+
+
+def test_a_broken_body_is_a_documented_400(writer: httpx.Client) -> None:
+    document = writer.get("/openapi.json").json()["paths"]
+    for verb, path in (("post", "/v1/alert-rules"), ("post", "/v1/alert-rules/replay"), ("patch", "/v1/alert-rules/1")):
+        for body in (b"{", b"\xff\xfe{}", b"[" * 100_000):
+            answer = writer.request(verb, path, content=body, headers={"Content-Type": "application/json"})
+            assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+            assert "JSON" in answer.json()["detail"]
+        assert "400" in document[path.replace("rules/1", "rules/{rule_id}")][verb]["responses"]
+
+
+def test_the_examples_of_the_documentation_are_accepted(writer: httpx.Client, seeded: Any) -> None:
+    document = writer.get("/openapi.json").json()
+    alert, rule = first_open(writer), rule_named(seeded)
+    for path, verbs in document["paths"].items():
+        for verb, route in verbs.items():
+            if "requestBody" not in route or path.startswith("/streams"):
+                continue
+            schema = route["requestBody"]["content"]["application/json"]["schema"]
+            name = next(part["$ref"] for part in [schema, *schema.get("anyOf", [])] if "$ref" in part)
+            fields = document["components"]["schemas"][name.rpartition("/")[2]]["properties"]
+            body = {field: part["examples"][0] for field, part in fields.items() if part.get("examples")}
+            if path.endswith("/resolve"):
+                continue  # nothing could follow
+            answer = writer.request(verb, path.format(alert_id=alert, rule_id=rule), json=body)
+            assert (path, answer.status_code) in ((path, 200), (path, 201)), answer.text
+
+
+def test_the_scope_of_a_rule_may_have_check_digits(writer: httpx.Client, seeded: Any) -> None:
+    tried = writer.post("/v1/alert-rules/replay", json=RULE | {"scope": {"iccids": ["89882806660000000010"]}})
+    assert (tried.status_code, tried.json()["sims"]) == (200, 1)
 
 
 def test_a_rule_is_added_after_a_replay_and_listed(writer: httpx.Client, client: httpx.Client, seeded: Any) -> None:
@@ -199,6 +233,10 @@ def test_a_rule_that_makes_no_sense_or_pages_for_everyone_is_refused(writer: htt
         ({"severity": "loud"}, "severity"),
         ({"for_days": 0}, "for_days"),
         ({"colour": "red"}, "colour"),
+        ({"force": 0}, "force"),
+        ({"enabled": "yes"}, "enabled"),
+        ({"threshold": "100"}, "threshold"),
+        ({"for_days": True}, "for_days"),
     ]:
         answer = writer.post("/v1/alert-rules", json=RULE | change)
         assert (change, answer.status_code) == (change, 422)

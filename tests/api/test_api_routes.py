@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
+from typer.testing import CliRunner
+
+from pipelines.cli.app import app
+from resources.database.session import Database
+from services.sim_overview import UnknownSimError, sim_overview
 
 
 def walk(client: httpx.Client, path: str, **parameters: Any) -> list[dict[str, Any]]:
@@ -34,6 +43,54 @@ def test_the_list_of_sims_gives_label_status_and_exact_volume(client: httpx.Clie
     first = page["items"][0]
     assert (first["label"], first["status"]) == ("default-1", "Enabled")
     assert first["quota_total"] == {"bytes": 123_456_788, "mb": 123.456788}
+
+
+def test_a_sim_says_what_is_left_its_last_use_country_and_end(client: httpx.Client, seeded: Any) -> None:
+    seeded.run(
+        "INSERT INTO core.sim_quota (organization_id, sim_key, kind, day, observed_at, amount_left)"
+        " SELECT organization_id, sim_key, kind, day, now(), left_over FROM core.sims, (VALUES"
+        " ('data', date '2026-01-08', 9), ('data', date '2026-01-09', 41500000), ('sms', date '2026-01-10', 7))"
+        " AS q (kind, day, left_over)",
+        "INSERT INTO core.sim_connectivity (organization_id, sim_key, day, observed_at, status, country)"
+        " SELECT organization_id, sim_key, day, now(), 'ONLINE', country FROM core.sims, (VALUES"
+        " (date '2026-01-08', 'Italy'), (date '2026-01-09', 'Austria'), (date '2026-01-10', NULL)) AS c (day, country)",
+        "UPDATE core.sim_usage SET bytes = 0, bytes_rx = 0, sms_mt = 0, sms_mo = 0 WHERE day > '2026-01-06'",
+    )
+    one = client.get(f"/v1/sims/{seeded.iccid(2)}").json()
+    assert one["remaining"] == {"bytes": 41_500_000, "mb": 41.5}
+    assert (one["last_used_on"], one["country"], one["ends_on"]) == ("2026-01-06", "Austria", "2026-01-28")
+    assert client.get("/v1/sims").json()["items"][1] == one
+    ordered = client.get("/v1/sims?state=ordered").json()["items"][0]
+    assert (ordered["remaining"], ordered["last_used_on"], ordered["ends_on"]) == (None, None, None)
+
+
+def test_a_sim_is_found_by_label_or_iccid_with_all_that_is_known(seeded: Any) -> None:
+    database = Database(seeded.url, "default")
+    found = sim_overview(database, "default-2")
+    assert found == sim_overview(database, seeded.iccid(2)) == sim_overview(database, "89882806660000000028")
+    assert found["prediction"]["p50_date"] == found["ends_on"] == date(2026, 1, 28)
+    assert [(row["source"], row["grade"], row["days"]) for row in found["usage_sources"]] == [("call", "A", 30)]
+    assert {row["kind"] for row in found["open_alerts"]} == {"exhaustion", "quota_80"}
+    assert found["anomalies"] == []
+    with pytest.raises(UnknownSimError, match="no SIM with ICCID or label 'other-2'"):
+        sim_overview(database, "other-2")
+    seeded.run("UPDATE core.sims SET label = 'default-2' WHERE label = 'default-3'")
+    with pytest.raises(UnknownSimError, match=f"{seeded.iccid(2)}, {seeded.iccid(3)}"):
+        sim_overview(database, "default-2")
+    database.close()
+
+
+def test_the_command_shows_one_sim(seeded: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIMSIGHT_DATABASE_URL", seeded.url.render_as_string(hide_password=False))
+    monkeypatch.setenv("SIMSIGHT_DAGSTER_DATABASE_URL", "postgresql://nobody@localhost/unused")
+    monkeypatch.setenv("SIMSIGHT_MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("SIMSIGHT_HOME", str(tmp_path))
+    seeded.run("UPDATE core.sims SET label = '[red]2[/red]' WHERE label = 'default-2'")
+    said = CliRunner().invoke(app, ["sim", seeded.iccid(2)])
+    assert said.exit_code == 0, said.output
+    for text in ("label: [red]2[/red]", "last used on: 2026-01-10", "end: 2026-01-28 by volume", "quota_80", "call"):
+        assert text in said.output
+    assert json.loads(CliRunner().invoke(app, ["sim", seeded.iccid(2), "--json"]).output)["ends_on"] == "2026-01-28"
 
 
 def test_paging_meets_every_sim_once_while_sims_are_added(client: httpx.Client, seeded: Any) -> None:
@@ -120,13 +177,43 @@ def test_the_exhaustion_of_a_sim_gives_probabilities_dates_and_what_is_left(clie
     assert found["remaining"] == {"bytes": 4_999_999, "mb": 4.999999}
 
 
-def test_exhaustions_are_ranked_by_probability_then_date_and_each_comes_once(client: httpx.Client, seeded: Any) -> None:
+def exhausted(client: httpx.Client, **parameters: Any) -> list[int]:
+    """The numbers of the SIMs of the list, in its order."""
+    return [int(item["iccid"][-3:]) for item in walk(client, "/v1/exhaustions", **parameters)]
+
+
+def test_exhaustions_are_the_live_sims_soonest_end_first_and_each_comes_once(client: httpx.Client, seeded: Any) -> None:
+    # 10 and 11 end on one day of which 11 is surer; 12 has no evidence but that it expires on a day
+    seeded.run(
+        "UPDATE predictions.exhaustions AS e SET p50_date = '2026-01-15',"
+        " p_14 = CASE right(iccid, 2) WHEN '11' THEN 0.8"
+        " ELSE 0.7 END FROM core.sims AS s WHERE s.sim_key = e.sim_key AND right(iccid, 2) IN ('10', '11')",
+        "UPDATE predictions.exhaustions AS e SET p_30 = 1, expires_on = '2026-01-20' FROM core.sims AS s"
+        " WHERE s.sim_key = e.sim_key AND right(iccid, 2) = '12'",
+    )
     for limit in (1, 2, 5, 100):
-        items = walk(client, "/v1/exhaustions", limit=limit)
-        # equal probabilities: the earlier median date first, none last; no evidence at the very end
-        assert [item["iccid"] for item in items] == [seeded.iccid(n) for n in (1, 3, 2, 6, 5, 4, 8, 7, 9, 10, 11, 12)]
-        assert {item["as_of"] for item in items} == {"2026-01-10"}
-        assert items[-1]["p_14"] is None
+        assert exhausted(client, limit=limit) == [11, 10, 12, 8, 7, 6, 5, 4, 3, 2, 9]
+        assert exhausted(client, limit=limit, status="all") == [11, 10, 12, 8, 7, 6, 5, 4, 3, 2, 9, 1]
+    assert {item["as_of"] for item in walk(client, "/v1/exhaustions", status="all")} == {"2026-01-10"}
+
+
+def test_exhaustions_are_chosen_by_status_cause_label_and_day(client: httpx.Client, seeded: Any) -> None:
+    seeded.run(
+        "UPDATE predictions.exhaustions AS e SET cause = 'expiry' FROM core.sims AS s"
+        " WHERE s.sim_key = e.sim_key AND right(iccid, 2) IN ('01', '08')"
+    )
+    assert exhausted(client, status="ended") == exhausted(client, status="exhausted") == [1]
+    assert exhausted(client, status="expired") == []
+    assert exhausted(client, status="not_enough_evidence") == [12]
+    assert exhausted(client, cause="expiry") == [8]
+    assert exhausted(client, cause="expiry", status="all", limit=1) == [8, 1]
+    assert exhausted(client, label="default-3") == [3]
+    earlier = walk(client, "/v1/exhaustions", as_of="2026-01-09", limit=4)
+    assert (len(earlier), {item["as_of"] for item in earlier}) == (11, {"2026-01-09"})
+    assert walk(client, "/v1/exhaustions", as_of="2025-01-09") == []
+    cursor = client.get("/v1/exhaustions?limit=1").json()["next"]
+    other_day = client.get("/v1/exhaustions", params={"after": cursor, "as_of": "2026-01-09"})
+    assert (other_day.status_code, "2026-01-10" in other_day.json()["detail"]) == (422, True)
 
 
 def test_an_exhaustion_tells_of_ninety_days_sms_limit_and_top_ups(client: httpx.Client, seeded: Any) -> None:
@@ -152,7 +239,7 @@ def test_a_walk_over_exhaustions_stays_on_its_day_when_a_newer_scoring_arrives(
         " WHERE as_of = date '2026-01-10'"
     )
     rest = walk(client, "/v1/exhaustions", limit=7, after=first["next"])
-    assert len({item["iccid"] for item in first["items"] + rest}) == 12
+    assert len({item["iccid"] for item in first["items"] + rest}) == 11
     assert {item["as_of"] for item in rest} == {"2026-01-10"}
     assert {item["as_of"] for item in walk(client, "/v1/exhaustions")} == {"2026-01-11"}
 

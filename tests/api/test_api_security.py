@@ -37,6 +37,24 @@ def test_without_a_valid_key_nothing_is_answered(stranger: httpx.Client) -> None
             assert "key" in answer.json()["detail"]
 
 
+def test_two_keys_of_which_one_is_wrong_open_nothing(stranger: httpx.Client, seeded: Any) -> None:
+    key, other = seeded.keys["default"], seeded.keys["other"]
+    for wrong in ("ss_wrong", other):
+        for bearer, header in ((key, wrong), (wrong, key)):
+            both = {"Authorization": f"Bearer {bearer}", "X-API-Key": header}
+            for path in ("/v1/sims", "/v1/report", "/v1/alerts/stream"):
+                answer = stranger.get(path, headers=both)
+                assert (path, answer.status_code, "two different" in answer.json()["detail"]) == (path, 401, True)
+        answer = stranger.get("/v1/report", headers={"X-API-Key": wrong}, auth=("any", key))
+        assert answer.status_code == 401
+    twice = stranger.get("/v1/sims", headers=[("X-API-Key", key), ("X-API-Key", "ss_wrong")])
+    assert twice.status_code == 401
+    for foreign in ("Token x", "Basic eDp5"):  # beside a right key
+        assert stranger.get("/v1/sims", headers={"Authorization": foreign, "X-API-Key": key}).status_code == 401
+    same = {"Authorization": f"Bearer {key}", "X-API-Key": key}
+    assert stranger.get("/v1/sims", headers=same).status_code == 200
+
+
 def test_a_key_in_the_url_opens_nothing_and_stays_out_of_the_access_log(stranger: httpx.Client, seeded: Any) -> None:
     key = seeded.keys["default"]
     assert stranger.get("/v1/sims", params={"api_key": key, "key": key}).status_code == 401

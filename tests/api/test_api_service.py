@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import subprocess
 import sys
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,8 @@ BAD_PARAMETERS = [
     ("/v1/exhaustions?after=page2", "after"),
     ("/v1/exhaustions?after=eyJhIjoxfQ", "after"),
     ("/v1/exhaustions?after=%C3%A9", "after"),
+    ("/v1/exhaustions?status=dead", "status"),
+    ("/v1/exhaustions?cause=sms", "cause"),
     ("/v1/alerts?after=-1", "after"),
     ("/v1/alerts?after=9223372036854775808", "after"),
     ("/v1/alerts?state=new", "state"),
@@ -54,6 +59,101 @@ def test_a_bad_parameter_is_named_with_what_is_wrong(client: httpx.Client) -> No
         assert answer.headers["content-type"] == "application/problem+json"
         assert [item["field"] for item in answer.json()["errors"]] == [field]
         assert field in answer.json()["detail"]
+
+
+UNKNOWN_PARAMETERS = [
+    ("/v1/alerts?serverity=critical", "serverity", "there are"),
+    ("/v1/sims?lable=pump", "lable", "did you mean label?"),
+    ("/v1/exhaustions?asof=2026-01-09", "asof", "did you mean as_of?"),
+    ("/v1/anomalies?limit=5&limit=6", "limit", "more than once"),
+]
+
+
+def test_a_parameter_that_is_not_there_is_refused_with_the_nearest_one_that_is(client: httpx.Client) -> None:
+    for path, field, said in UNKNOWN_PARAMETERS:
+        answer = client.get(path)
+        assert (path, answer.status_code, answer.headers["content-type"]) == (path, 422, "application/problem+json")
+        assert [item["field"] for item in answer.json()["errors"]] == [field]
+        assert said.lower() in answer.json()["detail"].lower()
+
+
+def test_no_route_ignores_a_parameter(client: httpx.Client, seeded: Any) -> None:
+    document = client.get("/openapi.json").json()
+    asked = [("get", path) for path in ("/", "/docs", "/openapi.json")]
+    asked += [(verb, path) for path, verbs in document["paths"].items() for verb in verbs]
+    for verb, template in asked:
+        if template.startswith("/streams/"):  # a record of 1NCE is never lost for what a URL has behind it
+            continue
+        path = template.replace("{iccid}", seeded.iccid(1)).replace("{view}", "sims").replace("{alert_id}", "1")
+        answer = client.request(verb, path.replace("{rule_id}", "1"), params={"surely_unknown": "1"})
+        assert (path, answer.status_code, "surely_unknown" in answer.text) == (path, 422, True)
+    assert client.get("/v1/export/sims?where=label=default-1&where=label=default-2").status_code == 200
+
+
+def test_values_of_another_form_than_the_documented_one_are_refused(client: httpx.Client, seeded: Any) -> None:
+    for query, field in {"day=0": "day", "day=1767225600": "day", "limit=1_0": "limit", "limit=5.0": "limit"}.items():
+        answer = client.get(f"/v1/anomalies?{query}")
+        assert (query, answer.status_code, [e["field"] for e in answer.json()["errors"]]) == (query, 422, [field])
+    assert client.get(f"/v1/sims/{seeded.iccid(1)}/exhaustion?as_of=0").status_code == 422
+    assert client.get("/v1/alerts/1_0").status_code == 422
+
+
+def test_an_iccid_may_have_its_check_digit(client: httpx.Client, seeded: Any) -> None:
+    short, long = "8988280666000000001", "89882806660000000010"
+    for tail in ("", "/usage", "/forecast", "/exhaustion", "/lifecycle"):
+        assert client.get(f"/v1/sims/{long}{tail}").json() == client.get(f"/v1/sims/{short}{tail}").json()
+    assert client.get(f"/v1/anomalies?iccid={long}").status_code == 200
+    wrong = client.get("/v1/sims/89882806660000000011")
+    assert (wrong.status_code, "check digit" in wrong.json()["detail"]) == (422, True)
+
+
+def test_head_answers_as_get_does_without_a_body(client: httpx.Client, stranger: httpx.Client, seeded: Any) -> None:
+    paths = ["/docs", "/openapi.json", "/health", "/v1/sims", "/v1/report", "/v1/export/sims", "/nowhere"]
+    for path in [*paths, f"/v1/sims/{seeded.iccid(1)}"]:
+        got, head = client.get(path), client.head(path)
+        assert (path, head.status_code, head.content) == (path, got.status_code, b"")
+        assert head.headers["content-type"] == got.headers["content-type"]
+    for _ in range(25):  # more than there are places for live streams
+        assert client.head("/v1/alerts/stream").headers["content-type"].startswith("text/event-stream")
+    assert stranger.head("/v1/sims").status_code == 401
+
+
+def test_a_method_that_is_not_there_is_answered_with_all_that_are(client: httpx.Client, seeded: Any) -> None:
+    for method, path, allowed in (
+        ("PUT", "/v1/sims", "GET, HEAD"),
+        ("PUT", "/v1/alert-rules", "GET, HEAD, POST"),
+        ("GET", "/v1/alert-rules/1", "DELETE, PATCH"),
+        ("OPTIONS", "/v1/alerts/1", "GET, HEAD"),
+    ):
+        answer = client.request(method, path)
+        assert (path, answer.status_code, answer.headers["allow"]) == (path, 405, allowed)
+
+
+def test_the_address_in_the_documentation_is_the_one_that_was_called(client: httpx.Client) -> None:
+    here = str(client.base_url).rstrip("/")
+    assert client.get("/openapi.json").json()["servers"] == [{"url": here}]
+    assert f"{here}/v1/exhaustions" in client.get("/docs").text
+    proxy = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "fleet.example", "X-Forwarded-Prefix": "/simsight"}
+    assert client.get("/openapi.json", headers=proxy).json()["servers"] == [{"url": "https://fleet.example/simsight"}]
+    assert "https://fleet.example/simsight/v1/exhaustions" in client.get("/docs", headers=proxy).text
+    assert client.get("/", headers=proxy).headers["location"] == "/simsight/docs"
+    page = client.get("/v1/sims?limit=5", headers=proxy)
+    assert page.links["next"]["url"].startswith("/simsight/v1/sims?limit=5&after=")
+    hostile = {"X-Forwarded-Host": "<script>", "X-Forwarded-Prefix": '//evil.example/"'}
+    assert client.get("/openapi.json", headers=hostile).json()["servers"] == [{"url": "/"}]
+
+
+def test_the_documentation_shows_bodies_and_answers(stranger: httpx.Client) -> None:
+    page = stranger.get("/docs").text
+    document = stranger.get("/openapi.json").json()
+    for name, schema in document["components"]["schemas"].items():
+        assert f'id="{name}"' in page
+        for field in schema.get("properties", {}):
+            assert f"<code>{field}</code>" in page
+    assert 'Body: <a href="#RuleToAdd">' in page
+    assert 'href="#ExhaustionPage"' in page
+    for name in re.findall(r'href="#([^"]+)"', page):
+        assert f'id="{name}"' in page
 
 
 def test_days_before_and_after_all_known_ones_are_an_empty_list(client: httpx.Client, seeded: Any) -> None:
@@ -74,7 +174,9 @@ def test_what_is_not_there_is_a_problem_that_says_where_to_look(client: httpx.Cl
 
 
 def test_cursors_come_back_as_they_went() -> None:
-    cursor = ExhaustionCursor(as_of="2026-01-10", p_14=0.1 + 0.2, p50_date=None, iccid="8988280666000000001")
+    cursor = ExhaustionCursor(
+        as_of="2026-01-10", ended=False, ends_on="infinity", p_14=0.1 + 0.2, iccid="8988280666000000001"
+    )
     assert ExhaustionCursor.decode(cursor.encode()) == cursor
 
 
@@ -217,3 +319,42 @@ def test_the_service_loads_no_pipeline_and_no_training_library() -> None:
     code = f"import sys, api.app; print([name for name in {heavy} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("variable", ["SIMSIGHT_API_DATABASE_URL", "SIMSIGHT_DATABASE_URL"])
+def test_a_login_of_the_service_s_role_alone_serves(seeded: Any, tmp_path: Path, variable: str) -> None:
+    login, password = f"service_{os.getpid()}_{variable.lower()}", "only-serves"
+    seeded.run(
+        f"CREATE ROLE {login} LOGIN PASSWORD '{password}' NOSUPERUSER NOCREATEDB NOCREATEROLE IN ROLE simsight_api",
+        "UPDATE core.organizations SET data_note = 'synthetic data' WHERE slug = 'default'",
+    )
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = seeded.url.set(drivername="postgresql", username=login, password=password)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SIMSIGHT_")}
+    given = {variable: url.render_as_string(hide_password=False), "SIMSIGHT_API_PORT": str(port)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipelines.cli", "serve"],
+        env=kept | given | {"SIMSIGHT_HOME": str(tmp_path / "home"), "PYTHONPATH": str(Path.cwd())},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"X-API-Key": seeded.keys["default"]}) as served:
+            for _ in range(300):
+                with suppress(httpx.TransportError):
+                    served.get("/health")
+                    break
+                assert process.poll() is None, process.stdout.read() if process.stdout else ""
+                time.sleep(0.2)
+            assert served.get("/health").json()["status"] == "ok"
+            sims = served.get("/v1/sims")
+            assert (len(sims.json()["items"]), sims.headers["x-data-note"]) == (12, "synthetic data")
+            assert served.post("/v1/alerts/1/resolve").status_code == 403
+        assert not (tmp_path / "home").exists()  # no embedded server beside it
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+        seeded.run(f"DROP ROLE {login}")

@@ -48,6 +48,7 @@ COMMANDS = (
     "rollback",
     "mlflow",
     "status",
+    "sim",
     "doctor",
     "api-key",
     "stream",

@@ -24,7 +24,8 @@ from resources.settings import Settings
 from sql import ViewDefinition, in_order_of_use, view_definitions
 
 LAST_WITH_VIEWS = 24  # the last migration before views had files
-CHANGED_SINCE = {  # since usage has several sources
+CHANGED_SINCE = {  # since usage has several sources, and a SIM shows what was seen of it last
+    "core.sims_v1",
     "core.sim_quota_v1",
     "core.sim_usage_corrections_v1",
     "core.sim_usage_v1",
@@ -179,7 +180,7 @@ def test_what_is_unchanged_is_not_touched(database_url: URL, files: Files) -> No
 def test_a_column_at_the_end_is_added_and_the_rest_stays(database_url: URL, files: Files) -> None:
     before = dumped(database_url)
     run(database_url, f"GRANT SELECT ON {SIMS} TO pg_monitor")  # by hand, to somebody's own role
-    files(edited(SIMS, "t.since AS state_since\n", "t.since AS state_since,\n    t.cause AS state_cause\n"))
+    files(edited(SIMS, ") AS ends_on\n", ") AS ends_on,\n    t.cause AS state_cause\n"))
     migrate(database_url)
     after = dumped(database_url)
     assert after[SIMS]["columns"] == [*before[SIMS]["columns"], ["state_cause", "text", '"default"', None, None]]
@@ -227,7 +228,7 @@ def test_a_broken_file_leaves_all_views_as_they_were(database_url: URL, files: F
 def test_a_new_view_may_use_a_new_column_of_another(database_url: URL, files: Files) -> None:
     name = "core.a_view_v1"  # by name the first
     files(
-        edited(SIMS, "t.since AS state_since\n", "t.since AS state_since,\n    t.cause AS state_cause\n"),
+        edited(SIMS, ") AS ends_on\n", ") AS ends_on,\n    t.cause AS state_cause\n"),
         ViewDefinition(name, f"CREATE OR REPLACE VIEW {name} AS SELECT state_cause FROM {SIMS}"),
     )
     assert [view.name for view in migrate(database_url)] == [SIMS, name]

@@ -1,14 +1,26 @@
--- One row a SIM with a probability of ending within 14 days, most urgent first: p_14 falling, then median date, then ICCID.
--- Parameters: as_of date; the last row seen as p_14 double precision, p50_date text ('infinity' for none) and iccid text
--- (2, 'infinity' and '' for the first page); rows integer. Index: exhaustions_by_as_of, sorted on within equal p_14.
-SELECT iccid, label, status, cause, p_7, p_14, p_30, p10_date, p50_date, p90_date, remaining, expires_on,
-       model_name, model_version, run_id, as_of, created_at, data_age_hours, data_grade,
-       p_90, topup_date, topups_30, p_limit, limit_date, sms_remaining, sms_status, sms_p_7, sms_p_14, sms_p_30, sms_p_90,
-       sms_p10_date, sms_p50_date, sms_p90_date
-FROM predictions.exhaustions_v1
-WHERE as_of = %(as_of)s
-  AND p_14 <= %(p_14)s::double precision
-  AND (p_14 < %(p_14)s::double precision
-       OR (coalesce(p50_date, 'infinity'), iccid) > (%(p50_date)s::date, %(iccid)s::text))
-ORDER BY p_14 DESC, coalesce(p50_date, 'infinity'), iccid
+-- One row a SIM: live ones first, the soonest end first, then p_14 falling, then ICCID. ends_on: the median date; the day of expiry where only
+-- that is sure; 'infinity' for none.
+-- Parameters: as_of date; statuses text[]; cause and label text or NULL for any; the last row seen as ended boolean, ends_on text, p_14
+-- double precision (-1 for none) and iccid text (false, '-infinity', 2 and '' for the first page); rows integer.
+-- Index: exhaustions_by_as_of, by its very expressions. CASE and not coalesce: row-level security would keep coalesce out of the condition.
+SELECT e.iccid, e.label, e.status, e.cause, e.p_7, e.p_14, e.p_30, e.p10_date, e.p50_date, e.p90_date, e.remaining, e.expires_on,
+       e.model_name, e.model_version, e.run_id, e.as_of, e.created_at, e.data_age_hours, e.data_grade,
+       e.p_90, e.topup_date, e.topups_30, e.p_limit, e.limit_date, e.sms_remaining, e.sms_status, e.sms_p_7, e.sms_p_14, e.sms_p_30, e.sms_p_90,
+       e.sms_p10_date, e.sms_p50_date, e.sms_p90_date, o.ended, o.ends_on::text AS ends_on
+FROM predictions.exhaustions_v1 AS e
+CROSS JOIN LATERAL (
+    SELECT e.status IN ('exhausted', 'expired') AS ended,
+           CASE WHEN e.status = 'not_enough_evidence' AND e.p_30 = 1 AND e.expires_on IS NOT NULL THEN e.expires_on
+                WHEN e.p50_date IS NULL THEN 'infinity'::date
+                ELSE e.p50_date END AS ends_on
+) AS o
+WHERE e.as_of = %(as_of)s
+  AND (o.ended, o.ends_on) >= (%(ended)s::boolean, %(ends_on)s::date)
+  AND ((o.ended, o.ends_on) > (%(ended)s::boolean, %(ends_on)s::date)
+       OR coalesce(e.p_14, -1) < %(p_14)s::double precision
+       OR (coalesce(e.p_14, -1) = %(p_14)s::double precision AND e.iccid > %(iccid)s::text))
+  AND e.status = ANY (%(statuses)s::text[])
+  AND (%(cause)s::text IS NULL OR e.cause = %(cause)s::text)
+  AND (%(label)s::text IS NULL OR e.label = %(label)s::text)
+ORDER BY o.ended, o.ends_on, coalesce(e.p_14, -1) DESC, e.iccid
 LIMIT %(rows)s

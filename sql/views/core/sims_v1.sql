@@ -12,11 +12,35 @@ SELECT
     s.quota_total / 1e6::numeric AS quota_total_mb,
     s.changed_at,
     t.state,
-    t.since AS state_since
+    t.since AS state_since,
+    -- each looked up for the rows that are asked for, by primary keys
+    (
+        SELECT q.amount_left / 1e6::numeric FROM core.sim_quota AS q
+        WHERE q.sim_key = s.sim_key AND q.kind = 'data' ORDER BY q.day DESC LIMIT 1
+    ) AS remaining_mb,
+    (
+        SELECT u.day FROM core.sim_usage AS u
+        WHERE u.sim_key = s.sim_key AND u.bytes + u.sms_mt + u.sms_mo > 0 ORDER BY u.day DESC LIMIT 1
+    ) AS last_used_on,
+    (
+        SELECT c.country FROM core.sim_connectivity AS c
+        WHERE c.sim_key = s.sim_key AND c.country IS NOT NULL ORDER BY c.day DESC LIMIT 1
+    ) AS country,
+    (
+        SELECT
+            CASE
+                WHEN e.status = 'not_enough_evidence' AND e.p_30 = 1 AND e.expires_on IS NOT NULL THEN e.expires_on
+                ELSE e.p50_date
+            END
+        FROM predictions.exhaustions AS e
+        WHERE e.sim_key = s.sim_key ORDER BY e.as_of DESC LIMIT 1
+    ) AS ends_on
 FROM core.sims AS s
 LEFT JOIN core.sim_states AS t USING (sim_key);
 
 COMMENT ON VIEW core.sims_v1 IS
-    'One row a SIM. quota_total_mb: MB of the whole data quota; state: of its life, NULL until it is first evaluated';
+    'One row a SIM. quota_total_mb: MB of the whole data quota; state: of its life, NULL until it is first evaluated. '
+    'remaining_mb: data volume left when 1NCE was last asked; last_used_on: last UTC day with data or SMS; '
+    'country: where it was last seen; ends_on: median day of its end by the latest prediction';
 
 GRANT SELECT ON core.sims_v1 TO simsight_pipeline, simsight_api;
