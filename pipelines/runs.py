@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from resources.runtime import Runtime
 
 if TYPE_CHECKING:
     import dagster as dg
+    from dagster._core.remote_origin import RemoteJobOrigin
 
 
 # Dagster's settings of a deployment and the code location it loads; in a checkout, links to the files at its root
@@ -127,7 +129,7 @@ def run_job(
         partition_key = None
         tags |= day_range(first, last)
     with (
-        _instance(variables["DAGSTER_HOME"]) as instance,
+        _instance(variables["DAGSTER_HOME"], job_origin(defs, name)) as instance,
         _alive(runtime, instance) as run_id,
         noting_ctrl_c() as pressed,
     ):
@@ -164,8 +166,17 @@ def run_job(
     return RunOutcome(result.run_id, result.success, len(evaluations), failed, errors)
 
 
-def _instance(home: str) -> dg.DagsterInstance:
-    """The instance of dagster.yaml in `home`, but what steps print goes to this terminal alone.
+def job_origin(defs: dg.Definitions, name: str) -> RemoteJobOrigin:
+    """Where a job of the code location comes from, as the UI knows it: the location of workspace.yaml."""
+    from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
+    from dagster._core.workspace.load import location_origins_from_yaml_paths
+
+    (location,) = location_origins_from_yaml_paths([str(WORKSPACE)])
+    return RemoteJobOrigin(RemoteRepositoryOrigin(location, defs.get_repository_def().name), name)
+
+
+def _instance(home: str, origin: RemoteJobOrigin) -> dg.DagsterInstance:
+    """The instance of dagster.yaml in `home`, whose runs have an origin; what steps print goes to this terminal alone.
 
     Compute logs would be written by child processes that Ctrl-C at the terminal hits as well. Connections stay open:
     Dagster would make one for each event that it stores, which takes longer than storing it.
@@ -176,6 +187,9 @@ def _instance(home: str) -> dg.DagsterInstance:
     quiet = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
     instance = dg.DagsterInstance.from_ref(InstanceRef.from_dir(home, overrides={"compute_logs": quiet}))
     instance.optimize_for_webserver(statement_timeout=0, pool_recycle=300, max_overflow=20)
+    # execute_in_process names no origin; a run without one is not in the UI's timeline, nor on the page of its job
+    create = partial(instance.create_run_for_job, remote_job_origin=origin)
+    instance.create_run_for_job = create  # type: ignore[method-assign]
     return instance
 
 
