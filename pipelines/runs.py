@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +31,7 @@ INSTANCE = Path(__file__).with_name("dagster.yaml")
 WORKSPACE = Path(__file__).with_name("workspace.yaml")
 ALIVE = 7_465_002  # any number: the first half of the advisory lock that a terminal's run holds
 TERMINAL = "simsight/terminal"
+USAGE_KEPT_DAYS = 180  # 1NCE answers for the usage of six months
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,20 @@ def environment(runtime: Runtime) -> dict[str, str]:
     if settings.stream_files:
         variables["SIMSIGHT_STREAM_FILES"] = settings.stream_files
     return variables
+
+
+def days_shown(runtime: Runtime) -> dict[str, str]:
+    """The variables that let the UI's partitions begin where the data begins: a day without any would count as missing.
+
+    Usage begins with the first day that is stored, or as far back as 1NCE knows it; predictions with the first day
+    that was reported, or the last complete one. What is set stays.
+    """
+    found = runtime.database.row("first_days") or {"usage": None, "as_of": None}
+    first = found["usage"] or runtime.clock().date() - timedelta(days=USAGE_KEPT_DAYS)
+    as_of = found["as_of"] or runtime.last_complete_day()
+    is_set = runtime.settings.model_fields_set
+    shown = {"first_day": first, "first_as_of": as_of}
+    return {f"SIMSIGHT_{name.upper()}": day.isoformat() for name, day in shown.items() if name not in is_set}
 
 
 def _dagster_home(folder: Path) -> Path:

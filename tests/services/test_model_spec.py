@@ -51,7 +51,7 @@ def mean_bytes(runtime: Runtime, as_of: date, given: TrainingInputs, champion: C
 def toy_model(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
     as_of = date.fromisoformat(context.partition_key)
     return dg.MaterializeResult(
-        metadata=as_metadata(train_and_register(runtime, spec_of(TOY), as_of, log=context.log.info))
+        metadata=as_metadata(context, train_and_register(runtime, spec_of(TOY), as_of, log=context.log.info))
     )
 
 
