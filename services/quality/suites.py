@@ -31,11 +31,18 @@ class Suite:
     query: str
     schema: dict[str, Any]
     expectations: Callable[[Runtime], Expectations]
+    unit: str = ""  # what a row is, in plural; empty where the one row holds figures, which are shown in its stead
     blocking: bool = False
     parameters: Callable[[Runtime], dict[str, Any]] = field(default=lambda runtime: {})
     shown: bool = False  # with its rows as a table in the Dagster UI: for few rows
     empty: Callable[[Runtime], str] | None = None  # what to say where there is no row, if not that there is none
     rows: Callable[[Runtime], pl.DataFrame] | None = None  # of rows that one query cannot give; `query` is then unused
+
+    def looked_at(self, frame: pl.DataFrame) -> dict[str, Any]:
+        """What the suite was held against, for people: how many things of which kind, or the figures themselves."""
+        if self.unit:
+            return {f"{self.unit} checked": frame.height}
+        return frame.row(0, named=True) if frame.height else {}
 
     def frame(self, runtime: Runtime) -> pl.DataFrame:
         """The rows to be held against the expectations."""
@@ -96,6 +103,7 @@ def _events_are_known(asset: str, *, streamed: bool) -> Suite:
         lambda runtime: [("ExpectColumnValuesToBeNull", {"column": "event_type"})],
         parameters=_event_types(streamed=streamed),
         shown=True,
+        unit="unknown types",
     )
 
 
@@ -123,6 +131,7 @@ SUITES = [
         ],
         blocking=True,
         empty=_no_sim,
+        unit="SIMs",
     ),
     Suite(
         "devices_are_known",
@@ -131,6 +140,7 @@ SUITES = [
         "check_sims",
         {"iccid": pl.String, "imei": pl.String, "status": pl.String, "activated_at": UTC_TIME},
         lambda runtime: [_filled("imei", mostly=0.9)],
+        unit="SIMs",
     ),
     Suite(
         "usage_is_complete",
@@ -146,6 +156,7 @@ SUITES = [
         ],
         blocking=True,
         parameters=_promised,
+        unit="days",
     ),
     Suite(
         "no_day_drops_out",
@@ -156,6 +167,7 @@ SUITES = [
         {"day": pl.Date, "sims": pl.Int64, "share_of_median": pl.Float64},
         lambda runtime: [_rows(1), _between("share_of_median", low=0.5)],
         parameters=_since(28),
+        unit="days",
     ),
     Suite(
         "little_in_quarantine",
@@ -182,6 +194,7 @@ SUITES = [
         lambda runtime: [_between("difference", high=0.005)],
         parameters=_since(7),
         shown=True,
+        unit="days",
     ),
     Suite(
         "usage_sources_agree",
@@ -193,6 +206,7 @@ SUITES = [
         lambda runtime: [_between("gap", high=0.01), _between("sims_apart", high=0)],
         shown=True,
         rows=source_gaps,
+        unit="pairs of sources",
     ),
     Suite(
         "quotas_are_sound",
@@ -208,6 +222,7 @@ SUITES = [
             _between("seen_on", low=runtime.clock().date() - timedelta(days=2), mostly=0.9),
         ],
         blocking=True,
+        unit="quotas",
     ),
     Suite(
         "every_sim_has_a_state",
@@ -228,6 +243,7 @@ SUITES = [
             _one_of("status", "OFFLINE", "ATTACHED", "ONLINE", "BLOCKED"),
             _between("seen_on", low=runtime.clock().date() - timedelta(days=2), mostly=0.9),
         ],
+        unit="SIMs",
     ),
     Suite(
         "events_are_sound",
@@ -244,6 +260,7 @@ SUITES = [
             ),
         ],
         parameters=_since(31),
+        unit="days and severities",
     ),
     _events_are_known("sim_events", streamed=False),
     _events_are_known("stream_records", streamed=True),
@@ -258,6 +275,7 @@ SUITES = [
             _filled("submitted_at", mostly=0.99),
             _between("submitted_at", high=_tomorrow(runtime)),
         ],
+        unit="SMS",
     ),
     Suite(
         "prices_are_sound",
@@ -266,6 +284,7 @@ SUITES = [
         "check_products",
         {"name": pl.String, "one_time_minor": pl.Int64, "currency": pl.String},
         lambda runtime: [_rows(1), _between("one_time_minor", low=0), _filled("currency", mostly=0.5)],
+        unit="products",
     ),
     Suite(
         "orders_are_sound",
@@ -278,6 +297,7 @@ SUITES = [
             _filled("ordered_at"),
             _between("invoice_minor", low=0),
         ],
+        unit="orders",
     ),
     Suite(
         "tickets_are_sound",
@@ -290,5 +310,6 @@ SUITES = [
             _filled("subject", mostly=0.95),
             _filled("created_at"),
         ],
+        unit="tickets",
     ),
 ]
