@@ -29,6 +29,7 @@ AS_OF_DAYS = dg.DailyPartitionsDefinition(
     timezone="UTC",
     end_offset=-SETTINGS.lateness_days,
 )
+SHOWN_WIDTH = 640  # pixels: a wider image does not fit the column of values in the UI
 OWNERS = ["team:data"]
 RuntimeParam = dg.ResourceParam[Runtime]
 
@@ -53,7 +54,7 @@ def picture(
     of these logs (SIMSIGHT_DAGSTER_FOLDER) the image is in the Markdown.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90)
+    figure.savefig(buffer, format="png", dpi=min(90, SHOWN_WIDTH / figure.get_figwidth()))
     image, folder = buffer.getvalue(), os.environ.get("SIMSIGHT_DAGSTER_FOLDER")
     if not folder:
         return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(image).decode()})")

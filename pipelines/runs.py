@@ -87,8 +87,8 @@ def environment(runtime: Runtime) -> dict[str, str]:
 def days_shown(runtime: Runtime) -> dict[str, str]:
     """The variables that let the UI's partitions begin where the data begins: a day without any would count as missing.
 
-    Usage begins with the first day that is stored, or as far back as 1NCE knows it; predictions with the first day
-    that was reported, or the last complete one. What is set stays.
+    Usage begins with the first day that was asked for, or as far back as 1NCE knows it; predictions with the first
+    day that was reported, or the last complete one. What is set stays.
     """
     found = runtime.database.row("first_days") or {"usage": None, "as_of": None}
     first = found["usage"] or runtime.clock().date() - timedelta(days=USAGE_KEPT_DAYS)

@@ -123,8 +123,8 @@ class Settings(BaseSettings):
 
     first_day: date = Field(
         date(2025, 1, 1),
-        description="First day of usage that may be asked for; if unset, the Dagster UI begins with the first day of "
-        "the data",
+        description="First day of usage that may be asked for; if unset, the Dagster UI begins with the first day "
+        "that was",
     )
     first_as_of: date | None = Field(
         None,

@@ -384,8 +384,7 @@ def test_the_uis_partitions_begin_where_the_data_begins(account: Account) -> Non
     truth.rows(
         "INSERT INTO predictions.reports (organization_id, as_of, html, created_at) VALUES (1, '2025-09-15', '', now())"
     )
-    first = truth.one("SELECT min(day) FROM core.sim_usage")
-    assert days_shown(runtime) == {"SIMSIGHT_FIRST_DAY": f"{first}", "SIMSIGHT_FIRST_AS_OF": "2025-09-15"}
+    assert days_shown(runtime) == {"SIMSIGHT_FIRST_DAY": "2025-09-04", "SIMSIGHT_FIRST_AS_OF": "2025-09-15"}
     chosen = Runtime(Settings(**runtime.settings.model_dump() | {"first_day": date(2025, 6, 1), "_env_file": None}))
     assert days_shown(chosen) == {}, "what is set stays"
 
