@@ -4,14 +4,14 @@ from typing import Any
 
 import dagster as dg
 
-from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days
+from assets.common import AS_OF_DAYS, OWNERS, RuntimeParam, as_of_days
 from services.alerts.builtin import evaluate_alerts
 from services.alerts.evaluation import evaluate_rules
 
 
 @dg.asset(
     deps=["alerts", "usage_forecasts", "forecast_drift", "anomalies"],
-    partitions_def=DAYS,
+    partitions_def=AS_OF_DAYS,
     group_name="alerts",
     kinds={"python", "postgres"},
     owners=OWNERS,
@@ -34,7 +34,7 @@ def alert_rules_evaluated(context: dg.AssetExecutionContext, runtime: RuntimePar
 
 @dg.asset(
     deps=["quota_exhaustions", "usage_history", "sim_quota"],
-    partitions_def=DAYS,
+    partitions_def=AS_OF_DAYS,
     group_name="alerts",
     kinds={"python", "postgres"},
     owners=OWNERS,

@@ -1,31 +1,31 @@
 """Anomalies over the whole fleet: the detector's training, what it finds every day, and the incidents behind it."""
 
-from datetime import date
 from typing import Any
 
 import dagster as dg
 
-from assets.common import DAYS, OWNERS, RuntimeParam, as_metadata
+from assets.common import AS_OF_DAYS, OWNERS, RuntimeParam, as_metadata, as_of_day
 from assets.scoring_ops import scoring_ops
 from services.anomalies.detection import ANOMALIES, train
 
 
 @dg.asset(
     deps=["usage_history", "sim_lifecycle", "sim_events"],
-    partitions_def=DAYS,
     group_name="anomalies",
     kinds={"python", "mlflow", "scikitlearn"},
     owners=OWNERS,
     metadata={"dagster/table_name": "predictions.backtests"},
 )
 def anomaly_detector(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-    """The registered model `anomaly-detector`: what is ordinary in this fleet, fitted as of a day (the partition).
+    """The registered model `anomaly-detector`: what is ordinary in this fleet, fitted as of a day.
+
+    The day is the partition of the run, or else the last complete day.
 
     Control charts, Isolation Forest and surprise at places and hours, made comparable by the share of the fleet's own
     past days that were as odd. Tested by anomalies injected into the last two weeks. Trained anew every week; within a
     week the version there is stays.
     """
-    return dg.MaterializeResult(metadata=as_metadata(train(runtime, date.fromisoformat(context.partition_key))))
+    return dg.MaterializeResult(metadata=as_metadata(context, train(runtime, as_of_day(context, runtime))))
 
 
 AFTER = ("usage_history", "sim_lifecycle", "usage_forecasts", "anomaly_detector")
@@ -34,7 +34,7 @@ _plan, _score_block, _publish = scoring_ops(ANOMALIES, AFTER)
 
 @dg.graph_asset(
     ins={name: dg.AssetIn(name, dagster_type=dg.Nothing) for name in AFTER},
-    partitions_def=DAYS,
+    partitions_def=AS_OF_DAYS,
     group_name="anomalies",
     kinds={"python", "postgres"},
     owners=OWNERS,

@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from assets.common import DAYS, OWNERS, RuntimeParam, as_of_days, picture
+from assets.common import AS_OF_DAYS, OWNERS, RuntimeParam, as_of_days, picture
 from assets.scoring_ops import scoring_ops
 from ml.plots.exhaustion import plot_reliability
 from services.exhaustion import EXHAUSTIONS, save_backtest
@@ -19,7 +19,7 @@ _plan, _score_block, _publish = scoring_ops(EXHAUSTIONS, ("usage_forecasts", "si
         name: dg.AssetIn(name, dagster_type=dg.Nothing)
         for name in ("usage_forecasts", "sim_quota", "exhaustion_backtest")
     },
-    partitions_def=DAYS,
+    partitions_def=AS_OF_DAYS,
     group_name="forecast",
     kinds={"python", "postgres"},
     owners=OWNERS,
@@ -38,12 +38,13 @@ def quota_exhaustions(usage_forecasts: Any, sim_quota: Any, exhaustion_backtest:
 
 
 CHECK = "exhaustion_dates_are_calibrated"
+PLOT = "stated and achieved probability"
 
 
 @dg.asset(
     name="exhaustion_backtest",
     deps=["usage_history"],
-    partitions_def=DAYS,
+    partitions_def=AS_OF_DAYS,
     group_name="forecast",
     kinds={"python", "postgres"},
     owners=OWNERS,
@@ -79,9 +80,7 @@ def exhaustion_backtested(context: dg.AssetExecutionContext, runtime: RuntimePar
             "allowed from": round(tested.low, 4),
             "allowed to": round(tested.high, 4),
             "SIM-windows": whole["n"],
-            "stated and achieved probability": picture(
-                plot_reliability(tested.scores.calibration, note=runtime.data_note)
-            ),
+            PLOT: picture(context, PLOT, plot_reliability(tested.scores.calibration, note=runtime.data_note)),
         }
     result = dg.AssetCheckResult(passed=tested.calibrated, check_name=CHECK, metadata=metadata, description=tested.note)
     return dg.MaterializeResult(metadata=metadata, check_results=[result])

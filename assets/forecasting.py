@@ -2,12 +2,11 @@
 did.
 """
 
-from datetime import date
 from typing import Any
 
 import dagster as dg
 
-from assets.common import DAYS, OWNERS, RuntimeParam, as_metadata, as_of_days
+from assets.common import AS_OF_DAYS, OWNERS, RuntimeParam, as_metadata, as_of_day, as_of_days
 from assets.scoring_ops import scoring_ops
 from ml.forecasting.drift import SCORES_SCHEMA, drift
 from services.forecasting import (
@@ -23,7 +22,7 @@ from services.model_specs import FORECASTER
 
 @dg.asset(
     deps=["usage_history"],
-    partitions_def=DAYS,
+    partitions_def=AS_OF_DAYS,
     group_name="forecast",
     kinds={"python", "postgres"},
     owners=OWNERS,
@@ -40,14 +39,14 @@ def aggregate_forecasts(context: dg.AssetExecutionContext, runtime: RuntimeParam
     metadata: dict[str, Any] = {}
     for as_of in as_of_days(context):
         metadata = forecast_totals(runtime, as_of)
-    return dg.MaterializeResult(metadata=as_metadata(metadata))
+    return dg.MaterializeResult(metadata=as_metadata(context, metadata))
 
 
 @dg.asset(
     deps=["usage_history"],
-    partitions_def=DAYS,
+    partitions_def=AS_OF_DAYS,
     group_name="forecast",
-    kinds={"python", "timescaledb"},
+    kinds={"python", "postgres"},
     owners=OWNERS,
     metadata={"dagster/table_name": "predictions.forecast_scores"},
 )
@@ -63,7 +62,7 @@ def forecast_drift(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> 
     days = as_of_days(context)
     for as_of in days:
         metadata = score_drift(runtime, as_of, show=as_of == days[-1])
-    return dg.MaterializeResult(metadata=as_metadata(metadata))
+    return dg.MaterializeResult(metadata=as_metadata(context, metadata))
 
 
 @dg.asset_check(
@@ -89,9 +88,9 @@ def forecasts_hold(runtime: RuntimeParam) -> dg.AssetCheckResult:
 
 @dg.asset(
     deps=["sim_usage", "usage_book"],
-    partitions_def=DAYS,
+    partitions_def=AS_OF_DAYS,
     group_name="forecast",
-    kinds={"python", "timescaledb"},
+    kinds={"python", "postgres"},
     owners=OWNERS,
     metadata={"dagster/table_name": "core.sim_usage"},
 )
@@ -122,9 +121,9 @@ _plan, _score_block, _publish = scoring_ops(USAGE_FORECASTS, ("usage_forecaster"
 
 @dg.graph_asset(
     ins={name: dg.AssetIn(name, dagster_type=dg.Nothing) for name in ("usage_forecaster", "usage_history")},
-    partitions_def=DAYS,
+    partitions_def=AS_OF_DAYS,
     group_name="forecast",
-    kinds={"python", "timescaledb"},
+    kinds={"python", "postgres"},
     owners=OWNERS,
     metadata={"dagster/table_name": "predictions.usage_forecasts"},
 )
@@ -140,19 +139,20 @@ def usage_forecasts(usage_forecaster: Any, usage_history: Any) -> Any:
 
 @dg.asset(
     deps=["usage_history"],
-    partitions_def=DAYS,
     group_name="forecast",
     kinds={"python", "mlflow"},
     owners=OWNERS,
     metadata={"dagster/table_name": "predictions.backtests"},
 )
 def usage_forecaster(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-    """The registered model `usage-forecaster`, trained on what was known on the as-of day (the partition).
+    """The registered model `usage-forecaster`, trained on what was known on the as-of day.
+
+    The day is the partition of the run, or else the last complete day.
 
     Backtested from several past days against seasonal naive (repeating last week), and compared with the champion on
     days that neither had seen. It becomes the champion, which scores, when it beats the baseline, its 80 % interval
     covers about 80 % and it is not worse than the champion; otherwise it is kept as challenger. Figures and decision
     are recorded either way.
     """
-    as_of = date.fromisoformat(context.partition_key)
-    return dg.MaterializeResult(metadata=as_metadata(train(runtime, as_of, log=context.log.info)))
+    as_of = as_of_day(context, runtime)
+    return dg.MaterializeResult(metadata=as_metadata(context, train(runtime, as_of, log=context.log.info)))

@@ -4,13 +4,13 @@ from typing import Any
 
 import dagster as dg
 
-from assets.common import DAYS, OWNERS, RuntimeParam, as_metadata, as_of_days
+from assets.common import AS_OF_DAYS, OWNERS, RuntimeParam, as_metadata, as_of_days
 from services.lifecycle import evaluate_lifecycle
 
 
 @dg.asset(
     deps=["usage_history", "sim_quota", "sim_events", "sim_connectivity", "orders"],
-    partitions_def=DAYS,
+    partitions_def=AS_OF_DAYS,
     group_name="alerts",
     kinds={"python", "postgres"},
     owners=OWNERS,
@@ -27,4 +27,4 @@ def sim_lifecycle(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> d
     metadata: dict[str, Any] = {}
     for as_of in as_of_days(context):
         metadata = evaluate_lifecycle(runtime, as_of)
-    return dg.MaterializeResult(metadata=as_metadata(metadata))
+    return dg.MaterializeResult(metadata=as_metadata(context, metadata))

@@ -25,7 +25,7 @@ def _check(suite: Suite) -> dg.AssetChecksDefinition:
             severity=dg.AssetCheckSeverity.ERROR if suite.blocking else dg.AssetCheckSeverity.WARN,
             description=None if outcome.passed else "; ".join(said),
             metadata={
-                "rows checked": outcome.rows,
+                **suite.looked_at(frame),
                 "expectations": len(suite.expectations(runtime)),
                 **({"rows": _table(frame)} if suite.shown else {}),
             },

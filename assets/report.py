@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.common import DAYS, OWNERS, RuntimeParam, as_metadata, as_of_days
+from assets.common import AS_OF_DAYS, OWNERS, RuntimeParam, as_metadata, as_of_days
 from services.reports.publish import make_report
 
 
@@ -18,7 +18,7 @@ from services.reports.publish import make_report
         "sim_lifecycle",
         "anomalies",
     ],
-    partitions_def=DAYS,
+    partitions_def=AS_OF_DAYS,
     group_name="report",
     kinds={"python", "html"},
     owners=OWNERS,
@@ -29,11 +29,11 @@ def fleet_report(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg
 
     The page shows usage, forecast, SIMs that run out first, incidents and anomalies, silent SIMs, alerts and data
     quality. This one HTML file needs no network and no script. It is stored in predictions.reports, served by the API
-    and written to the report folder as fleet-<day>.html; fleet-latest.html is the newest. The same data give the same
-    bytes.
+    and written to the report folder as `fleet-<day>.html`; `fleet-latest.html` is the newest. The same data give the
+    same bytes.
     """
     metadata: dict[str, Any] = {}
     for as_of in as_of_days(context):
         metadata = make_report(runtime, as_of)
         metadata["open it"] = dg.MetadataValue.url(metadata["report"].as_uri())
-    return dg.MaterializeResult(metadata=as_metadata(metadata))
+    return dg.MaterializeResult(metadata=as_metadata(context, metadata))

@@ -91,6 +91,6 @@ def scoring_ops(task: ScoringTask, after: Sequence[str]) -> tuple[dg.OpDefinitio
             metadata = publish(runtime, task, as_of, of_day, run_id=context.run_id, show=as_of == days[-1])
             if len(days) > 1:
                 context.log.info(f"{task.name} as of {as_of}")
-        context.add_output_metadata(as_metadata(metadata) | {"as-of days": len(days)})
+        context.add_output_metadata(as_metadata(context, metadata) | {"as-of days": len(days)})
 
     return planned, scored, published

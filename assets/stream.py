@@ -14,7 +14,7 @@ POOL = "stream"
 @dg.asset(
     deps=["sims"],
     group_name="ingest",
-    kinds={"python", "timescaledb"},
+    kinds={"python", "postgres"},
     owners=OWNERS,
     metadata={"dagster/table_name": "core.stream_usage"},
     pool=POOL,

@@ -9,7 +9,7 @@ from services.ingest.usage_book import update_book
 @dg.asset(
     deps=["sim_usage", "sim_quota", "sim_events", "orders", "stream_records"],
     group_name="ingest",
-    kinds={"python", "timescaledb"},
+    kinds={"python", "postgres"},
     owners=OWNERS,
     metadata={"dagster/table_name": "core.sim_usage"},
     pool="usage_book",

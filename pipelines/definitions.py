@@ -1,8 +1,11 @@
 """The Dagster code location: everything the other modules of this room define, and the runtime it shares."""
 
+from datetime import timedelta
+
 import dagster as dg
 
 from assets.alerts import alert_rules_evaluated, alerts
+from assets.common import AS_OF_DAYS
 from assets.forecasting import (
     forecasts_hold,
 )
@@ -47,6 +50,14 @@ from pipelines.sensors import (
 from pipelines.terminal_logger import terminal
 from resources.runtime import Runtime
 
+# the daily run begins at 02:00 UTC: an hour or two late is worth a look, more is a fault
+DAILY = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_window=timedelta(hours=30))
+# a model is trained every week, and what is brought every hour is watched by its checks
+BROUGHT_DAILY = dg.map_asset_specs(
+    lambda spec: dg.apply_freshness_policy(spec, DAILY) if spec.partitions_def == AS_OF_DAYS else spec,
+    [*FORECAST, *ANOMALY, sim_lifecycle, alerts, alert_rules_evaluated, fleet_report],
+)
+
 
 def code_location(runtime: Runtime) -> dg.Definitions:
     """Everything of the code location, working with a given runtime."""
@@ -57,12 +68,7 @@ def code_location(runtime: Runtime) -> dg.Definitions:
             stream_records,
             stream_file_batches,
             usage_book,
-            *FORECAST,
-            *ANOMALY,
-            sim_lifecycle,
-            alerts,
-            alert_rules_evaluated,
-            fleet_report,
+            *BROUGHT_DAILY,
             raw_landings,
         ],
         asset_checks=[*checks(), forecasts_hold],

@@ -4,7 +4,7 @@ import dagster as dg
 
 from assets.alerts import alert_rules_evaluated, alerts
 from assets.anomalies import anomalies, anomaly_detector
-from assets.common import DAYS, RuntimeParam
+from assets.common import AS_OF_DAYS, DAYS, RuntimeParam
 from assets.exhaustion import exhaustion_backtested, quota_exhaustions
 from assets.forecasting import aggregate_forecasts, forecast_drift, usage_forecaster, usage_forecasts, usage_history
 from assets.imports import imported_files
@@ -22,7 +22,7 @@ from services.notifications import outbox
 alert_rules = dg.define_asset_job(
     "alert_rules",
     dg.AssetSelection.assets(alert_rules_evaluated),
-    partitions_def=DAYS,
+    partitions_def=AS_OF_DAYS,
     description="Evaluate the alert rules as of a day (the partition), without scoring anything.",
 )
 
@@ -108,19 +108,19 @@ predict_assets = prediction_assets | dg.AssetSelection.checks_for_assets(
 predict = dg.define_asset_job(
     "predict",
     predict_assets,
-    partitions_def=DAYS,
+    partitions_def=AS_OF_DAYS,
     description="Train, score, alert and report as of a day (the partition), after checking the data they rest on.",
 )
 train = dg.define_asset_job(
     "train",
     dg.AssetSelection.assets(usage_history) | TRAINING,
-    partitions_def=DAYS,
+    partitions_def=AS_OF_DAYS,
     description="Train every model as of a day (the partition) and decide whether each new version becomes champion.",
 )
 score = dg.define_asset_job(
     "score",
     predict_assets - TRAINING,
-    partitions_def=DAYS,
+    partitions_def=AS_OF_DAYS,
     description="Score, alert and report as of a day (the partition) with the champion there is, after checking the "
     "data.",
 )
@@ -130,7 +130,7 @@ rescore = dg.define_asset_job(
     prediction_assets
     - TRAINING
     - dg.AssetSelection.assets(usage_history, exhaustion_backtested, sim_lifecycle, aggregate_forecasts),
-    partitions_def=DAYS,
+    partitions_def=AS_OF_DAYS,
     description="Score, alert and report again as of a day or a range of days (one run), with the champion there is.",
 )
 import_file = dg.define_asset_job(

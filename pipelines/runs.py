@@ -9,7 +9,8 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from resources.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     import dagster as dg
+    from dagster._core.remote_origin import RemoteJobOrigin
 
 
 # Dagster's settings of a deployment and the code location it loads; in a checkout, links to the files at its root
@@ -29,6 +31,7 @@ INSTANCE = Path(__file__).with_name("dagster.yaml")
 WORKSPACE = Path(__file__).with_name("workspace.yaml")
 ALIVE = 7_465_002  # any number: the first half of the advisory lock that a terminal's run holds
 TERMINAL = "simsight/terminal"
+USAGE_KEPT_DAYS = 180  # 1NCE answers for the usage of six months
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,20 @@ def refuse_future(settings: Settings) -> None:
         )
 
 
+def days_shown(runtime: Runtime) -> dict[str, str]:
+    """The variables that let the UI's partitions begin where the data begins: a day without any would count as missing.
+
+    Usage begins with the first day that was asked for, or as far back as 1NCE knows it; predictions with the first
+    day that was reported, or the last complete one. What is set stays.
+    """
+    found = runtime.database.row("first_days") or {"usage": None, "as_of": None}
+    first = found["usage"] or runtime.clock().date() - timedelta(days=USAGE_KEPT_DAYS)
+    as_of = found["as_of"] or runtime.last_complete_day()
+    is_set = runtime.settings.model_fields_set
+    shown = {"first_day": first, "first_as_of": as_of}
+    return {f"SIMSIGHT_{name.upper()}": day.isoformat() for name, day in shown.items() if name not in is_set}
+
+
 def _dagster_home(folder: Path) -> Path:
     """Make `folder` a home for Dagster; several processes may do so at once, and none sees half a file."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -136,7 +153,7 @@ def run_job(
         partition_key = None
         tags |= day_range(first, last)
     with (
-        _instance(variables["DAGSTER_HOME"]) as instance,
+        _instance(variables["DAGSTER_HOME"], job_origin(defs, name)) as instance,
         _alive(runtime, instance) as run_id,
         noting_ctrl_c() as pressed,
     ):
@@ -173,8 +190,17 @@ def run_job(
     return RunOutcome(result.run_id, result.success, len(evaluations), failed, errors)
 
 
-def _instance(home: str) -> dg.DagsterInstance:
-    """The instance of dagster.yaml in `home`, but what steps print goes to this terminal alone.
+def job_origin(defs: dg.Definitions, name: str) -> RemoteJobOrigin:
+    """Where a job of the code location comes from, as the UI knows it: the location of workspace.yaml."""
+    from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
+    from dagster._core.workspace.load import location_origins_from_yaml_paths
+
+    (location,) = location_origins_from_yaml_paths([str(WORKSPACE)])
+    return RemoteJobOrigin(RemoteRepositoryOrigin(location, defs.get_repository_def().name), name)
+
+
+def _instance(home: str, origin: RemoteJobOrigin) -> dg.DagsterInstance:
+    """The instance of dagster.yaml in `home`, whose runs have an origin; what steps print goes to this terminal alone.
 
     Compute logs would be written by child processes that Ctrl-C at the terminal hits as well. Connections stay open:
     Dagster would make one for each event that it stores, which takes longer than storing it.
@@ -185,6 +211,9 @@ def _instance(home: str) -> dg.DagsterInstance:
     quiet = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
     instance = dg.DagsterInstance.from_ref(InstanceRef.from_dir(home, overrides={"compute_logs": quiet}))
     instance.optimize_for_webserver(statement_timeout=0, pool_recycle=300, max_overflow=20)
+    # execute_in_process names no origin; a run without one is not in the UI's timeline, nor on the page of its job
+    create = partial(instance.create_run_for_job, remote_job_origin=origin)
+    instance.create_run_for_job = create  # type: ignore[method-assign]
     return instance
 
 

@@ -80,8 +80,8 @@ class Registry:
         why: str,
         card: str = "",
     ) -> Version:
-        """Log a run with the files of `folder` (model.json among them) and make a version of it, described by `card`.
-        `point` gives it its role.
+        """Log a run with the files of `folder` (model.json among them) and make a version of it; `card` describes it
+        and the registered model. `point` gives it its role.
         """
         from mlflow.entities import Metric, Param
         from mlflow.exceptions import MlflowException
@@ -97,10 +97,11 @@ class Registry:
             )
             self._client.log_artifacts(run_id, str(folder))
             try:
-                self._client.create_registered_model(self.name)
+                self._client.create_registered_model(self.name, description=card or None)
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
+                self._client.update_registered_model(self.name, description=card or None)
             made = self._client.create_model_version(
                 self.name,
                 source=f"{run.info.artifact_uri}",
@@ -127,6 +128,10 @@ class Registry:
         for run in left:
             self._client.set_terminated(run.info.run_id, "KILLED")
         return len(left)
+
+    def page(self, ui: str, version: Version) -> str:
+        """The address of the page of a version's run in the MLflow UI at `ui`."""
+        return f"{ui}/#/experiments/{self._experiment()}/runs/{version.run_id}"
 
     def _experiment(self) -> str:
         known = self._client.get_experiment_by_name(self.name)

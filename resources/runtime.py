@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -119,6 +120,16 @@ class Runtime:
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table it creates
         logging.getLogger("alembic").setLevel(logging.WARNING)
         return MlflowClient(tracking_uri=self.server.mlflow, registry_uri=self.server.mlflow)
+
+    @property
+    def mlflow_ui(self) -> str:
+        """Where the MLflow UI is: the tracking server that is set, else `simsight mlflow` on this machine."""
+        uri = urlsplit(
+            self.settings.mlflow_tracking_uri.get_secret_value() if self.settings.mlflow_tracking_uri else ""
+        )
+        if uri.scheme in ("http", "https"):
+            return f"{uri.scheme}://{uri.netloc.rpartition('@')[2]}{uri.path.rstrip('/')}"
+        return f"http://127.0.0.1:{self.settings.mlflow_port}"
 
     @property
     def mlflow_artifacts(self) -> str:

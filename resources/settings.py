@@ -128,7 +128,16 @@ class Settings(BaseSettings):
         "come to as files",
     )
 
-    first_day: date = Field(date(2025, 1, 1), description="First day of the daily partitions")
+    first_day: date = Field(
+        date(2025, 1, 1),
+        description="First day of usage that may be asked for; if unset, the Dagster UI begins with the first day "
+        "that was",
+    )
+    first_as_of: date | None = Field(
+        None,
+        description="First as-of day of the predictions in the Dagster UI; the first there is if unset, and an "
+        "earlier one to fill in the past",
+    )
     now: Annotated[datetime, AfterValidator(_in_utc)] | None = Field(
         None, description="Pretend that it is this time (ISO 8601, UTC if no zone); the system clock if unset"
     )

@@ -95,7 +95,7 @@ def train_and_register(
     return {
         "model version": registered.version,
         "role": f"{trained.role}: {trained.why}",
-        "MLflow run": registered.run_id,
+        "MLflow run": registry.page(runtime.mlflow_ui, registered),
         "code": code,
         **{name: round(value, 4) for name, value in trained.metrics.items()},
         **{name.replace("_", " ", 1): round(value, 4) for name, value in compared.items()},

@@ -47,7 +47,7 @@ def serve() -> None:
 def dev() -> None:
     """Run the Dagster UI (SIMSIGHT_UI_PORT) and its daemon until Ctrl-C; on a simulated account unless one is set."""
     from pipelines.demo import account, prepare
-    from pipelines.runs import WORKSPACE, environment, refuse_future
+    from pipelines.runs import WORKSPACE, days_shown, environment, refuse_future
     from resources.ports import listen
 
     settings = load_settings()
@@ -61,7 +61,7 @@ def dev() -> None:
         )
         command = [str(Path(sys.executable).parent / "dagster"), "dev", "-w", str(WORKSPACE)]
         command += ["-h", "127.0.0.1", "-p", str(settings.ui_port)]
-        code = _run_child(command, environment(runtime))
+        code = _run_child(command, environment(runtime) | days_shown(runtime))
     raise typer.Exit(code)
 
 

@@ -31,11 +31,18 @@ class Suite:
     query: str
     schema: dict[str, Any]
     expectations: Callable[[Runtime], Expectations]
+    unit: str = ""  # what a row is, in plural; empty where the one row holds figures, which are shown in its stead
     blocking: bool = False
     parameters: Callable[[Runtime], dict[str, Any]] = field(default=lambda runtime: {})
     shown: bool = False  # with its rows as a table in the Dagster UI: for few rows
     empty: Callable[[Runtime], str] | None = None  # what to say where there is no row, if not that there is none
     rows: Callable[[Runtime], pl.DataFrame] | None = None  # of rows that one query cannot give; `query` is then unused
+
+    def looked_at(self, frame: pl.DataFrame) -> dict[str, Any]:
+        """What the suite was held against, for people: how many things of which kind, or the figures themselves."""
+        if self.unit:
+            return {f"{self.unit} checked": frame.height}
+        return frame.row(0, named=True) if frame.height else {}
 
     def frame(self, runtime: Runtime) -> pl.DataFrame:
         """The rows to be held against the expectations."""
@@ -96,6 +103,7 @@ def _events_are_known(asset: str, *, streamed: bool) -> Suite:
         lambda runtime: [("ExpectColumnValuesToBeNull", {"column": "event_type"})],
         parameters=_event_types(streamed=streamed),
         shown=True,
+        unit="unknown types",
     )
 
 
@@ -125,6 +133,7 @@ SUITES = [
         ],
         blocking=True,
         empty=_no_sim,
+        unit="SIMs",
     ),
     Suite(
         "devices_are_known",
@@ -133,6 +142,7 @@ SUITES = [
         "check_sims",
         {"iccid": pl.String, "imei": pl.String, "status": pl.String, "activated_at": UTC_TIME},
         lambda runtime: [_filled("imei", mostly=0.9)],
+        unit="SIMs",
     ),
     Suite(
         "usage_is_complete",
@@ -148,6 +158,7 @@ SUITES = [
         ],
         blocking=True,
         parameters=_promised,
+        unit="days",
     ),
     Suite(
         "no_day_drops_out",
@@ -158,6 +169,7 @@ SUITES = [
         {"day": pl.Date, "sims": pl.Int64, "share_of_median": pl.Float64},
         lambda runtime: [_rows(1), _between("share_of_median", low=0.5)],
         parameters=_since(28),
+        unit="days",
     ),
     Suite(
         "little_in_quarantine",
@@ -184,6 +196,7 @@ SUITES = [
         lambda runtime: [_between("difference", high=0.005)],
         parameters=_since(7),
         shown=True,
+        unit="days",
     ),
     Suite(
         "usage_sources_agree",
@@ -195,6 +208,7 @@ SUITES = [
         lambda runtime: [_between("gap", high=0.01), _between("sims_apart", high=0)],
         shown=True,
         rows=source_gaps,
+        unit="pairs of sources",
     ),
     Suite(
         "quotas_are_sound",
@@ -210,6 +224,7 @@ SUITES = [
             _between("seen_on", low=runtime.clock().date() - timedelta(days=2), mostly=0.9),
         ],
         blocking=True,
+        unit="quotas",
     ),
     Suite(
         "every_sim_has_a_state",
@@ -230,6 +245,7 @@ SUITES = [
             _one_of("status", "OFFLINE", "ATTACHED", "ONLINE", "BLOCKED"),
             _between("seen_on", low=runtime.clock().date() - timedelta(days=2), mostly=0.9),
         ],
+        unit="SIMs",
     ),
     Suite(
         "events_are_sound",
@@ -246,6 +262,7 @@ SUITES = [
             ),
         ],
         parameters=_since(31),
+        unit="days and severities",
     ),
     _events_are_known("sim_events", streamed=False),
     _events_are_known("stream_records", streamed=True),
@@ -260,6 +277,7 @@ SUITES = [
             _filled("submitted_at", mostly=0.99),
             _between("submitted_at", high=_tomorrow(runtime)),
         ],
+        unit="SMS",
     ),
     Suite(
         "prices_are_sound",
@@ -268,6 +286,7 @@ SUITES = [
         "check_products",
         {"name": pl.String, "one_time_minor": pl.Int64, "currency": pl.String},
         lambda runtime: [_rows(1), _between("one_time_minor", low=0), _filled("currency", mostly=0.5)],
+        unit="products",
     ),
     Suite(
         "orders_are_sound",
@@ -280,6 +299,7 @@ SUITES = [
             _filled("ordered_at"),
             _between("invoice_minor", low=0),
         ],
+        unit="orders",
     ),
     Suite(
         "tickets_are_sound",
@@ -292,5 +312,6 @@ SUITES = [
             _filled("subject", mostly=0.95),
             _filled("created_at"),
         ],
+        unit="tickets",
     ),
 ]

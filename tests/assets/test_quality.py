@@ -228,3 +228,13 @@ def test_a_failed_check_that_does_not_block_warns_and_stops_nothing(filled: tupl
 def test_only_what_predictions_rest_on_blocks() -> None:
     assert {suite.name for suite in SUITES if suite.blocking} == BLOCKING
     assert {suite.asset for suite in SUITES if suite.blocking} == {"sims", "usage_history", "sim_quota"}
+
+
+def test_a_check_says_what_it_looked_at_in_a_unit_of_its_own(filled: tuple[Runtime, Truth]) -> None:
+    runtime, _ = filled
+    looked_at = {suite.name: suite.looked_at(suite.frame(runtime)) for suite in SUITES}
+
+    assert looked_at["sims_are_sound"] == {"SIMs checked": 40}
+    assert looked_at["usage_is_complete"] == {"days checked": 3}
+    assert looked_at["little_in_quarantine"]["pending"] == 0
+    assert looked_at["every_sim_has_a_state"].keys() == {"sims", "without_state", "difference"}

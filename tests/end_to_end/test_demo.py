@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import psutil
+import psycopg
 import pytest
 from end_to_end.conftest import Home, every_row, free_port, interrupt, new_home, said_by, until
 
@@ -93,6 +94,25 @@ def test_the_demo_says_that_its_data_is_synthetic(demo: Demo) -> None:
     assert "synthetic data" in demo.said
     assert demo.status()["data"] == "synthetic data"
     assert "synthetic data" in demo.report()
+
+
+def test_the_dagster_ui_counts_the_demos_runs_among_those_of_its_code_location(demo: Demo) -> None:
+    with running_server(Settings(home=demo.home.folder, _env_file=None)) as server:
+        url = driver_url(server.dagster, "").render_as_string(hide_password=False)
+        with psycopg.connect(url) as connection:
+            found = connection.execute(
+                "SELECT r.pipeline_name, t.value, r.run_body FROM runs AS r "
+                "LEFT JOIN run_tags AS t ON t.run_id = r.run_id AND t.key = '.dagster/repository'"
+            ).fetchall()
+
+    assert {job for job, _, _ in found} == {"ingest", "read_stream_files", "process_stream", "predict"}
+    assert {label for _, label, _ in found} == {"__repository__@simsight"}  # the location's name in workspace.yaml
+    for job, _, body in found:
+        origin = json.loads(body)["external_pipeline_origin"]
+        assert (origin["pipeline_name"], origin["external_repository_origin"]["repository_name"]) == (
+            job,
+            "__repository__",
+        )
 
 
 def test_the_demo_leaves_no_secret_and_no_traceback_on_the_terminal(demo: Demo) -> None:

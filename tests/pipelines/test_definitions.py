@@ -2,28 +2,33 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from sqlalchemy import URL
 
-from assets.common import DAYS
+from assets.common import AS_OF_DAYS, DAYS, as_metadata
+from ml.plots.figures import new_figure
 from pipelines import definitions
 from pipelines.common import as_of_day
 from pipelines.definitions import code_location
+from pipelines.runs import days_shown
 from pipelines.schedules import daily_predictions, hourly_ingest, weekly_training
 from pipelines.sensors import landing_folder
 from resources.runtime import Runtime
 from resources.settings import Settings
-from tests.fleet import AS_OF, CORE, NOW, TODAY, Account, Truth, settings_for
+from services.quality.suites import SUITES
+from tests.fleet import AS_OF, CORE, NOW, TODAY, Account, Truth, ingest, settings_for
 
 GROUPS = {"ingest", "forecast", "anomalies", "alerts", "report", "maintenance"}
 GOOD = "iccid,day,mb\n{iccid},2025-09-01,1.5\n{iccid},2025-09-02,much\n"
@@ -366,3 +371,71 @@ def test_what_is_slow_to_load_is_loaded_only_where_it_runs(tmp_path: Path) -> No
 
     assert done.stdout.strip() == "[]"
     assert list(tmp_path.iterdir()) == [], "loading the code location starts no server and makes no folder"
+
+
+def test_only_predictions_have_as_of_partitions_and_a_model_has_none(location: dg.Definitions) -> None:
+    partitions = {spec.key.to_user_string(): spec.partitions_def for spec in location.resolve_all_asset_specs()}
+
+    assert {name for name, days in partitions.items() if days == DAYS} == {"sim_usage"}
+    assert partitions["usage_forecaster"] is None
+    assert partitions["anomaly_detector"] is None
+    last = datetime.now(UTC).date() - timedelta(days=1 + Settings(_env_file=None).lateness_days)
+    assert partitions["usage_forecasts"] == AS_OF_DAYS
+    assert AS_OF_DAYS.get_last_partition_key() == last.isoformat(), "no day that is not complete counts as missing"
+
+
+def test_the_uis_partitions_begin_where_the_data_begins(account: Account) -> None:
+    runtime, truth = account.runtime, account.truth
+    assert days_shown(runtime) == {
+        "SIMSIGHT_FIRST_DAY": (TODAY - timedelta(days=180)).isoformat(),
+        "SIMSIGHT_FIRST_AS_OF": AS_OF.isoformat(),
+    }
+    ingest(runtime, "sims", "usage", first_day=TODAY - timedelta(days=20))
+    truth.rows(
+        "INSERT INTO predictions.reports (organization_id, as_of, html, created_at) VALUES (1, '2025-09-15', '', now())"
+    )
+    assert days_shown(runtime) == {"SIMSIGHT_FIRST_DAY": "2025-09-04", "SIMSIGHT_FIRST_AS_OF": "2025-09-15"}
+    chosen = Runtime(Settings(**runtime.settings.model_dump() | {"first_day": date(2025, 6, 1), "_env_file": None}))
+    assert days_shown(chosen) == {}, "what is set stays"
+
+
+def test_what_the_daily_run_brings_is_late_after_a_day(location: dg.Definitions) -> None:
+    watched = {spec.key.to_user_string() for spec in location.resolve_all_asset_specs() if spec.freshness_policy}
+
+    brought = {key.to_user_string() for key in location.resolve_job_def("score").asset_layer.selected_asset_keys}
+    assert watched == brought
+    assert "fleet_report" in watched
+
+
+def test_no_description_holds_what_the_ui_takes_for_html(location: dg.Definitions) -> None:
+    repository = location.get_repository_def()
+    texts = [spec.description for spec in location.resolve_all_asset_specs()]
+    texts += [
+        one.description for one in (*repository.get_all_jobs(), *repository.schedule_defs, *repository.sensor_defs)
+    ]
+    texts += [suite.description for suite in SUITES]
+
+    assert [text for text in texts if re.search(r"<\w+>", re.sub(r"`[^`]*`", "", text or ""))] == []
+
+
+def test_a_plot_is_a_file_beside_the_logs_that_the_ui_shows_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dg.asset
+    def plotted(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        figure, _ = new_figure("a plot", "")
+        shown = {"days ahead": figure, "run": "http://127.0.0.1:5000/#/runs/1"}
+        return dg.MaterializeResult(metadata=as_metadata(context, shown))
+
+    monkeypatch.setenv("SIMSIGHT_DAGSTER_FOLDER", str(tmp_path))
+    result = dg.materialize([plotted])
+    (made,) = result.asset_materializations_for_node("plotted")
+
+    text = made.metadata["days ahead"].value
+    assert isinstance(text, str)
+    found = re.fullmatch(r"!\[days ahead\]\(/logs/(.+)/png\)", text)
+    assert found
+    assert len(text) < 1000, "the UI hides longer Markdown behind a button"
+    logs = LocalComputeLogManager(str(tmp_path))  # as the UI's server finds it
+    assert Path(logs.get_captured_local_path(found[1].split("/"), "png")).read_bytes().startswith(b"\x89PNG")
+    assert isinstance(made.metadata["run"], dg.UrlMetadataValue)

@@ -51,7 +51,7 @@ def mean_bytes(runtime: Runtime, as_of: date, given: TrainingInputs, champion: C
 def toy_model(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
     as_of = date.fromisoformat(context.partition_key)
     return dg.MaterializeResult(
-        metadata=as_metadata(train_and_register(runtime, spec_of(TOY), as_of, log=context.log.info))
+        metadata=as_metadata(context, train_and_register(runtime, spec_of(TOY), as_of, log=context.log.info))
     )
 
 
@@ -91,13 +91,16 @@ def test_a_toy_model_is_trained_listed_and_taken_back(
     first = materialized(runtime)
     assert (first["model version"], first["role"], first["SIMs"]) == (1, "champion: the first", 39)
     assert materialized(runtime)["trained"] == "no: this version was trained on the same data"
-    run = runtime.mlflow.get_run(first["MLflow run"])
+    assert first["MLflow run"].startswith("http://127.0.0.1:5000/#/experiments/")
+    run_id = first["MLflow run"].rpartition("/")[2]
+    run = runtime.mlflow.get_run(run_id)
     assert run.data.params["unit"] == "bytes"
-    assert {file.path for file in runtime.mlflow.list_artifacts(first["MLflow run"])} == {
+    assert {file.path for file in runtime.mlflow.list_artifacts(run_id)} == {
         "model.json",
         "means.csv",
     }
     assert runtime.mlflow.get_model_version(TOY, "1").description == toy.card
+    assert runtime.mlflow.get_registered_model(TOY).description == toy.card
 
     truth.rows("UPDATE core.sim_usage SET bytes = bytes + 1000000 WHERE sim_key = 2")
     second = materialized(runtime)

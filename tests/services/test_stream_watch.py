@@ -286,7 +286,7 @@ def test_the_check_passes_without_a_stream_and_when_both_agree_and_shows_the_fig
     found = check(runtime)
 
     assert found.passed
-    assert found.metadata["rows checked"].value == 7
+    assert found.metadata["days checked"].value == 7
     assert f"| {AS_OF} | 10 | 9950000 | 10000000 | 0.005 |" in found.metadata["rows"].value
 
 
@@ -323,7 +323,7 @@ def test_sims_the_stream_does_not_bring_and_days_not_booked_are_not_compared(run
     found = check(runtime)
 
     assert found.passed
-    assert found.metadata["rows checked"].value == 5
+    assert found.metadata["days checked"].value == 5
 
 
 # --- jobs and sensors ------------------------------------------------------------------------------------------------
