@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -22,20 +23,26 @@ def validate(frame: pl.DataFrame, expectations: Expectations) -> Validated:
     """Hold a frame against expectations with Great Expectations."""
     from services.quality.engine import gx  # takes seconds: only where a check runs
 
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-    batch = (
-        context.data_sources.add_pandas("stored")
-        .add_dataframe_asset("rows")
-        .add_batch_definition_whole_dataframe("all")
-        .get_batch(batch_parameters={"dataframe": _to_pandas(frame)})
-    )
+    batch = _rows().get_batch(batch_parameters={"dataframe": _to_pandas(frame)})
     suite = gx.ExpectationSuite(
         "suite", [getattr(gx.expectations, name)(**arguments) for name, arguments in expectations]
     )
     outcome = batch.validate(suite)
     failures = [_said(result) for result in outcome.results if not result.success]
     return Validated(bool(outcome.success), frame.height, failures)
+
+
+@cache
+def _rows() -> Any:
+    """What makes a batch of a frame: one a process, since it writes its whole configuration down at each step of its
+    making.
+    """
+    from services.quality.engine import gx
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    asset = context.data_sources.add_pandas("stored").add_dataframe_asset("rows")
+    return asset.add_batch_definition_whole_dataframe("all")
 
 
 def _to_pandas(frame: pl.DataFrame) -> Any:
