@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from ml.forecasting import QUANTILES, SEASON, SEGMENTS, fit_predict, quantile_column, seasonal_naive
@@ -50,7 +51,8 @@ class Backtest:
     frame        one row a model, window (origin day or "all"), segment (or "all") and horizon ("1-7", "8-30", "1-30"):
                  mase and pinball (means over SIMs, null where no SIM has a scale), rmase (mase over the baseline's),
                  coverage_80 and coverage_95 (shares of SIM-days), n (SIM-windows)
-    calibration  one row a model and quantile level: the share of days at or below that quantile
+    calibration  one row a model and quantile level: the share of days at or below that quantile, of SIMs that used most
+                 days up to the origin (IN_USE): a day of zero lies at or below every quantile. Empty where no SIM did
     candidates   which candidates the forecaster weighs most by segment, and why, as of the latest origin
                  (`ml.forecasting.ensemble.CANDIDATES_SCHEMA`)
     summary      the forecaster's overall figures by name, for a tracking server; empty unless status is "ok". Besides
@@ -149,7 +151,7 @@ def backtest(
         actual, scale = values[:, split : split + horizon], naive_scale(values[:, :split])
         segment = np.array(SEGMENTS)[forecast.segments]
         for name, frame in ((FORECASTER, forecast.frame), (BASELINE, naive)):
-            score, level = _scores(frame, actual, scale)
+            score, level = _scores(frame, actual, scale, np.isin(segment, IN_USE))
             labels = pl.DataFrame({"model": name, "window": origin.isoformat(), "segment": segment})
             scores.append(pl.concat([labels.with_columns(horizon=pl.lit(h)).hstack(part) for h, part in score.items()]))
             levels.append(level.with_columns(model=pl.lit(name)))
@@ -158,7 +160,8 @@ def backtest(
             total = actual[block].sum(axis=1)
             sums.append(((total >= low) & (total <= high))[~np.isnan(total)])
     frame = _aggregate(pl.concat(scores))
-    calibration = pl.concat(levels).group_by("model", "level").agg(pl.col("achieved").mean()).sort("model", "level")
+    counts = pl.concat(levels).filter(pl.col("days") > 0).group_by("model", "level").agg(pl.col("below", "days").sum())
+    calibration = counts.with_columns(achieved=pl.col("below") / pl.col("days")).sort("model", "level")
     summary = _summary(frame, horizon) | {
         "sum_coverage_80": float(np.concatenate(sums).mean()),
         "windows": float(len(backs)),
@@ -172,8 +175,12 @@ def backtest(
     )
 
 
-def _scores(frame: pl.DataFrame, actual: FloatArray, scale: FloatArray) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
-    """Per-SIM figures by part of the horizon, and the share of days at or below each quantile."""
+def _scores(
+    frame: pl.DataFrame, actual: FloatArray, scale: FloatArray, in_use: npt.NDArray[np.bool_]
+) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
+    """Per-SIM figures by part of the horizon, and, of the SIMs `in_use` (sims,), how many days lie at or below each
+    quantile (level, below) of how many (days).
+    """
     sims, horizon = actual.shape
     names = [quantile_column(level) for level in QUANTILES]
     quantiles = frame.select(names).to_numpy().reshape(sims, horizon, len(names))
@@ -195,9 +202,9 @@ def _scores(frame: pl.DataFrame, actual: FloatArray, scale: FloatArray) -> tuple
                 ),
             }
         ).with_columns(pl.all().fill_nan(None))
-    known = ~np.isnan(actual)
-    below = (actual[:, :, None] <= quantiles)[known].mean(axis=0)
-    return scores, pl.DataFrame({"level": list(QUANTILES), "achieved": below})
+    known = ~np.isnan(actual) & in_use[:, None]
+    below = (actual[:, :, None] <= quantiles)[known].sum(axis=0)
+    return scores, pl.DataFrame({"level": list(QUANTILES), "below": below, "days": int(known.sum())})
 
 
 def _aggregate(scores: pl.DataFrame) -> pl.DataFrame:

@@ -80,12 +80,13 @@ def plot_backtest(frame: pl.DataFrame, *, note: str = "") -> Figure:
 def plot_coverage(calibration: pl.DataFrame, *, note: str = "") -> Figure:
     """Nominal against achieved quantile levels: on the diagonal, the stated probabilities are honest.
 
-    calibration  `Backtest.calibration`. Days of zero use lie at or below every quantile, so idle SIMs lift the low
-                 levels.
+    calibration  `Backtest.calibration`: SIMs that use nothing on most days are not in it, since a day of zero lies at
+                 or below every quantile
     """
-    figure, axes = new_figure("Stated and achieved probability", note, size=(5.6, 5.4))
+    title = "Stated and achieved probability,\nwithout SIMs that use nothing on most days"
+    figure, axes = new_figure(title, note, size=(5.6, 5.4))
     if calibration.is_empty():
-        return nothing_to_show(axes, "not enough history for a backtest")
+        return nothing_to_show(axes, "no SIM that uses most days, or not enough history")
     axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle="--", label="perfectly calibrated")
     for name, colour, marker in ((FORECASTER, BLUE, "o"), (BASELINE, ORANGE, "s")):
         line = calibration.filter(pl.col("model") == name).sort("level")
@@ -93,7 +94,7 @@ def plot_coverage(calibration: pl.DataFrame, *, note: str = "") -> Figure:
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
     axes.set_aspect("equal")
-    axes.set_xlabel("quantile level stated (a day of zero lies at or below every quantile)")
+    axes.set_xlabel("quantile level stated")
     axes.set_ylabel("share of days at or below it")
     legend_above(axes)
     return figure

@@ -157,3 +157,22 @@ def test_a_fleet_of_constant_sims_is_tested_without_inventing_an_error(
     assert outcome.frame["mase"].null_count() == outcome.frame.height
     assert "rmase" not in outcome.summary
     assert outcome.summary["coverage_80"] == 1.0
+
+
+def test_sims_that_use_nothing_on_most_days_are_not_in_the_calibration(
+    weekly_volumes: np.ndarray, make_history: MakeHistory, last_day: date
+) -> None:
+    busy = weekly_volumes[80:110]
+    idle = np.zeros((60, busy.shape[1]))
+    idle[:, ::9] = 5000.0
+
+    alone, among_idle, without = (
+        backtest(make_history(volumes), as_of=last_day, windows=1, horizon=10).calibration
+        for volumes in (busy, np.vstack([busy, idle]), idle)
+    )
+
+    assert without.is_empty()
+    low = pl.col("model") == BASELINE, pl.col("level") == 0.1
+    # most days of the idle SIMs are zero: they would lift the lowest level above a half
+    assert among_idle.filter(*low)["achieved"].item() == pytest.approx(alone.filter(*low)["achieved"].item())
+    assert among_idle.filter(*low)["achieved"].item() < 0.3

@@ -79,6 +79,10 @@ def test_every_picture_renders_with_its_note(figures: dict[str, Figure]) -> None
         assert NOTE in texts(figure), name
 
 
+def test_the_picture_of_coverage_says_that_idle_sims_are_left_out(figures: dict[str, Figure]) -> None:
+    assert "without SIMs that use nothing on most days" in figures["coverage"].axes[0].get_title(loc="left")
+
+
 def test_volumes_are_labelled_in_megabytes(figures: dict[str, Figure]) -> None:
     assert "MB a day" in texts(figures["total"])
 
