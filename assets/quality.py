@@ -15,7 +15,9 @@ from services.quality.validation import as_moments, validate
 
 
 def _check(suite: Suite) -> dg.AssetChecksDefinition:
-    @dg.asset_check(name=suite.name, asset=suite.asset, description=suite.description, blocking=suite.blocking)
+    about = f"{suite.description} When it is red: {suite.when_red}"
+
+    @dg.asset_check(name=suite.name, asset=suite.asset, description=about, blocking=suite.blocking)
     def check(runtime: RuntimeParam) -> dg.AssetCheckResult:
         frame = suite.frame(runtime)
         outcome = validate(frame, as_moments(suite.expectations(runtime)))

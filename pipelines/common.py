@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 
 import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
 
+from resources.errors import in_words
 from resources.runtime import Runtime
 from resources.settings import load_settings
 
@@ -13,6 +15,8 @@ from resources.settings import load_settings
 SETTINGS = load_settings()
 RUNNING = dg.DefaultScheduleStatus.RUNNING if SETTINGS.schedules else dg.DefaultScheduleStatus.STOPPED
 SENSING = dg.DefaultSensorStatus.RUNNING if SETTINGS.schedules else dg.DefaultSensorStatus.STOPPED
+# an error of ours says what to do about the one it was raised from
+OUR_MODULES = ("api.", "assets.", "ml.", "pipelines.", "resources.", "services.", "simulator.")
 UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -38,3 +42,12 @@ def day_range(first: date, last: date) -> dict[str, str]:
         "dagster/asset_partition_range_start": first.isoformat(),
         "dagster/asset_partition_range_end": last.isoformat(),
     }
+
+
+def cause(error: SerializableErrorInfo) -> str:
+    """Why a step failed, in words: what our own code says of it, or else the error that began it."""
+    chain = [error]
+    while (before := chain[-1].cause) is not None:
+        chain.append(before)
+    ours = (one for one in chain if one.message.startswith(OUR_MODULES))
+    return in_words(next(ours, chain[-1]).message)

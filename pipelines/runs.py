@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from pipelines.common import day_range
+from pipelines.common import cause, day_range
 from resources.database.server import driver_url
 from resources.runtime import Runtime
 from resources.settings import Settings, SettingsError
@@ -36,7 +35,7 @@ USAGE_KEPT_DAYS = 180  # 1NCE answers for the usage of six months
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """How a run ended: its id, whether all went well, the checks that did not hold, the steps that failed."""
+    """How a run ended: its id, whether all went well, the checks that did not hold, why steps failed."""
 
     run_id: str
     success: bool
@@ -179,14 +178,11 @@ def run_job(
         for check in evaluations
         if not check.passed
     ]
-    errors = []
-    for event in result.all_events:
-        if event.is_step_failure and event.step_failure_data.error:
-            cause = event.step_failure_data.error
-            while cause.cause is not None:
-                cause = cause.cause
-            said = re.sub(r"^(\w+\.)+(?=\w+: )", "", cause.message.strip())  # without the modules before the class
-            errors.append(f"{event.step_key}: {said}")
+    errors = [
+        f"{event.step_key}: {cause(event.step_failure_data.error)}"
+        for event in result.all_events
+        if event.is_step_failure and event.step_failure_data.error
+    ]
     return RunOutcome(result.run_id, result.success, len(evaluations), failed, errors)
 
 

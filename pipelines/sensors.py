@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from pipelines.common import SENSING, day_range, under_way
+from pipelines.common import SENSING, cause, day_range, under_way
 from pipelines.jobs import Sims, import_file, notify, process_stream, read_stream_files, refresh_sims, rescore
 from resources.files.formats import FORMATS
 from resources.runtime import Runtime
@@ -179,12 +179,10 @@ def run_failures(context: dg.RunFailureSensorContext, runtime: dg.ResourceParam[
 
 
 def _why(context: dg.RunFailureSensorContext) -> str:
-    """Return the error of each step that failed, or else Dagster's message about the run."""
-    causes = []
-    for event in context.get_step_failure_events():
-        error = event.step_failure_data.error
-        while error is not None and error.cause is not None:
-            error = error.cause
-        if error is not None:
-            causes.append(f"{event.step_key}: {error.message.strip().splitlines()[0]}")
+    """Return the cause of each step's failure, or else Dagster's message about the run."""
+    causes = [
+        f"{event.step_key}: {cause(error).splitlines()[0]}"
+        for event in context.get_step_failure_events()
+        if (error := event.step_failure_data.error)
+    ]
     return "; ".join(causes) or (context.failure_event.message or "no message").splitlines()[0]

@@ -27,7 +27,7 @@ import orjson
 
 from resources.bounded_http import no_cookies
 from resources.bounded_smtp import BoundedSmtp, BoundedSmtpOverTls
-from resources.errors import SimsightError
+from resources.errors import SimsightError, in_words
 from resources.proxies import ProxyUnusableError, proxy_options
 from resources.text import escaped
 
@@ -137,8 +137,8 @@ class Webhook:
         except httpx.HTTPError as error:
             if why := _untrusted(error):
                 raise ChannelBrokenError(f"the certificate of the other side is not trusted: {why}") from None
-            said = redact(str(error), [self._url, self._secret])
-            raise DeliveryError(f"no answer ({type(error).__name__}): {said}") from None
+            said = redact(in_words(error), [self._url, self._secret])
+            raise DeliveryError(f"no answer: {said}") from None
         if answer.is_success:
             return
         wait = answer.headers.get("retry-after", "")
@@ -301,7 +301,7 @@ class Mail:
             kind = RefusedError if error.smtp_code >= 500 else DeliveryError
             raise kind(f"the mail server said {error.smtp_code}: {self._said(error)}") from None
         except (OSError, smtplib.SMTPException) as error:
-            raise DeliveryError(f"no mail server ({type(error).__name__}): {self._said(error)}") from None
+            raise DeliveryError(f"no mail server: {self._said(error)}") from None
         if missed:
             logging.getLogger(__name__).warning(
                 "a mail server refused %d of %d recipients", len(missed), len(recipients)
@@ -326,7 +326,7 @@ class Mail:
             smtp.close()
 
     def _said(self, error: BaseException) -> str:
-        text = error.smtp_error if isinstance(error, smtplib.SMTPResponseException) else str(error)
+        text = error.smtp_error if isinstance(error, smtplib.SMTPResponseException) else in_words(error)
         return redact(text.decode(errors="replace") if isinstance(text, bytes) else str(text), self._secrets)
 
 

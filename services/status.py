@@ -13,6 +13,7 @@ from resources.database.run_storage import failed_runs
 from resources.database.server import describe, driver_url
 from resources.database.session import Transaction
 from resources.once.calls import CallBook, v1_warning
+from resources.once.errors import problem_in_words
 from resources.runtime import Runtime
 from services.ingest.call_states import call_states
 from services.ingest.poll_planner import LEARN_DAYS, RESOLUTIONS, STATE_SCHEMA, resolution
@@ -60,7 +61,9 @@ def collect(runtime: Runtime) -> dict[str, Any]:
             "trained_at": champion["created_at"],
             "backtest": champion["metrics"],
         },
-        "sims_without_an_answer": {f"{row['source']}: {row['problem']}": row["sims"] for row in problems},
+        "sims_without_an_answer": {
+            f"{row['source']}: {problem_in_words(row['problem'])}": row["sims"] for row in problems
+        },
         "calls": calls,
         "warnings": warnings,
         "hours_since_usage_and_quota": {

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import URL, make_url
 
-from resources.errors import SimsightError
+from resources.errors import SimsightError, in_words
 from resources.settings import Settings
 
 FREE_BYTES_NEEDED = 500_000_000
@@ -72,7 +72,7 @@ def reason(error: BaseException) -> str:
     Drivers name users and hosts, no passwords.
     """
     lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("\t")]
-    return lines[-1].strip() if lines else type(error).__name__
+    return lines[-1].strip() if lines else in_words(error)
 
 
 @contextmanager
@@ -142,7 +142,7 @@ def _embedded(home: Path) -> Iterator[URL]:
         except (StartError, OSError) as error:
             log = data / "log"
             raise DatabaseUnavailableError(
-                f"the embedded PostgreSQL under {data} did not start ({type(error).__name__}): {error}. "
+                f"the embedded PostgreSQL under {data} did not start: {in_words(error)}. "
                 f"{f'Read {log}, or set' if log.is_file() else 'Set'} SIMSIGHT_DATABASE_URL to use another server"
             ) from error
         yield URL.create("postgresql+psycopg", SUPERUSER, database="simsight", query={"host": str(sockets)})

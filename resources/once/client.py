@@ -31,6 +31,7 @@ import httpx
 from pydantic import SecretStr
 
 from resources.bounded_http import AnswerTooLargeError, BoundedTransport, no_cookies
+from resources.errors import in_words
 from resources.once import errors, records, responses, usage_days
 from resources.once.asking import Asking, Came
 from resources.once.calls import CallBook, Form
@@ -377,7 +378,7 @@ class OnceClient:
                 response = await self._http.get(path, params=params)
         except httpx.RequestError as error:
             unreachable = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
-            said = self._auth.scrub(f"{type(error).__name__}: {error}")
+            said = self._auth.scrub(in_words(error))
             call = self._call(error.request)
             return Failure(call, None, said, unreachable=unreachable, lasting=isinstance(error, AnswerTooLargeError))
         body, call = response.content, self._call(response.request)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from resources.errors import SimsightError
+from resources.errors import SimsightError, in_words
 from resources.text import escaped
 
 RETRY_STATUS = frozenset({429, 500, 502, 503, 504})
@@ -114,3 +114,18 @@ def endless_error(call: str, came: str, why: str) -> OnceRequestError:
         f"The list does not end: {why}. What was read before has been delivered; check ONCE_BASE_URL, and ask 1NCE's "
         "support when it stays.",
     )
+
+
+# why a SIM has no answer, by the name that is stored (`ops.polls.problem`)
+PROBLEMS = {
+    "OnceSimExpiredError": "expired: 1NCE no longer answers for it",
+    "OnceNotFoundError": "unknown to 1NCE",
+    "OnceForbiddenError": "not of this account",
+    "OnceNotOnV1Error": "of Platform 2.0: API v1 does not know it, its usage comes from stream and quota",
+    "OnceRequestError": "1NCE failed to answer; it is asked again",
+}
+
+
+def problem_in_words(stored: str) -> str:
+    """Why a SIM has no answer, of the name of an error as `ops.polls` holds it."""
+    return PROBLEMS.get(stored) or in_words(stored)

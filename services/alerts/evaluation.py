@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import psycopg
 
-from resources.errors import SimsightError
+from resources.errors import SimsightError, in_words
 from services.alerts.rules import Replay, Rule, RuleError, check_replay, check_rule
 from services.anomalies.alerting import alert_anomalies
 
@@ -177,7 +177,7 @@ def evaluate_rules(runtime: Runtime, as_of: date) -> dict[str, Any]:
             counts = _evaluate(database, row, as_of, now)
         except (psycopg.Error, RuleError) as error:
             said = error.diag.message_primary if isinstance(error, psycopg.Error) else str(error)
-            failed[row["name"]] = (said or type(error).__name__)[:500]
+            failed[row["name"]] = (said or in_words(error))[:500]
             with database.transaction() as transaction:
                 transaction.execute("rule_error", {"rule_id": row["rule_id"], "error": failed[row["name"]], "now": now})
             continue

@@ -21,7 +21,7 @@ import polars as pl
 from resources.database.session import Database, Merged, Transaction
 from resources.once.calls import REMEMBERED
 from resources.once.client import OnceClient
-from resources.once.errors import OnceCallGoneError, OnceError, OnceNotOnV1Error
+from resources.once.errors import OnceCallGoneError, OnceError, OnceNotOnV1Error, problem_in_words
 from resources.once.responses import Answer
 from resources.runtime import Runtime
 from services.ingest.call_states import load, save
@@ -92,7 +92,9 @@ class IngestResult:
             "records quarantined": self.rejected,
             "values not understood": {**self.notes} if self.notes else 0,
             "rows of files that waited for these SIMs": self.waited,
-            "sims without an answer": {**self.problems} if self.problems else 0,
+            "sims without an answer": {problem_in_words(name): sims for name, sims in self.problems.items()}
+            if self.problems
+            else 0,
             **({"sims not asked, unknown to API v1": self.beyond} if self.beyond else {}),
             **({"the call is gone": self.gone} if self.gone else {}),
         }

@@ -28,6 +28,7 @@ class Suite:
     name: str
     asset: str
     description: str
+    when_red: str  # what a person is to do then, in a sentence or two
     query: str
     schema: dict[str, Any]
     expectations: Callable[[Runtime], Expectations]
@@ -98,6 +99,8 @@ def _events_are_known(asset: str, *, streamed: bool) -> Suite:
         asset,
         "Every type of event of the last week is one that the pipeline understands; the others are kept and listed "
         "here, the most frequent ones first.",
+        "Look what the types listed mean in 1NCE's documentation, and report them so that Simsight learns them; "
+        "nothing is lost until then.",
         "check_known_events",
         {"event_type": pl.String, "events": pl.Int64, "of_all_unknown": pl.Int64},
         lambda runtime: [("ExpectColumnValuesToBeNull", {"column": "event_type"})],
@@ -122,6 +125,8 @@ SUITES = [
         "sims_are_sound",
         "sims",
         "There are SIMs; each has one ICCID of 19 digits, a known status, and was not activated in the future.",
+        "Correct the SIMs that are named at 1NCE or in the file they came from, then run `simsight ingest` again; "
+        "predictions wait until then.",
         "check_sims",
         {"iccid": pl.String, "imei": pl.String, "status": pl.String, "activated_at": UTC_TIME},
         lambda runtime: [
@@ -139,6 +144,7 @@ SUITES = [
         "devices_are_known",
         "sims",
         "Nearly every SIM has an IMEI: without it, SIMs of one device type cannot be told from others.",
+        "See whether SIMs without an IMEI were ever online; where they were, ask 1NCE why it does not tell the device.",
         "check_sims",
         {"iccid": pl.String, "imei": pl.String, "status": pl.String, "activated_at": UTC_TIME},
         lambda runtime: [_filled("imei", mostly=0.9)],
@@ -149,6 +155,8 @@ SUITES = [
         "usage_history",
         "Usage of the last complete days has been asked for nearly every SIM that was active, and some came on "
         "each day.",
+        "Run `simsight ingest` again, and read `simsight status` for SIMs without an answer; predictions wait "
+        "until the days are there.",
         "check_usage_days",
         {"day": pl.Date, "sims": pl.Int64, "asked": pl.Int64, "covered": pl.Float64, "bytes": pl.Int64},
         lambda runtime: [
@@ -165,6 +173,8 @@ SUITES = [
         "usage_book",
         "No day of the last four weeks has less than half the reporting SIMs of the median day: that would be an "
         "outage.",
+        "Look at the run of that day and at 1NCE's status page; once 1NCE has the day, run `simsight ingest` for it "
+        "(--from, --to) again, and leave it as it is where the devices really were silent.",
         "check_usage_share",
         {"day": pl.Date, "sims": pl.Int64, "share_of_median": pl.Float64},
         lambda runtime: [_rows(1), _between("share_of_median", low=0.5)],
@@ -176,6 +186,7 @@ SUITES = [
         "sim_usage",
         "At most one in a thousand usage rows is in quarantine (`simsight status` counts them, `ingest --replay` "
         "retries).",
+        "Read the reasons in ops.quarantine, correct the source, then run `simsight ingest --replay`.",
         "check_quarantine",
         {"pending": pl.Int64, "rows": pl.Int64, "share": pl.Float64},
         lambda runtime: [_between("share", high=0.001)],
@@ -185,6 +196,8 @@ SUITES = [
         "stream_records",
         "On each complete day of the last week the Data Streamer's volume is within half a percent of that in the "
         "system of record, over the SIMs it covers.",
+        "Compare the days listed; on a day with too little, see whether the Data Streamer delivered "
+        "(ops.incidents), and ask 1NCE where it did.",
         "check_stream",
         {
             "day": pl.Date,
@@ -203,6 +216,8 @@ SUITES = [
         "usage_book",
         "Where two sources tell the usage of the last 30 complete days, they are within 1 % for the fleet, and no SIM "
         "is apart by more than 5 % and 1 MB. Sources are never added, and a gap blocks nothing.",
+        "Look at the SIM named as farthest apart: a gap that grows speaks of lost stream records or of a quota "
+        "that was filled up unseen. Ask 1NCE which one it bills.",
         "",
         GAPS_SCHEMA,
         lambda runtime: [_between("gap", high=0.01), _between("sims_apart", high=0)],
@@ -215,6 +230,8 @@ SUITES = [
         "sim_quota",
         "Nearly every SIM that answers has a data quota seen in the last two days, and no quota is larger than a "
         "terabyte.",
+        "Run `simsight ingest` again; where a quota stays old or too large, look at the SIM in 1NCE's portal. "
+        "Dates of exhaustion wait until then.",
         "check_quotas",
         {"sim_key": pl.Int32, "seen_on": pl.Date, "amount_left": pl.Int64, "amount_total": pl.Int64},
         lambda runtime: [
@@ -230,6 +247,7 @@ SUITES = [
         "every_sim_has_a_state",
         "sim_lifecycle",
         "Every SIM that was listed by the last evaluated day has a state, and the counts by state add up to the fleet.",
+        "Materialize sim_lifecycle for the day again; if it stays red, report it as a fault of Simsight.",
         "check_lifecycle",
         {"sims": pl.Int64, "without_state": pl.Int64, "difference": pl.Int64},
         lambda runtime: [_between("without_state", high=0), _between("difference", low=0, high=0)],
@@ -238,6 +256,7 @@ SUITES = [
         "status_is_fresh",
         "sim_connectivity",
         "The connectivity of nearly every SIM was seen in the last two days.",
+        "Run `simsight ingest` again; if it stays red, `simsight doctor` says whether 1NCE answers for the status.",
         "check_connectivity",
         {"sim_key": pl.Int32, "seen_on": pl.Date, "status": pl.String},
         lambda runtime: [
@@ -251,6 +270,8 @@ SUITES = [
         "events_are_sound",
         "sim_events",
         "No event of the last month lies in the future, and each severity is a known one.",
+        "See whether the clock of this machine is right, then look at the source of the events named; they are "
+        "kept as they came.",
         "check_events",
         {"occurred_on": pl.Date, "severity": pl.String, "events": pl.Int64},
         lambda runtime: [
@@ -270,6 +291,7 @@ SUITES = [
         "sms_are_sound",
         "sim_sms",
         "Every SMS has a direction and was submitted.",
+        "Look at the SMS in raw.landings: 1NCE may have changed its answer. Report it; the SMS are kept.",
         "check_sms",
         {"direction": pl.String, "submitted_at": UTC_TIME},
         lambda runtime: [
@@ -283,6 +305,8 @@ SUITES = [
         "prices_are_sound",
         "products",
         "There are products with prices that are not negative, in a known currency.",
+        "Run `simsight ingest` again; if it stays red, compare with the products in 1NCE's portal, and do not rely "
+        "on costs in the report.",
         "check_products",
         {"name": pl.String, "one_time_minor": pl.Int64, "currency": pl.String},
         lambda runtime: [_rows(1), _between("one_time_minor", low=0), _filled("currency", mostly=0.5)],
@@ -292,6 +316,7 @@ SUITES = [
         "orders_are_sound",
         "orders",
         "Every order has a known type, a date and an amount that is not negative.",
+        "Compare the orders named with 1NCE's portal; a new type of order is to be reported, and is kept.",
         "check_orders",
         {"order_type": pl.String, "ordered_at": UTC_TIME, "invoice_minor": pl.Int64},
         lambda runtime: [
@@ -305,6 +330,7 @@ SUITES = [
         "tickets_are_sound",
         "tickets",
         "Every support request has a status, a subject and a date.",
+        "Compare the support requests named with 1NCE's portal; a new status is to be reported, and is kept.",
         "check_tickets",
         {"status": pl.String, "subject": pl.String, "created_at": UTC_TIME},
         lambda runtime: [

@@ -9,6 +9,7 @@ import polars as pl
 
 from ml.silence import silence
 from resources.database.session import Row, Transaction
+from resources.once.errors import problem_in_words
 from resources.runtime import Runtime
 from services.forecasting import fleet_forecast
 from services.inputs import HISTORY_DAYS, HISTORY_SCHEMA
@@ -29,16 +30,6 @@ ENDS_SCHEMA = {
     "remaining": pl.Int64,
     "cause": pl.String,
     "total": pl.Int64,
-}
-
-
-# how a call that gave nothing is called for people
-PROBLEMS = {
-    "OnceSimExpiredError": "expired: 1NCE no longer answers for it",
-    "OnceNotFoundError": "unknown to 1NCE",
-    "OnceForbiddenError": "not of this account",
-    "OnceNotOnV1Error": "of Platform 2.0: API v1 does not know it, its usage comes from stream and quota",
-    "OnceRequestError": "1NCE failed to answer; it is asked again",
 }
 
 
@@ -115,8 +106,7 @@ def read_facts(runtime: Runtime, as_of: date) -> FleetFacts:
             "coverage": transaction.rows("report_coverage", {**day, "days": 30}),
             "quarantine": transaction.rows("report_quarantine", {"top": TOP_REASONS}),
             "poll_problems": [
-                {**row, "problem": PROBLEMS.get(row["problem"], row["problem"])}
-                for row in transaction.rows("poll_problems")
+                {**row, "problem": problem_in_words(row["problem"])} for row in transaction.rows("poll_problems")
             ],
         }
     return FleetFacts(

@@ -15,16 +15,19 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+from dagster._utils.error import serializable_error_info_from_exc_info
+from dagster_shared.error import SerializableErrorInfo
 from sqlalchemy import URL
 
 from assets.common import AS_OF_DAYS, DAYS, as_metadata
 from ml.plots.figures import new_figure
 from pipelines import definitions
-from pipelines.common import as_of_day
+from pipelines.common import as_of_day, cause
 from pipelines.definitions import code_location
 from pipelines.runs import days_shown
 from pipelines.schedules import daily_predictions, hourly_ingest, weekly_training
 from pipelines.sensors import landing_folder
+from resources.database.server import DatabaseUnavailableError
 from resources.runtime import Runtime
 from resources.settings import Settings
 from services.quality.suites import SUITES
@@ -352,7 +355,22 @@ def test_a_failed_run_is_written_down_with_what_went_wrong(runtime: Runtime, dat
     truth.close()
     (row,) = rows
     assert (row["slug"], row["run_id"], row["job"], row["failed_at"]) == ("default", result.run_id, "import_file", NOW)
+    assert row["message"].startswith("imported_files: ")
     assert "gone.csv cannot be read" in row["message"]
+    assert "Error" not in row["message"]
+
+
+def test_the_cause_of_a_failed_step_is_what_our_own_code_says_of_it_or_else_where_it_began() -> None:
+    def raised(error: Exception, began: Exception) -> SerializableErrorInfo:
+        try:
+            raise error from began
+        except Exception:
+            return serializable_error_info_from_exc_info(sys.exc_info())
+
+    ours = raised(DatabaseUnavailableError("the database is away: start it"), OSError("connection refused"))
+    other = raised(RuntimeError("a step failed"), ZeroDivisionError("division by zero"))
+
+    assert (cause(ours), cause(other)) == ("the database is away: start it", "division by zero")
 
 
 def test_what_is_slow_to_load_is_loaded_only_where_it_runs(tmp_path: Path) -> None:

@@ -327,7 +327,7 @@ def test_data_quality_is_counted(facts: FleetFacts, page: str, truth: psycopg.Co
     assert card(page, "Quarantined records")[0] == "36"
     quality = section(page, "data")
     assert "10 of 12 reasons" in quality
-    assert "OnceTimeoutError" in quality
+    assert "once timeout error" in quality
     assert [row["reported"] for row in facts.coverage[-5:]] == [28, 27, 28, 28, 28]
     assert {row["activated"] for row in facts.coverage} == {30}
 
