@@ -320,7 +320,8 @@ def test_alerts_of_the_fleet_and_of_incidents_are_among_them_first_of_their_seve
 
 def test_data_quality_is_counted(facts: FleetFacts, page: str, truth: psycopg.Connection[Any]) -> None:
     rows = one(truth, "SELECT count(*) FROM core.sim_usage WHERE mine AND day <= %(as_of)s")
-    assert card(page, "Usage rows")[0] == f"{rows:,}"
+    counted = f"one a SIM and day, up to {AS_OF}; rows of later days are not counted here"
+    assert card(page, "Usage rows") == (f"{rows:,}", counted)
     assert card(page, "Days covered") == ("120", f"since {AS_OF - timedelta(days=119)}")
     assert card(page, "Newest usage day")[0] == str(AS_OF)
     assert card(page, "Late corrections")[0] == "2"
@@ -429,6 +430,17 @@ def test_a_second_run_changes_nothing(runtime: Runtime) -> None:
     stored = runtime.database.row("api_report", {"as_of": AS_OF})
     assert stored is not None
     assert stored["html"].encode() == before == path.with_name("fleet-latest.html").read_bytes()
+
+
+def test_status_names_the_rows_that_the_report_counts_beside_those_of_all_days(runtime: Runtime) -> None:
+    make_report(runtime, AS_OF)
+
+    found = runtime.database.row("status", {"now": NOW})
+
+    assert found is not None
+    assert found["report_as_of"] == AS_OF
+    assert found["usage_rows_up_to_report"] == read_facts(runtime, AS_OF).data["usage_rows"]
+    assert found["usage_rows"] > found["usage_rows_up_to_report"], "it counts the rows of the day after too"
 
 
 def test_the_asset_says_where_the_page_is(runtime: Runtime) -> None:
