@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,68 @@ if TYPE_CHECKING:
 MODEL_FILE = "model.json"
 # a run is begun when its model is trained, and takes seconds from then: one older than this has lost its process
 REGISTERING_MS = 3_600_000
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a version's `predict` takes and gives, in MLflow's names of types ("long", "double", "datetime", ...).
+
+    takes, gives  columns by name; a column that may be missing has a type that ends with "?"
+    options       parameters of `predict` with their defaults: texts, whole numbers or floats
+    """
+
+    takes: dict[str, str]
+    gives: dict[str, str]
+    options: dict[str, str | int | float]
+
+
+@dataclass(frozen=True)
+class Flavour:
+    """How MLflow loads a version as a Python function, from its model.json: by importing our code. Nothing is pickled.
+
+    loader  a module with `_load_pyfunc(path, config)`; config is {"model": name}
+    """
+
+    loader: str
+    model: str
+    signature: Signature
+
+    def write(self, folder: Path) -> None:
+        """Write the MLmodel file that makes a folder with model.json loadable by `mlflow.pyfunc.load_model`.
+
+        MLflow's own log_model would pickle the code and look for what it imports: seconds, and a risk when it is read.
+        """
+        import mlflow.pyfunc
+        from mlflow.models import Model, ModelSignature
+        from mlflow.types import ParamSchema, ParamSpec
+
+        types = {str: "string", int: "long", float: "double"}
+        options = [ParamSpec(name, types[type(value)], value) for name, value in self.signature.options.items()]
+        about = Model(
+            signature=ModelSignature(
+                _schema(self.signature.takes), _schema(self.signature.gives), ParamSchema(options) if options else None
+            )
+        )
+        mlflow.pyfunc.add_to_model(
+            about, loader_module=self.loader, data=MODEL_FILE, model_config={"model": self.model}
+        )
+        about.save(str(folder / "MLmodel"))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a version was trained on, without the data: a digest, columns with MLflow's types, the number of rows."""
+
+    name: str
+    digest: str
+    columns: dict[str, str]
+    rows: int
+
+
+def _schema(columns: dict[str, str]) -> Any:
+    from mlflow.types import ColSpec, Schema
+
+    return Schema([ColSpec(kind.rstrip("?"), name, required=kind[-1] != "?") for name, kind in columns.items()])
 
 
 @dataclass(frozen=True)
@@ -79,9 +142,11 @@ class Registry:
         role: str,
         why: str,
         card: str = "",
+        about: str = "",
+        datasets: Sequence[Dataset] = (),
     ) -> Version:
-        """Log a run with the files of `folder` (model.json among them) and make a version of it; `card` describes it
-        and the registered model. `point` gives it its role.
+        """Log a run with the files of `folder` (model.json among them) and the datasets it was trained on, and make a
+        version of it. `card` describes the version, `about` the registered model. `point` gives it its role.
         """
         from mlflow.entities import Metric, Param
         from mlflow.exceptions import MlflowException
@@ -95,13 +160,15 @@ class Registry:
                 metrics=[Metric(name, value, start, 0) for name, value in metrics.items()],
                 params=[Param(name, str(value)) for name, value in parameters.items()],
             )
+            if datasets:
+                self._client.log_inputs(run_id, datasets=[self._input(dataset, parameters) for dataset in datasets])
             self._client.log_artifacts(run_id, str(folder))
             try:
-                self._client.create_registered_model(self.name, description=card or None)
+                self._client.create_registered_model(self.name, description=about or None)
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-                self._client.update_registered_model(self.name, description=card or None)
+                self._client.update_registered_model(self.name, description=about or None)
             made = self._client.create_model_version(
                 self.name,
                 source=f"{run.info.artifact_uri}",
@@ -114,6 +181,41 @@ class Registry:
             raise
         self._client.set_terminated(run_id)
         return Version(int(made.version), run_id)
+
+    def _input(self, dataset: Dataset, parameters: dict[str, Any]) -> Any:
+        from mlflow.entities import Dataset as Logged
+        from mlflow.entities import DatasetInput, InputTag
+
+        # MLflow knows no kind of source for rows of a database: the code that reads them stands for it
+        source = {"mlflow.source.name": "simsight", "mlflow.source.git.commit": str(parameters.get("code", ""))}
+        logged = Logged(
+            name=dataset.name,
+            digest=dataset.digest,
+            source_type="code",
+            source=json.dumps({"tags": source}),
+            schema=json.dumps({"mlflow_colspec": _schema(dataset.columns).to_dict()}),
+            profile=json.dumps({"num_rows": dataset.rows}),
+        )
+        return DatasetInput(logged, [InputTag("mlflow.data.context", "training")])
+
+    def hide_default(self) -> bool:
+        """Delete MLflow's experiment Default, which it makes in every new store, where nobody but us uses the store.
+
+        It stays where it has runs or where there are experiments with artifacts elsewhere: others' trainings may go
+        into it. Returns whether it was deleted.
+        """
+        from mlflow.entities import ViewType
+
+        found = {one.name: one for one in self._client.search_experiments(view_type=ViewType.ALL)}
+        default = found.pop("Default", None)
+        if default is None or default.lifecycle_stage != "active":
+            return False
+        if any(not str(one.artifact_location).startswith(f"{self._artifacts}/") for one in found.values()):
+            return False
+        if self._client.search_runs([default.experiment_id], run_view_type=ViewType.ALL, max_results=1):
+            return False
+        self._client.delete_experiment(default.experiment_id)
+        return True
 
     def end_killed(self, now_ms: int) -> int:
         """Mark runs as KILLED that were begun long ago and never ended: their process was killed. Returns how many.

@@ -17,10 +17,20 @@ from ml.forecasting.promotion import MAX_COVERAGE, MIN_COVERAGE, decide
 from ml.plots.forecasting import plot_backtest, plot_coverage, plot_drift, plot_total_forecast
 from ml.words import megabytes, percent
 from resources.database.session import Database, Transaction
-from resources.registry import Version
+from resources.registry import Signature, Version
 from resources.runtime import Runtime
 from services.inputs import HISTORY_DAYS, HORIZON, NoUsageError, load_history, load_sample
-from services.model_specs import FORECASTER, Champion, Log, Metric, ModelSpec, Trained, TrainingInputs, register
+from services.model_specs import (
+    FORECASTER,
+    Champion,
+    Log,
+    Metric,
+    ModelSpec,
+    Trained,
+    TrainingInputs,
+    as_of_option,
+    register,
+)
 from services.models import registry_of, train_and_register
 from services.scoring import Block, predictions
 
@@ -257,6 +267,11 @@ def _range(low: float, high: float) -> str:
     return f"{percent(low).removesuffix(' %')} to {percent(high)}"
 
 
+def predict_usage(model: ForecastModel, history: pl.DataFrame, options: dict[str, Any]) -> pl.DataFrame:
+    """The forecast of each SIM of a usage history, for MLflow's users; as_of (ISO 8601): its newest day by default."""
+    return predict(model, history, as_of=as_of_option(history, options), horizon=model.horizon).frame
+
+
 SPEC = register(
     ModelSpec(
         name=FORECASTER,
@@ -280,7 +295,16 @@ SPEC = register(
             ),
         ),
         card="Forecasts the daily bytes of every SIM for the next 30 days, with quantiles, from the fleet's own daily "
-        "usage of up to two years. Quotas, expiry dates and planned changes are not known to it.",
+        "usage of up to two years.",
+        limits="Quotas, expiry dates and planned changes are not known to it. The 80 % interval of a SIM's sum of 30 "
+        "days is a little too narrow, and growing devices use more than half a year of history shows.",
+        describe=describe_backtest,
+        predict=predict_usage,
+        signature=Signature(
+            takes={"sim_key": "long", "day": "datetime", "bytes": "double"},
+            gives={"sim_key": "integer", "day": "datetime"} | dict.fromkeys(COLUMNS, "double"),
+            options={"as_of": ""},
+        ),
     )
 )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml.words import percent
 from resources.errors import SimsightError
+from resources.registry import Signature
 
 if TYPE_CHECKING:
     import polars as pl
@@ -105,7 +106,11 @@ class ModelSpec:
     inputs   (runtime, as-of day) -> what it is trained from
     train    (runtime, as-of day, inputs, champion, log) -> Trained
     metrics  what `simsight models` shows of each version
-    card     what it predicts, from what, and what it is not for: the description of every version
+    card     what it predicts and from what
+    limits   what it is not for, and how far its figures reach
+    describe (backtest figures by name) -> how good a version is, in a sentence or two
+    predict  (model, frame, options) -> frame, by `signature`: what MLflow's loadable form of a version does; None where
+             it has none
     """
 
     name: str
@@ -115,6 +120,19 @@ class ModelSpec:
     train: Callable[[Runtime, date, TrainingInputs, Champion | None, Log], Trained]
     metrics: tuple[Metric, ...] = ()
     card: str = ""
+    limits: str = ""
+    describe: Callable[[dict[str, float]], str] = lambda metrics: ""
+    predict: Callable[[Any, pl.DataFrame, dict[str, Any]], pl.DataFrame] | None = None
+    signature: Signature | None = None
+
+
+def as_of_option(history: pl.DataFrame, options: dict[str, Any]) -> date:
+    """The as-of day that `predict` was asked for, or else the newest day of its frame."""
+    if options.get("as_of"):
+        return date.fromisoformat(options["as_of"])
+    newest = history["day"].max()
+    assert isinstance(newest, date)
+    return newest
 
 
 _SPECS: dict[str, ModelSpec] = {}

@@ -14,10 +14,22 @@ import numpy as np
 import polars as pl
 
 from resources.errors import SimsightError
-from resources.registry import MODEL_FILE, Registry, Version
+from resources.registry import MODEL_FILE, Dataset, Flavour, Registry, Version
 from resources.runtime import Runtime
 from resources.version import code_version
+from services.model_cards import model_card
 from services.model_specs import FORECASTER, Champion, Log, ModelSpec, Trained, TrainingInputs, spec_of
+
+# columns' types as MLflow names them; of any other kind "string"
+TYPES: dict[Any, str] = {
+    pl.Int16: "integer",
+    pl.Int32: "integer",
+    pl.Int64: "long",
+    pl.Float64: "double",
+    pl.Boolean: "boolean",
+    pl.Date: "datetime",
+    pl.Datetime: "datetime",
+}
 
 
 class NoChampionError(SimsightError):
@@ -56,6 +68,7 @@ def train_and_register(
         return {"trained": f"no: {inputs.missing}"}
     registry, seed, code = registry_of(runtime, spec.name), runtime.settings.seed, code_version()
     registry.end_killed(int(time.time() * 1000))
+    registry.hide_default()
     fingerprint = _fingerprint(inputs, as_of, seed, code)
     recorded = {row["model_version"] for row in runtime.database.rows("model_versions", {"model_name": spec.name})}
     known = registry.with_fingerprint(fingerprint)
@@ -66,7 +79,7 @@ def train_and_register(
     trained = spec.train(runtime, as_of, inputs, present, log)
     compared = {f"compared_{name}": float(value) for name, value in trained.comparison.items()}
     with tempfile.TemporaryDirectory() as folder:
-        _write_files(Path(folder), trained)
+        _write_files(Path(folder), spec, trained)
         registered = registry.register(
             folder=Path(folder),
             parameters={
@@ -82,7 +95,9 @@ def train_and_register(
             fingerprint=fingerprint,
             role=trained.role,
             why=trained.why,
-            card=spec.card,
+            card=model_card(spec, as_of, inputs, trained, runtime.data_note),
+            about=f"{spec.card} {spec.limits}".strip(),
+            datasets=[_dataset(name, frame) for name, frame in inputs.frames.items() if frame.height],
         )
     record = {
         "as_of": as_of,
@@ -124,8 +139,16 @@ def _champion(registry: Registry, spec: ModelSpec, champion: Version) -> Champio
     return Champion(champion, read)
 
 
-def _write_files(folder: Path, trained: Trained) -> None:
+def _dataset(name: str, frame: pl.DataFrame) -> Dataset:
+    """What MLflow is told of a frame that a model is trained on."""
+    columns = {column: TYPES.get(kind.base_type(), "string") + "?" for column, kind in frame.schema.items()}
+    return Dataset(name, hashlib.sha256(str(_hash(frame)).encode()).hexdigest()[:16], columns, frame.height)
+
+
+def _write_files(folder: Path, spec: ModelSpec, trained: Trained) -> None:
     """The files that are kept with a version."""
+    if spec.signature is not None:
+        Flavour("services.mlflow_loader", spec.name, spec.signature).write(folder)
     (folder / MODEL_FILE).write_text(json.dumps(trained.model))
     for name, frame in trained.frames.items():
         frame.write_csv(folder / name)

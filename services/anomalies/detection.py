@@ -25,16 +25,27 @@ from ml.anomaly import (
     group,
     limits,
 )
-from ml.anomaly.injection_test import run_injection_test
+from ml.anomaly.injection_test import DAYS, run_injection_test
 from ml.plots.anomaly import plot_injection_test, plot_worst
 from ml.silence import severity, silence
+from ml.words import percent
 from resources.database.session import Transaction
-from resources.registry import Version
+from resources.registry import Signature, Version
 from resources.runtime import Runtime
 from services.anomalies.incidents import save_incidents
 from services.anomalies.seasons import seasonal_idle_periods
 from services.inputs import TRAINING_SIMS, training_sims, with_unknown_days
-from services.model_specs import DETECTOR, Champion, Log, Metric, ModelSpec, Trained, TrainingInputs, register
+from services.model_specs import (
+    DETECTOR,
+    Champion,
+    Log,
+    Metric,
+    ModelSpec,
+    Trained,
+    TrainingInputs,
+    as_of_option,
+    register,
+)
 from services.models import registry_of, train_and_register
 from services.scoring import Block, PublishContext, Scored, ScoringTask
 
@@ -279,6 +290,42 @@ def _with_stream_hours(
 ANOMALIES = ScoringTask("anomalies", DETECTOR, _prepare, _score, _write, _show)
 
 
+def describe_injection_test(metrics: dict[str, float]) -> str:
+    """How good a version was at finding what was put into the fleet's last days, in a sentence or two.
+
+    metrics  recall (share found; absent where it was not tested), flagged_per_1000, recall_KIND
+    """
+    if "recall" not in metrics:
+        return "It could not be tested: too few SIMs report daily."
+    kinds = {name.removeprefix("recall_"): share for name, share in metrics.items() if name.startswith("recall_")}
+    by_kind = ", ".join(f"{kind.replace('_', ' ')} {percent(share)}" for kind, share in kinds.items())
+    flagged = metrics["flagged_per_1000"]
+    by_chance = percent(1 - (1 - flagged / 1000) ** DAYS)
+    return (
+        f"Of anomalies injected into the last {DAYS} days, by a fit that knew none of these days, it found "
+        f"{percent(metrics['recall'])} ({by_kind}). It flagged {flagged:.2f} of 1,000 other SIM-days, true anomalies "
+        f"among them. The baseline: as many flags thrown at random would find at most {by_chance}."
+    )
+
+
+def predict_anomalies(model: AnomalyModel, history: pl.DataFrame, options: dict[str, Any]) -> pl.DataFrame:
+    """How rare the last days of each SIM of a usage history are, for MLflow's users.
+
+    options  as_of (ISO 8601; by default the newest day), days (1), false_alarms_per_1000 (1)
+    """
+    if "sms" not in history.columns:
+        history = history.with_columns(sms=pl.lit(0, pl.Int32))
+    found = detect(
+        model,
+        history,
+        None,
+        as_of_option(history, options),
+        days=options.get("days", 1),
+        false_alarms_per_1000=options.get("false_alarms_per_1000", 1.0),
+    )
+    return found.frame.select("sim_key", "day", "score", "is_anomaly", "severity", "kind", "reasons")
+
+
 SPEC = register(
     ModelSpec(
         name=DETECTOR,
@@ -291,7 +338,19 @@ SPEC = register(
             Metric("flagged", "flagged_per_1000", ".2f", "of 1,000 SIM-days of these weeks"),
         ),
         card="Says how rare each SIM's day is beside its own past and its peers, from daily usage and events of the "
-        "last 200 days. Injected anomalies measure it: real faults may be milder, or other.",
+        "last 200 days.",
+        limits="Injected anomalies measure it: real faults may be milder, or other. Loaded by itself it looks at usage "
+        "alone, without events, peers and periods out of service, and flags what these would explain.",
+        describe=describe_injection_test,
+        predict=predict_anomalies,
+        signature=Signature(
+            takes={"sim_key": "long", "day": "datetime", "bytes": "double", "sms": "double?"},
+            gives={
+                **{"sim_key": "integer", "day": "datetime", "score": "double", "is_anomaly": "boolean"},
+                **dict.fromkeys(("severity", "kind", "reasons"), "string?"),
+            },
+            options={"as_of": "", "days": 1, "false_alarms_per_1000": 1.0},
+        ),
     )
 )
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import mlflow
+import polars as pl
 import pytest
 from sqlalchemy import URL
 from typer.testing import CliRunner
@@ -427,6 +429,28 @@ def test_detectors_are_versions_with_a_record_and_an_earlier_one_finds_again_unl
     with pytest.raises(RollbackError, match="version 2 was made by other code and cannot score"):
         rollback(runtime, to=2, by="me", model=DETECTOR)
     assert champion_of(runtime, DETECTOR).version == 1
+
+
+def test_a_champion_is_loaded_by_mlflow_finds_a_spike_and_says_what_it_is(
+    fleet: tuple[Runtime, Truth], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime, truth = fleet
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", runtime.server.mlflow)
+    rows = truth.rows("SELECT sim_key, day, bytes FROM core.sim_usage WHERE day <= %s", (AS_OF,))
+    frame = pl.DataFrame(rows, schema_overrides={"sim_key": pl.Int64, "bytes": pl.Float64}).to_pandas()
+
+    detector = mlflow.pyfunc.load_model(f"models:/{DETECTOR}@champion")
+    odd = pl.from_pandas(detector.predict(frame, params={"days": 2}))
+
+    assert odd["day"].cast(pl.Date).unique().sort().to_list() == [AS_OF - timedelta(days=1), AS_OF]
+    (spike,) = odd.filter(pl.col("day") == AS_OF, sim_key=7).rows(named=True)
+    assert (spike["is_anomaly"], spike["kind"]) == (True, "spike")
+    card = str(runtime.mlflow.get_model_version_by_alias(DETECTOR, "champion").description)
+    assert f"what was known on {AS_OF - timedelta(days=1)}, the as-of day: history: " in card
+    assert "Of anomalies injected into the last 14 days" in card
+    assert "as many flags thrown at random would find at most" in card
+    run = runtime.mlflow.get_run(champion_of(runtime, DETECTOR).run_id)
+    assert {given.dataset.name for given in run.inputs.dataset_inputs} >= {"history", "events", "peers"}
 
 
 def test_without_a_detector_it_says_what_to_run(database_url: URL, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
+import mlflow
 import numpy as np
 import polars as pl
 import pytest
@@ -62,7 +63,61 @@ def test_the_first_version_becomes_the_champion(filled: tuple[Runtime, Truth]) -
     assert run.data.params["as_of"] == AS_OF.isoformat()
     assert run.data.metrics["rmase"] == pytest.approx(row["metrics"]["rmase"])
     files = {file.path for file in runtime.mlflow.list_artifacts(champion.run_id)}
-    assert files == {"model.json", "backtest.csv", "calibration.csv", "backtest.png", "coverage.png"}
+    assert files == {"MLmodel", "model.json", "backtest.csv", "calibration.csv", "backtest.png", "coverage.png"}
+
+
+def test_a_version_says_what_it_is_and_what_it_was_trained_on(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    champion = registry(runtime).champion()
+    assert champion is not None
+    rows, sims = truth.one("SELECT count(*) FROM core.sim_usage WHERE day <= %s", (AS_OF,)), 39
+
+    card = str(runtime.mlflow.get_model_version(FORECASTER, str(champion.version)).description)
+    (logged,) = runtime.mlflow.get_run(champion.run_id).inputs.dataset_inputs
+
+    assert card.startswith("Forecasts the daily bytes of every SIM")
+    assert f"what was known on {AS_OF}, the as-of day: history: {rows:,} rows of {sims} SIMs" in card
+    assert "its 80 % interval held" in card
+    assert "**Limits:** Quotas, expiry dates" in card
+    assert "**Data:** synthetic data: its figures say nothing about a real fleet." in card
+    (row,) = truth.rows("SELECT metrics FROM predictions.backtests WHERE model_version = %s", (champion.version,))
+    assert f"| mase | {row['metrics']['mase']:.4g} | {row['metrics']['baseline_mase']:.4g} |" in card
+    assert (logged.dataset.name, json.loads(str(logged.dataset.profile))) == ("history", {"num_rows": rows})
+    columns = json.loads(str(logged.dataset.schema))["mlflow_colspec"]
+    assert {column["name"]: column["type"] for column in columns} == {
+        "sim_key": "integer",
+        "day": "datetime",
+        "bytes": "long",
+    }
+    assert [(tag.key, tag.value) for tag in logged.tags] == [("mlflow.data.context", "training")]
+
+
+def test_a_champion_is_loaded_by_mlflow_and_predicts_what_is_published(
+    filled: tuple[Runtime, Truth], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime, truth = filled
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", runtime.server.mlflow)
+    usage = load_history(runtime.database, AS_OF).filter(pl.col("sim_key") < 6)
+    frame = usage.with_columns(pl.col("sim_key").cast(pl.Int64), pl.col("bytes").cast(pl.Float64)).to_pandas()
+
+    forecaster = mlflow.pyfunc.load_model(f"models:/{FORECASTER}@champion")
+    forecast = pl.from_pandas(forecaster.predict(frame))
+
+    published = truth.rows(
+        "SELECT sim_key, day, mean, q50, q975 FROM predictions.usage_forecasts WHERE as_of = %s AND sim_key < 6 "
+        "ORDER BY sim_key, day",
+        (AS_OF,),
+    )
+    found = forecast.sort("sim_key", "day").select(
+        "sim_key", pl.col("day").cast(pl.Date), pl.col("mean", "q0.5", "q0.975").round().cast(pl.Int64)
+    )
+    assert found.rows() == [tuple(row.values()) for row in published]
+
+
+def test_there_is_no_empty_experiment_of_mlflows_own(filled: tuple[Runtime, Truth]) -> None:
+    shown = {experiment.name for experiment in filled[0].mlflow.search_experiments()}
+
+    assert shown == {FORECASTER}
 
 
 def test_training_twice_on_the_same_data_makes_one_version(filled: tuple[Runtime, Truth]) -> None:

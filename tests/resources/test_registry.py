@@ -181,3 +181,31 @@ def test_a_run_whose_process_was_killed_is_marked_so_and_one_under_way_is_not(
 
 def test_nothing_was_killed_where_nothing_was_ever_registered(registry: Registry) -> None:
     assert registry.end_killed(int(time.time() * 1000)) == 0
+
+
+def test_mlflows_default_experiment_is_deleted_where_nobody_else_uses_the_store(tmp_path: Path) -> None:
+    def store(name: str) -> tuple[MlflowClient, Registry]:
+        client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / name}")
+        return client, Registry(client, "usage-forecaster", "default", "file:///ours")
+
+    def shown(client: MlflowClient) -> set[str]:
+        return {experiment.name for experiment in client.search_experiments()}
+
+    ours, registry = store("store.db")
+    untouched = (tmp_path / "store.db").read_bytes()
+    registry._experiment()
+    assert registry.hide_default()
+    assert shown(ours) == {"usage-forecaster"}
+    assert not registry.hide_default()
+
+    (tmp_path / "used.db").write_bytes(untouched)
+    used, registry = store("used.db")
+    used.create_run("0")
+    assert not registry.hide_default()
+    assert shown(used) == {"Default"}
+
+    (tmp_path / "shared.db").write_bytes(untouched)
+    shared, registry = store("shared.db")
+    shared.create_experiment("of others", artifact_location="file:///theirs")
+    assert not registry.hide_default()
+    assert shown(shared) == {"Default", "of others"}
