@@ -100,6 +100,7 @@ def _serve(descriptor: int, plan: dict[str, object]) -> None:
     import uvicorn
 
     from simulator.app import create_app
+    from simulator.faults import Faults
     from simulator.fleet import Fleet
     from simulator.server import delivery, quiet_config
 
@@ -112,7 +113,8 @@ def _serve(descriptor: int, plan: dict[str, object]) -> None:
     )
     v1_until = None if plan["v1_until"] is None else date.fromisoformat(str(plan["v1_until"]))
     now, live = datetime.fromisoformat(str(plan["now"])), bool(plan["live"])
-    app = create_app(fleet, now=now, live=live, v1_until=v1_until)
+    usual = Faults(total_row=True)  # real accounts send it
+    app = create_app(fleet, now=now, faults=usual, live=live, v1_until=v1_until)
     with delivery(app, _stream(plan)):
         uvicorn.Server(quiet_config(app)).run(sockets=[socket.socket(fileno=descriptor)])
 

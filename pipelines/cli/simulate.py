@@ -93,7 +93,7 @@ def simulate(
         fleet,
         now=now,
         port=port,
-        faults=Faults(requests_per_second=rate),
+        faults=Faults(requests_per_second=rate, total_row=True),  # real accounts send it
         live=live,
         stream=stream,
         v1_until=None if v1_until is None else v1_until.date(),

@@ -74,6 +74,7 @@ T = TypeVar("T")
 
 ACCEPT = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 MAX_LIST_PASSES = 3
+MAX_EMPTY_PAGES = 3  # so many in a row are believed to have more behind them, where the answer says so
 MAX_WAIT_S = 300.0  # the longest of 1NCE's rate windows: asked to wait longer, the call fails and says so
 MAX_BACKOFF_S = 30.0
 
@@ -314,10 +315,14 @@ class OnceClient:
     # --- one call, in the version that answers it ---------------------------------------------------------------------
 
     async def _pages(self, call: str, size: int, iccid: str = "") -> AsyncGenerator[tuple[Form, Came], None]:
-        """All pages: to the last that the answer names, or where it names none to the first short one."""
+        """All pages: to the last that the answer names, or where it names none to the first short one.
+
+        Behind the first page, empty ones are not given. More than MAX_EMPTY_PAGES of them in a row end the list.
+        """
         form, came = await self._ask(call, iccid, size=size)
         most = self._limits.pages_of_a_sim if iccid else self._limits.pages
         bodies: set[bytes] = set()
+        empty = 0
         for page in itertools.count(2):
             found = came.found(form)
             seen = len(bodies)
@@ -326,10 +331,12 @@ class OnceClient:
                 raise errors.endless_error(f"GET {came.path}", came.shown, f"page {page - 1} is one of those before it")
             if seen == most:
                 raise errors.endless_error(f"GET {came.path}", came.shown, f"more than {most:,} pages")
-            if page > 2 and not found:
-                return
-            yield form, came
             last = came.totals.pages
+            empty = 0 if found else empty + 1
+            if empty > MAX_EMPTY_PAGES:
+                return
+            if found or page == 2:
+                yield form, came
             if (len(found) < size) if last is None else (page > last):
                 return
             try:

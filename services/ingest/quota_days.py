@@ -24,7 +24,9 @@ LONG = timedelta(hours=36)
 LITTLE = timedelta(hours=6)
 
 
-def days_of_looks(looks: pl.DataFrame, known: pl.DataFrame | None = None) -> pl.DataFrame:
+def days_of_looks(
+    looks: pl.DataFrame, known: pl.DataFrame | None = None, partial: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """The use of each SIM and UTC day between its first and its last look (DAYS_SCHEMA), by SIM and day.
 
     looks   LOOKS_SCHEMA in any order. used: what the SIM has used in all at that moment, counted from any origin of the
@@ -32,6 +34,10 @@ def days_of_looks(looks: pl.DataFrame, known: pl.DataFrame | None = None) -> pl.
             risen above its highest value again.
     known   KNOWN_SCHEMA: days that a better source knows. They are left out of the result, and what they used is taken
             off the stretch they lie in, so that only the rest is laid on the other days.
+    partial KNOWN_SCHEMA: days of which another source knows a part. Within a long stretch each is a lower bound: where
+            the stretch used more than all of them, the excess is laid on all its days, on top of these parts. Where it
+            did not, they are left out of the result and the other days of the stretch used nothing. Between looks that
+            know the day they count for nothing, and on days that are in `known` too.
 
     Between two looks use is taken as even, so the days of a SIM add up exactly to what was used from the midnight after
     its first look to its last look. The day of the first look is left out, unless that look was at midnight: what was
@@ -68,8 +74,10 @@ def days_of_looks(looks: pl.DataFrame, known: pl.DataFrame | None = None) -> pl.
     days = days.filter(whole).with_columns(
         pl.when(pl.col("hidden") > LITTLE).then("stretch").alias("stretch"),
     )
-    if known is not None and known.height:
-        days = _less_known(days, known)
+    known = pl.DataFrame(schema=KNOWN_SCHEMA) if known is None else known
+    partial = pl.DataFrame(schema=KNOWN_SCHEMA) if partial is None else partial
+    if known.height or partial.height:
+        days = _less_known(days, known, partial)
     group = ["sim_key", "stretch"]
     alone = (pl.len().over(group) == 1) | (pl.col("amount").sum().over(group) == 0)
     spread = pl.col("stretch").is_not_null() & ~alone
@@ -108,19 +116,24 @@ def _pieces(steps: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _less_known(days: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+def _less_known(days: pl.DataFrame, known: pl.DataFrame, partial: pl.DataFrame) -> pl.DataFrame:
     """Only the days that `known` does not have, with what its days leave of their stretch laid on them."""
-    joined = days.join(
-        known.select("sim_key", "day", pl.col("amount").alias("better")), on=["sim_key", "day"], how="left"
-    ).sort("sim_key", "day")
-    group = ["sim_key", "stretch"]
+    key, group = ["sim_key", "day"], ["sim_key", "stretch"]
     hidden = pl.col("stretch").is_not_null()
-    left = (pl.col("amount").sum() - pl.col("better").sum()).over(group).clip(lower_bound=0)
-    rest = joined.with_columns(left.alias("left"), pl.col("better").is_not_null().any().over(group).alias("shared"))
-    rest = rest.filter(pl.col("better").is_null())
+    better, part, is_open = pl.col("better"), pl.col("part"), pl.col("better").is_null()
+    joined = (
+        days.join(known.select(*key, pl.col("amount").alias("better")), on=key, how="left")
+        .join(partial.select(*key, pl.col("amount").alias("part")), on=key, how="left")
+        .with_columns(pl.when(hidden & is_open).then(part).fill_null(0).alias("part"))
+        .sort(key)
+    )
+    left = (pl.col("amount").sum() - better.sum() - part.sum()).over(group)
+    rest = joined.with_columns(
+        left.alias("left"), ((~is_open).any() | (part > 0).any()).over(group).alias("shared")
+    ).filter(is_open & ((pl.col("left") > 0) | (part == 0)))
     # weighed by time; a stretch whose open days lie in it by nothing measurable takes them as equal
     weight = (pl.col("amount") + 1).cast(pl.Int128)
     upto, of = weight.cum_sum().over(group), weight.sum().over(group)
-    whole = pl.col("left").cast(pl.Int128)
-    laid = (whole * upto // of - whole * (upto - weight) // of).cast(pl.Int64)
+    whole = pl.col("left").clip(lower_bound=0).cast(pl.Int128)
+    laid = (whole * upto // of - whole * (upto - weight) // of).cast(pl.Int64) + part
     return rest.with_columns(pl.when(hidden & pl.col("shared")).then(laid).otherwise("amount").alias("amount"))

@@ -3,7 +3,10 @@
 Whatever the book does not know yet is on a list (ops.usage_touched): SIMs of new looks and of late stream records are
 put there with them, those of a stream's ended day when it is booked. A pass takes SIMs off it, a block a transaction,
 so that an interrupted one loses nothing and a fleet with a living usage call costs nothing. SIM-days that the usage
-call covers are left alone; of the rest core.usage_rank says which source wins, and sources are never added.
+call covers are left alone; of the rest core.usage_rank says which source wins, and sources are never added. Between
+stream and quota a pass decides, which lays both out together, from their records and looks and not from what the book
+made of them: days that the stream told in part may be laid out from the quota (`days_of_looks`), and go back to the
+stream when its late records say more.
 """
 
 from __future__ import annotations
@@ -52,9 +55,8 @@ KNOWN_DAYS_SCHEMA: Schema = {
     "sms": pl.Int64,
     "rank": pl.Int32,
 }
-SPREAD_SCHEMA: Schema = {"sim_key": pl.Int32, "day": pl.Date}
-# core.usage_rank of a whole day of the stream, and of one that it was not up on all day
-WHOLE, PARTLY = 4, 2
+KEY = ["sim_key", "day"]
+WHOLE = 4  # core.usage_rank of a whole day of the stream
 MAX_SMS = 32_767  # a smallint in the database
 
 
@@ -146,71 +148,121 @@ def _taken(transaction: Transaction, sims: int) -> pl.DataFrame:
 def _book_block(
     transaction: Transaction, touched: pl.DataFrame, streamed_to: date | None, now: datetime, done: Booked
 ) -> None:
-    open_sims = touched.filter(pl.col("covered_to").is_null() | (pl.col("covered_to") < now.date() - DAY))
+    sims = touched.filter(pl.col("covered_to").is_null() | (pl.col("covered_to") < now.date() - DAY))
     done.sims += touched.height
-    done.covered += touched.height - open_sims.height
-    looked = open_sims
-    streamed = open_sims.filter(pl.col("stream_day") <= streamed_to) if streamed_to else open_sims.clear()
-    if streamed.height and streamed_to:
-        days = _days_of_stream(transaction, streamed, streamed_to, now)
-        # known now, such a day takes its part off the stretch it lies in
-        about = {"sim_keys": streamed["sim_key"].to_list(), "first": streamed["stream_day"].min(), "last": streamed_to}
-        spread = transaction.frame("spread_days", SPREAD_SCHEMA, about)
-        looked = looked.join(spread, on="sim_key", how="left")
-        looked = looked.with_columns(pl.min_horizontal("look_day", "day").alias("look_day")).drop("day")
-        _merge(transaction, days, done)
-    looked = looked.filter(pl.col("look_day").is_not_null())
-    if looked.height:
-        _merge(transaction, _days_of_quotas(transaction, looked, now), done)
+    done.covered += touched.height - sims.height
+    # what the stream tells of a day changes what is left of the stretch it lies in
+    sims = (
+        sims.with_columns(
+            pl.when(pl.col("stream_day") <= pl.lit(streamed_to, pl.Date)).then("stream_day").alias("stream_day")
+        )
+        .with_columns(pl.min_horizontal("look_day", "stream_day").alias("look_day"))
+        .filter(pl.col("look_day").is_not_null())
+    )
+    if sims.height:
+        days = _laid_out(transaction, sims, streamed_to, now)
+        done.add(days)
+        done.merged += transaction.merge("merge_usage", days)
 
 
-def _merge(transaction: Transaction, days: pl.DataFrame, done: Booked) -> None:
-    done.add(days)
-    done.merged += transaction.merge("merge_usage", days)
+def _laid_out(transaction: Transaction, sims: pl.DataFrame, streamed_to: date | None, now: datetime) -> pl.DataFrame:
+    """The days of SIMs by stream and quota as they are known now, one row a SIM and day (USAGE).
+
+    sims   TOUCHED_SCHEMA; stream_day is null where the stream brought nothing new
+    What the SIMs had used at their looks is written beside these.
+    """
+    looks = counted_looks(transaction, sims)
+    _write_used(transaction, looks)
+    sims = sims.join(_windows(looks, sims), on="sim_key", how="left")
+    stream = _days_of_stream(transaction, sims, streamed_to, now)
+    if looks.is_empty():
+        return stream.select(list(USAGE.schema))
+    known = _exact_days(transaction, sims, stream)
+    partial = stream.filter(pl.col("grade") == "B")
+    told = partial.select(*KEY, "bytes", pl.col("sms_unsplit").cast(pl.Int64).alias("sms"))
+    data, sms = (
+        _laid(looks.filter(pl.col("kind") == kind), known, told, amount, sims)
+        for kind, amount in (("data", "bytes"), ("sms", "sms"))
+    )
+    messages = sms.select(*KEY, pl.col("amount").clip(upper_bound=MAX_SMS).cast(pl.Int16).alias("messages"))
+    quota = data.rename({"amount": "bytes"}).join(stream.select(*KEY, "sms_unsplit"), on=KEY, how="left")
+    is_due = pl.col("is_new") | pl.col("emit_from").is_null() | (pl.col("day") >= pl.col("emit_from"))
+    before = partial.filter(~pl.col("is_new")).join(known, on=KEY, how="anti")
+    left = pl.concat([stream.filter("is_new"), before]).filter(is_due)
+    left = left.join(quota, on=KEY, how="anti").select(list(USAGE.schema))
+    return (
+        pl.concat([_usage_rows(quota, "quota", now), left])
+        .join(messages, on=KEY, how="left")
+        .with_columns(pl.coalesce("messages", "sms_unsplit").alias("sms_unsplit"))
+        .select(list(USAGE.schema))
+    )
 
 
-def _usage_rows(days: pl.DataFrame, source: str, now: datetime) -> pl.DataFrame:
-    """Days as the merge takes them; what they leave out is null."""
+def _windows(looks: pl.DataFrame, sims: pl.DataFrame) -> pl.DataFrame:
+    """Of each SIM with looks: begins, the first day they may tell of, and emit_from, the first one that may be new."""
+    first = pl.col("observed_at").min()
+    is_whole = (pl.col("emit_from").is_null() & pl.col("from_activation")).any()
+    return (
+        looks.group_by("sim_key")
+        .agg(
+            pl.col("day").min().alias("begins"),
+            pl.col("emit_from").filter(pl.col("kind") == "data").first(),
+            pl.when(is_whole).then(first - REACH).alias("reach"),
+        )
+        .join(sims.select("sim_key", "activated_at"), on="sim_key")
+        .with_columns(
+            pl.when(pl.col("activated_at") >= pl.col("reach")).then(pl.col("activated_at").dt.date()).alias("since")
+        )
+        .select("sim_key", pl.min_horizontal("begins", "since").alias("begins"), "emit_from")
+    )
+
+
+def _exact_days(transaction: Transaction, sims: pl.DataFrame, stream: pl.DataFrame) -> pl.DataFrame:
+    """Days that a better source than the quota knows (KNOWN_DAYS_SCHEMA), of the stream by their grades of now."""
+    first: date = sims["begins"].min()  # type: ignore[assignment]
+    known = known_days(transaction, sims, first).filter(pl.col("rank") >= WHOLE)
+    graded = known.join(sims.select("sim_key", "stream_day"), on="sim_key").filter(
+        (pl.col("rank") == WHOLE) & (pl.col("day") >= pl.col("stream_day"))
+    )
+    whole = stream.filter(pl.col("is_new") & (pl.col("grade") == "A")).select(
+        *KEY, "bytes", pl.col("sms_unsplit").cast(pl.Int64).alias("sms"), pl.lit(WHOLE, pl.Int32).alias("rank")
+    )
+    return pl.concat([known.join(graded, on=KEY, how="anti"), whole])
+
+
+def _usage_rows(days: pl.DataFrame, source: str, now: datetime, *more: str) -> pl.DataFrame:
+    """Days as the merge takes them, and the columns `more`; what they leave out is null."""
     missing = [pl.lit(None, kind).alias(name) for name, kind in USAGE.schema.items() if name not in days.columns]
     return days.with_columns(*missing).with_columns(
         pl.lit(source).alias("source"), pl.lit(now).cast(UTC_TIME).alias("known_at")
-    ).select(list(USAGE.schema))  # fmt: skip
+    ).select(*USAGE.schema, *more)  # fmt: skip
 
 
-def _days_of_stream(transaction: Transaction, sims: pl.DataFrame, to: date, now: datetime) -> pl.DataFrame:
-    first = sims["stream_day"].min()
-    whole = [
-        row["day"]
-        for row in transaction.rows("stream_whole_days", {"first": first, "last": to, "now": now})
-        if row["whole"]
-    ]
-    about: dict[str, Any] = {
-        "sim_keys": sims["sim_key"].to_list(),
-        "stream_days": sims["stream_day"].to_list(),
-        "covered": sims["covered_to"].fill_null(date(1, 1, 1)).to_list(),
-        "whole": whole,
+def _days_of_stream(transaction: Transaction, sims: pl.DataFrame, to: date | None, now: datetime) -> pl.DataFrame:
+    """The stream's days up to `to` (USAGE), and of each is_new and emit_from.
+
+    is_new   from the SIM's stream_day on: the day is graded as the outages say that are known now. Before that, from
+             where its looks begin, come days with records; their grade is B, and the book knows which of them is A.
+    """
+    asked = sims.filter(pl.min_horizontal("stream_day", "begins") <= pl.lit(to, pl.Date))
+    if asked.is_empty():
+        return pl.DataFrame(schema={**USAGE.schema, "is_new": pl.Boolean, "emit_from": pl.Date})
+    about = {"first": asked["stream_day"].min() or to, "last": to, "now": now}
+    given: dict[str, Any] = {
+        "sim_keys": asked["sim_key"].to_list(),
+        "first_days": asked.select(pl.min_horizontal("stream_day", "begins")).to_series().to_list(),
+        "covered": asked["covered_to"].fill_null(date(1, 1, 1)).to_list(),
+        "whole": [row["day"] for row in transaction.rows("stream_whole_days", about) if row["whole"]],
         "last": to,
     }
-    return _usage_rows(transaction.frame("stream_days", STREAM_DAYS_SCHEMA, about), "stream", now)
-
-
-def _days_of_quotas(transaction: Transaction, sims: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """The days of SIMs between looks at their quotas, and what they used by them written beside the looks."""
-    looks = counted_looks(transaction, sims)
-    if looks.is_empty():
-        return pl.DataFrame(schema=USAGE.schema)
-    _write_used(transaction, looks)
-    first: date = min(looks["day"].to_list())
-    from_the_beginning = looks.select((pl.col("emit_from").is_null() & pl.col("from_activation")).any()).item()
-    known = known_days(transaction, sims, first - REACH if from_the_beginning else first)
-    activated = sims.filter(pl.col("activated_at").is_not_null()).select("sim_key", "activated_at")
-    days = {
-        kind: _laid(looks.filter(pl.col("kind") == kind), activated, known, amount, sims)
-        for kind, amount in (("data", "bytes"), ("sms", "sms"))
-    }
-    messages = days["sms"].select("sim_key", "day", pl.col("amount").clip(upper_bound=MAX_SMS).alias("sms_unsplit"))
-    rows = days["data"].rename({"amount": "bytes"}).join(messages, on=["sim_key", "day"], how="left")
-    return _usage_rows(rows.with_columns(pl.col("sms_unsplit").cast(pl.Int16)), "quota", now)
+    days = transaction.frame("stream_days", STREAM_DAYS_SCHEMA, given).join(
+        asked.select("sim_key", "stream_day", "emit_from"), on="sim_key"
+    )
+    is_new = (pl.col("day") >= pl.col("stream_day")).fill_null(value=False)
+    days = days.with_columns(
+        is_new.alias("is_new"), pl.when(is_new).then("grade").otherwise(pl.lit("B")).alias("grade")
+    ).filter(is_new | (pl.col("bytes") > 0) | (pl.col("sms_unsplit") > 0))
+    return _usage_rows(days, "stream", now, "is_new", "emit_from")
 
 
 def counted_looks(transaction: Transaction, sims: pl.DataFrame) -> pl.DataFrame:
@@ -266,21 +318,26 @@ def known_days(transaction: Transaction, sims: pl.DataFrame, first: date) -> pl.
 
 
 def _laid(
-    looks: pl.DataFrame, activated: pl.DataFrame, known: pl.DataFrame, amount: str, sims: pl.DataFrame
+    looks: pl.DataFrame, known: pl.DataFrame, told: pl.DataFrame, amount: str, sims: pl.DataFrame
 ) -> pl.DataFrame:
-    """Ended days of one kind of quota that no better source knows: DAYS_SCHEMA of days_of_looks."""
+    """Ended days of one kind of quota that no better source knows: DAYS_SCHEMA of days_of_looks.
+
+    known, told   sim_key, day, bytes, sms, and of known its rank: days that are exact, and days the stream told in part
+    """
     whole_life = looks.filter(pl.col("emit_from").is_null() & pl.col("from_activation")).select("sim_key").unique()
     steps = with_activation(
         looks.select("sim_key", "observed_at", pl.col("most_used").alias("used")),
-        activated.join(whole_life, on="sim_key", how="semi"),
+        sims.filter(pl.col("activated_at").is_not_null())
+        .select("sim_key", "activated_at")
+        .join(whole_life, on="sim_key", how="semi"),
     )
-    better = known.filter(pl.col(amount).is_not_null())
-    days = days_of_looks(steps, _as_known(better.filter(pl.col("rank") >= WHOLE), amount))
-    partly = better.filter(pl.col("rank") == PARTLY).join(
-        days.filter(pl.col("grade") == "C").select("sim_key", "day"), on=["sim_key", "day"], how="semi"
-    )
-    if partly.height:  # better than a share of a stretch, and worse than a look on each side
-        days = days_of_looks(steps, _as_known(pl.concat([better.filter(pl.col("rank") >= WHOLE), partly]), amount))
+    # a file may know a day's data without its messages, which the stream then knows
+    best = known.filter(pl.col(amount).is_not_null()).sort("rank", descending=True)
+    best = best.unique(KEY, keep="first", maintain_order=True)
+    seen = looks.group_by("sim_key").agg(pl.col("observed_at").max().dt.date().alias("seen_on"))
+    # the day of the last look is not in the stretch as a whole
+    ended = told.join(seen, on="sim_key").filter(pl.col("day") < pl.col("seen_on"))
+    days = days_of_looks(steps, _as_known(best, amount), _as_known(ended, amount))
     bounds = looks.group_by("sim_key").agg(
         pl.col("emit_from").first(), pl.col("observed_at").max().dt.date().alias("seen_on")
     )

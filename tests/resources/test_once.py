@@ -508,6 +508,24 @@ async def test_a_broken_sim_record_is_rejected_once_and_counts_as_seen() -> None
     ]
 
 
+async def test_an_empty_page_before_the_last_one_that_is_named_does_not_end_the_orders() -> None:
+    def rest(path: str) -> Reply:
+        page = int(path.split("page=")[1].split("&", maxsplit=1)[0])
+        numbers = {1: range(10), 3: range(20, 23)}.get(page, range(0))
+        return ok([{"order_number": n, "order_type": "TOPUP"} for n in numbers], **{"X-Total-Pages": "3"})
+
+    async with talking(token_or(rest)) as (served, once):
+        seen = [order.order_number async for page in once.orders() for order in page.items]
+        assert seen == [*range(10), *range(20, 23)]
+        assert len(asked(served)) == 3
+
+
+async def test_a_total_with_nothing_behind_it_is_not_asked_for_to_its_end() -> None:
+    async with talking(token_or(lambda _: ok([], **{"X-Total-Pages": "999999999"}))) as (served, once):
+        assert [page.items async for page in once.orders()] == [[]]
+        assert len(asked(served)) == 4
+
+
 @pytest.mark.parametrize(("orders", "requests"), [(0, 1), (7, 1), (10, 2), (23, 3)])
 @pytest.mark.parametrize("past_the_end", [200, 404])
 async def test_orders_are_paged_to_a_short_page(orders: int, requests: int, past_the_end: int) -> None:

@@ -21,9 +21,15 @@ def looks(*seen: tuple[float, int], sim: int = 1) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=LOOKS_SCHEMA, orient="row")
 
 
-def laid(frame: pl.DataFrame, known: dict[int, int] | None = None) -> list[tuple[Any, ...]]:
-    rows = [(1, DAY + timedelta(days=day), amount) for day, amount in (known or {}).items()]
-    found = days_of_looks(frame, pl.DataFrame(rows, schema=KNOWN_SCHEMA, orient="row"))
+def told(days: dict[int, int] | None) -> pl.DataFrame:
+    rows = [(1, DAY + timedelta(days=day), amount) for day, amount in (days or {}).items()]
+    return pl.DataFrame(rows, schema=KNOWN_SCHEMA, orient="row")
+
+
+def laid(
+    frame: pl.DataFrame, known: dict[int, int] | None = None, partial: dict[int, int] | None = None
+) -> list[tuple[Any, ...]]:
+    found = days_of_looks(frame, told(known), told(partial))
     assert found.schema == DAYS_SCHEMA
     number = [(row["day"] - DAY).days for row in found.iter_rows(named=True)]
     spread = [
@@ -59,6 +65,20 @@ def test_days_known_better_are_left_out_and_taken_off_the_stretch() -> None:
     # one day is left: it is known then; and a better source that says more than the quota leaves nothing
     assert laid(looks((0, 0), (4, 400)), {0: 100, 1: 100, 2: 50}) == [(3, 150, "B", None)]
     assert laid(looks((0, 0), (3, 300)), {0: 400}) == [(1, 0, "B", None), (2, 0, "B", None)]
+
+
+def test_days_known_in_part_are_lower_bounds_of_their_stretch() -> None:
+    all_three = [(0, 43, "C", (0, 2)), (1, 33, "C", (0, 2)), (2, 24, "C", (0, 2))]
+    assert laid(looks((0, 0), (3, 100)), partial={0: 40, 1: 30, 2: 20}) == all_three
+    # beside days that are exact, and days that nobody told
+    assert laid(looks((0, 0), (3, 100)), {0: 40}, {1: 30}) == [(1, 44, "C", (1, 2)), (2, 16, "C", (1, 2))]
+    # the only day left is known by the others
+    assert laid(looks((0, 0), (3, 100)), {0: 40, 1: 20}, {0: 7, 2: 30}) == [(2, 40, "B", None)]
+    # the parts are the whole sum, or more than it: they stay, and nothing is left for the other days
+    assert laid(looks((0, 0), (3, 70)), partial={0: 40, 1: 30}) == [(2, 0, "B", None)]
+    assert laid(looks((0, 0), (3, 60)), partial={0: 40, 1: 30, 2: 20}) == []
+    # looks that know the day know it better
+    assert laid(looks((0, 0), (1, 10), (2, 40)), partial={0: 9, 1: 90}) == [(0, 10, "B", None), (1, 30, "B", None)]
 
 
 def test_what_was_taken_back_is_used_again_before_it_counts() -> None:
@@ -97,6 +117,30 @@ def test_the_days_add_up_to_what_was_used(steps: list[tuple[int, int]], known: l
     rest = days_of_looks(both, pl.DataFrame(days, schema=KNOWN_SCHEMA, orient="row"))
     assert rest.join(pl.DataFrame(days, schema=KNOWN_SCHEMA, orient="row"), on=["sim_key", "day"]).is_empty()
     assert (rest["amount"] >= 0).all()
+
+
+@given(
+    st.integers(2, 9),
+    st.integers(1, 10**13),
+    st.lists(st.tuples(st.integers(0, 8), st.integers(0, 10**12), st.booleans()), max_size=9),
+)
+def test_a_stretch_adds_up_with_what_is_known_of_its_days_and_no_day_is_below_its_part(
+    length: int, used: int, others: list[tuple[int, int, bool]]
+) -> None:
+    exact = {day: amount for day, amount, is_exact in others if is_exact and day < length}
+    parts = {day: amount for day, amount, is_exact in others if not is_exact and day < length}
+    found = {row[0]: row for row in laid(looks((0, 0), (length, used)), exact, parts)}
+    parts = {day: amount for day, amount in parts.items() if day not in exact}
+    left = used - sum(exact.values())
+    assert not found.keys() & exact.keys()
+    assert found.keys() | exact.keys() | parts.keys() == set(range(length)), "every day is told"
+    assert all(found[day][1] >= amount for day, amount in parts.items() if day in found)
+    if left > sum(parts.values()):
+        assert sum(row[1] for row in found.values()) == left
+        assert found.keys() == set(range(length)) - exact.keys()
+    else:
+        assert found.keys().isdisjoint(day for day, amount in parts.items() if amount)
+        assert all(row[1:3] == (0, "B") for row in found.values())
 
 
 def test_no_looks_no_days() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import combinations
+from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import URL
 
@@ -128,8 +128,8 @@ def test_the_better_source_wins_whichever_comes_first(book: Book, better: int, w
     book.answer(0, 99, at=3, **known_by(*RANKED[worse]))
     book.answer(0, 99, 2, at=2, **known_by(*RANKED[worse]))
     book.answer(0, 10, 2, at=1.5, **known_by(*RANKED[better]))
-    # of quotas the latest layout counts, and of the stream what is known of its outages by now
-    same = RANKED[better][0] == RANKED[worse][0]
+    # of stream and quota the latest layout counts: it knew both
+    same = {RANKED[better][0], RANKED[worse][0]} <= {"stream", "quota"}
     assert book.days() == ([(0, 99, *RANKED[worse])] if same else [(0, 10, *RANKED[better])])
     assert book.days(2) == [(0, 10, *RANKED[better])]
     kept = book.truth.rows("SELECT bytes, source, grade FROM core.sim_usage_replaced WHERE sim_key = 2")
@@ -413,11 +413,93 @@ def test_days_of_an_outage_are_not_exact_and_have_no_zeros_and_quotas_fill_them(
     book.look(1, 10_000_000, amount_accumulated=10_000_000)
     book.look(4, 1_000_000, amount_accumulated=10_000_000)
     book.update(4.7)
+    # the records of the days on which the outage began and ended are a part of them
     assert book.days()[1:] == [
-        (1, 1_000_000, "stream", "B"),
-        (2, 7_000_000, "quota", "B"),
-        (3, 1_000_000, "stream", "B"),
+        (1, 3_333_333, "quota", "C"),
+        (2, 2_333_333, "quota", "C"),
+        (3, 3_333_334, "quota", "C"),
     ]
+
+
+def test_what_the_stream_lacks_of_a_stretch_is_kept_and_goes_when_late_records_bring_it(book: Book) -> None:
+    for day in (0.5, 1.5, 2.5, 3.5, 4.1):
+        book.stream(day, 1)
+    book.arrive([sms(9000, 1, 3, at=START + 2.7 * DAY)], 4.11)
+    book.outage(1, 4)
+    book.look(1, 100_000_000, amount_accumulated=100_000_000)
+    book.look(4, 91_000_000, amount_accumulated=100_000_000)
+    book.update(4.2)
+    columns = "bytes, source, grade, sms_unsplit, spread_from, spread_to"
+    stretch = (FIRST + DAY, FIRST + 3 * DAY)
+    assert book.days(columns=columns)[1:] == [
+        (1, 3_000_000, "quota", "C", 0, *stretch),
+        (2, 3_000_000, "quota", "C", 3, *stretch),
+        (3, 3_000_000, "quota", "C", 0, *stretch),
+    ]
+    again = "INSERT INTO ops.usage_touched (organization_id, sim_key, look_day, stream_day) VALUES (1, 1, %s, %s)"
+    book.truth.rows(again, (FIRST, FIRST))
+    done = book.update(4.3).merged
+    assert (done.new, done.changed) == (0, 0), "laying out again changes nothing"
+    book.stream(2.6, 2, arrives=4.4)
+    book.update(4.5)
+    assert [row[1:4] for row in book.days()][1:] == [(mb, "quota", "C") for mb in (2_333_333, 4_333_333, 2_333_334)]
+    book.stream(3.6, 5, arrives=4.6)
+    book.update(4.7)
+    assert book.days(columns=columns)[1:] == [
+        (1, 1_000_000, "stream", "B", 0, None, None),
+        (2, 3_000_000, "stream", "B", 3, None, None),
+        (3, 6_000_000, "stream", "B", 0, None, None),
+    ]
+
+
+@pytest.fixture
+def six(book: Book) -> Book:
+    book.receiver.list_sims(4, 5, 6)
+    return book
+
+
+AMOUNTS = st.dictionaries(st.integers(0, 4), st.integers(0, 60), max_size=5)
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 200), AMOUNTS, AMOUNTS, st.integers(0, 5), st.integers(0, 3))
+def test_in_whatever_order_sources_come_the_days_are_the_same_and_add_up(
+    six: Book, used: int, streamed: dict[int, int], filed: dict[int, int], since: int, found: int
+) -> None:
+    """An outage of the stream from day `since` to the end is found before step `found`."""
+    book = six
+    for table in ("core.sim_usage", "core.sim_quota", "core.stream_usage", "ops.usage_touched", "ops.usage_book",
+                  "ops.incidents"):  # fmt: skip
+        book.truth.rows(f"DELETE FROM {table}")  # type: ignore[arg-type]
+    orders = list(permutations(("looks", "stream", "file")))
+    sims = range(1, len(orders) + 1)
+    for step in range(4):
+        if step == found:
+            book.outage(since, 5)
+        records = []
+        for sim, order in zip(sims, orders, strict=True) if step < 3 else ():
+            if order[step] == "looks":
+                book.look(0, 1_000 * MB, sim, amount_accumulated=1_000 * MB)
+                book.look(5, (1_000 - used) * MB, sim, amount_accumulated=1_000 * MB)
+            for day, mb in streamed.items() if order[step] == "stream" else ():
+                records.append(usage(next(book.numbers), sim, mb, at=START + (day + 0.4) * DAY, minutes=10))
+            for day, mb in filed.items() if order[step] == "file" else ():
+                book.answer(day, mb * MB, sim, at=5, source="file")
+        if records:
+            book.arrive(records, 5.1 + step / 10)
+        book.update(5.11 + step / 10)
+    columns = "bytes, source, grade, spread_from, spread_to"
+    first = book.days(1, columns)
+    assert [book.days(sim, columns) for sim in sims] == [first] * len(orders)
+    days = {row[0]: row for row in first}
+    assert days.keys() == set(range(5))
+    assert all(days[day][1:3] == (mb * MB, "file") for day, mb in filed.items())
+    parts = {day: mb for day, mb in streamed.items() if day not in filed}
+    assert all(days[day][1] >= mb * MB for day, mb in parts.items())
+    whole = set(range(min(streamed, default=5) + 1, since))
+    assert all(days[day][1:4] == (parts.get(day, 0) * MB, "stream", "A") for day in whole - filed.keys())
+    told = sum(filed.values()) + sum(parts.values())
+    assert sum(row[1] for row in first) == (max(used, told) if len(filed.keys() | whole) < 5 else told) * MB
 
 
 def test_an_outage_found_afterwards_lowers_the_days_and_looks_at_the_quota_may_win(book: Book) -> None:
@@ -486,8 +568,8 @@ def test_an_interrupted_pass_loses_nothing(book: Book, monkeypatch: pytest.Monke
 
     from services.ingest import usage_book
 
-    laid = usage_book._days_of_quotas
-    monkeypatch.setattr(usage_book, "_days_of_quotas", fail)
+    laid = usage_book._laid_out
+    monkeypatch.setattr(usage_book, "_laid_out", fail)
     with pytest.raises(KeyboardInterrupt):
         book.update(1.1, block_sims=1)
     assert [len(book.days(sim)) for sim in (1, 2, 3)] == [1, 0, 0]

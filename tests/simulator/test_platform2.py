@@ -17,7 +17,7 @@ from simulator.account import SimCards
 from simulator.faults import Faults
 from simulator.fleet import Fleet
 from simulator.ledger import tick
-from simulator.own_process import simulator_process
+from simulator.own_process import move_clock, simulator_process
 from simulator.server import SimulatorServer
 from simulator.stream_feed import Feed, records
 from simulator.stream_files import Folder, write_files
@@ -227,6 +227,13 @@ def test_a_process_of_its_own_serves_a_hybrid_account() -> None:
         assert httpx.get(f"{base_url}/v1/sims").status_code == 410
         told = httpx.get(base_url.replace("/management-api", "/simulator")).json()
         assert (told["v1_until"], told["platform2_share"], told["stream"]) == ("2026-06-01", 0.5, None)
+        move_clock(base_url, datetime(2026, 5, 31, 6, tzinfo=UTC))
+        with httpx.Client(base_url=base_url, trust_env=False) as http:
+            given = http.post("/oauth/token", auth=("demo", "demo"), json={"grant_type": "client_credentials"}).json()
+            http.headers["Authorization"] = f"Bearer {given['access_token']}"
+            iccid = http.get("/v1/sims").json()[0]["iccid"]
+            stats = http.get(f"/v1/sims/{iccid}/usage?start_dt=2026-05-20&end_dt=2026-05-29").json()["stats"]
+            assert stats[-1]["date"] == "TOTAL", "as real accounts send it"
 
 
 def test_a_usage_answer_may_end_with_the_sum_of_its_days(

@@ -1,8 +1,8 @@
 -- Daily usage from any source: the best one of a SIM-day stays (core.usage_rank); of the same one the later value. What an ended day
 -- was replaced by another is kept. The usage call's answer for a day that had not ended is preliminary: while the call does not cover
--- the day, a whole day of the stream, more of the stream, or a look at the quota replaces it. Quota days are always as the latest looks lay
--- them, and days of the stream as its outages known by now grade them.
--- Predictions that rest on what changed are marked stale, and a stretch in which a day became known is to be laid out again.
+-- the day, a whole day of the stream, more of the stream, or a look at the quota replaces it. Stream and quota are laid out together, and
+-- again whenever one of them says more: of their days the later layout stands.
+-- Predictions that rest on what changed are marked stale, and days of stream and quota beside one that a file or the call tells are to be laid out again.
 -- Only rows of the staged SIMs and days are looked at: primary key. New rows need no ON CONFLICT, which would cost as much as the
 -- rest: loads of one organization wait for each other.
 -- Frames say call, file, stream or quota: a "char" takes the first letter of the word.
@@ -22,9 +22,9 @@ WITH differing AS MATERIALIZED (
     ) AS t ON t.sim_key = s.sim_key AND t.day = s.day
     WHERE t.known_at IS NULL
        OR core.usage_rank(s.source, s.grade) > core.usage_rank(t.source, t.grade)
-       OR s.source = t.source AND (s.grade = t.grade OR s.source IN ('q', 's'))
+       OR (s.source = t.source AND s.grade = t.grade OR s.source IN ('q', 's') AND t.source IN ('q', 's'))
           AND s.known_at >= t.known_at
-          AND (s.bytes <> t.bytes OR s.grade <> t.grade OR s.bytes_rx IS DISTINCT FROM t.bytes_rx
+          AND (s.bytes <> t.bytes OR s.grade <> t.grade OR s.source <> t.source OR s.bytes_rx IS DISTINCT FROM t.bytes_rx
                OR s.sms_mt IS DISTINCT FROM t.sms_mt OR s.sms_mo IS DISTINCT FROM t.sms_mo
                OR s.sms_unsplit IS DISTINCT FROM t.sms_unsplit
                OR s.spread_from IS DISTINCT FROM t.spread_from OR s.spread_to IS DISTINCT FROM t.spread_to)
@@ -60,7 +60,7 @@ WITH differing AS MATERIALIZED (
 ), relaid AS (
     INSERT INTO ops.usage_touched AS w (organization_id, sim_key, look_day)
     SELECT (SELECT ops.current_organization()), sim_key, min(day) FROM differing
-    WHERE old_spread_from IS NOT NULL AND source IN ('c', 'f') GROUP BY sim_key ORDER BY sim_key
+    WHERE old_source IN ('f', 'q', 's') AND source IN ('c', 'f') GROUP BY sim_key ORDER BY sim_key
     ON CONFLICT (sim_key) DO UPDATE SET look_day = least(w.look_day, excluded.look_day)
 ), touched AS (
     SELECT sim_key, min(day) AS first_day FROM differing WHERE bytes <> coalesce(old_bytes, 0) GROUP BY sim_key
