@@ -13,12 +13,14 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from api.alert_hub import Hub
 from api.called import called_address, called_prefix
-from api.database import Followers, Store, Streams, Writers
+from api.database import Followers, Readers, Store, Streams, Writers
 from api.dependencies import KnownParameters
 from api.errors import HEADERS, answer_problems
 from api.middleware import Headers, Heads, SmallBodies, header_text
 from api.openapi import DESCRIPTION, docs_page, openapi_document
 from api.routes import alert_stream, alerts, anomalies, exports, health, predictions, reports, sims, stream_webhook
+
+COMPRESSION = 1  # of 9: each further level costs more time than it saves in bytes
 
 
 def create_app(
@@ -36,9 +38,11 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.stream_gate = stream_webhook.Gate()
+        app.state.readers = Readers(database_url)
         live.start()
         yield
         await live.stop()
+        await app.state.readers.close()
         for pool in (store, streams, writers):
             pool.close()
 
@@ -61,7 +65,7 @@ def create_app(
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
     app.add_middleware(SmallBodies)
     app.add_middleware(Heads)
-    app.add_middleware(GZipMiddleware, minimum_size=1000)
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=COMPRESSION)
     app.add_middleware(Headers, headers=HEADERS | ({"X-Data-Note": header_text(data_note)} if data_note else {}))
     answer_problems(app)
 

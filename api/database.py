@@ -1,33 +1,42 @@
 """What the HTTP service asks of the database: one transaction a request, as role simsight_api.
 
-Readers (`Store`) work read-only for the organization of their key. The webhook (`Streams`), live streams (`Followers`)
-and changes of alerts (`Writers`) have connections of their own.
+`Readers` answer most requests: in the event loop, read-only, for the organization of the key. `Store` does the same in
+threads, for what takes long or asks step by step. The webhook (`Streams`), live streams (`Followers`) and changes of
+alerts (`Writers`) have connections of their own.
 """
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
+from functools import cache
 from math import inf
 from time import monotonic
 from typing import IO, Any
 
 import psycopg
-from psycopg.rows import dict_row
+from psycopg.rows import DictRow, dict_row
 from sqlalchemy import URL, create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from resources.database.server import DatabaseUnavailableError, describe, driver_url
 from resources.errors import SimsightError
-from services.access.api_keys import key_sha256
+from services.access.api_keys import has_form, key_sha256
 from services.exports import Export, export
 from sql import query
 
-POOL_SIZE = 8
+READERS = 8
 # for exports, replays, the report, changes of alerts and the health check: they must not wait behind other requests
-POOL_SPARE = 10
+POOL_SIZE = 2
+POOL_SPARE = 8
+# within which a right key, once looked at, is not looked at again before a request's parameters are; its data always
+# waits for the key to be looked at in the same transaction
+KEY_SECONDS = 5
+MAX_KEYS = 1000
 EXPORTS_AT_ONCE = 2
 STREAM_POOL_SIZE = 4
 FOLLOWER_POOL_SIZE = 2
@@ -85,6 +94,160 @@ class Session:
         return export(self._connection, wanted, file)
 
 
+@contextmanager
+def _translated(address: str) -> Iterator[None]:
+    """Raise the errors of the database as those of this module."""
+    try:
+        yield
+    except psycopg.errors.QueryCanceled as error:
+        raise TooSlowError(STATEMENT_SECONDS) from error
+    except PoolTimeout as error:
+        raise DatabaseUnavailableError(f"all connections to {address} are busy") from error
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        raise DatabaseUnavailableError(f"{address} takes no writes: it is a replica") from error
+    except (OperationalError, psycopg.OperationalError) as error:
+        raise DatabaseUnavailableError(f"no connection to PostgreSQL at {address}") from error
+    except (
+        psycopg.errors.InsufficientPrivilege,
+        psycopg.errors.InvalidSchemaName,
+        psycopg.errors.InvalidParameterValue,  # SET ROLE to a role that is not there
+        psycopg.errors.UndefinedColumn,
+        psycopg.errors.UndefinedFunction,
+        psycopg.errors.UndefinedTable,
+    ) as error:
+        raise SchemaOutdatedError(str(error.diag.message_primary)) from error
+
+
+class _Connection:
+    """A reader's connection, and which queries it has prepared."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self._connection = connection
+        self._prepared: set[str] = set()
+
+    @property
+    def closed(self) -> bool:
+        return self._connection.closed
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    async def ask(self, asked: list[tuple[str, Mapping[str, Any]]]) -> list[list[Row]]:
+        """Return the rows of each named query, all of one transaction and one round trip.
+
+        PostgreSQL takes statements that come as one text for one transaction.
+        """
+        new = dict.fromkeys(name for name, _ in asked if name not in self._prepared)
+        if new:
+            await self._connection.execute(";".join(_prepared(name)[0] for name in new).encode())
+            self._prepared |= new.keys()
+        texts, values = [], []
+        for name, given in asked:
+            names = _prepared(name)[1]
+            texts.append(f"EXECUTE {name} ({', '.join(['%s'] * len(names))})" if names else f"EXECUTE {name}")
+            values += [given[value] for value in names]
+        cursor: psycopg.AsyncClientCursor[DictRow] = psycopg.AsyncClientCursor(self._connection, row_factory=dict_row)
+        await cursor.execute(";".join(texts).encode(), values)
+        found = [await cursor.fetchall()]
+        while cursor.nextset():
+            found.append(await cursor.fetchall())
+        return found
+
+
+@cache
+def _prepared(name: str) -> tuple[str, list[str]]:
+    """The statement that prepares a named query, and its parameters in their order."""
+    names: dict[str, int] = {}
+    text = re.sub(
+        r"%\((\w+)\)[sb]|%%",
+        lambda found: f"${names.setdefault(found[1], len(names) + 1)}" if found[1] else "%",
+        query(name),
+    )
+    return f"PREPARE {name} AS {text}", list(names)
+
+
+class Readers:
+    """Answers queries for the organization of a key, in the event loop; connects when needed.
+
+    A text of EXECUTE statements is one transaction in one round trip: first the key is looked at, which chooses the
+    organization for the rest of the transaction, then come the queries. So there is nothing to begin or to commit.
+    """
+
+    def __init__(self, url: URL | str) -> None:
+        self._url = driver_url(url, "").render_as_string(hide_password=False)
+        self._address = describe(url)
+        self._idle: list[_Connection] = []
+        self._free = asyncio.Semaphore(READERS)
+        self._keys: dict[bytes, float] = {}
+
+    async def close(self) -> None:
+        while self._idle:
+            await self._idle.pop().close()
+
+    async def check(self, key: str) -> None:
+        """Raise InvalidKeyError for a key that is unknown, expired or revoked, the latter some KEY_SECONDS late.
+
+        `read` is never late. This says which of two errors is answered: a wrong key comes before a wrong parameter.
+        """
+        if not has_form(key):
+            raise InvalidKeyError
+        checked_at = self._keys.get(key_sha256(key), -inf)
+        if monotonic() - checked_at >= KEY_SECONDS:
+            await self.read(key)
+
+    async def read(self, key: str, *asked: tuple[str, Mapping[str, Any]]) -> list[list[Row]]:
+        """Return the rows of each query (<name>.sql of sql/queries and its parameters), all as of one moment.
+
+        Raises InvalidKeyError, DatabaseUnavailableError, TooSlowError and SchemaOutdatedError.
+        """
+        sha256 = key_sha256(key)
+        all_asked = [("api_authenticate", {"key_sha256": sha256}), *asked]
+        async with self._free:
+            with _translated(self._address):
+                (authenticated, *found) = await self._ask(all_asked)
+        if authenticated[0]["organization_id"] is None:
+            self._keys.pop(sha256, None)
+            raise InvalidKeyError
+        if len(self._keys) >= MAX_KEYS:
+            self._keys.clear()
+        self._keys[sha256] = monotonic()
+        return found
+
+    async def _ask(self, asked: list[tuple[str, Mapping[str, Any]]]) -> list[list[Row]]:
+        while self._idle:
+            connection = self._idle.pop()
+            try:
+                return await self._ask_by(connection, asked)
+            except psycopg.errors.QueryCanceled:
+                raise
+            except psycopg.OperationalError:  # it broke while it was idle: nothing is lost by asking again
+                continue
+        return await self._ask_by(await self._connect(), asked)
+
+    async def _ask_by(self, connection: _Connection, asked: list[tuple[str, Mapping[str, Any]]]) -> list[list[Row]]:
+        try:
+            found = await connection.ask(asked)
+        except BaseException:
+            await connection.close()
+            raise
+        self._idle.append(connection)
+        return found
+
+    async def _connect(self) -> _Connection:
+        connection = await psycopg.AsyncConnection.connect(
+            self._url, autocommit=True, connect_timeout=CONNECT_SECONDS, prepare_threshold=None
+        )
+        try:
+            await connection.execute(
+                f"SET ROLE simsight_api; SET TIME ZONE 'UTC'; SET statement_timeout = '{STATEMENT_SECONDS}s'; "
+                "SET default_transaction_read_only = on; SET default_transaction_isolation = 'repeatable read'".encode()
+            )
+        except BaseException:
+            await connection.close()
+            raise
+        return _Connection(connection)
+
+
 class _Pool:
     """Connections in role simsight_api. Connects when first asked and again whenever the database returns."""
 
@@ -106,7 +269,7 @@ class _Pool:
 
     @contextmanager
     def _transaction(self) -> Iterator[Session]:
-        try:
+        with _translated(self._address):
             pooled = self._engine.raw_connection()
             try:
                 driver = pooled.driver_connection
@@ -119,25 +282,10 @@ class _Pool:
                     raise TooSlowError(session.seconds) from error
             finally:
                 pooled.close()
-        except PoolTimeout as error:
-            raise DatabaseUnavailableError(f"all connections to {self._address} are busy") from error
-        except psycopg.errors.ReadOnlySqlTransaction as error:
-            raise DatabaseUnavailableError(f"{self._address} takes no writes: it is a replica") from error
-        except (OperationalError, psycopg.OperationalError) as error:
-            raise DatabaseUnavailableError(f"no connection to PostgreSQL at {self._address}") from error
-        except (
-            psycopg.errors.InsufficientPrivilege,
-            psycopg.errors.InvalidSchemaName,
-            psycopg.errors.InvalidParameterValue,  # SET ROLE to a role that is not there
-            psycopg.errors.UndefinedColumn,
-            psycopg.errors.UndefinedFunction,
-            psycopg.errors.UndefinedTable,
-        ) as error:
-            raise SchemaOutdatedError(str(error.diag.message_primary)) from error
 
 
 class Store(_Pool):
-    """The readers' connections: read-only transactions that see one moment."""
+    """Read-only transactions that see one moment, in the thread that asks."""
 
     def __init__(self, url: URL | str) -> None:
         super().__init__(url, size=POOL_SIZE, spare=POOL_SPARE, read_only=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from difflib import get_close_matches
 from typing import Annotated, Any, get_args, get_origin
 
-from fastapi import Depends, Path, Query, Request, Response
+from fastapi import Depends, Path, Query, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBasic, HTTPBasicCredentials, HTTPBearer
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -17,13 +17,13 @@ from pydantic_core import PydanticCustomError
 from starlette.requests import HTTPConnection
 
 from api.called import called_prefix
-from api.database import EXPORTS_AT_ONCE, POOL_SIZE, Session, Store
+from api.database import EXPORTS_AT_ONCE, InvalidKeyError, Readers, Row, Session, Store
 from api.errors import KEY_NEEDED, ONE_KEY_NEEDED, ProblemError, unauthorized
 from api.schemas.common import FieldProblem
 from resources.once.values import without_check_digit
+from services.access.api_keys import has_form
 
 PAGES_AT_ONCE = 2
-MAX_KEY_CHARACTERS = 200
 
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="Bearer", description="The API key (ss_...) as a bearer token")
@@ -34,9 +34,10 @@ _basic = HTTPBasic(
 
 
 def one_key(connection: HTTPConnection, *, password: bool = False) -> str:
-    """The API key of a request, not looked at yet; with `password` also that of Basic.
+    """The API key of a request, not looked up yet; with `password` also that of Basic.
 
     Raises ProblemError without one, and where something else is presented beside it: that would be accepted unseen.
+    Raises InvalidKeyError for what has not the form of a key.
     """
     keys = {key for key in connection.headers.getlist("x-api-key") if key}
     others = False
@@ -52,7 +53,10 @@ def one_key(connection: HTTPConnection, *, password: bool = False) -> str:
         raise unauthorized(connection.url.path, KEY_NEEDED)
     if len(keys) > 1 or others:
         raise unauthorized(connection.url.path, ONE_KEY_NEEDED)
-    return keys.pop()[:MAX_KEY_CHARACTERS]
+    key = keys.pop()
+    if not has_form(key):
+        raise InvalidKeyError
+    return key
 
 
 def _password(credentials: str) -> str:
@@ -75,10 +79,36 @@ async def presented_key(
     _bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     _header: Annotated[str | None, Depends(_header)],
 ) -> str:
-    """The API key of a request, not looked at yet. Raises ProblemError without one."""
+    """The API key of a request, not looked up yet. Raises as `one_key` does."""
     key = one_key(request)
     only_known_parameters(request)
     return key
+
+
+class Asked:
+    """What a request may ask of the database: queries for the organization of its key."""
+
+    def __init__(self, readers: Readers, key: str) -> None:
+        self._readers, self._key = readers, key
+
+    async def read(self, *queries: tuple[str, Mapping[str, Any]]) -> list[list[Row]]:
+        """Return the rows of each query, all as of one moment. Raises as Readers.read does."""
+        return await self._readers.read(self._key, *queries)
+
+    async def rows(self, name: str, parameters: Mapping[str, Any]) -> list[Row]:
+        """Return the rows of one query; raises as `read` does."""
+        return (await self._readers.read(self._key, (name, parameters)))[0]
+
+
+async def _asked(
+    request: Request,
+    _bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    _header: Annotated[str | None, Depends(_header)],
+) -> Asked:
+    key, readers = one_key(request), request.app.state.readers
+    await readers.check(key)
+    only_known_parameters(request)
+    return Asked(readers, key)
 
 
 def _by_header(
@@ -134,9 +164,9 @@ def _query_parameters(dependant: Dependant) -> dict[str, bool]:
     return found
 
 
+Asking = Annotated[Asked, Depends(_asked)]
 # scope: the connection goes back before a slow client has read the answer. max_concurrency: requests wait for one
 # without a thread, else the waiting ones could take every thread and those with a connection could not go on.
-Opened = Annotated[Session, Depends(_by_header, scope="function", max_concurrency=POOL_SIZE)]
 OpenedForPage = Annotated[Session, Depends(_by_header_or_password, scope="function", max_concurrency=PAGES_AT_ONCE)]
 OpenedForExport = Annotated[Session, Depends(_by_header, scope="function", max_concurrency=EXPORTS_AT_ONCE)]
 
@@ -181,7 +211,9 @@ Label = Annotated[
 ]
 
 
-def link(request: Request, response: Response, following: str | int | None) -> None:
-    if following is not None:
-        url = request.url.include_query_params(after=following)
-        response.headers["Link"] = f'<{called_prefix(request)}{url.path}?{url.query}>; rel="next"'
+def link(request: Request, following: str | int | None) -> str | None:
+    """The header Link to the next page; None without one."""
+    if following is None:
+        return None
+    url = request.url.include_query_params(after=following)
+    return f'<{called_prefix(request)}{url.path}?{url.query}>; rel="next"'

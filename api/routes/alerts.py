@@ -10,13 +10,15 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
+from api.answers import answer, page, shape_of
 from api.database import EXPORTS_AT_ONCE, WRITER_POOL_SIZE, Row, Session, Store, Writers
-from api.dependencies import Limit, Opened, Whole, link, presented_key
+from api.dependencies import Asking, Limit, Whole, link, presented_key
 from api.errors import PROBLEMS, ProblemError, problems
 from api.schemas.alerts import (
     Action,
     AddedRule,
     Alert,
+    AlertEvent,
     AlertHistory,
     AlertPage,
     NewRule,
@@ -63,28 +65,26 @@ Trying = Annotated[_Caller, Depends(_caller, scope="function", max_concurrency=E
 CHANGES = problems(400, 401, 403, 404, 409, 413, 422, 503)
 
 
-@router.get("/v1/alerts", summary="Alerts", responses=PROBLEMS)
-def list_alerts(
+@router.get("/v1/alerts", summary="Alerts", response_model=AlertPage, responses=PROBLEMS)
+async def list_alerts(
     request: Request,
-    response: Response,
-    session: Opened,
+    asking: Asking,
     limit: Limit = 100,
     after: Annotated[Whole, Query(ge=0, le=2**63 - 1, description="Only alerts with a greater alert_id")] = 0,
     state: Annotated[
-        AlertState | Literal["closed", "all"],
+        Literal[AlertState, "closed", "all"],
         Query(
             description="open: all that are not over, also those that are acknowledged or snoozed, as their field "
             "`state` says; acknowledged, snoozed: only these; resolved, or closed: those that are over"
         ),
     ] = "open",
     kind: Annotated[AlertKind | None, Query(description="Only alerts of this kind")] = None,
-) -> AlertPage:
+) -> Response:
     """Oldest first. To follow new alerts, pass the greatest alert_id seen so far as `after`."""
-    found = session.rows("api_alerts", {"after": after, "state": state, "kind": kind, "rows": limit + 1})
+    found = await asking.rows("api_alerts", {"after": after, "state": state, "kind": kind, "rows": limit + 1})
     items = found[:limit]
     following = items[-1]["alert_id"] if len(found) > limit else None
-    link(request, response, following)
-    return AlertPage.model_validate({"items": items, "next": following})
+    return page(Alert, items, following, link(request, following))
 
 
 @router.post("/v1/alerts/{alert_id}/acknowledge", summary="Acknowledge an alert", responses=CHANGES)
@@ -137,26 +137,34 @@ def _act(caller: _Caller, alert_id: int, what: Act, action: Action, until: datet
         return Alert.model_validate(session.row("api_alert", {"alert_id": alert_id}))
 
 
-@router.get("/v1/alerts/{alert_id}", summary="One alert", responses=problems(401, 404, 422, 503))
-def get_alert(session: Opened, alert_id: AlertId) -> Alert:
-    found = session.row("api_alert", {"alert_id": alert_id})
-    if found is None:
+@router.get("/v1/alerts/{alert_id}", summary="One alert", response_model=Alert, responses=problems(401, 404, 422, 503))
+async def get_alert(asking: Asking, alert_id: AlertId) -> Response:
+    found = await asking.rows("api_alert", {"alert_id": alert_id})
+    if not found:
         raise _no_alert(alert_id)
-    return Alert.model_validate(found)
+    return answer(shape_of(Alert)(found[0]))
 
 
-@router.get("/v1/alerts/{alert_id}/history", summary="What became of an alert", responses=problems(401, 404, 422, 503))
-def get_history(session: Opened, alert_id: AlertId) -> AlertHistory:
+@router.get(
+    "/v1/alerts/{alert_id}/history",
+    summary="What became of an alert",
+    response_model=AlertHistory,
+    responses=problems(401, 404, 422, 503),
+)
+async def get_history(asking: Asking, alert_id: AlertId) -> Response:
     """Return each change: when, by whom, with what note."""
-    if session.row("api_alert", {"alert_id": alert_id}) is None:
+    found, events = await asking.read(
+        ("api_alert", {"alert_id": alert_id}), ("api_alert_history", {"alert_id": alert_id})
+    )
+    if not found:
         raise _no_alert(alert_id)
-    return AlertHistory.model_validate({"items": session.rows("api_alert_history", {"alert_id": alert_id})})
+    return answer({"items": list(map(shape_of(AlertEvent), events))})
 
 
 @router.get("/v1/alert-rules", summary="The alert rules", responses=PROBLEMS)
-def list_rules(session: Opened) -> RuleList:
+async def list_rules(asking: Asking) -> RuleList:
     """Return the rules in the order of their names, each with what it last found and its error, if any."""
-    return RuleList.model_validate({"items": session.rows("rules_list")})
+    return RuleList.model_validate({"items": await asking.rows("rules_list", {})})
 
 
 @router.post("/v1/alert-rules", summary="Add an alert rule", status_code=201, responses=CHANGES)

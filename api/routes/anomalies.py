@@ -6,19 +6,21 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.dependencies import Day, Limit, OfSim, Opened, Whole, link
+from api.answers import page
+from api.dependencies import Asking, Day, Limit, OfSim, Whole, link
 from api.errors import PROBLEMS
-from api.schemas.anomalies import AnomalyPage, IncidentPage
+from api.schemas.anomalies import Anomaly, AnomalyPage, Incident, IncidentPage
 from ml.enums import AnomalyKind, Severity
 
 router = APIRouter(tags=["predictions"])
 
 
-@router.get("/v1/anomalies", summary="SIMs unlike themselves or their peers", responses=PROBLEMS)
-def list_anomalies(
+@router.get(
+    "/v1/anomalies", summary="SIMs unlike themselves or their peers", response_model=AnomalyPage, responses=PROBLEMS
+)
+async def list_anomalies(
     request: Request,
-    response: Response,
-    session: Opened,
+    asking: Asking,
     limit: Limit = 100,
     after: Annotated[Whole, Query(ge=0, le=2**63 - 1, description="Only anomalies with a greater anomaly_id")] = 0,
     kind: Annotated[AnomalyKind | None, Query(description="Only anomalies of this kind")] = None,
@@ -26,28 +28,25 @@ def list_anomalies(
     iccid: OfSim = None,
     day: Annotated[Day | None, Query(description="Only anomalies of this UTC day")] = None,
     incident: Annotated[Whole | None, Query(ge=0, le=2**63 - 1, description="Only members of this incident")] = None,
-) -> AnomalyPage:
+) -> Response:
     """Oldest first. To follow new anomalies, pass the greatest anomaly_id seen so far as `after`."""
     chosen = {"kind": kind, "severity": severity, "iccid": iccid, "day": day, "incident": incident}
-    found = session.rows("api_anomalies", {"after": after, **chosen, "rows": limit + 1})
+    found = await asking.rows("api_anomalies", {"after": after, **chosen, "rows": limit + 1})
     items = found[:limit]
     following = items[-1]["anomaly_id"] if len(found) > limit else None
-    link(request, response, following)
-    return AnomalyPage.model_validate({"items": items, "next": following})
+    return page(Anomaly, items, following, link(request, following))
 
 
-@router.get("/v1/incidents", summary="Causes that many SIMs share", responses=PROBLEMS)
-def list_incidents(
+@router.get("/v1/incidents", summary="Causes that many SIMs share", response_model=IncidentPage, responses=PROBLEMS)
+async def list_incidents(
     request: Request,
-    response: Response,
-    session: Opened,
+    asking: Asking,
     limit: Limit = 100,
     after: Annotated[Whole, Query(ge=0, le=2**63 - 1, description="Only incidents with a greater incident_id")] = 0,
     since: Annotated[Day | None, Query(description="Only incidents whose last day is not before this one")] = None,
-) -> IncidentPage:
+) -> Response:
     """Oldest first. Its SIMs are the anomalies with its incident_id."""
-    found = session.rows("api_incidents", {"after": after, "since": since, "rows": limit + 1})
+    found = await asking.rows("api_incidents", {"after": after, "since": since, "rows": limit + 1})
     items = found[:limit]
     following = items[-1]["incident_id"] if len(found) > limit else None
-    link(request, response, following)
-    return IncidentPage.model_validate({"items": items, "next": following})
+    return page(Incident, items, following, link(request, following))

@@ -7,42 +7,58 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.database import Session
-from api.dependencies import AsOf, Iccid, Label, Limit, Opened, link
+from api.answers import answer, page, shape_of
+from api.dependencies import Asked, Asking, AsOf, Iccid, Label, Limit, link
 from api.errors import LOST, PROBLEMS, ProblemError, no_sim, wrong_parameter
-from api.schemas.predictions import Exhaustion, ExhaustionCursor, ExhaustionPage, Forecast
+from api.schemas.predictions import Exhaustion, ExhaustionCursor, ExhaustionPage, Forecast, ForecastDay
 
 router = APIRouter()
 ExhaustionChoice = Literal["live", "ended", "all", "ok", "extrapolated", "not_enough_evidence", "exhausted", "expired"]
 LIVE, ENDED = ["ok", "extrapolated", "not_enough_evidence"], ["exhausted", "expired"]
+FIRST = {"ended": False, "ends_on": "-infinity", "p_14": 2, "iccid": ""}  # before the first exhaustion of a day
 STATUSES_OF = {"live": LIVE, "ended": ENDED, "all": LIVE + ENDED}
 
 
 @router.get(
-    "/v1/sims/{iccid}/forecast", tags=["predictions"], summary="Forecast of a SIM's daily usage", responses=LOST
+    "/v1/sims/{iccid}/forecast",
+    tags=["predictions"],
+    summary="Forecast of a SIM's daily usage",
+    response_model=Forecast,
+    responses=LOST,
 )
-def get_forecast(session: Opened, iccid: Iccid, as_of: AsOf = None) -> Forecast:
+async def get_forecast(asking: Asking, iccid: Iccid, as_of: AsOf = None) -> Response:
     """One item a day ahead, each with the model that made it. 404 when there is none."""
-    items = session.rows("api_forecast", {"iccid": iccid, "as_of": as_of})
+    items = await asking.rows("api_forecast", {"iccid": iccid, "as_of": as_of})
     if not items:
-        raise _no_prediction(session, iccid, as_of, "forecast")
-    return Forecast.model_validate({"iccid": iccid, "items": items})
+        raise await _no_prediction(asking, iccid, as_of, "forecast")
+    return answer({"iccid": iccid, "items": list(map(shape_of(ForecastDay), items))})
 
 
-@router.get("/v1/sims/{iccid}/exhaustion", tags=["predictions"], summary="When a SIM runs out", responses=LOST)
-def get_exhaustion(session: Opened, iccid: Iccid, as_of: AsOf = None) -> Exhaustion:
+@router.get(
+    "/v1/sims/{iccid}/exhaustion",
+    tags=["predictions"],
+    summary="When a SIM runs out",
+    response_model=Exhaustion,
+    responses=LOST,
+)
+async def get_exhaustion(asking: Asking, iccid: Iccid, as_of: AsOf = None) -> Response:
     """404 when there is no prediction for it."""
-    found = session.row("api_exhaustion", {"iccid": iccid, "as_of": as_of})
-    if found is None:
-        raise _no_prediction(session, iccid, as_of, "exhaustion prediction")
-    return Exhaustion.model_validate(found)
+    found = await asking.rows("api_exhaustion", {"iccid": iccid, "as_of": as_of})
+    if not found:
+        raise await _no_prediction(asking, iccid, as_of, "exhaustion prediction")
+    return answer(shape_of(Exhaustion)(found[0]))
 
 
-@router.get("/v1/exhaustions", tags=["predictions"], summary="Which SIMs run out first", responses=PROBLEMS)
-def list_exhaustions(
+@router.get(
+    "/v1/exhaustions",
+    tags=["predictions"],
+    summary="Which SIMs run out first",
+    response_model=ExhaustionPage,
+    responses=PROBLEMS,
+)
+async def list_exhaustions(
     request: Request,
-    response: Response,
-    session: Opened,
+    asking: Asking,
     limit: Limit = 100,
     after: Annotated[str, Query(max_length=500, description="`next` of the page before")] = "",
     status: Annotated[
@@ -57,7 +73,7 @@ def list_exhaustions(
     ] = None,
     label: Label = None,
     as_of: AsOf = None,
-) -> ExhaustionPage:
+) -> Response:
     """As of the latest day, the soonest median end first; where two end on one day, the one that is likelier to end
     within 14 days, then by ICCID. Live SIMs without a date come after those with one, ended SIMs (on request) last. A
     walk stays on the day it began with."""
@@ -69,34 +85,25 @@ def list_exhaustions(
         ) from None
     if cursor and as_of and cursor.as_of != as_of:
         raise wrong_parameter("as_of", f"this walk began as of {cursor.as_of}: leave as_of or after out")
-    day = cursor.as_of if cursor else as_of or _latest(session)
-    if day is None:
-        return ExhaustionPage(items=[], next=None)
-    place = cursor or ExhaustionCursor.first(day)
+    place = cursor.model_dump() if cursor else FIRST | {"as_of": as_of}
     chosen = {"statuses": STATUSES_OF.get(status, [status]), "cause": cause, "label": label}
-    found = session.rows("api_exhaustions", place.model_dump() | chosen | {"rows": limit + 1})
+    found = await asking.rows("api_exhaustions", place | chosen | {"rows": limit + 1})
     items = found[:limit]
     following = None
     if len(found) > limit:
         final = items[-1]
         following = ExhaustionCursor(
-            as_of=day,
+            as_of=final["as_of"],
             ended=final["ended"],
             ends_on=final["ends_on"],
             p_14=-1 if final["p_14"] is None else final["p_14"],
             iccid=final["iccid"],
         ).encode()
-    link(request, response, following)
-    return ExhaustionPage.model_validate({"items": items, "next": following})
+    return page(Exhaustion, items, following, link(request, following))
 
 
-def _latest(session: Session) -> date | None:
-    latest: date | None = (session.row("api_exhaustions_as_of") or {"as_of": None})["as_of"]
-    return latest
-
-
-def _no_prediction(session: Session, iccid: str, as_of: date | None, what: str) -> ProblemError:
-    if session.row("api_sim", {"iccid": iccid}) is None:
+async def _no_prediction(asking: Asked, iccid: str, as_of: date | None, what: str) -> ProblemError:
+    if not await asking.rows("api_sim", {"iccid": iccid}):
         return no_sim(iccid)
     when = (
         f" as of {as_of}; leave out as_of for the latest"

@@ -1,6 +1,6 @@
 """SIMs, their use and their life.
 
-Each route checks the key, runs one or two named queries in the key's organization and answers with a model.
+Each route asks one or two named queries in the organization of the key and answers with their rows.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.dependencies import Day, Iccid, Label, Limit, Opened, link
+from api.answers import answer, page, shape_of
+from api.dependencies import Asking, Day, Iccid, Label, Limit, link
 from api.errors import LOST, PROBLEMS, no_sim, wrong_parameter
-from api.schemas.sims import Lifecycle, Sim, SimPage, Usage
+from api.schemas.sims import Lifecycle, LifecycleEntry, Sim, SimPage, Usage, UsageDay
 from ml.enums import SimState
 
 USAGE_DAYS = 90
@@ -21,50 +22,51 @@ MAX_USAGE_DAYS = 1000
 router = APIRouter()
 
 
-@router.get("/v1/sims", tags=["SIMs"], summary="The SIMs of the organization", responses=PROBLEMS)
-def list_sims(
+@router.get(
+    "/v1/sims", tags=["SIMs"], summary="The SIMs of the organization", response_model=SimPage, responses=PROBLEMS
+)
+async def list_sims(
     request: Request,
-    response: Response,
-    session: Opened,
+    asking: Asking,
     limit: Limit = 100,
     after: Annotated[str, Query(pattern="^([0-9]{19})?$", description="`next` of the page before")] = "",
     label: Label = None,
     status: Annotated[Literal["Enabled", "Disabled"] | None, Query(description="Only SIMs of this status")] = None,
     state: Annotated[SimState | None, Query(description="Only SIMs in this state of their life")] = None,
-) -> SimPage:
+) -> Response:
     """Return SIMs in the order of ICCIDs. A walk from page to page meets every SIM once, also while SIMs are added.
     SIMs that are ordered and not in the SIM list yet are returned when they are asked for by their state."""
     chosen = {"after": after, "label": label, "status": status, "state": state, "rows": limit + 1}
-    found = session.rows("api_ordered" if state == "ordered" else "api_sims", {"iccid": None, **chosen})
+    found = await asking.rows("api_ordered" if state == "ordered" else "api_sims", {"iccid": None, **chosen})
     items = found[:limit]
     following = items[-1]["iccid"] if len(found) > limit else None
-    link(request, response, following)
-    return SimPage.model_validate({"items": items, "next": following})
+    return page(Sim, items, following, link(request, following))
 
 
-@router.get("/v1/sims/{iccid}", tags=["SIMs"], summary="One SIM", responses=LOST)
-def get_sim(session: Opened, iccid: Iccid) -> Sim:
+@router.get("/v1/sims/{iccid}", tags=["SIMs"], summary="One SIM", response_model=Sim, responses=LOST)
+async def get_sim(asking: Asking, iccid: Iccid) -> Response:
     """A SIM that is ordered and not in the SIM list yet has little more than its state."""
-    found = session.row("api_sim", {"iccid": iccid}) or session.row(
+    found = await asking.rows("api_sim", {"iccid": iccid}) or await asking.rows(
         "api_ordered", {"iccid": iccid, "after": "", "label": None, "status": None, "rows": 1}
     )
-    if found is None:
+    if not found:
         raise no_sim(iccid)
-    return Sim.model_validate(found)
+    return answer(shape_of(Sim)(found[0]))
 
 
-@router.get("/v1/sims/{iccid}/lifecycle", tags=["SIMs"], summary="The life of a SIM", responses=LOST)
-def get_lifecycle(
+@router.get(
+    "/v1/sims/{iccid}/lifecycle", tags=["SIMs"], summary="The life of a SIM", response_model=Lifecycle, responses=LOST
+)
+async def get_lifecycle(
     request: Request,
-    response: Response,
-    session: Opened,
+    asking: Asking,
     iccid: Iccid,
     limit: Limit = 100,
     after: Annotated[
         str,
         Query(pattern="^([0-9]{4}-[0-9]{2}-[0-9]{2}[.][0-9]{1,18})?$", description="`next` of the page before"),
     ] = "",
-) -> Lifecycle:
+) -> Response:
     """Return a SIM's state and its history, newest last: states, changes of device and of visited country, top-ups;
     when, on what evidence, and who decided. A SIM that is ordered and not in the SIM list yet has a state and no
     history."""
@@ -75,37 +77,41 @@ def get_lifecycle(
         raise wrong_parameter(
             "after", "is not a cursor of this list: pass `next` of the page before, or leave it out"
         ) from None
-    state = session.row("api_state", {"iccid": iccid})
-    if state is None:
+    states, found = await asking.read(
+        ("api_state", {"iccid": iccid}), ("api_lifecycle", {"iccid": iccid, **place, "rows": limit + 1})
+    )
+    if not states:
         raise no_sim(iccid)
-    found = session.rows("api_lifecycle", {"iccid": iccid, **place, "rows": limit + 1})
     items = found[:limit]
     following = f"{items[-1]['occurred_on']}.{items[-1]['entry_id']}" if len(found) > limit else None
-    link(request, response, following)
-    return Lifecycle.model_validate({**state, "items": items, "next": following})
+    shaped = list(map(shape_of(LifecycleEntry), items))
+    return answer({**states[0], "items": shaped, "next": following}, link(request, following))
 
 
-@router.get("/v1/sims/{iccid}/usage", tags=["SIMs"], summary="Daily usage of a SIM", responses=LOST)
-def get_usage(
-    session: Opened,
+@router.get(
+    "/v1/sims/{iccid}/usage", tags=["SIMs"], summary="Daily usage of a SIM", response_model=Usage, responses=LOST
+)
+async def get_usage(
+    asking: Asking,
     iccid: Iccid,
     first: Annotated[
         Day | None, Query(alias="from", description=f"Default: the {USAGE_DAYS} days that end with `to`")
     ] = None,
     last: Annotated[Day | None, Query(alias="to", description="Default: the last day with a record")] = None,
-) -> Usage:
+) -> Response:
     """UTC days, oldest first; both ends included; at most 1000 days."""
     if first and last and first > last:
         raise wrong_parameter("from", f"{first} is after to, {last}")
-    known = session.row("api_usage_last_day", {"iccid": iccid})
-    if known is None:
+    chosen = {"iccid": iccid, "first_day": first, "last_day": last}
+    limits = {"days": USAGE_DAYS, "rows": MAX_USAGE_DAYS}
+    known, found = await asking.read(("api_usage_last_day", {"iccid": iccid}), ("api_usage", chosen | limits))
+    if not known:
         raise no_sim(iccid)
-    last = last or known["last_day"]
+    last = last or known[0]["last_day"]
     if last is None:
-        return Usage(iccid=iccid, first_day=first, last_day=None, items=[])
+        return answer({"iccid": iccid, "from": first, "to": None, "items": []})
     first = first or date.fromordinal(max(1, last.toordinal() - USAGE_DAYS + 1))
     days = (last - first).days + 1
     if days > MAX_USAGE_DAYS:
         raise wrong_parameter("from", f"{first} to {last} are {days} days: ask for at most {MAX_USAGE_DAYS} at a time")
-    items = session.rows("api_usage", {"iccid": iccid, "first_day": first, "last_day": last})
-    return Usage.model_validate({"iccid": iccid, "from": first, "to": last, "items": items})
+    return answer({"iccid": iccid, "from": first, "to": last, "items": list(map(shape_of(UsageDay), found))})

@@ -113,11 +113,6 @@ class ExhaustionCursor(BaseModel):
             date.fromisoformat(text)
         return text
 
-    @classmethod
-    def first(cls, as_of: date) -> ExhaustionCursor:
-        """Before the first exhaustion of a day."""
-        return cls(as_of=as_of, ended=False, ends_on="-infinity", p_14=2, iccid="")
-
     def encode(self) -> str:
         return base64.urlsafe_b64encode(self.model_dump_json().encode()).decode().rstrip("=")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ if TYPE_CHECKING:  # the HTTP service takes key_sha256 from here and must not lo
     from resources.database.session import Database
 
 PREFIX = "ss_"
+FORM = re.compile(PREFIX + "[A-Za-z0-9_-]{43}")  # 32 bytes in base64
 
 
 class ApiKeyError(SimsightError):
@@ -29,6 +31,11 @@ class ApiKey:
     expires_at: datetime | None
     revoked_at: datetime | None
     can_write: bool
+
+
+def has_form(key: str) -> bool:
+    """Whether a text can be a key at all; one that cannot need not be looked up."""
+    return FORM.fullmatch(key) is not None
 
 
 def key_sha256(key: str) -> bytes:

@@ -1,6 +1,6 @@
 -- One row a SIM: live ones first, the soonest end first, then p_14 falling, then ICCID. ends_on: the median date; the day of expiry where only
 -- that is sure; 'infinity' for none.
--- Parameters: as_of date; statuses text[]; cause and label text or NULL for any; the last row seen as ended boolean, ends_on text, p_14
+-- Parameters: as_of date or NULL for the latest; statuses text[]; cause and label text or NULL for any; the last row seen as ended boolean, ends_on text, p_14
 -- double precision (-1 for none) and iccid text (false, '-infinity', 2 and '' for the first page); rows integer.
 -- Index: exhaustions_by_as_of, by its very expressions. CASE and not coalesce: row-level security would keep coalesce out of the condition.
 SELECT e.iccid, e.label, e.status, e.cause, e.p_7, e.p_14, e.p_30, e.p10_date, e.p50_date, e.p90_date, e.remaining, e.expires_on,
@@ -14,7 +14,7 @@ CROSS JOIN LATERAL (
                 WHEN e.p50_date IS NULL THEN 'infinity'::date
                 ELSE e.p50_date END AS ends_on
 ) AS o
-WHERE e.as_of = %(as_of)s
+WHERE e.as_of = CASE WHEN %(as_of)s::date IS NOT NULL THEN %(as_of)s::date ELSE (SELECT max(as_of) FROM predictions.exhaustions) END
   AND (o.ended, o.ends_on) >= (%(ended)s::boolean, %(ends_on)s::date)
   AND ((o.ended, o.ends_on) > (%(ended)s::boolean, %(ends_on)s::date)
        OR coalesce(e.p_14, -1) < %(p_14)s::double precision
