@@ -193,7 +193,9 @@ def _short_iccid(digits: str) -> str:
 
 
 Day = Annotated[date, _shape("[0-9]{4}-[0-9]{2}-[0-9]{2}", "a day is written YYYY-MM-DD")]
-Whole = Annotated[int, _shape("-?[0-9]{1,19}", "a whole number is needed, digits only")]
+DIGITS = _shape("-?[0-9]{1,19}", "a whole number is needed, digits only")
+# limits stand before the shape: beside Query or Path pydantic would keep them out of the documented schema
+RowId = Annotated[int, Field(ge=0, le=2**63 - 1), DIGITS]
 ICCID_FORM = "19 digits, or 20 with the check digit"
 Iccid = Annotated[
     str,
@@ -204,7 +206,7 @@ OfSim = Annotated[
     Annotated[str, Field(pattern="^[0-9]{19,20}$"), AfterValidator(_short_iccid)] | None,
     Query(description=f"Only this SIM: {ICCID_FORM}"),
 ]
-Limit = Annotated[Whole, Query(ge=1, le=1000, description="Items a page at most")]
+Limit = Annotated[int, Field(ge=1, le=1000), DIGITS, Query(description="Items a page at most")]
 AsOf = Annotated[Day | None, Query(description="The last day that was known; default: the latest there is")]
 Label = Annotated[
     str | None, Query(max_length=500, pattern=r"^[^\x00]*$", description="Only SIMs with exactly this label")

@@ -110,6 +110,8 @@ def _methods_at(request: Request) -> list[str]:
     matching = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
     # a hidden route beside a documented one is there to refuse with a better reason
     shown = [route for route in matching if getattr(route, "include_in_schema", True)] or matching
+    # a path of its own, such as /v1/alert-rules/replay, is none of those that a pattern stands for
+    shown = [route for route in shown if "{" not in route.path] or shown
     methods = {method for route in shown for method in route.methods or ()}
     return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 

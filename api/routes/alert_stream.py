@@ -14,7 +14,7 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from api.alert_hub import MAX_STREAMS, MAX_STREAMS_PER_ORGANIZATION, UNAVAILABLE, Hub, TooManyStreamsError
 from api.database import InvalidKeyError, Row
-from api.dependencies import Whole, one_key, presented_key
+from api.dependencies import RowId, one_key, presented_key
 from api.errors import ProblemError, problems, wrong_parameter
 from api.schemas.alerts import AlertEvent
 from api.schemas.common import Problem
@@ -80,10 +80,8 @@ async def _until(receive: Receive, what: str) -> None:
 
 
 After = Annotated[
-    Whole | None,
-    Query(
-        ge=0, le=2**63 - 1, description="The last event id seen: what came after it comes first. Default: from now on"
-    ),
+    RowId | None,
+    Query(description="The last event id seen: what came after it comes first. Default: from now on"),
 ]
 
 

@@ -9,10 +9,11 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import Field
 
 from api.answers import answer, page, shape_of
 from api.database import EXPORTS_AT_ONCE, WRITER_POOL_SIZE, Row, Session, Store, Writers
-from api.dependencies import Asking, Limit, Whole, link, presented_key
+from api.dependencies import DIGITS, Asking, Limit, RowId, link, presented_key
 from api.errors import PROBLEMS, ProblemError, problems
 from api.schemas.alerts import (
     Action,
@@ -42,8 +43,13 @@ READ_ONLY = (
     "This API key may only read: `simsight api-key create NAME --write` makes one that may act on alerts and write "
     "rules."
 )
-AlertId = Annotated[Whole, Path(ge=1, le=2**63 - 1, examples=[41])]
-RuleId = Annotated[Whole, Path(ge=1, le=2**31 - 1, description="As GET /v1/alert-rules gives it", examples=[3])]
+AlertId = Annotated[int, Field(ge=1, le=2**63 - 1), DIGITS, Path(examples=[41])]
+RuleId = Annotated[
+    int,
+    Field(ge=1, le=2**31 - 1),
+    DIGITS,
+    Path(description="As GET /v1/alert-rules gives it", examples=[3]),
+]
 
 
 class _Caller:
@@ -70,7 +76,7 @@ async def list_alerts(
     request: Request,
     asking: Asking,
     limit: Limit = 100,
-    after: Annotated[Whole, Query(ge=0, le=2**63 - 1, description="Only alerts with a greater alert_id")] = 0,
+    after: Annotated[RowId, Query(description="Only alerts with a greater alert_id")] = 0,
     state: Annotated[
         Literal[AlertState, "closed", "all"],
         Query(

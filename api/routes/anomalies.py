@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from api.answers import page
-from api.dependencies import Asking, Day, Limit, OfSim, Whole, link
+from api.dependencies import Asking, Day, Limit, OfSim, RowId, link
 from api.errors import PROBLEMS
 from api.schemas.anomalies import Anomaly, AnomalyPage, Incident, IncidentPage
 from ml.enums import AnomalyKind, Severity
@@ -22,12 +22,12 @@ async def list_anomalies(
     request: Request,
     asking: Asking,
     limit: Limit = 100,
-    after: Annotated[Whole, Query(ge=0, le=2**63 - 1, description="Only anomalies with a greater anomaly_id")] = 0,
+    after: Annotated[RowId, Query(description="Only anomalies with a greater anomaly_id")] = 0,
     kind: Annotated[AnomalyKind | None, Query(description="Only anomalies of this kind")] = None,
     severity: Annotated[Severity | None, Query(description="Only anomalies of this severity")] = None,
     iccid: OfSim = None,
     day: Annotated[Day | None, Query(description="Only anomalies of this UTC day")] = None,
-    incident: Annotated[Whole | None, Query(ge=0, le=2**63 - 1, description="Only members of this incident")] = None,
+    incident: Annotated[RowId | None, Query(description="Only members of this incident")] = None,
 ) -> Response:
     """Oldest first. To follow new anomalies, pass the greatest anomaly_id seen so far as `after`."""
     chosen = {"kind": kind, "severity": severity, "iccid": iccid, "day": day, "incident": incident}
@@ -42,7 +42,7 @@ async def list_incidents(
     request: Request,
     asking: Asking,
     limit: Limit = 100,
-    after: Annotated[Whole, Query(ge=0, le=2**63 - 1, description="Only incidents with a greater incident_id")] = 0,
+    after: Annotated[RowId, Query(description="Only incidents with a greater incident_id")] = 0,
     since: Annotated[Day | None, Query(description="Only incidents whose last day is not before this one")] = None,
 ) -> Response:
     """Oldest first. Its SIMs are the anomalies with its incident_id."""

@@ -110,3 +110,18 @@ async def _read_twice(url: URL, key: str) -> None:
 
 def test_queries_of_a_request_are_one_read_only_transaction_of_one_organization(seeded: Any) -> None:
     asyncio.run(_read_twice(seeded.url, seeded.keys["default"]))
+
+
+def test_the_documentation_says_the_limits_of_numbers(client: httpx.Client) -> None:
+    """Beside Query or Path they were enforced and not documented."""
+    for path, verbs in client.get("/openapi.json").json()["paths"].items():
+        for verb, route in verbs.items():
+            for parameter in route.get("parameters", []):
+                for schema in parameter["schema"].get("anyOf", [parameter["schema"]]):
+                    if schema.get("type") == "integer":
+                        assert {"minimum", "maximum"} <= schema.keys(), (verb, path, parameter["name"])
+
+
+def test_a_path_of_its_own_does_not_allow_what_a_pattern_beside_it_does(client: httpx.Client) -> None:
+    assert client.options("/v1/alert-rules/replay").headers["allow"] == "POST"
+    assert client.options("/v1/alert-rules/3").headers["allow"] == "DELETE, PATCH"
