@@ -75,6 +75,19 @@ def reason(error: BaseException) -> str:
     return lines[-1].strip() if lines else type(error).__name__
 
 
+def lost_connection(error: BaseException) -> str | None:
+    """What to tell when a driver's error says that the server went away or stopped its work; None of other errors."""
+    from sqlalchemy.exc import OperationalError
+
+    cause = error.orig if isinstance(error, OperationalError) else error
+    if cause is None or (cause is error and not isinstance(error, psycopg.OperationalError)):
+        return None
+    return (
+        f"the connection to PostgreSQL broke ({reason(cause)}); what was stored stays. Check that the server runs, "
+        "then run again"
+    )
+
+
 @contextmanager
 def running_server(settings: Settings) -> Iterator[Server]:
     """The server, with its three databases in place, for as long as the block lasts.
