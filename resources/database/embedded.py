@@ -239,9 +239,26 @@ class _Server:
                 with socket.socket(socket.AF_UNIX) as probe, suppress(ConnectionRefusedError):
                     probe.connect(str(name))
                     raise StartError(f"a server that is not of this machine or container uses {self.data}")
-            for left in (name, folder / f"{name.name}.lock"):
-                left.unlink(missing_ok=True)
+            for file in (name, folder / f"{name.name}.lock"):
+                file.unlink(missing_ok=True)
         self._pid_file.unlink(missing_ok=True)
+        # a busy process goes on as long as its statement, and until then no server starts: they share memory
+        deadline = time.monotonic() + START_S
+        while (left := self._processes()) and time.monotonic() < deadline:
+            for process in left:
+                with suppress(psutil.Error):
+                    process.kill()
+            time.sleep(0.02)
+
+    def _processes(self) -> list[psutil.Process]:
+        """The processes of PostgreSQL whose working directory is the data folder."""
+        return [process for process in psutil.process_iter() if self._works_here(process)]
+
+    def _works_here(self, process: psutil.Process) -> bool:
+        try:
+            return process.name().startswith("postgres") and os.path.samefile(process.cwd(), self.data)
+        except (psutil.Error, OSError):
+            return False
 
     # --- where, and as whom ------------------------------------------------------------------------------------------
 
