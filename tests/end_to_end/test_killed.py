@@ -179,8 +179,11 @@ def new_days() -> Iterator[Days]:
 def undisturbed() -> Iterator[tuple[list[float], dict[str, Any]]]:
     """How long each command takes, and what there is in the end."""
     with new_days() as days:
+        days.run("--version", MORNINGS[0])  # the first command waits until all is imported
         days.pass_by({}, random.Random(0))
-        yield days.took, days.end()
+        expected = days.end()
+        assert all(expected[name] for name in ("core.sim_usage", "predictions.alerts", "messages"))
+        yield days.took, expected
 
 
 @pytest.mark.parametrize("seed", SEEDS)
