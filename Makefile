@@ -1,7 +1,7 @@
 # make demo    the whole pipeline once, on a simulated fleet          make test    all tests
 # make dev     the Dagster UI                                         make serve   the HTTP service
 .DELETE_ON_ERROR:
-.PHONY: demo test dev serve check lock clean
+.PHONY: demo test nightly dev serve check lock clean
 
 # without byte code kept, every process compiles its libraries again: importing takes twice as long
 unexport PYTHONDONTWRITEBYTECODE
@@ -20,7 +20,11 @@ demo: $(INSTALLED)
 	@$(BIN)/simsight demo
 
 test: $(INSTALLED)
-	@$(BIN)/pytest -n logical --dist loadfile --no-loadscope-reorder -m "not packaging"
+	@$(BIN)/pytest -n logical --dist loadfile --no-loadscope-reorder -m "not packaging and not nightly"
+
+# kills what runs, again and again; NIGHTLY_KILLS and NIGHTLY_SEEDS say how often and when
+nightly: $(INSTALLED)
+	@$(BIN)/pytest -s -m nightly tests/end_to_end
 
 dev: $(INSTALLED)
 	@$(BIN)/simsight dev

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 MODEL_FILE = "model.json"
-# a run is begun when its model is trained, and takes seconds from then: one older than this has lost its process
-REGISTERING_MS = 3_600_000
 
 
 @dataclass(frozen=True)
@@ -217,16 +215,15 @@ class Registry:
         self._client.delete_experiment(default.experiment_id)
         return True
 
-    def end_killed(self, now_ms: int) -> int:
-        """Mark runs as KILLED that were begun long ago and never ended: their process was killed. Returns how many.
+    def end_killed(self) -> int:
+        """Mark runs as KILLED that never ended: their process was killed. Returns how many.
 
-        now_ms   the present of this machine, as MLflow counts: milliseconds since 1970
+        Nobody else may be registering a version of the model meanwhile.
         """
         known = self._client.get_experiment_by_name(self.name)
         if known is None:
             return 0
-        begun = f"attributes.status = 'RUNNING' AND attributes.start_time < {now_ms - REGISTERING_MS}"
-        left = self._client.search_runs([known.experiment_id], begun)
+        left = self._client.search_runs([known.experiment_id], "attributes.status = 'RUNNING'")
         for run in left:
             self._client.set_terminated(run.info.run_id, "KILLED")
         return len(left)

@@ -6,9 +6,12 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+MAKING_S = 60  # far longer than a process takes from its lock to its folder
 
 
 @contextmanager
@@ -52,9 +55,9 @@ def remove_left(base: Path) -> int:
         with suppress(OSError), lock.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its process lives
             folder = lock.with_suffix("")
-            if not folder.exists():
+            if not folder.exists() and time.time() - lock.stat().st_mtime < MAKING_S:
                 continue  # being made, or removed just now
+            removed += folder.exists()
             shutil.rmtree(folder, ignore_errors=True)
             lock.unlink(missing_ok=True)
-            removed += 1
     return removed

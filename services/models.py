@@ -3,7 +3,6 @@
 import hashlib
 import json
 import tempfile
-import time
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
@@ -67,7 +66,6 @@ def train_and_register(
     if inputs.missing:
         return {"trained": f"no: {inputs.missing}"}
     registry, seed, code = registry_of(runtime, spec.name), runtime.settings.seed, code_version()
-    registry.end_killed(int(time.time() * 1000))
     registry.hide_default()
     fingerprint = _fingerprint(inputs, as_of, seed, code)
     recorded = {row["model_version"] for row in runtime.database.rows("model_versions", {"model_name": spec.name})}
@@ -78,8 +76,11 @@ def train_and_register(
     present = None if champion is None else _champion(registry, spec, champion)
     trained = spec.train(runtime, as_of, inputs, present, log)
     compared = {f"compared_{name}": float(value) for name, value in trained.comparison.items()}
-    with tempfile.TemporaryDirectory() as folder:
+    # one at a time: a run of MLflow that is still going has lost its process
+    with tempfile.TemporaryDirectory() as folder, runtime.database.transaction() as alone:
         _write_files(Path(folder), spec, trained)
+        alone.rows("lock_registering", {"model_name": spec.name})
+        registry.end_killed()
         registered = registry.register(
             folder=Path(folder),
             parameters={

@@ -83,6 +83,13 @@ def main() -> None:
         raise
     except (SimsightError, OSError) as error:
         _fail(error, 1)
+    except Exception as error:
+        from resources.database.server import lost_connection
+
+        told = lost_connection(error)
+        if told is None:
+            raise
+        _fail(told, 1)
 
 
 def _fail(error: object, code: int) -> None:

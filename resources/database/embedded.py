@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -79,11 +79,12 @@ def shared_server(data: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _locked(path: Path, how: int) -> Iterator[None]:
+def _locked(path: Path, how: int) -> Iterator[int]:
+    """Hold a lock file while the block lasts, and as long as a child that is given the descriptor."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, how)
-        yield
+        yield handle
     finally:
         os.close(handle)
 
@@ -104,6 +105,7 @@ class _Server:
         self.data = data
         self.start_lock = data.with_name(f"{data.name}.lock")
         self.users_lock = data.with_name(f"{data.name}.users")
+        self._making = data.with_name(f"{data.name}.making")  # there while initdb runs, and locked by it
         self._log = data / "log"
         self._pid_file = data / "postmaster.pid"
         mark = hashlib.sha256(os.fsencode(data)).hexdigest()[:16]
@@ -119,6 +121,7 @@ class _Server:
             self._owner = self._other_user()
         if running := self._running():
             return running.sockets
+        self._remove_half_made()
         self._remove_traces()
         programs = self._programs()
         if not (self.data / "PG_VERSION").exists():
@@ -149,10 +152,27 @@ class _Server:
     def _make(self, programs: Path) -> None:
         # sorted and compared by code point, with the letters of Unicode: the same on each machine, with any locale
         locale = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        self._run(programs / "initdb", "--auth=trust", "-U", SUPERUSER, *locale)
+        with ExitStack() as stack:
+            keeps: tuple[int, ...] = ()
+            if not any(self.data.iterdir()):  # else initdb refuses, and what is there is not ours to remove
+                keeps = (stack.enter_context(_locked(self._making, fcntl.LOCK_EX)),)
+            self._run(programs / "initdb", "--auth=trust", "-U", SUPERUSER, *locale, keeps=keeps)
+        self._making.unlink(missing_ok=True)
 
-    def _run(self, program: Path, *arguments: str) -> None:
-        """Run a program of PostgreSQL in the data folder, without PG* variables and in the locale C."""
+    def _remove_half_made(self) -> None:
+        """Empty the folder when the process that made it was killed, as soon as what it had started has ended."""
+        if not self._making.exists():
+            return
+        with _locked(self._making, fcntl.LOCK_EX):
+            for path in self.data.iterdir():
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            self._making.unlink()
+
+    def _run(self, program: Path, *arguments: str, keeps: tuple[int, ...] = ()) -> None:
+        """Run a program of PostgreSQL in the data folder, without PG* variables and in the locale C.
+
+        keeps  descriptors that stay open in it
+        """
         kept = {name: value for name, value in os.environ.items() if not re.match(r"PG|LC_|LANG", name)}
         user, group = self._owner or (None, None)
         with tempfile.TemporaryFile() as output:  # a pipe would stay open as long as the server
@@ -166,6 +186,7 @@ class _Server:
                 user=user,
                 group=group,
                 extra_groups=None if user is None else [],
+                pass_fds=keeps,
                 check=False,
             )
             output.seek(0)
@@ -218,9 +239,26 @@ class _Server:
                 with socket.socket(socket.AF_UNIX) as probe, suppress(ConnectionRefusedError):
                     probe.connect(str(name))
                     raise StartError(f"a server that is not of this machine or container uses {self.data}")
-            for left in (name, folder / f"{name.name}.lock"):
-                left.unlink(missing_ok=True)
+            for file in (name, folder / f"{name.name}.lock"):
+                file.unlink(missing_ok=True)
         self._pid_file.unlink(missing_ok=True)
+        # a busy process goes on as long as its statement, and until then no server starts: they share memory
+        deadline = time.monotonic() + START_S
+        while (left := self._processes()) and time.monotonic() < deadline:
+            for process in left:
+                with suppress(psutil.Error):
+                    process.kill()
+            time.sleep(0.02)
+
+    def _processes(self) -> list[psutil.Process]:
+        """The processes of PostgreSQL whose working directory is the data folder."""
+        return [process for process in psutil.process_iter() if self._works_here(process)]
+
+    def _works_here(self, process: psutil.Process) -> bool:
+        try:
+            return process.name().startswith("postgres") and os.path.samefile(process.cwd(), self.data)
+        except (psutil.Error, OSError):
+            return False
 
     # --- where, and as whom ------------------------------------------------------------------------------------------
 

@@ -75,6 +75,23 @@ def reason(error: BaseException) -> str:
     return lines[-1].strip() if lines else in_words(error)
 
 
+def lost_connection(error: BaseException) -> str | None:
+    """What to tell when a driver's error says that the server went away or stopped its work; None of other errors."""
+    from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
+
+    if isinstance(error, DBAPIError):
+        # psycopg2 calls an answer that broke off a DatabaseError; what a statement does wrong has a class of its own
+        lost = isinstance(error, OperationalError) or type(error) is DatabaseError or error.connection_invalidated
+    else:
+        lost = isinstance(error, psycopg.OperationalError)
+    if not lost:
+        return None
+    why = reason(getattr(error, "orig", None) or error)
+    return (
+        f"the connection to PostgreSQL broke ({why}); what was stored stays. Check that the server runs, then run again"
+    )
+
+
 @contextmanager
 def running_server(settings: Settings) -> Iterator[Server]:
     """The server, with its three databases in place, for as long as the block lasts.

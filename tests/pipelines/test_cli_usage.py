@@ -7,12 +7,15 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
+import psycopg
 import pytest
 from rich.console import Console
+from sqlalchemy import URL, create_engine, text
 from typer.testing import CliRunner
 
 from pipelines.cli import app, common, main
 from pipelines.demo import called_as
+from resources.database.server import driver_url
 from resources.errors import UsageError
 from resources.ports import listen
 from services.alerts.rules import RuleError
@@ -161,3 +164,33 @@ def test_the_command_is_named_as_it_was_called(monkeypatch: pytest.MonkeyPatch, 
 
 def test_help_says_how_a_day_is_written() -> None:
     assert "YYYY-MM-DD" in CliRunner().invoke(app, ["ingest", "--help"]).output
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_a_connection_that_breaks_is_told_in_a_line(
+    postgres: URL, driver: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def break_it() -> None:
+        end = "SELECT pg_terminate_backend(pg_backend_pid())"
+        if driver == "psycopg":
+            with psycopg.connect(driver_url(postgres, "").render_as_string(hide_password=False)) as connection:
+                connection.execute(end)
+        else:  # as Dagster and MLflow do
+            with create_engine(driver_url(postgres, driver)).connect() as opened:
+                opened.execute(text(end))
+
+    monkeypatch.setitem(main.__globals__, "app", break_it)
+    code, said = _said(monkeypatch, capsys)
+    assert code == 1
+    assert said.startswith("simsight: the connection to PostgreSQL broke (")
+    assert "Check that the server runs, then run again" in said
+
+
+def test_an_error_in_a_statement_is_no_broken_connection(postgres: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong() -> None:
+        with psycopg.connect(driver_url(postgres, "").render_as_string(hide_password=False)) as connection:
+            connection.execute("SELECT nothing")
+
+    monkeypatch.setitem(main.__globals__, "app", wrong)
+    with pytest.raises(psycopg.errors.UndefinedColumn):
+        main()

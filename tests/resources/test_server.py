@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -381,6 +383,41 @@ def test_a_server_whose_users_were_killed_is_used_and_stopped_by_the_next(home: 
     assert (home / "postgres" / "postmaster.pid").exists()
     assert words(home) == "Ü True True"
     assert not (home / "postgres" / "postmaster.pid").exists()
+
+
+def test_a_server_that_was_killed_while_it_was_busy_is_started_again_at_once(home: Path) -> None:
+    busy = "SELECT count(*) FROM generate_series(1, 100000000) AS g (n) WHERE mod(n, 7) = 3"
+    active = "SELECT FROM pg_stat_activity WHERE state = 'active' AND query = %s"
+    with (
+        running_server(settings(home=home)) as server,
+        psycopg.connect(text(server), autocommit=True) as watching,
+        psycopg.connect(text(server)) as connection,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        answer = pool.submit(connection.execute, busy)
+        while not watching.execute(active, (busy,)).fetchall():
+            time.sleep(0.05)
+        os.kill(int((home / "postgres" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+        assert words(home) == "Ü True True"
+        with pytest.raises(psycopg.OperationalError):
+            answer.result(5)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["with its children", "alone"])
+def test_a_server_that_was_being_made_when_its_process_was_killed_is_made_anew(home: Path, whole: bool) -> None:
+    process = subprocess.Popen([sys.executable, "-c", WORDS, str(home)], cwd=ROOT, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not (home / "postgres" / "PG_VERSION").exists():  # by far the most of making is still to come
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    if whole:
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert (home / "postgres.making").exists()
+    assert words(home) == "Ü True True"
+    assert not (home / "postgres.making").exists()
 
 
 def test_a_copy_of_a_running_home_has_a_server_of_its_own(home: Path) -> None:

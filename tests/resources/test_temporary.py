@@ -42,7 +42,15 @@ def test_the_files_of_a_killed_process_are_removed_by_the_next_one_and_no_others
     killed.wait()
     assert all(path.exists() for path in left + used)
 
+    base = tmp_path / f"simsight-runs-{os.getuid()}"
+    (old := base / "old.lock").touch()  # killed before it had a folder, or after its folder was removed
+    os.utime(old, (0, 0))
+    (new := base / "new.lock").touch()  # about to make its folder
+
     with own_temporary_folder() as folder:
+        assert not old.exists()
+        assert new.exists()
+        new.unlink()
         mine = Path(tempfile.mkstemp()[1])
         assert mine.parent == folder
         assert not any(path.exists() for path in left)
@@ -51,4 +59,4 @@ def test_the_files_of_a_killed_process_are_removed_by_the_next_one_and_no_others
     living.communicate("")
     assert not any(path.exists() for path in [mine, *used])
     assert os.environ["TMPDIR"] == str(tmp_path)
-    assert list((tmp_path / f"simsight-runs-{os.getuid()}").iterdir()) == []
+    assert list(base.iterdir()) == []

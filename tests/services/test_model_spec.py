@@ -3,6 +3,8 @@ and taken back.
 """
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
 
@@ -15,7 +17,8 @@ from pipelines.cli import app
 from resources.runtime import Runtime
 from services import model_specs
 from services.inputs import load_sample
-from services.model_specs import Champion, Log, Metric, ModelSpec, Trained, TrainingInputs, register, spec_of, specs
+from services.known_models import spec_of, specs
+from services.model_specs import Champion, Log, Metric, ModelSpec, Trained, TrainingInputs, register
 from services.models import champion_of, registry_of, train_and_register
 from tests.fleet import AS_OF, Truth
 
@@ -122,6 +125,27 @@ def test_a_toy_model_is_trained_listed_and_taken_back(
     assert read(registry_of(runtime, TOY).load(champion)) / 1e6 == pytest.approx(first["mean_mb"], abs=1e-4)
     (kept,) = truth.rows("SELECT * FROM predictions.promotions_v1 WHERE model_name = 'toy' AND from_version = 2")
     assert (kept["model_version"], kept["decided_by"]) == (1, "me")
+
+
+def test_a_version_is_registered_while_no_other_is_and_then_ends_the_runs_of_killed_processes(
+    filled: tuple[Runtime, Truth], toy: ModelSpec
+) -> None:
+    runtime, truth = filled
+    run_id = runtime.mlflow.create_run(registry_of(runtime, TOY)._experiment()).info.run_id
+    waiting = (
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = ("
+        "SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    with ThreadPoolExecutor(1) as pool:
+        with runtime.database.transaction() as other:
+            other.rows("lock_registering", {"model_name": TOY})
+            training = pool.submit(train_and_register, runtime, toy, AS_OF)
+            while truth.one(waiting) == 0:
+                assert not training.done(), training.result()
+                time.sleep(0.05)
+            assert runtime.mlflow.get_run(run_id).info.status == "RUNNING"
+        assert training.result()["model version"] == 1
+    assert runtime.mlflow.get_run(run_id).info.status == "KILLED"
 
 
 def test_a_model_that_there_is_not_is_named_with_those_there_are() -> None:
