@@ -138,8 +138,8 @@ class NewRule(BaseModel):
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$", examples=["heavy pumps"])
     metric: str = Field(max_length=100, examples=["usage_day_mb"], json_schema_extra={"enum": list(METRICS)})
     operator: str = Field(max_length=2, examples=[">"], json_schema_extra={"enum": list(OPERATORS)})
-    threshold: Annotated[float, Field(allow_inf_nan=False)] | Annotated[str, Field(pattern=r"[A-Za-z%] *$")] = Field(
-        description='In the unit of the metric; or a text with the unit: 0.8 or "80 %"', examples=[100]
+    threshold: Annotated[float, Field(allow_inf_nan=False)] | str = Field(
+        description='In the unit of the metric, or a text with the unit: 0.8 or "80 %"', examples=[100]
     )
     for_days: int = Field(1, ge=1, le=90, description="As-of days in a row on which it must hold")
     scope: dict[str, Any] = Field(
@@ -148,6 +148,14 @@ class NewRule(BaseModel):
         examples=[{}],
     )
     severity: Severity = "warning"
+
+    @field_validator("threshold", mode="before")
+    @classmethod
+    def _with_its_unit(cls, threshold: object) -> object:
+        """A text that is no more than a number is a mistake of who wrote the body."""
+        if isinstance(threshold, str) and threshold.rstrip()[-1:].isdigit():
+            raise ValueError('a text names the unit, such as "80 %"; a number is written without quotes')
+        return threshold
 
     @field_validator("scope")
     @classmethod
