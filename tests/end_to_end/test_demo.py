@@ -147,8 +147,8 @@ def test_status_tells_counts_champion_storage_and_freshness(demo: Demo) -> None:
     sources = {
         (row.split('"day": "')[1][:10], row.split('"source": "')[1].split('"')[0]) for row in rows["core.sim_usage"]
     }
-    assert {source for day, source in sources if "2026-06-01" < day < "2026-06-23"} <= {"call", "quota"}
-    assert {source for day, source in sources if day >= "2026-06-25"} == {"stream"}
+    assert {source for day, source in sources if "2026-06-01" < day < "2026-06-23"} <= {"c", "q"}
+    assert {source for day, source in sources if day >= "2026-06-25"} == {"s"}
     assert status["freshness"]["predictions.reports"]["changed_at"].startswith(TODAY)
     code, said = demo.home.run("status")
     assert code == 0
@@ -171,7 +171,7 @@ def test_the_demo_again_changes_nothing_and_on_the_next_day_brings_that_day(demo
     written = {table: set(rows) - set(first[table]) for table, rows in next_day.items()}
     days = {row.split('"day": "')[1][:10] for row in written["core.sim_usage"]}
     assert days == {TODAY}
-    assert '"source": "stream"' in next(iter(written["core.sim_usage"]))
+    assert '"source": "s"' in next(iter(written["core.sim_usage"]))
     for table in ("core.sim_usage_replaced", "core.products"):
         assert not written[table], table
     for table in ("predictions.usage_forecasts", "predictions.exhaustions", "predictions.reports"):
