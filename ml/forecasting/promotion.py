@@ -1,5 +1,6 @@
 """Whether a newly trained forecaster may score."""
 
+import math
 from datetime import date
 from typing import Protocol
 
@@ -27,6 +28,8 @@ def acceptance(tested: Backtest) -> tuple[str, str]:
     rmase, covered = tested.summary["rmase"], tested.summary["coverage_80"]
     if not rmase < 1:  # NaN included: a fleet without traffic says nothing
         return "challenger", f"its error is {rmase:.2f} times the seasonal naive baseline's"
+    if math.isnan(covered):
+        return "challenger", "how many unseen days its 80 % interval covered is unknown"
     if not MIN_COVERAGE <= covered <= MAX_COVERAGE:
         return "challenger", f"its 80 % interval covered {percent(covered)} of unseen days"
     return (

@@ -59,7 +59,7 @@ def test_the_fleet_labels_and_countries_are_forecast(forecast: tuple[Runtime, Tr
     assert all(row["sims"] > 1 for row in groups)
     assert len(groups) == metadata["series"] <= 1 + LABELS + COUNTRIES
     assert metadata["dagster/row_count"] == 30 * len(groups)
-    assert metadata["fleet"].startswith("![plot]")
+    assert metadata["fleet"].startswith("![fleet]")
     days = truth.rows("SELECT min(day) AS first, max(day) AS last FROM predictions.aggregate_forecasts_v1")
     assert days == [{"first": AS_OF + timedelta(days=1), "last": AS_OF + timedelta(days=30)}]
 

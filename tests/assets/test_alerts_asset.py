@@ -188,7 +188,7 @@ def test_a_sim_that_falls_silent_is_announced(filled: tuple[Runtime, Truth]) -> 
 
     (row,) = [row for row in alerts(truth, sim) if row["kind"] == "silent"]
     assert row["value"] == 30
-    assert f"since {AS_OF - 30 * DAY}" in row["message"]
+    assert f"since {AS_OF - 29 * DAY}" in row["message"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import URL, make_url
 
-from pipelines.runs import _dagster_home, _instance
+from pipelines.runs import _dagster_home, _instance, job_origin
 from resources.database.run_storage import failed_runs
 from resources.database.server import driver_url
 
@@ -31,7 +31,8 @@ def test_failed_runs_of_the_last_week_are_counted_and_no_others(
     def work() -> None:
         step()
 
-    with _instance(str(_dagster_home(tmp_path / "dagster"))) as instance:
+    origin = job_origin(dg.Definitions(jobs=[work]), "work")
+    with _instance(str(_dagster_home(tmp_path / "dagster")), origin) as instance:
         for tags in ({"fails": "yes"}, {"fails": "yes"}, {}):
             work.execute_in_process(instance=instance, raise_on_error=False, tags=tags)
         killed = instance.create_run_for_job(work)  # launched, as from the UI, and then never heard of
