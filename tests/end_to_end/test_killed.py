@@ -40,6 +40,10 @@ SEEDS = [int(seed) for seed in os.environ.get("NIGHTLY_SEEDS", "1").split()]
 MORNINGS = [datetime(2026, 6, day, 6, tzinfo=UTC) for day in range(27, 27 + int(os.environ.get("NIGHTLY_DAYS", "3")))]
 SIMS, HISTORY_DAYS = 20, 40
 COMMANDS = [(morning, command) for morning in MORNINGS for command in ("migrate", "ingest", "run", "notify")]
+SET_UP = [
+    ("channels", "add", "hook", "HOOK_URL", "--secret", "HOOK_SECRET"),
+    ("rules", "add", "busy", "usage_day_mb > 1", "--by", "me"),  # so small a fleet has hardly an alert otherwise
+]
 # a message that a sender has in hand when it is killed is another's after two minutes: time goes on between attempts
 BETWEEN_SENDERS = timedelta(minutes=10)
 KINDS = ("command", "child", "server", "all")
@@ -98,8 +102,9 @@ class Days:
             self.took.append(monotonic() - begun)
             assert code == 0, (self.story, said)
             if place == 0:
-                code, said = self.home.run("channels", "add", "hook", "HOOK_URL", "--secret", "HOOK_SECRET")
-                assert code == 0, said
+                for arguments in SET_UP:
+                    code, said = self.home.run(*arguments)
+                    assert code == 0, said
 
     def kill(self, kind: str, chance: random.Random) -> int:
         """Kill the command, or one of its children, or the database's server, or all of it; how many processes."""
@@ -146,10 +151,11 @@ def _stable(table: str, row: str) -> str:
     return iccid + json.dumps({name: value for name, value in values.items() if name not in dropped}, sort_keys=True)
 
 
-def _without_ids(message: Any) -> Any:
-    if isinstance(message, dict):
-        return {name: _without_ids(value) for name, value in message.items() if name not in USED_UP}
-    return [_without_ids(value) for value in message] if isinstance(message, list) else message
+def _without_ids(message: dict[str, Any]) -> dict[str, Any]:
+    """A message without the numbers of its alerts, which its text names and its order is by."""
+    kept = {name: value for name, value in message.items() if name not in ("id", "created_at", "text")}
+    alerts = [{name: value for name, value in alert.items() if name not in USED_UP} for alert in message["alerts"]]
+    return kept | {"alerts": sorted(alerts, key=json.dumps)}
 
 
 @contextmanager
