@@ -24,7 +24,7 @@ def one_line(text: str, longest: int | None = None) -> str:
 
 def markdown_cell(text: str) -> str:
     """Return the text for a cell of a Markdown table, where it means nothing but itself."""
-    escaped = "".join("\\" + letter if letter in "\\`*_{}[]()#+-.!|~$" else letter for letter in one_line(text))
+    escaped = "".join("\\" + letter if letter in "\\`*_[]|~$" else letter for letter in one_line(text))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

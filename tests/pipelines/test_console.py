@@ -29,4 +29,4 @@ def test_a_line_is_one_line_and_a_cell_one_cell() -> None:
     assert printable("one\n\ttwo") == "one\n\ttwo"
     assert one_line("a\r\nBcc: eve  x") == "a Bcc: eve x"
     assert one_line("x" * 50, 10) == "x" * 9 + "…"
-    assert markdown_cell("a|b\n<img> [c](d)") == r"a\|b &lt;img&gt; \[c\]\(d\)"
+    assert markdown_cell("a|b\n<img> [c](d)") == r"a\|b &lt;img&gt; \[c\](d)"

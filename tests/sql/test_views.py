@@ -26,6 +26,7 @@ from sql import ViewDefinition, in_order_of_use, view_definitions
 LAST_WITH_VIEWS = 24  # the last migration before views had files
 CHANGED_SINCE = {  # since usage has several sources, and a SIM shows what was seen of it last
     "core.sims_v1",
+    "predictions.exhaustions_v1",
     "core.sim_quota_v1",
     "core.sim_usage_corrections_v1",
     "core.sim_usage_v1",
