@@ -24,13 +24,15 @@ from resources.settings import Settings
 from sql import ViewDefinition, in_order_of_use, view_definitions
 
 LAST_WITH_VIEWS = 24  # the last migration before views had files
-CHANGED_SINCE = {  # since usage has several sources, and a SIM shows what was seen of it last
+# since usage has several sources, a SIM shows what was seen of it last, and sums and units have names
+CHANGED_SINCE = {
     "core.sims_v1",
-    "predictions.exhaustions_v1",
     "core.sim_quota_v1",
     "core.sim_usage_corrections_v1",
     "core.sim_usage_v1",
     "core.sim_usage_early_v1",
+    "predictions.aggregate_forecasts_v1",
+    "predictions.exhaustions_v1",
 }
 SCHEMAS = ["core", "ops", "predictions", "raw"]
 SIMS, HISTORY, ALERTS = "core.sims_v1", "predictions.alert_history_v1", "predictions.alerts_v1"
