@@ -48,10 +48,12 @@ def hook_server(path: str) -> Iterator[HookServer]:
     kept.url = f"http://127.0.0.1:{server.server_address[1]}{path}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
-    yield kept
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield kept
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def signature(secret: str, headers: dict[str, str], body: bytes) -> str:
