@@ -26,6 +26,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
+import psycopg
 
 SUPERUSER = "postgres"
 PORT = 5432  # part of the socket's name; the server listens on no network
@@ -34,7 +35,8 @@ COPIES = Path("/var/lib/simsight")  # where that user finds the programs when th
 SOCKETS = Path("/tmp")  # noqa: S108 - each folder in it is checked to be ours alone
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]{1,85}")  # the path of a socket may have about 100 bytes
 START_S = 120
-READY = "ready"
+STOP_S = 30  # then it is ended at once, which costs nothing but time when it is started again
+READY, STOPPING = "ready", "stopping"
 
 
 class StartError(Exception):
@@ -139,13 +141,36 @@ class _Server:
 
     def stop(self) -> None:
         """Stop the server, if it runs, with all that is written on disk."""
+        if os.geteuid() == 0:
+            self._owner = self._other_user()
         running = self._running()
         if running is None:
             return
-        if os.geteuid() == 0:
-            self._owner = self._other_user()
-        with suppress(StartError):  # it has ended by itself
-            self._run(self._programs() / "pg_ctl", "stop", "-w", "-t", str(START_S), "-m", "fast")
+        self._await_recovery(running)
+        self._end()
+
+    def _await_recovery(self, running: _Postmaster) -> None:
+        """Wait while the server, one of whose processes was killed, recovers: it takes no connection then, and
+        PostgreSQL 18 never ends a fast shutdown that it is asked for meanwhile.
+        """
+        deadline = time.monotonic() + STOP_S
+        while time.monotonic() < deadline and self._is_ours(running):
+            with suppress(psycopg.OperationalError):
+                psycopg.connect(
+                    host=str(running.sockets), port=PORT, user=SUPERUSER, dbname="postgres", connect_timeout=STOP_S
+                ).close()
+                return
+            time.sleep(0.1)
+
+    def _end(self) -> None:
+        """Stop the server in good order, or at once where that does not end."""
+        programs = self._programs()
+        for how in ("fast", "immediate"):
+            with suppress(StartError):  # it did not end in time, or has ended by itself
+                self._run(programs / "pg_ctl", "stop", "-w", "-t", str(STOP_S), "-m", how)
+                break
+            if self._postmaster() is None:
+                break
         with suppress(OSError):
             self._short_sockets.rmdir()
 
@@ -207,6 +232,8 @@ class _Server:
                 return None
             if found.status == READY:
                 return found
+            if found.status == STOPPING:  # the process that asked for it was killed while it waited
+                self._end()
             time.sleep(0.1)
         raise StartError(f"the server on {self.data} runs and is not ready after {START_S} s")
 

