@@ -76,20 +76,24 @@ def reason(error: BaseException) -> str:
 
 
 def lost_connection(error: BaseException) -> str | None:
-    """What to tell when a driver's error says that the server went away or stopped its work; None of other errors."""
+    """What to tell when a driver's error, or one it caused, says that the server went away; None of other errors."""
     from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
-    if isinstance(error, DBAPIError):
-        # psycopg2 calls an answer that broke off a DatabaseError; what a statement does wrong has a class of its own
-        lost = isinstance(error, OperationalError) or type(error) is DatabaseError or error.connection_invalidated
-    else:
-        lost = isinstance(error, psycopg.OperationalError)
-    if not lost:
-        return None
-    why = reason(getattr(error, "orig", None) or error)
-    return (
-        f"the connection to PostgreSQL broke ({why}); what was stored stays. Check that the server runs, then run again"
-    )
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, DBAPIError):
+            # psycopg2 calls an answer that broke off a DatabaseError; a wrong statement has a class of its own
+            lost = isinstance(cause, OperationalError) or type(cause) is DatabaseError or cause.connection_invalidated
+        else:
+            lost = isinstance(cause, psycopg.OperationalError)
+        if lost:
+            why = reason(getattr(cause, "orig", None) or cause)
+            return (
+                f"the connection to PostgreSQL broke ({why}); what was stored stays. Check that the server runs, then "
+                "run again"
+            )
+        cause = cause.__cause__
+    return None
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from rich.console import Console
 from sqlalchemy import URL, create_engine, text
+from sqlalchemy.exc import OperationalError
 from typer.testing import CliRunner
 
 from pipelines.cli import app, common, main
@@ -166,7 +167,7 @@ def test_help_says_how_a_day_is_written() -> None:
     assert "YYYY-MM-DD" in CliRunner().invoke(app, ["ingest", "--help"]).output
 
 
-@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "wrapped"])
 def test_a_connection_that_breaks_is_told_in_a_line(
     postgres: URL, driver: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -175,9 +176,14 @@ def test_a_connection_that_breaks_is_told_in_a_line(
         if driver == "psycopg":
             with psycopg.connect(driver_url(postgres, "").render_as_string(hide_password=False)) as connection:
                 connection.execute(end)
-        else:  # as Dagster and MLflow do
-            with create_engine(driver_url(postgres, driver)).connect() as opened:
+            return
+        try:  # as Dagster and MLflow do
+            with create_engine(driver_url(postgres, "psycopg2")).connect() as opened:
                 opened.execute(text(end))
+        except OperationalError as error:
+            if driver == "wrapped":
+                raise RuntimeError("too many retries") from error
+            raise
 
     monkeypatch.setitem(main.__globals__, "app", break_it)
     code, said = _said(monkeypatch, capsys)
