@@ -60,6 +60,10 @@ def test_a_sim_says_what_is_left_its_last_use_country_and_end(client: httpx.Clie
     assert one["remaining"] == {"bytes": 41_500_000, "mb": 41.5}
     assert (one["last_used_on"], one["country"], one["ends_on"]) == ("2026-01-06", "Austria", "2026-01-28")
     assert client.get("/v1/sims").json()["items"][1] == one
+    seeded.run(  # as the Data Streamer and looks at the quota say it
+        "UPDATE core.sim_usage SET bytes = 7, bytes_rx = NULL, sms_mt = NULL, sms_mo = NULL WHERE day = '2026-01-09'"
+    )
+    assert client.get(f"/v1/sims/{seeded.iccid(2)}").json()["last_used_on"] == "2026-01-09"
     ordered = client.get("/v1/sims?state=ordered").json()["items"][0]
     assert (ordered["remaining"], ordered["last_used_on"], ordered["ends_on"]) == (None, None, None)
 

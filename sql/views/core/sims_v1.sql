@@ -20,7 +20,8 @@ SELECT
     ) AS remaining_mb,
     (
         SELECT u.day FROM core.sim_usage AS u
-        WHERE u.sim_key = s.sim_key AND u.bytes + u.sms_mt + u.sms_mo > 0 ORDER BY u.day DESC LIMIT 1
+        WHERE u.sim_key = s.sim_key AND (u.bytes > 0 OR u.sms_mt > 0 OR u.sms_mo > 0 OR u.sms_unsplit > 0)
+        ORDER BY u.day DESC LIMIT 1
     ) AS last_used_on,
     (
         SELECT c.country FROM core.sim_connectivity AS c
