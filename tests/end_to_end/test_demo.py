@@ -54,7 +54,7 @@ def demo() -> Iterator[Demo]:
         ended = threading.Event()
 
         def watch() -> None:
-            while not ended.wait(0.2):
+            while not ended.wait(0.5):  # looking through all processes takes 30 ms
                 peaks.append(sum(_resident(process) for process in home.processes()))
 
         watcher = threading.Thread(target=watch)

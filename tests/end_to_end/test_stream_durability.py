@@ -156,15 +156,16 @@ class Sender:
 
 def serve(home: Home, port: int) -> subprocess.Popen[str]:
     process = home.start("serve", SIMSIGHT_API_PORT=str(port))
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
 
-    def answers() -> bool:
-        assert process.poll() is None, process.communicate()[0]
-        try:
-            return httpx.get(f"http://127.0.0.1:{port}/docs").is_success
-        except httpx.TransportError:
-            return False
+        def answers() -> bool:
+            assert process.poll() is None, process.communicate()[0]
+            try:
+                return client.get("/docs").is_success
+            except httpx.TransportError:
+                return False
 
-    until(answers, "the service answers")
+        until(answers, "the service answers")
     # what it says must be read, or it would wait for a reader
     threading.Thread(target=process.communicate, daemon=True).start()
     return process
