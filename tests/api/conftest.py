@@ -21,6 +21,7 @@ from resources.database.server import driver_url
 from resources.database.session import Database
 from resources.ports import listen
 from services.access.api_keys import create_key
+from tests.conftest import LOCAL
 
 # SIM n of `default` is 89...n and of `other` 99...n. The smaller n, the sooner it ends. n = 12 has no forecast.
 SEED = """
@@ -142,7 +143,7 @@ def _served(app: FastAPI) -> Iterator[httpx.Client]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30) as client:
+            with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30, **LOCAL) as client:
                 yield client
         finally:
             server.should_exit = True
@@ -159,5 +160,6 @@ def stranger(seeded: Seeded, serve_app: Serve) -> Iterator[httpx.Client]:
 @pytest.fixture
 def client(stranger: httpx.Client, seeded: Seeded) -> Iterator[httpx.Client]:
     """Asks the same service with the key of `default`."""
-    with httpx.Client(base_url=stranger.base_url, headers={"X-API-Key": seeded.keys["default"]}, timeout=30) as opened:
+    key = {"X-API-Key": seeded.keys["default"]}
+    with httpx.Client(base_url=stranger.base_url, headers=key, timeout=30, **LOCAL) as opened:
         yield opened

@@ -21,6 +21,7 @@ from api.routes import alert_stream
 from api.server import Server
 from resources.ports import listen
 from tests.api.conftest import Seeded
+from tests.conftest import LOCAL
 
 OPEN = (
     "INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, message, opened_as_of, opened_at,"
@@ -39,7 +40,7 @@ def service(seeded: Seeded) -> Iterator[httpx.Client]:
         server = Server(uvicorn.Config(app, log_config=None, server_header=False, timeout_graceful_shutdown=5))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
-        with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=10) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=10, **LOCAL) as client:
             client.server, client.hub = server, app.state.live  # type: ignore[attr-defined]
             until(lambda: server.started)
             yield client

@@ -11,6 +11,7 @@ import pytest
 
 from resources.database.session import Database
 from services.access.api_keys import create_key
+from tests.conftest import LOCAL
 
 RULE = {"name": "heavy", "metric": "usage_day_mb", "operator": ">", "threshold": 100}
 
@@ -21,7 +22,7 @@ def writer(stranger: httpx.Client, seeded: Any) -> Iterator[httpx.Client]:
     database = Database(seeded.url, "default")
     key = create_key(database, "ops", now=datetime.now(UTC), valid_for=None, can_write=True)
     database.close()
-    with httpx.Client(base_url=stranger.base_url, headers={"X-API-Key": key}, timeout=30) as opened:
+    with httpx.Client(base_url=stranger.base_url, headers={"X-API-Key": key}, timeout=30, **LOCAL) as opened:
         yield opened
 
 

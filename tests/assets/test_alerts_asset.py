@@ -1,5 +1,6 @@
 """Alerts over a simulated fleet: opened once, kept while they hold, closed when over, and never moved backwards."""
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -40,8 +41,9 @@ def open_kinds(truth: Truth, sim_key: int) -> dict[str, str]:
 
 
 @pytest.fixture
-def story(small_fleet: Fleet, database_url: URL, tmp_path: Path) -> Iterator[Account]:
+def story(small_fleet: Fleet, database_url: URL, mlflow_store: Path, tmp_path: Path) -> Iterator[Account]:
     """The small fleet in August, trained before its SIM runs out."""
+    shutil.copy(mlflow_store, tmp_path)
     with (
         simulated(small_fleet, BEFORE) as server,
         Runtime(settings_for(database_url, tmp_path, server.base_url, BEFORE)) as runtime,

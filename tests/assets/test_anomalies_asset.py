@@ -5,6 +5,7 @@ stream.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -78,9 +79,10 @@ def fill(truth: Truth) -> None:
 
 @pytest.fixture(scope="module")
 def trained_template(
-    postgres: URL, template: str, tmp_path_factory: pytest.TempPathFactory
+    postgres: URL, template: str, mlflow_store: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, Path]]:
     name, home = f"{template}_anomalies", tmp_path_factory.mktemp("anomalies")
+    shutil.copy(mlflow_store, home)
     copy_database(postgres, template, name)
     truth = Truth(postgres.set(database=name))
     fill(truth)
@@ -97,7 +99,7 @@ def fleet(postgres: URL, trained_template: tuple[str, Path], tmp_path: Path) -> 
     template, home = trained_template
     name = f"{template}_{tmp_path.name[-20:].replace('-', '_')}"
     copy_database(postgres, template, name)
-    (tmp_path / "mlflow.db").write_bytes((home / "mlflow.db").read_bytes())
+    shutil.copy(home / "mlflow.db", tmp_path)
     url = postgres.set(database=name)
     truth = Truth(url)
     with Runtime(settings_for(url, tmp_path, "http://127.0.0.1:9")) as runtime:
@@ -453,7 +455,8 @@ def test_a_champion_is_loaded_by_mlflow_finds_a_spike_and_says_what_it_is(
     assert {given.dataset.name for given in run.inputs.dataset_inputs} >= {"history", "events", "peers"}
 
 
-def test_without_a_detector_it_says_what_to_run(database_url: URL, tmp_path: Path) -> None:
+def test_without_a_detector_it_says_what_to_run(database_url: URL, mlflow_store: Path, tmp_path: Path) -> None:
+    shutil.copy(mlflow_store, tmp_path)
     with Runtime(settings_for(database_url, tmp_path, "http://127.0.0.1:9")) as runtime:
         with pytest.raises(NoChampionError, match="materialize anomaly_detector first"):
             score_day(runtime, ANOMALIES, AS_OF, run_id="test")

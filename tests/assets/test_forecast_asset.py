@@ -1,6 +1,7 @@
 """Training, promotion and scoring over a simulated fleet: what is stored is what the models return, and only once."""
 
 import json
+import shutil
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -398,7 +399,8 @@ def test_without_usage_the_message_says_what_to_run(filled: tuple[Runtime, Truth
         load_history(runtime.database, AS_OF)
 
 
-def test_without_a_champion_the_message_says_what_to_run(database_url: URL, tmp_path: Path) -> None:
+def test_without_a_champion_the_message_says_what_to_run(database_url: URL, mlflow_store: Path, tmp_path: Path) -> None:
+    shutil.copy(mlflow_store, tmp_path)
     with (
         Runtime(settings_for(database_url, tmp_path, "http://127.0.0.1:9")) as runtime,
         pytest.raises(

@@ -179,7 +179,9 @@ def test_nothing_was_killed_where_nothing_was_ever_registered(registry: Registry
     assert registry.end_killed() == 0
 
 
-def test_mlflows_default_experiment_is_deleted_where_nobody_else_uses_the_store(tmp_path: Path) -> None:
+def test_mlflows_default_experiment_is_deleted_where_nobody_else_uses_the_store(
+    mlflow_store: Path, tmp_path: Path
+) -> None:
     def store(name: str) -> tuple[MlflowClient, Registry]:
         client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / name}")
         return client, Registry(client, "usage-forecaster", "default", "file:///ours")
@@ -187,8 +189,9 @@ def test_mlflows_default_experiment_is_deleted_where_nobody_else_uses_the_store(
     def shown(client: MlflowClient) -> set[str]:
         return {experiment.name for experiment in client.search_experiments()}
 
+    untouched = mlflow_store.read_bytes()
+    (tmp_path / "store.db").write_bytes(untouched)
     ours, registry = store("store.db")
-    untouched = (tmp_path / "store.db").read_bytes()
     registry._experiment()
     assert registry.hide_default()
     assert shown(ours) == {"usage-forecaster"}

@@ -2,6 +2,7 @@
 
 import html
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -127,9 +128,11 @@ def filled_url(postgres: URL, template: str) -> Iterator[URL]:
 
 
 @pytest.fixture(scope="module")
-def runtime(filled_url: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+def runtime(filled_url: URL, mlflow_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     """The pipeline over the fleet: trained, scored, alerts evaluated as of AS_OF."""
-    with Runtime(settings_for(filled_url, tmp_path_factory.mktemp("home"))) as opened:
+    home = tmp_path_factory.mktemp("home")
+    shutil.copy(mlflow_store, home)
+    with Runtime(settings_for(filled_url, home)) as opened:
         train(opened, AS_OF)
         score_day(opened, USAGE_FORECASTS, AS_OF, run_id="test")
         score_day(opened, EXHAUSTIONS, AS_OF, run_id="test")

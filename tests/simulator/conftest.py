@@ -8,6 +8,7 @@ import pytest
 
 from simulator.fleet import Fleet
 from simulator.server import SimulatorServer
+from tests.conftest import LOCAL
 
 START = date(2026, 1, 1)
 NOW = datetime(2026, 6, 30, 9, 0, tzinfo=UTC)
@@ -21,10 +22,10 @@ def fleet() -> Fleet:
 def log_in(server: SimulatorServer) -> httpx.Client:
     """A client of one server that carries a token."""
     answer = httpx.post(
-        f"{server.base_url}/oauth/token", auth=("demo", "demo"), json={"grant_type": "client_credentials"}
+        f"{server.base_url}/oauth/token", auth=("demo", "demo"), json={"grant_type": "client_credentials"}, **LOCAL
     )
     token = answer.json()["access_token"]
-    return httpx.Client(base_url=server.base_url, headers={"authorization": f"Bearer {token}"}, timeout=10)
+    return httpx.Client(base_url=server.base_url, headers={"authorization": f"Bearer {token}"}, timeout=10, **LOCAL)
 
 
 @pytest.fixture

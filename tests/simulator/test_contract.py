@@ -21,6 +21,7 @@ from simulator.faults import Faults
 from simulator.fleet import Fleet
 from simulator.ledger import tick
 from simulator.server import SimulatorServer
+from tests.conftest import LOCAL
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get("SIMSIGHT_OPENAPI_DIR", REPOSITORY.parent / "shared" / "domain" / "openapi"))
@@ -166,20 +167,20 @@ def test_the_paging_headers_of_the_official_file_are_there_and_right(calm: httpx
 
 def test_the_token_call_answers_as_the_official_file_says(calm_server: SimulatorServer) -> None:
     url, body = f"{calm_server.base_url}/oauth/token", {"grant_type": "client_credentials"}
-    answer = httpx.post(url, auth=("demo", "demo"), json=body)
+    answer = httpx.post(url, auth=("demo", "demo"), json=body, **LOCAL)
     assert answer.status_code == 200
     assert answer.json()["expires_in"] == 3600
     assert problems(schema_of("authorization", "/oauth/token", "post"), answer) == []
     refusals = [
-        ("BadCredentials", httpx.post(url, auth=("demo", "wrong"), json=body)),
-        ("AuthValidationError", httpx.post(url, auth=("demo", ""), json=body)),
-        ("AuthValidationError", httpx.post(url, json=body)),
-        ("BodyValidationError", httpx.post(url, auth=("demo", "demo"), json={})),
+        ("BadCredentials", httpx.post(url, auth=("demo", "wrong"), json=body, **LOCAL)),
+        ("AuthValidationError", httpx.post(url, auth=("demo", ""), json=body, **LOCAL)),
+        ("AuthValidationError", httpx.post(url, json=body, **LOCAL)),
+        ("BodyValidationError", httpx.post(url, auth=("demo", "demo"), json={}, **LOCAL)),
         (
             "BodyValidationError",
-            httpx.post(url, auth=("demo", "demo"), content=b"{", headers={"content-type": "application/json"}),
+            httpx.post(url, auth=("demo", "demo"), content=b"{", headers={"content-type": "application/json"}, **LOCAL),
         ),
-        ("UnsupportedContentTypeError", httpx.post(url, auth=("demo", "demo"), data=body)),
+        ("UnsupportedContentTypeError", httpx.post(url, auth=("demo", "demo"), data=body, **LOCAL)),
     ]
     for code, refusal in refusals:
         assert refusal.status_code == 400
@@ -199,11 +200,11 @@ def test_errors_have_the_status_of_the_official_file_and_no_body(
             assert (answer.status_code, answer.content) == (status, b"")
             assert documented[str(status)]["content"] == {}
         unknown = httpx.get(
-            calm_server.base_url + path.replace("{iccid}", expired), headers={"authorization": "Bearer x"}
+            calm_server.base_url + path.replace("{iccid}", expired), headers={"authorization": "Bearer x"}, **LOCAL
         )
         assert (unknown.status_code, unknown.content) == (401, b"")
     for path in ("/v1/sims", "/v1/orders", "/v1/products", "/v1/support"):
-        assert httpx.get(calm_server.base_url + path).status_code == 401
+        assert httpx.get(calm_server.base_url + path, **LOCAL).status_code == 401
     assert calm.get("/v1/orders/1").status_code == 404
     assert calm.get("/v1/sims/voice/limits").status_code == 404
 

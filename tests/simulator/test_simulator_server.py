@@ -20,6 +20,7 @@ from simulator.faults import Faults
 from simulator.fleet import Fleet
 from simulator.ledger import DAY_SECONDS, tick
 from simulator.server import SimulatorServer, serve
+from tests.conftest import LOCAL
 
 NOW = datetime(2026, 6, 30, 9, 0, tzinfo=UTC)
 LATER = date(2027, 1, 1).toordinal()
@@ -133,7 +134,9 @@ def test_the_list_grows_and_today_grows_as_the_virtual_time_moves(
     server.set_now(datetime(2026, 1, 2, tzinfo=UTC))
     early = walked(client)
     clock = httpx.post(
-        server.base_url.replace("/management-api", "/simulator/clock"), json={"now": "2026-06-30T12:00:00+02:00"}
+        server.base_url.replace("/management-api", "/simulator/clock"),
+        json={"now": "2026-06-30T12:00:00+02:00"},
+        **LOCAL,
     )
     assert clock.json() == {"now": "2026-06-30T10:00:00+00:00"}
     assert len(walked(client)) > len(early)
@@ -157,21 +160,21 @@ def test_the_list_grows_and_today_grows_as_the_virtual_time_moves(
 )
 def test_a_bad_virtual_time_is_refused_and_changes_nothing(server: SimulatorServer, body: bytes) -> None:
     root = server.base_url.removesuffix("/management-api")
-    answer = httpx.post(f"{root}/simulator/clock", content=body)
+    answer = httpx.post(f"{root}/simulator/clock", content=body, **LOCAL)
     assert answer.status_code == 400
     assert "now" in answer.json()["message"]
-    assert httpx.get(f"{root}/simulator").json()["now"] == NOW.isoformat()
+    assert httpx.get(f"{root}/simulator", **LOCAL).json()["now"] == NOW.isoformat()
 
 
 def test_no_route_shows_the_truth_and_the_front_page_says_synthetic(
     calm_server: SimulatorServer, calm: httpx.Client
 ) -> None:
     root = calm_server.base_url.removesuffix("/management-api")
-    page = httpx.get(f"{root}/simulator").json()
+    page = httpx.get(f"{root}/simulator", **LOCAL).json()
     assert set(page) == {"note", "seed", "sims", "start", "now", "platform2_share", "v1_until", "stream"}
     assert "synthetic" in page["note"]
     for path in ("/simulator/truth", "/truth", "/management-api/v1/truth", "/simulator/fleet"):
-        assert httpx.get(root + path).status_code == 404
+        assert httpx.get(root + path, **LOCAL).status_code == 404
     answers = [calm.get(path).text for path in ("/v1/sims?pageSize=100", "/v1/support?pageSize=100", "/v1/orders")]
     for word in ("archetype", "runaway", "anomal", "churn", "priority", "category", "firmware_loop"):
         assert all(word not in answer for answer in answers)
@@ -227,7 +230,7 @@ def test_slow_answers_are_slow_and_hold_up_nobody_else(server: SimulatorServer, 
     late: list[int] = []
     waiting = threading.Thread(target=lambda: late.append(client.get("/v1/products").status_code))
     waiting.start()
-    assert httpx.get(server.base_url.replace("/management-api", "/simulator")).status_code == 200
+    assert httpx.get(server.base_url.replace("/management-api", "/simulator"), **LOCAL).status_code == 200
     assert late == []
     waiting.join()
     assert late == [200]
@@ -364,7 +367,7 @@ def test_a_blocking_server_answers_and_stops_cleanly_on_ctrl_c() -> None:
         page = None
         while page is None and process.poll() is None:
             try:
-                page = httpx.get(f"http://127.0.0.1:{port}/simulator", timeout=5).json()
+                page = httpx.get(f"http://127.0.0.1:{port}/simulator", timeout=5, **LOCAL).json()
             except httpx.TransportError:
                 time.sleep(0.05)
         assert page is not None, process.communicate()

@@ -30,6 +30,7 @@ from simulator.server import SimulatorServer
 from simulator.stream_feed import Feed, records
 from simulator.stream_files import Folder, write_files
 from simulator.stream_http import Disturbance, Streamer, StreamFailedError
+from tests.conftest import LOCAL
 
 BEGIN = datetime(2026, 6, 19, 23, 59, 59, tzinfo=UTC)
 END = BEGIN + timedelta(days=2)
@@ -329,10 +330,10 @@ def test_moving_the_clock_sends_what_happened_meanwhile(receiver: Receiver, card
         ours = server.base_url.replace("/management-api", "/simulator")
 
         def state() -> Any:
-            return httpx.get(f"{ours}/stream").json()
+            return httpx.get(f"{ours}/stream", **LOCAL).json()
 
         def move(now: datetime) -> None:
-            httpx.post(f"{ours}/clock", json={"now": now.isoformat()}).raise_for_status()
+            httpx.post(f"{ours}/clock", json={"now": now.isoformat()}, **LOCAL).raise_for_status()
             until(lambda: state()["place"] == now.isoformat() or state()["state"] == "FAILED")
 
         middle = BEGIN + timedelta(hours=30)
@@ -341,15 +342,15 @@ def test_moving_the_clock_sends_what_happened_meanwhile(receiver: Receiver, card
         receiver.answers = [500, 500]
         move(END)
         assert state()["state"] == "FAILED"
-        assert httpx.post(f"{ours}/stream", json={"restart": True}).json()["state"] == "RUNNING"
+        assert httpx.post(f"{ours}/stream", json={"restart": True}, **LOCAL).json()["state"] == "RUNNING"
         until(lambda: state()["place"] == END.isoformat())
         assert receiver.arrived == records(cards, BEGIN, END)
         assert state()["acknowledged"] == len(receiver.arrived)
 
-        assert httpx.post(f"{ours}/stream", json={"replay": BEGIN.isoformat()}).status_code == 200
+        assert httpx.post(f"{ours}/stream", json={"replay": BEGIN.isoformat()}, **LOCAL).status_code == 200
         until(lambda: state()["acknowledged"] == 2 * len(records(cards, BEGIN, END)))
         for wrong in ({"replay": "2020-01-01T00:00:00Z"}, {"replay": 5}, {}, [], {"replay": "2026-06-20T00:00:00"}):
-            answer = httpx.post(f"{ours}/stream", json=wrong)
+            answer = httpx.post(f"{ours}/stream", json=wrong, **LOCAL)
             assert answer.status_code == 400, wrong
             assert "restart" in answer.json()["message"]
 
