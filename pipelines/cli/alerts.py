@@ -168,12 +168,14 @@ def list_alerts(
         typer.Option(help="open: all that are not resolved, also acknowledged and snoozed ones, marked as such."),
     ] = "open",
     kind: Annotated[AlertKind | None, typer.Option(help="Only alerts of this kind.")] = None,
+    severity: Annotated[Severity | None, typer.Option(help="Only alerts of this severity.")] = None,
     rows: Annotated[int, typer.Option(min=1, max=100_000, help="So many at most.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """Alerts, the loudest and newest first."""
     with opened() as runtime:
-        found = runtime.database.rows("alerts_list", {"state": state, "kind": kind, "rows": rows})
+        which = {"state": state, "kind": kind, "severity": severity, "rows": rows}
+        found = runtime.database.rows("alerts_list", which)
     counts = {name: found[0][name] if found else 0 for name in ("of", "acknowledged", "snoozed")}
     if as_json:
         plain = [{name: value for name, value in row.items() if name not in counts} for row in found]

@@ -35,6 +35,16 @@ def moment(form: str, shown: str) -> Callable[[str], datetime]:
     return parse
 
 
+def iccid(text: str) -> str:
+    """Parse an option that names a SIM: 19 digits of an ICCID's 19, or of 20 with the check digit."""
+    from resources.once.values import without_check_digit
+
+    try:
+        return without_check_digit(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r}: {error}") from None
+
+
 DAY: dict[str, Any] = {"parser": moment("%Y-%m-%d", "YYYY-MM-DD"), "metavar": "YYYY-MM-DD"}
 HOUR: dict[str, Any] = {"parser": moment("%H:%M", "HH:MM"), "metavar": "HH:MM"}
 MINUTE: dict[str, Any] = {"parser": moment("%Y-%m-%dT%H:%M", "YYYY-MM-DDTHH:MM"), "metavar": "YYYY-MM-DDTHH:MM"}
@@ -64,7 +74,10 @@ def end_with(outcome: Any) -> None:
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
 By = Annotated[str | None, typer.Option(help="Who does it; default: the user of this machine.")]
 Label = Annotated[str | None, typer.Option("--label", help="Only SIMs whose label begins so.")]
-Sims = Annotated[list[str] | None, typer.Option("--sim", help="Only this ICCID; repeatable.")]
+ICCID: dict[str, Any] = {"parser": iccid, "metavar": "ICCID"}
+Sims = Annotated[
+    list[str] | None, typer.Option("--sim", **ICCID, help="Only this ICCID, of 19 or 20 digits; repeatable.")
+]
 
 
 @contextmanager
