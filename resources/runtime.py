@@ -67,18 +67,12 @@ class Runtime:
     def once(self) -> OnceClient:
         """A new client of the 1NCE API, to be used as an async context manager. Raises SettingsError."""
         settings = self.settings
-        if settings.account_problem:
-            raise SettingsError(settings.account_problem)
-        if settings.once_username is None or settings.once_password is None:
-            raise SettingsError(
-                "no 1NCE account is set: put ONCE_USERNAME and ONCE_PASSWORD of an API user into the environment "
-                "or .env, or try everything on simulated SIMs with `simsight demo`"
-            )
+        username, password = settings.account()
         self._claim(settings.account_note)
         return OnceClient(
             base_url=settings.once_base_url,
-            username=settings.once_username,
-            password=settings.once_password,
+            username=username,
+            password=password,
             requests_per_second=None if settings.once_unlimited else settings.once_requests_per_second,
             calls=CallBook(settings.once_api),
             now=self.clock,
@@ -148,7 +142,8 @@ def _making_tables(store: str, home: Path) -> Iterator[None]:
     """Let one process in at a time, while the block lasts: two that make the tables of a store at once fail.
 
     MLflow's own guard is a file in the folder for temporary files, and each command has a folder of its own. A store in
-    PostgreSQL holds the lock itself, for another a file in the home folder does; a tracking server makes its own tables.
+    PostgreSQL holds the lock itself, for another a file in the home folder does. A tracking server makes its
+    own tables.
     """
     kind = urlsplit(store).scheme.partition("+")[0]
     if kind in ("http", "https"):
