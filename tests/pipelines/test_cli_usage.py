@@ -182,6 +182,29 @@ def test_a_port_in_use_is_said_before_any_address(
     assert "http://" not in text
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rules", "delete", "nobody"], "there is no rule named 'nobody'"),
+        (["alerts", "ack", "999"], "with number 999"),
+        (["channels", "test", "nobody"], "there is no channel named 'nobody'"),
+        (["oncall", "delete", "quiet", "nobody"], "there is no quiet named 'nobody'"),
+    ],
+)
+def test_what_is_not_there_is_wrong_usage(
+    database_url: URL,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    words: str,
+) -> None:
+    url = database_url.render_as_string(hide_password=False)
+    for name in ("SIMSIGHT_DATABASE_URL", "SIMSIGHT_DAGSTER_DATABASE_URL", "SIMSIGHT_MLFLOW_TRACKING_URI"):
+        monkeypatch.setenv(name, url)
+    code, text = _said(monkeypatch, capsys, *arguments)
+    assert (code, words in text) == (2, True), text
+
+
 def test_what_is_asked_wrongly_is_told_from_what_fails() -> None:
     assert issubclass(ExportError, UsageError)
     assert issubclass(RuleError, UsageError)
