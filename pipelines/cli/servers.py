@@ -83,6 +83,8 @@ def mlflow_ui() -> None:
         command += ["--port", str(settings.mlflow_port), "--default-artifact-root", runtime.mlflow_artifacts]
         # the store's URL may hold a password: the environment, not the command line that every user of the machine sees
         variables = environment(runtime) | {"MLFLOW_BACKEND_STORE_URI": runtime.server.mlflow}
+        # nothing here uses MLflow's jobs, and the processes that run them outlive the server
+        variables["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
         at = f"MLflow UI: http://127.0.0.1:{settings.mlflow_port}"
         code = _run_child(command, variables, port=settings.mlflow_port, at=at)
     raise typer.Exit(code)

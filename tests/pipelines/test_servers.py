@@ -101,5 +101,6 @@ def test_mlflows_ui_shows_no_empty_experiment_and_answers_when_its_address_is_sa
         interrupt(ui)
         assert ui.wait(60) == 130
         assert "Traceback" not in said("simsight: interrupted")
+        assert not home.processes()
     with connect(empty_url) as store:
         assert store.execute("SELECT name, lifecycle_stage FROM experiments").fetchall() == [("Default", "deleted")]
