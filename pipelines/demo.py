@@ -12,13 +12,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from ml.plain_text import one_line
 from ml.words import count, day, percent
+from pipelines.console import print_table
 from pipelines.runs import RunOutcome, run_job
 from resources.database.migrations import ensure_organization, migrate
 from resources.runtime import Runtime
@@ -264,13 +263,7 @@ def summarize(runtime: Runtime, console: Console, runs: list[RunOutcome]) -> int
         console.print(f"Expected of the fleet in the next {of.days} days: {of.text}")
     first = runtime.database.rows("first_to_end", {"top": 5})
     if first:
-        table = Table(title="Who runs out first", title_justify="left", box=SIMPLE)
-        for heading in ("ICCID", "label", "by", "in 14 days", "likely"):
-            table.add_column(heading, no_wrap=True)
-        for row in first:
-            label = escape(one_line(row["label"] or ""))
-            table.add_row(row["iccid"], label, row["cause"], percent(row["p_14"]), day(row["p50_date"]))
-        console.print(table)
+        _print_first_to_end(console, first)
     kinds = ", ".join(f"{count(alerts)} {kind}" for kind, alerts in status["open_alerts_by_kind"].items()) or "none"
     console.print(f"Open alerts: {kinds}. Quarantined rows: {count(status['quarantined_rows'])}.")
     failed = [check for run in runs for check in run.failed_checks]
@@ -287,3 +280,11 @@ def summarize(runtime: Runtime, console: Console, runs: list[RunOutcome]) -> int
     if any(run.blocked for run in runs):
         return 3
     return 0 if all(run.success for run in runs) else 1
+
+
+def _print_first_to_end(console: Console, first: list[dict[str, Any]]) -> None:
+    """Print the rows of the query first_to_end."""
+    headings = ["ICCID", "label", "by", "in 14 days", "likely"]
+    rows = [(row, escape(one_line(row["label"] or ""))) for row in first]
+    cells = [[row["iccid"], label, row["cause"], percent(row["p_14"]), day(row["p50_date"])] for row, label in rows]
+    print_table(console, headings, cells, title="Who runs out first")

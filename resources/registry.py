@@ -203,6 +203,7 @@ class Registry:
         into it. Returns whether it was deleted.
         """
         from mlflow.entities import ViewType
+        from mlflow.exceptions import MlflowException
 
         found = {one.name: one for one in self._client.search_experiments(view_type=ViewType.ALL)}
         default = found.pop("Default", None)
@@ -212,7 +213,12 @@ class Registry:
             return False
         if self._client.search_runs([default.experiment_id], run_view_type=ViewType.ALL, max_results=1):
             return False
-        self._client.delete_experiment(default.experiment_id)
+        try:
+            self._client.delete_experiment(default.experiment_id)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":  # another process was faster
+                return False
+            raise
         return True
 
     def end_killed(self) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import date, datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -21,6 +24,8 @@ from resources.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+MLFLOW_LOCK = 7_465_003  # any number: the advisory lock of who may be making MLflow's tables
 
 
 class Runtime:
@@ -62,18 +67,12 @@ class Runtime:
     def once(self) -> OnceClient:
         """A new client of the 1NCE API, to be used as an async context manager. Raises SettingsError."""
         settings = self.settings
-        if settings.account_problem:
-            raise SettingsError(settings.account_problem)
-        if settings.once_username is None or settings.once_password is None:
-            raise SettingsError(
-                "no 1NCE account is set: put ONCE_USERNAME and ONCE_PASSWORD of an API user into the environment "
-                "or .env, or try everything on simulated SIMs with `simsight demo`"
-            )
+        username, password = settings.account()
         self._claim(settings.account_note)
         return OnceClient(
             base_url=settings.once_base_url,
-            username=settings.once_username,
-            password=settings.once_password,
+            username=username,
+            password=password,
             requests_per_second=None if settings.once_unlimited else settings.once_requests_per_second,
             calls=CallBook(settings.once_api),
             now=self.clock,
@@ -112,14 +111,15 @@ class Runtime:
 
     @cached_property
     def mlflow(self) -> MlflowClient:
-        """A client of the tracking and registry store."""
+        """A client of the tracking and registry store, whose tables are there: the first client makes them."""
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         from mlflow import MlflowClient
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table it creates
         logging.getLogger("alembic").setLevel(logging.WARNING)
-        return MlflowClient(tracking_uri=self.server.mlflow, registry_uri=self.server.mlflow)
+        with _making_tables(self.server.mlflow, self.settings.home):
+            return MlflowClient(tracking_uri=self.server.mlflow, registry_uri=self.server.mlflow)
 
     @property
     def mlflow_ui(self) -> str:
@@ -135,3 +135,26 @@ class Runtime:
     def mlflow_artifacts(self) -> str:
         """Where new MLflow experiments keep their artifacts."""
         return self.settings.mlflow_artifacts or (self.settings.home.resolve() / "mlflow").as_uri()
+
+
+@contextmanager
+def _making_tables(store: str, home: Path) -> Iterator[None]:
+    """Let one process in at a time, while the block lasts: two that make the tables of a store at once fail.
+
+    MLflow's own guard is a file in the folder for temporary files, and each command has a folder of its own. A store in
+    PostgreSQL holds the lock itself, for another a file in the home folder does. A tracking server makes its
+    own tables.
+    """
+    kind = urlsplit(store).scheme.partition("+")[0]
+    if kind in ("http", "https"):
+        yield
+    elif kind == "postgresql":
+        address = driver_url(store, "").render_as_string(hide_password=False)
+        with psycopg.connect(address, autocommit=True) as connection:
+            connection.execute("SELECT pg_advisory_lock(%s)", (MLFLOW_LOCK,))  # let go when the connection closes
+            yield
+    else:
+        home.mkdir(parents=True, exist_ok=True)
+        with (home / "mlflow.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # let go when the file closes
+            yield

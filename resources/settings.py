@@ -192,6 +192,17 @@ class Settings(BaseSettings):
         )
         return f"{given} is set and {missing} is not: set both, or neither to work on simulated SIMs"
 
+    def account(self) -> tuple[str, SecretStr]:
+        """The user name and the password of the 1NCE account. Raises SettingsError when not both are set."""
+        if self.account_problem:
+            raise SettingsError(self.account_problem)
+        if self.once_username is None or self.once_password is None:
+            raise SettingsError(
+                "no 1NCE account is set: put ONCE_USERNAME and ONCE_PASSWORD of an API user into the environment "
+                "or .env, or try everything on simulated SIMs with `simsight demo`"
+            )
+        return self.once_username, self.once_password
+
     @property
     def account_note(self) -> str:
         """What is to be said of the account's data: that it is synthetic when it comes from this machine, a

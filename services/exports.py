@@ -49,6 +49,13 @@ class Export:
     columns: Sequence[str] = ()
 
 
+def check_export(wanted: Export) -> None:
+    """Check what needs no database. Raises ExportError for a column named twice, and for what is no condition."""
+    if len(set(wanted.columns)) < len(wanted.columns):
+        raise ExportError(f"a column is named twice: {', '.join(wanted.columns)}")
+    _grouped(wanted.where)
+
+
 def export(connection: psycopg.Connection[Any], wanted: Export, file: IO[bytes]) -> int:
     """Write the rows to a binary file, a block at a time, inside an open transaction; returns how many there were.
 
@@ -57,14 +64,13 @@ def export(connection: psycopg.Connection[Any], wanted: Export, file: IO[bytes])
     """
     from resources.files.writers import WRITERS
 
+    check_export(wanted)
     known = views(connection)
     view = known.get(wanted.view)
     if view is None:
         names = sorted({view.name for view in known.values()})
         raise UnknownViewError(f"there is no view {wanted.view!r} to export; there are {', '.join(names)}")
     columns = [_column(view, name) for name in wanted.columns or [name for name in view.columns if name != HIDDEN]]
-    if len({column.name for column in columns}) < len(columns):
-        raise ExportError(f"a column is named twice: {', '.join(wanted.columns)}")
     conditions, values = _conditions(connection, view, known, wanted.where)
     statement = sql.SQL("COPY (SELECT {columns} FROM {view} WHERE {conditions}) TO STDOUT (FORMAT csv)").format(
         columns=sql.SQL(", ").join(_cell(column, wanted.format) for column in columns),
@@ -121,6 +127,21 @@ def _conditions(
     connection: psycopg.Connection[Any], view: View, known: dict[str, View], where: Sequence[str]
 ) -> tuple[list[sql.Composable], list[Any]]:
     """The conditions as SQL with placeholders, and the values for these."""
+    conditions: list[sql.Composable] = []
+    given: list[Any] = []
+    for (name, operator, _), values in _grouped(where).items():
+        by_label = name == "label" and name not in view.columns and "iccid" in view.columns
+        column = _column(known["sims"] if by_label else view, name)
+        condition, parameters = _condition(connection, column, operator, values)
+        if by_label:
+            condition = sql.SQL("iccid IN (SELECT iccid FROM {} WHERE {})").format(known["sims"].identifier, condition)
+        conditions.append(condition)
+        given += parameters
+    return conditions, given
+
+
+def _grouped(where: Sequence[str]) -> dict[tuple[str, str, str], list[str]]:
+    """The values by column, operator and what keeps conditions apart. Raises ExportError for what is no condition."""
     if len(where) > MAX_CONDITIONS:
         raise ExportError(f"{len(where)} conditions: at most {MAX_CONDITIONS}")
     grouped: dict[tuple[str, str, str], list[str]] = {}
@@ -131,17 +152,7 @@ def _conditions(
         name, operator, value = matched[1], matched[2], matched[3].strip()
         # several = of one column are alternatives; anything else stands for itself
         grouped.setdefault((name, operator, "" if operator == "=" and value else text), []).append(value)
-    conditions: list[sql.Composable] = []
-    given: list[Any] = []
-    for (name, operator, _), values in grouped.items():
-        by_label = name == "label" and name not in view.columns and "iccid" in view.columns
-        column = _column(known["sims"] if by_label else view, name)
-        condition, parameters = _condition(connection, column, operator, values)
-        if by_label:
-            condition = sql.SQL("iccid IN (SELECT iccid FROM {} WHERE {})").format(known["sims"].identifier, condition)
-        conditions.append(condition)
-        given += parameters
-    return conditions, given
+    return grouped
 
 
 def _condition(

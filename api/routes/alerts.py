@@ -33,7 +33,7 @@ from api.schemas.alerts import (
     SwitchedRule,
 )
 from api.schemas.common import FieldProblem
-from ml.enums import AlertKind, AlertState
+from ml.enums import AlertKind, AlertState, Severity
 from services.access.api_keys import key_sha256
 from services.alerts.evaluation import Act, replay, stored_rule, validate_rule
 from services.alerts.rules import Replay, Rule, RuleError, parse_threshold
@@ -85,9 +85,11 @@ async def list_alerts(
         ),
     ] = "open",
     kind: Annotated[AlertKind | None, Query(description="Only alerts of this kind")] = None,
+    severity: Annotated[Severity | None, Query(description="Only alerts of this severity")] = None,
 ) -> Response:
     """Oldest first. To follow new alerts, pass the greatest alert_id seen so far as `after`."""
-    found = await asking.rows("api_alerts", {"after": after, "state": state, "kind": kind, "rows": limit + 1})
+    which = {"after": after, "state": state, "kind": kind, "severity": severity, "rows": limit + 1}
+    found = await asking.rows("api_alerts", which)
     items = found[:limit]
     following = items[-1]["alert_id"] if len(found) > limit else None
     return page(Alert, items, following, link(request, following))

@@ -14,7 +14,7 @@ from ml.enums import AlertKind, Severity
 from pipelines.cli.common import AsJson, By, Label, Sims, console, opened, print_rows, scope
 from resources.settings import SettingsError
 from services.alerts.evaluation import AlertError, disable_rule, enable_rule, replay, stored_rule
-from services.alerts.rules import METRICS, Replay, Rule, parse_condition
+from services.alerts.rules import METRICS, Replay, Rule, check_rule, parse_condition
 
 rules = typer.Typer(help="Alert rules of your own: write, try on the past, switch on and off.", no_args_is_help=True)
 alerts = typer.Typer(help="List alerts; acknowledge, snooze and resolve them.", no_args_is_help=True)
@@ -79,6 +79,7 @@ def try_rule(
 ) -> None:
     """Try a rule on the past without storing it: how often it would have fired, and for whom."""
     rule = Rule("test", *parse_condition(condition), for_days=for_days, scope=scope(label, sims))
+    check_rule(rule)
     with opened() as runtime, runtime.database.transaction() as transaction:
         _print_replay(rule, replay(transaction, rule, last=runtime.last_complete_day(), days=days))
 
@@ -102,6 +103,7 @@ def add_rule(
     rule = Rule(
         name.strip(), *parse_condition(condition), for_days=for_days, scope=scope(label, sims), severity=severity
     )
+    check_rule(rule)
     with opened() as runtime:
         saved, replayed = add(
             runtime.database,
@@ -168,12 +170,14 @@ def list_alerts(
         typer.Option(help="open: all that are not resolved, also acknowledged and snoozed ones, marked as such."),
     ] = "open",
     kind: Annotated[AlertKind | None, typer.Option(help="Only alerts of this kind.")] = None,
+    severity: Annotated[Severity | None, typer.Option(help="Only alerts of this severity.")] = None,
     rows: Annotated[int, typer.Option(min=1, max=100_000, help="So many at most.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """Alerts, the loudest and newest first."""
     with opened() as runtime:
-        found = runtime.database.rows("alerts_list", {"state": state, "kind": kind, "rows": rows})
+        which = {"state": state, "kind": kind, "severity": severity, "rows": rows}
+        found = runtime.database.rows("alerts_list", which)
     counts = {name: found[0][name] if found else 0 for name in ("of", "acknowledged", "snoozed")}
     if as_json:
         plain = [{name: value for name, value in row.items() if name not in counts} for row in found]
@@ -240,7 +244,7 @@ def reopen(ids: Ids, note: Note = None, by: By = None) -> None:
 
 def _span(text: str) -> timedelta:
     found = re.fullmatch(r"([0-9]{1,6})([mhd])", text.strip())
-    if found is None:
+    if found is None or not int(found[1]):
         raise SettingsError(f"{text!r}: expected a time such as 30m, 4h or 2d")
     return int(found[1]) * {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}[found[2]]
 

@@ -58,6 +58,7 @@ def add_channel(
     """Add a way to send alerts; in .env: MAIL_URL=mailtos://user:password@smtp.example.org?to=ops@example.org."""
     from services.notifications import oncall as service
 
+    service.check_channel(name, url_variable=url_variable, secret_variable=secret, time_zone=zone)
     with opened() as runtime:
         at_once = not only_escalations and digest_at is None
         already = service.open_alerts(runtime.database, min_severity) if at_once else 0
@@ -198,6 +199,7 @@ def escalate(
         if not minutes.isdigit() or not channel:
             raise SettingsError(f"{step!r}: expected minutes and a channel, such as 30:boss")
         parsed.append((float(minutes), channel))
+    service.check_policy(name, parsed, min_severity=min_severity)
     with opened() as runtime:
         service.add_policy(runtime.database, name, parsed, now=runtime.clock(), min_severity=min_severity, rule=rule)
     console.print(f"{name} is set", markup=False)
@@ -217,8 +219,9 @@ def quiet(
 
     if not re.fullmatch("[1-7](,[1-7])*", days):
         raise SettingsError(f"--days {days}: expected numbers from 1 to 7, such as 6,7")
+    chosen = [int(day) for day in days.split(",")]
+    service.check_quiet_hours(name, begin.time(), end.time(), time_zone=zone, days=chosen)
     with opened() as runtime:
-        chosen = [int(day) for day in days.split(",")]
         service.add_quiet_hours(
             runtime.database, name, begin.time(), end.time(), time_zone=zone, days=chosen, channel=channel
         )
@@ -237,15 +240,11 @@ def maintenance(
     """Send nothing about alerts of these SIMs during work; alerts open at its end are sent then."""
     from services.notifications import oncall as service
 
+    span = (begin.replace(tzinfo=UTC), end.replace(tzinfo=UTC))
+    whom = scope(label, sims)
+    service.check_maintenance(name, *span, scope=whom)
     with opened() as runtime:
-        service.add_maintenance(
-            runtime.database,
-            name,
-            begin.replace(tzinfo=UTC),
-            end.replace(tzinfo=UTC),
-            scope=scope(label, sims),
-            by=by or getuser(),
-        )
+        service.add_maintenance(runtime.database, name, *span, scope=whom, by=by or getuser())
     console.print(f"{name} is set", markup=False)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -11,11 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.box import SIMPLE
-from rich.measure import Measurement
-from rich.table import Table
 
-from pipelines.console import PlainConsole
+from pipelines.console import PlainConsole, print_table
 from resources.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -37,6 +33,16 @@ def moment(form: str, shown: str) -> Callable[[str], datetime]:
             raise typer.BadParameter(f"{text!r} does not exist or is not written as {shown}") from None
 
     return parse
+
+
+def iccid(text: str) -> str:
+    """Parse an option that names a SIM: 19 digits of an ICCID's 19, or of 20 with the check digit."""
+    from resources.once.values import without_check_digit
+
+    try:
+        return without_check_digit(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r}: {error}") from None
 
 
 DAY: dict[str, Any] = {"parser": moment("%Y-%m-%d", "YYYY-MM-DD"), "metavar": "YYYY-MM-DD"}
@@ -68,7 +74,10 @@ def end_with(outcome: Any) -> None:
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
 By = Annotated[str | None, typer.Option(help="Who does it; default: the user of this machine.")]
 Label = Annotated[str | None, typer.Option("--label", help="Only SIMs whose label begins so.")]
-Sims = Annotated[list[str] | None, typer.Option("--sim", help="Only this ICCID; repeatable.")]
+ICCID: dict[str, Any] = {"parser": iccid, "metavar": "ICCID"}
+Sims = Annotated[
+    list[str] | None, typer.Option("--sim", **ICCID, help="Only this ICCID, of 19 or 20 digits; repeatable.")
+]
 
 
 @contextmanager
@@ -96,32 +105,8 @@ def print_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, as_jso
     if not rows:
         console.print(none, markup=False)
         return
-    print_table([column.replace("_", " ") for column in columns], [[_shown(row[c]) for c in columns] for row in rows])
-
-
-def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
-    """Print a table; where the terminal is too narrow for its words, each row as lines of `heading: cell`.
-
-    Cells are Rich markup. Output that is no terminal has no width, unless COLUMNS gives one.
-    """
-    table = Table(box=SIMPLE, title=title, title_justify="left")
-    for place, heading in enumerate(headings):
-        words = " ".join([heading, *(row[place] for row in rows)]).split()
-        table.add_column(heading, overflow="fold", min_width=max(map(len, words), default=1))
-    for row in rows:
-        table.add_row(*row)
-    endless = not console.is_terminal and "COLUMNS" not in os.environ
-    needed = Measurement.get(console, console.options.update(width=10_000), table)
-    if endless or needed.minimum <= console.width:
-        width = needed.maximum if endless else min(needed.maximum, console.width)
-        PlainConsole(file=console.file, highlight=False, width=width).print(table)
-        return
-    if title:
-        console.print(title, style="italic")
-    for row in rows:
-        for heading, cell in zip(headings, row, strict=True):
-            console.print(f"{heading}: {cell}")
-        console.print()
+    headings = [column.replace("_", " ") for column in columns]
+    print_table(console, headings, [[_shown(row[c]) for c in columns] for row in rows])
 
 
 def check_target(file: Path) -> Path:

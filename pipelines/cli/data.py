@@ -15,9 +15,17 @@ from resources.settings import SettingsError, load_settings
 app = typer.Typer()
 
 
+def _known_version(version: int | None) -> int | None:
+    from resources.database.migrations import check_version
+
+    if version is not None:
+        check_version(version)
+    return version
+
+
 @app.command()
 def migrate(
-    to: Annotated[int | None, typer.Option(min=1, help="Stop at this version.")] = None,
+    to: Annotated[int | None, typer.Option(min=1, callback=_known_version, help="Stop at this version.")] = None,
 ) -> None:
     """Bring the database to the newest schema and add the organization of SIMSIGHT_ORGANIZATION."""
     from resources.database import migrations
@@ -56,8 +64,7 @@ def ingest(
                 raise SettingsError(
                     f"--from {days[0]} --to {days[1]}: expected days in order, from {settings.first_day} to {today}"
                 )
-            if settings.account_problem:
-                raise SettingsError(settings.account_problem)
+            settings.account()  # refused at once where none is set
         prepare(runtime)
         if replay:
             from services.ingest.replay import replay as replay_quarantine
@@ -65,7 +72,7 @@ def ingest(
             done = replay_quarantine(runtime.database, now=runtime.clock())
             console.print(f"{done.passed} of {done.tried} quarantined records passed now; {done.merged.new} rows new")
             return
-        runtime.once()  # says at once when no account is set
+        runtime.once()  # says at once when the database holds the data of another kind of account
         log_in(settings)
         end_with(run_job(runtime, "ingest", first=days[0], last=days[1]))
 
@@ -118,8 +125,8 @@ def import_file(
     from pipelines.demo import prepare
     from resources.files.csv_form import csv_options
     from resources.files.formats import ImportRejectedError
+    from services.ingest.file_import import check_file, read_mapping, schema_named
     from services.ingest.file_import import import_file as import_rows
-    from services.ingest.file_import import read_mapping, schema_named
     from services.ingest.notation import told_notation
 
     try:
@@ -127,12 +134,14 @@ def import_file(
         csv = csv_options(encoding, separator)
     except ImportRejectedError as error:  # so far only options were read
         raise UsageError(str(error)) from error
+    schema = schema_named(kind)
+    check_file(file, schema, mapping=names, sheet=sheet, csv=csv)
     with runtime_of(load_settings()) as runtime:
         prepare(runtime)
         done = import_rows(
             runtime.database,
             file,
-            schema_named(kind),
+            schema,
             now=runtime.clock(),
             only_all=not good_rows,
             dry_run=dry_run,
@@ -180,10 +189,11 @@ def export_rows(
     """Export a view of the data or the predictions to a file, whole or not at all."""
     from pipelines.demo import prepare
     from resources.files.formats import format_of
-    from services.exports import Export, export_file
+    from services.exports import Export, check_export, export_file
 
     chosen = [name.strip() for name in columns.split(",")] if columns else []
     wanted = Export(view, format_of(to), where or [], chosen)
+    check_export(wanted)
     with runtime_of(load_settings()) as runtime:
         prepare(runtime)
         console.print(f"{export_file(runtime.database, wanted, to)} rows in {to}", markup=False)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ml.enums import AnomalyKind
-from pipelines.cli.common import console, runtime_of
+from pipelines.cli.common import ICCID, console, runtime_of
 from resources.settings import SettingsError, load_settings
 
 feedback = typer.Typer(
@@ -18,7 +18,7 @@ feedback = typer.Typer(
 
 @feedback.command("add")
 def add_feedback(
-    iccid: Annotated[str | None, typer.Option(help="It is about this SIM.")] = None,
+    iccid: Annotated[str | None, typer.Option(**ICCID, help="It is about this SIM.")] = None,
     label: Annotated[str | None, typer.Option(help="It is about SIMs whose label begins so.")] = None,
     kind: Annotated[AnomalyKind | None, typer.Option(help="It is about this kind of anomaly.")] = None,
     note: Annotated[str, typer.Option(help="Why it was a false alarm.")] = "",

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.common import console, print_table, runtime_of
+from pipelines.cli.common import console, runtime_of
+from pipelines.console import print_table
 from resources.settings import load_settings
 
 app = typer.Typer()
@@ -53,7 +54,7 @@ def models(
                     f"{since[:10]}, {escape(row['decided_by'])}" if since else "-",
                 ]
             )
-        print_table(headings, rows, title=spec.name)
+        print_table(console, headings, rows, title=spec.name)
         for row in of_model:
             console.print(f"{row['version']}: {row['why'] or '-'}", markup=False)
         console.print()

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import typer
@@ -56,12 +58,10 @@ def dev() -> None:
     with account(settings, console, sims=500, days=180, live=True) as (polled, _), runtime_of(polled) as runtime:
         prepare(runtime)
         settings.landing_folder.mkdir(parents=True, exist_ok=True)
-        console.print(
-            f"Dagster UI: http://127.0.0.1:{settings.ui_port}    landing folder: {settings.landing_folder.resolve()}"
-        )
+        at = f"Dagster UI: http://127.0.0.1:{settings.ui_port}    landing folder: {settings.landing_folder.resolve()}"
         command = [str(Path(sys.executable).parent / "dagster"), "dev", "-w", str(WORKSPACE)]
         command += ["-h", "127.0.0.1", "-p", str(settings.ui_port)]
-        code = _run_child(command, environment(runtime) | days_shown(runtime))
+        code = _run_child(command, environment(runtime) | days_shown(runtime), port=settings.ui_port, at=at)
     raise typer.Exit(code)
 
 
@@ -71,31 +71,53 @@ def mlflow_ui() -> None:
     from pipelines.demo import prepare
     from pipelines.runs import environment
     from resources.ports import listen
+    from services.models import registry_of
 
     settings = load_settings()
     listen("127.0.0.1", settings.mlflow_port, free_it="set SIMSIGHT_MLFLOW_PORT to a free one").close()
     with runtime_of(settings) as runtime:
         prepare(runtime)
-        console.print(f"MLflow UI: http://127.0.0.1:{settings.mlflow_port}")
+        if not runtime.server.mlflow.startswith("http"):  # the list of experiments of a new store begins empty
+            registry_of(runtime).hide_default()
         command = [str(Path(sys.executable).parent / "mlflow"), "server", "--host", "127.0.0.1", "--workers", "1"]
         command += ["--port", str(settings.mlflow_port), "--default-artifact-root", runtime.mlflow_artifacts]
         # the store's URL may hold a password: the environment, not the command line that every user of the machine sees
-        code = _run_child(command, environment(runtime) | {"MLFLOW_BACKEND_STORE_URI": runtime.server.mlflow})
+        variables = environment(runtime) | {"MLFLOW_BACKEND_STORE_URI": runtime.server.mlflow}
+        # nothing here uses MLflow's jobs, and the processes that run them outlive the server
+        variables["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+        at = f"MLflow UI: http://127.0.0.1:{settings.mlflow_port}"
+        code = _run_child(command, variables, port=settings.mlflow_port, at=at)
     raise typer.Exit(code)
 
 
-def _run_child(command: list[str], variables: dict[str, str]) -> int:
+def _run_child(command: list[str], variables: dict[str, str], *, port: int, at: str) -> int:
     """Run a server until it ends or this process is told to; returns its exit code.
 
+    at   what to print when the server answers on its port: where it is
     It runs in a session of its own: Ctrl-C reaches this process, which then stops the child in good order.
     """
     child = subprocess.Popen(command, env=os.environ | variables, start_new_session=True)  # noqa: S603
+    told = False
     try:
         # in short waits: when another thread takes the signal of Ctrl-C, a long wait does not end
         while (code := child.poll()) is None:
+            if not told and _answers(port):
+                console.print(at)
+                told = True
             time.sleep(0.2)
     finally:
         if child.poll() is None:
             child.terminate()
             child.wait(60)
     return code
+
+
+def _answers(port: int) -> bool:
+    """Whether a server on this machine answers HTTP there, whatever it says; a port alone may be open before that."""
+    with closing(HTTPConnection("127.0.0.1", port, timeout=1)) as connection:
+        try:
+            connection.request("GET", "/")
+            connection.getresponse()
+        except (OSError, HTTPException):
+            return False
+        return True

@@ -8,7 +8,7 @@ import psycopg
 from sqlalchemy import URL
 
 from resources.database.server import driver_url
-from resources.errors import SimsightError
+from resources.errors import SimsightError, UsageError
 from sql import Migration, ViewDefinition, migrations, view_definitions
 
 LOCK = 7_465_001  # any number, the same for everyone who migrates
@@ -44,6 +44,10 @@ GRANT SELECT ON ops.schema_views TO simsight_pipeline;
 
 class MigrationError(SimsightError):
     """A migration or a view cannot be applied; nothing of it was. The message says which, why and what to do."""
+
+
+class UnknownVersionError(UsageError):
+    """There is no migration of a number; the message names those there are."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +89,12 @@ def migrate(url: URL, *, to: int | None = None) -> list[Migration | ViewDefiniti
     Each migration is one transaction. One more makes the views that are missing or whose files changed, unless `to` is
     an older version: the views of today may read what it lacks. An advisory lock lets one migrator in at a time.
     Applying again does nothing.
-    Raises MigrationError when a migration or a view fails, when a migration that was applied has changed since, or when
-    the database is ahead of this version of Simsight.
+    Raises UnknownVersionError; MigrationError when a migration or a view fails, when a migration that was applied has
+    changed since, or when the database is ahead of this version of Simsight.
     """
     known = migrations()
-    if to is not None and to not in {migration.version for migration in known}:
-        raise MigrationError(f"there is no migration {to}; the versions are {known[0].version} to {known[-1].version}")
+    if to is not None:
+        check_version(to)
     applied: list[Migration | ViewDefinition] = []
     with psycopg.connect(driver_url(url, "").render_as_string(hide_password=False), autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))  # let go when the connection closes
@@ -118,6 +122,13 @@ def migrate(url: URL, *, to: int | None = None) -> list[Migration | ViewDefiniti
             _apply_views(connection, pending)
             applied += pending
     return applied
+
+
+def check_version(version: int) -> None:
+    """Raise UnknownVersionError where there is no migration of that number."""
+    known = [migration.version for migration in migrations()]
+    if version not in known:
+        raise UnknownVersionError(f"there is no migration {version}; the versions are {known[0]} to {known[-1]}")
 
 
 def schema_version(connection: psycopg.Connection) -> int:

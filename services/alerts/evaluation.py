@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import psycopg
 
-from resources.errors import SimsightError, in_words
+from resources.errors import UsageError, in_words
 from services.alerts.rules import Replay, Rule, RuleError, check_replay, check_rule
 from services.anomalies.alerting import alert_anomalies
 
@@ -25,8 +25,11 @@ Act = Literal["acknowledge", "snooze", "resolve", "reopen"]
 Row = dict[str, Any]
 
 
-class AlertError(SimsightError):
-    """An alert or rule cannot be changed as asked; the message says why."""
+class AlertError(UsageError):
+    """Alerts, rules or channels cannot be changed as asked: a name, a number or a value in it is wrong.
+
+    The message says which. A rule that would alert for too many SIMs is wrong usage, too: see RuleError.
+    """
 
 
 class Queries(Protocol):

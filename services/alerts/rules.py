@@ -23,7 +23,10 @@ MIN_SIMS_FOR_SHARE = 10  # below that many SIMs in scope a share says nothing
 
 
 class RuleError(UsageError):
-    """A rule is refused; `problems` says why, one sentence each, by the field that is wrong."""
+    """A rule is refused; `problems` says why, one sentence each, by the field that is wrong.
+
+    Also a rule that would alert for too many SIMs: its threshold is wrong unless it is forced.
+    """
 
     def __init__(self, problems: Mapping[str, str]) -> None:
         super().__init__("; ".join(f"{name}: {text}" for name, text in problems.items()))

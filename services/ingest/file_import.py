@@ -139,10 +139,7 @@ def parse_file(
     unknown, or when an earlier accepted row has the same key. A last row of totals is left out. Raises
     ImportRejectedError when the file is no such table, or has more than 100,000 rejected rows.
     """
-    mapping = mapping or {}
-    expected = {_plain_name(name) for name in [*schema.needed, *schema.optional, *mapping]}
-    table = open_table(source, name=name, sheet=sheet, told=csv, expected=expected)
-    places, ignored = match_columns(schema, table.header, mapping)
+    table, places, ignored = _open(source, schema, name, mapping or {}, sheet, csv)
     evidence = _evidence(table, places, schema, told)
     notation = evidence.notation()
     accepted, rejected, notes = [], _RejectedRows(schema, table.unit), _Notes(table.unit)
@@ -325,6 +322,25 @@ def import_file(
         if schema is SIMS:
             waited = store_waiting_rows(transaction, now=now).stored
     return Imported(merged, parsed.rejected, parsed.unit, parsed.ignored, parsed.read_as, parsed.notes, waited)
+
+
+def check_file(
+    path: Path, schema: FileSchema, *, mapping: Mapping[str, str], sheet: str | None = None, csv: CsvOptions = FOUND
+) -> None:
+    """Check what needs no database: that a file is a table, of the kind of its name, with the columns of the schema.
+
+    Raises ImportRejectedError.
+    """
+    _open(_read(path), schema, path.name, mapping, sheet, csv)
+
+
+def _open(
+    source: Source, schema: FileSchema, name: str, mapping: Mapping[str, str], sheet: str | None, csv: CsvOptions
+) -> tuple[Table, dict[str, int], list[str]]:
+    """The table of a file, and its columns as `match_columns` gives them. Raises ImportRejectedError."""
+    expected = {_plain_name(name) for name in [*schema.needed, *schema.optional, *mapping]}
+    table = open_table(source, name=name, sheet=sheet, told=csv, expected=expected)
+    return table, *match_columns(schema, table.header, mapping)
 
 
 def _read(path: Path) -> Source:

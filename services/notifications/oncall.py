@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime, time
 from typing import Any
+from zoneinfo import available_timezones
 
 import psycopg
 
@@ -16,6 +18,64 @@ from services.alerts.evaluation import AlertError
 from services.alerts.rules import SEVERITIES, scope_problem
 from services.notifications.messages import channel_test_message
 from services.notifications.outbox import disable_channel, enable_channel
+
+CHANNEL_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+VARIABLE = re.compile("[A-Z][A-Z0-9_]{0,62}")
+MAX_AFTER_MINUTES = 60 * 24 * 30
+MAX_STEPS = 20
+
+
+def check_channel(name: str, *, url_variable: str, secret_variable: str | None = None, time_zone: str = "UTC") -> None:
+    """Check what needs no database. Raises AlertError."""
+    if not CHANNEL_NAME.fullmatch(name):
+        raise AlertError("a channel's name is a letter or a digit, then up to 62 letters, digits, points, - and _")
+    for variable in (url_variable, secret_variable):
+        if variable is not None and not VARIABLE.fullmatch(variable):
+            raise AlertError(  # it may be the URL or the secret itself: it is not shown
+                "expected the name of an environment variable, in capitals such as MAIL_URL, and not what it holds"
+            )
+    _check_zone(time_zone)
+
+
+def check_policy(name: str, steps: Sequence[tuple[float, str]], *, min_severity: str = "critical") -> None:
+    """Check what needs no database. Raises AlertError."""
+    _check_name(name)
+    if min_severity not in SEVERITIES:
+        raise AlertError(f"{min_severity!r} is none of {', '.join(SEVERITIES)}")
+    if not 1 <= len(steps) <= MAX_STEPS or any(not 0 <= minutes <= MAX_AFTER_MINUTES for minutes, _ in steps):
+        raise AlertError(
+            f"a policy needs steps of 0 to {MAX_AFTER_MINUTES} minutes, at most {MAX_STEPS}, such as 30:boss"
+        )
+
+
+def check_quiet_hours(name: str, begin: time, end: time, *, time_zone: str, days: Sequence[int]) -> None:
+    """Check what needs no database. Raises AlertError."""
+    _check_name(name)
+    if begin == end:
+        raise AlertError(f"quiet hours begin and end at {begin:%H:%M}: give two different times")
+    if not days or any(not 1 <= day <= 7 for day in days):
+        raise AlertError("quiet hours need days from 1 (Monday) to 7, such as 6,7")
+    _check_zone(time_zone)
+
+
+def check_maintenance(name: str, begin: datetime, end: datetime, *, scope: dict[str, Any]) -> None:
+    """Check what needs no database. Raises AlertError."""
+    _check_name(name)
+    if begin >= end:
+        raise AlertError(f"maintenance from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}: the end must come later")
+    if problem := scope_problem(scope):
+        raise AlertError(problem)
+
+
+def _check_name(name: str) -> None:
+    if not 1 <= len(name) <= 100:
+        raise AlertError("give it a name of 1 to 100 characters")
+
+
+def _check_zone(name: str) -> None:
+    """Capitals do not matter, as in PostgreSQL. Raises AlertError."""
+    if name.casefold() not in {zone.casefold() for zone in available_timezones()}:
+        raise AlertError(f"there is no time zone {name!r}: write one such as Europe/Berlin")
 
 
 def channel_named(database: Database, name: str) -> Row:
@@ -48,6 +108,7 @@ def add_channel(
     open_too      the next pass also sends the alerts that are open now; else only what is opened from now on
     after_crash   default: `resend` for a webhook, whose receiver knows repeats by Idempotency-Key, else `park`
     """
+    check_channel(name, url_variable=url_variable, secret_variable=secret_variable, time_zone=time_zone)
     webhook = secret_variable is not None
     values = {
         "name": name,
@@ -106,10 +167,7 @@ def add_policy(
     rule: str | None = None,
 ) -> None:
     """Write an escalation policy: (minutes after opening, channel) in order. Raises AlertError."""
-    if min_severity not in SEVERITIES:
-        raise AlertError(f"{min_severity!r} is none of {', '.join(SEVERITIES)}")
-    if not steps or any(not 0 <= minutes <= 60 * 24 * 30 for minutes, _ in steps):
-        raise AlertError("a policy needs steps of 0 to 43200 minutes, such as 30:boss")
+    check_policy(name, steps, min_severity=min_severity)
     written = [{"after_minutes": m, "channel_id": channel_named(database, c)["channel_id"]} for m, c in sorted(steps)]
     rule_id = None
     if rule is not None:
@@ -135,6 +193,7 @@ def add_quiet_hours(
 
     days   days of the week on which they begin, 1 (Monday) to 7
     """
+    check_quiet_hours(name, begin, end, time_zone=time_zone, days=days)
     channel_id = None if channel is None else channel_named(database, channel)["channel_id"]
     values = {"name": name, "channel_id": channel_id, "days": list(days), "from_time": begin, "to_time": end}
     _write(database, "add_quiet_hours", values | {"time_zone": time_zone})
@@ -144,8 +203,7 @@ def add_maintenance(
     database: Database, name: str, begin: datetime, end: datetime, *, scope: dict[str, Any], by: str
 ) -> None:
     """Write a maintenance window: before its end no message about alerts in the scope is sent. Raises AlertError."""
-    if problem := scope_problem(scope):
-        raise AlertError(problem)
+    check_maintenance(name, begin, end, scope=scope)
     values = {"name": name, "scope": json.dumps(scope), "starts_at": begin, "ends_at": end, "by": by}
     _write(database, "add_maintenance", values)
 

@@ -248,7 +248,7 @@ def test_a_walk_over_exhaustions_stays_on_its_day_when_a_newer_scoring_arrives(
     assert {item["as_of"] for item in walk(client, "/v1/exhaustions")} == {"2026-01-11"}
 
 
-def test_alerts_are_the_open_ones_unless_asked_otherwise(client: httpx.Client) -> None:
+def test_alerts_are_the_open_ones_unless_asked_otherwise(client: httpx.Client, seeded: Any) -> None:
     opened = walk(client, "/v1/alerts", limit=2)
     assert len(opened) == 6
     assert all(item["closed_at"] is None for item in opened)
@@ -257,6 +257,11 @@ def test_alerts_are_the_open_ones_unless_asked_otherwise(client: httpx.Client) -
     assert len(walk(client, "/v1/alerts", state="all", limit=4)) == 9
     by_kind = walk(client, "/v1/alerts", kind="quota_80")
     assert {(item["kind"], item["model_name"]) for item in by_kind} == {("quota_80", None)}
+    loud = [item["alert_id"] for item in opened[:2]]
+    seeded.run(f"UPDATE predictions.alerts SET severity = 'critical' WHERE alert_id IN ({loud[0]}, {loud[1]})")
+    assert [item["alert_id"] for item in walk(client, "/v1/alerts", severity="critical", limit=1)] == loud
+    assert len(walk(client, "/v1/alerts", severity=opened[2]["severity"])) == len(opened) - len(loud)
+    assert client.get("/v1/alerts", params={"severity": "loud"}).status_code == 422
 
 
 def test_new_alerts_are_those_after_the_last_one_seen(client: httpx.Client, seeded: Any) -> None:

@@ -18,6 +18,7 @@ from pipelines.definitions import code_location
 from pipelines.schedules import hourly_rules
 from pipelines.sensors import alert_outbox, critical_alerts
 from resources.database.server import driver_url
+from resources.once.stream_records import luhn_digit
 from resources.runtime import Runtime
 from resources.settings import Settings
 from services.notifications import outbox
@@ -67,6 +68,10 @@ def test_from_a_rule_to_its_message_on_the_command_line(
     assert "quota_used_share" in simsight("rules", "metrics").output
     tried = simsight("rules", "test", "usage_day_mb > 800", "--for", "2")
     assert "it would have fired 1 time on 30 days, for at most 1 of 40 at once" in tried.output
+    iccid = truth.one("SELECT iccid FROM core.sims WHERE sim_key = 3")
+    for spelled in (iccid, iccid + luhn_digit(iccid)):
+        tried = simsight("rules", "test", "usage_day_mb > 800", "--for", "2", "--sim", spelled)
+        assert "it would have fired 1 time on 30 days, for at most 1 of 1 at once" in tried.output
     assert "refused unless forced" in str(
         simsight("rules", "add", "all", "usage_day_mb >= 0.000001", fails=True).exception
     )
@@ -86,6 +91,8 @@ def test_from_a_rule_to_its_message_on_the_command_line(
         (alert,) = json.loads(simsight("alerts", "list", "--json").output)
         assert (alert["severity"], alert["rule"]) == ("critical", "heavy")
         assert "usage of the day is 900 MB" in simsight("alerts", "list").output
+        assert "1 open alert" in simsight("alerts", "list", "--severity", "critical").output
+        assert "no alert" in simsight("alerts", "list", "--severity", "info").output
 
         monkeypatch.setenv("HOOK_URL", "http://127.0.0.1:9/secret-path")
         monkeypatch.setenv("HOOK_SECRET", "s3cret")

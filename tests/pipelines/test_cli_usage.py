@@ -19,9 +19,11 @@ from pipelines.demo import called_as
 from resources.database.server import driver_url
 from resources.errors import UsageError
 from resources.ports import listen
+from services.alerts.evaluation import AlertError
 from services.alerts.rules import RuleError
 from services.exports import ExportError, ExportFileError
 
+ICCID = "8988280666000000001"
 FUTURE = (datetime.now(UTC) + timedelta(days=40)).isoformat()
 
 
@@ -63,6 +65,27 @@ def _said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *
         (["alerts", "list", "--kind", "foo"], ["foo", "exhaustion", "incident"]),
         (["feedback", "add", "--kind", "foo"], ["foo", "spike", "silence"]),
         (["rules", "add", "x", "usage_day >"], ["is no condition"]),
+        (["rules", "add", "x", "usage_year_mb > 1"], ["there is no metric 'usage_year_mb'"]),
+        (["rules", "test", "usage_day_mb > -1"], ["-1 is outside what usage_day_mb can be"]),
+        (["rules", "test", "usage_day_mb > 1", "--sim", "8" * 18], ["--sim", "ICCID of 19 digits"]),
+        (["rules", "test", "usage_day_mb > 1", "--sim", ICCID + "1"], ["--sim", "check digit"]),
+        (["feedback", "add", "--iccid", "pump-7"], ["--iccid", "ICCID of 19 digits"]),
+        (["alerts", "list", "--severity", "loud"], ["loud", "info", "warning", "critical"]),
+        (["alerts", "snooze", "1", "--for", "0h"], ["'0h': expected a time such as 30m"]),
+        (["channels", "add", "mail", "mailto://u:hush@h"], ["name of an environment variable"]),
+        (["channels", "add", "my mail", "MAIL_URL"], ["a channel's name is"]),
+        (["channels", "add", "mail", "MAIL_URL", "--zone", "Mars/Olympus"], ["no time zone 'Mars/Olympus'"]),
+        (["oncall", "quiet", "x", "--from", "22:00", "--to", "06:00", "--zone", "Berlin"], ["no time zone 'Berlin'"]),
+        (["oncall", "quiet", "x", "--from", "22:00", "--to", "22:00"], ["two different times"]),
+        (["oncall", "escalate", "x", "99999:mail"], ["steps of 0 to 43200 minutes"]),
+        (
+            ["oncall", "maintenance", "x", "--from", "2026-02-01T00:00", "--to", "2026-01-01T00:00"],
+            ["the end must come later"],
+        ),
+        (["export", "sims", "--to", "x.csv", "--where", "label"], ["'label' is no condition"]),
+        (["export", "sims", "--to", "x.csv", "--columns", "iccid,iccid"], ["a column is named twice"]),
+        (["migrate", "--to", "9999"], ["there is no migration 9999", "1 to"]),
+        (["ingest"], ["no 1NCE account is set", "ONCE_USERNAME"]),
         (["simulate", "--truth", "nowhere/x.json"], ["there is no folder nowhere"]),
     ],
 )
@@ -78,7 +101,39 @@ def test_wrong_input_is_refused_with_code_2_and_nothing_is_started(
     assert code == 2, text
     assert [word for word in words if word not in text] == [], text
     assert "%" not in text
+    assert "hush" not in text
     assert list(empty_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "arguments", "words"),
+    [
+        ("x.xlsx", "iccid,day,mb\n", [], "x.xlsx is no Excel workbook inside"),
+        ("x.csv", "iccid,day,mb\n", ["--sheet", "A"], "x.csv has no sheets"),
+        ("x.csv", "iccid,day\n", [], "the header lacks mb"),
+        ("x.csv", "iccid,day,mb\n", ["--map", "Card=iccid"], "the file has no column Card"),
+        ("x.pdf", "%PDF-1.7\0\0", [], "it is no text"),
+    ],
+)
+def test_a_file_that_cannot_be_imported_is_refused_before_anything_is_started(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    empty_folder: Path,
+    name: str,
+    text: str,
+    arguments: list[str],
+    words: str,
+) -> None:
+    monkeypatch.setattr("resources.runtime.running_server", None)
+    (empty_folder / name).write_text(text)
+    code, said = _said(monkeypatch, capsys, "import", name, *arguments)
+    assert (code, words in said) == (1, True), said
+    assert [file.name for file in empty_folder.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("spelled", [ICCID, ICCID + "0"])
+def test_a_sim_is_named_with_or_without_its_check_digit(spelled: str) -> None:
+    assert common.iccid(spelled) == ICCID
 
 
 @pytest.mark.parametrize("arguments", [["demo"], ["run"], ["ingest"], ["dev"]])
@@ -127,9 +182,33 @@ def test_a_port_in_use_is_said_before_any_address(
     assert "http://" not in text
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rules", "delete", "nobody"], "there is no rule named 'nobody'"),
+        (["alerts", "ack", "999"], "with number 999"),
+        (["channels", "test", "nobody"], "there is no channel named 'nobody'"),
+        (["oncall", "delete", "quiet", "nobody"], "there is no quiet named 'nobody'"),
+    ],
+)
+def test_what_is_not_there_is_wrong_usage(
+    database_url: URL,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    words: str,
+) -> None:
+    url = database_url.render_as_string(hide_password=False)
+    for name in ("SIMSIGHT_DATABASE_URL", "SIMSIGHT_DAGSTER_DATABASE_URL", "SIMSIGHT_MLFLOW_TRACKING_URI"):
+        monkeypatch.setenv(name, url)
+    code, text = _said(monkeypatch, capsys, *arguments)
+    assert (code, words in text) == (2, True), text
+
+
 def test_what_is_asked_wrongly_is_told_from_what_fails() -> None:
     assert issubclass(ExportError, UsageError)
     assert issubclass(RuleError, UsageError)
+    assert issubclass(AlertError, UsageError)
     assert not issubclass(ExportFileError, UsageError)
 
 

@@ -208,3 +208,19 @@ def test_mlflows_default_experiment_is_deleted_where_nobody_else_uses_the_store(
     shared.create_experiment("of others", artifact_location="file:///theirs")
     assert not registry.hide_default()
     assert shown(shared) == {"Default", "of others"}
+
+
+def test_an_experiment_that_another_process_deletes_meanwhile_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'store.db'}")
+    registry = Registry(client, "usage-forecaster", "default", "file:///ours")
+    look = client.search_runs
+
+    def delete_meanwhile(*arguments: Any, **more: Any) -> Any:
+        client.delete_experiment("0")
+        return look(*arguments, **more)
+
+    monkeypatch.setattr(client, "search_runs", delete_meanwhile)
+    assert not registry.hide_default()
+    assert not client.search_experiments()

@@ -276,14 +276,20 @@ def test_a_test_send_says_what_is_wrong_and_makes_a_parked_channel_work_again(fl
 
 def test_what_makes_no_sense_is_refused_when_it_is_written(fleet: Fleet) -> None:
     for wrong, words in [
-        (lambda: fleet.channel("x y", "u"), "refused"),
-        (lambda: fleet.channel("x", "u", digest_at=time(8), time_zone="Mars/Olympus"), "refused"),
-        (lambda: oncall.add_channel(fleet.database, "x", url_variable="mailto://a:b@c", now=NOW), "refused"),
+        (lambda: fleet.channel("x y", "u"), "a channel's name is"),
+        (lambda: fleet.channel("x", "u", digest_at=time(8), time_zone="Mars/Olympus"), "no time zone 'Mars/Olympus'"),
+        (lambda: oncall.add_channel(fleet.database, "x", url_variable="mailto://a:b@c", now=NOW), "^expected the name"),
         (lambda: oncall.add_policy(fleet.database, "x", [(30, "nobody")], now=NOW), "no channel named"),
         (lambda: oncall.add_policy(fleet.database, "x", [], now=NOW), "needs steps"),
-        (lambda: oncall.add_quiet_hours(fleet.database, "x", time(1), time(1), time_zone="UTC", days=[1]), "refused"),
-        (lambda: oncall.add_quiet_hours(fleet.database, "x", time(1), time(2), time_zone="UTC", days=[8]), "refused"),
-        (lambda: oncall.add_maintenance(fleet.database, "x", NOW, NOW, scope={}, by="a"), "refused"),
+        (
+            lambda: oncall.add_quiet_hours(fleet.database, "x", time(1), time(1), time_zone="UTC", days=[1]),
+            "two different",
+        ),
+        (
+            lambda: oncall.add_quiet_hours(fleet.database, "x", time(1), time(2), time_zone="UTC", days=[8]),
+            "days from 1",
+        ),
+        (lambda: oncall.add_maintenance(fleet.database, "x", NOW, NOW, scope={}, by="a"), "the end must come later"),
         (lambda: oncall.add_maintenance(fleet.database, "x", NOW, NOW + DAY, scope={"a": 1}, by="a"), "expected"),
     ]:
         with pytest.raises(AlertError, match=words):
