@@ -84,7 +84,7 @@ def test_a_given_version_is_where_it_stops_and_an_older_one_takes_nothing_back(e
 
 
 def test_a_version_that_does_not_exist_is_refused(empty_url: URL) -> None:
-    with pytest.raises(MigrationError, match=f"no migration {NEWEST + 1}; the versions are 1 to {NEWEST}"):
+    with pytest.raises(MigrationError, match=f"there is no migration {NEWEST + 1}; the versions are 1 to {NEWEST}"):
         migrate(empty_url, to=NEWEST + 1)
     with connected(empty_url) as connection:
         assert schema_version(connection) == 0
