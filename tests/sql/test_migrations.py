@@ -12,7 +12,14 @@ import psycopg
 import pytest
 from sqlalchemy import URL
 
-from resources.database.migrations import MigrationError, ensure_organization, migrate, schema_version, storage_grade
+from resources.database.migrations import (
+    MigrationError,
+    UnknownVersionError,
+    ensure_organization,
+    migrate,
+    schema_version,
+    storage_grade,
+)
 from resources.database.server import driver_url
 from resources.database.session import Database
 from sql import Migration, migrations, view_definitions
@@ -84,7 +91,9 @@ def test_a_given_version_is_where_it_stops_and_an_older_one_takes_nothing_back(e
 
 
 def test_a_version_that_does_not_exist_is_refused(empty_url: URL) -> None:
-    with pytest.raises(MigrationError, match=f"there is no migration {NEWEST + 1}; the versions are 1 to {NEWEST}"):
+    with pytest.raises(
+        UnknownVersionError, match=f"there is no migration {NEWEST + 1}; the versions are 1 to {NEWEST}"
+    ):
         migrate(empty_url, to=NEWEST + 1)
     with connected(empty_url) as connection:
         assert schema_version(connection) == 0
