@@ -71,6 +71,23 @@ def within_others(errors: FloatArray, sims: IntArray) -> FloatArray:
     return np.clip(errors, np.partition(low, 1)[1], np.partition(high, -2)[-2])
 
 
+def without_direction(errors: FloatArray, origins: IntArray, horizon: int) -> tuple[FloatArray, IntArray]:
+    """Errors (windows, horizon) and their origins (windows,), each window twice: once as it was, and once as if what its
+    origin's windows had in common had gone the other way.
+
+    SIMs move together: which way the few origins of a fleet missed on the whole is luck, however many SIMs there are.
+    How far they missed is not.
+    """
+    turned, week = errors.copy(), week_of(horizon)
+    for rows in (np.flatnonzero(origins == origin) for origin in np.unique(origins)):
+        for index in range(int(week[-1]) + 1):
+            part = errors[np.ix_(rows, week == index)]
+            known = part[~np.isnan(part)]
+            if known.size >= MIN_WINDOWS:
+                turned[np.ix_(rows, week == index)] -= 2 * np.median(known)
+    return np.concatenate([errors, turned]), np.concatenate([origins, origins])
+
+
 def quantiles_at(table: FloatArray, levels: Sequence[float]) -> FloatArray:
     """The quantiles `levels` of a table (..., LEVELS): (..., len(levels)). Raises ValueError for a level outside
     LEVELS."""

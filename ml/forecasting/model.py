@@ -22,11 +22,11 @@ import numpy.typing as npt
 import polars as pl
 
 from ml.forecasting import ensemble
-from ml.forecasting.calibration import LEVELS, MIN_WINDOWS, Spread, fit_spread, quantiles_at, week_of, within_others
+from ml.forecasting.calibration import LEVELS, MIN_WINDOWS, Spread, fit_spread, quantiles_at, week_of, within_others, without_direction
 from ml.forecasting.candidates import NAMES
 from ml.forecasting.expectation import Past, expect, look_back, normal, repeated
 from ml.forecasting.global_model import GlobalModel
-from ml.forecasting.segments import SEASON, SEGMENTS, nan_mean
+from ml.forecasting.segments import IDLE, SEASON, SEGMENTS, nan_mean
 from ml.forecasting.training import FleetFit, fit_fleet
 from ml.history import FloatArray, IntArray, Panel, dense, known_days
 
@@ -34,8 +34,6 @@ QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
 # More SIMs add nothing to a fit: a fixed choice of so many by key.
 FIT_SIMS = 3000
 SCORE_SIMS = 2000
-# A median of fewer level shifts of one origin says nothing of what they had in common.
-MIN_SHIFTS = 5
 
 FloatPaths = npt.NDArray[np.float32]
 
@@ -235,23 +233,11 @@ def _spreads(fleet_fit: FleetFit, horizon: int) -> list[Spread]:
             continue
         missed = within_others(fleet_fit.errors[pool], fleet_fit.sims[pool])
         when = fleet_fit.origins[pool]
-        if segment == ensemble.LEVEL_SHIFT:
-            # Level shifts come together, from one cause: which way the last ones went on says nothing about the next.
-            missed = _without_direction(missed, when)
-            missed, when = np.concatenate([missed, -missed]), np.concatenate([when, when])
+        if segment not in IDLE:
+            missed, when = without_direction(missed, when, horizon)
         spreads.append(fit_spread(missed, when, horizon))
         of_fleet = spreads[-1] if usual else of_fleet
     return spreads
-
-
-def _without_direction(errors: FloatArray, origins: IntArray) -> FloatArray:
-    """Errors (windows, horizon) less the median of those of the same origin and day."""
-    errors = errors.copy()
-    for rows in (np.flatnonzero(origins == origin) for origin in np.unique(origins)):
-        for day in range(errors.shape[1]):
-            known = errors[rows, day][~np.isnan(errors[rows, day])]
-            errors[rows, day] -= np.median(known) if known.size >= MIN_SHIFTS else 0.0
-    return errors
 
 
 def predict(
