@@ -48,6 +48,7 @@ class Spread:
 def fit_spread(errors: FloatArray, origins: IntArray, horizon: int) -> Spread:
     """Fit the spread of errors (windows, horizon), NaN where unknown, of windows from `origins` (windows,)."""
     week = week_of(horizon)
+    errors = _to_the_end(errors)
     pools = _pools(origins)
     table = _table(errors, pools, week)
     return Spread(table.round(4), _templates(errors, origins, table, week).round(4))
@@ -102,6 +103,14 @@ def quantiles_at(table: FloatArray, levels: Sequence[float]) -> FloatArray:
 def week_of(horizon: int) -> IntArray:
     """The week ahead, from 0, of each day of the horizon; a last part of a week belongs to the week before it."""
     return np.minimum(np.arange(horizon) // SEASON, max(horizon // SEASON - 1, 0)).astype(np.int64)
+
+
+def _to_the_end(errors: FloatArray) -> FloatArray:
+    """Errors (windows, horizon), the days that no window has reached yet taken from a week before them."""
+    reach = int(np.flatnonzero((~np.isnan(errors)).any(axis=0))[-1:].sum()) + 1
+    days = np.arange(errors.shape[1])
+    beyond = np.maximum(days - reach, 0) // SEASON * SEASON + SEASON
+    return errors[:, np.where(days < reach, days, np.maximum(days - beyond, 0))]
 
 
 def _pools(origins: IntArray) -> list[IntArray]:
@@ -192,8 +201,8 @@ def _templates(errors: FloatArray, origins: IntArray, table: FloatArray, week: I
     whole = ~np.isnan(errors).any(axis=1)
     errors, origins = np.clip(errors[whole], table[week, 0], table[week, -1]), origins[whole]
     if len(errors) < MIN_WINDOWS:
-        # No window reaches the horizon: days of one rank each, the widest spread that the quantiles allow.
-        return table[week].T
+        # Nothing is known of windows: days of one rank each, the widest spread that the quantiles allow.
+        return quantiles_at(table, (np.arange(TEMPLATES) + 0.5) / TEMPLATES)[week].T
     sums = errors.sum(axis=1)
     pools = _pools(origins)
     count = min(TEMPLATES, len(errors))

@@ -148,9 +148,14 @@ def _plan(sims: int, days: int, horizon: int) -> tuple[list[int], list[int], int
     most = min(max(ORIGINS, -(-TARGET_WINDOWS // max(sims, 1))), MAX_ORIGINS)
     possible = range(first, min(origins_of(days), first + most))
     # Forecasts from less than the eight weeks they look at miss by more: use them only when there is nothing else.
-    past = [k for k in possible if days - STEP * k >= WEEKS * SEASON] or list(possible)
-    # A history too short for a full horizon still shows the first weeks of it.
-    past = past or [k for k in (max(origins_of(days) - 1, 0),) if k]
+    past = [k for k in possible if days - STEP * k >= WEEKS * SEASON]
+    if len(past) < MIN_ORIGINS:
+        # Younger origins know more, and show the first weeks of the horizon.
+        younger = range(1, min(origins_of(days), first + most))
+        for least in (WEEKS * SEASON, WEEKS // 2 * SEASON, 0):
+            past = [k for k in younger if days - STEP * k >= least]
+            if past and past[-1] * STEP >= min(horizon, ensemble.AHEAD):
+                break
     oldest = (days - WEEKS * SEASON) // STEP
     train_on = list(range(ensemble.LAG, oldest + 1, TRAINING_STEP if oldest >= 6 * TRAINING_STEP else 1))
     # the validated model is trained on what is older than all errors that count, or in a short history on the older
