@@ -19,6 +19,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from ml.forecasting.candidates import STEP
 from ml.forecasting.segments import SEASON
 from ml.history import FloatArray, IntArray
 
@@ -30,6 +31,7 @@ LEVELS = np.array([NormalDist().cdf(float(z)) for z in SCORES])
 # Without any residual: a wide normal error, in units of the SIM's own mean absolute error.
 DEFAULT_TABLE = 2.0 * SCORES
 TAIL, FAR_TAIL = 0.1, 0.025
+SURE_MONTHS, FAR = 3, 10.0
 WIDTH_FACTORS = np.arange(0.7, 2.51, 0.02)
 
 
@@ -77,15 +79,20 @@ def without_direction(errors: FloatArray, origins: IntArray, horizon: int) -> tu
     origin's windows had in common had gone the other way.
 
     SIMs move together: which way the few origins of a fleet missed on the whole is luck, however many SIMs there are.
-    How far they missed is not.
+    How far they missed is not. Where the origins are of fewer than SURE_MONTHS, an error counts at most FAR usual ones:
+    a group of SIMs that ran away in the only month known says nothing of how often that happens.
     """
+    if origins.size and np.ptp(origins) * STEP + horizon < SURE_MONTHS * horizon:
+        errors = np.clip(errors, -FAR, FAR)
     turned, week = errors.copy(), week_of(horizon)
     for rows in (np.flatnonzero(origins == origin) for origin in np.unique(origins)):
         for index in range(int(week[-1]) + 1):
-            part = errors[np.ix_(rows, week == index)]
+            at = np.ix_(rows, week == index)
+            part = errors[at]
             known = part[~np.isnan(part)]
-            if known.size >= MIN_WINDOWS:
-                turned[np.ix_(rows, week == index)] -= 2 * np.median(known)
+            if known.size < MIN_WINDOWS:
+                continue
+            turned[at] = part - 2 * np.median(known)
     return np.concatenate([errors, turned]), np.concatenate([origins, origins])
 
 
