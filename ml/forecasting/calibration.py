@@ -47,13 +47,18 @@ class Spread:
     templates: FloatArray
 
 
-def fit_spread(errors: FloatArray, origins: IntArray, horizon: int) -> Spread:
-    """Fit the spread of errors (windows, horizon), NaN where unknown, of windows from `origins` (windows,)."""
+def fit_spread(errors: FloatArray, origins: IntArray, horizon: int, *, centred: bool = False) -> Spread:
+    """Fit the spread of errors (windows, horizon), NaN where unknown, of windows from `origins` (windows,); if `centred`,
+    shifted so that the median of every week is 0."""
     week = week_of(horizon)
     errors = _to_the_end(errors)
     pools = _pools(origins)
     table = _table(errors, pools, week)
-    return Spread(table.round(4), _templates(errors, origins, table, week).round(4))
+    templates = _templates(errors, origins, table, week)
+    if centred:
+        middle = table[:, SCORES.size // 2, None]
+        table, templates = table - middle, templates - middle[week, 0]
+    return Spread(table.round(4), templates.round(4))
 
 
 def within_others(errors: FloatArray, sims: IntArray) -> FloatArray:
@@ -88,11 +93,9 @@ def without_direction(errors: FloatArray, origins: IntArray, horizon: int) -> tu
     for rows in (np.flatnonzero(origins == origin) for origin in np.unique(origins)):
         for index in range(int(week[-1]) + 1):
             at = np.ix_(rows, week == index)
-            part = errors[at]
-            known = part[~np.isnan(part)]
-            if known.size < MIN_WINDOWS:
-                continue
-            turned[at] = part - 2 * np.median(known)
+            known = errors[at][~np.isnan(errors[at])]
+            if known.size >= MIN_WINDOWS:
+                turned[at] -= 2 * np.median(known)
     return np.concatenate([errors, turned]), np.concatenate([origins, origins])
 
 

@@ -54,6 +54,7 @@ class ForecastModel:
     windows    (segments,) how many windows each segment was fitted to; below MIN_WINDOWS it uses the whole fleet's
                errors
     global_model  what corrects the weighted median; None where it would not pay or there is too little to train on
+    growth     logarithm of the factor by which all SIMs grow a day; 0 where they do not, or it could be luck
     """
 
     as_of: date
@@ -65,6 +66,7 @@ class ForecastModel:
     templates: tuple[FloatArray, ...]
     windows: tuple[int, ...]
     global_model: GlobalModel | None = None
+    growth: float = 0.0
     season_length: int = SEASON
     name: str = "usage-forecaster"
 
@@ -89,6 +91,7 @@ class ForecastModel:
             "records": self.records.tolist(),
             "table": self.table.tolist(),
             "templates": [template.tolist() for template in self.templates],
+            "growth": self.growth,
             "learned": self.global_model
             and {"lightgbm": self.global_model.text, "shares": self.global_model.shares.tolist()},
         }
@@ -113,6 +116,7 @@ class ForecastModel:
             global_model=GlobalModel(global_model["lightgbm"], np.array(global_model["shares"]))
             if global_model
             else None,
+            growth=float(values.get("growth", 0.0)),
             season_length=int(values["season_length"]),
             name=str(values["name"]),
         )
@@ -215,6 +219,7 @@ def _fit(panel: Panel, horizon: int, seed: int) -> tuple[ForecastModel, Past | N
         templates=tuple(spread.templates for spread in spreads),
         windows=tuple(np.bincount(fleet_fit.segments, minlength=len(SEGMENTS)).tolist()),
         global_model=fleet_fit.global_model,
+        growth=round(fleet_fit.growth, 6),
     )
     return model, fleet_fit.past if len(values) == panel.sim_keys.size else None
 
@@ -235,7 +240,7 @@ def _spreads(fleet_fit: FleetFit, horizon: int) -> list[Spread]:
         when = fleet_fit.origins[pool]
         if segment not in IDLE:
             missed, when = without_direction(missed, when, horizon)
-        spreads.append(fit_spread(missed, when, horizon))
+        spreads.append(fit_spread(missed, when, horizon, centred=segment not in IDLE))
         of_fleet = spreads[-1] if usual else of_fleet
     return spreads
 
@@ -271,7 +276,9 @@ def _predict(
     for block in [slice(0, sims)] if past else [slice(k, k + SCORE_SIMS) for k in range(0, sims, SCORE_SIMS)]:
         values, size = normal(panel.values[block])
         known = past or look_back(values)
-        segments[block], centre[block], scale[block] = expect(values, known, model.records, model.global_model, horizon)
+        segments[block], centre[block], scale[block] = expect(
+            values, known, model.records, model.global_model, horizon, model.growth
+        )
         centre[block] *= size[:, None]
         scale[block] *= size[:, None]
     week = week_of(model.horizon)[:horizon]

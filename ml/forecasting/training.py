@@ -19,6 +19,7 @@ from ml.forecasting.expectation import (
     origins_of,
     scale_of,
     segments_of,
+    shared_growth,
     two_weeks,
 )
 from ml.forecasting.global_model import (
@@ -86,6 +87,7 @@ class FleetFit:
     sims       (windows,) which SIM, its place among the values
     global_model  the global model of all origins; None where it does not pay
     past       what the candidates said and missed by
+    growth     what all SIMs grow by together, see `expectation.shared_growth`
     """
 
     records: FloatArray
@@ -95,6 +97,7 @@ class FleetFit:
     sims: IntArray
     global_model: GlobalModel | None
     past: Past
+    growth: float
 
 
 def fit_fleet(values: FloatArray, horizon: int, seed: int) -> FleetFit:
@@ -112,7 +115,7 @@ def fit_fleet(values: FloatArray, horizon: int, seed: int) -> FleetFit:
         shared = ensemble.segment_records(missed, shifts, relative, number, now, k)
         weight = ensemble.weights(relative, number, shared, now)
         of_origin = of_sims(weeks[k])
-        centre = centre_of(known, of_origin, now, weight, max(horizon, ensemble.AHEAD))
+        centre = centre_of(known, of_origin, now, weight, max(horizon, ensemble.AHEAD), shared_growth(known))
         actual = np.full_like(centre, np.nan)
         after = values[:, known.shape[1] : known.shape[1] + centre.shape[1]]
         actual[:, : after.shape[1]] = after
@@ -138,6 +141,7 @@ def fit_fleet(values: FloatArray, horizon: int, seed: int) -> FleetFit:
         sims=np.concatenate(of_sim),
         global_model=global_model,
         past=back,
+        growth=shared_growth(values),
     )
 
 
