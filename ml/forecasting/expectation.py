@@ -16,7 +16,7 @@ from ml.history import FloatArray, IntArray
 
 # What SIMs grow by together is looked for in so many weeks of so many SIMs at least, and drawn to nothing by so many
 # times the variance of the mean step.
-LEAST_WEEKS, MOST_WEEKS, GROWTH_SIMS, DOUBT, AGREE = 6, 13, 10, 2.0, 0.75
+LEAST_WEEKS, MOST_WEEKS, GROWTH_SIMS, DOUBT, AGREE = 6, 26, 10, 1.0, 0.75
 # How many days the level of the candidates lies behind.
 BEHIND = 7
 
