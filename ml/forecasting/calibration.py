@@ -32,6 +32,8 @@ LEVELS = np.array([NormalDist().cdf(float(z)) for z in SCORES])
 DEFAULT_TABLE = 2.0 * SCORES
 TAIL, FAR_TAIL = 0.1, 0.025
 SURE_MONTHS, FAR = 3, 10.0
+# Sums spread by this more than the months known show: months differ by more than a few of them do.
+WIDER_SUMS = 1.06
 WIDTH_FACTORS = np.arange(0.7, 2.51, 0.02)
 
 
@@ -222,6 +224,7 @@ def _templates(errors: FloatArray, origins: IntArray, table: FloatArray, week: I
     )
     middle = np.argsort(sums[ranked], axis=0, kind="stable")[len(pools) // 2]
     chosen: FloatArray = errors[ranked[middle, np.arange(count)]]
+    factors = 1.0, 1.0
     if len(pools) > 2:
         held = []
         each = np.array([np.quantile(sums[pool], (TAIL, 0.5, 1 - TAIL)) for pool in pools])
@@ -229,7 +232,7 @@ def _templates(errors: FloatArray, origins: IntArray, table: FloatArray, week: I
             others = np.median(np.delete(each, row, axis=0), axis=0)
             held.append(((sums[pool] - others[1])[:, None], *(np.array([others[side] - others[1]]) for side in (0, 2))))
         factors = _width_factors(held, TAIL)
-        had = chosen.sum(axis=1)
-        off = had - np.median(had)
-        chosen = chosen + (off * (np.where(off < 0, factors[0], factors[1]) - 1) / errors.shape[1])[:, None]
-    return chosen
+    had = chosen.sum(axis=1)
+    off = had - np.median(had)
+    wider = WIDER_SUMS * np.where(off < 0, *factors) - 1
+    return np.asarray(chosen + (off * wider / errors.shape[1])[:, None], dtype=np.float64)

@@ -14,9 +14,9 @@ from ml.forecasting.global_model import GlobalModel, ahead, features, unit
 from ml.forecasting.segments import IDLE, SEASON, SEGMENTS, YOUNG_DAYS, classify, nan_mean, usual_error
 from ml.history import FloatArray, IntArray
 
-# What SIMs grow by together is looked for in so many weeks of so many SIMs at least, and drawn to nothing by so many
-# times the variance of the mean step.
-LEAST_WEEKS, MOST_WEEKS, GROWTH_SIMS, DOUBT, AGREE = 6, 26, 10, 1.0, 0.75
+# What SIMs grow by together is looked for in so many weeks of so many SIMs at least, which agree on the direction in this
+# share. How unsure the mean of so many steps is, is known only half.
+LEAST_WEEKS, MOST_WEEKS, GROWTH_SIMS, DOUBT_STEPS, AGREE = 6, 26, 10, 5, 0.75
 # How many days the level of the candidates lies behind.
 BEHIND = 7
 
@@ -88,10 +88,10 @@ def shared_growth(values: FloatArray) -> float:
         return 0.0
     level = np.log(volume / volume.mean(axis=1, keepdims=True))
     steps = np.diff(np.median(level, axis=0))
-    mean, unsure = float(steps.mean()), float(steps.var(ddof=1)) / steps.size
+    mean, unsure = float(steps.mean()), float(steps.var(ddof=1)) / steps.size * (1 + DOUBT_STEPS / steps.size)
     if ((level[:, -1] - level[:, 0]) * mean > 0).mean() < AGREE:
         return 0.0
-    return mean / SEASON * max(1 - DOUBT * unsure / max(mean**2, 1e-12), 0.0)
+    return mean / SEASON * max(1 - unsure / max(mean**2, 1e-12), 0.0)
 
 
 def centre_of(
