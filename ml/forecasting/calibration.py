@@ -49,14 +49,20 @@ class Spread:
     templates: FloatArray
 
 
-def fit_spread(errors: FloatArray, origins: IntArray, horizon: int, *, centred: bool = False) -> Spread:
+def fit_spread(
+    errors: FloatArray, origins: IntArray, horizon: int, scales: FloatArray | None = None, *, centred: bool = False
+) -> Spread:
     """Fit the spread of errors (windows, horizon), NaN where unknown, of windows from `origins` (windows,); if `centred`,
-    shifted so that the median of every week is 0."""
+    shifted so that the median of every week is 0.
+
+    A window stands for its SIM in paths, and so in means and sums, by `scales` (windows,), its SIM's usual error in
+    units of its use (all alike if None): what is many times a tiny error is little.
+    """
     week = week_of(horizon)
     errors = _to_the_end(errors)
     pools = _pools(origins)
     table = _table(errors, pools, week)
-    templates = _templates(errors, origins, table, week)
+    templates = _templates(errors, origins, np.ones(len(errors)) if scales is None else scales, table, week)
     if centred:
         middle = table[:, SCORES.size // 2, None]
         table, templates = table - middle, templates - middle[week, 0]
@@ -204,14 +210,23 @@ def _at(table: FloatArray, level: float) -> FloatArray:
     return np.asarray(table[:, low] + (table[:, low + 1] - table[:, low]) * (at - low))
 
 
-def _templates(errors: FloatArray, origins: IntArray, table: FloatArray, week: IntArray) -> FloatArray:
+def _ranked(sums: FloatArray, scales: FloatArray, pool: IntArray, share: FloatArray) -> IntArray:
+    """The rows of a pool below which these shares (ascending) of the pool's `scales` lie in the order of `sums`."""
+    ordered = pool[np.argsort(sums[pool], kind="stable")]
+    below = np.cumsum(scales[ordered])
+    return ordered[np.minimum(np.searchsorted(below, share * below[-1]), pool.size - 1)]
+
+
+def _templates(
+    errors: FloatArray, origins: IntArray, scales: FloatArray, table: FloatArray, week: IntArray
+) -> FloatArray:
     """At most TEMPLATES whole windows that stand for all: evenly spread over the order of their sums.
 
     Of each rank the origins' median is taken: the window whose sum is in the middle. Then every window is shifted as a
     whole, so that sums spread as widely as, on average over origins, they had to.
     """
     whole = ~np.isnan(errors).any(axis=1)
-    errors, origins = np.clip(errors[whole], table[week, 0], table[week, -1]), origins[whole]
+    errors, origins, scales = np.clip(errors[whole], table[week, 0], table[week, -1]), origins[whole], scales[whole]
     if len(errors) < MIN_WINDOWS:
         # Nothing is known of windows: days of one rank each, the widest spread that the quantiles allow.
         return quantiles_at(table, (np.arange(TEMPLATES) + 0.5) / TEMPLATES)[week].T
@@ -219,9 +234,7 @@ def _templates(errors: FloatArray, origins: IntArray, table: FloatArray, week: I
     pools = _pools(origins)
     count = min(TEMPLATES, len(errors))
     share = (np.arange(count) + 0.5) / count
-    ranked = np.array(
-        [pool[np.argsort(sums[pool], kind="stable")][(share * pool.size).astype(np.int64)] for pool in pools]
-    )
+    ranked = np.array([_ranked(sums, scales, pool, share) for pool in pools])
     middle = np.argsort(sums[ranked], axis=0, kind="stable")[len(pools) // 2]
     chosen: FloatArray = errors[ranked[middle, np.arange(count)]]
     factors = 1.0, 1.0

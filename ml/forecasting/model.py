@@ -22,7 +22,16 @@ import numpy.typing as npt
 import polars as pl
 
 from ml.forecasting import ensemble
-from ml.forecasting.calibration import LEVELS, MIN_WINDOWS, Spread, fit_spread, quantiles_at, week_of, within_others, without_direction
+from ml.forecasting.calibration import (
+    LEVELS,
+    MIN_WINDOWS,
+    Spread,
+    fit_spread,
+    quantiles_at,
+    week_of,
+    within_others,
+    without_direction,
+)
 from ml.forecasting.candidates import NAMES
 from ml.forecasting.expectation import Past, expect, look_back, normal, repeated
 from ml.forecasting.global_model import GlobalModel
@@ -240,7 +249,8 @@ def _spreads(fleet_fit: FleetFit, horizon: int) -> list[Spread]:
         when = fleet_fit.origins[pool]
         if segment not in IDLE:
             missed, when = without_direction(missed, when, horizon)
-        spreads.append(fit_spread(missed, when, horizon, centred=segment not in IDLE))
+        scales = np.resize(fleet_fit.scales[pool], len(missed))
+        spreads.append(fit_spread(missed, when, horizon, scales, centred=segment not in IDLE))
         of_fleet = spreads[-1] if usual else of_fleet
     return spreads
 

@@ -85,6 +85,7 @@ class FleetFit:
                trained on earlier origins. Origins without earlier ones are left out, unless there are hardly others.
     segments, origins  (windows,) of each window's SIM at the time, and where it began
     sims       (windows,) which SIM, its place among the values
+    scales     (windows,) the SIM's usual error in units of its mean use
     global_model  the global model of all origins; None where it does not pay
     past       what the candidates said and missed by
     growth     what all SIMs grow by together, see `expectation.shared_growth`
@@ -95,6 +96,7 @@ class FleetFit:
     segments: IntArray
     origins: IntArray
     sims: IntArray
+    scales: FloatArray
     global_model: GlobalModel | None
     past: Past
     growth: float
@@ -124,9 +126,10 @@ def fit_fleet(values: FloatArray, horizon: int, seed: int) -> FleetFit:
     past = [k for k in past if k in centres] if len(centres) >= MIN_ORIGINS else past
     states |= {k: replace(states[k], centre=centre) for k, centre in centres.items()}
     segments, origins, of_sim = ([np.empty(0, np.int64)] for _ in range(3))
-    errors = [np.empty((0, horizon))]
+    errors, scales = [np.empty((0, horizon))], [np.empty(0)]
     for k in past:
-        for segment, sim, error in _errors(states[k], horizon):
+        for segment, sim, error, scale in _errors(states[k], horizon):
+            scales.append(scale)
             segments.append(segment)
             origins.append(np.full(segment.size, k, np.int64))
             of_sim.append(sim)
@@ -139,6 +142,7 @@ def fit_fleet(values: FloatArray, horizon: int, seed: int) -> FleetFit:
         segments=np.concatenate(segments),
         origins=np.concatenate(origins),
         sims=np.concatenate(of_sim),
+        scales=np.concatenate(scales),
         global_model=global_model,
         past=back,
         growth=shared_growth(values),
@@ -204,8 +208,8 @@ def _train_global(
     return global_model, {k: np.maximum(centre, 0) for k, centre in taken.items()}
 
 
-def _errors(then: _Origin, horizon: int) -> list[tuple[IntArray, IntArray, FloatArray]]:
-    """Segments and SIMs (windows,) and scaled errors (windows, horizon) after one origin: of SIMs as they were, and as
+def _errors(then: _Origin, horizon: int) -> list[tuple[IntArray, IntArray, FloatArray, FloatArray]]:
+    """Segments and SIMs (windows,), scaled errors (windows, horizon) and scales (windows,) after one origin: of SIMs as they were, and as
     if all were young."""
     actual = then.actual[:, :horizon]
     # How well can a young SIM be forecast? Forget all but a week of what is known of every SIM, and see.
@@ -220,5 +224,5 @@ def _errors(then: _Origin, horizon: int) -> list[tuple[IntArray, IntArray, Float
         scale = scale_of(seen[keep], centre, segment[keep], horizon)
         good = scale.max(axis=1) > 0
         error = (actual[keep] - centre[:, :horizon]) / np.maximum(scale, 1e-9)
-        windows.append((segment[keep][good], np.flatnonzero(keep)[good], error[good]))
+        windows.append((segment[keep][good], np.flatnonzero(keep)[good], error[good], scale[good].mean(axis=1)))
     return windows
