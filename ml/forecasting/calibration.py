@@ -50,19 +50,22 @@ class Spread:
 
 
 def fit_spread(
-    errors: FloatArray, origins: IntArray, horizon: int, scales: FloatArray | None = None, *, centred: bool = False
+    errors: FloatArray, origins: IntArray, horizon: int, noise: FloatArray | None = None, *, centred: bool = False
 ) -> Spread:
-    """Fit the spread of errors (windows, horizon), NaN where unknown, of windows from `origins` (windows,); if `centred`,
-    shifted so that the median of every week is 0.
+    """Fit the spread of errors (windows, horizon), NaN where unknown, of windows from `origins` (windows,).
 
-    A window stands for its SIM in paths, and so in means and sums, by `scales` (windows,), its SIM's usual error in
-    units of its use (all alike if None): what is many times a tiny error is little.
+    If `centred` they are taken to point nowhere (`_without_direction`), and the median of every week is 0.
+    A window stands for its SIM in paths, and so in means and sums, by `noise` (windows,), its SIM's usual error as a
+    share of its use (all alike if None): what is many times a tiny error is little.
     """
-    week = week_of(horizon)
+    week, least = week_of(horizon), MIN_WINDOWS
+    noise = np.ones(len(errors)) if noise is None else noise
+    if centred:
+        errors, least = _without_direction(errors, origins, week), 2 * MIN_WINDOWS
+        origins, noise = np.tile(origins, 2), np.tile(noise, 2)
     errors = _to_the_end(errors)
-    pools = _pools(origins)
-    table = _table(errors, pools, week)
-    templates = _templates(errors, origins, np.ones(len(errors)) if scales is None else scales, table, week)
+    table = _table(errors, _pools(origins, least), week)
+    templates = _templates(errors, origins, noise, table, week, least)
     if centred:
         middle = table[:, SCORES.size // 2, None]
         table, templates = table - middle, templates - middle[week, 0]
@@ -87,24 +90,24 @@ def within_others(errors: FloatArray, sims: IntArray) -> FloatArray:
     return np.clip(errors, np.partition(low, 1)[1], np.partition(high, -2)[-2])
 
 
-def without_direction(errors: FloatArray, origins: IntArray, horizon: int) -> tuple[FloatArray, IntArray]:
-    """Errors (windows, horizon) and their origins (windows,), each window twice: once as it was, and once as if what its
-    origin's windows had in common had gone the other way.
+def _without_direction(errors: FloatArray, origins: IntArray, week: IntArray) -> FloatArray:
+    """Every window of errors (windows, horizon) twice: as it was, and as if what its origin's windows had in common had
+    gone the other way.
 
     SIMs move together: which way the few origins of a fleet missed on the whole is luck, however many SIMs there are.
     How far they missed is not. Where the origins are of fewer than SURE_MONTHS, an error counts at most FAR usual ones:
     a group of SIMs that ran away in the only month known says nothing of how often that happens.
     """
-    if origins.size and np.ptp(origins) * STEP + horizon < SURE_MONTHS * horizon:
+    if origins.size and np.ptp(origins) * STEP + week.size < SURE_MONTHS * week.size:
         errors = np.clip(errors, -FAR, FAR)
-    turned, week = errors.copy(), week_of(horizon)
+    turned = errors.copy()
     for rows in (np.flatnonzero(origins == origin) for origin in np.unique(origins)):
         for index in range(int(week[-1]) + 1):
             at = np.ix_(rows, week == index)
             known = errors[at][~np.isnan(errors[at])]
             if known.size >= MIN_WINDOWS:
                 turned[at] -= 2 * np.median(known)
-    return np.concatenate([errors, turned]), np.concatenate([origins, origins])
+    return np.concatenate([errors, turned])
 
 
 def quantiles_at(table: FloatArray, levels: Sequence[float]) -> FloatArray:
@@ -131,10 +134,10 @@ def _to_the_end(errors: FloatArray) -> FloatArray:
     return errors[:, np.where(days < reach, days, np.maximum(days - beyond, 0))]
 
 
-def _pools(origins: IntArray) -> list[IntArray]:
-    """Rows of each origin; one pool of all when origins have few windows."""
+def _pools(origins: IntArray, least: int) -> list[IntArray]:
+    """Rows of each origin; one pool of all when origins have fewer than the least windows."""
     pools = [np.flatnonzero(origins == origin) for origin in np.unique(origins)]
-    pools = [pool for pool in pools if pool.size >= MIN_WINDOWS]
+    pools = [pool for pool in pools if pool.size >= least]
     return pools if len(pools) > 1 else [np.arange(origins.size)]
 
 
@@ -210,33 +213,33 @@ def _at(table: FloatArray, level: float) -> FloatArray:
     return np.asarray(table[:, low] + (table[:, low + 1] - table[:, low]) * (at - low))
 
 
-def _ranked(sums: FloatArray, scales: FloatArray, pool: IntArray, share: FloatArray) -> IntArray:
-    """The rows of a pool below which these shares (ascending) of the pool's `scales` lie in the order of `sums`."""
+def _ranked(sums: FloatArray, noise: FloatArray, pool: IntArray, share: FloatArray) -> IntArray:
+    """The rows of a pool below which these shares (ascending) of the pool's `noise` lie in the order of `sums`."""
     ordered = pool[np.argsort(sums[pool], kind="stable")]
-    below = np.cumsum(scales[ordered])
-    return ordered[np.minimum(np.searchsorted(below, share * below[-1]), pool.size - 1)]
+    below = np.cumsum(noise[ordered])
+    rows: IntArray = ordered[np.minimum(np.searchsorted(below, share * below[-1]), pool.size - 1)]
+    return rows
 
 
 def _templates(
-    errors: FloatArray, origins: IntArray, scales: FloatArray, table: FloatArray, week: IntArray
+    errors: FloatArray, origins: IntArray, noise: FloatArray, table: FloatArray, week: IntArray, least: int
 ) -> FloatArray:
-    """At most TEMPLATES whole windows that stand for all: evenly spread over the order of their sums.
+    """TEMPLATES whole windows that stand for all: evenly spread over the order of their sums.
 
     Of each rank the origins' median is taken: the window whose sum is in the middle. Then every window is shifted as a
     whole, so that sums spread as widely as, on average over origins, they had to.
     """
     whole = ~np.isnan(errors).any(axis=1)
-    errors, origins, scales = np.clip(errors[whole], table[week, 0], table[week, -1]), origins[whole], scales[whole]
+    errors, origins, noise = np.clip(errors[whole], table[week, 0], table[week, -1]), origins[whole], noise[whole]
     if len(errors) < MIN_WINDOWS:
         # Nothing is known of windows: days of one rank each, the widest spread that the quantiles allow.
-        return quantiles_at(table, (np.arange(TEMPLATES) + 0.5) / TEMPLATES)[week].T
+        return quantiles_at(table, ((np.arange(TEMPLATES) + 0.5) / TEMPLATES).tolist())[week].T
     sums = errors.sum(axis=1)
-    pools = _pools(origins)
-    count = min(TEMPLATES, len(errors))
-    share = (np.arange(count) + 0.5) / count
-    ranked = np.array([_ranked(sums, scales, pool, share) for pool in pools])
+    pools = _pools(origins, least)
+    share = (np.arange(TEMPLATES) + 0.5) / TEMPLATES
+    ranked = np.array([_ranked(sums, noise, pool, share) for pool in pools])
     middle = np.argsort(sums[ranked], axis=0, kind="stable")[len(pools) // 2]
-    chosen: FloatArray = errors[ranked[middle, np.arange(count)]]
+    chosen: FloatArray = errors[ranked[middle, np.arange(TEMPLATES)]]
     factors = 1.0, 1.0
     if len(pools) > 2:
         held = []

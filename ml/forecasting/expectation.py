@@ -14,8 +14,8 @@ from ml.forecasting.global_model import GlobalModel, ahead, features, unit
 from ml.forecasting.segments import IDLE, SEASON, SEGMENTS, YOUNG_DAYS, classify, nan_mean, usual_error
 from ml.history import FloatArray, IntArray
 
-# What SIMs grow by together is looked for in so many weeks of so many SIMs at least, which agree on the direction in this
-# share. How unsure the mean of so many steps is, is known only half.
+# What SIMs grow by together is looked for in six to 26 weeks of at least so many SIMs, of which this share must go the
+# same way. The fewer steps there are, the less is known of how unsure their mean is: of so many, half.
 LEAST_WEEKS, MOST_WEEKS, GROWTH_SIMS, DOUBT_STEPS, AGREE = 6, 26, 10, 5, 0.75
 # How many days the level of the candidates lies behind.
 BEHIND = 7
@@ -91,7 +91,8 @@ def shared_growth(values: FloatArray) -> float:
     mean, unsure = float(steps.mean()), float(steps.var(ddof=1)) / steps.size * (1 + DOUBT_STEPS / steps.size)
     if ((level[:, -1] - level[:, 0]) * mean > 0).mean() < AGREE:
         return 0.0
-    return mean / SEASON * max(1 - unsure / max(mean**2, 1e-12), 0.0)
+    kept = max(1 - unsure / max(mean**2, 1e-12), 0.0)
+    return float(mean / SEASON * kept)
 
 
 def centre_of(

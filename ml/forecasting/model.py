@@ -30,7 +30,6 @@ from ml.forecasting.calibration import (
     quantiles_at,
     week_of,
     within_others,
-    without_direction,
 )
 from ml.forecasting.candidates import NAMES
 from ml.forecasting.expectation import Past, expect, look_back, normal, repeated
@@ -247,10 +246,8 @@ def _spreads(fleet_fit: FleetFit, horizon: int) -> list[Spread]:
             continue
         missed = within_others(fleet_fit.errors[pool], fleet_fit.sims[pool])
         when = fleet_fit.origins[pool]
-        if segment not in IDLE:
-            missed, when = without_direction(missed, when, horizon)
-        scales = np.resize(fleet_fit.scales[pool], len(missed))
-        spreads.append(fit_spread(missed, when, horizon, scales, centred=segment not in IDLE))
+        centred = segment not in IDLE or pool is not own
+        spreads.append(fit_spread(missed, when, horizon, fleet_fit.noise[pool], centred=centred))
         of_fleet = spreads[-1] if usual else of_fleet
     return spreads
 

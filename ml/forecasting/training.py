@@ -33,7 +33,7 @@ from ml.forecasting.global_model import (
     unit,
 )
 from ml.forecasting.segments import SEASON, SEGMENTS, WEEKS, nan_mean
-from ml.history import FloatArray, IntArray
+from ml.history import FloatArray, IntArray, known_days
 
 # Past origins whose errors the spread is fitted to: this many, or more of a small fleet, up to the second number.
 ORIGINS, MAX_ORIGINS = 8, 20
@@ -85,7 +85,8 @@ class FleetFit:
                trained on earlier origins. Origins without earlier ones are left out, unless there are hardly others.
     segments, origins  (windows,) of each window's SIM at the time, and where it began
     sims       (windows,) which SIM, its place among the values
-    scales     (windows,) the SIM's usual error in units of its mean use
+    noise      (windows,) the SIM's usual error as a share of its use, what came after the origin included: so a SIM that
+               ran away, which is the odd one, counts for less
     global_model  the global model of all origins; None where it does not pay
     past       what the candidates said and missed by
     growth     what all SIMs grow by together, see `expectation.shared_growth`
@@ -96,7 +97,7 @@ class FleetFit:
     segments: IntArray
     origins: IntArray
     sims: IntArray
-    scales: FloatArray
+    noise: FloatArray
     global_model: GlobalModel | None
     past: Past
     growth: float
@@ -125,11 +126,12 @@ def fit_fleet(values: FloatArray, horizon: int, seed: int) -> FleetFit:
     global_model, centres = _train_global(states, past, train_on, border, seed)
     past = [k for k in past if k in centres] if len(centres) >= MIN_ORIGINS else past
     states |= {k: replace(states[k], centre=centre) for k, centre in centres.items()}
+    use = _usual_use(values)
     segments, origins, of_sim = ([np.empty(0, np.int64)] for _ in range(3))
-    errors, scales = [np.empty((0, horizon))], [np.empty(0)]
+    errors, noise = [np.empty((0, horizon))], [np.empty(0)]
     for k in past:
-        for segment, sim, error, scale in _errors(states[k], horizon):
-            scales.append(scale)
+        for segment, sim, error, share in _errors(states[k], use, horizon):
+            noise.append(share)
             segments.append(segment)
             origins.append(np.full(segment.size, k, np.int64))
             of_sim.append(sim)
@@ -142,7 +144,7 @@ def fit_fleet(values: FloatArray, horizon: int, seed: int) -> FleetFit:
         segments=np.concatenate(segments),
         origins=np.concatenate(origins),
         sims=np.concatenate(of_sim),
-        scales=np.concatenate(scales),
+        noise=np.concatenate(noise),
         global_model=global_model,
         past=back,
         growth=shared_growth(values),
@@ -208,9 +210,10 @@ def _train_global(
     return global_model, {k: np.maximum(centre, 0) for k, centre in taken.items()}
 
 
-def _errors(then: _Origin, horizon: int) -> list[tuple[IntArray, IntArray, FloatArray, FloatArray]]:
-    """Segments and SIMs (windows,), scaled errors (windows, horizon) and scales (windows,) after one origin: of SIMs as they were, and as
-    if all were young."""
+def _errors(then: _Origin, use: FloatArray, horizon: int) -> list[tuple[IntArray, IntArray, FloatArray, FloatArray]]:
+    """Segments and SIMs (windows,), scaled errors (windows, horizon) and noise (windows,) after one origin.
+
+    They are of SIMs as they were, and as if all were young; `use` (sims,) is each SIM's usual one."""
     actual = then.actual[:, :horizon]
     # How well can a young SIM be forecast? Forget all but a week of what is known of every SIM, and see.
     week = then.known[:, -SEASON:]
@@ -224,5 +227,13 @@ def _errors(then: _Origin, horizon: int) -> list[tuple[IntArray, IntArray, Float
         scale = scale_of(seen[keep], centre, segment[keep], horizon)
         good = scale.max(axis=1) > 0
         error = (actual[keep] - centre[:, :horizon]) / np.maximum(scale, 1e-9)
-        windows.append((segment[keep][good], np.flatnonzero(keep)[good], error[good], scale[good].mean(axis=1)))
+        noise = scale.mean(axis=1) / use[keep]
+        windows.append((segment[keep][good], np.flatnonzero(keep)[good], error[good], noise[good]))
     return windows
+
+
+def _usual_use(known: FloatArray) -> FloatArray:
+    """Mean use of SIMs (sims, days) without their largest day, unless that is nearly all of it: (sims,), never zero."""
+    mean, days = nan_mean(known), np.maximum(known_days(known), 2)
+    without = (mean * days - np.fmax.reduce(known, axis=1)) / (days - 1)
+    return np.asarray(np.maximum(np.maximum(without, mean / 5), 1e-9), dtype=np.float64)
