@@ -85,8 +85,8 @@ class FleetFit:
                trained on earlier origins. Origins without earlier ones are left out, unless there are hardly others.
     segments, origins  (windows,) of each window's SIM at the time, and where it began
     sims       (windows,) which SIM, its place among the values
-    noise      (windows,) the SIM's usual error as a share of its use, what came after the origin included: so a SIM that
-               ran away, which is the odd one, counts for less
+    noise      (windows,) the SIM's usual error as a share of its use, what came after the origin included: so a SIM
+               that ran away, which is the odd one, counts for less
     global_model  the global model of all origins; None where it does not pay
     past       what the candidates said and missed by
     growth     what all SIMs grow by together, see `expectation.shared_growth`
@@ -235,5 +235,5 @@ def _errors(then: _Origin, use: FloatArray, horizon: int) -> list[tuple[IntArray
 def _usual_use(known: FloatArray) -> FloatArray:
     """Mean use of SIMs (sims, days) without their largest day, unless that is nearly all of it: (sims,), never zero."""
     mean, days = nan_mean(known), np.maximum(known_days(known), 2)
-    without = (mean * days - np.fmax.reduce(known, axis=1)) / (days - 1)
+    without = (mean * days - np.fmax.reduce(known, axis=1, initial=0.0)) / (days - 1)
     return np.asarray(np.maximum(np.maximum(without, mean / 5), 1e-9), dtype=np.float64)
