@@ -288,9 +288,8 @@ def short_panels(sims: int, seed: int) -> dict[str, Callable[[int], Panels]]:
 
     def origins_of(make: Callable[[], Panels]) -> Callable[[int], Panels]:
         def short(days: int) -> Panels:
-            ends = [(known[:, -days:], actual) for known, actual in make() if known.shape[1] >= days]
-            kept = [((~np.isnan(known)).sum(axis=1) >= 14) for known, _ in ends]
-            return [(known[rows], actual[rows]) for (known, actual), rows in zip(ends, kept, strict=True)]
+            whole = [np.concatenate(pair, axis=1) for pair in make() if pair[0].shape[1] >= days]
+            return [panel for values in whole for panel in cut(values, [values.shape[1] - HORIZON], days)]
 
         return short
 
