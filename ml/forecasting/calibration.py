@@ -54,14 +54,14 @@ def fit_spread(
 ) -> Spread:
     """Fit the spread of errors (windows, horizon), NaN where unknown, of windows from `origins` (windows,).
 
-    If `centred` they are taken to point nowhere (`_without_direction`), and the median of every week is 0.
+    If `centred` they are taken to point nowhere (`without_direction`), and the median of every week is 0.
     A window stands for its SIM in paths, and so in means and sums, by `noise` (windows,), its SIM's usual error as a
     share of its use (all alike if None): what is many times a tiny error is little.
     """
     week, least = week_of(horizon), MIN_WINDOWS
     noise = np.ones(len(errors)) if noise is None else noise
     if centred:
-        errors, least = _without_direction(errors, origins, week), 2 * MIN_WINDOWS
+        errors, least = without_direction(errors, origins, week), 2 * MIN_WINDOWS
         origins, noise = np.tile(origins, 2), np.tile(noise, 2)
     errors = _to_the_end(errors)
     table = _table(errors, _pools(origins, least), week)
@@ -90,7 +90,7 @@ def within_others(errors: FloatArray, sims: IntArray) -> FloatArray:
     return np.clip(errors, np.partition(low, 1)[1], np.partition(high, -2)[-2])
 
 
-def _without_direction(errors: FloatArray, origins: IntArray, week: IntArray) -> FloatArray:
+def without_direction(errors: FloatArray, origins: IntArray, week: IntArray) -> FloatArray:
     """Every window of errors (windows, horizon) twice: as it was, and as if what its origin's windows had in common had
     gone the other way.
 

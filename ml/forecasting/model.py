@@ -30,6 +30,7 @@ from ml.forecasting.calibration import (
     quantiles_at,
     week_of,
     within_others,
+    without_direction,
 )
 from ml.forecasting.candidates import NAMES
 from ml.forecasting.expectation import Past, expect, look_back, normal, repeated
@@ -246,8 +247,13 @@ def _spreads(fleet_fit: FleetFit, horizon: int) -> list[Spread]:
             continue
         missed = within_others(fleet_fit.errors[pool], fleet_fit.sims[pool])
         when = fleet_fit.origins[pool]
-        centred = segment not in IDLE or pool is not own
-        spreads.append(fit_spread(missed, when, horizon, fleet_fit.noise[pool], centred=centred))
+        noise, centred = fleet_fit.noise[pool], segment not in IDLE or pool is not own
+        if segment == ensemble.LEVEL_SHIFT:
+            # Level shifts come together, from one cause: what the last ones had in common says nothing about the next.
+            ahead, turned = np.split(without_direction(missed, when, week_of(horizon)), 2)
+            missed = np.concatenate([ahead + turned, -ahead - turned]) / 2
+            when, noise, centred = np.tile(when, 2), np.tile(noise, 2), False
+        spreads.append(fit_spread(missed, when, horizon, noise, centred=centred))
         of_fleet = spreads[-1] if usual else of_fleet
     return spreads
 
