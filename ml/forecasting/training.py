@@ -19,6 +19,7 @@ from ml.forecasting.expectation import (
     origins_of,
     scale_of,
     segments_of,
+    shared_growth,
     two_weeks,
 )
 from ml.forecasting.global_model import (
@@ -32,7 +33,7 @@ from ml.forecasting.global_model import (
     unit,
 )
 from ml.forecasting.segments import SEASON, SEGMENTS, WEEKS, nan_mean
-from ml.history import FloatArray, IntArray
+from ml.history import FloatArray, IntArray, known_days
 
 # Past origins whose errors the spread is fitted to: this many, or more of a small fleet, up to the second number.
 ORIGINS, MAX_ORIGINS = 8, 20
@@ -84,8 +85,11 @@ class FleetFit:
                trained on earlier origins. Origins without earlier ones are left out, unless there are hardly others.
     segments, origins  (windows,) of each window's SIM at the time, and where it began
     sims       (windows,) which SIM, its place among the values
+    noise      (windows,) the SIM's usual error as a share of its use, what came after the origin included: so a SIM
+               that ran away, which is the odd one, counts for less
     global_model  the global model of all origins; None where it does not pay
     past       what the candidates said and missed by
+    growth     what all SIMs grow by together, see `expectation.shared_growth`
     """
 
     records: FloatArray
@@ -93,8 +97,10 @@ class FleetFit:
     segments: IntArray
     origins: IntArray
     sims: IntArray
+    noise: FloatArray
     global_model: GlobalModel | None
     past: Past
+    growth: float
 
 
 def fit_fleet(values: FloatArray, horizon: int, seed: int) -> FleetFit:
@@ -112,7 +118,7 @@ def fit_fleet(values: FloatArray, horizon: int, seed: int) -> FleetFit:
         shared = ensemble.segment_records(missed, shifts, relative, number, now, k)
         weight = ensemble.weights(relative, number, shared, now)
         of_origin = of_sims(weeks[k])
-        centre = centre_of(known, of_origin, now, weight, max(horizon, ensemble.AHEAD))
+        centre = centre_of(known, of_origin, now, weight, max(horizon, ensemble.AHEAD), shared_growth(known))
         actual = np.full_like(centre, np.nan)
         after = values[:, known.shape[1] : known.shape[1] + centre.shape[1]]
         actual[:, : after.shape[1]] = after
@@ -120,10 +126,12 @@ def fit_fleet(values: FloatArray, horizon: int, seed: int) -> FleetFit:
     global_model, centres = _train_global(states, past, train_on, border, seed)
     past = [k for k in past if k in centres] if len(centres) >= MIN_ORIGINS else past
     states |= {k: replace(states[k], centre=centre) for k, centre in centres.items()}
+    use = _usual_use(values)
     segments, origins, of_sim = ([np.empty(0, np.int64)] for _ in range(3))
-    errors = [np.empty((0, horizon))]
+    errors, noise = [np.empty((0, horizon))], [np.empty(0)]
     for k in past:
-        for segment, sim, error in _errors(states[k], horizon):
+        for segment, sim, error, share in _errors(states[k], use, horizon):
+            noise.append(share)
             segments.append(segment)
             origins.append(np.full(segment.size, k, np.int64))
             of_sim.append(sim)
@@ -136,8 +144,10 @@ def fit_fleet(values: FloatArray, horizon: int, seed: int) -> FleetFit:
         segments=np.concatenate(segments),
         origins=np.concatenate(origins),
         sims=np.concatenate(of_sim),
+        noise=np.concatenate(noise),
         global_model=global_model,
         past=back,
+        growth=shared_growth(values),
     )
 
 
@@ -148,9 +158,14 @@ def _plan(sims: int, days: int, horizon: int) -> tuple[list[int], list[int], int
     most = min(max(ORIGINS, -(-TARGET_WINDOWS // max(sims, 1))), MAX_ORIGINS)
     possible = range(first, min(origins_of(days), first + most))
     # Forecasts from less than the eight weeks they look at miss by more: use them only when there is nothing else.
-    past = [k for k in possible if days - STEP * k >= WEEKS * SEASON] or list(possible)
-    # A history too short for a full horizon still shows the first weeks of it.
-    past = past or [k for k in (max(origins_of(days) - 1, 0),) if k]
+    past = [k for k in possible if days - STEP * k >= WEEKS * SEASON]
+    if len(past) < MIN_ORIGINS:
+        # Younger origins know more, and show the first weeks of the horizon.
+        younger = range(1, min(origins_of(days), first + most))
+        for least in (WEEKS * SEASON, WEEKS // 2 * SEASON, 0):
+            past = [k for k in younger if days - STEP * k >= least]
+            if past and past[-1] * STEP >= min(horizon, ensemble.AHEAD):
+                break
     oldest = (days - WEEKS * SEASON) // STEP
     train_on = list(range(ensemble.LAG, oldest + 1, TRAINING_STEP if oldest >= 6 * TRAINING_STEP else 1))
     # the validated model is trained on what is older than all errors that count, or in a short history on the older
@@ -195,9 +210,10 @@ def _train_global(
     return global_model, {k: np.maximum(centre, 0) for k, centre in taken.items()}
 
 
-def _errors(then: _Origin, horizon: int) -> list[tuple[IntArray, IntArray, FloatArray]]:
-    """Segments and SIMs (windows,) and scaled errors (windows, horizon) after one origin: of SIMs as they were, and as
-    if all were young."""
+def _errors(then: _Origin, use: FloatArray, horizon: int) -> list[tuple[IntArray, IntArray, FloatArray, FloatArray]]:
+    """Segments and SIMs (windows,), scaled errors (windows, horizon) and noise (windows,) after one origin.
+
+    They are of SIMs as they were, and as if all were young; `use` (sims,) is each SIM's usual one."""
     actual = then.actual[:, :horizon]
     # How well can a young SIM be forecast? Forget all but a week of what is known of every SIM, and see.
     week = then.known[:, -SEASON:]
@@ -211,5 +227,13 @@ def _errors(then: _Origin, horizon: int) -> list[tuple[IntArray, IntArray, Float
         scale = scale_of(seen[keep], centre, segment[keep], horizon)
         good = scale.max(axis=1) > 0
         error = (actual[keep] - centre[:, :horizon]) / np.maximum(scale, 1e-9)
-        windows.append((segment[keep][good], np.flatnonzero(keep)[good], error[good]))
+        noise = scale.mean(axis=1) / use[keep]
+        windows.append((segment[keep][good], np.flatnonzero(keep)[good], error[good], noise[good]))
     return windows
+
+
+def _usual_use(known: FloatArray) -> FloatArray:
+    """Mean use of SIMs (sims, days) without their largest day, unless that is nearly all of it: (sims,), never zero."""
+    mean, days = nan_mean(known), np.maximum(known_days(known), 2)
+    without = (mean * days - np.fmax.reduce(known, axis=1, initial=0.0)) / (days - 1)
+    return np.asarray(np.maximum(np.maximum(without, mean / 5), 1e-9), dtype=np.float64)
