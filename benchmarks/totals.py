@@ -34,7 +34,8 @@ from ml.forecasting.aggregates import METHODS, forecast_aggregate, forecast_poin
 from ml.forecasting.backtest import mase, naive_scale
 from simulator.fleet import Fleet
 
-COLUMNS = ("chosen", *METHODS, "covers 80 %", "covers 95 %", "CPU s a series")
+COLUMNS = ("chosen", *METHODS, "covers 80 %", "covers 95 %", "30-day sum, 80 %", "CPU s a series")
+SPAN = (quantile_column(0.1), quantile_column(0.9))
 NAMES = [quantile_column(level) for level in QUANTILES]
 
 
@@ -71,7 +72,9 @@ def measure(data: Panels) -> tuple[list[float], dict[str, int]]:
         scale = naive_scale(known)
         errors = [mase(actual, made, scale) for made in (naive, q[:, :, 2], *points)]
         inside = [((actual >= q[:, :, low]) & (actual <= q[:, :, high])).mean(axis=1) for low, high in ((1, 3), (0, 4))]
-        parts.append(np.stack([*errors, *inside], axis=1))
+        low, high = (forecast.frame[f"sum_{name}"].to_numpy().reshape(-1, HORIZON)[:, -1] for name in SPAN)
+        total = actual.sum(axis=1)
+        parts.append(np.stack([*errors, *inside, (low <= total) & (total <= high)], axis=1))
     every = np.concatenate(parts)
     mean = every[~np.isnan(every).any(axis=1)].mean(axis=0)
     return [*(mean[1:5] / mean[0]), *mean[5:], seconds / len(every)], chosen

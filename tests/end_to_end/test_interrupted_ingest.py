@@ -16,7 +16,7 @@ from simulator.fleet import Fleet
 from simulator.server import SimulatorServer
 
 NOW = datetime(2026, 6, 30, 6, tzinfo=UTC)
-SIMS = 130  # more than a batch of SIMs
+SIMS = 115  # more than a batch of SIMs
 
 
 def _simulator() -> SimulatorServer:
