@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from itertools import chain, compress
 from typing import Any
 
 # to the end of the body where a quote is not closed: each byte is looked at once
 _STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
+_CONTAINERS = frozenset({dict, list})
 
 
 def at_most(body: bytes, values: int) -> bool:
@@ -31,14 +33,12 @@ def _separators(body: bytes, begin: int, end: int) -> int:
 
 def size_within(document: Any, depth: int) -> int | None:
     """How many values a document holds, itself not counted; None where it is nested deeper than `depth`."""
-    level, values = [document], 0
+    level, values = [document] if type(document) in _CONTAINERS else [], 0
     for _ in range(depth + 1):
-        below: list[Any] = []
-        for node in level:
-            inside = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-            values += len(inside)
-            below += [value for value in inside if isinstance(value, dict | list)]
-        if not below:
+        if not level:
             return values
-        level = below
-    return None
+        inside = list(chain.from_iterable(node.values() if isinstance(node, dict) else node for node in level))
+        values += len(inside)
+        # without a loop in Python: an answer holds a million values
+        level = list(compress(inside, map(_CONTAINERS.__contains__, map(type, inside))))
+    return None if level else values
