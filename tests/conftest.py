@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 from sqlalchemy import URL
 
 from resources.database.migrations import ensure_organization, migrate
@@ -30,6 +31,15 @@ os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "true")
 # options of an HTTP client of the tests' own servers: each without them reads all authorities' certificates, 40 ms
 LOCAL = proxy_options("http://127.0.0.1")
 _numbers = count()
+
+
+def examples(number: int) -> int:
+    """How many examples a property test draws: all at a desk, a third in CI, where each costs every change time."""
+    return number // 3 if os.environ.get("CI") else number
+
+
+settings.register_profile("simsight", max_examples=examples(100), deadline=None)
+settings.load_profile("simsight")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from ml.alerts import ALERT_SCHEMA, FACTS_SCHEMA, AlertRules, alert_candidates
 from ml.history import USAGE_SCHEMA
 from ml.silence import SILENCE_SCHEMA, severity, silence, silent_since
+from tests.conftest import examples
 
 MakeHistory = Callable[..., pl.DataFrame]
 AS_OF = date(2026, 3, 31)
@@ -37,7 +38,7 @@ def slow_silence(active: list[int], days: int) -> tuple[int | None, float | None
     return since, usual, since > max(3, 2 * usual)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.lists(st.sampled_from([0, 0, 7]), min_size=70, max_size=70), min_size=1, max_size=4))
 def test_silence_agrees_with_walking_each_sim(volumes: list[list[int]]) -> None:
     rows = [

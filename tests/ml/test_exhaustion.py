@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.exhaustion.model import EXHAUSTION_SCHEMA, FARTHEST_DAYS, Calibration, quota_exhaustion, sms_exhaustion
+from tests.conftest import examples
 
 AS_OF = date(2026, 3, 10)
 
@@ -58,7 +59,7 @@ def ends(paths: np.ndarray, remaining: Any, expiry: Any, **options: Any) -> pl.D
     return quota_exhaustion(paths, remaining, expiry, as_of=AS_OF, **facts).frame
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.data())
 def test_it_agrees_with_walking_every_path(data: st.DataObject) -> None:
     sims, samples, days = (data.draw(st.integers(1, top)) for top in (3, 12, 40))
@@ -76,7 +77,7 @@ def test_it_agrees_with_walking_every_path(data: st.DataObject) -> None:
             assert row[name] == (pytest.approx(value) if isinstance(value, float) else value), name
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(seed=st.integers(0, 10**6), less=st.integers(0, 500))
 def test_less_volume_never_ends_later(seed: int, less: int) -> None:
     rng = np.random.default_rng(seed)
@@ -155,7 +156,7 @@ def test_shapes_and_values_that_cannot_be_right_are_refused() -> None:
         ends(paths, [1, 1], [1, 1])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_steps_after_the_paths_are_days_at_an_even_rate(seed: int) -> None:
     rng = np.random.default_rng(seed)

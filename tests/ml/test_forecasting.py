@@ -32,6 +32,7 @@ from ml.forecasting.ensemble import AHEAD, LAG
 from ml.forecasting.global_model import CORRECTED
 from ml.forecasting.segments import classify
 from ml.forecasting.training import _plan
+from tests.conftest import examples
 
 MakeHistory = Callable[..., pl.DataFrame]
 NAMES = [quantile_column(level) for level in QUANTILES]
@@ -263,7 +264,7 @@ def test_what_once_befell_the_whole_fleet_is_not_expected_again(
     assert upper[1] < 2 * upper[0]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     volumes=st.lists(
         st.lists(st.one_of(st.none(), st.integers(0, 10**15)), min_size=45, max_size=45), min_size=1, max_size=4

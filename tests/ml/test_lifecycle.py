@@ -30,6 +30,7 @@ from ml.lifecycle import (
     Lifecycle,
     evaluate,
 )
+from tests.conftest import examples
 
 AS_OF = date(2026, 3, 31)
 NOW = datetime(2026, 4, 2, 2, tzinfo=UTC)
@@ -214,7 +215,7 @@ def lives(draw: st.DrawFn) -> Life:
 fleets = st.lists(lives(), min_size=1, max_size=40)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(fleets)
 def test_the_machine_agrees_with_walking_each_sim_and_its_history_leads_there_by_the_table(fleet: list[Life]) -> None:
     found = judged(*fleet)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ml.silence import silence
 from ml.spread import relaid, stretches_as_days, told
+from tests.conftest import examples
 
 START = date(2026, 1, 5)  # a Monday
 SCHEMA = {"sim_key": pl.Int32, "day": pl.Date, "bytes": pl.Int64, "spread_from": pl.Date}
@@ -54,7 +55,7 @@ def test_a_sum_without_a_time_like_it_is_no_calm_week_but_one_mean_day() -> None
 
 
 @given(st.lists(st.lists(st.integers(0, 10**9), min_size=63, max_size=63), min_size=1, max_size=4), st.integers(0, 56))
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_sums_are_kept_and_the_order_of_rows_does_not_matter(volume: list[list[int]], daily_days: int) -> None:
     history = weekly(np.array(volume), daily_days)
     laid = relaid(history)

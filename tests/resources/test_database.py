@@ -26,7 +26,7 @@ import resources.database.session
 from resources.database.server import DatabaseUnavailableError, driver_url
 from resources.database.session import Database, Merged, Transaction, UnknownOrganizationError
 from sql import query
-from tests.conftest import administer
+from tests.conftest import administer, examples
 
 SECRET = "hunter2-%2F"
 NUMBERS = count()
@@ -133,7 +133,12 @@ records = st.tuples(
 @given(rows=st.lists(records, max_size=8))
 @example(rows=[])
 @example(rows=[(None,) * 7])
-@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(80),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 def test_a_frame_comes_back_exactly_as_it_went_in(database: Database, rows: list[tuple[Any, ...]]) -> None:
     frame = pl.DataFrame(rows, schema=SCHEMA, orient="row")
     assert_frame_equal(there_and_back(database, "echo", frame), frame, check_exact=True)
@@ -141,7 +146,12 @@ def test_a_frame_comes_back_exactly_as_it_went_in(database: Database, rows: list
 
 @pytest.mark.usefixtures("statements")
 @given(rows=st.lists(records, max_size=8, unique_by=lambda row: row[0]))
-@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(80),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 def test_numbers_come_back_exactly_too_with_and_without_gaps(database: Database, rows: list[tuple[Any, ...]]) -> None:
     # columns of fixed width go another way
     frame = pl.DataFrame(rows, schema=SCHEMA, orient="row").drop("words", "flag")

@@ -307,16 +307,22 @@ def words(home: Path, **variables: str) -> str:
     [
         {"LANG": "en_GB.UTF-8"},
         {"LC_ALL": "nowhere.UTF-8", "LANG": "C"},
-        {"PGPORT": "9999", "PGHOST": "nowhere.invalid", "PGUSER": "nobody", "PGPASSWORD": "x", "PGDATABASE": "none"},
-        {"PGSERVICE": "nosuch", "PGSERVICEFILE": "/nowhere", "PGSSLMODE": "verify-full", "PGDATA": "/nowhere"},
         {
+            **{
+                "PGPORT": "9999",
+                "PGHOST": "nowhere.invalid",
+                "PGUSER": "nobody",
+                "PGPASSWORD": "x",
+                "PGDATABASE": "no",
+            },
+            **{"PGSERVICE": "nosuch", "PGSERVICEFILE": "/nowhere", "PGSSLMODE": "verify-full", "PGDATA": "/nowhere"},
             "PGOPTIONS": "-c nosuch=1",
             "PGTZ": "Asia/Tokyo",
             "PGTARGETSESSIONATTRS": "standby",
             "PGHOSTADDR": "192.0.2.1",
         },
     ],
-    ids="-".join,
+    ids=["a locale", "no such locale", "libpq"],
 )
 def test_the_embedded_server_heeds_no_locale_and_no_libpq_variable(home: Path, variables: dict[str, str]) -> None:
     assert words(home, **variables) == "Ü True True"
@@ -362,18 +368,18 @@ def test_programs_where_the_user_of_the_server_may_not_look_are_copied(
         shutil.rmtree(copies)
 
 
-@pytest.mark.parametrize("content", ["{pid}\n{data}\n1700000000\n5432\n{data}\n\n1 1\nready\n", "", "{pid}\n"])
-def test_a_pid_that_is_another_process_by_now_keeps_no_server_from_starting(home: Path, content: str) -> None:
+def test_a_pid_that_is_another_process_by_now_keeps_no_server_from_starting(home: Path) -> None:
     assert words(home) == "Ü True True"
     data = home / "postgres"
-    with subprocess.Popen(["sleep", "60"]) as other:
-        try:
-            (data / "postmaster.pid").write_text(content.format(pid=other.pid, data=data))
-            (data / ".s.PGSQL.5432.lock").write_text(content.format(pid=other.pid, data=data))
-            assert words(home) == "Ü True True"
-            assert other.poll() is None
-        finally:
-            other.kill()
+    for content in ("{pid}\n{data}\n1700000000\n5432\n{data}\n\n1 1\nready\n", "", "{pid}\n"):
+        with subprocess.Popen(["sleep", "60"]) as other:
+            try:
+                (data / "postmaster.pid").write_text(content.format(pid=other.pid, data=data))
+                (data / ".s.PGSQL.5432.lock").write_text(content.format(pid=other.pid, data=data))
+                assert words(home) == "Ü True True", content
+                assert other.poll() is None
+            finally:
+                other.kill()
 
 
 def test_a_server_whose_users_were_killed_is_used_and_stopped_by_the_next(home: Path) -> None:

@@ -31,6 +31,7 @@ from services.ingest.poll_planner import (
     resolution,
 )
 from services.ingest.staleness import STALENESS_SCHEMA, staleness
+from tests.conftest import examples
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -236,19 +237,19 @@ def rows(planned: pl.DataFrame) -> list[tuple[str, int]]:
     return list(planned.select("source", "sim_key").iter_rows())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(states, budgets)
 def test_the_plan_is_the_one_of_the_slow_twin(state: pl.DataFrame, budget: int) -> None:
     assert rows(plan(state, now=NOW, budget=budget)) == slow_plan(state, budget)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(mixed_states, budgets)
 def test_looks_are_planned_like_those_of_the_slow_twin(state: pl.DataFrame, budget: int) -> None:
     assert rows(plan(state, now=NOW, budget=budget)) == slow_plan(state, budget)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(states)
 def test_the_classes_are_those_of_the_slow_twin(state: pl.DataFrame) -> None:
     assert classify(state).to_list() == [slow_class(sim) for sim in state.to_dicts()]
@@ -257,7 +258,7 @@ def test_the_classes_are_those_of_the_slow_twin(state: pl.DataFrame) -> None:
 # --- what holds for every fleet --------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(states, budgets)
 def test_no_plan_goes_over_its_budget_and_nobody_stands_in_it_twice(state: pl.DataFrame, budget: int) -> None:
     planned = plan(state, now=NOW, budget=budget)
@@ -269,7 +270,7 @@ def test_no_plan_goes_over_its_budget_and_nobody_stands_in_it_twice(state: pl.Da
     assert cost(planned) > min(budget, fleet_cost(state.height, state.height)) - ALL
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(mixed_states, budgets)
 def test_no_plan_with_looks_goes_over_its_budget_or_asks_where_nothing_answers(
     state: pl.DataFrame, budget: int
@@ -285,7 +286,7 @@ def test_no_plan_with_looks_goes_over_its_budget_or_asks_where_nothing_answers(
     assert of_call["requests"].to_list() == [COST[source] for source in of_call["source"]]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(mixed_states, budgets)
 def test_the_budget_is_divided_alike_before_and_after_the_looks(state: pl.DataFrame, budget: int) -> None:
     after = state.with_columns(
@@ -296,7 +297,7 @@ def test_the_budget_is_divided_alike_before_and_after_the_looks(state: pl.DataFr
     assert plan(after, now=NOW, budget=budget, sources=rest).equals(plan(state, now=NOW, budget=budget, sources=rest))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(mixed_states, budgets, st.randoms(use_true_random=False))
 def test_the_plan_does_not_depend_on_the_order_of_the_rows(state: pl.DataFrame, budget: int, random: Any) -> None:
     places = list(range(state.height))
@@ -307,7 +308,7 @@ def test_the_plan_does_not_depend_on_the_order_of_the_rows(state: pl.DataFrame, 
     assert shuffled.equals(plan(state, now=NOW, budget=budget))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(mixed_states, budgets, st.sampled_from(SOURCES))
 def test_the_part_of_one_source_is_the_same_asked_for_alone(state: pl.DataFrame, budget: int, source: str) -> None:
     whole = plan(state, now=NOW, budget=budget)
@@ -315,7 +316,7 @@ def test_the_part_of_one_source_is_the_same_asked_for_alone(state: pl.DataFrame,
     assert plan(state, now=NOW, budget=budget, sources=(source,)).equals(whole.filter(pl.col("source") == source))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(states, budgets)
 def test_urgent_sims_are_asked_before_all_others(state: pl.DataFrame, budget: int) -> None:
     planned = plan(state, now=NOW, budget=budget)
@@ -325,7 +326,7 @@ def test_urgent_sims_are_asked_before_all_others(state: pl.DataFrame, budget: in
         assert not np.any(np.diff(urgent.astype(int)) > 0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(states, st.integers(0, 30))
 def test_where_everyone_fits_everyone_is_asked(state: pl.DataFrame, spare: int) -> None:
     everyone = sorted((source, key) for source in SOURCES for key in state["sim_key"])

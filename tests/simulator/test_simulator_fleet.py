@@ -18,6 +18,7 @@ from simulator.ledger import DAY_SECONDS, moment, tick
 from simulator.orders_tickets import BackOffice
 from simulator.truth import truth as truth_of
 from simulator.truth import write_truth
+from tests.conftest import examples
 
 START = date(2026, 1, 1)
 NOW = datetime(2026, 6, 30, 9, 0, tzinfo=UTC)
@@ -50,7 +51,7 @@ def test_iccids_are_19_digits_and_unique_and_nobody_elses() -> None:
     assert len(set(SimCards(fleet).imeis_on(np.arange(1000), np.full(1000, START.toordinal())).tolist())) == 1000
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(sim=st.integers(0, 259), offset=st.integers(-200, 400), before=st.integers(0, 90), after=st.integers(0, 200))
 def test_no_day_depends_on_what_else_is_asked(fleet: Fleet, sim: int, offset: int, before: int, after: int) -> None:
     day = START + timedelta(days=offset)
@@ -92,7 +93,7 @@ def test_what_is_left_is_all_that_was_bought_minus_all_that_was_used(fleet: Flee
     assert (sms == bought * SMS_QUOTA - used.sms_mo.sum(axis=1) - used.sms_mt.sum(axis=1)).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(minutes=st.integers(0, 400 * 1440))
 def test_the_quota_status_says_what_the_quota_call_says(fleet: Fleet, minutes: int) -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)

@@ -21,6 +21,7 @@ from simulator.ledger import DAY_SECONDS, moment
 from simulator.stream_feed import Feed, records
 from simulator.stream_http import BROKEN_ID, Disturbance, batches
 from simulator.truth import daily_usage
+from tests.conftest import examples
 
 FIRST, LAST = date(2026, 6, 20), date(2026, 6, 22)
 BEGIN = datetime(2026, 6, 19, 23, 59, 59, tzinfo=UTC)
@@ -242,7 +243,7 @@ def test_however_time_is_cut_each_record_is_made_once_and_is_the_same(cuts: list
     assert [record for a, b in pairwise(borders) for record in records(cut, a, b)] == whole
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=examples(20), deadline=None, derandomize=True)
 @given(st.integers(0, 2 * DAY_SECONDS), st.integers(1, DAY_SECONDS))
 def test_a_stretch_begins_after_its_start_and_includes_its_end(cards: SimCards, begin: int, length: int) -> None:
     after = BEGIN + timedelta(seconds=begin)
