@@ -148,7 +148,8 @@ class _Connection:
             values += [given[value] for value in names]
         cursor: psycopg.AsyncClientCursor[DictRow] = psycopg.AsyncClientCursor(self._connection, row_factory=dict_row)
         await cursor.execute(";".join(texts).encode(), values)
-        return [await cursor.fetchall() async for _ in cursor.results() if cursor.description]
+        # nfields and not description, which describes every column anew
+        return [await cursor.fetchall() async for _ in cursor.results() if cursor.pgresult and cursor.pgresult.nfields]
 
 
 @cache

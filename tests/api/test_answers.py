@@ -54,6 +54,13 @@ PATHS: dict[str, type[BaseModel]] = {
 }
 
 
+def _keys(value: Any) -> Any:
+    """The keys of an answer at all its levels, in their order."""
+    if isinstance(value, list):
+        return [_keys(part) for part in value]
+    return [(key, _keys(part)) for key, part in value.items()] if isinstance(value, dict) else None
+
+
 def test_every_answer_is_what_its_documented_model_would_write(client: httpx.Client, seeded: Any) -> None:
     seeded.run(*FULL.split(";\n"))
     for path, model in PATHS.items():
@@ -61,7 +68,7 @@ def test_every_answer_is_what_its_documented_model_would_write(client: httpx.Cli
         assert (path, answer.status_code, answer.headers["content-type"]) == (path, 200, "application/json")
         written = json.loads(model.model_validate_json(answer.content).model_dump_json(by_alias=True))
         assert (path, answer.json()) == (path, written)
-        assert (path, list(answer.json())) == (path, list(written))
+        assert (path, _keys(answer.json())) == (path, _keys(written))
 
 
 def test_models_of_the_test_are_those_of_the_documentation(client: httpx.Client) -> None:
