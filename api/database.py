@@ -141,10 +141,8 @@ class _Connection:
             self._prepared |= new.keys()
         texts, values = [], []
         for name, given in asked:
-            names = _prepared(name)[1]
-            if name in PLANNED_ONCE:
-                texts.append("SET LOCAL plan_cache_mode = force_generic_plan")
-            texts.append(f"EXECUTE {name} ({', '.join(['%s'] * len(names))})" if names else f"EXECUTE {name}")
+            _, text, names = _prepared(name)
+            texts.append(text)
             values += [given[value] for value in names]
         cursor: psycopg.AsyncClientCursor[DictRow] = psycopg.AsyncClientCursor(self._connection, row_factory=dict_row)
         await cursor.execute(";".join(texts).encode(), values)
@@ -153,15 +151,18 @@ class _Connection:
 
 
 @cache
-def _prepared(name: str) -> tuple[str, list[str]]:
-    """The statement that prepares a named query, and its parameters in their order."""
+def _prepared(name: str) -> tuple[str, str, list[str]]:
+    """The statement that prepares a named query, the one that executes it, and its parameters in their order."""
     names: dict[str, int] = {}
     text = re.sub(
         r"%\((\w+)\)[sb]|%%",
         lambda found: f"${names.setdefault(found[1], len(names) + 1)}" if found[1] else "%",
         query(name),
     )
-    return f"PREPARE {name} AS {text}", list(names)
+    execute = f"EXECUTE {name} ({', '.join(['%s'] * len(names))})" if names else f"EXECUTE {name}"
+    if name in PLANNED_ONCE:
+        execute = f"SET LOCAL plan_cache_mode = force_generic_plan;{execute}"
+    return f"PREPARE {name} AS {text}", execute, list(names)
 
 
 class Readers:

@@ -111,6 +111,16 @@ def test_the_short_way_answers_every_request_as_the_long_way_does(serve_app: Any
             assert (path, heads[0]) == (path, heads[1])
 
 
+def test_an_unexpected_error_on_the_short_way_is_answered_by_the_long_way(serve_app: Any, seeded: Any) -> None:
+    app = create_app(seeded.url)
+    with serve_app(app) as client:
+        readers = app.state.readers
+        del app.state.readers
+        answer = client.get("/v1/sims", headers={"X-API-Key": seeded.keys["default"]})
+        app.state.readers = readers
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+
+
 def test_a_text_that_is_no_key_is_refused_without_the_database(serve_app: Any) -> None:
     with serve_app(create_app("postgresql://nobody@127.0.0.1:1/simsight")) as client:
         password = base64.b64encode(b"any:ss_short").decode()
