@@ -1,8 +1,8 @@
 """The short way of a GET that reads: from the server to the route's function, past FastAPI's layers.
 
 FastAPI documents every route and can answer every request. A request that is as it should be needs little of what
-FastAPI does: its levels of dependencies and middleware cost more than the query. All that is not plain takes the long
-way, so that no error is worded twice.
+FastAPI does: its levels of dependencies and middleware cost about as much as the query. All that is not plain takes
+the long way, so that no error is worded twice.
 """
 
 from __future__ import annotations

@@ -114,6 +114,7 @@ def test_the_short_way_answers_every_request_as_the_long_way_does(serve_app: Any
 def test_an_unexpected_error_on_the_short_way_is_answered_by_the_long_way(serve_app: Any, seeded: Any) -> None:
     app = create_app(seeded.url)
     with serve_app(app) as client:
+        assert client.get("/docs").status_code == 200  # it has started
         readers = app.state.readers
         del app.state.readers
         answer = client.get("/v1/sims", headers={"X-API-Key": seeded.keys["default"]})
