@@ -15,17 +15,16 @@ from api.alert_hub import Hub
 from api.called import called_address, called_prefix
 from api.database import Followers, Readers, Store, Streams, Writers
 from api.dependencies import KnownParameters
+from api.direct import COMPRESSED_BYTES, COMPRESSION, Direct
 from api.errors import HEADERS, answer_problems
 from api.middleware import Headers, Heads, SmallBodies, header_text
 from api.openapi import DESCRIPTION, docs_page, openapi_document
 from api.routes import alert_stream, alerts, anomalies, exports, health, predictions, reports, sims, stream_webhook
 
-COMPRESSION = 1  # of 9: each further level costs more time than it saves in bytes
-
 
 def create_app(
     database_url: URL | str, *, data_note: str = "", clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-) -> FastAPI:
+) -> Direct:
     """The service over one database, which it uses as role simsight_api.
 
     clock       gives the time at which a POST of the Data Streamer is said to have come
@@ -46,7 +45,7 @@ def create_app(
         for pool in (store, streams, writers):
             pool.close()
 
-    app = FastAPI(
+    app = Direct(
         title="Simsight",
         version="1",
         description=DESCRIPTION + (f"\n\nNote on the data: {data_note}." if data_note else ""),
@@ -65,8 +64,10 @@ def create_app(
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
     app.add_middleware(SmallBodies)
     app.add_middleware(Heads)
-    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=COMPRESSION)
-    app.add_middleware(Headers, headers=HEADERS | ({"X-Data-Note": header_text(data_note)} if data_note else {}))
+    app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_BYTES, compresslevel=COMPRESSION)
+    headers = HEADERS | ({"X-Data-Note": header_text(data_note)} if data_note else {})
+    app.add_middleware(Headers, headers=headers)
+    app.take_the_short_way((route for module in modules for route in module.router.routes), headers)
     answer_problems(app)
 
     @app.get("/", include_in_schema=False, dependencies=[KnownParameters])

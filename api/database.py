@@ -25,7 +25,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from resources.database.server import DatabaseUnavailableError, describe, driver_url
 from resources.errors import SimsightError
-from services.access.api_keys import has_form, key_sha256
+from services.access.api_keys import key_sha256
 from services.exports import Export, export
 from sql import query
 
@@ -33,12 +33,8 @@ READERS = 8
 # for exports, replays, the report, changes of alerts and the health check: they must not wait behind other requests
 POOL_SIZE = 2
 POOL_SPARE = 8
-# within which a right key, once looked at, is not looked at again before a request's parameters are; its data always
-# waits for the key to be looked at in the same transaction
-KEY_SECONDS = 5
 # queries with one best plan whatever their parameters, whose planning would cost more than they do
 PLANNED_ONCE = frozenset({"api_exhaustions"})
-MAX_KEYS = 1000
 EXPORTS_AT_ONCE = 2
 STREAM_POOL_SIZE = 4
 FOLLOWER_POOL_SIZE = 2
@@ -145,26 +141,28 @@ class _Connection:
             self._prepared |= new.keys()
         texts, values = [], []
         for name, given in asked:
-            names = _prepared(name)[1]
-            if name in PLANNED_ONCE:
-                texts.append("SET LOCAL plan_cache_mode = force_generic_plan")
-            texts.append(f"EXECUTE {name} ({', '.join(['%s'] * len(names))})" if names else f"EXECUTE {name}")
+            _, text, names = _prepared(name)
+            texts.append(text)
             values += [given[value] for value in names]
         cursor: psycopg.AsyncClientCursor[DictRow] = psycopg.AsyncClientCursor(self._connection, row_factory=dict_row)
         await cursor.execute(";".join(texts).encode(), values)
-        return [await cursor.fetchall() async for _ in cursor.results() if cursor.description]
+        # nfields and not description, which describes every column anew
+        return [await cursor.fetchall() async for _ in cursor.results() if cursor.pgresult and cursor.pgresult.nfields]
 
 
 @cache
-def _prepared(name: str) -> tuple[str, list[str]]:
-    """The statement that prepares a named query, and its parameters in their order."""
+def _prepared(name: str) -> tuple[str, str, list[str]]:
+    """The statement that prepares a named query, the one that executes it, and its parameters in their order."""
     names: dict[str, int] = {}
     text = re.sub(
         r"%\((\w+)\)[sb]|%%",
         lambda found: f"${names.setdefault(found[1], len(names) + 1)}" if found[1] else "%",
         query(name),
     )
-    return f"PREPARE {name} AS {text}", list(names)
+    execute = f"EXECUTE {name} ({', '.join(['%s'] * len(names))})" if names else f"EXECUTE {name}"
+    if name in PLANNED_ONCE:
+        execute = f"SET LOCAL plan_cache_mode = force_generic_plan;{execute}"
+    return f"PREPARE {name} AS {text}", execute, list(names)
 
 
 class Readers:
@@ -179,39 +177,22 @@ class Readers:
         self._address = describe(url)
         self._idle: list[_Connection] = []
         self._free = asyncio.Semaphore(READERS)
-        self._keys: dict[bytes, float] = {}
 
     async def close(self) -> None:
         while self._idle:
             await self._idle.pop().close()
-
-    async def check(self, key: str) -> None:
-        """Raise InvalidKeyError for a key that is unknown, expired or revoked, the latter some KEY_SECONDS late.
-
-        `read` is never late. This says which of two errors is answered: a wrong key comes before a wrong parameter.
-        """
-        if not has_form(key):
-            raise InvalidKeyError
-        checked_at = self._keys.get(key_sha256(key), -inf)
-        if monotonic() - checked_at >= KEY_SECONDS:
-            await self.read(key)
 
     async def read(self, key: str, *asked: tuple[str, Mapping[str, Any]]) -> list[list[Row]]:
         """Return the rows of each query (<name>.sql of sql/queries and its parameters), all as of one moment.
 
         Raises InvalidKeyError, DatabaseUnavailableError, TooSlowError and SchemaOutdatedError.
         """
-        sha256 = key_sha256(key)
-        all_asked = [("api_authenticate", {"key_sha256": sha256}), *asked]
+        all_asked = [("api_authenticate", {"key_sha256": key_sha256(key)}), *asked]
         async with self._free:
             with _translated(self._address):
                 (authenticated, *found) = await self._ask(all_asked)
         if authenticated[0]["organization_id"] is None:
-            self._keys.pop(sha256, None)
             raise InvalidKeyError
-        if len(self._keys) >= MAX_KEYS:
-            self._keys.clear()
-        self._keys[sha256] = monotonic()
         return found
 
     async def _ask(self, asked: list[tuple[str, Mapping[str, Any]]]) -> list[list[Row]]:

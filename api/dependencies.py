@@ -100,13 +100,14 @@ class Asked:
         return (await self._readers.read(self._key, (name, parameters)))[0]
 
 
-async def _asked(
+async def asked(
     request: Request,
     _bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     _header: Annotated[str | None, Depends(_header)],
 ) -> Asked:
+    """What a request with this key may ask; a wrong key comes before a wrong parameter."""
     key, readers = one_key(request), request.app.state.readers
-    await readers.check(key)
+    await readers.read(key)
     only_known_parameters(request)
     return Asked(readers, key)
 
@@ -164,7 +165,7 @@ def _query_parameters(dependant: Dependant) -> dict[str, bool]:
     return found
 
 
-Asking = Annotated[Asked, Depends(_asked)]
+Asking = Annotated[Asked, Depends(asked)]
 # scope: the connection goes back before a slow client has read the answer. max_concurrency: requests wait for one
 # without a thread, else the waiting ones could take every thread and those with a connection could not go on.
 OpenedForPage = Annotated[Session, Depends(_by_header_or_password, scope="function", max_concurrency=PAGES_AT_ONCE)]

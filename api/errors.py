@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -40,19 +41,14 @@ def _problem(
 def answer_problems(app: FastAPI) -> None:
     """Every error becomes application/problem+json that says what to do; causes stay in the log."""
 
-    @app.exception_handler(ProblemError)
-    def _known(_request: Request, error: ProblemError) -> JSONResponse:
-        return _problem(error.status, error.detail, errors=error.errors, headers=error.headers)
+    async def _expected(request: Request, error: Exception) -> JSONResponse:
+        return problem_of(error, request.url.path)
 
-    @app.exception_handler(InvalidKeyError)
-    def _invalid_key(request: Request, _error: InvalidKeyError) -> JSONResponse:
-        problem = unauthorized(
-            request.url.path, "The API key is unknown, expired or revoked: ask for a new one where you got it."
-        )
-        return _known(request, problem)
+    for kind in EXPECTED:
+        app.add_exception_handler(kind, _expected)
 
     @app.exception_handler(RequestValidationError)
-    def _invalid_parameter(_request: Request, error: RequestValidationError) -> JSONResponse:
+    async def _invalid_parameter(_request: Request, error: RequestValidationError) -> JSONResponse:
         if any(issue["type"] == "json_invalid" for issue in error.errors()):
             return _problem(400, BROKEN_BODY)
         wrong = [
@@ -62,7 +58,7 @@ def answer_problems(app: FastAPI) -> None:
         return _problem(422, "; ".join(f"{item.field}: {item.message}" for item in wrong), errors=wrong)
 
     @app.exception_handler(HTTPException)
-    def _http(request: Request, error: HTTPException) -> JSONResponse:
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == HTTPStatus.NOT_FOUND:
             return _problem(404, f"There is nothing at {request.url.path}. GET /docs lists what there is.")
         if error.status_code == HTTPStatus.BAD_REQUEST:  # raised for a body alone
@@ -72,35 +68,8 @@ def answer_problems(app: FastAPI) -> None:
             headers["Allow"] = ", ".join(_methods_at(request))
         return _problem(error.status_code, f"{error.detail}.", headers=headers)
 
-    @app.exception_handler(DatabaseUnavailableError)
-    def _database_away(_request: Request, error: DatabaseUnavailableError) -> JSONResponse:
-        log.warning("%s (%s)", error, type(error.__cause__).__name__)
-        return _problem(
-            503,
-            "The database does not answer. Try again in a moment; if it stays so, the operator should check that it "
-            "runs.",
-            headers={"Retry-After": "5"},
-        )
-
-    @app.exception_handler(SchemaOutdatedError)
-    def _schema_outdated(_request: Request, error: SchemaOutdatedError) -> JSONResponse:
-        log.error("the database is not ready for this service: %s. Run `simsight migrate`", error)
-        return _problem(
-            503,
-            "The database's schema or grants are older than this service: the operator should run `simsight migrate`.",
-        )
-
-    @app.exception_handler(TooSlowError)
-    def _too_slow(_request: Request, error: TooSlowError) -> JSONResponse:
-        return _problem(
-            503,
-            f"The query was stopped, at the latest after {error.seconds} seconds. Ask for less at a time (a smaller "
-            "limit, fewer days, more conditions), or try again when the database is less busy.",
-            headers={"Retry-After": "30"},
-        )
-
     @app.exception_handler(Exception)
-    def _unexpected(_request: Request, _error: Exception) -> JSONResponse:
+    async def _unexpected(_request: Request, _error: Exception) -> JSONResponse:
         return _problem(500, "Something went wrong in the service. The operator finds the cause in its log.")
 
 
@@ -172,3 +141,53 @@ def no_sim(iccid: str) -> ProblemError:
     return ProblemError(
         404, f"There is no SIM with ICCID {iccid} in this organization. GET /v1/sims lists those there are."
     )
+
+
+def problem_of(error: Exception, path: str) -> JSONResponse:
+    """The answer to an error that is EXPECTED."""
+    return next(answer for kind, answer in PROBLEM_OF.items() if isinstance(error, kind))(error, path)
+
+
+def _said(error: ProblemError, _path: str) -> JSONResponse:
+    return _problem(error.status, error.detail, errors=error.errors, headers=error.headers)
+
+
+def _invalid_key(_error: InvalidKeyError, path: str) -> JSONResponse:
+    detail = "The API key is unknown, expired or revoked: ask for a new one where you got it."
+    return _said(unauthorized(path, detail), path)
+
+
+def _database_away(error: DatabaseUnavailableError, _path: str) -> JSONResponse:
+    log.warning("%s (%s)", error, type(error.__cause__).__name__)
+    return _problem(
+        503,
+        "The database does not answer. Try again in a moment; if it stays so, the operator should check that it runs.",
+        headers={"Retry-After": "5"},
+    )
+
+
+def _schema_outdated(error: SchemaOutdatedError, _path: str) -> JSONResponse:
+    log.error("the database is not ready for this service: %s. Run `simsight migrate`", error)
+    return _problem(
+        503,
+        "The database's schema or grants are older than this service: the operator should run `simsight migrate`.",
+    )
+
+
+def _too_slow(error: TooSlowError, _path: str) -> JSONResponse:
+    return _problem(
+        503,
+        f"The query was stopped, at the latest after {error.seconds} seconds. Ask for less at a time (a smaller "
+        "limit, fewer days, more conditions), or try again when the database is less busy.",
+        headers={"Retry-After": "30"},
+    )
+
+
+PROBLEM_OF: dict[type[Exception], Callable[[Any, str], JSONResponse]] = {
+    ProblemError: _said,
+    InvalidKeyError: _invalid_key,
+    DatabaseUnavailableError: _database_away,
+    SchemaOutdatedError: _schema_outdated,
+    TooSlowError: _too_slow,
+}
+EXPECTED = tuple(PROBLEM_OF)

@@ -80,7 +80,7 @@ FROM core.sims, predictions.scorings WHERE as_of = date '2026-01-10' AND sim_key
 
 ANALYZE
 """
-ICCID = f"8988280666{7777:09d}"
+ICCID = f"8988280666{777:09d}"
 ROUTES = {
     "a key of the wrong form": "/v1/sims/" + ICCID,
     "a wrong key": "/v1/sims/" + ICCID,

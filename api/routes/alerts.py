@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import Field
 
-from api.answers import answer, page, shape_of
+from api.answers import answer, page, shaped
 from api.database import EXPORTS_AT_ONCE, WRITER_POOL_SIZE, Row, Session, Store, Writers
 from api.dependencies import DIGITS, Asking, Limit, RowId, link, presented_key
 from api.errors import PROBLEMS, ProblemError, problems
@@ -150,7 +150,7 @@ async def get_alert(asking: Asking, alert_id: AlertId) -> Response:
     found = await asking.rows("api_alert", {"alert_id": alert_id})
     if not found:
         raise _no_alert(alert_id)
-    return answer(shape_of(Alert)(found[0]))
+    return answer(shaped(Alert, found)[0])
 
 
 @router.get(
@@ -166,7 +166,7 @@ async def get_history(asking: Asking, alert_id: AlertId) -> Response:
     )
     if not found:
         raise _no_alert(alert_id)
-    return answer({"items": list(map(shape_of(AlertEvent), events))})
+    return answer({"items": shaped(AlertEvent, events)})
 
 
 @router.get("/v1/alert-rules", summary="The alert rules", responses=PROBLEMS)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.answers import answer, page, shape_of
+from api.answers import answer, page, shaped
 from api.dependencies import Asked, Asking, AsOf, Iccid, Label, Limit, link
 from api.errors import LOST, PROBLEMS, ProblemError, no_sim, wrong_parameter
 from api.schemas.predictions import Exhaustion, ExhaustionCursor, ExhaustionPage, Forecast, ForecastDay
@@ -31,7 +31,7 @@ async def get_forecast(asking: Asking, iccid: Iccid, as_of: AsOf = None) -> Resp
     items = await asking.rows("api_forecast", {"iccid": iccid, "as_of": as_of})
     if not items:
         raise await _no_prediction(asking, iccid, as_of, "forecast")
-    return answer({"iccid": iccid, "items": list(map(shape_of(ForecastDay), items))})
+    return answer({"iccid": iccid, "items": shaped(ForecastDay, items)})
 
 
 @router.get(
@@ -46,7 +46,7 @@ async def get_exhaustion(asking: Asking, iccid: Iccid, as_of: AsOf = None) -> Re
     found = await asking.rows("api_exhaustion", {"iccid": iccid, "as_of": as_of})
     if not found:
         raise await _no_prediction(asking, iccid, as_of, "exhaustion prediction")
-    return answer(shape_of(Exhaustion)(found[0]))
+    return answer(shaped(Exhaustion, found)[0])
 
 
 @router.get(

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.answers import answer, page, shape_of
+from api.answers import answer, page, shaped
 from api.dependencies import Asking, Day, Iccid, Label, Limit, link
 from api.errors import LOST, PROBLEMS, no_sim, wrong_parameter
 from api.schemas.sims import Lifecycle, LifecycleEntry, Sim, SimPage, Usage, UsageDay
@@ -51,7 +51,7 @@ async def get_sim(asking: Asking, iccid: Iccid) -> Response:
     )
     if not found:
         raise no_sim(iccid)
-    return answer(shape_of(Sim)(found[0]))
+    return answer(shaped(Sim, found)[0])
 
 
 @router.get(
@@ -84,8 +84,8 @@ async def get_lifecycle(
         raise no_sim(iccid)
     items = found[:limit]
     following = f"{items[-1]['occurred_on']}.{items[-1]['entry_id']}" if len(found) > limit else None
-    shaped = list(map(shape_of(LifecycleEntry), items))
-    return answer({**states[0], "items": shaped, "next": following}, link(request, following))
+    entries = shaped(LifecycleEntry, items)
+    return answer({**states[0], "items": entries, "next": following}, link(request, following))
 
 
 @router.get(
@@ -114,4 +114,4 @@ async def get_usage(
     days = (last - first).days + 1
     if days > MAX_USAGE_DAYS:
         raise wrong_parameter("from", f"{first} to {last} are {days} days: ask for at most {MAX_USAGE_DAYS} at a time")
-    return answer({"iccid": iccid, "from": first, "to": last, "items": list(map(shape_of(UsageDay), found))})
+    return answer({"iccid": iccid, "from": first, "to": last, "items": shaped(UsageDay, found)})

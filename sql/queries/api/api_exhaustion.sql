@@ -1,8 +1,8 @@
 -- One row: when a SIM ends, as of one day; remaining in bytes (millionths of a MB).
 -- Parameters: iccid text, as_of date or NULL for the SIM's latest. Indexes: sims_organization_id_iccid_key, exhaustions_pkey.
 -- CASE and not coalesce: row-level security would keep coalesce out of the index condition, as not known to be leakproof.
-SELECT iccid, label, status, cause, p_7, p_14, p_30, p10_date, p50_date, p90_date, remaining, expires_on,
-       model_name, model_version, run_id, as_of, created_at, data_age_hours, data_grade,
+SELECT model_name, model_version, run_id, as_of, created_at, data_age_hours, data_grade,
+       iccid, label, status, cause, p_7, p_14, p_30, p10_date, p50_date, p90_date, remaining, expires_on,
        p_90, topup_date, topups_30, p_limit, limit_date, sms_remaining, sms_status, sms_p_7, sms_p_14, sms_p_30, sms_p_90,
        sms_p10_date, sms_p50_date, sms_p90_date
 FROM predictions.exhaustions_v1

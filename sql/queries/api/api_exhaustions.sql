@@ -3,8 +3,8 @@
 -- Parameters: as_of date or NULL for the latest; statuses text[]; cause and label text or NULL for any; the last row seen as ended boolean, ends_on text, p_14
 -- double precision (-1 for none) and iccid text (false, '-infinity', 2 and '' for the first page); rows integer.
 -- Index: exhaustions_by_as_of, by its very expressions. CASE and not coalesce: row-level security would keep coalesce out of the condition.
-SELECT e.iccid, e.label, e.status, e.cause, e.p_7, e.p_14, e.p_30, e.p10_date, e.p50_date, e.p90_date, e.remaining, e.expires_on,
-       e.model_name, e.model_version, e.run_id, e.as_of, e.created_at, e.data_age_hours, e.data_grade,
+SELECT e.model_name, e.model_version, e.run_id, e.as_of, e.created_at, e.data_age_hours, e.data_grade,
+       e.iccid, e.label, e.status, e.cause, e.p_7, e.p_14, e.p_30, e.p10_date, e.p50_date, e.p90_date, e.remaining, e.expires_on,
        e.p_90, e.topup_date, e.topups_30, e.p_limit, e.limit_date, e.sms_remaining, e.sms_status, e.sms_p_7, e.sms_p_14, e.sms_p_30, e.sms_p_90,
        e.sms_p10_date, e.sms_p50_date, e.sms_p90_date, o.ended, o.ends_on::text AS ends_on
 FROM predictions.exhaustions_v1 AS e
