@@ -303,7 +303,7 @@ def test_slow_bodies_take_their_places_only_for_a_time_and_others_are_told_to_co
     posts: Posts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream_webhook, "MAX_POSTS_OF_A_STREAM", 3)
-    monkeypatch.setattr(stream_webhook, "READ_SECONDS", 4.0)
+    monkeypatch.setattr(stream_webhook, "READ_SECONDS", 8.0)
     slow = Slow(posts, posts.stream.path)
     waiting = [slow.send() for _ in range(3)]
     busy = _until(503, lambda: posts.post(RECORDS))
