@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import socket
@@ -10,6 +11,7 @@ from typing import cast
 import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import URL
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.app import create_app
 from resources.ports import listen
@@ -17,6 +19,8 @@ from resources.settings import Settings
 from services.access.api_keys import PREFIX
 
 MAX_WEBSOCKET_BYTES = 4096  # of what a client of the WebSocket sends, which is not looked at
+HEAD_SECONDS = 15.0  # from a connection, or a request's first byte, to the end of the request's headers
+MAX_HEAD_BYTES = 64_000  # that come before the end of the headers
 
 
 def serve(settings: Settings, database_url: URL | str, *, data_note: str = "") -> None:
@@ -27,7 +31,13 @@ def serve(settings: Settings, database_url: URL | str, *, data_note: str = "") -
     """
     app = create_app(database_url, data_note=data_note, clock=settings.clock)
     with listen(settings.api_host, settings.api_port, free_it="set SIMSIGHT_API_PORT to a free one") as listener:
-        config = uvicorn.Config(app, server_header=False, timeout_graceful_shutdown=10, ws_max_size=MAX_WEBSOCKET_BYTES)
+        config = uvicorn.Config(
+            app,
+            http=BoundedHeads,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+            ws_max_size=MAX_WEBSOCKET_BYTES,
+        )
         logging.getLogger("uvicorn.access").addFilter(hide_keys)
         Server(config).run(sockets=[listener])
 
@@ -38,6 +48,50 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         cast(FastAPI, self.config.app).state.live.close()
         await super().shutdown(sockets)
+
+
+class BoundedHeads(HttpToolsProtocol):
+    """Closes a connection whose next request's headers do not come in time, or are too many: uvicorn waits for ever."""
+
+    _deadline: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def data_received(self, data: bytes) -> None:
+        if self._deadline is not None:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._deadline is not None and self._head_bytes > MAX_HEAD_BYTES:
+            self._close()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._deadline is None:
+            self._wait_for_head()
+
+    def on_headers_complete(self) -> None:
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait_for_head(self) -> None:
+        self._head_bytes = 0
+        self._deadline = self.loop.call_later(HEAD_SECONDS, self._close)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _close(self) -> None:
+        self._stop_waiting()
+        self.transport.abort()
 
 
 def hide_keys(record: logging.LogRecord) -> bool:

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from sqlalchemy import URL
 
 from api.app import create_app
+from api.server import BoundedHeads
 from resources.database.server import driver_url
 from resources.database.session import Database
 from resources.ports import listen
@@ -139,7 +140,7 @@ def serve_app() -> Serve:
 @contextmanager
 def _served(app: FastAPI) -> Iterator[httpx.Client]:
     with listen("127.0.0.1", 0) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, server_header=False))
+        server = uvicorn.Server(uvicorn.Config(app, http=BoundedHeads, log_config=None, server_header=False))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

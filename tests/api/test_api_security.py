@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import socket
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import httpx
 import psycopg
 import pytest
 
+from api import server
 from api.database import Store
 from api.server import hide_keys
 from resources.database.server import driver_url
@@ -198,3 +200,38 @@ def test_every_answer_carries_security_headers_and_the_note_on_the_data(client: 
         assert headers["cache-control"] == "no-store"
         assert headers["x-data-note"] == "synthetic data"
         assert "server" not in headers
+
+
+def test_connections_whose_headers_do_not_come_are_closed_in_time(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "HEAD_SECONDS", 1.0)
+    whole = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+    begun = [b"", b"GET /v1/sims HTTP/1.1\r\nHost: x\r\nX-API-Key: ", whole + b"GET /hea"]
+    opened = [socket.create_connection((client.base_url.host, client.base_url.port), timeout=10) for _ in begun]
+    for raw, sent in zip(opened, begun, strict=True):
+        raw.sendall(sent)
+
+    assert client.get("/v1/sims").status_code == 200
+    said = [_until_closed(raw) for raw in opened]
+
+    assert said[:2] == [b"", b""]
+    assert said[2].startswith(b"HTTP/1.1 200")
+
+
+def test_headers_without_end_are_not_collected(client: httpx.Client) -> None:
+    with socket.create_connection((client.base_url.host, client.base_url.port), timeout=10) as raw:
+        raw.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n" + b"X-More: x\r\n" * (server.MAX_HEAD_BYTES // 10))
+        assert _until_closed(raw) == b""
+    assert client.get("/v1/sims", headers={"X-More": "x" * 10_000}).status_code == 200
+
+
+def _until_closed(raw: socket.socket) -> bytes:
+    said = b""
+    try:
+        while part := raw.recv(65536):
+            said += part
+    except ConnectionResetError:
+        pass
+    raw.close()
+    return said
