@@ -52,7 +52,8 @@ def limits(
     usual[:, weekday] = found.usual[:, -1 : -days - 1 : -1]
     usual = np.where(np.isnan(usual), np.nanmax(np.column_stack([usual, np.full(sims, -1.0)]), axis=1)[:, None], usual)
     known = usual > 0
-    top = (np.maximum(usual, 0) + LOG_OFFSET_BYTES) * np.exp(shift + z * found.spread[:, -1])[:, None] * LATE
+    with np.errstate(over="ignore"):  # infinite: no limit
+        top = (np.maximum(usual, 0) + LOG_OFFSET_BYTES) * np.exp(shift + z * found.spread[:, -1])[:, None] * LATE
     bytes_limits = np.where(known & np.isfinite(top) & (top < NO_LIMIT), top, NO_LIMIT).astype(np.int64)
     counts = {
         name: _count_limit(
@@ -92,7 +93,7 @@ def _inverse(model: AnomalyModel, channel: str, classes: np.ndarray, combined: f
 
 def _count_limit(far: Floats, usual: Floats) -> np.ndarray:
     """The count that lies so far above the usual, on the Anscombe scale of `signals`."""
-    top = (far / 2 + np.sqrt(usual + 0.375)) ** 2 - 0.375
+    top = (far.astype(np.float64) / 2 + np.sqrt(usual + 0.375)) ** 2 - 0.375  # float32 rounds NO_COUNT up beyond Int32
     return np.asarray(np.clip(np.ceil(np.maximum(top, 3) * LATE), 3, NO_COUNT), dtype=np.int64)
 
 

@@ -509,6 +509,15 @@ def test_a_fleet_of_which_nothing_is_known_yet_has_no_anomalies() -> None:
         fit(history.clear(), None, AS_OF)
 
 
+def test_limits_of_a_fleet_too_small_to_learn_from_are_none() -> None:
+    history, events, peers = fleet()
+    few = pl.col("day") > AS_OF - DAY * 14, pl.col("sim_key") < 5
+    history, events, peers = history.filter(*few), events.filter(*few), peers.filter(few[1])
+    new = fit(history, events, AS_OF, peers=peers)
+    state = limits(new, signals(history, events, AS_OF, days=7, peers=peers), events)
+    assert state["sms_limit"].to_list() == state["sessions_limit"].to_list() == [2**31 - 1] * 5
+
+
 def test_a_trial_injects_every_kind_and_learns_only_what_was_known_before(monkeypatch: pytest.MonkeyPatch) -> None:
     history, events, peers = fleet()
     begin = AS_OF - DAY * TEST_DAYS
