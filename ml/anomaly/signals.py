@@ -372,7 +372,7 @@ def _unusual(
 ) -> tuple[Floats, Floats, Floats]:
     """How far counts lie above the SIM's usual of LONG_DAYS days, on the Anscombe scale, with the counts and the
     usual."""
-    mean = fleet.of(name, lambda: float(counts.sum(where=known) / max(known.sum(), 1)))
+    mean = fleet.of(name, _mean_so_far, counts, known, days)
     counts, known = counts[:, -days - LONG_DAYS :], known[:, -days - LONG_DAYS :]
     clipped = np.where(known, counts, 0)
     number = _last(known.astype(np.float32), LONG_DAYS)[:, -days:]
@@ -383,6 +383,13 @@ def _unusual(
     far = 2 * (np.sqrt(here + 0.375) - np.sqrt(usual + 0.375)) / np.sqrt(extra)
     far = np.where((number >= MIN_DAYS) & known[:, -days:] & (here > 1), np.maximum(far, 0), 0)
     return far.astype(np.float32), here, usual.astype(np.float32)
+
+
+def _mean_so_far(counts: Floats, known: Bools, days: int) -> Floats:
+    """The fleet's mean count of all days before each of the last `days`, (days,)."""
+    total, number = (np.cumsum(values.sum(axis=0, dtype=np.float64)) for values in (np.where(known, counts, 0), known))
+    mean = np.pad(total / np.maximum(number, 1), (1, 0))[:-1]
+    return np.asarray(mean[-days:], np.float32)
 
 
 def _features(

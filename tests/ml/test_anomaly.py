@@ -269,9 +269,22 @@ def test_the_same_question_has_the_same_answer_also_after_saving_and_in_any_orde
 
 
 def test_a_day_is_judged_alike_alone_and_among_others_and_later_days_do_not_matter() -> None:
-    alone = look(days=1, as_of=AS_OF - DAY)
-    among = look(days=5).filter(pl.col("day") == AS_OF - DAY)
-    assert alone.select("sim_key", "is_anomaly", "kind").equals(among.select("sim_key", "is_anomaly", "kind"))
+    history, events, _ = fleet()
+    # lately many rest who never did, texts are many, and half of a type is abroad
+    lately = pl.col("day") > AS_OF - DAY * 5
+    history = history.filter(~(lately & (pl.col("sim_key") > 60) & (pl.col("sim_key") % 3 > 0)))
+    history = history.with_columns(sms=pl.when(lately).then(40).otherwise("sms"))
+    abroad = (lately & (pl.col("sim_key") % 2 == 0)) | (pl.col("sim_key") == 9) & (pl.col("day") == AS_OF - DAY * 8)
+    events = events.with_columns(country=pl.when(abroad).then(pl.lit("France")).otherwise("country"))
+    among = look(history, events, days=10)
+    for back in (1, 7, 8, 9):
+        day = AS_OF - DAY * back
+        alone = look(history, events, days=1, as_of=day)
+        assert_frame_equal(
+            alone.drop("first_day", "reasons", "severity"),
+            among.filter(pl.col("day") == day).drop("first_day", "reasons", "severity"),
+            rel_tol=1e-5,
+        )
 
 
 @settings(max_examples=8, deadline=None)
