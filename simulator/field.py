@@ -232,6 +232,8 @@ class FieldFleet:
         done += [(int(sim), "outage", outage_day, outage_day) for sim in outage_sims]
         for sim in np.flatnonzero((unit[:, 0] < EVENT_SHARE) & ~np.isin(np.arange(self.sims), loop)):
             kind = EVENTS[int(unit[sim, 1] * len(EVENTS))]
+            if kind == "unusual_hours" and self.kinds[self.of_kind[sim]].hours == 24:
+                kind = "drift"  # who is active at all hours has no unusual ones
             short = {"spike": 1 + int(unit[sim, 3] * 2), "silence": 1 + int(unit[sim, 3] * 4)}
             days = LENGTHS.get(kind) or short[kind]
             room = max(self.days * (1 - FIRST_EVENT) - min(days, 20) - 4, 1)
@@ -330,7 +332,8 @@ class FieldFleet:
         for nth in range(24):
             unit = self._unit(50 + nth, sim, day[:, None])[:, 0]
             seen |= np.where(nth < count, 1 << ((opens + (unit * hours).astype(np.int64)) % 24), 0)
-        types = np.where(made["device"][sim, day] > 0, "99000001", np.array(self.types)[sim])
+        other = np.array([f"99{number:06d}" for number in range(self.sims)])  # a type that no other SIM is in
+        types = np.where(made["device"][sim, day] > 0, other[sim], np.array(self.types)[sim])
         return pl.DataFrame(
             {
                 "sim_key": sim.astype(np.int32),

@@ -309,7 +309,8 @@ def test_broken_rows_harm_their_own_sim_only() -> None:
     frame = look(pl.concat([history, broken]))
     assert not row(frame, 5)["is_anomaly"]  # the day is given twice: it counts as unknown
     rest = pl.col("sim_key") != 5
-    assert frame.filter(rest).equals(usual.filter(rest))
+    assert_frame_equal(frame.filter(rest).drop("score"), usual.filter(rest).drop("score"))
+    assert ((frame["score"] - usual["score"]).abs() < 0.2).filter(frame["sim_key"] != 5).all()  # it has one peer less
     assert look(history.clear()).is_empty()
 
 
@@ -455,12 +456,15 @@ def test_a_level_is_the_obvious_mean_and_the_smaller_of_own_past_and_peers() -> 
             for sim in range(12):
                 days = [at for at in range(day - window + 1, day + 1) if not np.isnan(own[sim, at])]
                 far = [np.clip(own[sim, at] + usual[sim, at] - usual[sim, at - window], -3, 3) for at in days]
-                levels.append(sum(far) / (len(far) + window / 2) if len(far) >= 4 else np.nan)
+                far.remove(max([*far, 0], key=lambda value: value * np.sign(sum(far)))) if sum(far) else None
+                levels.append(sum(far) / (len(far) + window / 2) if len(days) >= 4 else np.nan)
             known = sorted(level for level in levels[:11] if not np.isnan(level))
             middle = known[(len(known) - 1) // 2] if len(known) >= 10 else 0
             for sim, level in enumerate(levels):
                 apart = level - (middle if sim < 11 else 0)
                 expected = min(abs(level), abs(apart)) * np.sign(level) if level * apart > 0 else 0
+                today = (own[sim, day] + usual[sim, day] - usual[sim, day - window]) * np.sign(level)
+                expected = expected if today >= 0.5 * abs(level) else 0
                 assert fast[sim, place] == pytest.approx(expected if not np.isnan(level) else 0, abs=1e-4)
 
 
