@@ -74,6 +74,7 @@ PRIORS = {
 # days to come are anomalous that much more often than the fitted days: for a rate of RATED, and more for a lower one
 TO_COME = 4.0
 MOST_DECADES = 0.7  # that all channels together need more than each alone: what needs more has faults among its days
+MIN_CAPPED_DAYS = 20_000  # SIM-days counted
 RATED, RARER = 1e-3, 0.6
 
 
@@ -442,6 +443,6 @@ def _limits(combined: Floats, counted: Bools) -> FloatArray:
     elif not known.all():
         last = int(np.flatnonzero(known)[-1])
         limits[last + 1 :] = limits[last] + np.log10(RATES[last] / RATES[last + 1 :])
-    if known.any():
+    if counted.sum() >= MIN_CAPPED_DAYS:  # fewer say too little of what is due to chance
         limits = np.minimum(limits, MOST_DECADES - np.log10(RATES))
     return np.asarray(np.maximum.accumulate(limits) + np.arange(len(RATES)) * 1e-6)
