@@ -4,6 +4,7 @@ how fast.
     python -m benchmarks.anomaly [--seed 901] [--sims 2000] [--knob 0.5 1 5]
     python -m benchmarks.anomaly --incident [--sims 10000]
     python -m benchmarks.anomaly --speed [--sims 100000]
+    python -m benchmarks.anomaly --unseen [--half B] [--sims 600] [--history 180]
 
 The detector is fitted every two weeks on the days so far, and finds on the two weeks after what it had not seen. A
 clean fleet of the same seed says what is a false alarm. The fleets' truth scores only; nothing here reads it otherwise.
@@ -23,6 +24,7 @@ import numpy as np
 import polars as pl
 from sklearn.ensemble import IsolationForest
 
+from benchmarks.unseen_fleets import unseen
 from ml.anomaly import PEER_SCHEMA, PERIOD_SCHEMA, detect, fit, group, limits
 from simulator.account import SimCards
 from simulator.catalog import COUNTRIES
@@ -395,13 +397,19 @@ def main() -> None:
     parser.add_argument("--knob", type=float, nargs="+", default=[0.5, 1.0, 5.0])
     parser.add_argument("--incident", action="store_true")
     parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--unseen", action="store_true", help="fleets of kinds that nobody had in mind, alone")
+    parser.add_argument("--half", choices=("A", "B"), default="B", help="of these kinds")
+    parser.add_argument("--history", type=int, default=180, help="days known of them at most")
     arguments = parser.parse_args()
     if arguments.speed:
         speed(arguments.sims or 100_000)
     elif arguments.incident:
         incident(arguments.seed, arguments.sims or 10_000)
+    elif arguments.unseen:
+        unseen(arguments.half, arguments.sims or 600, arguments.knob, arguments.history)
     else:
         quality(arguments.seed, arguments.sims or 2_000, arguments.knob)
+        unseen()
 
 
 if __name__ == "__main__":

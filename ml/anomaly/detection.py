@@ -24,7 +24,7 @@ KINDS: tuple[str, ...] = get_args(AnomalyKind)
 KIND_OF = {
     "high": "spike",
     **dict.fromkeys(SLOW, "drift"),
-    "silence": "silence",
+    **dict.fromkeys(("silence", "missed", "rarer"), "silence"),
     "messages": "sms_flood",
     "sessions": "flapping",
     "hours": "unusual_hours",
@@ -37,8 +37,9 @@ PERSISTENCE = 14  # days that are looked back for its beginning
 # states that may last, and how long each is news: flagged on all but one of so many days in a row it counts as reported
 # until it ends
 LASTING = {
-    "silence": (("silence",), PERSISTENCE),
-    "dead": (("silence",), PERSISTENCE),
+    "silence": (("silence", "missed"), PERSISTENCE),
+    "dead": (("silence", "missed"), PERSISTENCE),
+    "rarer": (("rarer",), 5),
     "more": (("rise_7", "rise_28"), 7),
     "less": (("fall_7", "fall_28"), 7),
 }
@@ -102,6 +103,8 @@ def detect(
     scores = _channel_scores(model, found, shown)
     needed = -np.log10(false_alarms_per_1000 / 1000)
     reported = _already_reported(model, found, scores, fits, needed)
+    for name, decades in found.shared.items():  # what the group has lasts as long as it does
+        scores[name] = np.maximum(scores[name], decades)
     combined = np.maximum.reduce(list(scores.values()))
     score = np.where(fits | _placed(found), model.score(combined), 0)
     channel = np.argmax(np.stack([scores[name] for name in CHANNELS]), axis=0)
@@ -119,14 +122,17 @@ def detect(
 def _channel_scores(model: AnomalyModel, found: Signals, shown: int) -> dict[str, Floats]:
     """How anomalous each channel is, as scores by name; the Isolation Forest looks at the last `shown` days only."""
     classes, channels = classes_of(found), scaled(found, model.scales)
-    scores = {name: anomaly_scores(name, model.tails[name], channels[name], classes[name]) for name in CHANNELS[:-1]}
+    scores = {
+        name: anomaly_scores(name, model.tails[name], channels[name], classes[name], found.types)
+        for name in CHANNELS[:-1]
+    }
     scores["pattern"] = np.zeros_like(scores["high"])
     forest = model.grown()
     if forest is not None:
         rows = np.nonzero(np.pad(np.ones((len(found.sim_keys), shown), bool), ((0, 0), (found.days - shown, 0))))
         pattern = np.zeros_like(scores["high"])
         pattern[rows] = isolation(forest, found, rows)
-        scores["pattern"] = anomaly_scores("pattern", model.tails["pattern"], pattern, classes["pattern"])
+        scores["pattern"] = anomaly_scores("pattern", model.tails["pattern"], pattern, classes["pattern"], found.types)
         scores["pattern"][:, : found.days - shown] = 0
     return scores
 
@@ -200,7 +206,11 @@ def _feedback_penalties(
 
 
 def _kinds_of(channel: str) -> tuple[str, ...]:
-    both = {"rise_7": ("drift", "runaway"), "rise_28": ("drift", "runaway"), "silence": ("silence", "dead")}
+    both = {
+        "rise_7": ("drift", "runaway"),
+        "rise_28": ("drift", "runaway"),
+        **dict.fromkeys(("silence", "missed", "rarer"), ("silence", "dead")),
+    }
     return both.get(channel, (KIND_OF[channel],))
 
 
@@ -221,9 +231,11 @@ def _frame(found: Signals, score: Floats, flagged: Bools, channel: Any, reported
     silent, gap = found.silent[:, part], found.gap[:, part]
     kind = np.array([KIND_OF[name] for name in CHANNELS])[channel[:, part]].astype(object)
     kind[np.isin(names, ("rise_7", "rise_28")) & (found.extra["rising"][:, part] > 0)] = "runaway"
-    kind[(names == "silence") & _permanently_inactive(found)[:, part]] = "dead"
+    kind[np.isin(names, ("silence", "missed")) & _permanently_inactive(found)[:, part]] = "dead"
     first = day[begun[:, part]]
-    first = np.where(names == "silence", day[part][None] - np.maximum(silent.astype(np.int64) - 1, 0), first)
+    first = np.where(
+        np.isin(names, ("silence", "missed")), day[part][None] - np.maximum(silent.astype(np.int64) - 1, 0), first
+    )
     shift = np.zeros((sims, shown), np.float32)
     for name, of_type in found.type_shifts.items():
         shift[found.types == name] = of_type[part]

@@ -33,14 +33,23 @@ def in_words() -> pl.Expr:
         weekday,
     )
     lasts = pl.when(pl.col("lasting") > 0).then(pl.format(", since {}", since)).otherwise(pl.lit(""))
+    silence = pl.col("kind") == "silence"
     return (
-        pl.when(pl.col("kind") == "spike")
+        pl.when(silence & (pl.col("channel") == "rarer"))
+        .then(pl.format(
+            "It reports ever more rarely: on {} of the last 14 days, where it was on {} or more before.",
+            whole("reports"),
+            whole("fewest_reports"),
+        ))
+        .when(silence & (pl.col("silent") == 0))
+        .then(pl.format("It sent less, as many SIMs of its operator did: {}.", use))
+        .when(pl.col("kind") == "spike")
         .then(pl.format("{}{}{}.", use, lasts, peers))
         .when(pl.col("kind") == "runaway")
         .then(pl.format("It keeps rising: {}{}{}.", use, lasts, peers))
         .when(pl.col("kind") == "drift")
         .then(pl.format("A lasting new level: {}{}{}.", use, lasts, peers))
-        .when(pl.col("kind") == "silence")
+        .when(silence)
         .then(pl.format("Nothing for {} days, since {}; its longest usual gap is {} days.", "silent", since, "gap"))
         .when(pl.col("kind") == "dead")
         .then(pl.format(
@@ -135,6 +144,7 @@ WORDS = {
     "suspended": "it is suspended",
     "deactivated": "it has been off for long",
     "not_asked": "1NCE was not asked for its usage yet",
+    "resting": "most SIMs of its label are silent, too",
     "outage": "hardly any SIM was heard of: an outage of ours",
     "seasonal": "it rested in the same weeks a year before",
     "seasonal_peers": "it rests with the season, as most of its peers do",
@@ -147,10 +157,11 @@ def explained_silences(frame: pl.DataFrame, found: Signals, periods: pl.DataFram
         {
             "sim_key": np.repeat(found.sim_keys.astype(np.int32), shown),
             "outage": np.tile(found.outage[-shown:], len(found.sim_keys)),
+            "resting": found.resting[:, -shown:].ravel(),
         }
-    )["outage"]
-    frame = frame.with_columns(outage=reason)
-    why: Any = pl.when("outage").then(pl.lit("outage"))
+    )
+    frame = frame.with_columns(reason["outage", "resting"])
+    why: Any = pl.when("outage").then(pl.lit("outage")).when("resting").then(pl.lit("resting"))
     if periods is not None and periods.height:
         held = frame.select("sim_key", "day").join(
             periods.with_columns(pl.col("last_day").fill_null(found.as_of)), on="sim_key", how="inner"

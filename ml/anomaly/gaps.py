@@ -49,7 +49,7 @@ def usual_gaps(gap: Floats, gaps: Floats, volume: Floats, types: Types, fleet: F
     """
     known = np.cumsum(~np.isnan(volume), axis=1, dtype=np.int32)[:, -gap.shape[1] :]
     usual = np.where((known < LONG_DAYS) & (gaps < MIN_OWN_GAPS), 0, gap)
-    least = fleet.of("gaps", _gaps_of_types, gap[:, -1], types)
+    least = fleet.of("gaps", _gaps_of_types, gap, types)
     for name, rows in of_type(types, least):
         usual[rows] = np.where(
             (gaps[rows] < MIN_OWN_GAPS) & (gap[rows] > 0), np.maximum(gap[rows], least[name]), gap[rows]
@@ -57,11 +57,13 @@ def usual_gaps(gap: Floats, gaps: Floats, volume: Floats, types: Types, fleet: F
     return usual
 
 
-def _gaps_of_types(gap: Floats, types: Types) -> dict[str, np.float32]:
-    """The 95 % quantile of the usual gaps of each device type that has peers enough."""
+def _gaps_of_types(gap: Floats, types: Types) -> dict[str, Floats]:
+    """The 95 % quantile of the usual gaps of each device type on each day, (days,); 0 where it has not peers enough."""
     found = {}
     for name, rows in of_type(types):
-        of_peers = gap[rows][gap[rows] > 0]
-        if len(of_peers) >= MIN_PEERS:
-            found[name] = np.float32(np.quantile(of_peers, 0.95, method="higher"))
+        ordered = np.sort(gap[rows], axis=0)  # SIMs without a usual gap first
+        known = (ordered > 0).sum(axis=0)
+        at = len(rows) - known + np.ceil(0.95 * np.maximum(known - 1, 0)).astype(np.int64)
+        quantile = np.take_along_axis(ordered, np.minimum(at, len(rows) - 1)[None], 0)[0]
+        found[name] = np.where(known >= MIN_PEERS, quantile, 0).astype(np.float32)
     return found

@@ -96,7 +96,7 @@ def unusual_hours(
     np.bitwise_or.at(bits, (sim, place), (1 << what).astype(np.int32))
     hourly = what < WEEKDAY
     np.maximum.at(days_at_hours, (sim[hourly], place[hourly]), count[hourly].astype(np.float32))
-    daily = _sums(np.minimum(surprise, MAX_DAY_DECADES), np.float32)
+    daily = _sums(np.minimum(surprise, MAX_DAY_DECADES), np.float64)
     week = daily[:, -days:] - daily[:, -days - 7 : -7]
     off_hours_rate = (daily[:, PAST + 1 : -LAG] - daily[:, 1 : days + 1]) / np.maximum(_past(used)[:, -days:], 1)
     number, bits = np.bitwise_count(hours[:, -days:]), bits[:, -days:]

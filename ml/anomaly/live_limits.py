@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from ml.anomaly.fleet import FleetStatistics
-from ml.anomaly.model import LEVELS, STEPS, AnomalyModel, classes_of
-from ml.anomaly.places import Floats
+from ml.anomaly.model import LEVELS, OF_TYPE, STEPS, AnomalyModel, classes_of
+from ml.anomaly.places import Floats, Types, of_type
 from ml.anomaly.signals import LOG_OFFSET_BYTES, Signals
 
 STATE_SCHEMA: dict[str, Any] = {
@@ -43,20 +43,22 @@ def limits(
     classes = classes_of(found)
     days = min(7, found.days)
     sims = len(found.sim_keys)
-    z = _inverse(model, "high", classes["high"][:, -1], combined)
+    z = _inverse(model, "high", classes["high"][:, -1], found.types, combined)
     shift = np.zeros(sims, np.float32)
-    for name, of_type in found.type_shifts.items():
-        shift[found.types == name] = max(float(of_type[-1]), 0)
+    for name, shifts in found.type_shifts.items():
+        shift[found.types == name] = max(float(shifts[-1]), 0)
     usual = np.full((sims, 7), np.nan)
     weekday = [(found.as_of.weekday() - back) % 7 for back in range(days)]
     usual[:, weekday] = found.usual[:, -1 : -days - 1 : -1]
     usual = np.where(np.isnan(usual), np.nanmax(np.column_stack([usual, np.full(sims, -1.0)]), axis=1)[:, None], usual)
     known = usual > 0
-    top = (np.maximum(usual, 0) + LOG_OFFSET_BYTES) * np.exp(shift + z * found.spread[:, -1])[:, None] * LATE
+    with np.errstate(over="ignore"):  # infinite: no limit
+        top = (np.maximum(usual, 0) + LOG_OFFSET_BYTES) * np.exp(shift + z * found.spread[:, -1])[:, None] * LATE
     bytes_limits = np.where(known & np.isfinite(top) & (top < NO_LIMIT), top, NO_LIMIT).astype(np.int64)
     counts = {
         name: _count_limit(
-            _inverse(model, channel, classes[channel][:, -1], combined), found.extra[f"usual_{name}"][:, -1]
+            _inverse(model, channel, classes[channel][:, -1], found.types, combined),
+            found.extra[f"usual_{name}"][:, -1],
         )
         for name, channel in (("sms", "messages"), ("sessions", "sessions"))
     }
@@ -78,21 +80,27 @@ def limits(
     )
 
 
-def _inverse(model: AnomalyModel, channel: str, classes: np.ndarray, combined: float) -> Floats:
-    """The statistic from which a channel alone makes an anomaly, for each SIM by its class."""
+def _inverse(model: AnomalyModel, channel: str, classes: np.ndarray, types: Types, combined: float) -> Floats:
+    """The statistic from which a channel alone makes an anomaly, for each SIM by its class and its device type."""
+
+    def least(tail: list[float]) -> float:
+        logs, values = -np.log10(LEVELS[: len(tail)]), np.array(tail)
+        slope = max((tail[-1] - tail[min(3, len(tail) - 1)]) / max(logs[-1] - 2, 1), 2 * STEPS[channel])
+        value = np.interp(combined, logs, values) if combined <= logs[-1] else tail[-1] + (combined - logs[-1]) * slope
+        return max(float(value), STEPS[channel])
+
+    tails = model.tails[channel]
     found = np.empty(len(classes))
     for number in np.unique(classes):
-        tail = np.array(model.tails[channel].get(str(int(number)), model.tails[channel]["all"]))
-        logs = -np.log10(LEVELS[: len(tail)])
-        slope = max((tail[-1] - tail[min(3, len(tail) - 1)]) / max(logs[-1] - 2, 1), 2 * STEPS[channel])
-        value = np.interp(combined, logs, tail) if combined <= logs[-1] else tail[-1] + (combined - logs[-1]) * slope
-        found[classes == number] = max(float(value), STEPS[channel])
+        found[classes == number] = least(tails.get(str(int(number)), tails["all"]))
+    for name, rows in of_type(types, {key.removeprefix(OF_TYPE) for key in tails if key.startswith(OF_TYPE)}):
+        found[rows] = np.maximum(found[rows], least(tails[OF_TYPE + name]))
     return found.astype(np.float32)
 
 
 def _count_limit(far: Floats, usual: Floats) -> np.ndarray:
     """The count that lies so far above the usual, on the Anscombe scale of `signals`."""
-    top = (far / 2 + np.sqrt(usual + 0.375)) ** 2 - 0.375
+    top = (far.astype(np.float64) / 2 + np.sqrt(usual + 0.375)) ** 2 - 0.375  # float32 rounds NO_COUNT up beyond Int32
     return np.asarray(np.clip(np.ceil(np.maximum(top, 3) * LATE), 3, NO_COUNT), dtype=np.int64)
 
 

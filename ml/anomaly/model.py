@@ -27,7 +27,7 @@ from ml.history import FloatArray
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest
 
-VERSION = 2
+VERSION = 3
 TRAINING_DAYS = 84
 WARMUP_DAYS = 56  # days of history before those that the fit uses
 MIN_TRAINING_DAYS = 42  # that the fit uses all the same where there are fewer
@@ -37,7 +37,16 @@ TREES = 100
 EXCLUDED_DAYS = 14  # days around an anomalous one that are left out
 EXPECTED = 3e-6  # share of an exponential tail beyond which a day is left out of the counts
 # the least step on a statistic's scale that counts as a step of its tail
-STEPS = {"high": 0.4, **dict.fromkeys(SLOW, 0.5), "messages": 0.5, "sessions": 0.5, "hours": 1.0, "pattern": 0.01}
+STEPS = {
+    **{"high": 0.4, **dict.fromkeys(SLOW, 0.5)},
+    **{"missed": 0.5, "rarer": 0.7, "messages": 0.5, "sessions": 0.5},
+    **{"hours": 1.0, "pattern": 0.01},
+}
+MOST_FAULTY, MOST_FAULTY_SIMS = 0.15, 2  # of a device type's SIMs, in TRAINING_DAYS, that faults of one kind may befall
+# channels in which a type alone counts, for one moves and another does not; and those in which only the fleet does
+BY_TYPE, BY_FLEET = ("country",), ("device", "operator")
+OF_TYPE = "type "  # before a device type where its own counts are kept
+STATES = {"missed": 3.0, "rarer": 3.0}  # decades, standard deviations: more is left out of the counts
 MAX_SILENCE_GAPS = 3.0  # times the usual gap: a longer silence says nothing of usual gaps
 DAILY = 2.5  # days: the longest usual gap of a device that reports daily
 LEVELS = np.array([1e-1, 5e-2, 2e-2, 1e-2, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4, 5e-5, 2e-5, 1e-5])
@@ -46,11 +55,13 @@ NOISY = (0.24, 0.45)  # spreads that part calm from noisy SIMs
 BODY = (0.7, 0.9)  # quantiles by which slow changes of one group of SIMs are made comparable with those of another
 MIN_BODY_WIDTH = 0.03  # log units
 OFF_HOURS_BORDERS = (0.005, 0.08)  # surprise of its hours on a mean day: never off hours, now and then, often
+QUIET = (0.02, 0.1, 0.4)  # shares of silent days that part classes of heartbeats
 CLASS_GROUP = 100  # classes whose numbers differ in the last two digits only may share their counts
 MIN_CLASS_DAYS = (
     3_000  # SIM-days that a class must have for counts of its own, and MIN_COUNTED_DAYS for related classes to have any
 )
 MIN_COUNTED_DAYS = 300
+MIN_TYPE_DAYS = 1_500  # SIM-days that a device type must have for counts of its own
 NORMAL_95 = 1.645
 NEVER = 1e6
 # decades by which a channel, from a statistic on, counts as more anomalous than it is rare: a SIM where it has no
@@ -58,10 +69,12 @@ NEVER = 1e6
 PRIORS = {
     "device": (UNKNOWN_TYPE, 1.0),
     **dict.fromkeys(("country", "operator"), (2.5, 1.0)),
-    **dict.fromkeys(("fall_7", "fall_28"), (0.0, -0.3)),
+    **dict.fromkeys(("fall_7", "fall_28", "rarer"), (0.0, -0.3)),
 }
 # days to come are anomalous that much more often than the fitted days: for a rate of RATED, and more for a lower one
-TO_COME = 3.0
+TO_COME = 4.0
+MOST_DECADES = 0.7  # that all channels together need more than each alone: what needs more has faults among its days
+MIN_CAPPED_DAYS = 20_000  # SIM-days counted
 RATED, RARER = 1e-3, 0.6
 
 
@@ -152,9 +165,10 @@ def fit(
     scales = _scales(found, fits)
     channels = scaled(found, scales)
     classes = classes_of(found)
-    out = np.zeros_like(fits)
+    out = np.logical_or.reduce([decades > 0 for decades in found.shared.values()])
     for name in CHANNELS[:-1]:
-        out |= _beyond(name, channels[name], classes, fits) if name != "silence" else _silences(found, fits)
+        beyond = _silences(found, fits) if name == "silence" else _beyond(name, channels[name], classes, fits)
+        out |= beyond & ~_usual_in(beyond, fits, found.types)[:, None]
     kept = fits & ~_around(out, EXCLUDED_DAYS)
     rows = _sampled(kept, FOREST_ROWS, seed)
     sample = np.column_stack([found.features[name][rows] for name in FEATURES])
@@ -163,11 +177,20 @@ def fit(
     pattern = np.full(fits.shape, np.nan, np.float32)
     if forest is not None:
         pattern[scored] = isolation(forest, found, scored)
-        out[scored] |= _beyond("pattern", pattern, classes, fits & ~np.isnan(pattern))[scored]
+        beyond = _beyond("pattern", pattern, classes, fits & ~np.isnan(pattern))
+        out |= beyond & ~_usual_in(beyond, fits, found.types)[:, None]
         kept &= ~_around(out, EXCLUDED_DAYS)
     channels |= {"pattern": pattern}
-    tails = {name: _tails(channels[name], classes[name], kept & ~np.isnan(channels[name])) for name in CHANNELS}
-    combined = combine(tails, channels, classes)
+    tails = {
+        name: _tails(
+            channels[name],
+            classes[name],
+            kept & ~np.isnan(channels[name]),
+            found.types if name not in BY_FLEET else found.types[:0],
+        )
+        for name in CHANNELS
+    }
+    combined = combine(tails, channels, classes, found.types)
     counted = kept & ~np.isnan(pattern) if forest is not None else kept
     limits = _limits(combined, counted)
     fitted_on = {
@@ -239,10 +262,20 @@ def classes_of(found: Signals) -> dict[str, Any]:
         name: np.digitize(found.extra[f"usual_{key}"], (0.02, 0.2, 1))
         for name, key in (("messages", "sms"), ("sessions", "sessions"))
     }
+    quiet = np.digitize(found.extra["quiet"], QUIET)
     off_hours_rate = np.digitize(found.extra["off_hours_rate"], OFF_HOURS_BORDERS)
     plain = np.zeros_like(noise)
     alike = dict.fromkeys((*SLOW, "device", "country", "operator"), plain)
-    return {"high": noise, "silence": habit, "pattern": noise, "hours": off_hours_rate, **counts, **alike}
+    return {
+        "high": noise,
+        "silence": habit,
+        "pattern": noise,
+        "missed": quiet,
+        "rarer": quiet,
+        "hours": off_hours_rate,
+        **counts,
+        **alike,
+    }
 
 
 def _beyond(name: str, values: Floats, classes: dict[str, Any], fits: Bools) -> Bools:
@@ -250,6 +283,8 @@ def _beyond(name: str, values: Floats, classes: dict[str, Any], fits: Bools) -> 
     days."""
     if name in ("device", "country", "operator"):
         return np.zeros_like(fits)  # too rare to spoil a count
+    if name in STATES:  # what lasts for weeks is in the body, too
+        return fits & (values > STATES[name])
     found = np.zeros_like(fits)
     for number in np.unique(classes[name][fits]):
         part = fits & (classes[name] == number)
@@ -264,6 +299,16 @@ def _silences(found: Signals, fits: Bools) -> Bools:
     long = fits & (found.channels["silence"] > MAX_SILENCE_GAPS)
     lasts = (found.silent > 0) & (found.silent[:, -1:] >= np.arange(found.days)[::-1] + 1)
     return np.asarray(long & ((found.gap <= DAILY) | lasts))
+
+
+def _usual_in(beyond: Bools, fits: Bools, types: Types) -> Bools:
+    """SIMs of device types in which more than MOST_FAULTY of the SIMs have such days: that is how they are."""
+    usual = np.zeros(len(types), dtype=bool)
+    for _, rows in of_type(types):
+        known = fits[rows].any(axis=1).sum()
+        most = MOST_FAULTY * beyond.shape[1] / TRAINING_DAYS * known
+        usual[rows] = beyond[rows].any(axis=1).sum() > max(most, MOST_FAULTY_SIMS)
+    return usual
 
 
 def _around(out: Bools, days: int) -> Bools:
@@ -290,7 +335,7 @@ def _grow(sample: Floats, seed: int) -> IsolationForest:
     return grown
 
 
-def _tails(values: Floats, classes: Any, kept: Bools) -> dict[str, list[float]]:
+def _tails(values: Floats, classes: Any, kept: Bools, types: Types) -> dict[str, list[float]]:
     """The statistic at each share of LEVELS, of the fleet ("all") and of each class. A small class shares with its
     nearest related classes."""
     sims = np.broadcast_to(np.arange(len(values))[:, None], values.shape)
@@ -310,6 +355,10 @@ def _tails(values: Floats, classes: Any, kept: Bools) -> dict[str, list[float]]:
             part = kept & np.isin(classes, group)
             if part.sum() >= MIN_COUNTED_DAYS:
                 found |= {str(number): _tail(values[part], sims[part]) for number in group}
+    for name, rows in of_type(types):
+        part = kept[rows]
+        if part.sum() >= MIN_TYPE_DAYS:
+            found[OF_TYPE + name] = _tail(values[rows][part], sims[rows][part])
     return found
 
 
@@ -335,24 +384,29 @@ def _bounded(values: Floats, sims: Any, shares: FloatArray) -> tuple[FloatArray,
     return values[np.minimum(allowed, len(values) - 1)].astype(np.float64), np.asarray(allowed > 0)
 
 
-def combine(tails: dict[str, dict[str, list[float]]], channels: dict[str, Floats], classes: dict[str, Any]) -> Floats:
+def combine(
+    tails: dict[str, dict[str, list[float]]], channels: dict[str, Floats], classes: dict[str, Any], types: Types
+) -> Floats:
     """The most anomalous channel of each SIM-day: minus the decimal logarithm of its share in its class, carried on
     beyond the counts."""
     combined = np.zeros_like(channels["high"])
     for name in CHANNELS:
-        np.maximum(combined, anomaly_scores(name, tails[name], channels[name], classes[name]), out=combined)
+        np.maximum(combined, anomaly_scores(name, tails[name], channels[name], classes[name], types), out=combined)
     return combined
 
 
-def anomaly_scores(name: str, tails: dict[str, list[float]], values: Floats, classes: Any) -> Floats:
+def anomaly_scores(name: str, tails: dict[str, list[float]], values: Floats, classes: Any, types: Types) -> Floats:
     """Minus the decimal logarithm of the share of a class that is at least as anomalous; 0 for a share above a
-    tenth."""
+    tenth. Of a device type with counts of its own, the lesser score of both; of BY_TYPE, the type's alone."""
     found = np.zeros(values.shape, np.float32)
     values = np.nan_to_num(values)
     for number in np.unique(classes):
         tail = tails.get(str(int(number))) or _nearest(tails, int(number))
         here = classes == number
         found[here] = _tail_scores(np.array(tail), values[here], STEPS.get(name, 0.5))
+    for kind, rows in of_type(types, {key.removeprefix(OF_TYPE) for key in tails if key.startswith(OF_TYPE)}):
+        of_kind = _tail_scores(np.array(tails[OF_TYPE + kind]), values[rows], STEPS.get(name, 0.5))
+        found[rows] = of_kind if name in BY_TYPE else np.minimum(found[rows], of_kind)
     if name in PRIORS:
         lowest, decades = PRIORS[name]
         found = np.where((values >= lowest) & (found > 0), found + np.float32(decades), found)
@@ -361,7 +415,8 @@ def anomaly_scores(name: str, tails: dict[str, list[float]], values: Floats, cla
 
 def _nearest(tails: dict[str, list[float]], number: int) -> list[float]:
     """The counts of the nearest related class, else of the fleet."""
-    related = [int(name) for name in tails if name != "all" and int(name) // CLASS_GROUP == number // CLASS_GROUP]
+    numbers = [int(name) for name in tails if name.isdigit()]
+    related = [other for other in numbers if other // CLASS_GROUP == number // CLASS_GROUP]
     return tails[str(min(related, key=lambda other: abs(other - number)))] if related else tails["all"]
 
 
@@ -388,4 +443,6 @@ def _limits(combined: Floats, counted: Bools) -> FloatArray:
     elif not known.all():
         last = int(np.flatnonzero(known)[-1])
         limits[last + 1 :] = limits[last] + np.log10(RATES[last] / RATES[last + 1 :])
+    if counted.sum() >= MIN_CAPPED_DAYS:  # fewer say too little of what is due to chance
+        limits = np.minimum(limits, MOST_DECADES - np.log10(RATES))
     return np.asarray(np.maximum.accumulate(limits) + np.arange(len(RATES)) * 1e-6)

@@ -95,9 +95,10 @@ def places(
             )
             scores = _of_devices(firsts, shared, fleet)
         else:
-            size, share = fleet.of(f"{name} of types", _of_types, firsts)
-            firsts = firsts.join(share, on=["type", "place"], how="left", maintain_order="left")
-            firsts = firsts.join(size, on="type", how="left", maintain_order="left")
+            firsts = firsts.with_row_index("nth")
+            for by, of_types in fleet.of(f"{name} of types", _of_types, firsts):
+                firsts = firsts.sort("column").join_asof(of_types, on="column", by=by, check_sortedness=False)
+            firsts = firsts.sort("nth")
             firsts = firsts.with_columns(pl.col("sims", "all").fill_null(1), pl.col("moving").fill_null(0))
             others = (firsts["sims"] - 1).to_numpy() / np.maximum(firsts["all"].to_numpy() - 1, 1)
             moving = firsts["moving"].to_numpy() / firsts["all"].to_numpy()
@@ -110,12 +111,20 @@ def places(
     return found
 
 
-def _of_types(firsts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Of each device type, how many SIMs were seen and how many of them at more than one place; how many at each
-    place."""
-    homes = firsts.group_by("type", "row").len()
-    size = homes.group_by("type").agg(all=pl.len(), moving=(pl.col("len") > 1).sum())
-    return size, firsts.group_by("type", "place").agg(sims=pl.len())
+def _of_types(firsts: pl.DataFrame) -> list[tuple[list[str], pl.DataFrame]]:
+    """Of each device type by each day: `all`, how many SIMs were seen; `moving`, how many of them at more than one
+    place; `sims`, how many at each place. Each with the columns that it goes by beside the day (`column`)."""
+    nth = firsts.select("type", "place", "column", nth=pl.col("column").rank("ordinal").over("row"))
+
+    def so_far(part: pl.DataFrame, by: list[str], name: str) -> tuple[list[str], pl.DataFrame]:
+        daily = part.group_by(*by, "column").len().sort("column")
+        return by, daily.select(*by, "column", pl.col("len").cum_sum().over(by).alias(name))
+
+    return [
+        so_far(nth.filter(pl.col("nth") == 1), ["type"], "all"),
+        so_far(nth.filter(pl.col("nth") == 2), ["type"], "moving"),
+        so_far(nth, ["type", "place"], "sims"),
+    ]
 
 
 def _of_devices(firsts: pl.DataFrame, shared: pl.DataFrame, fleet: FleetStatistics) -> npt.NDArray[np.float64]:

@@ -16,10 +16,13 @@ from datetime import date
 import numpy as np
 import polars as pl
 
+from ml.anomaly.counts import last, unusual, wide, within
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.gaps import LONG_DAYS, gaps_of, usual_gaps
 from ml.anomaly.hours import hours_of, unusual_hours
+from ml.anomaly.own_past import missed, rarer, record
 from ml.anomaly.places import MIN_PEERS, Bools, Floats, Types, counts_of, of_sims, of_type, places
+from ml.anomaly.together import LAG, PAST, resting, shared
 from ml.history import PROBLEMS_SCHEMA, IntArray, Panel, dense
 from ml.spread import stretches_as_days
 
@@ -43,7 +46,7 @@ PEER_SCHEMA = {
 }
 SLOW = ("rise_7", "rise_28", "fall_7", "fall_28")  # lasting changes, by the days over which they are looked for
 CHANNELS = (
-    *("high", *SLOW, "silence", "messages", "sessions", "hours"),
+    *("high", *SLOW, "silence", "missed", "rarer", "messages", "sessions", "hours"),
     *("device", "country", "operator", "pattern"),
 )
 FEATURES = ("z", "week", "trend", "spread", "activity", "silence", "messages", "sessions", "peers")
@@ -52,11 +55,15 @@ WEEKS = 8  # same weekdays that a day is held against
 MIN_VALUES = 4  # of them, or of the last 28 active days, that are needed
 MEMORY = 42  # days that the spread looks back
 LOOK_BACK = 400  # days of gaps
-MIN_DAYS = 21  # known days before counts of sessions and messages are held against their usual
 MIN_SPREAD = 0.2  # a change by less than a fifth is not anomalous, however steady the SIM
 LOG_OFFSET_BYTES = 100.0  # bytes; below about this size differences do not count
 MAX_SHIFT_PER_DAY = 0.2  # log units a day by which peers may shift together without being a cause
 MAX_RESIDUAL = 3.0  # log units: a day further off counts no more for a level
+HELD = 0.5  # of a level that the day itself must have
+JUMP = 3.0  # standard deviations: so high a day may be an update of its device type
+MOST_UPDATE = 3.0  # log units above the usual that an update may take: more costs too much to be passed over
+RESTLESS = 1.0  # on the Anscombe scale: so many sessions more than usual that it may take part in what its type does
+LESS_USE, SURPRISED = 0.35, 0.9  # log units, decades: so little use, or such a silence, that it may be its operator's
 MIN_HEARD_SHARE = 0.5  # of the usual number of SIMs heard of; less is an outage of ours
 
 
@@ -72,6 +79,8 @@ class Signals:
     silent    days without a sign of life; gap, the longest usual ones (0: not known); gaps, how many there were
     extra     by name: sms, usual_sms, sessions, usual_sessions, and what `unusual_hours` adds
     explained (sims, days) out of service or not asked for: nothing is anomalous then
+    resting   (sims, days) silent with most others of its label: no anomaly of its own
+    shared    by channel, (sims, days): decades of evidence that the group has a fault in which the SIM takes part
     outage    (days,) hardly any SIM was heard of: an outage of ours
     type_shifts  by device type, (days,): how far it as a whole is from its usual, in log units
     types     device type of each SIM, "": not known
@@ -91,6 +100,8 @@ class Signals:
     gaps: Floats
     extra: dict[str, Floats]
     explained: Bools
+    resting: Bools
+    shared: dict[str, Floats]
     outage: Bools
     type_shifts: dict[str, Floats]
     types: Types
@@ -137,35 +148,50 @@ def signals(
     outage = fleet.of("outage", _outage, _heard(volume, panel, explained))
     volume[:, outage] = np.nan
     span = min(width, days + 2 * MEMORY)
-    types = of_sims(peers, panel, "device_type") if peers is not None else np.full(sims, "")
-    usual, spread, own, relative, type_shifts = _residuals(volume, types, span, fleet)
+    types, labels, operators = (
+        of_sims(peers, panel, name) if peers is not None and name in peers.columns else np.full(sims, "")
+        for name in ("device_type", "label_prefix", "operator")
+    )
+    at_rest = resting(volume, labels, fleet)
+    volume[at_rest] = np.nan
+    last_day = int(np.datetime64(as_of, "D").astype(np.int64))
+    logs, usual, spread, own, relative, type_shifts = _residuals(volume, types, span, fleet)
     apart = (_both(own, relative) / spread)[:, -(days + MEMORY) :]  # NaN on days without use
     z = np.nan_to_num(apart)
     silent, gap, gaps = gaps_of(volume, days)
     gap = usual_gaps(gap, gaps, volume, types, fleet)
     levels = [_level(own, usual, types, window, days, fleet) for window in (7, 28)]
     channels = {
-        "high": np.clip(z[:, -days:], 0, 50),
+        "high": np.minimum(np.clip(z[:, -days:], 0, 50), 2 * record(volume, logs, days, last_day)),
         **{name: np.maximum(level, 0) for name, level in zip(("rise_7", "rise_28"), levels, strict=True)},
         **{name: np.maximum(-level, 0) for name, level in zip(("fall_7", "fall_28"), levels, strict=True)},
         "silence": np.where((gap > 0) & (silent > 0), (silent + 1) / np.maximum(gap, 1), 0).astype(np.float32),
     }
+    long = min(days + PAST + LAG, width)
+    surprise, quiet = missed(volume, long)
+    channels["missed"], quiet = surprise[:, -days:], quiet[:, -days:]
+    channels["rarer"], reports, fewest = rarer(volume, days)
+    channels["rarer"][silent == 0] = 0
     known = ~np.isnan(volume)
     sms = counts_of(history, panel, "sms") if "sms" in history.columns else np.zeros_like(volume)
-    extra: dict[str, Floats] = {}
+    extra: dict[str, Floats] = {"quiet": quiet, "reports": reports, "fewest_reports": fewest}
     extra["rising"] = _rising(apart * spread[:, -(days + MEMORY) :], days)
-    channels["messages"], extra["sms"], extra["usual_sms"] = _unusual(sms, known, days, fleet, "sms")
-    begun, seen = np.zeros_like(volume), np.zeros_like(known)
-    if events is not None and events.height:
-        begun = counts_of(events, panel, "sessions")
-        seen = known & (np.cumsum(begun, axis=1) > 0)
-        seen &= volume > 0  # a day without data has no session
-    channels["sessions"], extra["sessions"], extra["usual_sessions"] = _unusual(begun, seen, days, fleet, "sessions")
+    channels["messages"], extra["sms"], extra["usual_sms"] = unusual(sms, known, days, fleet, "sms")
+    begun = counts_of(events, panel, "sessions") if events is not None else np.zeros_like(volume)
+    seen = (volume > 0) & (np.cumsum(begun, axis=1) > 0)  # a day without data has no session
+    restless, counts, usual_counts = unusual(begun, seen, long, fleet, "sessions")
+    channels["sessions"], extra["sessions"], extra["usual_sessions"] = (
+        values[:, -days:] for values in (restless, counts, usual_counts)
+    )
     hours = hours_of(events, panel, known, days)
     channels["hours"], of_hours = unusual_hours(hours, volume > 0, types, days, fleet)
     extra |= of_hours
     channels |= places(events, panel, types, days, fleet)
-    silenced = explained[:, -days:] | outage[None, -days:]
+    together, updates = _taken_part(
+        volume, surprise, own[:, -long:], spread[:, -long:], restless, seen[:, -long:], types, operators, days, fleet
+    )
+    channels["high"][updates] = 0
+    silenced = explained[:, -days:] | at_rest[:, -days:] | outage[None, -days:]
     for name, values in channels.items():
         channels[name] = np.where(silenced & (name not in ("device", "country", "operator")), 0, values).astype(
             np.float32
@@ -185,12 +211,42 @@ def signals(
         gaps,
         extra,
         explained[:, -days:],
+        at_rest[:, -days:],
+        together,
         outage[-days:],
         {name: shift[-days:] for name, shift in type_shifts.items()},
         types,
         panel.problems,
         fleet,
     )
+
+
+def _taken_part(
+    volume: Floats,
+    surprise: Floats,
+    own: Floats,
+    spread: Floats,
+    restless: Floats,
+    seen: Bools,
+    types: Types,
+    operators: Types,
+    days: int,
+    fleet: FleetStatistics,
+) -> tuple[dict[str, Floats], Bools]:
+    """Evidence of faults that SIMs share, by channel (Signals.shared), and where an update of the whole device type
+    explains high use: many of the type jump, and none is restless. All but volume: of the days that `shared` needs."""
+    long = own.shape[1]
+    in_use = (~np.isnan(volume) & (np.cumsum(volume > 0, axis=1) > 0))[:, -long:]
+    lacking = (volume[:, -long:] == 0) & (surprise > SURPRISED)
+    lacking &= ~np.pad(lacking, ((0, 0), (1, 0)))[:, :-1]  # the day on which it fell silent
+    lacking |= own < -np.maximum(LESS_USE, 1.5 * spread)
+    together = {
+        "sessions": shared(restless > RESTLESS, seen, types, days, fleet, "sessions"),
+        "missed": shared(lacking, in_use, operators, days, fleet, "operator"),
+    }
+    jumps = shared(own > JUMP * spread, ~np.isnan(own), types, days, fleet, "jumps")
+    modest = np.nan_to_num(own[:, -days:]) < MOST_UPDATE
+    return together, (jumps > 0) & (together["sessions"] == 0) & modest
 
 
 def _as_wide(panel: Panel, width: int) -> Panel:
@@ -241,9 +297,9 @@ def _outage(volume: Floats) -> Bools:
 
 def _residuals(
     volume: Floats, types: Types, span: int, fleet: FleetStatistics
-) -> tuple[Floats, Floats, Floats, Floats, dict[str, Floats]]:
-    """Of the last `span` days: usual log volume, spread, the day's distance from the usual, the same without what the
-    peers did."""
+) -> tuple[Floats, Floats, Floats, Floats, Floats, dict[str, Floats]]:
+    """The log volume of all days; of the last `span` days: usual log volume, spread, the day's distance from the usual,
+    the same without what the peers did."""
     sims = len(volume)
     usual = np.full((sims, span), np.nan, np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -266,9 +322,9 @@ def _residuals(
         relative[rows] -= type_shifts[name]
     seen = ~np.isnan(own)
     size = np.where(seen, np.minimum(np.minimum(np.abs(own), np.abs(relative)), 1.2), 0)
-    total, count = (_last(values, MEMORY) for values in (size, seen.astype(np.float32)))
+    total, count = (last(values, MEMORY) for values in (size, seen.astype(np.float32)))
     spread = np.maximum(1.25 * (total + 7 * 0.28) / (count + 7), MIN_SPREAD).astype(np.float32)
-    return usual, spread, own, relative, type_shifts
+    return logs, usual, spread, own, relative, type_shifts
 
 
 def _median(values: Floats) -> Floats:
@@ -279,14 +335,6 @@ def _median(values: Floats) -> Floats:
     high = np.minimum(count // 2, ordered.shape[-1] - 1)[..., None]
     middle = (np.take_along_axis(ordered, low, -1) + np.take_along_axis(ordered, high, -1))[..., 0] / 2
     return np.where(count >= MIN_VALUES, middle, np.nan).astype(np.float32)
-
-
-def _last(values: Floats, days: int) -> Floats:
-    """Sum over the `days` days before each day."""
-    sums = np.cumsum(np.pad(values, ((0, 0), (1, 0))), axis=1, dtype=np.float64)[:, :-1]
-    found = sums.astype(np.float32)
-    found[:, days:] = sums[:, days:] - sums[:, :-days]
-    return found
 
 
 def _type_shifts(own: Floats, types: Types) -> dict[str, Floats]:
@@ -315,35 +363,34 @@ def _middle(values: Floats) -> Floats:
 
 def _level(own: Floats, usual: Floats, types: Types, window: int, days: int, fleet: FleetStatistics) -> Floats:
     """How far the days with use among the last `window` lie, together, from what was usual before them and from their
-    device type.
+    device type; 0 on a day that is not itself HELD of that way off.
 
-    The mean of their logarithms against the usual of `window` days ago, weighed down by half a window of days on which
-    nothing is anomalous; 0 with fewer than MIN_VALUES such days. Of the two, own past and peers, the smaller.
+    The mean of their logarithms against the usual of `window` days ago, without the day that says the most for it (one
+    day is no level), weighed down by half a window of days on which nothing is anomalous; 0 with fewer than MIN_VALUES
+    such days. Of the two, own past and peers, the smaller.
     """
     span = min(days + window - 1, own.shape[1] - window)
     if span < MIN_VALUES:
         return np.zeros((len(own), days), np.float32)
     now, before = slice(own.shape[1] - span, None), slice(own.shape[1] - span - window, own.shape[1] - window)
     far = own[:, now] + usual[:, now] - usual[:, before]
-    total = _within(np.nan_to_num(np.clip(far, -MAX_RESIDUAL, MAX_RESIDUAL)), window, days)
-    count = _within((~np.isnan(far)).astype(np.float32), window, days)
-    level = np.where(count >= MIN_VALUES, total / (count + window / 2), np.nan).astype(np.float32)
+    values = np.nan_to_num(np.clip(far, -MAX_RESIDUAL, MAX_RESIDUAL))
+    total = within(values, window, days)
+    count = within((~np.isnan(far)).astype(np.float32), window, days)
+    each = np.lib.stride_tricks.sliding_window_view(wide(values, window + days - 1), window, axis=1)
+    total -= np.where(total > 0, each.max(axis=2), each.min(axis=2))
+    level = np.where(count >= MIN_VALUES, total / (count - 1 + window / 2), np.nan).astype(np.float32)
     apart = level.copy()
     middle = fleet.of(f"level of {window} days", _middles, level, types)
     for name, rows in of_type(types, middle):
         apart[rows] -= middle[name]
-    return np.nan_to_num(_both(level, apart))
+    today = wide(values, days) * np.sign(level)
+    return np.where(today >= HELD * np.abs(level), np.nan_to_num(_both(level, apart)), 0).astype(np.float32)
 
 
 def _middles(values: Floats, types: Types) -> dict[str, Floats]:
     """The median of each day, of each device type; 0 where fewer than MIN_PEERS are known."""
     return {name: np.nan_to_num(_middle(values[rows])) for name, rows in of_type(types)}
-
-
-def _within(values: Floats, window: int, days: int) -> Floats:
-    """Sum over the `window` days up to each of the last `days`."""
-    sums = np.cumsum(np.pad(values, ((0, 0), (max(window + days - values.shape[1], 1), 0))), axis=1, dtype=np.float64)
-    return np.asarray(sums[:, -days:] - sums[:, -days - window : -window])
 
 
 def _calm(spread: Floats, days: int) -> Floats:
@@ -362,27 +409,9 @@ def _rising(apart: Floats, days: int) -> Floats:
     """1 where the mean of three days lies above that of the three before, and that one above the one before that."""
     padded = np.pad(np.nan_to_num(apart), ((0, 0), (9, 1)))
     now, before, first = (
-        _last(padded, 3)[:, padded.shape[1] - days - back : padded.shape[1] - back] / 3 for back in (0, 3, 6)
+        last(padded, 3)[:, padded.shape[1] - days - back : padded.shape[1] - back] / 3 for back in (0, 3, 6)
     )
     return ((now - first > 0.2) & (now - before > 0.05) & (before - first > 0.05)).astype(np.float32)
-
-
-def _unusual(
-    counts: Floats, known: Bools, days: int, fleet: FleetStatistics, name: str
-) -> tuple[Floats, Floats, Floats]:
-    """How far counts lie above the SIM's usual of LONG_DAYS days, on the Anscombe scale, with the counts and the
-    usual."""
-    mean = fleet.of(name, lambda: float(counts.sum(where=known) / max(known.sum(), 1)))
-    counts, known = counts[:, -days - LONG_DAYS :], known[:, -days - LONG_DAYS :]
-    clipped = np.where(known, counts, 0)
-    number = _last(known.astype(np.float32), LONG_DAYS)[:, -days:]
-    total, squares = (_last(values, LONG_DAYS)[:, -days:] for values in (clipped, clipped**2))
-    usual = (total + 5 * mean) / (number + 5)
-    extra = np.maximum((squares / np.maximum(number, 1) - usual**2) / np.maximum(usual, 0.05), 1)
-    here = counts[:, -days:]
-    far = 2 * (np.sqrt(here + 0.375) - np.sqrt(usual + 0.375)) / np.sqrt(extra)
-    far = np.where((number >= MIN_DAYS) & known[:, -days:] & (here > 1), np.maximum(far, 0), 0)
-    return far.astype(np.float32), here, usual.astype(np.float32)
 
 
 def _features(
@@ -392,11 +421,11 @@ def _features(
     active = (volume > 0).astype(np.float32)
     span = days + MEMORY
     part = active[:, -min(span + LONG_DAYS, active.shape[1]) :]
-    week, long = (_last(np.pad(part, ((0, 0), (0, 1))), n)[:, -days:] for n in (7, LONG_DAYS))
+    week, long = (last(np.pad(part, ((0, 0), (0, 1))), n)[:, -days:] for n in (7, LONG_DAYS))
     known = (~np.isnan(volume)).astype(np.float32)[:, -part.shape[1] :]
-    week_known, long_known = (_last(np.pad(known, ((0, 0), (0, 1))), n)[:, -days:] for n in (7, LONG_DAYS))
-    of_week = _last(np.pad(np.clip(z, -6, 6), ((0, 0), (0, 1))), 7)[:, -days:] / 7
-    of_month = _last(np.pad(np.clip(z, -6, 6), ((0, 0), (0, 1))), 28)[:, -days:] / 28
+    week_known, long_known = (last(np.pad(known, ((0, 0), (0, 1))), n)[:, -days:] for n in (7, LONG_DAYS))
+    of_week = last(np.pad(np.clip(z, -6, 6), ((0, 0), (0, 1))), 7)[:, -days:] / 7
+    of_month = last(np.pad(np.clip(z, -6, 6), ((0, 0), (0, 1))), 28)[:, -days:] / 28
     return {
         "z": np.clip(z[:, -days:], -8, 8),
         "week": of_week,

@@ -1,0 +1,65 @@
+"""Sums over windows of days, and how far counts of a day lie above a SIM's usual ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ml.anomaly.fleet import FleetStatistics
+from ml.anomaly.gaps import LONG_DAYS
+from ml.anomaly.places import Bools, Floats
+from ml.anomaly.together import LAG
+
+MIN_DAYS = 21  # known days before counts of sessions and messages are held against their usual
+
+
+def last(values: Floats, days: int) -> Floats:
+    """Sum over the `days` days before each day."""
+    sums = np.cumsum(np.pad(values, ((0, 0), (1, 0))), axis=1, dtype=np.float64)[:, :-1]
+    found = sums.astype(np.float32)
+    found[:, days:] = sums[:, days:] - sums[:, :-days]
+    return found
+
+
+def within(values: Floats, window: int, days: int) -> Floats:
+    """Sum over the `window` days up to each of the last `days`."""
+    sums = np.cumsum(np.pad(values, ((0, 0), (max(window + days - values.shape[1], 1), 0))), axis=1, dtype=np.float64)
+    return np.asarray(sums[:, -days:] - sums[:, -days - window : -window])
+
+
+def wide(values: Floats, days: int) -> Floats:
+    """The last `days`, with 0 on those before the first."""
+    return np.pad(values[:, -days:], ((0, 0), (max(days - values.shape[1], 0), 0)))
+
+
+def _mean_so_far(counts: Floats, known: Bools, days: int) -> Floats:
+    """The fleet's mean count of all days before each of the last `days`, (days,)."""
+    total, number = (np.cumsum(values.sum(axis=0, dtype=np.float64)) for values in (np.where(known, counts, 0), known))
+    mean = np.pad(total / np.maximum(number, 1), (1, 0))[:-1]
+    return np.asarray(mean[-days:], np.float32)
+
+
+def unusual(
+    counts: Floats, known: Bools, days: int, fleet: FleetStatistics, name: str
+) -> tuple[Floats, Floats, Floats]:
+    """How far counts lie above the SIM's usual of LONG_DAYS days, on the Anscombe scale, with the counts and the
+    usual."""
+    mean = fleet.of(name, _mean_so_far, counts, known, days)
+    span = days + LONG_DAYS + LAG
+    pad = ((0, 0), (max(span - counts.shape[1], 0), 0))
+    counts, known = np.pad(counts[:, -span:], pad), np.pad(known[:, -span:], pad)
+    clipped = np.where(known, counts, 0)
+    here = counts[:, -days:]
+
+    def before(values: Floats) -> Floats:
+        """Over LONG_DAYS days that end LAG days before, so that what lasts does not become usual; of a young SIM, over
+        all."""
+        sums = last(values, LONG_DAYS)
+        return np.asarray(np.where(enough, sums[:, -days - LAG : -LAG], sums[:, -days:]))
+
+    enough = last(known.astype(np.float32), LONG_DAYS)[:, -days - LAG : -LAG] >= MIN_DAYS
+    number, total, squares = (before(values) for values in (known.astype(np.float32), clipped, clipped**2))
+    usual = (total + 5 * mean) / (number + 5)
+    extra = np.maximum((squares / np.maximum(number, 1) - usual**2) / np.maximum(usual, 0.05), 1)
+    far = 2 * (np.sqrt(here + 0.375) - np.sqrt(usual + 0.375)) / np.sqrt(extra)
+    far = np.where((number >= MIN_DAYS) & known[:, -days:] & (here > 1), np.maximum(far, 0), 0)
+    return far.astype(np.float32), here, usual.astype(np.float32)

@@ -1,0 +1,116 @@
+"""What a SIM never did before: use beyond its own days, silence against its own heartbeat, ever rarer reports."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ml.anomaly.places import Bools, Floats
+
+RECORD_DAYS = 84  # days that a day's use is held against
+MIN_RECORD_DAYS = 14  # days with use among them that are needed
+LEAST_SCALE, MOST_SCALE = 0.15, 1.2  # log units
+HEARTBEAT_DAYS = 56
+MIN_HEARTBEAT_DAYS = 21
+STAYS = 0.2  # chance that a silent device is silent the day after as well, before its own past says more
+RARER_DAYS = 14  # days whose reports are counted together
+RARER_WINDOWS = 6  # windows before that a count is held against, MIN_WINDOWS known
+MIN_WINDOWS = 2
+UNIX_MONDAY = 3  # days from a Monday to 1 January 1970: weeks are those of the calendar, whichever days are asked for
+
+
+def record(volume: Floats, logs: Floats, days: int, last_day: int) -> Floats:
+    """How far each of the last `days` lies above the second largest of the SIM's RECORD_DAYS days before its calendar
+    week, in units of how its larger days spread; 0 where it does not, or too little is known.
+
+    last_day  of the panel, days since 1970
+    """
+    sims, width = volume.shape
+    found = np.zeros((sims, days), np.float32)
+    column = np.arange(width - days, width)
+    weeks = (last_day - (width - 1 - column) + UNIX_MONDAY) // 7
+    for week in np.unique(weeks):
+        here = np.flatnonzero(weeks == week)
+        monday = int(week * 7 - UNIX_MONDAY - last_day + width - 1)
+        past = np.sort(logs[:, max(monday - RECORD_DAYS, 0) : max(monday, 0)], axis=1)  # NaN last
+        count = (~np.isnan(past)).sum(axis=1)
+        enough = np.flatnonzero(count >= MIN_RECORD_DAYS)
+        if not len(enough):
+            continue
+        past, count = past[enough], count[enough]
+        at = np.arange(len(enough))
+        top, upper, middle = (past[at, place] for place in (count - 2, (count * 9) // 10, count // 2))
+        scale = np.clip((upper - middle) / 1.28, LEAST_SCALE, MOST_SCALE)
+        far = (logs[enough][:, column[here]] - top[:, None]) / scale[:, None]
+        found[np.ix_(enough, here)] = np.maximum(np.nan_to_num(far), 0)
+    return found
+
+
+def missed(volume: Floats, days: int) -> tuple[Floats, Floats]:
+    """Decades of surprise at the silence that each of the last `days` belongs to, by the SIM's own reports on the same
+    weekdays and on all days before; and the share of days on which it was silent."""
+    sims, width = volume.shape
+    span = min(width, days + 42)
+    known = ~np.isnan(volume)
+    begun = np.cumsum(volume > 0, axis=1) > 0
+    known &= begun
+    idle = (volume == 0) & known
+    silent, seen = (_before(values, HEARTBEAT_DAYS, span) for values in (idle, known))
+    share = (silent + 0.5) / (seen + 1)
+    pad = max(span + 56 - width, 0)
+    idle_wide, known_wide = (np.pad(values, ((0, 0), (pad, 0)))[:, -span - 56 :] for values in (idle, known))
+    same_idle, same_known = (
+        sum(
+            (values[:, 56 - 7 * k : 56 - 7 * k + span].astype(np.float32) for k in range(1, 9)),
+            np.zeros((sims, span), np.float32),
+        )
+        for values in (idle_wide, known_wide)
+    )
+    on_weekday = (same_idle + 2 * share) / (same_known + 2)
+    after = np.pad(idle, ((0, 0), (1, 0)))[:, :-1]  # silent the day before
+    again, tried = (_before(values, HEARTBEAT_DAYS, span) for values in (idle & after, known & after))
+    stays = (again + 3 * STAYS) / (tried + 3)
+    surprise, running = np.zeros((sims, span), np.float32), np.zeros(sims, np.float32)
+    for day in range(span):
+        here, place = idle[:, width - span + day], width - span + day
+        chance = np.where(running > 0, np.maximum(on_weekday[:, day], stays[:, day]), on_weekday[:, day])
+        step = -np.log10(np.clip(chance, 1e-3, 1))
+        running = np.where(here, running + step, np.where(known[:, place], 0, running))
+        surprise[:, day] = np.where(here & (seen[:, day] >= MIN_HEARTBEAT_DAYS), running, 0)
+    return surprise[:, -days:], share[:, -days:].astype(np.float32)
+
+
+def rarer(volume: Floats, days: int) -> tuple[Floats, Floats, Floats]:
+    """How far the days with use of the last RARER_DAYS lie below the fewest of such stretches before, in standard
+    deviations; these days; and the fewest. Days that are not known count as the others of their stretch."""
+    sims, width = volume.shape
+    known = (~np.isnan(volume)) & (np.cumsum(volume > 0, axis=1) > 0)
+    used = volume > 0
+    pad = max(days + RARER_DAYS * (RARER_WINDOWS + 1) - width, 0) + 1
+    sums = [np.pad(np.cumsum(values, axis=1, dtype=np.int32), ((0, 0), (pad, 0))) for values in (used, known)]
+    end = sums[0].shape[1]
+
+    def stretch(back: int) -> tuple[Floats, Bools]:
+        part = [
+            values[:, end - days - back : end - back]
+            - values[:, end - days - back - RARER_DAYS : end - back - RARER_DAYS]
+            for values in sums
+        ]
+        return (part[0] * RARER_DAYS / np.maximum(part[1], 1)).astype(np.float32), part[1] >= RARER_DAYS // 2
+
+    now, enough = stretch(0)
+    fewest, windows = np.full((sims, days), np.float32(RARER_DAYS)), np.zeros((sims, days), np.int32)
+    for nth in range(1, RARER_WINDOWS + 1):
+        count, fits = stretch(RARER_DAYS * nth)
+        fewest = np.where(fits, np.minimum(fewest, count), fewest)
+        windows += fits
+    spread = np.sqrt(fewest * (1 - fewest / RARER_DAYS) + 0.7)
+    below = np.where(enough & (windows >= MIN_WINDOWS), np.maximum(fewest - now, 0) / spread, 0)
+    return below.astype(np.float32), now, fewest
+
+
+def _before(values: Bools, days: int, span: int) -> Floats:
+    """How many of the `days` days before each of the last `span` are so."""
+    sums = np.pad(np.cumsum(values, axis=1, dtype=np.int32), ((0, 0), (1, 0)))
+    width = values.shape[1]
+    at = np.arange(width - span, width)
+    return np.asarray(sums[:, at] - sums[:, np.maximum(at - days, 0)], np.float32)

@@ -1,0 +1,105 @@
+"""What many SIMs do together: companies that close, and faults that strike a device type or an operator.
+
+A company's SIMs that fall silent within days of each other rest together: that is told, and no anomaly of each. Where
+more SIMs of a device type are restless, or more of an operator's send less than usual, than chance and the rest of the
+fleet would have it, the evidence is the group's: each SIM that takes part is anomalous with it, as long as it lasts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ml.anomaly.fleet import FleetStatistics
+from ml.anomaly.places import MIN_PEERS, Bools, Floats, Types, of_type
+from ml.history import IntArray
+
+MIN_COMPANY = 5  # SIMs of a label that are a company
+RESTING_SHARE, RESTING_EXCESS = 0.6, 0.3  # of a company's SIMs, and above what is usual on the weekday: it rests
+LONGEST_REST = 28  # days; a longer silence is no rest
+LAST_SIGN = 7  # days before the company rests within which a SIM that rests with it was active
+WEEKS = 8
+PAST, LAG = 56, 14  # days that tell how many are usual, and how long before a day these end
+SHARED_EXCESS, SHARED_DECADES = 0.15, 6.0  # share of the group above the usual, and evidence, that make it shared
+MOST_DECADES = 12.0
+
+
+def resting(volume: Floats, labels: Types, fleet: FleetStatistics) -> Bools:
+    """Where SIMs are silent with most others of their label; volume as the panel (SIMs, days), NaN unknown."""
+    found = np.zeros(volume.shape, dtype=bool)
+    width = volume.shape[1]
+    days = np.arange(width)
+    last = np.maximum.accumulate(np.where(volume > 0, days, -1), axis=1)  # day on which each was last active
+    idle = (volume == 0) & (last >= 0)
+    since = fleet.of("resting", _resting_since, idle, last, labels)
+    for name, rows in of_type(labels, since):
+        begun = since[name][-width:]
+        here = (begun >= 0) & idle[rows] & (last[rows] >= begun - LAST_SIGN) & (days - last[rows] <= LONGEST_REST)
+        found[rows] = here
+    return found
+
+
+def _resting_since(idle: Bools, last: IntArray, labels: Types) -> dict[str, IntArray]:
+    """The day on which each label began to rest, -1 on days on which it does not; only labels that ever rest."""
+    names, number = np.unique(labels, return_inverse=True)
+    width = idle.shape[1]
+    known = (last >= 0) & (np.arange(width) - last <= LONGEST_REST)
+    paused, all_of = (_by_group(values, number, len(names)) for values in (idle & known, known))
+    share = paused / np.maximum(all_of, 1)
+    found = {}
+    for place in np.flatnonzero((all_of.max(axis=1, initial=0) >= MIN_COMPANY) & (names != "")):
+        begun, now = np.full(width, -1), -1
+        for day in range(7, width):
+            same = share[place, max(day - 7 * WEEKS, day % 7) : day : 7]
+            most = all_of[place, day] >= MIN_COMPANY and share[place, day] >= RESTING_SHARE
+            if not most:
+                now = -1
+            elif now < 0 and share[place, day] >= np.median(same) + RESTING_EXCESS:
+                now = day
+            begun[day] = now
+        if (begun >= 0).any():
+            found[str(names[place])] = begun
+    return found
+
+
+def _by_group(values: Bools, number: IntArray, groups: int) -> Floats:
+    counts = np.zeros((groups, values.shape[1]), np.float32)
+    order = np.argsort(number, kind="stable")
+    if len(order):
+        opening = np.flatnonzero(np.diff(number[order], prepend=-1))
+        counts[number[order][opening]] = np.add.reduceat(values[order], opening, axis=0, dtype=np.int32)
+    return counts
+
+
+def shared(taking_part: Bools, known: Bools, groups: Types, days: int, fleet: FleetStatistics, name: str) -> Floats:
+    """Decades of evidence that the group of a SIM has a fault, on the last `days`, where the SIM takes part; else 0.
+
+    taking_part, known  (SIMs, at least days + PAST + LAG)
+    """
+    pad = ((0, 0), (max(days + PAST + LAG - known.shape[1], 0), 0))
+    taking_part, known = np.pad(taking_part, pad), np.pad(known, pad)
+    decades = fleet.of(f"shared {name}", _decades, taking_part, known, groups, days)
+    found = np.zeros((len(groups), days), np.float32)
+    for group, rows in of_type(groups, decades):
+        found[rows] = np.where(taking_part[rows, -days:], decades[group], 0)
+    return found
+
+
+def _decades(taking_part: Bools, known: Bools, groups: Types, days: int) -> dict[str, Floats]:
+    """By group, the evidence on each of the last `days`; only groups with a fault."""
+    names, number = np.unique(groups, return_inverse=True)
+    hits, sims = (_by_group(values, number, len(names)) for values in (taking_part & known, known))
+    sums = [np.pad(np.cumsum(values, axis=1, dtype=np.float64), ((0, 0), (1, 0))) for values in (hits, sims)]
+    end = sums[0].shape[1] - 1 - LAG
+    of_past = [
+        values[:, end - days + 1 : end + 1] - values[:, end - days + 1 - PAST : end + 1 - PAST] for values in sums
+    ]
+    usual = (of_past[0] + 1) / (of_past[1] + 20)
+    k, n = hits[:, -days:], sims[:, -days:]
+    others = (k.sum(axis=0) - k + 1) / (n.sum(axis=0) - n + 20)
+    expected = np.clip(np.maximum(usual, others), 0.01, 0.99)
+    excess = k / np.maximum(n, 1) - expected
+    z = (k - n * expected) / np.sqrt(n * expected * (1 - expected) + 1)
+    decades = np.minimum(z**2 / (2 * np.log(10)), MOST_DECADES)
+    fits = (excess >= SHARED_EXCESS) & (decades >= SHARED_DECADES) & (n >= MIN_PEERS) & (of_past[1] >= n * 7)
+    decades = np.where(fits, decades, 0).astype(np.float32)
+    return {str(name): decades[place] for place, name in enumerate(names) if name and decades[place].any()}
