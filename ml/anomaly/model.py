@@ -37,11 +37,8 @@ TREES = 100
 EXCLUDED_DAYS = 14  # days around an anomalous one that are left out
 EXPECTED = 3e-6  # share of an exponential tail beyond which a day is left out of the counts
 # the least step on a statistic's scale that counts as a step of its tail
-STEPS = {
-    **{"high": 0.4, **dict.fromkeys(SLOW, 0.5)},
-    **{"missed": 0.5, "rarer": 0.7, "messages": 0.5, "sessions": 0.5},
-    **{"hours": 1.0, "pattern": 0.01},
-}
+STEPS = dict.fromkeys((*SLOW, "missed", "messages", "sessions"), 0.5)
+STEPS |= {"high": 0.4, "rarer": 0.7, "hours": 1.0, "pattern": 0.01}
 MOST_FAULTY, MOST_FAULTY_SIMS = 0.15, 2  # of a device type's SIMs, in TRAINING_DAYS, that faults of one kind may befall
 # channels in which a type alone counts, for one moves and another does not; and those in which only the fleet does
 BY_TYPE, BY_FLEET = ("country",), ("device", "operator")
