@@ -11,7 +11,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from ml.words import percent
-from resources.errors import SimsightError
+from resources.errors import UsageError
 from resources.registry import Signature
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ FORECASTER, DETECTOR = "usage-forecaster", "anomaly-detector"
 Log = Callable[[str], object]
 
 
-class UnknownModelError(SimsightError):
+class UnknownModelError(UsageError):
     """There is no model of that name; the message says which there are."""
 
 

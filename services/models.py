@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from resources.errors import SimsightError
+from resources.errors import SimsightError, UsageError
 from resources.registry import MODEL_FILE, Dataset, Flavour, Registry, Version
 from resources.runtime import Runtime
 from resources.version import code_version
@@ -50,7 +50,7 @@ def champion_of(runtime: Runtime, model: str = FORECASTER) -> Version:
     return champion
 
 
-class RollbackError(SimsightError):
+class RollbackError(UsageError):
     """A version cannot become champion; the message says why, and which can."""
 
 

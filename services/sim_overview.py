@@ -6,14 +6,14 @@ import re
 from typing import Any
 
 from resources.database.session import Database
-from resources.errors import SimsightError
+from resources.errors import UsageError
 from resources.once.values import without_check_digit
 
 USAGE_DAYS = 30
 ROWS = 10
 
 
-class UnknownSimError(SimsightError):
+class UnknownSimError(UsageError):
     """No SIM, or more than one, is meant by a name."""
 
 

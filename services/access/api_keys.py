@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from resources.errors import SimsightError
+from resources.errors import UsageError
 
 if TYPE_CHECKING:  # the HTTP service takes key_sha256 from here and must not load Polars with it
     from resources.database.session import Database
@@ -18,7 +18,7 @@ PREFIX = "ss_"
 FORM = re.compile(PREFIX + "[A-Za-z0-9_-]{43}")  # 32 bytes in base64
 
 
-class ApiKeyError(SimsightError):
+class ApiKeyError(UsageError):
     """A key cannot be made or revoked; the message says why and what to do. It never holds a key."""
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from resources.errors import SimsightError
+from resources.errors import UsageError
 
 if TYPE_CHECKING:  # the HTTP service takes secret_sha256 from here and must not load Polars with it
     from resources.database.session import Database
 
 
-class StreamError(SimsightError):
+class StreamError(UsageError):
     """A stream cannot be made or revoked; the message says why and what to do. It never holds a secret."""
 
 

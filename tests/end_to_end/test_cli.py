@@ -345,7 +345,7 @@ def test_the_service_answers_with_a_key_of_the_command_line_until_it_is_revoked(
         assert key not in listed
         assert served.run("api-key", "revoke", "dashboard")[0] == 0
         assert client.get("/v1/sims", headers={"X-API-Key": key}).status_code == 401
-    _refused(served.run("api-key", "revoke", "dashboard"), 1, "no API key named 'dashboard'")
+    _refused(served.run("api-key", "revoke", "dashboard"), 2, "no API key named 'dashboard'")
     service.terminate()
     assert service.wait(20) in (0, 143)
     assert not served.processes()
@@ -364,6 +364,9 @@ def test_a_false_alarm_is_acknowledged_listed_and_taken_back(served: Home, datab
     _refused(served.run("feedback", "add", "--kind", "odd"), 2, "--kind", "odd", "spike")
     _refused(served.run("feedback", "add"), 2, "give --iccid, --label or --kind")
     _refused(served.run("feedback", "add", "--iccid", "8" * 19), 2, "no such SIM is stored")
+    _refused(served.run("sim", "8" * 19), 2, "8" * 19)
+    _refused(served.run("rollback"), 2, "no champion")
+    _refused(served.run("rollback", "--model", "oracle"), 2, "there is no model oracle")
 
 
 def test_the_service_takes_records_for_a_stream_of_the_command_line_until_it_is_revoked(
@@ -372,7 +375,7 @@ def test_the_service_takes_records_for_a_stream_of_the_command_line_until_it_is_
     code, said = served.run("stream", "create", "usage")
     assert code == 0
     path, user, password = (line.split(":")[1].strip() for line in said.splitlines()[-3:])
-    _refused(served.run("stream", "create", "usage"), 1, "a live stream named 'usage' exists")
+    _refused(served.run("stream", "create", "usage"), 2, "a live stream named 'usage' exists")
     port = free_port()
     service = served.start("serve", SIMSIGHT_API_PORT=str(port))
     said_by_service = said_by(service)
@@ -384,7 +387,7 @@ def test_the_service_takes_records_for_a_stream_of_the_command_line_until_it_is_
         assert f"usage: {user}, made 2026-06-30, valid, last records 2026-06-30 06:00" in listed
         assert served.run("stream", "revoke", "usage")[0] == 0
         assert client.post(path, json=[{"id": 2}], auth=(user, password)).status_code == 401
-    _refused(served.run("stream", "revoke", "usage"), 1, "no stream named 'usage'")
+    _refused(served.run("stream", "revoke", "usage"), 2, "no stream named 'usage'")
     assert password not in listed + said_by_service("401")
     _, status = served.run("status", "--json")
     assert json.loads(status)["stream_batches_waiting"] == 1
