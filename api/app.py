@@ -19,7 +19,18 @@ from api.direct import COMPRESSED_BYTES, COMPRESSION, Direct
 from api.errors import HEADERS, answer_problems
 from api.middleware import Headers, Heads, SmallBodies, header_text
 from api.openapi import DESCRIPTION, docs_page, openapi_document
-from api.routes import alert_stream, alerts, anomalies, exports, health, predictions, reports, sims, stream_webhook
+from api.routes import (
+    alert_stream,
+    alerts,
+    anomalies,
+    exports,
+    health,
+    predictions,
+    reports,
+    sims,
+    stream_webhook,
+    tickets,
+)
 
 
 def create_app(
@@ -57,7 +68,7 @@ def create_app(
     app.state.store, app.state.streams, app.state.clock = store, streams, clock
     app.state.writers, app.state.live = writers, live
     # the live stream stands before /v1/alerts/{alert_id}
-    modules = (health, sims, predictions, alert_stream, alerts, anomalies, reports, exports, stream_webhook)
+    modules = (health, sims, predictions, alert_stream, alerts, anomalies, tickets, reports, exports, stream_webhook)
     for module in modules:
         app.include_router(module.router)
     app.state.routers = [app.router, *(module.router for module in modules)]

@@ -329,7 +329,7 @@ class Followers(_Pool):
 
 
 class Writers(_Pool):
-    """Connections that change alerts and rules, each by one function of the database that looks at the key itself."""
+    """Connections that change what people may change, each by one function of the database that looks at the key."""
 
     def __init__(self, url: URL | str) -> None:
         super().__init__(url, size=WRITER_POOL_SIZE, spare=0, read_only=False)
@@ -341,6 +341,12 @@ class Writers(_Pool):
         """
         with self._transaction() as session:
             found = session.row("api_act_on_alert", {"key_sha256": key_sha256(key), **values})
+            return str(found["outcome"]) if found else "unknown"
+
+    def correct_ticket(self, key: str, values: Mapping[str, Any]) -> str:
+        """Give a ticket its right category; returns done, read-only or unknown. Raises as Store.session does."""
+        with self._transaction() as session:
+            found = session.row("api_correct_ticket", {"key_sha256": key_sha256(key), **values})
             return str(found["outcome"]) if found else "unknown"
 
     def add_rule(self, key: str, rule: str, now: datetime) -> int | None:

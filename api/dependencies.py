@@ -17,7 +17,16 @@ from pydantic_core import PydanticCustomError
 from starlette.requests import HTTPConnection
 
 from api.called import called_prefix
-from api.database import EXPORTS_AT_ONCE, InvalidKeyError, Readers, Row, Session, Store
+from api.database import (
+    EXPORTS_AT_ONCE,
+    WRITER_POOL_SIZE,
+    InvalidKeyError,
+    Readers,
+    Row,
+    Session,
+    Store,
+    Writers,
+)
 from api.errors import KEY_NEEDED, ONE_KEY_NEEDED, ProblemError, unauthorized
 from api.schemas.common import FieldProblem
 from resources.once.values import without_check_digit
@@ -212,6 +221,30 @@ AsOf = Annotated[Day | None, Query(description="The last day that was known; def
 Label = Annotated[
     str | None, Query(max_length=500, pattern=r"^[^\x00]*$", description="Only SIMs with exactly this label")
 ]
+
+
+READ_ONLY = (
+    "This API key may only read: `simsight api-key create NAME --write` makes one that may act on alerts and write "
+    "rules."
+)
+
+
+class WriteAccess:
+    """Who asks to change something: the key, and the connections for it."""
+
+    def __init__(self, request: Request, key: str) -> None:
+        self.key, self.now = key, request.app.state.clock()
+        self.store: Store = request.app.state.store
+        self.writers: Writers = request.app.state.writers
+
+
+def _write_access(request: Request, key: Annotated[str, Depends(presented_key)]) -> Iterator[WriteAccess]:
+    yield WriteAccess(request, key)
+
+
+# a request that waits for a connection holds no thread
+Caller = Annotated[WriteAccess, Depends(_write_access, scope="function", max_concurrency=WRITER_POOL_SIZE)]
+Trying = Annotated[WriteAccess, Depends(_write_access, scope="function", max_concurrency=EXPORTS_AT_ONCE)]
 
 
 def link(request: Request, following: str | int | None) -> str | None:

@@ -16,7 +16,7 @@ DESCRIPTION = (
     "bytes: millionths of a MB) and readable in MB; times are UTC, days are UTC days. Every prediction says which "
     "model made it and what it knew. An API key opens one organization: send it as `Authorization: Bearer ss_...` or "
     "`X-API-Key: ss_...`. A key made with --write also acknowledges, snoozes and resolves alerts and adds, switches "
-    "and deletes alert rules; nothing else can be changed here. "
+    "and deletes alert rules, and corrects the categories of tickets; nothing else can be changed here. "
     "1NCE's Data Streamer alone brings records, with the secret of its stream."
 )
 

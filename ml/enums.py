@@ -21,3 +21,12 @@ AnomalyKind = Literal[
     "unexpected_country",
     "unexpected_operator",
 ]
+TicketCategory = Literal[
+    "connectivity_issue",
+    "billing_question",
+    "quota_exhausted",
+    "activation_problem",
+    "technical_support",
+    "account_management",
+]
+TicketPriority = Literal["high", "medium", "low"]

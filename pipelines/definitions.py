@@ -36,7 +36,14 @@ from pipelines.jobs import (
     tidy,
     train,
 )
-from pipelines.schedules import daily_predictions, daily_tidying, hourly_ingest, hourly_rules, weekly_training
+from pipelines.schedules import (
+    daily_predictions,
+    daily_tidying,
+    due_training,
+    hourly_ingest,
+    hourly_rules,
+    timed_trainings,
+)
 from pipelines.sensors import (
     alert_outbox,
     critical_alerts,
@@ -86,7 +93,7 @@ def code_location(runtime: Runtime) -> dg.Definitions:
             notify,
             refresh_sims,
         ],
-        schedules=[hourly_ingest, weekly_training, daily_predictions, daily_tidying, hourly_rules],
+        schedules=[hourly_ingest, due_training, *timed_trainings, daily_predictions, daily_tidying, hourly_rules],
         sensors=[
             landing_folder,
             stale_predictions,

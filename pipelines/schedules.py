@@ -1,6 +1,7 @@
 """What runs by the clock."""
 
-from datetime import date, timedelta
+from collections.abc import Iterable
+from datetime import date
 
 import dagster as dg
 
@@ -8,8 +9,7 @@ from pipelines.common import RUNNING, as_of_day
 from pipelines.jobs import alert_rules, ingest, score, tidy, train
 from resources.runtime import Runtime
 from services.known_models import specs
-
-RETRAIN = timedelta(days=7)
+from services.model_specs import ModelSpec
 
 
 @dg.schedule(
@@ -35,28 +35,55 @@ def hourly_ingest(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return dg.RunRequest(partition_key=context.scheduled_execution_time.date().isoformat())
 
 
+def _training(as_of: date, models: Iterable[ModelSpec]) -> dg.RunRequest:
+    """A run that trains some models, and nothing else, as of a day."""
+    assets = [dg.AssetKey("usage_history"), *(dg.AssetKey(spec.asset) for spec in models)]
+    return dg.RunRequest(partition_key=as_of.isoformat(), asset_selection=assets)
+
+
 @dg.schedule(
     job=train,
     cron_schedule="0 1 * * *",
     execution_timezone="UTC",
     default_status=RUNNING,
-    description="Train every week: at 01:00 UTC when the newest version of a model is a week old, or when there is "
-    "none yet.",
+    description="Look at 01:00 UTC which models are due, and train these: of which there is none yet, and whose newest "
+    "version is too old (a week; a month for what is trained monthly).",
 )
-def weekly_training(
+def due_training(
     context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]
 ) -> dg.RunRequest | dg.SkipReason:
     as_of = as_of_day(runtime, context.scheduled_execution_time)
-    newest = min(
-        max(
-            (row["as_of"] for row in runtime.database.rows("model_versions", {"model_name": spec.name})),
-            default=date.min,
-        )
-        for spec in specs()
+    due, known = [], {}
+    for spec in specs():
+        versions = runtime.database.rows("model_versions", {"model_name": spec.name})
+        known[spec.name] = max((row["as_of"] for row in versions), default=date.min)
+        if (as_of - known[spec.name]).days >= spec.retrain_days:
+            due.append(spec)
+    if not due:
+        newest = ", ".join(f"{name} knows the days up to {day}" for name, day in known.items())
+        return dg.SkipReason(f"no model is due: {newest}")
+    return _training(as_of, due)
+
+
+def _training_at(cron: str) -> dg.ScheduleDefinition:
+    """A schedule that trains the models whose time this is."""
+    models = [spec for spec in specs() if spec.cron == cron]
+
+    @dg.schedule(
+        name="_and_".join(spec.asset for spec in models) + "_training",
+        job=train,
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        default_status=RUNNING,
+        description=f"Train {' and '.join(spec.name for spec in models)}, whatever its age.",
     )
-    if as_of - newest < RETRAIN:
-        return dg.SkipReason(f"the newest version knows the days up to {newest}")
-    return dg.RunRequest(partition_key=as_of.isoformat())
+    def training(context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.RunRequest:
+        return _training(as_of_day(runtime, context.scheduled_execution_time), models)
+
+    return training
+
+
+timed_trainings = [_training_at(cron) for cron in sorted({spec.cron for spec in specs() if spec.cron})]
 
 
 @dg.schedule(

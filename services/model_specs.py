@@ -106,6 +106,8 @@ class ModelSpec:
     inputs   (runtime, as-of day) -> what it is trained from
     train    (runtime, as-of day, inputs, champion, log) -> Trained
     metrics  what `simsight models` shows of each version
+    retrain_days  it is trained again when its newest version knows nothing of so many last days
+    cron     when it is trained besides, however old it is; "" for by its age alone
     card     what it predicts and from what
     limits   what it is not for, and how far its figures reach
     describe (backtest figures by name) -> how good a version is, in a sentence or two
@@ -119,6 +121,8 @@ class ModelSpec:
     inputs: Callable[[Runtime, date], TrainingInputs]
     train: Callable[[Runtime, date, TrainingInputs, Champion | None, Log], Trained]
     metrics: tuple[Metric, ...] = ()
+    retrain_days: int = 7
+    cron: str = ""
     card: str = ""
     limits: str = ""
     describe: Callable[[dict[str, float]], str] = lambda metrics: ""

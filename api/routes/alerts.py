@@ -8,12 +8,22 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
 from api.answers import answer, page, shaped
-from api.database import EXPORTS_AT_ONCE, WRITER_POOL_SIZE, Row, Session, Store, Writers
-from api.dependencies import DIGITS, Asking, Limit, RowId, link, presented_key
+from api.database import Row, Session
+from api.dependencies import (
+    DIGITS,
+    READ_ONLY,
+    Asking,
+    Caller,
+    Limit,
+    RowId,
+    Trying,
+    WriteAccess,
+    link,
+)
 from api.errors import PROBLEMS, ProblemError, problems
 from api.schemas.alerts import (
     Action,
@@ -39,10 +49,6 @@ from services.alerts.evaluation import Act, replay, stored_rule, validate_rule
 from services.alerts.rules import Replay, Rule, RuleError, parse_threshold
 
 router = APIRouter(tags=["alerts"])
-READ_ONLY = (
-    "This API key may only read: `simsight api-key create NAME --write` makes one that may act on alerts and write "
-    "rules."
-)
 AlertId = Annotated[int, Field(ge=1, le=2**63 - 1), DIGITS, Path(examples=[41])]
 RuleId = Annotated[
     int,
@@ -52,22 +58,6 @@ RuleId = Annotated[
 ]
 
 
-class _Caller:
-    """Who asks to change something: the key, and the connections for it."""
-
-    def __init__(self, request: Request, key: str) -> None:
-        self.key, self.now = key, request.app.state.clock()
-        self.store: Store = request.app.state.store
-        self.writers: Writers = request.app.state.writers
-
-
-def _caller(request: Request, key: Annotated[str, Depends(presented_key)]) -> Iterator[_Caller]:
-    yield _Caller(request, key)
-
-
-# as in api.routes.sims: a request that waits for a connection holds no thread
-Caller = Annotated[_Caller, Depends(_caller, scope="function", max_concurrency=WRITER_POOL_SIZE)]
-Trying = Annotated[_Caller, Depends(_caller, scope="function", max_concurrency=EXPORTS_AT_ONCE)]
 CHANGES = problems(400, 401, 403, 404, 409, 413, 422, 503)
 
 
@@ -123,7 +113,7 @@ def reopen(caller: Caller, alert_id: AlertId, action: Action | None = None) -> A
     return _act(caller, alert_id, "reopen", action or Action())
 
 
-def _act(caller: _Caller, alert_id: int, what: Act, action: Action, until: datetime | None = None) -> Alert:
+def _act(caller: WriteAccess, alert_id: int, what: Act, action: Action, until: datetime | None = None) -> Alert:
     with caller.store.session(caller.key):  # an unknown key is 401 and not 403
         pass
     values = {
@@ -240,7 +230,7 @@ def _rule(new: NewRule) -> Rule:
     return Rule(new.name.strip(), new.metric, new.operator, threshold, new.for_days, new.scope, new.severity)
 
 
-def _check_may_write(session: Session, caller: _Caller) -> None:
+def _check_may_write(session: Session, caller: WriteAccess) -> None:
     may = session.row("api_may_write", {"key_sha256": key_sha256(caller.key)})
     if not (may and may["may_write"]):
         raise ProblemError(403, READ_ONLY)

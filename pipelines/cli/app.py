@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import alerts, channels, data, feedback, keys, models, runs, servers, sim, simulate, status
+from pipelines.cli import alerts, channels, data, feedback, keys, models, runs, servers, sim, simulate, status, tickets
 from pipelines.console import PlainConsole
 from resources.errors import SimsightError, UsageError
 from resources.settings import unknown_variables
@@ -39,6 +39,7 @@ for _name, _group in (
     ("alerts", alerts.alerts),
     ("channels", channels.channels),
     ("oncall", channels.oncall),
+    ("tickets", tickets.tickets),
 ):
     app.add_typer(_group, name=_name)
 app.command()(channels.notify)

@@ -333,6 +333,8 @@ SPEC = register(
         read=AnomalyModel.from_dict,
         inputs=training_inputs,
         train=train_detector,
+        retrain_days=8,  # a day after the Monday on which it failed
+        cron="0 3 * * 1",
         metrics=(
             Metric("found", "recall", "%", "of the anomalies put into copies of the last two weeks"),
             Metric("flagged", "flagged_per_1000", ".2f", "of 1,000 SIM-days of these weeks"),

@@ -25,11 +25,12 @@ from pipelines import definitions
 from pipelines.common import as_of_day, cause
 from pipelines.definitions import code_location
 from pipelines.runs import days_shown
-from pipelines.schedules import daily_predictions, hourly_ingest, weekly_training
+from pipelines.schedules import daily_predictions, due_training, hourly_ingest, timed_trainings
 from pipelines.sensors import landing_folder
 from resources.database.server import DatabaseUnavailableError
 from resources.runtime import Runtime
 from resources.settings import Settings
+from services.known_models import specs
 from services.quality.suites import SUITES
 from tests.fleet import AS_OF, CORE, NOW, TODAY, Account, Truth, ingest, settings_for
 
@@ -151,11 +152,17 @@ def test_the_daily_scoring_uses_the_champion_there_is(location: dg.Definitions) 
     }
 
 
+def due(request: Any) -> set[str]:
+    """The models that a request trains."""
+    assert isinstance(request, dg.RunRequest)
+    return {key.to_user_string() for key in request.asset_selection or []} - {"usage_history"}
+
+
 def test_a_training_is_due_without_a_version_and_a_week_after_the_newest(runtime: Runtime, database_url: URL) -> None:
     def asked(day: int) -> dg.RunRequest | dg.SkipReason:
         at = datetime(2025, 9, day, 1, tzinfo=UTC)
         context = dg.build_schedule_context(scheduled_execution_time=at, resources={"runtime": runtime})
-        found = weekly_training(context)
+        found = due_training(context)
         assert isinstance(found, dg.RunRequest | dg.SkipReason)
         return found
 
@@ -163,8 +170,11 @@ def test_a_training_is_due_without_a_version_and_a_week_after_the_newest(runtime
     assert isinstance(first, dg.RunRequest)
     assert first.partition_key == "2025-09-08"
     truth = Truth(database_url)
-    for model in ("usage-forecaster", "anomaly-detector"):
-        assert isinstance(asked(16), dg.RunRequest)
+    assert due(first) == {spec.asset for spec in specs()}
+    waiting = {spec.name: spec.asset for spec in specs()}
+    for model in list(waiting):
+        assert due(asked(15)) == set(waiting.values())
+        del waiting[model]
         truth.rows(
             "INSERT INTO predictions.backtests (organization_id, model_name, model_version, run_id, as_of, role, "
             "metrics, created_at)"
@@ -173,7 +183,18 @@ def test_a_training_is_due_without_a_version_and_a_week_after_the_newest(runtime
         )
     truth.close()
     assert isinstance(asked(16), dg.SkipReason)
-    assert isinstance(asked(17), dg.RunRequest)
+    assert "usage_forecaster" in due(asked(17))
+    assert "anomaly_detector" not in due(asked(17)), "it has its Monday, and a day more"
+    assert "anomaly_detector" in due(asked(18))
+
+
+def test_the_detector_is_trained_alone_on_mondays_at_three(runtime: Runtime) -> None:
+    (monday,) = [one for one in timed_trainings if one.cron_schedule == "0 3 * * 1"]
+    at = datetime(2025, 9, 15, 3, tzinfo=UTC)
+    request = monday(dg.build_schedule_context(scheduled_execution_time=at, resources={"runtime": runtime}))
+
+    assert isinstance(request, dg.RunRequest)
+    assert (request.partition_key, due(request)) == ("2025-09-13", {"anomaly_detector"})
 
 
 @pytest.mark.parametrize(
