@@ -13,6 +13,7 @@ from assets.lifecycle import sim_lifecycle
 from assets.maintenance import raw_landings
 from assets.report import fleet_report
 from assets.stream import stream_file_batches, stream_records
+from assets.tickets import ticket_classes, ticket_classifier
 from assets.usage_book import usage_book
 from services.ingest.endpoints import EVENTS, QUOTA, STATUS, USAGE
 from services.ingest.ingest_run import ingest_fleet
@@ -84,11 +85,12 @@ FORECAST = [
     aggregate_forecasts,
 ]
 ANOMALY = [anomaly_detector, anomalies]
+TICKETS = [ticket_classifier, ticket_classes]
 TRAINING = dg.AssetSelection.assets(*(spec.asset for spec in specs()))
 
 ingest_assets = dg.AssetSelection.assets(*INGEST, usage_book)
 prediction_assets = dg.AssetSelection.assets(
-    *FORECAST, *ANOMALY, sim_lifecycle, alerts, alert_rules_evaluated, fleet_report
+    *FORECAST, *ANOMALY, *TICKETS, sim_lifecycle, alerts, alert_rules_evaluated, fleet_report
 )
 
 ingest = dg.define_asset_job(
@@ -129,7 +131,9 @@ rescore = dg.define_asset_job(
     # totals hardly move by a correction, and the next day's run takes it in: they are not worth minutes a day
     prediction_assets
     - TRAINING
-    - dg.AssetSelection.assets(usage_history, exhaustion_backtested, sim_lifecycle, aggregate_forecasts),
+    - dg.AssetSelection.assets(
+        usage_history, exhaustion_backtested, sim_lifecycle, aggregate_forecasts, ticket_classes
+    ),
     partitions_def=AS_OF_DAYS,
     description="Score, alert and report again as of a day or a range of days (one run), with the champion there is.",
 )

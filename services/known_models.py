@@ -3,7 +3,8 @@ library.
 """
 
 import services.forecasting  # isort: skip
-import services.anomalies.detection  # noqa: F401 - both are imported for the spec they register
+import services.anomalies.detection
+import services.tickets  # noqa: F401 - all are imported for the spec they register
 from services.model_specs import UnknownModelError, spec_of, specs
 
 __all__ = ["UnknownModelError", "spec_of", "specs"]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from resources.registry import Version
     from resources.runtime import Runtime
 
-FORECASTER, DETECTOR = "usage-forecaster", "anomaly-detector"
+FORECASTER, DETECTOR, TICKETS = "usage-forecaster", "anomaly-detector", "ticket-classifier"
 Log = Callable[[str], object]
 
 
@@ -107,7 +107,7 @@ class ModelSpec:
     train    (runtime, as-of day, inputs, champion, log) -> Trained
     metrics  what `simsight models` shows of each version
     retrain_days  it is trained again when its newest version knows nothing of so many last days
-    cron     when it is trained besides, however old it is; "" for by its age alone
+    cron          when it is trained besides, however old it is; "" for by its age alone
     card     what it predicts and from what
     limits   what it is not for, and how far its figures reach
     describe (backtest figures by name) -> how good a version is, in a sentence or two

@@ -3,7 +3,8 @@
 SELECT w.place - 1 AS place, s.iccid, l.state,
        q.amount_left AS data_left_bytes, q.amount_total AS data_total_bytes, m.amount_left AS sms_left,
        CASE WHEN x.exhausted_at > x.topped_up_at OR x.topped_up_at IS NULL THEN x.exhausted_at END AS quota_exhausted_at,
-       x.attached_at IS NULL AND c.located_at IS NULL AND u.day IS NULL AS never_attached,
+       -- events of long ago may never have been stored: that none is there says nothing of a SIM activated before
+       x.attached_at IS NULL AND c.located_at IS NULL AND u.day IS NULL AND coalesce(s.activated_at > w.at, true) AS never_attached,
        l.state = 'silent' AS silent,
        NULL::boolean AS blocked,
        greatest(x.attached_at, c.located_at, u.day + time '23:59:59' AT TIME ZONE 'UTC') AS last_activity_at,
