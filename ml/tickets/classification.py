@@ -15,7 +15,7 @@ from ml.tickets.identifiers import find_sims
 from ml.tickets.model import AUTOMATIC, CATEGORIES, TicketModel, softmax, starter_model
 from ml.tickets.text import normalized, texts_series
 
-TICKET_SCHEMA = {
+TICKET_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "category": pl.String,  # of CATEGORIES; null where nothing could be read
     "confidence": pl.Float64,  # calibrated probability of the category; 0 where nothing could be read
     "priority": pl.String,  # high, medium, low
