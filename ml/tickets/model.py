@@ -38,7 +38,7 @@ CATEGORIES = (
     "technical_support",
 )
 AUTOMATIC = 0.7  # from this confidence on, a category is taken without a person
-AIMED_RIGHT = 0.93  # of those in cross-validation, so that 90 % hold on other tickets
+AIMED_RIGHT = 0.96  # of those in cross-validation, so that 90 % hold on tickets worded in another way
 CORRECTION_WEIGHT = 3.0  # of a person's correction, beside 1 of a starter ticket
 MIN_TICKETS, MIN_A_CATEGORY, FOLDS = 30, 5, 5
 STRENGTH = 3.0  # inverse of the regularization
