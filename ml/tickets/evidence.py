@@ -44,7 +44,7 @@ SHIFTS: dict[str, dict[str, float]] = {
     "sms_exhausted": {"quota_exhausted": 0.8},
     "nearly_exhausted": {"quota_exhausted": 1.0},
     "plenty_left": {"quota_exhausted": -1.2},
-    "never_attached": {"activation_problem": 2.0, "quota_exhausted": -1.0, "connectivity_issue": -1.0},
+    "never_attached": {"activation_problem": 3.0, "quota_exhausted": -1.0, "connectivity_issue": -2.0},
     "silent": {"connectivity_issue": 1.2},
     "blocked": {"activation_problem": 0.5, "account_management": 0.4},
     "expired": {"quota_exhausted": 0.8, "account_management": 0.4},
