@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,7 +15,7 @@ from ml.tickets.identifiers import find_sims
 from ml.tickets.model import AUTOMATIC, CATEGORIES, TicketModel, softmax, starter_model
 from ml.tickets.text import normalized, texts_series
 
-TICKET_SCHEMA: dict[str, Any] = {
+TICKET_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "category": pl.String,  # of CATEGORIES; null where nothing could be read
     "confidence": pl.Float64,  # calibrated probability of the category; 0 where nothing could be read
     "priority": pl.String,  # high, medium, low

@@ -40,11 +40,11 @@ FACTS_SCHEMA: dict[str, type[pl.DataType]] = {
 }
 # log-odds by which a fact moves a category; the others stay. Judged, not fitted: no labelled tickets with facts exist
 SHIFTS: dict[str, dict[str, float]] = {
-    "exhausted": {"quota_exhausted": 2.2, "connectivity_issue": -0.7},
+    "exhausted": {"quota_exhausted": 3.0, "connectivity_issue": -2.0},
     "sms_exhausted": {"quota_exhausted": 0.8},
     "nearly_exhausted": {"quota_exhausted": 1.0},
     "plenty_left": {"quota_exhausted": -1.2},
-    "never_attached": {"activation_problem": 1.6, "quota_exhausted": -1.0, "connectivity_issue": -0.5},
+    "never_attached": {"activation_problem": 3.0, "quota_exhausted": -1.0, "connectivity_issue": -2.0},
     "silent": {"connectivity_issue": 1.2},
     "blocked": {"activation_problem": 0.5, "account_management": 0.4},
     "expired": {"quota_exhausted": 0.8, "account_management": 0.4},

@@ -16,6 +16,7 @@ _SIGNATURE = (
     r"mit (?:freundlichen|besten|vielen) grü(?:ß|ss)en|"
     r"(?:freundliche|viele|beste|liebe) grü(?:ß|ss)e|gru(?:ß|ss)|mfg|danke)[ ,.!]*(?:i\.\s?a\.)?[ ,]*$.*"
 )
+_NAMED = r"(?i)\b(?:(?:iccid|imsi|msisdn|imei)s?\b[ :#]*)?\b(?:89(?:[ \-./]?\d){17,18}F?|\d{14,16})\b"
 _GREETING = (
     r"(?i)^\s*(?:hello|hi|dear|hallo|guten (?:tag|morgen)|sehr geehrte[rs]?|moin|liebe[rs]?)"
     r"(?: (?:there|all|team|support|sir or madam|accounting team|damen und herren|[a-zäöüß. ]{1,30}))?\s*[,!]\s"
@@ -40,6 +41,6 @@ def normalized(texts: pl.Series) -> pl.Series:
     own = pl.select(
         pl.when(pl.lit(signed).str.strip_chars().str.len_chars() > 0).then(signed).otherwise(own)
     ).to_series()
-    joined = (own + " " + quoted).str.replace_all(r"\b89(?:[ \-./]?\d){17,18}F?\b", " SIM ")
+    joined = (own + " " + quoted).str.replace_all(_NAMED, " ")
     joined = joined.str.replace_all(r"\S+@\S+", " mail ").str.replace_all(r"\b\d{1,3}(?:\.\d{1,3}){3}\b", " address ")
     return joined.str.replace_all(r"\+?\b\d{8,}\b", " number ").str.replace_all(r"\s+", " ").str.strip_chars()
