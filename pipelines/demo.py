@@ -266,6 +266,11 @@ def summarize(runtime: Runtime, console: Console, runs: list[RunOutcome]) -> int
         _print_first_to_end(console, first)
     kinds = ", ".join(f"{count(alerts)} {kind}" for kind, alerts in status["open_alerts_by_kind"].items()) or "none"
     console.print(f"Open alerts: {kinds}. Quarantined rows: {count(status['quarantined_rows'])}.")
+    if sorted_out := runtime.database.row("ticket_summary"):
+        console.print(
+            f"Support tickets: {count(sorted_out['tickets'])}, {count(sorted_out['urgent'])} unsolved of high priority, "
+            f"{count(sorted_out['to_person'])} for a person to decide."
+        )
     failed = [check for run in runs for check in run.failed_checks]
     console.print(f"Checks: {sum(run.checks for run in runs) - len(failed)} passed, {len(failed)} did not.")
     for name, found, blocking in failed:

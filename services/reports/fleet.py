@@ -44,6 +44,7 @@ class FleetFacts:
     model       the model version that made the SIMs' forecast, with its backtest; None without
     first_ends  the SIMs that end first (ENDS_SCHEMA)
     states      SIMs in each state of their life as of the day, from the most to the fewest; empty when not evaluated
+    ticket_counts, tickets  rows of the queries ticket_counts and first_tickets
     The other lists are rows of the query report_<name>.
     """
 
@@ -64,6 +65,8 @@ class FleetFacts:
     top_consumers: list[Row]
     places: list[Row]
     costs: list[Row]
+    ticket_counts: list[Row]
+    tickets: list[Row]
     alert_days: list[Row]
     alert_counts: list[Row]
     alerts: list[Row]
@@ -99,6 +102,8 @@ def read_facts(runtime: Runtime, as_of: date) -> FleetFacts:
             "top_consumers": _top_consumers(transaction, as_of),
             "places": transaction.rows("report_places", {**day, "days": 30, "top": TOP}),
             "costs": transaction.rows("report_costs", day),
+            "ticket_counts": transaction.rows("ticket_counts", day),
+            "tickets": transaction.rows("first_tickets", {**day, "top": TOP}),
             "alert_days": transaction.rows("report_alert_days", {**day, "days": 30}),
             "alert_counts": transaction.rows("report_alert_counts", day),
             "alerts": transaction.rows("report_alerts", {**day, "kind": None, "top": MAX_ALERTS}),

@@ -53,6 +53,7 @@ def render(facts: FleetFacts) -> str:
             recent=[_recent(facts, days) for days in (7, 30)],
             outlook=fleet_expected(facts.fleet),
             alerts_open=sum(row["alerts"] for row in facts.alert_counts),
+            tickets_by=_by_category(facts.ticket_counts),
             by_severity=_counted(facts.alert_counts, "severity"),
             by_kind=_counted(facts.alert_counts, "kind"),
             backtest=describe_backtest(facts.model["metrics"]) if facts.model else "",
@@ -96,6 +97,18 @@ def _recent(facts: FleetFacts, days: int) -> dict[str, Any]:
     reaches = first is not None and first <= facts.as_of - timedelta(days=2 * days - 1)
     before = int(volumes[-2 * days : -days].sum()) if reaches else None
     return {"days": days, "bytes": int(volumes[-days:].sum()), "before": before}
+
+
+def _by_category(rows: list[Row]) -> list[Row]:
+    """category, tickets, to_person, unsolved: the rows of a category added up, the most tickets first."""
+    added: dict[str, Row] = {}
+    for row in rows:
+        of = added.setdefault(
+            row["category"], {"category": row["category"], "tickets": 0, "to_person": 0, "unsolved": 0}
+        )
+        for name in ("tickets", "to_person", "unsolved"):
+            of[name] += row[name]
+    return sorted(added.values(), key=lambda row: (-row["tickets"], row["category"]))
 
 
 def _counted(rows: list[Row], by: str) -> dict[str, int]:
