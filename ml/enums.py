@@ -21,3 +21,13 @@ AnomalyKind = Literal[
     "unexpected_country",
     "unexpected_operator",
 ]
+QuotaAction = Literal[
+    "nothing",
+    "top_up",
+    "auto_top_up_on",
+    "auto_top_up_off",
+    "lower_limit",
+    "extend",
+    "swap",
+    "retire",
+]
