@@ -23,15 +23,14 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import polars as pl
 
-from ml.exhaustion.extrapolation import fit_extrapolation
-from ml.forecasting import fit, predict
+from ml.exhaustion.extrapolation import Extrapolation, fit_extrapolation
+from ml.forecasting import ForecastModel, fit, predict
 from ml.history import BYTES_PER_MB, USAGE_SCHEMA, FloatArray, dense
 from ml.quota.actions import ACTIONS, AUTO_AT, Evaluation, Sims, evaluate, realized_saving
 from ml.quota.optimiser import optimise
@@ -125,7 +124,8 @@ class Replay:
     paid: list[float] = field(default_factory=list)
     outage_days: list[int] = field(default_factory=list)
     expired_days: int = 0
-    model: object = None
+    spent: float = 0.0
+    model: tuple[ForecastModel, Extrapolation] | None = None
 
     @classmethod
     def begun(cls, demand: Demand, prices: PriceList) -> Replay:
@@ -178,8 +178,6 @@ class Replay:
         self.total = np.where(packs > 0, self.left, self.total)
         self.spent += float(packs.sum()) * self.prices.top_up.price
 
-    spent: float = 0.0
-
     def live(self) -> None:
         """One month, day by day: what gets through, what is bought automatically, who is out."""
         out = 0
@@ -189,7 +187,7 @@ class Replay:
             wanted = self.demand.wanted[:, begin + day].astype(np.float64)
             living = self.expiry > MONTH_DAYS * self.month + day
             usable = np.where(living, wanted, 0)
-            need = np.ceil((usable - self.left + AUTO_AT * np.minimum(self.total, DATA_QUOTA)) / DATA_QUOTA)
+            need = np.ceil((usable - self.left + AUTO_AT * self.total) / DATA_QUOTA)
             self.top_up(np.where(self.auto & living & self.active, np.maximum(need, 0), 0))
             served = np.minimum(usable, np.maximum(self.left, 0))
             # a SIM that is exhausted all day says nothing about its device
@@ -204,9 +202,6 @@ class Replay:
         self.paid.append(self.spent)
         self.outage_days.append(out)
         self.spent = 0.0
-
-
-Policy = Callable[[Replay], tuple[float, float] | None]
 
 
 def by_rules(replay: Replay, automatic: bool = False) -> None:
@@ -225,7 +220,7 @@ def by_rules(replay: Replay, automatic: bool = False) -> None:
 def by_cost(replay: Replay, budget: float | None = None) -> tuple[float, float]:
     """Ours. Returns what it is expected to save, and what it saves in hindsight."""
     history, as_of = replay.history(), replay.as_of
-    if replay.month % FIT_MONTHS == 0:
+    if replay.model is None or replay.month % FIT_MONTHS == 0:
         replay.model = fit(history, as_of=as_of), fit_extrapolation(history, as_of=as_of)
     model, extrapolation = replay.model
     forecast = predict(model, history, as_of=as_of)
@@ -242,7 +237,7 @@ def by_cost(replay: Replay, budget: float | None = None) -> tuple[float, float]:
         replay.expiry[keys] - MONTH_DAYS * replay.month,
         replay.auto[keys],
         share[keys],
-        AUTO_AT * np.minimum(replay.total[keys], DATA_QUOTA),
+        AUTO_AT * replay.total[keys],
     )
     parts = []
     for block, paths in forecast.path_blocks(SAMPLES):
@@ -325,6 +320,8 @@ def main() -> None:
     days = {name: sum(sum(ends[name].outage_days) for ends in fleets) for name in POLICIES}
     by_volume = {name: days[name] - sum(ends[name].expired_days for ends in fleets) for name in POLICIES}
     print("outage days by volume alone: " + ", ".join(f"{name} {by_volume[name]:,}" for name in POLICIES))
+    alone = {name: cost[name] - (days[name] - by_volume[name]) * given.outage_day / 100 for name in POLICIES}
+    print("cost without outages by expiry, EUR: " + ", ".join(f"{name} {alone[name]:,.0f}" for name in POLICIES))
     rules = min(POLICIES[1:3], key=lambda name: cost[name])
     print(
         f"savings ours={cost['ours']:.0f} rules={cost[rules]:.0f} nothing={cost['nothing']:.0f} "

@@ -134,7 +134,8 @@ def next_year(use: FloatArray, sims: Sims, prices: PriceList) -> pl.DataFrame:
     bought = np.diff(packs, axis=2, prepend=0.0)
     alive = np.flip(np.flip(use, axis=2).cumsum(axis=2), axis=2) > 0
     product = prices.product("extension")
-    month = np.where(np.isfinite(sims.expiry_days), np.maximum(sims.expiry_days, 0) // MONTH_DAYS, -1)
+    known = np.isfinite(sims.expiry_days)
+    month = np.where(known, np.maximum(np.where(known, sims.expiry_days, 0), 0) // MONTH_DAYS, -1)
     expires = (month[:, None] == np.arange(use.shape[2]))[:, None, :] & alive
     parts = {
         "top_ups": bought.sum(axis=0) * prices.top_up.price,
