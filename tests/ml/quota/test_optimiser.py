@@ -65,7 +65,8 @@ def test_a_budget_that_nobody_needs_has_no_price() -> None:
     assert not found.shadow_price.any()
 
 
-def test_the_shadow_price_is_what_more_budget_saves() -> None:
+def test_the_shadow_price_is_what_more_budget_saves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimiser, "EXACT_SIMS", 1000)
     evaluation = made(1500, 2)
     free = optimise(evaluation).spend
     budget = free * 0.6
@@ -143,6 +144,6 @@ def test_a_hundred_thousand_sims_take_less_than_ten_seconds() -> None:
     budget = (optimise(evaluation, outage_limit=0.25).spend * [0.6, 0.8, 0.7]).tolist()
     begun = time.process_time()
     found = optimise(evaluation, budget=budget, outage_limit=0.25)
-    assert time.process_time() - begun < 10
+    assert time.process_time() - begun < 10  # 1.7 s on a machine with other work
     assert found.status == "ok"
     assert found.gap < 1e-3
