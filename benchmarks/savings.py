@@ -1,6 +1,7 @@
 """What the quota recommendations save: simulated fleets replayed month by month under three policies.
 
-    python -m benchmarks.savings [--sims 600] [--seeds 901,902,903] [--months 12] [--outage-day 500] [--budget EUR]
+    python -m benchmarks.savings [--sims 600] [--seeds 901,902,903] [--months 12] [--outage-day 500] [--in-service]
+                                [--budget EUR]
 
 All data is synthetic. The simulator says what each device wants to send on each day; a ledger of the replay says what
 its quota lets through, when an automatic top-up comes (below 20 % left) and when the SIM expires. All policies begin
@@ -72,7 +73,7 @@ def price_list(outage_day: int) -> PriceList:
 class Demand:
     """What each device wants on every day of the replay, the days before it and a year after it."""
 
-    def __init__(self, seed: int, sims: int, months: int) -> None:
+    def __init__(self, seed: int, sims: int, months: int, *, in_service: bool = False) -> None:
         self.fleet = Fleet(seed=seed, sims=sims, start=START)
         self.begin = START + timedelta(days=FIRST_DAY)
         everyone = np.arange(sims)
@@ -98,6 +99,9 @@ class Demand:
         # who waited for a SIM that expired before the replay has found another by now
         self.wanted[self.expiry <= 0] = 0
         self.activation = self.fleet.demand.activation - self.begin.toordinal()
+        if in_service:
+            lost = (self.left <= 0) & (self.activation < 0)
+            self.wanted[lost], self.known[lost] = 0, np.nan
         self.left[self.activation >= 0] = DATA_QUOTA  # the plan's own, of who is activated later
 
     def future(self, month: int) -> FloatArray:
@@ -277,9 +281,9 @@ def _act(replay: Replay, keys: np.ndarray, choice: np.ndarray) -> None:
     replay.top_up(packs)
 
 
-def replayed(seed: int, sims: int, months: int, prices: PriceList, budget: float | None) -> dict[str, Replay]:
+def replayed(demand: Demand, months: int, prices: PriceList, budget: float | None) -> dict[str, Replay]:
     """Every policy on one fleet; prints ours month by month."""
-    demand = Demand(seed, sims, months)
+    seed, sims = demand.fleet.seed, demand.fleet.sims
     ends = {name: Replay.begun(demand, prices) for name in POLICIES}
     print(f"\nfleet {seed}: {sims} SIMs, {int(demand.fleet.auto_topup.sum())} topped up automatically, EUR")
     print("month  saving of ours, predicted  realized |  outage days: nothing  rules  rules auto  ours")
@@ -309,12 +313,16 @@ def main() -> None:
     parser.add_argument("--seeds", default="901,902,903")
     parser.add_argument("--months", type=int, default=12)
     parser.add_argument("--outage-day", type=int, default=500, help="minor units")
+    parser.add_argument("--in-service", action="store_true", help="leave out SIMs that are exhausted at the start")
     parser.add_argument("--budget", type=float, help="EUR a month and fleet, for ours")
     given = parser.parse_args()
     prices = price_list(given.outage_day)
     begun = time.process_time()
     budget = None if given.budget is None else 100 * given.budget
-    fleets = [replayed(int(seed), given.sims, given.months, prices, budget) for seed in given.seeds.split(",")]
+    demands = [
+        Demand(int(seed), given.sims, given.months, in_service=given.in_service) for seed in given.seeds.split(",")
+    ]
+    fleets = [replayed(demand, given.months, prices, budget) for demand in demands]
     print(f"\n{time.process_time() - begun:.0f} CPU seconds for {len(fleets)} fleets")
     cost = {name: sum(ends[name].cost for ends in fleets) / 100 for name in POLICIES}
     days = {name: sum(sum(ends[name].outage_days) for ends in fleets) for name in POLICIES}
