@@ -30,3 +30,13 @@ TicketCategory = Literal[
     "account_management",
 ]
 TicketPriority = Literal["high", "medium", "low"]
+QuotaAction = Literal[
+    "nothing",
+    "top_up",
+    "auto_top_up_on",
+    "auto_top_up_off",
+    "lower_limit",
+    "extend",
+    "swap",
+    "retire",
+]

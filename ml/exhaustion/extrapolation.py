@@ -29,6 +29,7 @@ import numpy.typing as npt
 import polars as pl
 
 from ml.forecasting import SEASON, FloatPaths
+from ml.forecasting.segments import nan_mean
 from ml.history import FloatArray, IntArray, dense
 
 LEVEL_DAYS = 56
@@ -238,12 +239,14 @@ def _past_trajectories(
             segment, level = state(seen)
             there = ~np.isnan(seen[:, -QUIET_DAYS:]).any(axis=1) & (level > 0)
             there &= (segment == SEGMENTS.index("young")) == young
+            # A day that nobody knows is like those of its week; what has a whole week of them is no trajectory.
+            there &= ~np.isnan(_by_week(actual[:, horizon:])).any(axis=1) & ~np.isnan(actual[:, :horizon]).all(axis=1)
             per_day = actual[there] / level[there, None]
             sims.append(np.flatnonzero(there))
             segments.append(segment[there])
             levels.append(level[there])
-            first.append(per_day[:, :horizon].sum(axis=1))
-            trajectories.append(per_day[:, horizon:].reshape(len(per_day), weeks, SEASON).mean(axis=2))
+            first.append(horizon * nan_mean(per_day[:, :horizon]))
+            trajectories.append(_by_week(per_day[:, horizon:]))
     return (
         np.concatenate(sims),
         np.concatenate(segments),
@@ -251,6 +254,13 @@ def _past_trajectories(
         np.concatenate(first),
         np.concatenate(trajectories),
     )
+
+
+def _by_week(days: FloatArray) -> FloatArray:
+    """Mean a day of each week, (windows, weeks), of the days that are known; NaN where none is."""
+    weeks = days.reshape(len(days), days.shape[1] // SEASON, SEASON)
+    known = (~np.isnan(weeks)).sum(axis=2)
+    return np.where(known > 0, np.nansum(weeks, axis=2) / np.maximum(known, 1), np.nan)
 
 
 def _spread(ending: FloatArray) -> float:

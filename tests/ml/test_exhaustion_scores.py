@@ -130,3 +130,18 @@ def test_with_too_little_past_courses_stay_level_and_spread(
     assert set(extrapolation.windows) == {0}
     assert np.median(extrapolation.trajectories) == pytest.approx(1, abs=0.01)
     assert extrapolation.trajectories.std() > 0.2
+
+
+def test_days_that_nobody_knows_leave_no_hole_in_what_the_past_says(
+    make_history: Callable[..., pl.DataFrame], last_day: date
+) -> None:
+    history = make_history(np.full((60, 300), 1000.0))
+    gaps = ((pl.col("day").dt.ordinal_day() + pl.col("sim_key")) % 31 == 0) | (
+        (pl.col("sim_key") < 20) & (pl.col("day") > date(2026, 1, 31))
+    )
+    known = history.with_columns(pl.when(~gaps | (pl.col("day") == last_day)).then("bytes").alias("bytes"))
+    extrapolation = fit_extrapolation(known, as_of=last_day)
+    assert np.isfinite(extrapolation.trajectories).all()
+    assert sum(extrapolation.windows) > 0
+    seen = extrapolation.trajectories[np.argmax(extrapolation.windows)]
+    np.testing.assert_allclose(seen, 1, atol=0.01)

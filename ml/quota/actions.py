@@ -1,0 +1,337 @@
+"""What each action costs, for every SIM, from its futures.
+
+A SIM's quota is a budget for years, with top-ups of a fixed size and an expiry. An action is done at the start of one
+of the next MONTHS months and is judged over the whole horizon of the futures: what is paid, and what the days cost on
+which the device would send and cannot. In the months of decision each path is played month by month. Of the time after
+them one thing is assumed for every action, since it will be decided anew: on each path, whichever is cheaper is done,
+to go on buying whole top-ups (or the extension), or to be out of service. So volume that is bought early counts in
+full where it would be needed later, and nothing where the device stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ml.enums import QuotaAction
+from ml.history import FloatArray
+from ml.quota.prices import PriceList
+from ml.quota.use import MONTH_DAYS
+
+BoolArray = npt.NDArray[np.bool_]
+
+# Months in which something can be done: the budget has so many.
+MONTHS = 3
+# An automatic top-up comes when less than this share of a top-up is left, unless the SIM says otherwise.
+AUTO_AT = 0.2
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something that can be done for a SIM, at the start of month 1 to MONTHS."""
+
+    kind: QuotaAction
+    month: int = 1
+    packs: int = 1
+
+
+# Of equal ones the first is chosen: later is better, since then more is known.
+LATER_FIRST = range(MONTHS, 0, -1)
+ACTIONS = (
+    Action("nothing"),
+    *(Action("top_up", month) for month in LATER_FIRST),
+    Action("top_up", 1, 2),
+    Action("auto_top_up_on"),
+    Action("auto_top_up_off"),
+    Action("lower_limit"),
+    *(Action("extend", month) for month in LATER_FIRST),
+    Action("swap"),
+    Action("retire"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Sims:
+    """What is known of SIMs beside their futures; one value a SIM.
+
+    sim_keys      ids, for the frames
+    left          bytes left; zero or less: exhausted; NaN: unknown, and nothing is recommended
+    expiry_days   days until the expiry date; zero or less: expired; inf or NaN: never, or unknown
+    auto_top_up   whether it is topped up automatically now
+    active_share  share of days on which the device sends, 0 to 1: only such a day can be an outage
+    auto_at       bytes left at which an automatic top-up comes; NaN: AUTO_AT of a top-up
+    limit         bytes a month to which its limit could be lowered; NaN: it cannot. 1NCE has one limit for the whole
+                  account: give it only where a SIM can have its own
+    """
+
+    sim_keys: npt.NDArray[np.int64]
+    left: FloatArray
+    expiry_days: FloatArray
+    auto_top_up: BoolArray
+    active_share: FloatArray
+    auto_at: FloatArray | None = None
+    limit: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        sims = self.sim_keys.shape
+        for name, values in vars(self).items():
+            if values is not None and values.shape != sims:
+                raise ValueError(f"{name} has the shape {values.shape}, sim_keys {sims}: one value a SIM")
+
+    def take(self, rows: npt.NDArray[np.int64] | BoolArray | slice) -> Sims:
+        """Some of the SIMs."""
+        return Sims(
+            self.sim_keys[rows],
+            self.left[rows],
+            self.expiry_days[rows],
+            self.auto_top_up[rows],
+            self.active_share[rows],
+            None if self.auto_at is None else self.auto_at[rows],
+            None if self.limit is None else self.limit[rows],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What each action comes to; arrays (sims, actions), money in minor units, means over the futures.
+
+    cost         money paid and outage days at their price, over the whole horizon
+    saving       mean of what it costs less than "nothing", with the 10 and 90 % quantiles over paths (`saving_p10`,
+                 `saving_p90`) and the share of paths on which it saves (`saves`)
+    outage_days, outage_p  expected outage days, and the probability of any, in the months of decision
+    spend        (sims, actions, MONTHS) money paid in each month of decision
+    possible     whether it can be done at all; the figures of what cannot are those of "nothing"
+    first_outage_p  (sims,) probability of an outage in the first month if nothing is done
+    """
+
+    actions: tuple[Action, ...]
+    cost: FloatArray
+    saving: FloatArray
+    saving_p10: FloatArray
+    saving_p90: FloatArray
+    saves: FloatArray
+    outage_days: FloatArray
+    outage_p: FloatArray
+    spend: FloatArray
+    possible: BoolArray
+    first_outage_p: FloatArray
+
+    @classmethod
+    def stacked(cls, parts: Sequence[Evaluation]) -> Evaluation:
+        """Evaluations of blocks of SIMs under each other. Raises ValueError without any, or with other actions."""
+        if not parts or any(part.actions != parts[0].actions for part in parts):
+            raise ValueError("evaluations can be stacked when there is one or more and all have the same actions")
+        names = [name for name in vars(parts[0]) if name != "actions"]
+        return cls(
+            parts[0].actions, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """One action on every path: cost (sims, samples), outage days of each month (sims, samples, MONTHS) and money paid
+    in each (sims, samples, MONTHS)."""
+
+    cost: FloatArray
+    outage_days: FloatArray
+    spend: FloatArray
+
+
+def evaluate(use: FloatArray, sims: Sims, prices: PriceList, *, actions: Sequence[Action] = ACTIONS) -> Evaluation:
+    """What each action comes to for every SIM.
+
+    use      (sims, samples, months) bytes of each month ahead, `ml.quota.use.monthly_use`; MONTHS months or more
+    actions  the first is "nothing"
+
+    Memory is some twenty times that of `use`: hand in blocks of some hundred SIMs.
+    Raises ValueError when shapes differ, use is negative or not finite, or the first action is another.
+    """
+    chosen = tuple(actions)
+    if not chosen or chosen[0].kind != "nothing":
+        raise ValueError("the first action must be 'nothing': all others are compared with it")
+    _check(use, sims)
+    count, kinds = len(use), len(chosen)
+    possible = _possible(chosen, use, sims, prices)
+    base = play(use, sims, prices, chosen[0])
+    figures = {name: np.empty((count, kinds)) for name in ("cost", "saving", "saving_p10", "saving_p90", "saves")}
+    outage_days, outage_p = np.empty((2, count, kinds))
+    spend = np.empty((count, kinds, MONTHS))
+    for k, action in enumerate(chosen):
+        rows = possible[:, k]
+        outcome = base if action.kind == "nothing" else play(use[rows], sims.take(rows), prices, action)
+        if k and not rows.all():
+            outcome = _filled(base, outcome, rows)
+        saved = base.cost - outcome.cost
+        figures["cost"][:, k] = outcome.cost.mean(axis=1)
+        figures["saving"][:, k] = saved.mean(axis=1)
+        figures["saving_p10"][:, k], figures["saving_p90"][:, k] = np.quantile(saved, (0.1, 0.9), axis=1)
+        figures["saves"][:, k] = (saved > 0).mean(axis=1)
+        lost = outcome.outage_days.sum(axis=2)
+        outage_days[:, k], outage_p[:, k] = lost.mean(axis=1), (lost > 0).mean(axis=1)
+        spend[:, k] = outcome.spend.mean(axis=1)
+    first = (base.outage_days[:, :, 0] > 0).mean(axis=1)
+    return Evaluation(
+        chosen,
+        **figures,
+        outage_days=outage_days,
+        outage_p=outage_p,
+        spend=spend,
+        possible=possible,
+        first_outage_p=first,
+    )
+
+
+def realized_saving(
+    use: FloatArray,
+    sims: Sims,
+    prices: PriceList,
+    choice: npt.NDArray[np.int64],
+    *,
+    actions: Sequence[Action] = ACTIONS,
+) -> FloatArray:
+    """What the chosen actions saved against doing nothing, (sims,), once the months have passed.
+
+    use     (sims, months) bytes that each device wanted in the months since; what an exhausted SIM would have sent is
+            unknown, and has to be estimated
+    choice  (sims,) index of the action that was chosen
+    The same measure as `Evaluation.saving`, on the one path that came.
+    """
+    saved = np.zeros(len(use))
+    for k, action in enumerate(actions):
+        rows = np.flatnonzero(choice == k)
+        if rows.size and action.kind != "nothing":
+            came, these = use[rows, None, :], sims.take(rows)
+            done, left_alone = (play(came, these, prices, one).cost[:, 0] for one in (action, actions[0]))
+            saved[rows] = left_alone - done
+    return saved
+
+
+def play(use: FloatArray, sims: Sims, prices: PriceList, action: Action) -> Outcome:
+    """One action for every SIM, on each of its paths; arguments as in `evaluate`."""
+    kind, pack = action.kind, prices.top_up
+    left = np.repeat(np.nan_to_num(sims.left)[:, None], use.shape[1], axis=1)
+    expiry = np.where(np.isnan(sims.expiry_days), np.inf, sims.expiry_days)
+    automatic = sims.auto_top_up & (kind not in ("auto_top_up_off", "retire", "swap")) | (kind == "auto_top_up_on")
+    at = np.full(len(use), AUTO_AT * pack.volume) if sims.auto_at is None else sims.auto_at
+    at = np.where(np.isnan(at), AUTO_AT * pack.volume, at)[:, None]
+    active = np.clip(sims.active_share, 1 / MONTH_DAYS, 1)[:, None] * MONTH_DAYS
+    lost = np.zeros((*use.shape[:2], MONTHS))
+    spend = np.zeros((*use.shape[:2], MONTHS))
+    for month in range(MONTHS):
+        wanted = use[:, :, month]
+        if action.month == month + 1 and kind != "nothing":
+            paid, left, expiry = _bought(action, prices, left, expiry, month)
+            spend[:, :, month] += paid
+        if kind == "retire":
+            lost[:, :, month] = active * (wanted > 0)
+            continue
+        living = np.clip((expiry - MONTH_DAYS * month) / MONTH_DAYS, 0, 1)[:, None]
+        usable = wanted * living
+        if kind == "lower_limit" and sims.limit is not None:
+            usable = np.minimum(usable, sims.limit[:, None])
+        packs = np.where(automatic[:, None] & (living > 0), np.ceil((usable - left + at) / pack.volume), 0)
+        packs = np.maximum(packs, 0)
+        left = left + packs * pack.volume
+        served = np.minimum(usable, np.maximum(left, 0))
+        left = left - served
+        missed = np.where(wanted > 0, 1 - served / np.maximum(wanted, 1e-9), 0)
+        # a millionth of a month is the rounding of sums, and no outage
+        lost[:, :, month] = np.where(missed > 1e-6, missed, 0) * active
+        spend[:, :, month] += packs * pack.price + prices.recurring
+    cost = spend.sum(axis=2) + lost.sum(axis=2) * prices.outage_day
+    return Outcome(cost + _afterwards(use[:, :, MONTHS:], left, expiry, active, prices, kind), lost, spend)
+
+
+def _bought(
+    action: Action, prices: PriceList, left: FloatArray, expiry: FloatArray, month: int
+) -> tuple[float, FloatArray, FloatArray]:
+    """What an action costs at the start of its month, and the volume and expiry after it."""
+    paid = float(prices.handling)
+    if action.kind == "top_up":
+        return paid + action.packs * prices.top_up.price, left + action.packs * prices.top_up.volume, expiry
+    product = prices.product("extension" if action.kind == "extend" else "sim")
+    if action.kind == "extend" and product is not None:
+        added = (product.validity_months or 0) * MONTH_DAYS
+        return paid + product.price, left, np.maximum(expiry, MONTH_DAYS * month) + added
+    if action.kind == "swap" and product is not None:
+        lasts = np.inf if product.validity_months is None else product.validity_months * MONTH_DAYS
+        new = np.full_like(expiry, MONTH_DAYS * month + lasts)
+        return paid + product.price + prices.swap_work, np.full_like(left, product.volume), new
+    return paid, left, expiry
+
+
+def _afterwards(
+    use: FloatArray, left: FloatArray, expiry: FloatArray, active: FloatArray, prices: PriceList, kind: QuotaAction
+) -> FloatArray:
+    """Cost of the months after those of decision: the cheaper of buying on and of being out of service."""
+    months = use.shape[2]
+    wanted, used_months = use.sum(axis=2), (use > 0).sum(axis=2)
+    outage = prices.outage_day * active * used_months
+    pack, card = prices.top_up, prices.product("sim")
+    if kind == "retire":
+        if card is None:
+            return np.asarray(outage, dtype=np.float64)
+        more = np.ceil(np.maximum(wanted - card.volume, 0) / pack.volume) * pack.price
+        anew = np.where(wanted > 0, card.price + prices.swap_work + more, 0)
+        return np.asarray(np.minimum(outage, anew), dtype=np.float64)
+    missing = np.maximum(wanted - np.maximum(left, 0), 0)
+    buying = np.ceil(missing / pack.volume) * pack.price
+    cost = np.minimum(buying, outage * missing / np.maximum(wanted, 1e-9))
+    begins = MONTH_DAYS * (MONTHS + np.arange(months))
+    gone = 1 - np.clip((expiry[:, None] - begins) / MONTH_DAYS, 0, 1)
+    after = (use > 0) * gone[:, None, :]
+    renewals = [product.price for product in (prices.product("extension"),) if product]
+    renewals += [card.price + prices.swap_work] if card else []
+    renewal = np.where(after.any(axis=2), min(renewals, default=np.inf), 0.0)
+    cost = cost + np.minimum(renewal, prices.outage_day * active * after.sum(axis=2))
+    return np.asarray(cost + prices.recurring * months, dtype=np.float64)
+
+
+def _possible(actions: Sequence[Action], use: FloatArray, sims: Sims, prices: PriceList) -> BoolArray:
+    """Which action can be done for which SIM, (sims, actions), and is not pointless from the outset.
+
+    Of a SIM that cannot end in the months of decision, on any path, and costs nothing by the month, nothing can be
+    saved: whatever is bought later is then as good.
+    """
+    known = ~np.isnan(sims.left)
+    ends = sims.expiry_days <= use.shape[2] * MONTH_DAYS
+    short = use[:, :, :MONTHS].sum(axis=2).max(axis=1) > sims.left
+    limited = np.zeros(known.size, dtype=bool) if sims.limit is None else ~np.isnan(sims.limit)
+    matters = known & (ends | short | sims.auto_top_up | limited | (prices.recurring > 0))
+    by_kind = {
+        "top_up": ~sims.auto_top_up & short,
+        "auto_top_up_on": ~sims.auto_top_up & short,
+        "auto_top_up_off": sims.auto_top_up,
+        "lower_limit": limited,
+        "extend": ends & (prices.product("extension") is not None),
+        "swap": np.full(known.size, prices.product("sim") is not None),
+    }
+    columns = []
+    for action in actions:
+        living = ~(sims.expiry_days <= MONTH_DAYS * (action.month - 1))
+        buys = action.kind in ("top_up", "auto_top_up_on")
+        column = matters & by_kind.get(action.kind, True) & (living | (not buys))
+        columns.append(column | (action.kind == "nothing"))
+    return np.stack(columns, axis=1)
+
+
+def _filled(base: Outcome, some: Outcome, rows: BoolArray) -> Outcome:
+    """The outcome of all SIMs: `some` where it is possible, `base` elsewhere."""
+    filled = {name: values.copy() for name, values in vars(base).items()}
+    for name, values in vars(some).items():
+        filled[name][rows] = values
+    return Outcome(**filled)
+
+
+def _check(use: FloatArray, sims: Sims) -> None:
+    if use.ndim != 3 or use.shape[0] != sims.sim_keys.size or use.shape[1] < 1 or use.shape[2] < MONTHS:
+        raise ValueError(
+            f"use has the shape {use.shape}; needed is (sims, samples, months) for {sims.sim_keys.size} SIMs and "
+            f"{MONTHS} months or more"
+        )
+    if not np.isfinite(use).all() or (use < 0).any():
+        row = int(np.argmax((~(np.isfinite(use) & (use >= 0))).any(axis=(1, 2))))
+        raise ValueError(f"use of SIM {sims.sim_keys[row]} is negative, infinite or NaN in a month")
