@@ -1,15 +1,17 @@
 """What to do about a risk: its level, its reasons in words, and the actions that are worth most.
 
 Actions are ranked by risk x value at stake x what can be done about the cause. No uplift is claimed: who is most at
-risk is not who is helped most (Ascarza 2018). Shares of a hold-out, for which nothing is done, let it be measured later.
+risk is not who is helped most (Ascarza 2018). A hold-out, for which nothing is done, lets it be measured later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from ml.churn.competing import MONTHS
@@ -87,7 +89,7 @@ def retention_actions(
     """One action a SIM (ACTION_SCHEMA), the one that is worth most first.
 
     risks   `ml.churn.hazard.RISK_SCHEMA`
-    values  VALUE_SCHEMA: what would be lost with a SIM, in the smallest unit of a currency; a SIM without a row counts 0
+    values  VALUE_SCHEMA: what would be lost with a SIM, in the smallest unit of a currency; 0 of a SIM without a row
     worth is risk x value at stake x what can be done, over the causes. held_out: nothing is to be done, drawn by SIM
     and seed, the same each day.
     """
@@ -97,20 +99,28 @@ def retention_actions(
     doable = pl.sum_horizontal(
         chance * rules.actionability.get(cause, 0.0) for chance, cause in zip(chances, CAUSES, strict=True)
     )
-    draw = (pl.col("sim_key").hash(seed=seed) % 10_000) / 10_000
     table = {f"{level} {cause}": text for level, by_cause in ACTIONS.items() for cause, text in by_cause.items()}
     found = risks.filter(pl.col("horizon_days") == horizon_days).join(values, on="sim_key", how="left")
     found = found.with_columns(
         pl.col("value_at_stake").fill_null(0),
         level=risk_level(pl.col("risk"), rules),
         cause=most.replace_strict(dict(enumerate(CAUSES)), return_dtype=pl.String),
-        held_out=draw < rules.hold_out,
+        held_out=pl.Series(_draws(found["sim_key"].to_numpy(), seed) < rules.hold_out),
     ).with_columns(
         worth=doable * pl.col("value_at_stake"),
         action=pl.format("{} {}", "level", "cause").replace_strict(table, return_dtype=pl.String),
     )
     found = found.sort(["worth", "risk", "sim_key"], descending=[True, True, False]).with_row_index("rank", offset=1)
     return found.select(pl.col(name).cast(kind) for name, kind in ACTION_SCHEMA.items())
+
+
+def _draws(sim_keys: npt.NDArray[Any], seed: int) -> FloatArray:
+    """One number from 0 to 1 a SIM, the same for ever: the finalizer of splitmix64 (Steele, Lea and Flood 2014)."""
+    with np.errstate(over="ignore"):
+        mixed = sim_keys.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return np.asarray((mixed ^ (mixed >> np.uint64(31))) / 2.0**64, dtype=np.float64)
 
 
 def reasons_of(model: Hazard, features: pl.DataFrame, risks: pl.DataFrame, *, horizon_days: int = 90) -> pl.DataFrame:

@@ -78,6 +78,9 @@ class Histories:
         """The same with the schemas' columns and types. Raises ValueError for a column that is not there or a SIM that
         comes twice in `sims`."""
         made = {name: checked(frame, SCHEMAS[name], name) for name, frame in self._frames().items()}
+        # in order, so that sums are the same to the last bit whatever came beside
+        for name in set(made) - {"sims"}:
+            made[name] = made[name].sort("sim_key", "day", maintain_order=True)
         twice = made["sims"].filter(pl.col("sim_key").is_duplicated())
         if twice.height:
             raise ValueError(f"sims hold SIM {twice['sim_key'][0]} twice; give one row a SIM")
@@ -117,7 +120,7 @@ def silent_sims(histories: Histories, day: date) -> pl.DataFrame:
 
 def _known(histories: Histories, day: date) -> pl.DataFrame:
     out = out_of_sight_on(histories.facts, day)
-    everyone = _use(histories, day).join(histories.sims, on="sim_key", how="left")
+    everyone = _use(histories, day).join(histories.sims, on="sim_key", how="left").sort("sim_key")
     everyone = everyone.with_columns(
         age_days=(pl.lit(day) - pl.coalesce("activated_on", "first")).dt.total_days().cast(pl.Float64),
         gone=pl.col("sim_key").is_in(out["sim_key"].implode()),
@@ -145,7 +148,7 @@ def _use(histories: Histories, day: date) -> pl.DataFrame:
     def active(first: int, last: int) -> pl.Expr:
         return pl.col("ago").is_between(first, last - 1).sum() / (last - first)
 
-    by_sim = usage.group_by("sim_key").agg(
+    by_sim = usage.group_by("sim_key", maintain_order=True).agg(
         first=pl.col("day").min(),
         days_since_activity=pl.col("ago").min().cast(pl.Int64),
         active_7=active(0, 7),
@@ -199,7 +202,7 @@ def _connection(histories: Histories, day: date) -> pl.DataFrame | None:
     last = histories.connection.filter(pl.col("day").is_between(day - timedelta(days=89), day))
     recent = pl.col("day") > day - timedelta(days=30)
     sessions, empty = pl.col("sessions").filter(recent).sum(), pl.col("empty_sessions").filter(recent).sum()
-    return last.group_by("sim_key").agg(
+    return last.group_by("sim_key", maintain_order=True).agg(
         sessions_30=sessions / 30,
         empty_share_30=pl.when(sessions > 0).then(empty / sessions),
         quality_30=pl.col("quality").filter(recent).mean(),
