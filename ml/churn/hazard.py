@@ -22,7 +22,7 @@ import polars as pl
 
 from ml.churn.columns import Columns, learn_columns
 from ml.churn.competing import HORIZONS, MONTH_DAYS, MONTHS, by_months, cumulative_incidence, months_of
-from ml.churn.ends import CAUSES, chance_of_return, closing_lags, ends_of, out_of_sight_on, rhythm, usual_gaps
+from ml.churn.ends import CAUSES, chance_of_return, closing_lags, ends_of, rhythm, usual_gaps
 from ml.churn.features import Histories, silent_sims, snapshot
 from ml.churn.learner import LEAVES, Learner, fit_learner, log_odds, odds, shift_to
 from ml.churn.model import MIN_ENDS, enough
@@ -283,10 +283,3 @@ def _combined(keys: pl.Series, hazards: FloatArray, outer: pl.DataFrame | None) 
     columns |= {name: flat[:, at] for at, name in enumerate(names)}
     columns |= {"risk": flat[:, : len(CAUSES)].sum(axis=1), "any_end": flat.sum(axis=1)}
     return pl.DataFrame(columns).select(pl.col(name).cast(kind) for name, kind in RISK_SCHEMA.items())
-
-
-def still_there(histories: Histories, day: date) -> pl.Series:
-    """SIMs that are neither off nor exhausted nor expired at a day's end, of those with use before."""
-    out = out_of_sight_on(histories.facts, day)["sim_key"]
-    used = histories.usage.filter(pl.col("day") <= day)["sim_key"].unique()
-    return used.filter(~used.is_in(out.implode())).sort()
