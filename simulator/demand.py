@@ -32,6 +32,7 @@ from simulator.hashing import (
     bits,
     draw,
 )
+from simulator.swaps import ENDS, givers, swap_days
 
 RUNAWAY_DAYS = 60
 LIFETIME_MONTHS = 120
@@ -132,7 +133,7 @@ class Demand:
         self.rx = np.array([a.rx for a in ARCHETYPES])[kinds] + bits(traits[:, 1], 24, 5)
         self.sms_rate = np.array([a.sms_rate for a in ARCHETYPES])[kinds]
         self._days(everyone)
-        self._lives(sims, everyone, life)
+        self._lives(sims, everyone, life, scenario)
         if scenario == "clean":
             self.churn_first = self.churn_last = self.death = np.full(sims, NEVER)
             self.loop_first = self.loop_last = np.full(sims, NEVER)
@@ -148,8 +149,8 @@ class Demand:
         self.off_hours = np.array([3, 3, 10, 40])[bits(word, 16, 2)]
         self.always_active = bits(word, 18, 1) == 1  # its unusual hours are all hours, instead of some others
 
-    def _lives(self, sims: int, everyone: Ints, life: Words) -> None:
-        """Activation, expiry, churn and death of every SIM; sites are rolled out, and leave, together."""
+    def _lives(self, sims: int, everyone: Ints, life: Words, scenario: str) -> None:
+        """Activation, expiry, churn, death and swap of every SIM; sites are rolled out, and leave, together."""
         sites = max(4, sims // 40)
         site = draw(self.seed, SITES, np.arange(sites, dtype=np.int64), np.arange(1))[:, 0]
         self.site = bits(life[:, 0], 0, 20) % sites
@@ -178,6 +179,9 @@ class Demand:
         self.churn_last = np.where(leaves, self.churn_first + 20 + bits(life[:, 1], 32, 5), NEVER)
         dies = ~leaves & (bits(life[:, 1], 37, 10) < 90)
         self.death = np.where(dies, np.maximum(self.start + 20 + bits(life[:, 1], 47, 12) % 700, ready), NEVER)
+        stays = ~leaves & ~dies & (scenario == ENDS)
+        self.swap = swap_days(self.seed, self.start, ready, stays) if stays.any() else np.full(sims, NEVER)
+        self.giver, self.given = givers(self.site, self.archetype, self.swap)
         # a faulty firmware of one device type restarts its session over and over, from a roll-out of ten days
         looping = (self.device == FIRMWARE_LOOP_DEVICE) & (bits(life[:, 0], 47, 10) < 700) & ~self.old
         self.loop_first = np.where(looping, self.start + 110 + bits(life[:, 0], 57, 7) % 10, NEVER)
@@ -186,7 +190,7 @@ class Demand:
         )
         self.loop_first = np.where(looping, self.loop_first, NEVER)
         self.loop_last = np.where(looping, self.loop_first + 14 + everyone % 8, NEVER)
-        self.ends = np.minimum(np.minimum(self.churn_first, self.death), self.expiry)
+        self.ends = np.minimum.reduce([self.churn_first, self.death, self.swap, self.expiry])
 
     def injections(self, rows: Ints, window: int) -> Injection:
         """The passing anomaly of each SIM in the window-th 180 days from the start; windows before the start are
@@ -249,7 +253,8 @@ class Demand:
     def _disturbed(self, rows: Ints, days: Ints, volume: Ints) -> tuple[Ints, NDArray[np.bool_]]:
         """The volume with spikes, runaways, the firmware loop and churn in it, and whether the device is alive each
         day."""
-        alive = (days < self.death[rows, None]) & (days < self.churn_last[rows, None])
+        gone = np.minimum.reduce([self.death[rows], self.churn_last[rows], self.swap[rows]])
+        alive = days < gone[:, None]
         for window in range(
             (int(days[0]) - self.start - RUNAWAY_DAYS) // WINDOW, (int(days[-1]) - self.start) // WINDOW + 1
         ):

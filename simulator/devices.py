@@ -44,7 +44,8 @@ def imeis_on(demand: Demand, first: Ints, rows: Ints, days: Ints) -> Ints:
         renewed &= (demand.device[rows] % 2 == 0) & (begun <= days)  # the second type of two is the newer one
         successor = _with_serial(_TYPES[demand.device[rows] | 1] * 100_000_000, bits(h, 28, 20))
         imeis = np.where(renewed, successor, imeis)
-    return np.where(changed_device(demand, rows, days), first[rows] + OTHER_TYPE, imeis)
+    imeis = np.where(changed_device(demand, rows, days), first[rows] + OTHER_TYPE, imeis)
+    return np.where(days >= demand.given[rows], first[demand.giver[rows]], imeis)
 
 
 def _with_serial(imeis: Ints, serials: Ints) -> Ints:

@@ -21,7 +21,8 @@ def truth(fleet: Fleet, days: int = 365) -> dict[str, Any]:
     """What was put into the fleet on purpose, over `days` days from the start; for scoring, never for a model to read.
 
     `sims` by ICCID: traits and dates, `platform2` (whether it is on Platform 2.0), `topups`, `exhausted` (data) and
-    `exhausted_sms` days, `churn` (days of fading), `death`, and `anomalies` with kind (spike, silence, runaway,
+    `exhausted_sms` days, `churn` (days of fading), `death`, `swap` (the day its device moved to
+    another SIM, of scenario "ends"), and `anomalies` with kind (spike, silence, runaway,
     firmware_loop; in a fleet of scenario "all" also drift, sms_flood, flapping, imei_change, unexpected_country,
     unexpected_operator, unusual_hours), days (inclusive)
     and `visible`, which is false when the SIM was without service all the while. `clean` SIMs have none of these but
@@ -38,6 +39,7 @@ def truth(fleet: Fleet, days: int = 365) -> dict[str, Any]:
     sims = {}
     for i, iccid in enumerate(fleet.iccids):
         churns, dies = (day[i] < min(last + 1, demand.expiry[i]) for day in (demand.churn_first, demand.death))
+        swapped = demand.swap[i] < min(last + 1, demand.expiry[i])
         sims[iccid] = {
             "label": cards.label(i),
             "site": int(demand.site[i]),
@@ -54,8 +56,9 @@ def truth(fleet: Fleet, days: int = 365) -> dict[str, Any]:
             if churns
             else None,
             "death": _iso(demand.death[i]) if dies else None,
+            **({"swap": _iso(demand.swap[i])} if swapped else {}),
             "anomalies": anomalies.get(i, []),
-            "clean": not (churns or dies or i in anomalies),
+            "clean": not (churns or dies or swapped or i in anomalies),
         }
     tickets = BackOffice(cards).ticket_truth(moment((last + 1) * DAY_SECONDS - 1))
     facts = {"synthetic": True, "seed": fleet.seed, "start": fleet.start.isoformat(), "days": days}

@@ -1,0 +1,217 @@
+"""What to do about a risk: its level, its reasons in words, and the actions that are worth most.
+
+Actions are ranked by risk x value at stake x what can be done about the cause. No uplift is claimed: who is most at
+risk is not who is helped most (Ascarza 2018). A hold-out, for which nothing is done, lets it be measured later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from ml.churn.competing import MONTHS
+from ml.churn.ends import CAUSES, DEAD_DEVICE, SWAPPED, SWITCHED_OFF
+from ml.churn.hazard import AHEAD, Hazard
+from ml.history import FloatArray
+
+HIGH, MEDIUM, LOW = "high", "medium", "low"
+ACTIONS: Mapping[str, Mapping[str, str]] = {
+    HIGH: {
+        DEAD_DEVICE: "call the customer and send a technician or another device",
+        SWITCHED_OFF: "call the customer about staying: tariff, pooling or a pause instead of the end",
+        SWAPPED: "ask the customer which SIM the device is to keep, and move what is left of the quota",
+    },
+    MEDIUM: {
+        DEAD_DEVICE: "check power, antenna and network from afar, and restart the connection",
+        SWITCHED_OFF: "write to the customer and offer a fitting tariff",
+        SWAPPED: "check where the device is, and whether two SIMs are paid for one device",
+    },
+    LOW: dict.fromkeys(CAUSES, "watch"),
+}
+ACTIONABILITY = {DEAD_DEVICE: 0.5, SWITCHED_OFF: 0.6, SWAPPED: 0.3}
+REASONS = 3
+MIN_REASON = 0.05  # log odds that are worth a word
+
+REASON_SCHEMA = {"sim_key": pl.Int32, "cause": pl.String, "reasons": pl.String}
+ACTION_SCHEMA = {
+    "sim_key": pl.Int32,
+    "level": pl.String,
+    "cause": pl.String,
+    "risk": pl.Float64,
+    "value_at_stake": pl.Int64,
+    "worth": pl.Float64,
+    "action": pl.String,
+    "held_out": pl.Boolean,
+    "rank": pl.UInt32,
+}
+VALUE_SCHEMA = {"sim_key": pl.Int32, "value_at_stake": pl.Int64}
+
+
+@dataclass(frozen=True)
+class RiskRules:
+    """From which risk on a level holds, what can be done about a cause (0 nothing, 1 all), and the share of SIMs for
+    which nothing is done, so that uplift can be measured; 0 switches that off. Raises ValueError for levels that are
+    not in order, or numbers that are not within 0 and 1."""
+
+    high: float = 0.7
+    medium: float = 0.4
+    actionability: Mapping[str, float] = field(default_factory=lambda: dict(ACTIONABILITY))
+    hold_out: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.medium <= self.high <= 1:
+            raise ValueError(f"risk levels must be 0 <= medium <= high <= 1, not {self.medium} and {self.high}")
+        if not all(0 <= share <= 1 for share in (self.hold_out, *self.actionability.values())):
+            raise ValueError("shares of the hold-out and of what can be done must be within 0 and 1")
+
+
+def risk_level(risk: pl.Expr, rules: RiskRules | None = None) -> pl.Expr:
+    """high, medium or low."""
+    rules = rules or RiskRules()
+    return pl.when(risk >= rules.high).then(pl.lit(HIGH)).when(risk >= rules.medium).then(pl.lit(MEDIUM)).otherwise(
+        pl.lit(LOW)
+    )  # fmt: skip
+
+
+def retention_actions(
+    risks: pl.DataFrame,
+    values: pl.DataFrame,
+    *,
+    horizon_days: int = 90,
+    rules: RiskRules | None = None,
+    seed: int = 17,
+) -> pl.DataFrame:
+    """One action a SIM (ACTION_SCHEMA), the one that is worth most first.
+
+    risks   `ml.churn.hazard.RISK_SCHEMA`
+    values  VALUE_SCHEMA: what would be lost with a SIM, in the smallest unit of a currency; 0 of a SIM without a row
+    worth is risk x value at stake x what can be done, over the causes. held_out: nothing is to be done, drawn by SIM
+    and seed, the same each day.
+    """
+    rules = rules or RiskRules()
+    chances = [pl.col(f"p_{cause}") for cause in CAUSES]
+    most = pl.concat_list(chances).list.arg_max()
+    doable = pl.sum_horizontal(
+        chance * rules.actionability.get(cause, 0.0) for chance, cause in zip(chances, CAUSES, strict=True)
+    )
+    table = {f"{level} {cause}": text for level, by_cause in ACTIONS.items() for cause, text in by_cause.items()}
+    found = risks.filter(pl.col("horizon_days") == horizon_days).join(values, on="sim_key", how="left")
+    found = found.with_columns(
+        pl.col("value_at_stake").fill_null(0),
+        level=risk_level(pl.col("risk"), rules),
+        cause=most.replace_strict(dict(enumerate(CAUSES)), return_dtype=pl.String),
+        held_out=pl.Series(_draws(found["sim_key"].to_numpy(), seed) < rules.hold_out),
+    ).with_columns(
+        worth=doable * pl.col("value_at_stake"),
+        action=pl.format("{} {}", "level", "cause").replace_strict(table, return_dtype=pl.String),
+    )
+    found = found.sort(["worth", "risk", "sim_key"], descending=[True, True, False]).with_row_index("rank", offset=1)
+    return found.select(pl.col(name).cast(kind) for name, kind in ACTION_SCHEMA.items())
+
+
+def _draws(sim_keys: npt.NDArray[Any], seed: int) -> FloatArray:
+    """One number from 0 to 1 a SIM, the same for ever: the finalizer of splitmix64 (Steele, Lea and Flood 2014)."""
+    with np.errstate(over="ignore"):
+        mixed = sim_keys.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return np.asarray((mixed ^ (mixed >> np.uint64(31))) / 2.0**64, dtype=np.float64)
+
+
+def reasons_of(model: Hazard, features: pl.DataFrame, risks: pl.DataFrame, *, horizon_days: int = 90) -> pl.DataFrame:
+    """Why each SIM is at risk (REASON_SCHEMA): its likeliest learnt cause, and the things that raise its risk most.
+
+    features  as `ml.churn.features.snapshot` makes them; risks  of the same SIMs (RISK_SCHEMA)
+    """
+    chances = [f"p_{cause}" for cause in CAUSES]
+    rows = features.select("sim_key").join(
+        risks.filter(pl.col("horizon_days") == horizon_days), on="sim_key", how="left", maintain_order="left"
+    )
+    likeliest = rows.select(chances).fill_null(0.0).to_numpy().argmax(axis=1) if rows.height else np.empty(0, np.int64)
+    texts = np.full(features.height, "nothing stands out", dtype=object)
+    for at, cause in enumerate(CAUSES):
+        which = np.flatnonzero(likeliest == at)
+        if not which.size or cause not in model.learners:
+            continue
+        some = features[which.tolist()]
+        added = contributions(model, cause, some)
+        names = [column.name for column in model.columns.columns]
+        values = some.to_dicts()
+        for row, sim in enumerate(which):
+            best = np.argsort(-added[row])[:REASONS]
+            said = [in_words(names[one], values[row].get(names[one])) for one in best if added[row, one] >= MIN_REASON]
+            texts[sim] = "; ".join(said) or texts[sim]
+    found = {"sim_key": features["sim_key"], "cause": [CAUSES[one] for one in likeliest], "reasons": texts.tolist()}
+    return pl.DataFrame(found).select(pl.col(name).cast(kind) for name, kind in REASON_SCHEMA.items())
+
+
+def contributions(model: Hazard, cause: str, features: pl.DataFrame, *, month: int = 1) -> FloatArray:
+    """What each column adds to the log odds of a cause in a month ahead, (rows, columns); of `months_ahead` nothing."""
+    if not 1 <= month <= MONTHS:
+        raise ValueError(f"month {month} is not within 1 and {MONTHS}")
+    matrix = model.columns.matrix(features.with_columns(pl.lit(float(month)).alias(AHEAD)))
+    added = model.learners[cause].contributions(matrix)[:, :-1]
+    owner = np.array(model.columns.owner)
+    names = [column.name for column in model.columns.columns]
+    found = np.stack([added[:, owner == at].sum(axis=1) for at in range(len(names))], axis=1)
+    found[:, [at for at, name in enumerate(names) if name == AHEAD]] = 0
+    return found
+
+
+def importance(model: Hazard, features: pl.DataFrame) -> pl.DataFrame:
+    """cause, feature, weight: how far each column moves the log odds of a cause, on the mean of these SIMs."""
+    names = [column.name for column in model.columns.columns]
+    rows = [
+        (cause, name, float(weight))
+        for cause in model.learners
+        for name, weight in zip(names, np.abs(contributions(model, cause, features)).mean(axis=0), strict=True)
+        if name != AHEAD
+    ]
+    return pl.DataFrame(rows, schema={"cause": pl.String, "feature": pl.String, "weight": pl.Float64}, orient="row")
+
+
+_WORDS = {
+    "days_since_activity": "nothing was heard of it for {:.0f} days",
+    "gap_share": "its silence is at {:.0%} of the longest usual one",
+    "active_7": "it was active on {:.0%} of the last 7 days",
+    "active_30": "it was active on {:.0%} of the last 30 days",
+    "active_change": "its share of active days changed by {:+.0%} against the 60 days before",
+    "spread_30": "its days vary by {:.1f} times their mean",
+    "trend_7": "its use of the last week is at {:.0%} of the month's",
+    "trend_30": "its use of the last month is at {:.0%} of the two months' before",
+    "usual_gap": "it reports every {:.0f} days at the longest",
+    "use_30": "it uses {} kB a day",
+    "age_days": "it has been in service for {:.0f} days",
+    "group_gone": "{:.0%} of the SIMs of its place are gone or silent",
+    "group_trend": "the use of the other SIMs of its place is at {:.0%} of the month's",
+    "group_size": "{:.0f} other SIMs are at its place",
+    "quota_used": "{:.0%} of its quota is used",
+    "days_to_expiry": "it expires in {:.0f} days",
+    "sessions_30": "it opens {:.1f} sessions a day",
+    "empty_share_30": "{:.0%} of its sessions carried nothing",
+    "quality_30": "its connection quality is {:.0%}",
+    "quality_change": "its connection quality changed by {:+.0%}",
+    "tickets_90": "{:.0f} tickets about it in 90 days",
+    "anomaly_days_30": "{:.0f} anomalous days in 30 days",
+    "anomaly_days_90": "{:.0f} anomalous days in 90 days",
+    "device_type": "its device type is {}",
+    "peer_group": "its peer group is {}",
+}
+
+
+def in_words(name: str, value: object) -> str:
+    """A feature and its value in words."""
+    text = _WORDS.get(name, name.replace("_", " ") + " is {}")
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return f"{name.replace('_', ' ')} is not known"
+    if isinstance(value, float | int):
+        if name in ("trend_7", "trend_30", "group_trend"):
+            value = float(np.exp(value))
+        if name == "use_30":
+            value = f"{10.0**value / 1000:,.1f}"
+    return text.format(value)

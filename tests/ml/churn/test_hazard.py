@@ -1,0 +1,287 @@
+"""The hazard of SIMs' ends: labels, competing risks, features that know no future, and what is foreseen."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ml.churn import (
+    Evaluation,
+    Hazard,
+    Histories,
+    NotEnoughHistoryError,
+    RiskRules,
+    evaluate_churn,
+    predict_hazard,
+    reasons_of,
+    retention_actions,
+    snapshot,
+    train_hazard,
+)
+from ml.churn.actions import VALUE_SCHEMA, importance
+from ml.churn.competing import HORIZONS, by_months, cumulative_incidence
+from ml.churn.ends import CAUSES, FACT_SCHEMA, chance_of_return, closing_lags, ends_of
+from ml.churn.evaluation import lines
+from ml.churn.features import SIM_SCHEMA
+from ml.churn.hazard import OUTER_SCHEMA, RISK_SCHEMA, labels_of, month_ends, sim_months
+from ml.history import USAGE_SCHEMA
+from ml.plots.churn import plot_churn_calibration, plot_churn_lift, plot_churn_reasons
+
+FIRST, DAYS = date(2024, 1, 1), 500
+LAST = FIRST + timedelta(days=DAYS - 1)
+DAY = timedelta(days=1)
+LAGS = pl.DataFrame({"rhythm": [0, 1, 2], "sims": [9, 9, 9], "closing_days": [21, 45, 90]})
+
+
+def facts_of(*rows: tuple[int, date, str]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=FACT_SCHEMA, orient="row")
+
+
+def daily(sim: int, first: date, last: date) -> pl.DataFrame:
+    days = pl.date_range(first, last, "1d", eager=True)
+    return pl.DataFrame({"sim_key": sim, "day": days, "bytes": 1000}).cast(USAGE_SCHEMA)  # type: ignore[arg-type]
+
+
+def fleet(sims: int = 500, seed: int = 1) -> Histories:
+    """Sixteen months of daily reporters; four in five end, after fading for two months (switched off) or missing ever
+    more days (dead)."""
+    rng = np.random.default_rng(seed)
+    end = np.where(rng.random(sims) < 0.8, rng.integers(80, 520, sims), 9999)
+    off = rng.random(sims) < 0.5
+    at = np.arange(DAYS)[None, :]
+    before = end[:, None] - at
+    nearing = np.clip(1 - before / 60, 0, 1)
+    volume = 10 ** rng.uniform(4, 6, (sims, 1)) * rng.gamma(8, 1 / 8, (sims, DAYS))
+    volume *= np.where(off[:, None], 1 - 0.8 * nearing, 1)
+    volume *= rng.random((sims, DAYS)) < 0.95 - np.where(off[:, None], 0, 0.5) * nearing
+    volume *= before > 0
+    sim, day = np.nonzero(volume.astype(np.int64))
+    usage = pl.DataFrame(
+        {"sim_key": sim, "day": np.datetime64(FIRST) + day, "bytes": volume[sim, day].astype(np.int64)}
+    )
+    facts = [(int(n), FIRST + int(end[n] + 8) * DAY, "disabled") for n in np.flatnonzero(off & (end < DAYS - 8))]
+    keys = np.arange(sims, dtype=np.int32)
+    cards = pl.DataFrame({"sim_key": keys, "activated_on": FIRST, "device_type": rng.choice(["A", "B"], sims)})
+    cards = cards.with_columns(peer_group=pl.lit(None), label_group=pl.format("site {}", pl.col("sim_key") % 25))
+    return Histories(cards.select(list(SIM_SCHEMA)), usage, facts_of(*facts)).checked()
+
+
+@pytest.fixture(scope="module")
+def histories() -> Histories:
+    return fleet()
+
+
+@pytest.fixture(scope="module")
+def model(histories: Histories) -> Hazard:
+    return train_hazard(histories, as_of=LAST, leaves=(3,), max_rows=8000)
+
+
+@pytest.fixture(scope="module")
+def evaluation(histories: Histories) -> Evaluation:
+    return evaluate_churn(histories, as_of=LAST, min_ends=30, leaves=(3,))
+
+
+def aalen_johansen(times: np.ndarray, causes: np.ndarray, months: int, kinds: int) -> np.ndarray:
+    """By brute force, (months, kinds): times in months (0 first), causes -1 for none seen up to and with that month."""
+    survival, found, total = 1.0, [], np.zeros(kinds)
+    for month in range(months):
+        there = (times >= month).sum()
+        ended = np.array([((times == month) & (causes == kind)).sum() for kind in range(kinds)])
+        total = total + survival * ended / max(there, 1)
+        survival *= 1 - ended.sum() / max(there, 1)
+        found.append(total)
+    return np.array(found)
+
+
+def test_incidence_is_that_of_aalen_and_johansen() -> None:
+    rng = np.random.default_rng(5)
+    times, causes = rng.integers(0, 6, 200), rng.integers(-1, 3, 200)
+    hazards = np.array(
+        [
+            [((times == month) & (causes == kind)).sum() / (times >= month).sum() for kind in range(3)]
+            for month in range(6)
+        ]
+    )
+    ours = cumulative_incidence(hazards[None], np.zeros((1, 6, 0)))[0]
+    expected = aalen_johansen(times, causes, 6, 3)
+    assert np.allclose(ours[:-1], expected[:-1])
+    assert ours[-1].sum() == pytest.approx(expected[-1].sum(), abs=0.01)
+
+
+def test_all_causes_and_none_add_up_and_none_ever_falls() -> None:
+    rng = np.random.default_rng(6)
+    hazards = rng.dirichlet(np.ones(4), (50, 6))[:, :, :3] * rng.random((50, 1, 1))
+    outer = np.sort(rng.random((50, 6, 2)), axis=1)
+    found = cumulative_incidence(hazards, outer)
+    staying = np.prod(1 - hazards.sum(axis=2), axis=1) * np.prod(1 - outer[:, -1], axis=1)
+    assert np.allclose(1 - found[:, -1].sum(axis=1), staying, atol=1e-9)
+    assert np.all(np.diff(found, axis=1) >= -1e-12)
+    assert np.all(
+        found[:, -1, :3].sum(axis=1) <= cumulative_incidence(hazards, 0 * outer)[:, -1, :3].sum(axis=1) + 1e-12
+    )
+    months = by_months(np.array([[0.1, 0.2, 0.2, 0.5]]))
+    assert np.allclose(months[0, [0, 1, 2, 5]], [0.1, 0.2, 0.2, 0.5])
+    assert np.all(np.diff(months) >= 0)
+    with pytest.raises(ValueError, match="within 0 and 1"):
+        by_months(np.array([[0.1, 0.2, 0.2, 1.5]]))
+
+
+def test_each_cause_is_told_from_what_was_said() -> None:
+    last = FIRST + 200 * DAY
+    usage = pl.concat([daily(sim, FIRST, last) for sim in range(6)] + [daily(6, FIRST, LAST - 20 * DAY)])
+    facts = facts_of(
+        (1, last + 20 * DAY, "disabled"),
+        (2, last + 1 * DAY, "swapped"), (2, last + 9 * DAY, "disabled"),
+        (3, last, "exhausted"),
+        (4, last, "exhausted"), (4, last, "topped_up"),
+        (5, FIRST + 9 * DAY, "disabled"), (5, FIRST + 19 * DAY, "enabled"),
+        (6, LAST - 19 * DAY, "disabled"),
+    )  # fmt: skip
+    found = dict(ends_of(usage, facts, as_of=LAST, lags=LAGS).select("sim_key", "cause").iter_rows())
+    # 3 is exhausted; of 6 too little is known yet
+    assert found == {0: "dead_device", 1: "switched_off", 2: "swapped", 4: "dead_device", 5: "dead_device"}
+    days = dict(ends_of(usage, facts, as_of=LAST, lags=LAGS).select("sim_key", "ended_on").iter_rows())
+    assert days[0] == last + 4 * DAY
+    assert ends_of(usage, facts, as_of=last + 20 * DAY, lags=LAGS).is_empty()
+    with pytest.raises(ValueError, match="the facts hold 'sold'"):
+        ends_of(usage, facts_of((1, LAST, "sold")), as_of=LAST, lags=LAGS)
+
+
+def test_silences_that_often_end_close_late() -> None:
+    rng = np.random.default_rng(7)
+    parts = []
+    for sim in range(60):
+        days = np.ones(DAYS, dtype=bool)
+        for start in rng.integers(20, 330, 3):
+            days[start : start + (30 if sim < 30 else 10)] = False
+        days[400 if sim % 3 else DAYS :] = False
+        parts.append(daily(sim, FIRST, LAST).filter(pl.Series(days)))
+    usage = pl.concat(parts)
+    lags = dict(closing_lags(usage, facts_of(), as_of=LAST).select("rhythm", "closing_days").iter_rows())
+    assert lags[0] == 60  # up to 60 days, where two pauses overlap, many come back
+    back = chance_of_return(usage, as_of=LAST, days=60)
+    assert back[4] > 0.7
+    assert back[-1] < 0.3
+    assert np.all(np.diff(back[~np.isnan(back)]) <= 1e-12)
+
+
+def test_no_month_is_used_that_reaches_into_the_closing_lag(histories: Histories) -> None:
+    labels = labels_of(histories, as_of=LAST)
+    rows = sim_months(histories, labels, month_ends(histories, as_of=LAST), gap_days=3)
+    late = rows.join(labels.closed, on="sim_key").filter(pl.col("month_to") > pl.col("closed_on"))
+    assert late.is_empty()
+    assert rows["month_to"].max() <= LAST - timedelta(days=14)  # type: ignore[operator]
+    ends = rows.filter(pl.col("cause").is_not_null()).join(labels.ends, on="sim_key")
+    begin = pl.col("month_to") - pl.duration(days=30)
+    assert ends.filter((pl.col("ended_on") <= begin) | (pl.col("ended_on") > pl.col("month_to"))).is_empty()
+    assert ends.filter(pl.col("ended_on") <= pl.col("snapshot") + pl.duration(days=3)).is_empty()
+
+
+def test_what_comes_after_the_snapshot_moves_nothing(histories: Histories, model: Hazard) -> None:
+    day = date(2025, 1, 31)
+    rng = np.random.default_rng(8)
+    later = histories.usage.filter(pl.col("day") > day)
+    shuffled = later.with_columns(
+        sim_key=later["sim_key"].shuffle(seed=1), bytes=pl.Series(rng.integers(0, 10**8, later.height))
+    ).unique(["sim_key", "day"])
+    other = replace(
+        histories,
+        usage=pl.concat([histories.usage.filter(pl.col("day") <= day), shuffled.cast(USAGE_SCHEMA)]),  # type: ignore[arg-type]
+        facts=pl.concat(
+            [
+                histories.facts.filter(pl.col("day") <= day),
+                facts_of(*[(sim, day + DAY, "expired") for sim in range(99)]),
+            ]
+        ),
+    )
+    assert snapshot(other, day).equals(snapshot(histories, day))
+    assert predict_hazard(model, other, as_of=day).equals(predict_hazard(model, histories, as_of=day))
+    again = train_hazard(other, as_of=day, leaves=(3,), max_rows=3000, min_ends=30)
+    first = train_hazard(histories, as_of=day, leaves=(3,), max_rows=3000, min_ends=30)
+    assert again.to_dict() == first.to_dict()
+
+
+def test_risks_are_whole_and_the_same_after_json(histories: Histories, model: Hazard) -> None:
+    outer = pl.DataFrame({"sim_key": [0] * 4, "horizon_days": HORIZONS, "p_exhausted": [0.1, 0.2, 0.3, 0.6]})
+    outer = outer.with_columns(p_expired=pl.lit(0.0)).cast(OUTER_SCHEMA)  # type: ignore[arg-type]
+    day = date(2025, 3, 31)
+    found = predict_hazard(model, histories, as_of=day, outer=outer)
+    assert dict(found.schema) == RISK_SCHEMA
+    parts = found.select(pl.sum_horizontal(pl.col("^p_.*$"))).to_series()
+    assert np.allclose(parts, found["any_end"])
+    assert np.allclose(found.select(pl.sum_horizontal(*(f"p_{cause}" for cause in CAUSES))).to_series(), found["risk"])
+    falls = found.with_columns(step=pl.col("any_end").diff().over("sim_key")).filter(pl.col("step") < 0)
+    assert falls.is_empty()
+    kept = Hazard.from_dict(json.loads(json.dumps(model.to_dict())))
+    assert predict_hazard(kept, histories, as_of=day, outer=outer).equals(found)
+    with pytest.raises(ValueError, match="format 9"):
+        Hazard.from_dict(model.to_dict() | {"format": 9})
+    assert set(model.learners) == {"dead_device", "switched_off"}
+    assert set(model.constant) == {"swapped"}
+
+
+def test_later_ends_of_other_sims_are_foreseen_better_than_by_silence_alone(evaluation: Evaluation) -> None:
+    assert evaluation.status == "ok", evaluation.note
+    at = {name: row for name, *row in evaluation.frame.filter(cause="any", horizon_days=30).select(
+        "model", "auc", "lift10", "ece").iter_rows()}  # fmt: skip
+    assert at["hazard"][0] > 0.8
+    assert at["hazard"][0] > at["days since last activity"][0] + 0.1
+    assert at["hazard"][0] > at["plain recipe"][0] + 0.05
+    assert at["hazard"][1] > 4
+    assert at["hazard"][2] < 0.05
+    assert len(lines(evaluation)) == evaluation.frame.height + 1
+
+
+def test_too_few_ends_are_said(histories: Histories) -> None:
+    some = histories.of(pl.Series("sim_key", range(40), dtype=pl.Int32))
+    with pytest.raises(NotEnoughHistoryError, match=r"not enough history to train: \d+ ends, 100 needed"):
+        train_hazard(some, as_of=LAST)
+    with pytest.raises(ValueError, match="not enough history to train: 0 ends, 100 needed"):
+        train_hazard(histories, as_of=FIRST + 40 * DAY)
+    assert evaluate_churn(some, as_of=LAST).status == "not tested"
+    with pytest.raises(ValueError, match=r"usage lacks the column\(s\) bytes"):
+        train_hazard(replace(histories, usage=histories.usage.drop("bytes")), as_of=LAST)
+
+
+def test_reasons_name_what_fades(histories: Histories, model: Hazard) -> None:
+    day = date(2025, 3, 31)
+    features = snapshot(histories, day)
+    risks = predict_hazard(model, histories, as_of=day)
+    reasons = reasons_of(model, features, risks)
+    worst = risks.filter(horizon_days=90).sort("risk", descending=True).head(10)
+    texts = reasons.join(worst.select("sim_key"), on="sim_key", how="semi")["reasons"].to_list()
+    assert any("its use of the last" in text or "it was active on" in text for text in texts), texts
+    weights = importance(model, features)
+    assert weights["weight"].min() >= 0  # type: ignore[operator]
+    assert plot_churn_reasons(weights).axes
+
+
+def test_actions_are_ranked_by_worth_and_some_may_be_held_out() -> None:
+    columns = {"sim_key": [1, 2, 3], "p_dead_device": [0.1, 0.5, 0.0], "p_switched_off": [0.65, 0.0, 0.1]}
+    whole = pl.col("p_dead_device") + pl.col("p_switched_off")
+    none = {name: pl.lit(0.0) for name in ("p_swapped", "p_exhausted", "p_expired")}
+    risks = pl.DataFrame(columns).with_columns(horizon_days=pl.lit(90), risk=whole, any_end=whole, **none)
+    risks = risks.select(pl.col(name).cast(kind) for name, kind in RISK_SCHEMA.items())
+    values = pl.DataFrame({"sim_key": [1, 2], "value_at_stake": [100, 1000]}, schema=VALUE_SCHEMA)
+    found = retention_actions(risks, values)
+    assert found.select("sim_key", "level", "cause").rows() == [
+        (2, "medium", "dead_device"), (1, "high", "switched_off"), (3, "low", "switched_off"),
+    ]  # fmt: skip
+    assert found["worth"].to_list() == pytest.approx([250, 44, 0])
+    assert not found["held_out"].any()
+    many = pl.concat([risks.with_columns(sim_key=pl.lit(n, pl.Int32)).head(1) for n in range(2000)])
+    held = retention_actions(many, values, rules=RiskRules(hold_out=0.05))["held_out"]
+    assert 60 < held.sum() < 140
+    with pytest.raises(ValueError, match="0 <= medium <= high <= 1"):
+        RiskRules(high=0.3)
+
+
+def test_pictures_are_drawn_and_say_when_there_is_nothing(evaluation: Evaluation) -> None:
+    for plot, frame in ((plot_churn_calibration, evaluation.calibration), (plot_churn_lift, evaluation.lift)):
+        assert plot(frame, horizon_days=30, note="synthetic").axes[0].get_legend_handles_labels()[1][-1]
+        assert plot(frame.clear()).axes[0].texts[0].get_text() == "not enough ends to test"
