@@ -268,8 +268,8 @@ def summarize(runtime: Runtime, console: Console, runs: list[RunOutcome]) -> int
     console.print(f"Open alerts: {kinds}. Quarantined rows: {count(status['quarantined_rows'])}.")
     if sorted_out := runtime.database.row("ticket_summary"):
         console.print(
-            f"Support tickets: {count(sorted_out['tickets'])}, {count(sorted_out['urgent'])} unsolved of high priority, "
-            f"{count(sorted_out['to_person'])} for a person to decide."
+            f"Support tickets: {count(sorted_out['tickets'])}, of high priority and unsolved "
+            f"{count(sorted_out['urgent'])}, for a person to decide {count(sorted_out['to_person'])}."
         )
     failed = [check for run in runs for check in run.failed_checks]
     console.print(f"Checks: {sum(run.checks for run in runs) - len(failed)} passed, {len(failed)} did not.")
