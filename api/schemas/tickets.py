@@ -47,7 +47,7 @@ class Correction(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    category: TicketCategory
+    category: TicketCategory = Field(examples=["billing_question"])
     note: str | None = Field(None, max_length=2000, pattern=r"^[^\x00]*$", examples=["asks for an invoice"])
     by: str | None = Field(
         None,

@@ -93,6 +93,19 @@ SELECT organization_id, 7, 'ADDITIONAL_ORDER', '2026-01-08 12:00Z', '[]',
        ARRAY[CASE slug WHEN 'default' THEN '89' ELSE '99' END || '88280666000000077'], now()
 FROM core.organizations;
 
+INSERT INTO core.tickets (organization_id, case_id, subject, body, status, created_at, communications, changed_at)
+SELECT organization_id, 'case ' || n, 'ticket ' || n, slug, CASE n WHEN 3 THEN 'CLOSED' ELSE 'OPEN' END,
+    '2026-01-05Z', '[]', now()
+FROM core.organizations, generate_series(1, CASE slug WHEN 'default' THEN 4 ELSE 5 END) AS n;
+
+INSERT INTO predictions.ticket_classes (organization_id, case_id, scoring_id, category, confidence, priority, to_person,
+    reasons, sim_key, ticket_changed_at, classified_at)
+SELECT t.organization_id, case_id, scoring_id, CASE case_id WHEN 'case 1' THEN 'quota_exhausted' ELSE 'billing_question'
+    END, 0.5 + right(case_id, 1)::integer / 10.0, CASE case_id WHEN 'case 1' THEN 'high' ELSE 'low' END,
+    case_id = 'case 1', 'speaks of: volume', sim_key, t.changed_at, now()
+FROM core.tickets AS t JOIN core.sims AS s USING (organization_id)
+    JOIN predictions.scorings AS r USING (organization_id)
+WHERE s.iccid LIKE '%01' AND r.as_of = '2026-01-10' AND case_id <> 'case 4' AND case_id <> 'case 5';
 """
 
 
@@ -163,4 +176,14 @@ def client(stranger: httpx.Client, seeded: Seeded) -> Iterator[httpx.Client]:
     """Asks the same service with the key of `default`."""
     key = {"X-API-Key": seeded.keys["default"]}
     with httpx.Client(base_url=stranger.base_url, headers=key, timeout=30, **LOCAL) as opened:
+        yield opened
+
+
+@pytest.fixture
+def writer(stranger: httpx.Client, seeded: Any) -> Iterator[httpx.Client]:
+    """Asks with a key of `default` that may write."""
+    database = Database(seeded.url, "default")
+    key = create_key(database, "ops", now=datetime.now(UTC), valid_for=None, can_write=True)
+    database.close()
+    with httpx.Client(base_url=stranger.base_url, headers={"X-API-Key": key}, timeout=30, **LOCAL) as opened:
         yield opened

@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-import pytest
-
-from resources.database.session import Database
-from services.access.api_keys import create_key
-from tests.conftest import LOCAL
 
 RULE = {"name": "heavy", "metric": "usage_day_mb", "operator": ">", "threshold": 100}
-
-
-@pytest.fixture
-def writer(stranger: httpx.Client, seeded: Any) -> Iterator[httpx.Client]:
-    """Asks with a key of `default` that may write."""
-    database = Database(seeded.url, "default")
-    key = create_key(database, "ops", now=datetime.now(UTC), valid_for=None, can_write=True)
-    database.close()
-    with httpx.Client(base_url=stranger.base_url, headers={"X-API-Key": key}, timeout=30, **LOCAL) as opened:
-        yield opened
 
 
 def first_open(client: httpx.Client) -> int:
@@ -191,7 +174,7 @@ def test_the_examples_of_the_documentation_are_accepted(writer: httpx.Client, se
             body = {field: part["examples"][0] for field, part in fields.items() if part.get("examples")}
             if path.endswith("/resolve"):
                 continue  # nothing could follow
-            answer = writer.request(verb, path.format(alert_id=alert, rule_id=rule), json=body)
+            answer = writer.request(verb, path.format(alert_id=alert, rule_id=rule, case_id="case 1"), json=body)
             assert (path, answer.status_code) in ((path, 200), (path, 201)), answer.text
 
 
@@ -320,7 +303,13 @@ def test_the_api_role_writes_through_its_functions_only(seeded: Any) -> None:
         " AND has_function_privilege('simsight_api', p.oid, 'EXECUTE')"
         " AND p.provolatile = 'v' AND p.prorettype <> 'trigger'::regtype ORDER BY 1"
     )
-    assert [name for (name,) in rights] == ["act_on_alert", "add_alert_rule", "land_stream_batch", "switch_alert_rule"]
+    assert [name for (name,) in rights] == [
+        "act_on_alert",
+        "add_alert_rule",
+        "correct_ticket",
+        "land_stream_batch",
+        "switch_alert_rule",
+    ]
 
 
 def test_a_body_is_read_up_to_its_limit_only(stranger: httpx.Client) -> None:

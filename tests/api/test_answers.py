@@ -19,6 +19,7 @@ from api.schemas.alerts import Alert, AlertHistory, AlertPage
 from api.schemas.anomalies import AnomalyPage, IncidentPage
 from api.schemas.predictions import Exhaustion, ExhaustionPage, Forecast
 from api.schemas.sims import Lifecycle, Sim, SimPage, Usage
+from api.schemas.tickets import Ticket, TicketPage
 
 # what SEED leaves out: values in every field, an anomaly and its incident, an event of an alert
 FULL = """
@@ -51,6 +52,9 @@ PATHS: dict[str, type[BaseModel]] = {
     "/v1/alerts/1/history": AlertHistory,
     "/v1/anomalies": AnomalyPage,
     "/v1/incidents": IncidentPage,
+    "/v1/tickets": TicketPage,
+    "/v1/tickets?limit=2": TicketPage,
+    "/v1/tickets/case%201": Ticket,
 }
 
 
@@ -75,7 +79,8 @@ def test_models_of_the_test_are_those_of_the_documentation(client: httpx.Client)
     document = client.get("/openapi.json").json()
     for path, model in PATHS.items():
         parts = path.partition("?")[0].split("/")
-        template = "/".join("{iccid}" if len(part) == 19 else "{alert_id}" if part == "1" else part for part in parts)
+        names = {"1": "{alert_id}", "case%201": "{case_id}"}
+        template = "/".join("{iccid}" if len(part) == 19 else names.get(part, part) for part in parts)
         schema = document["paths"][template]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         assert (path, schema) == (path, {"$ref": f"#/components/schemas/{model.__name__}"})
 

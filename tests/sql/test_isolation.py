@@ -70,6 +70,13 @@ SELECT organization_id, '2026-01-01', 'active', 1, now() FROM core.organizations
 INSERT INTO predictions.alert_rules (organization_id, name, metric, operator, threshold, for_days, scope, severity,
     enabled, created_by, created_at, changed_at)
 SELECT organization_id, 'r', 'usage_day_mb', '>', 1, 1, '{}', 'info', true, 'x', now(), now() FROM core.organizations;
+INSERT INTO core.tickets (organization_id, case_id, status, communications, changed_at)
+SELECT organization_id, 'c', 'OPEN', '[]', now() FROM core.organizations;
+INSERT INTO predictions.ticket_classes (organization_id, case_id, scoring_id, confidence, priority, to_person, reasons,
+    ticket_changed_at, classified_at)
+SELECT organization_id, 'c', scoring_id, 0, 'medium', true, '', now(), now() FROM predictions.scorings;
+INSERT INTO predictions.ticket_corrections (organization_id, case_id, category, said_by, said_at)
+SELECT organization_id, 'c', 'billing_question', 'x', now() FROM core.organizations;
 INSERT INTO ops.channels (organization_id, name, kind, url_variable, min_severity, direct, resolved, time_zone,
     after_crash, created_at, tells_from)
 SELECT organization_id, 'c', 'apprise', 'X', 'info', true, true, 'UTC', 'park', now(), now() FROM core.organizations;
