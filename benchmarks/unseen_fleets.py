@@ -1,6 +1,7 @@
-"""How anomalies are found in fleets of kinds that nobody had in mind: `simulator.field_kinds`, in two halves.
+"""How anomalies are found in fleets of kinds that nobody had in mind: `simulator.field_kinds`, in three parts.
 
-Half A may be looked at while the detector is made; half B says how it does on kinds that are not in A.
+Half A may be looked at while the detector is made; half B says how it does on kinds that are not in A, and half C, the
+younger one, on kinds that are in neither.
 `python -m benchmarks.anomaly --unseen [--half A] [--sims 600]`; SEEDS of A are those that settings were chosen on.
 """
 
@@ -17,7 +18,7 @@ from ml.anomaly import PERIOD_SCHEMA, detect, fit, group
 from simulator.field import FieldFleet
 
 STARTS = (date(2025, 8, 1), date(2025, 2, 1))  # with Christmas in the days tested, and with summer
-SEEDS = {"A": (1, 2), "B": (101, 102)}
+SEEDS = {"A": (1, 2), "B": (101, 102), "C": (201, 202)}
 BEFORE = 90  # days before the first fit
 STEP = 14
 

@@ -149,6 +149,7 @@ class FieldFleet:
             messages += np.where(burst, texts, 0)
         if kind.updates:
             volume += np.where(due, self._updates(rows, kind.updates, float(np.median(volume))), 0)
+        volume = volume * self._campaigns(rows, kind)
         closed = self._closed(rows, kind)
         due &= ~closed
         if kind.cells:
@@ -183,6 +184,17 @@ class FieldFleet:
             found += (days == (begin + lag)[:, nth : nth + 1].astype(int)) * min(size * 1e6, 12 * usual)
         return found
 
+    def _campaigns(self, rows: Ints, kind: FieldKind) -> Floats:
+        """How many times as much each SIM takes on each day: content that its company sends to all of its SIMs."""
+        days, found = np.arange(self.days), np.ones((len(rows), self.days))
+        number, least, most, length = kind.campaigns or (0, 1, 1, 0)
+        unit = self._unit(23, self.company[rows], np.arange(2 * number))
+        for nth in range(number):
+            begin = (unit[:, 2 * nth] * self.days).astype(int)[:, None]
+            factor = least * (most / least) ** unit[:, 2 * nth + 1 : 2 * nth + 2]
+            found *= np.where((days >= begin) & (days < begin + length), factor, 1)
+        return found
+
     def _voyages(self, rows: Ints, at_sea: tuple[float, int, int], own: Floats) -> tuple[Bools, Floats]:
         """When each SIM is at sea, and how many times as much it sends: what was kept comes with the day after."""
         between, least, most = at_sea
@@ -205,7 +217,7 @@ class FieldFleet:
         return found
 
     def _closed(self, rows: Ints, kind: FieldKind) -> Bools:
-        """When the company of each SIM is closed."""
+        """When the company of each SIM is closed, or the weather keeps its device from being used."""
         closed = np.zeros((len(rows), self.days), bool)
         if kind.closes:
             share, least, most = kind.closes
@@ -218,6 +230,9 @@ class FieldFleet:
                 closed |= (unit[:, 3:4] < share) & still
         if kind.holidays:
             closed |= np.array([(day.month, day.day) in HOLIDAYS for day in self._dates])
+        if kind.idle:
+            region = self.operator[rows] + 10 * self.of_kind[rows]
+            closed |= self._unit(24, region, np.arange(self.days, dtype=np.int64) // 2) < kind.idle
         return closed
 
     @cached_property

@@ -3,7 +3,8 @@
 They are no part of the fleets that the simulator serves: `simulator.field` makes fleets of them to test a detector on.
 Half of the kinds ("A") may be looked at while a detector is made; the other half ("B") says how it does on fleets of
 which nobody thought. What makes kinds of B odd (weeks at sea, weather over a city, tests every third day, bad cells)
-is in no kind of A.
+is in no kind of A. Half C was written after the detector had been measured on B, with oddities that neither has:
+content that a company sends to all its screens, machines that stand still while it rains, solar power that fails.
 """
 
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ class FieldKind:
     cells      chance that its cell is bad on a day: reports fail, and retries cost bytes and sessions
     at_sea     mean days between voyages, least and most length: no coverage, then what was kept is sent at once
     roams      how many countries it goes to
+    campaigns  how many a company has in 180 days, least and most factor of their volume, days that each lasts
+    idle       chance that nobody in its region uses it for two days in a row (bad weather): silent
     """
 
     name: str
@@ -52,6 +55,8 @@ class FieldKind:
     cells: float = 0.0
     at_sea: tuple[float, int, int] | None = None
     roams: int = 1
+    campaigns: tuple[int, float, float, int] | None = None
+    idle: float = 0.0
     messages: float = 0.005
 
 
@@ -164,5 +169,58 @@ FIELD_KINDS = (
         closes=(0.2, 4, 9),
         holidays=True,
         hours=12,
+    ),
+    # half C
+    FieldKind(
+        "ev_charger",
+        "C",
+        (4e4, 4e5),
+        (0.3, 0.55),
+        6,
+        week=(1.0, 1.0, 1.0, 1.05, 1.15, 1.1, 0.8),
+        reports=(0.93, 1.0),
+        updates=4.0,
+        cells=0.01,
+        season=0.3,
+    ),
+    FieldKind(
+        "digital_signage",
+        "C",
+        (1e6, 1.5e7),
+        (0.08, 0.25),
+        3,
+        reports=(0.97, 1.0),
+        campaigns=(4, 3.0, 12.0, 2),
+        closes=(0.3, 4, 12),
+        holidays=True,
+        hours=17,
+    ),
+    FieldKind(
+        "construction_machine",
+        "C",
+        (8e4, 6e5),
+        (0.25, 0.5),
+        5,
+        week=(1.0, 1.05, 1.05, 1.05, 0.9, 0.25, 0.0),
+        reports=(0.8, 0.97),
+        rests=(20, 8, 0.0),
+        idle=0.06,
+        closes=(0.6, 8, 20),
+        holidays=True,
+        hours=12,
+        roams=2,
+    ),
+    FieldKind(
+        "river_gauge",
+        "C",
+        (6e3, 5e4),
+        (0.05, 0.2),
+        2,
+        reports=(0.9, 0.99),
+        idle=0.01,
+        weather=0.25,
+        bursts=(0.008, 3, 20, 4, 1),
+        hours=24,
+        messages=0.02,
     ),
 )

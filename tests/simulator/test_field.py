@@ -1,4 +1,4 @@
-"""Fleets of the field's kinds: the same for the same seed, clean but for what is recorded, and in halves."""
+"""Fleets of the field's kinds: the same for the same seed, clean but for what is recorded, and in parts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from simulator.field_kinds import FIELD_KINDS
 FIRST = date(2025, 9, 1)
 
 
-@pytest.mark.parametrize("half", ["A", "B"])
+@pytest.mark.parametrize("half", ["A", "B", "C"])
 def test_what_is_recorded_is_all_that_is_done_to_a_fleet(half: str) -> None:
     faulty = FieldFleet(5, 400, half, faulty=True, first=FIRST)
     clean = replace(faulty, faulty=False)
@@ -43,6 +43,20 @@ def test_the_halves_share_no_kind_and_each_kind_is_odd_in_its_own_way() -> None:
     at_sea = sent[names == "container"]
     assert np.lib.stride_tricks.sliding_window_view(~at_sea, 6, axis=1).all(axis=2).any(axis=1).mean() > 0.5
     assert sent[names == "elevator"].mean() < 0.4
+
+
+def test_screens_of_a_company_take_its_content_together_and_machines_rest_in_bad_weather() -> None:
+    fleet = FieldFleet(5, 400, "C", faulty=False, first=FIRST)
+    names = np.array([fleet.kinds[number].name for number in fleet.of_kind])
+    day = (fleet.history["day"] - FIRST).dt.total_days().to_numpy()
+    volume = np.zeros((400, fleet.days))
+    volume[fleet.history["sim_key"].to_numpy(), day] = fleet.history["bytes"].to_numpy()
+    screens = volume[(names == "digital_signage") & (fleet.company == fleet.company[names == "digital_signage"][0])]
+    many = (screens > 2.5 * np.median(screens, axis=1)[:, None]).mean(axis=0)
+    assert 2 <= (many > 0.8).sum() <= 8, "four campaigns of two days, some of them on a day on which all are closed"
+    machines = names == "construction_machine"
+    still = [(volume[machines & (fleet.operator == region)] == 0).all(axis=0) for region in range(2)]
+    assert (still[0] & ~still[1]).any()
 
 
 def test_a_battery_that_declines_reports_ever_more_rarely() -> None:
