@@ -12,10 +12,11 @@ import polars as pl
 from ml.anomaly.explanations import bits, explained_silences, in_words
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.hours import spans
-from ml.anomaly.model import AnomalyModel, anomaly_scores, classes_of, isolation, scaled
+from ml.anomaly.model import AnomalyModel, classes_of, isolation, scaled
 from ml.anomaly.places import Bools, Floats
 from ml.anomaly.schemas import ANOMALY_SCHEMA
 from ml.anomaly.signals import CHANNELS, LOG_OFFSET_BYTES, SLOW, Signals, signals
+from ml.anomaly.tails import anomaly_scores
 from ml.enums import AnomalyKind
 from ml.history import BYTES_PER_MB
 

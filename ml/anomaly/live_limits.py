@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 
 from ml.anomaly.fleet import FleetStatistics
-from ml.anomaly.model import LEVELS, OF_TYPE, STEPS, AnomalyModel, classes_of
+from ml.anomaly.model import AnomalyModel, classes_of
 from ml.anomaly.places import Floats, Types, of_type
 from ml.anomaly.signals import LOG_OFFSET_BYTES, Signals
+from ml.anomaly.tails import LEVELS, OF_TYPE, STEPS, slope_of
 
 STATE_SCHEMA: dict[str, Any] = {
     "sim_key": pl.Int32,
@@ -85,7 +86,7 @@ def _inverse(model: AnomalyModel, channel: str, classes: np.ndarray, types: Type
 
     def least(tail: list[float]) -> float:
         logs, values = -np.log10(LEVELS[: len(tail)]), np.array(tail)
-        slope = max((tail[-1] - tail[min(3, len(tail) - 1)]) / max(logs[-1] - 2, 1), 2 * STEPS[channel])
+        slope = slope_of(values, STEPS[channel])
         value = np.interp(combined, logs, values) if combined <= logs[-1] else tail[-1] + (combined - logs[-1]) * slope
         return max(float(value), STEPS[channel])
 

@@ -20,14 +20,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from ml.anomaly.places import MIN_PEERS, UNKNOWN_TYPE, Bools, Floats, Types, of_type
+from ml.anomaly import typical
+from ml.anomaly.places import MIN_PEERS, Bools, Floats, Types, of_type
 from ml.anomaly.signals import CHANNELS, FEATURES, SLOW, Signals, signals
+from ml.anomaly.tails import (
+    BY_FLEET,
+    CLASS_GROUP,
+    MIN_COUNTED_DAYS,
+    STEPS,
+    bounded,
+    combine,
+    drawn_to_typical,
+    tails_of,
+)
 from ml.history import FloatArray
 
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest
 
-VERSION = 3
+VERSION = 4
 TRAINING_DAYS = 84
 WARMUP_DAYS = 56  # days of history before those that the fit uses
 MIN_TRAINING_DAYS = 42  # that the fit uses all the same where there are fewer
@@ -36,42 +47,20 @@ FOREST_SCORED = 400_000
 TREES = 100
 EXCLUDED_DAYS = 14  # days around an anomalous one that are left out
 EXPECTED = 3e-6  # share of an exponential tail beyond which a day is left out of the counts
-# the least step on a statistic's scale that counts as a step of its tail
-STEPS = dict.fromkeys((*SLOW, "missed", "messages", "sessions"), 0.5)
-STEPS |= {"high": 0.4, "rarer": 0.7, "hours": 1.0, "pattern": 0.01}
 MOST_FAULTY, MOST_FAULTY_SIMS = 0.15, 2  # of a device type's SIMs, in TRAINING_DAYS, that faults of one kind may befall
-# channels in which a type alone counts, for one moves and another does not; and those in which only the fleet does
-BY_TYPE, BY_FLEET = ("country",), ("device", "operator")
-OF_TYPE = "type "  # before a device type where its own counts are kept
 STATES = {"missed": 3.0, "rarer": 3.0}  # decades, standard deviations: more is left out of the counts
 MAX_SILENCE_GAPS = 3.0  # times the usual gap: a longer silence says nothing of usual gaps
 DAILY = 2.5  # days: the longest usual gap of a device that reports daily
-LEVELS = np.array([1e-1, 5e-2, 2e-2, 1e-2, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4, 5e-5, 2e-5, 1e-5])
 RATES = np.logspace(-1.3, -5, 75)
 NOISY = (0.24, 0.45)  # spreads that part calm from noisy SIMs
 BODY = (0.7, 0.9)  # quantiles by which slow changes of one group of SIMs are made comparable with those of another
 MIN_BODY_WIDTH = 0.03  # log units
 OFF_HOURS_BORDERS = (0.005, 0.08)  # surprise of its hours on a mean day: never off hours, now and then, often
 QUIET = (0.02, 0.1, 0.4)  # shares of silent days that part classes of heartbeats
-CLASS_GROUP = 100  # classes whose numbers differ in the last two digits only may share their counts
-MIN_CLASS_DAYS = (
-    3_000  # SIM-days that a class must have for counts of its own, and MIN_COUNTED_DAYS for related classes to have any
-)
-MIN_COUNTED_DAYS = 300
-MIN_TYPE_DAYS = 1_500  # SIM-days that a device type must have for counts of its own
-NORMAL_95 = 1.645
 NEVER = 1e6
-# decades by which a channel, from a statistic on, counts as more anomalous than it is rare: a SIM where it has no
-# business to be matters, use that falls costs nothing. The limits are counted with it
-PRIORS = {
-    "device": (UNKNOWN_TYPE, 1.0),
-    **dict.fromkeys(("country", "operator"), (2.5, 1.0)),
-    **dict.fromkeys(("fall_7", "fall_28", "rarer"), (0.0, -0.3)),
-}
 # days to come are anomalous that much more often than the fitted days: for a rate of RATED, and more for a lower one
 TO_COME = 4.0
 MOST_DECADES = 0.7  # that all channels together need more than each alone: what needs more has faults among its days
-MIN_CAPPED_DAYS = 20_000  # SIM-days counted
 RATED, RARER = 1e-3, 0.6
 
 
@@ -159,7 +148,8 @@ def fit(
     if not len(found.sim_keys):
         raise ValueError("there is no usage to learn from")
     fits = ~np.isnan(found.bytes) & ~found.explained
-    scales = _scales(found, fits)
+    lacking = typical.weight(float((fits & (found.age >= typical.KNOWN_DAYS)).sum()))
+    scales = _scales(found, fits, lacking)
     channels = scaled(found, scales)
     classes = classes_of(found)
     out = np.logical_or.reduce([decades > 0 for decades in found.shared.values()])
@@ -179,7 +169,7 @@ def fit(
         kept &= ~_around(out, EXCLUDED_DAYS)
     channels |= {"pattern": pattern}
     tails = {
-        name: _tails(
+        name: tails_of(
             channels[name],
             classes[name],
             kept & ~np.isnan(channels[name]),
@@ -187,9 +177,11 @@ def fit(
         )
         for name in CHANNELS
     }
+    if lacking:
+        tails |= {name: drawn_to_typical(name, tails[name], lacking) for name in typical.TAILS}
     combined = combine(tails, channels, classes, found.types)
     counted = kept & ~np.isnan(pattern) if forest is not None else kept
-    limits = _limits(combined, counted)
+    limits = _limits(combined, counted, lacking)
     fitted_on = {
         "sims": float(fits.any(axis=1).sum()),
         "sim_days": float(counted.sum()),
@@ -208,7 +200,7 @@ def isolation(forest: IsolationForest, found: Signals, rows: Any) -> Floats:
     return np.asarray(-forest.score_samples(np.round(features, 4)), np.float32)
 
 
-def _scales(found: Signals, fits: Bools) -> dict[str, dict[str, list[float]]]:
+def _scales(found: Signals, fits: Bools, lacking: float) -> dict[str, dict[str, list[float]]]:
     """Where the body of each slow channel lies in each group of SIMs, and how wide it is: what is ordinary in one is
     anomalous in another."""
     noise = np.digitize(found.calm, NOISY)
@@ -218,9 +210,16 @@ def _scales(found: Signals, fits: Bools) -> dict[str, dict[str, list[float]]]:
     for group, here in groups:
         enough = here.any(axis=1).sum() >= MIN_PEERS and here.sum() >= MIN_COUNTED_DAYS
         for name in SLOW:
-            low, high = np.quantile(found.channels[name][here], BODY) if enough else (0, 0)
-            if enough or len(group) == 1:
+            if enough:
+                low, high = np.quantile(found.channels[name][here], BODY)
                 scales[name][str(group)] = [float(low), max(float(high - low), MIN_BODY_WIDTH)]
+            if len(group) == 1:
+                low, width = typical.BODIES[name][int(group)]
+                own = scales[name].get(group, [0.0, 0.0])
+                scales[name][group] = [
+                    own[0] + lacking * max(low - own[0], 0),
+                    (own[1] + lacking * max(width - own[1], 0)) if enough else width,
+                ]
     return scales
 
 
@@ -332,107 +331,10 @@ def _grow(sample: Floats, seed: int) -> IsolationForest:
     return grown
 
 
-def _tails(values: Floats, classes: Any, kept: Bools, types: Types) -> dict[str, list[float]]:
-    """The statistic at each share of LEVELS, of the fleet ("all") and of each class. A small class shares with its
-    nearest related classes."""
-    sims = np.broadcast_to(np.arange(len(values))[:, None], values.shape)
-    found = {"all": _tail(values[kept], sims[kept])}
-    numbers, sizes = np.unique(classes[kept], return_counts=True)
-    for related in np.unique(numbers // CLASS_GROUP):
-        group: list[int] = []
-        groups = [group]
-        for number in numbers[numbers // CLASS_GROUP == related]:
-            if group and sizes[np.isin(numbers, group)].sum() >= MIN_CLASS_DAYS:
-                groups.append(group := [])
-            group.append(int(number))
-        if len(groups) > 1 and sizes[np.isin(numbers, groups[-1])].sum() < MIN_CLASS_DAYS:
-            last = groups.pop()
-            groups[-1] += last
-        for group in groups:
-            part = kept & np.isin(classes, group)
-            if part.sum() >= MIN_COUNTED_DAYS:
-                found |= {str(number): _tail(values[part], sims[part]) for number in group}
-    for name, rows in of_type(types):
-        part = kept[rows]
-        if part.sum() >= MIN_TYPE_DAYS:
-            found[OF_TYPE + name] = _tail(values[rows][part], sims[rows][part])
-    return found
-
-
-def _tail(values: Floats, sims: Any) -> list[float]:
-    found, known = _bounded(values, sims, LEVELS)
-    return [float(value) for value in found[known]] or [0.0]
-
-
-def _bounded(values: Floats, sims: Any, shares: FloatArray) -> tuple[FloatArray, Bools]:
-    """The value above which at most each share lies, with 95 % confidence; whether so small a share can be estimated at
-    all.
-
-    The days of a SIM are anomalous together: the bound is that of a mean over SIMs.
-    """
-    if not len(values):
-        return np.zeros(len(shares)), np.zeros(len(shares), dtype=bool)
-    order = np.argsort(-values, kind="stable")
-    values, sims = values[order], sims[order]
-    # after each day taken in: how many, and the sum of squares of how many a SIM
-    nth = pl.DataFrame({"sim": sims}).select(pl.int_range(pl.len()).over("sim")).to_series().to_numpy()
-    bound = (np.arange(1, len(values) + 1) + NORMAL_95 * np.sqrt(np.cumsum(2 * nth + 1)) + 1) / len(values)
-    allowed = np.searchsorted(bound, shares, side="right")
-    return values[np.minimum(allowed, len(values) - 1)].astype(np.float64), np.asarray(allowed > 0)
-
-
-def combine(
-    tails: dict[str, dict[str, list[float]]], channels: dict[str, Floats], classes: dict[str, Any], types: Types
-) -> Floats:
-    """The most anomalous channel of each SIM-day: minus the decimal logarithm of its share in its class, carried on
-    beyond the counts."""
-    combined = np.zeros_like(channels["high"])
-    for name in CHANNELS:
-        np.maximum(combined, anomaly_scores(name, tails[name], channels[name], classes[name], types), out=combined)
-    return combined
-
-
-def anomaly_scores(name: str, tails: dict[str, list[float]], values: Floats, classes: Any, types: Types) -> Floats:
-    """Minus the decimal logarithm of the share of a class that is at least as anomalous; 0 for a share above a
-    tenth. Of a device type with counts of its own, the lesser score of both; of BY_TYPE, the type's alone."""
-    found = np.zeros(values.shape, np.float32)
-    values = np.nan_to_num(values)
-    for number in np.unique(classes):
-        tail = tails.get(str(int(number))) or _nearest(tails, int(number))
-        here = classes == number
-        found[here] = _tail_scores(np.array(tail), values[here], STEPS.get(name, 0.5))
-    for kind, rows in of_type(types, {key.removeprefix(OF_TYPE) for key in tails if key.startswith(OF_TYPE)}):
-        of_kind = _tail_scores(np.array(tails[OF_TYPE + kind]), values[rows], STEPS.get(name, 0.5))
-        found[rows] = of_kind if name in BY_TYPE else np.minimum(found[rows], of_kind)
-    if name in PRIORS:
-        lowest, decades = PRIORS[name]
-        found = np.where((values >= lowest) & (found > 0), found + np.float32(decades), found)
-    return found
-
-
-def _nearest(tails: dict[str, list[float]], number: int) -> list[float]:
-    """The counts of the nearest related class, else of the fleet."""
-    numbers = [int(name) for name in tails if name.isdigit()]
-    related = [other for other in numbers if other // CLASS_GROUP == number // CLASS_GROUP]
-    return tails[str(min(related, key=lambda other: abs(other - number)))] if related else tails["all"]
-
-
-def _tail_scores(tail: Floats, values: Floats, step: float) -> Floats:
-    logs = -np.log10(LEVELS[: len(tail)])
-    # of equal statistics the commonest share counts: a share may not fall without the statistic rising
-    rising, first = np.unique(tail, return_index=True)
-    if not len(rising):
-        return np.zeros_like(values)
-    scores = np.interp(values, rising, logs[first])
-    slope = max((tail[-1] - tail[min(3, len(tail) - 1)]) / max(logs[-1] - 2, 1), 2 * step)  # per decade
-    scores = np.where(values > tail[-1], logs[-1] + (values - tail[-1]) / slope, scores)
-    return np.where((values <= tail[0]) | (values <= 0), 0, scores)
-
-
-def _limits(combined: Floats, counted: Bools) -> FloatArray:
+def _limits(combined: Floats, counted: Bools, lacking: float) -> FloatArray:
     """The combined anomaly score above which at most each of RATES lies. Rarer than can be estimated goes on in
-    decades."""
-    limits, known = _bounded(
+    decades. Of a fleet of which much is `lacking` it is no less than MOST_DECADES more than a channel's own."""
+    limits, known = bounded(
         combined[counted], np.nonzero(counted)[0], RATES / (TO_COME * np.maximum(RATED / RATES, 1) ** RARER)
     )
     if not known.any():  # nothing was fitted: nothing can be called anomalous
@@ -440,6 +342,8 @@ def _limits(combined: Floats, counted: Bools) -> FloatArray:
     elif not known.all():
         last = int(np.flatnonzero(known)[-1])
         limits[last + 1 :] = limits[last] + np.log10(RATES[last] / RATES[last + 1 :])
-    if counted.sum() >= MIN_CAPPED_DAYS:  # fewer say too little of what is due to chance
-        limits = np.minimum(limits, MOST_DECADES - np.log10(RATES))
+    if known.any():
+        limits = np.minimum(limits, MOST_DECADES * (1 + lacking) - np.log10(RATES))
+    if lacking:
+        limits = np.maximum(limits, lacking * MOST_DECADES - np.log10(RATES))
     return np.asarray(np.maximum.accumulate(limits) + np.arange(len(RATES)) * 1e-6)

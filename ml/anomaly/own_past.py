@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from ml.anomaly.places import Bools, Floats
+from ml.anomaly.fleet import FleetStatistics
+from ml.anomaly.places import Bools, Floats, Types, of_type
+from ml.history import IntArray
 
 RECORD_DAYS = 84  # days that a day's use is held against
 MIN_RECORD_DAYS = 14  # days with use among them that are needed
 LEAST_SCALE, MOST_SCALE = 0.15, 1.2  # log units
 HEARTBEAT_DAYS = 56
 MIN_HEARTBEAT_DAYS = 21
-STAYS = 0.2  # chance that a silent device is silent the day after as well, before its own past says more
+STAYS = 0.2  # chance that a silent device is silent the day after as well, before the fleet's past says more
+STAYS_DAYS = 5.0  # silent days for which what is more widely known counts
+LENGTHS = 4  # silences of one day, of two, of three, and longer ones go on with chances of their own
+LONGEST = 14  # days: a longer silence says nothing of usual ones
 RARER_DAYS = 14  # days whose reports are counted together
 RARER_WINDOWS = 6  # windows before that a count is held against, MIN_WINDOWS known
 MIN_WINDOWS = 2
@@ -45,9 +50,10 @@ def record(volume: Floats, logs: Floats, days: int, last_day: int) -> Floats:
     return found
 
 
-def missed(volume: Floats, days: int) -> tuple[Floats, Floats]:
+def missed(volume: Floats, types: Types, days: int, fleet: FleetStatistics) -> tuple[Floats, Floats]:
     """Decades of surprise at the silence that each of the last `days` belongs to, by the SIM's own reports on the same
-    weekdays and on all days before; and the share of days on which it was silent."""
+    weekdays and on all days before, and by how long silences of its device type last; and the share of days on which
+    it was silent."""
     sims, width = volume.shape
     span = min(width, days + 42)
     known = ~np.isnan(volume)
@@ -68,7 +74,13 @@ def missed(volume: Floats, days: int) -> tuple[Floats, Floats]:
     on_weekday = (same_idle + 2 * share) / (same_known + 2)
     after = np.pad(idle, ((0, 0), (1, 0)))[:, :-1]  # silent the day before
     again, tried = (_before(values, HEARTBEAT_DAYS, span) for values in (idle & after, known & after))
-    stays = (again + 3 * STAYS) / (tried + 3)
+    run = _days_silent(idle, known)[:, -span:]
+    length = np.clip(run, 1, LENGTHS).astype(np.int64) - 1
+    goes_on = fleet.of("silences go on", _goes_on, idle, known, types)
+    usually = np.take_along_axis(goes_on[""][-span:], length.T, axis=1).T
+    for name, rows in of_type(types, goes_on):
+        usually[rows] = np.take_along_axis(goes_on[name][-span:], length[rows].T, axis=1).T
+    stays = (again + 3 * usually) / (tried + 3)
     surprise, running = np.zeros((sims, span), np.float32), np.zeros(sims, np.float32)
     for day in range(span):
         here, place = idle[:, width - span + day], width - span + day
@@ -77,6 +89,34 @@ def missed(volume: Floats, days: int) -> tuple[Floats, Floats]:
         running = np.where(here, running + step, np.where(known[:, place], 0, running))
         surprise[:, day] = np.where(here & (seen[:, day] >= MIN_HEARTBEAT_DAYS), running, 0)
     return surprise[:, -days:], share[:, -days:].astype(np.float32)
+
+
+def _days_silent(idle: Bools, known: Bools) -> Floats:
+    """Silent days up to the day before each; one that is not known neither lengthens a silence nor ends it."""
+    found, run = np.zeros(idle.shape, np.float32), np.zeros(len(idle), np.float32)
+    for day in range(idle.shape[1]):
+        found[:, day] = run
+        run = np.where(idle[:, day], run + 1, np.where(known[:, day], 0, run))
+    return found
+
+
+def _goes_on(idle: Bools, known: Bools, types: Types) -> dict[str, Floats]:
+    """The chance that a silence goes on, on all days before each, (days, LENGTHS) by its days so far: of each device
+    type, and of the fleet as ""."""
+    run = _days_silent(idle, known)
+    tried = known & (run > 0) & (run <= LONGEST)
+    length = np.minimum(run, LENGTHS)
+
+    def so_far(where: Bools, rows: IntArray | slice) -> Floats:
+        daily = np.stack([(where & (length == nth))[rows].sum(axis=0) for nth in range(1, LENGTHS + 1)], axis=1)
+        return np.asarray(np.cumsum(np.pad(daily, ((1, 0), (0, 0)))[:-1], axis=0), np.float32)
+
+    everyone = slice(None)
+    of_fleet = (so_far(tried & idle, everyone) + STAYS_DAYS * STAYS) / (so_far(tried, everyone) + STAYS_DAYS)
+    found = {"": of_fleet}
+    for name, rows in of_type(types):
+        found[name] = (so_far(tried & idle, rows) + STAYS_DAYS * of_fleet) / (so_far(tried, rows) + STAYS_DAYS)
+    return found
 
 
 def rarer(volume: Floats, days: int) -> tuple[Floats, Floats, Floats]:

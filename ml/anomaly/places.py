@@ -107,7 +107,7 @@ def places(
         place = day - (width - days)
         fit = (place >= 0) & (before[at, day] >= (WEEK if name == "device" else SEEN_DAYS))
         np.maximum.at(surprise, (at[fit], place[fit]), scores[fit].astype(np.float32))
-    found["operator"][found["country"] > 1] = 0  # another country has other operators
+    found["operator"][found["country"] > 0] = 0  # another country has other operators
     return found
 
 

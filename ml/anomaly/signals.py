@@ -58,6 +58,7 @@ LOOK_BACK = 400  # days of gaps
 MIN_SPREAD = 0.2  # a change by less than a fifth is not anomalous, however steady the SIM
 LOG_OFFSET_BYTES = 100.0  # bytes; below about this size differences do not count
 MAX_SHIFT_PER_DAY = 0.2  # log units a day by which peers may shift together without being a cause
+USUAL_DAYS = 28  # known days that what was usual before a lasting change rests on
 MAX_RESIDUAL = 3.0  # log units: a day further off counts no more for a level
 HELD = 0.5  # of a level that the day itself must have
 JUMP = 3.0  # standard deviations: so high a day may be an update of its device type
@@ -76,6 +77,7 @@ class Signals:
     features  by name (FEATURES), the same shape: what the Isolation Forest sees
     bytes     used; usual, what was usual for SIM and weekday, and spread (log units); NaN: not known
     calm      the lesser of the spread and that of MEMORY days before: an anomaly widens its own spread
+    age       days known of the SIM up to each
     silent    days without a sign of life; gap, the longest usual ones (0: not known); gaps, how many there were
     extra     by name: sms, usual_sms, sessions, usual_sessions, and what `unusual_hours` adds
     explained (sims, days) out of service or not asked for: nothing is anomalous then
@@ -95,6 +97,7 @@ class Signals:
     usual: Floats
     spread: Floats
     calm: Floats
+    age: Floats
     silent: Floats
     gap: Floats
     gaps: Floats
@@ -160,7 +163,8 @@ def signals(
     z = np.nan_to_num(apart)
     silent, gap, gaps = gaps_of(volume, days)
     gap = usual_gaps(gap, gaps, volume, types, fleet)
-    levels = [_level(own, usual, types, window, days, fleet) for window in (7, 28)]
+    age = np.cumsum(known := ~np.isnan(volume), axis=1, dtype=np.float32)
+    levels = [_level(own, usual, age[:, -span:], types, window, days, fleet) for window in (7, 28)]
     channels = {
         "high": np.minimum(np.clip(z[:, -days:], 0, 50), 2 * record(volume, logs, days, last_day)),
         **{name: np.maximum(level, 0) for name, level in zip(("rise_7", "rise_28"), levels, strict=True)},
@@ -168,11 +172,10 @@ def signals(
         "silence": np.where((gap > 0) & (silent > 0), (silent + 1) / np.maximum(gap, 1), 0).astype(np.float32),
     }
     long = min(days + PAST + LAG, width)
-    surprise, quiet = missed(volume, long)
+    surprise, quiet = missed(volume, types, long, fleet)
     channels["missed"], quiet = surprise[:, -days:], quiet[:, -days:]
     channels["rarer"], reports, fewest = rarer(volume, days)
     channels["rarer"][silent == 0] = 0
-    known = ~np.isnan(volume)
     sms = counts_of(history, panel, "sms") if "sms" in history.columns else np.zeros_like(volume)
     extra: dict[str, Floats] = {"quiet": quiet, "reports": reports, "fewest_reports": fewest}
     extra["rising"] = _rising(apart * spread[:, -(days + MEMORY) :], days)
@@ -206,6 +209,7 @@ def signals(
         (np.exp(usual[:, -days:]) - LOG_OFFSET_BYTES).astype(np.float32),
         spread[:, -days:],
         _calm(spread, days),
+        age[:, -days:],
         silent,
         gap,
         gaps,
@@ -361,19 +365,22 @@ def _middle(values: Floats) -> Floats:
     return np.where(count >= MIN_PEERS, middle, np.nan).astype(np.float32)
 
 
-def _level(own: Floats, usual: Floats, types: Types, window: int, days: int, fleet: FleetStatistics) -> Floats:
+def _level(
+    own: Floats, usual: Floats, age: Floats, types: Types, window: int, days: int, fleet: FleetStatistics
+) -> Floats:
     """How far the days with use among the last `window` lie, together, from what was usual before them and from their
     device type; 0 on a day that is not itself HELD of that way off.
 
     The mean of their logarithms against the usual of `window` days ago, without the day that says the most for it (one
     day is no level), weighed down by half a window of days on which nothing is anomalous; 0 with fewer than MIN_VALUES
-    such days. Of the two, own past and peers, the smaller.
+    such days, or where what was usual then rests on fewer than USUAL_DAYS known ones. Of the two, own past and peers,
+    the smaller.
     """
     span = min(days + window - 1, own.shape[1] - window)
     if span < MIN_VALUES:
         return np.zeros((len(own), days), np.float32)
     now, before = slice(own.shape[1] - span, None), slice(own.shape[1] - span - window, own.shape[1] - window)
-    far = own[:, now] + usual[:, now] - usual[:, before]
+    far = np.where(age[:, before] >= USUAL_DAYS, own[:, now] + usual[:, now] - usual[:, before], np.nan)
     values = np.nan_to_num(np.clip(far, -MAX_RESIDUAL, MAX_RESIDUAL))
     total = within(values, window, days)
     count = within((~np.isnan(far)).astype(np.float32), window, days)

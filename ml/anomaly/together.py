@@ -13,7 +13,7 @@ from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.places import MIN_PEERS, Bools, Floats, Types, of_type
 from ml.history import IntArray
 
-MIN_COMPANY = 5  # SIMs of a label that are a company
+MIN_COMPANY = 3  # SIMs of a label that are a company, and that rest together
 RESTING_SHARE, RESTING_EXCESS = 0.6, 0.3  # of a company's SIMs, and above what is usual on the weekday: it rests
 LONGEST_REST = 28  # days; a longer silence is no rest
 LAST_SIGN = 7  # days before the company rests within which a SIM that rests with it was active
@@ -50,7 +50,7 @@ def _resting_since(idle: Bools, last: IntArray, labels: Types) -> dict[str, IntA
         begun, now = np.full(width, -1), -1
         for day in range(7, width):
             same = share[place, max(day - 7 * WEEKS, day % 7) : day : 7]
-            most = all_of[place, day] >= MIN_COMPANY and share[place, day] >= RESTING_SHARE
+            most = paused[place, day] >= MIN_COMPANY and share[place, day] >= RESTING_SHARE
             if not most:
                 now = -1
             elif now < 0 and share[place, day] >= np.median(same) + RESTING_EXCESS:

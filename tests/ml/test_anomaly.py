@@ -449,7 +449,10 @@ def test_a_level_is_the_obvious_mean_and_the_smaller_of_own_past_and_peers() -> 
     own[rng.random(own.shape) < 0.4] = np.nan  # days without use
     types = np.array(["a"] * 11 + ["b"])
     for window in (7, 28):
-        fast = _level(own, usual, types, window, 10, FleetStatistics())
+        age = np.tile(np.arange(90, dtype=np.float32) + 100, (12, 1))
+        fast = _level(own, usual, age, types, window, 10, FleetStatistics())
+        young = _level(own, usual, age - 153, types, window, 10, FleetStatistics())  # 36 days known on the last
+        assert (young == 0).all() if window == 28 else (young[:, :2] == 0).all() and young[:, 2:].any()
         for place in range(10):
             day = 80 + place
             levels = []

@@ -7,11 +7,14 @@ from functools import lru_cache
 
 import numpy as np
 import polars as pl
+import pytest
 
-from ml.anomaly import AnomalyModel, detect, fit, group
+from ml.anomaly import AnomalyModel, detect, fit, group, typical
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.own_past import missed, rarer, record
+from ml.anomaly.signals import CHANNELS
 from ml.anomaly.together import resting, shared
+from simulator.field import FieldFleet
 
 AS_OF = date(2026, 6, 3)
 DAY = timedelta(days=1)
@@ -129,7 +132,7 @@ def test_silence_surprises_by_the_sims_own_reports_and_weekdays() -> None:
     volume[1, ::2] = 0  # every second day
     volume[2, 6::7] = 0  # one weekday
     volume[:, -2:] = 0
-    surprise, share = missed(volume, 2)
+    surprise, share = missed(volume, np.full(3, ""), 2, FleetStatistics())
     assert surprise[0, 1] > surprise[0, 0] > 2
     assert surprise[1, 0] < 0.5
     assert share[1, 0] > 0.4
@@ -137,6 +140,55 @@ def test_silence_surprises_by_the_sims_own_reports_and_weekdays() -> None:
     below, now, fewest = rarer(np.where(np.arange(140) >= 126, np.arange(140) % 3 == 0, 1)[None].astype(np.float32), 1)
     assert below.item() > 5
     assert (now.item(), fewest.item()) == (5, 14)
+
+
+def test_silence_surprises_less_in_device_types_whose_silences_go_on() -> None:
+    rng = np.random.default_rng(3)
+    volume = np.ones((60, 120), np.float32)
+    for sim in range(20):  # of type "a" each silence lasts three days, of type "b" one
+        for day in rng.integers(0, 100, 3):
+            volume[sim, day : day + 3] = 0
+    volume[20:40][rng.random((20, 120)) < 0.08] = 0
+    volume[[0, 20], -40:] = 1  # neither has been silent for long
+    volume[[0, 20], -2:] = 0
+    types = np.repeat(["a", "b", "c"], 20)
+    surprise, _ = missed(volume, types, 2, FleetStatistics())
+    assert surprise[20, 1] - surprise[20, 0] > surprise[0, 1] - surprise[0, 0] + 0.3
+
+
+def test_a_company_of_four_rests_together() -> None:
+    volume = np.ones((6, 60), np.float32)
+    volume[:4, -3:] = 0
+    found = resting(volume, np.array(["c"] * 4 + ["d", ""]), FleetStatistics())
+    assert found[:4, -3:].all()
+    assert found.sum() == 12
+    alone = resting(volume[[0, 4]], np.array(["c", "c"]), FleetStatistics())
+    assert not alone.any()
+
+
+@pytest.mark.parametrize(("sims", "days"), [(28, 90), (210, 30)])
+def test_fleets_of_which_little_is_known_flag_little(sims: int, days: int) -> None:
+    fleet = FieldFleet(3, sims, "A", faulty=False, first=date(2025, 2, 1), days=days + 14)
+    known = fleet.first + timedelta(days=days - 1)
+
+    def until(day: date) -> dict[str, pl.DataFrame]:
+        here = pl.col("day") <= day
+        return {"history": fleet.history.filter(here), "events": fleet.events.filter(here), "peers": fleet.peers}
+
+    found = detect(fit(as_of=known, **until(known)), as_of=fleet.last, days=14, **until(fleet.last)).frame
+    assert found.height == 14 * sims
+    assert found["is_anomaly"].sum() <= max(0.006 * found.height, 2)
+
+
+def test_what_is_typical_counts_the_less_the_more_is_known() -> None:
+    own = np.zeros(len(typical.SHARES))
+    assert typical.weight(0) == 1
+    assert typical.weight(typical.ENOUGH_SIM_DAYS) == 0
+    half = typical.drawn_to(own, "high", 0.5)
+    assert half[-1] == typical.TAILS["high"][-1] / 2
+    assert (typical.drawn_to(own + 100, "high", 1.0) == 100).all()
+    assert set(typical.TAILS) == set(CHANNELS) - {"pattern"}
+    assert all((np.diff(tail) >= 0).all() and len(tail) == len(own) for tail in typical.TAILS.values())
 
 
 def test_a_group_takes_part_only_where_the_others_do_not() -> None:
