@@ -60,7 +60,10 @@ QUIET = (0.02, 0.1, 0.4)  # shares of silent days that part classes of heartbeat
 NEVER = 1e6
 # days to come are anomalous that much more often than the fitted days: for a rate of RATED, and more for a lower one
 TO_COME = 4.0
-MOST_DECADES = 0.7  # that all channels together need more than each alone: what needs more has faults among its days
+# that all channels together need more than each alone: fitted days that need less were calm by luck, those that need
+# more have faults among them
+DECADES_TOGETHER = 0.7
+MIN_CAPPED_DAYS = 20_000  # SIM-days counted
 RATED, RARER = 1e-3, 0.6
 
 
@@ -181,7 +184,7 @@ def fit(
         tails |= {name: drawn_to_typical(name, tails[name], lacking) for name in typical.TAILS}
     combined = combine(tails, channels, classes, found.types)
     counted = kept & ~np.isnan(pattern) if forest is not None else kept
-    limits = _limits(combined, counted, lacking)
+    limits = _limits(combined, counted)
     fitted_on = {
         "sims": float(fits.any(axis=1).sum()),
         "sim_days": float(counted.sum()),
@@ -331,9 +334,9 @@ def _grow(sample: Floats, seed: int) -> IsolationForest:
     return grown
 
 
-def _limits(combined: Floats, counted: Bools, lacking: float) -> FloatArray:
+def _limits(combined: Floats, counted: Bools) -> FloatArray:
     """The combined anomaly score above which at most each of RATES lies. Rarer than can be estimated goes on in
-    decades. Of a fleet of which much is `lacking` it is no less than MOST_DECADES more than a channel's own."""
+    decades, and none is less than DECADES_TOGETHER above the score of a channel alone."""
     limits, known = bounded(
         combined[counted], np.nonzero(counted)[0], RATES / (TO_COME * np.maximum(RATED / RATES, 1) ** RARER)
     )
@@ -342,8 +345,7 @@ def _limits(combined: Floats, counted: Bools, lacking: float) -> FloatArray:
     elif not known.all():
         last = int(np.flatnonzero(known)[-1])
         limits[last + 1 :] = limits[last] + np.log10(RATES[last] / RATES[last + 1 :])
-    if known.any():
-        limits = np.minimum(limits, MOST_DECADES * (1 + lacking) - np.log10(RATES))
-    if lacking:
-        limits = np.maximum(limits, lacking * MOST_DECADES - np.log10(RATES))
+    if counted.sum() >= MIN_CAPPED_DAYS:  # fewer say too little of what is due to chance
+        limits = np.minimum(limits, DECADES_TOGETHER - np.log10(RATES))
+    limits = np.maximum(limits, DECADES_TOGETHER - np.log10(RATES))
     return np.asarray(np.maximum.accumulate(limits) + np.arange(len(RATES)) * 1e-6)

@@ -16,9 +16,8 @@ LEVELS = np.array([1e-1, 5e-2, 2e-2, 1e-2, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4, 5
 # the least step on a statistic's scale that counts as a step of its tail
 STEPS = dict.fromkeys((*SLOW, "missed", "messages", "sessions"), 0.5)
 STEPS |= {"high": 0.4, "rarer": 0.7, "hours": 1.0, "pattern": 0.01}
-# channels in which a type alone counts, for one moves and another does not; and those in which only the fleet does
+# channels in which a type alone counts, for one moves, or pauses, and another does not; and those in which only the fleet does
 BY_TYPE, BY_FLEET = ("country", "missed", "rarer"), ("device", "operator")
-BETWEEN = ("high",)  # and those in which a type that says more than the class is believed by half
 OF_TYPE = "type "  # before a device type where its own counts are kept
 CLASS_GROUP = 100  # classes whose numbers differ in the last two digits only may share their counts
 MIN_CLASS_DAYS = (
@@ -117,10 +116,7 @@ def anomaly_scores(name: str, tails: dict[str, list[float]], values: Floats, cla
         found[here] = _tail_scores(np.array(tail), values[here], STEPS.get(name, 0.5))
     for kind, rows in of_type(types, {key.removeprefix(OF_TYPE) for key in tails if key.startswith(OF_TYPE)}):
         of_kind = _tail_scores(np.array(tails[OF_TYPE + kind]), values[rows], STEPS.get(name, 0.5))
-        if name in BETWEEN:
-            found[rows] = np.where(of_kind > found[rows], (found[rows] + of_kind) / 2, of_kind)
-        else:
-            found[rows] = of_kind if name in BY_TYPE else np.minimum(found[rows], of_kind)
+        found[rows] = of_kind if name in BY_TYPE else np.minimum(found[rows], of_kind)
     if name in PRIORS:
         lowest, decades = PRIORS[name]
         found = np.where((values >= lowest) & (found > 0), found + np.float32(decades), found)
