@@ -16,7 +16,8 @@ LEVELS = np.array([1e-1, 5e-2, 2e-2, 1e-2, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4, 5
 # the least step on a statistic's scale that counts as a step of its tail
 STEPS = dict.fromkeys((*SLOW, "missed", "messages", "sessions"), 0.5)
 STEPS |= {"high": 0.4, "rarer": 0.7, "hours": 1.0, "pattern": 0.01}
-# channels in which a type alone counts, for one moves, or pauses, and another does not; and those in which only the fleet does
+# channels in which a type alone counts, for one moves or pauses and another does not; and those in which only the
+# fleet does
 BY_TYPE, BY_FLEET = ("country", "missed", "rarer"), ("device", "operator")
 OF_TYPE = "type "  # before a device type where its own counts are kept
 CLASS_GROUP = 100  # classes whose numbers differ in the last two digits only may share their counts

@@ -451,7 +451,7 @@ def test_a_level_is_the_obvious_mean_and_the_smaller_of_own_past_and_peers() -> 
     for window in (7, 28):
         age = np.tile(np.arange(90, dtype=np.float32) + 100, (12, 1))
         fast = _level(own, usual, age, types, window, 10, FleetStatistics())
-        young = _level(own, usual, age - 153, types, window, 10, FleetStatistics())  # 36 days known on the last
+        young = _level(own, usual, age - 148, types, window, 10, FleetStatistics())  # 41 days known on the last
         assert (young == 0).all() if window == 28 else (young[:, :2] == 0).all() and young[:, 2:].any()
         for place in range(10):
             day = 80 + place
