@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from threadpoolctl import threadpool_limits
 
 from ml.history import FloatArray, IntArray
 from ml.tickets.features import BUILT_IN, Embedding, embed, embeddings_installed, topic_counts, topics, word_features
@@ -42,7 +43,7 @@ AIMED_RIGHT = 0.96  # of those in cross-validation, so that 90 % hold on tickets
 CORRECTION_WEIGHT = 3.0  # of a person's correction, beside 1 of a starter ticket
 MIN_TICKETS, MIN_A_CATEGORY, FOLDS = 30, 5, 5
 STRENGTH = 3.0  # inverse of the regularization
-TOPIC_WEIGHT = 0.3
+TOPIC_WEIGHT = 0.5
 WORDS = "words"
 TEMPERATURES = np.geomspace(0.4, 3.0, 40)
 
@@ -156,12 +157,13 @@ def train(
     _check(truth)
     if encoder is None:
         encoder = "custom" if embedding is not None else BUILT_IN if embeddings_installed() else WORDS
-    values = _features(words.gather(kept.tolist()), encoder, embedding)
     weight = np.array(weights)[kept]
     _, group = np.unique([grouped[k] for k in kept], return_inverse=True)
-    held_out, hidden = _cross_validated(values, truth, weight, np.asarray(group, dtype=np.int64), seed)
+    with threadpool_limits(1):  # these fits are small: more threads only wait for each other
+        values = _features(words.gather(kept.tolist()), encoder, embedding)
+        held_out, hidden = _cross_validated(values, truth, weight, np.asarray(group, dtype=np.int64), seed)
+        fitted = _fit(values, truth, weight)
     temperature = _temperature(np.vstack([held_out, hidden]), np.tile(truth, 2))
-    fitted = _fit(values, truth, weight)
     metrics = figures(softmax(held_out / temperature), truth) | {
         "tickets": float(len(kept)),
         "corrections": float((weight > 1).sum()),
