@@ -9,7 +9,7 @@ others are ignored:
     quota_exhausted_at    Datetime (UTC), when the data quota last ran out, null where it has been refilled since
     never_attached        Boolean, no session or usage yet
     silent                Boolean, quieter than is usual for it
-    blocked               Boolean, disabled at 1NCE
+    blocked               Boolean, disabled at 1NCE; null where that is not known
     last_activity_at      Datetime (UTC), latest session or usage
     expires_at            Datetime or Date (UTC), end of the quota's or the SIM's life
 A column of another type counts as missing.
