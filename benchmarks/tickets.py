@@ -6,8 +6,8 @@ On the starter set in cross-validation (all versions of one request on one side)
 the other, and on two sets that nothing is trained on:
 - hard: 60 tickets by the first author, worded to avoid the words of the categories;
 - blind: 96 tickets of benchmarks/blind_tickets.csv, half of them plain, written before their author had seen any other
-  ticket or topic. The same author then wrote the second half of the starter set, so the rows 'learnt from the first
-  author' are the fairer ones: they say what to expect of tickets by strangers.
+  ticket or topic. The same author then wrote the second half of the starter set, so 'learnt from first author' is the
+  fairer row: it says what to expect of tickets by strangers.
 All tickets are synthetic, so real ones will differ. SIM facts are made up: known and fitting for half of the tickets
 they can fit, unknown for the other half; the SIMs of the other categories are active with half of their quota. --write
 keeps the starter models with the code. The last line is of the blind set without SIM facts.
