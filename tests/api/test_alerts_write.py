@@ -208,7 +208,6 @@ def test_a_rule_that_makes_no_sense_or_pages_for_everyone_is_refused(writer: htt
     seeded.run("UPDATE core.sims SET activated_at = '2025-09-01'")
     for change, field in [
         ({"metric": "noise"}, "metric"),
-        ({"metric": "churn_risk", "threshold": 0.5}, "metric"),
         ({"operator": "=="}, "operator"),
         ({"threshold": -5}, "threshold"),
         ({"threshold": 0.5}, "threshold"),  # every SIM of the fleet uses more than half a MB a day
