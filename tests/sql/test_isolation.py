@@ -55,8 +55,8 @@ INSERT INTO predictions.usage_forecasts (organization_id, sim_key, as_of, day, s
 SELECT organization_id, sim_key, '2026-01-01', '2026-01-02', scoring_id, 1, 1, 1, 1, 1, 1
 FROM core.sims JOIN predictions.scorings USING (organization_id);
 INSERT INTO predictions.churn_risks (organization_id, sim_key, as_of, scoring_id, p_30, p_60, p_90, p_180,
-    p_dead_device, p_switched_off, p_swapped, p_exhausted, p_expired, any_end, risk_level, cause, reasons, action, worth,
-    held_out)
+    p_dead_device, p_switched_off, p_swapped, p_exhausted, p_expired, any_end, risk_level, cause, reasons, action,
+    worth, held_out)
 SELECT organization_id, sim_key, '2026-01-01', scoring_id, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 'low', 'swapped', '', '', 0,
     false
 FROM core.sims JOIN predictions.scorings USING (organization_id);
