@@ -85,7 +85,7 @@ class ChurnDecision(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    decision: Literal["accepted", "dismissed"]
+    decision: Literal["accepted", "dismissed"] = Field(examples=["accepted"])
     reason: str = Field(
         min_length=1, max_length=2000, pattern=r"^[^\x00]*$", description="Why", examples=["the pump is being replaced"]
     )
