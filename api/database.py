@@ -349,6 +349,13 @@ class Writers(_Pool):
             found = session.row("api_correct_ticket", {"key_sha256": key_sha256(key), **values})
             return str(found["outcome"]) if found else "unknown"
 
+    def decide_churn_action(self, key: str, values: Mapping[str, Any]) -> str:
+        """Keep a decision on a SIM's retention action; returns done, read-only or unknown. Raises as Store.session
+        does."""
+        with self._transaction() as session:
+            found = session.row("api_decide_churn_action", {"key_sha256": key_sha256(key), **values})
+            return str(found["outcome"]) if found else "unknown"
+
     def add_rule(self, key: str, rule: str, now: datetime) -> int | None:
         """Store a rule (as JSON) that was checked; None where its name is taken or the key may not write."""
         with self._transaction() as session:

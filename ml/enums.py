@@ -30,6 +30,8 @@ TicketCategory = Literal[
     "account_management",
 ]
 TicketPriority = Literal["high", "medium", "low"]
+ChurnCause = Literal["dead_device", "switched_off", "swapped"]
+ChurnLevel = Literal["high", "medium", "low"]
 QuotaAction = Literal[
     "nothing",
     "top_up",

@@ -22,6 +22,7 @@ from pipelines.common import SETTINGS
 from pipelines.executors import executor
 from pipelines.jobs import (
     ANOMALY,
+    CHURN,
     FORECAST,
     TICKETS,
     alert_rules,
@@ -63,7 +64,7 @@ DAILY = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_win
 # a model is trained every week, and what is brought every hour is watched by its checks
 BROUGHT_DAILY = dg.map_asset_specs(
     lambda spec: dg.apply_freshness_policy(spec, DAILY) if spec.partitions_def == AS_OF_DAYS else spec,
-    [*FORECAST, *ANOMALY, *TICKETS, sim_lifecycle, alerts, alert_rules_evaluated, fleet_report],
+    [*FORECAST, *ANOMALY, *TICKETS, *CHURN, sim_lifecycle, alerts, alert_rules_evaluated, fleet_report],
 )
 
 

@@ -4,6 +4,7 @@ import dagster as dg
 
 from assets.alerts import alert_rules_evaluated, alerts
 from assets.anomalies import anomalies, anomaly_detector
+from assets.churn import churn_model, churn_risks
 from assets.common import AS_OF_DAYS, DAYS, RuntimeParam
 from assets.exhaustion import exhaustion_backtested, quota_exhaustions
 from assets.forecasting import aggregate_forecasts, forecast_drift, usage_forecaster, usage_forecasts, usage_history
@@ -86,11 +87,19 @@ FORECAST = [
 ]
 ANOMALY = [anomaly_detector, anomalies]
 TICKETS = [ticket_classifier, ticket_classes]
+CHURN = [churn_model, churn_risks]
 TRAINING = dg.AssetSelection.assets(*(spec.asset for spec in specs()))
 
 ingest_assets = dg.AssetSelection.assets(*INGEST, usage_book)
 prediction_assets = dg.AssetSelection.assets(
-    *FORECAST, *ANOMALY, *TICKETS, sim_lifecycle, alerts, alert_rules_evaluated, fleet_report
+    *FORECAST,
+    *ANOMALY,
+    *TICKETS,
+    *CHURN,
+    sim_lifecycle,
+    alerts,
+    alert_rules_evaluated,
+    fleet_report,
 )
 
 ingest = dg.define_asset_job(
@@ -128,11 +137,11 @@ score = dg.define_asset_job(
 )
 rescore = dg.define_asset_job(
     "rescore",
-    # totals hardly move by a correction, and the next day's run takes it in: they are not worth minutes a day
+    # totals and risks hardly move by a correction, and the next day's run takes it in: they are not worth minutes a day
     prediction_assets
     - TRAINING
     - dg.AssetSelection.assets(
-        usage_history, exhaustion_backtested, sim_lifecycle, aggregate_forecasts, ticket_classes
+        usage_history, exhaustion_backtested, sim_lifecycle, aggregate_forecasts, ticket_classes, churn_risks
     ),
     partitions_def=AS_OF_DAYS,
     description="Score, alert and report again as of a day or a range of days (one run), with the champion there is.",

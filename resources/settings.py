@@ -173,6 +173,22 @@ class Settings(BaseSettings):
         description="A SIM that is off (Disabled, or not in the SIM list) for more days than this is taken for "
         "deactivated",
     )
+    churn_high: float = Field(
+        0.7,
+        ge=0,
+        le=1,
+        description="Churn: a SIM that leaves within 90 days with at least this probability is at high risk",
+    )
+    churn_medium: float = Field(
+        0.4, ge=0, le=1, description="Churn: with at least this probability it is at medium risk"
+    )
+    churn_holdout: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Churn: share of SIMs for which nothing is to be done, so that the effect of actions can be "
+        "measured, such as 0.05",
+    )
 
     api_host: str = Field("127.0.0.1", description="Address the HTTP service listens on")
     api_port: int = Field(8000, ge=1, le=65535, description="Port the HTTP service listens on")

@@ -16,6 +16,7 @@ from services.inputs import HISTORY_DAYS, HISTORY_SCHEMA
 
 TOP = 20
 TOP_REASONS = 10
+TOP_CHURN = 10
 MAX_ALERTS = 1000  # on the page; what is beyond is a file of its own
 SHOWN_DAYS = 90
 DAILY_SCHEMA = {"day": pl.Date, "bytes": pl.Int64}
@@ -45,6 +46,7 @@ class FleetFacts:
     first_ends  the SIMs that end first (ENDS_SCHEMA)
     states      SIMs in each state of their life as of the day, from the most to the fewest; empty when not evaluated
     ticket_counts, tickets  rows of the queries ticket_counts and first_tickets
+    churn_counts, churn  rows of the queries churn_counts and churn_first
     The other lists are rows of the query report_<name>.
     """
 
@@ -67,6 +69,8 @@ class FleetFacts:
     costs: list[Row]
     ticket_counts: list[Row]
     tickets: list[Row]
+    churn_counts: list[Row]
+    churn: list[Row]
     alert_days: list[Row]
     alert_counts: list[Row]
     alerts: list[Row]
@@ -104,6 +108,8 @@ def read_facts(runtime: Runtime, as_of: date) -> FleetFacts:
             "costs": transaction.rows("report_costs", day),
             "ticket_counts": transaction.rows("ticket_counts", day),
             "tickets": transaction.rows("first_tickets", {**day, "top": TOP}),
+            "churn_counts": transaction.rows("churn_counts", day),
+            "churn": transaction.rows("churn_first", {**day, "level": None, "cause": None, "rows": TOP_CHURN}),
             "alert_days": transaction.rows("report_alert_days", {**day, "days": 30}),
             "alert_counts": transaction.rows("report_alert_counts", day),
             "alerts": transaction.rows("report_alerts", {**day, "kind": None, "top": MAX_ALERTS}),

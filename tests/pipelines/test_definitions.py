@@ -34,7 +34,7 @@ from services.known_models import specs
 from services.quality.suites import SUITES
 from tests.fleet import AS_OF, CORE, NOW, TODAY, Account, Truth, ingest, settings_for
 
-GROUPS = {"ingest", "forecast", "anomalies", "alerts", "report", "maintenance"}
+GROUPS = {"ingest", "forecast", "anomalies", "churn", "alerts", "report", "maintenance", "tickets"}
 GOOD = "iccid,day,mb\n{iccid},2025-09-01,1.5\n{iccid},2025-09-02,much\n"
 
 
@@ -149,6 +149,7 @@ def test_the_daily_scoring_uses_the_champion_there_is(location: dg.Definitions) 
         "usage_history_usage_is_complete",
         "usage_forecaster",
         "anomaly_detector",
+        "churn_model",
     }
 
 

@@ -54,6 +54,15 @@ INSERT INTO predictions.usage_forecasts (organization_id, sim_key, as_of, day, s
     q975)
 SELECT organization_id, sim_key, '2026-01-01', '2026-01-02', scoring_id, 1, 1, 1, 1, 1, 1
 FROM core.sims JOIN predictions.scorings USING (organization_id);
+INSERT INTO predictions.churn_risks (organization_id, sim_key, as_of, scoring_id, p_30, p_60, p_90, p_180,
+    p_dead_device, p_switched_off, p_swapped, p_exhausted, p_expired, any_end, risk_level, cause, reasons, action,
+    worth, held_out)
+SELECT organization_id, sim_key, '2026-01-01', scoring_id, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 'low', 'swapped', '', '', 0,
+    false
+FROM core.sims JOIN predictions.scorings USING (organization_id);
+INSERT INTO predictions.churn_decisions (organization_id, sim_key, as_of, action, p_90, held_out, decision, reason,
+    decided_by, decided_at)
+SELECT organization_id, sim_key, '2026-01-01', '', 0, false, 'accepted', '', 'x', now() FROM core.sims;
 INSERT INTO predictions.aggregate_forecasts
     (organization_id, as_of, kind, name, day, method, sims, mean, q025, q10, q50, q90, q975, created_at)
 SELECT organization_id, '2026-01-01', 'fleet', 'fleet', '2026-01-02', 'prophet', 1, 1, 1, 1, 1, 1, 1, now() FROM
@@ -110,6 +119,9 @@ FOREIGN_ROWS = [
     " created_at, changed_at) VALUES (%(other)s, 's', 'm', '>', 1, 1, '{}', 'info', true, 'x', now(), now())",
     "UPDATE ops.channels SET organization_id = %(other)s",
     "UPDATE predictions.alerts SET organization_id = %(other)s",
+    "UPDATE predictions.churn_risks SET organization_id = %(other)s",
+    "INSERT INTO predictions.churn_decisions (organization_id, sim_key, as_of, action, p_90, held_out, decision,"
+    " reason, decided_by, decided_at) VALUES (%(other)s, 1, now(), '', 0, false, 'accepted', '', 'x', now())",
     "INSERT INTO ops.streams (stream_id, organization_id, name, secret_sha256, created_at)"
     " VALUES ('12345678', %(other)s, 'n', 'h', now())",
     "INSERT INTO raw.stream_batches (organization_id, stream_id, body_sha256, body, records, received_at)"
@@ -152,6 +164,7 @@ VIEWS = [
     "core.sim_lifecycle_v1",
     "predictions.usage_forecasts_v1",
     "predictions.aggregate_forecasts_v1",
+    "predictions.churn_risks_v1",
     "predictions.alerts_v1",
     "predictions.alert_history_v1",
     "predictions.alert_rules_v1",
