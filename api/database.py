@@ -349,6 +349,24 @@ class Writers(_Pool):
             found = session.row("api_correct_ticket", {"key_sha256": key_sha256(key), **values})
             return str(found["outcome"]) if found else "unknown"
 
+    def request_action(self, key: str, values: Mapping[str, Any]) -> Row:
+        """Record a request for an action, or say what it would cost: outcome, action_id, cost_minor, currency.
+
+        Raises as Store.session does.
+        """
+        with self._transaction() as session:
+            found = session.row("api_request_action", {"key_sha256": key_sha256(key), **values})
+            assert found is not None
+            return found
+
+    def approve_action(self, key: str, action_id: int, now: datetime) -> str:
+        """Approve an action; returns done, may-not-act, unknown, closed or own. Raises as Store.session does."""
+        with self._transaction() as session:
+            values = {"key_sha256": key_sha256(key), "action_id": action_id, "now": now}
+            found = session.row("api_approve_action", values)
+            assert found is not None
+            return str(found["outcome"])
+
     def add_rule(self, key: str, rule: str, now: datetime) -> int | None:
         """Store a rule (as JSON) that was checked; None where its name is taken or the key may not write."""
         with self._transaction() as session:
