@@ -54,7 +54,7 @@ def notify() -> None:
     description="Look for actions whose answer was lost, then send what is switched on, approved and within the caps.",
 )
 def send_what_waits(context: dg.OpExecutionContext, runtime: RuntimeParam) -> None:
-    done = send(runtime.database, runtime.once, runtime.settings, runtime.clock)
+    done = send(runtime.database, runtime.acting, runtime.settings, runtime.clock)
     context.log.info(", ".join(f"{name}: {count}" for name, count in done.items()) or "nothing was to be sent")
     if done.get("unclear"):  # a failed run is seen, and kept for downstream apps
         raise dg.Failure(

@@ -117,7 +117,7 @@ def send_now() -> None:
     from services.actions.sending import send
 
     with opened() as runtime:
-        done = send(runtime.database, runtime.once, runtime.settings, runtime.clock)
+        done = send(runtime.database, runtime.acting, runtime.settings, runtime.clock)
     console.print(", ".join(f"{name}: {count}" for name, count in done.items()) or "nothing was to be sent")
 
 

@@ -9,10 +9,9 @@
 
 The client sends at most 10 requests in any second on /sims (1NCE's limit for one customer), all calls, retries and
 repeated log-ins counted. The limit is the customer's, so run one client at a time for an account.
-It retries what may pass (429, 500, 502, 503, 504, time-outs, lost connections, truncated bodies) and nothing else.
-Every call here only reads but `act`, which is sent once, whatever happens to it. Which versions a call is in stands in
-resources.once.calls; a call that turns out to be gone from one is asked in the next. Neither the password nor a token
-is ever part of an error, a log line or a repr.
+It retries what may pass (429, 500, 502, 503, 504, time-outs, lost connections, truncated bodies) and nothing else;
+every call here only reads. Which versions a call is in stands in resources.once.calls; a call that turns out to be
+gone from one is asked in the next. Neither the password nor a token is ever part of an error, a log line or a repr.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import httpx
 from pydantic import SecretStr
@@ -34,7 +33,6 @@ from pydantic import SecretStr
 from resources.bounded_http import AnswerTooLargeError, BoundedTransport, no_cookies
 from resources.errors import in_words
 from resources.once import errors, records, responses, usage_days
-from resources.once.acts import Act, Outcome, outcome_of
 from resources.once.asking import Asking, Came
 from resources.once.calls import CallBook, Form
 from resources.once.errors import (
@@ -151,7 +149,7 @@ class OnceClient:
     def __repr__(self) -> str:
         return f"OnceClient({self._host}, {self.stats})"
 
-    async def __aenter__(self) -> OnceClient:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -269,28 +267,6 @@ class OnceClient:
         async with aclosing(self._pages("tickets", 100)) as pages:
             async for form, came in pages:
                 yield came.answer(form)
-
-    async def set_limits(self) -> dict[str, int]:
-        """The monthly limits that are set for all SIMs: their ids by name (data, smsMt, smsMo); API v1 alone says."""
-        record = (await self._get("/v1/sims/limits")).record()
-        limits = {name: limit.get("id") for name, limit in record.items() if isinstance(limit, dict)}
-        return {name: number for name, number in limits.items() if isinstance(number, int)}
-
-    async def act(self, act: Act) -> Outcome:
-        """Send a call that changes something, once. Only a 401, which comes before any effect, is answered by a new
-        token and the call again. Raises OnceCredentialsError, before any effect too.
-        """
-        try:
-            async with self._under_way:
-                response = await self._http.request(act.method, act.path, params=act.query, json=act.body)
-        except httpx.RequestError as error:
-            asked = self._call(error.request)
-            before = asked.endswith("/oauth/token") or isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-            return Outcome("not sent" if before else "unknown", None, f"{asked}: {self._auth.scrub(in_words(error))}")
-        said = self._auth.scrub(response.content[:1000].decode(errors="replace"))
-        if self._call(response.request).endswith("/oauth/token"):
-            return Outcome("not sent", None, f"no token: HTTP {response.status_code}")
-        return outcome_of(response.status_code, response.headers.get("location", ""), said)
 
     async def each(
         self, keys: Iterable[K], call: Callable[[K], Awaitable[T]]

@@ -17,10 +17,10 @@ from typing import Any, Literal, NamedTuple
 
 from resources.database.session import Database, Row
 from resources.errors import UsageError
+from resources.once.acting import ActingClient
 from resources.once.acts import STATUS_SET, Act, act
 from resources.once.client import (
     OnceCallGoneError,
-    OnceClient,
     OnceCredentialsError,
     OnceError,
     OnceUnavailableError,
@@ -48,7 +48,9 @@ class Evidence(NamedTuple):
 class Sender:
     """One pass over what waits. See `send`."""
 
-    def __init__(self, database: Database, once: OnceClient, settings: Settings, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, database: Database, once: ActingClient, settings: Settings, clock: Callable[[], datetime]
+    ) -> None:
         self.database, self.once, self.settings, self.clock = database, once, settings, clock
         self.allowed = {"switched_on": sorted(settings.actions_on), "to_approve": sorted(settings.actions_to_approve)}
         self.done: Counter[str] = Counter()
@@ -202,7 +204,7 @@ def waits(database: Database, settings: Settings, now: datetime) -> bool:
 
 
 def send(
-    database: Database, make_client: Callable[[], OnceClient], settings: Settings, clock: Callable[[], datetime]
+    database: Database, make_client: Callable[[], ActingClient], settings: Settings, clock: Callable[[], datetime]
 ) -> dict[str, int]:
     """Settle attempts whose answer was lost, then send what is switched on, approved and within the caps; returns
     counts. Raises OnceCredentialsError, OnceUnavailableError.

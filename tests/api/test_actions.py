@@ -1,4 +1,4 @@
-"""Actions over HTTP: a key that may act requests and another approves; nothing is sent here, and dry runs are the rule."""
+"""Actions over HTTP: a key that may act requests, another approves, and nothing is sent here."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from api.app import create_app
 from resources.database.session import Database
 from services.access.api_keys import create_key
 from services.actions.kinds import Acting
-from tests.api.conftest import serve_app
+from tests.api.conftest import Seeded, Serve
 from tests.conftest import LOCAL
 
 ACTING = Acting(frozenset({"top_up", "reset"}), frozenset({"top_up"}), "auto", 950)
 
 
 @pytest.fixture
-def people(seeded: Any) -> Iterator[dict[str, httpx.Client]]:
+def people(seeded: Seeded, serve_app: Serve) -> Iterator[dict[str, httpx.Client]]:
     """Two keys of `default` that may act, and one that may only write."""
     database = Database(seeded.url, "default")
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Actions at 1NCE, over real HTTP and a real database: with lost answers, doubled runs and kill -9 each is done once."""
+"""Actions at 1NCE over real HTTP and a real database: with lost answers, doubled runs and kill -9 each is done once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,10 +16,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import URL
 
 from resources.database.session import Database
-from resources.once.client import OnceClient
+from resources.once.acting import ActingClient
+from resources.once.calls import CallBook
 from resources.runtime import Runtime
 from resources.settings import Settings
 from services.actions.kinds import ActionError
@@ -29,7 +31,7 @@ from services.status import collect
 from simulator.faults import Faults
 from simulator.fleet import Fleet
 from simulator.server import SimulatorServer
-from tests.fleet import NOW, PASSWORD, USERNAME, Truth, impatient, ingest, settings_for, simulated
+from tests.fleet import NOW, PASSWORD, USERNAME, Truth, ingest, settings_for, simulated
 
 ON = "top_up,auto_top_up,reset,disable,enable,limits"
 LATER = timedelta(minutes=20)
@@ -39,17 +41,33 @@ ROOT = Path(__file__).resolve().parents[2]
 # `sending` and has not called yet
 SENDER = """
 import os, signal, sys
-from resources.once.client import OnceClient
+from resources.once.acting import ActingClient
+from resources.once.calls import CallBook
 from resources.runtime import Runtime
 from resources.settings import load_settings
 from services.actions.sending import send
 async def die(self, act):
     os.kill(os.getpid(), signal.SIGKILL)
 if sys.argv[1] == "before":
-    OnceClient.act = die
+    ActingClient.act = die
 with Runtime(load_settings()) as runtime:
-    send(runtime.database, runtime.once, runtime.settings, runtime.clock)
+    send(runtime.database, runtime.acting, runtime.settings, runtime.clock)
 """
+
+
+def acting_client(runtime: Runtime, timeout_s: float = 5.0) -> Callable[[], ActingClient]:
+    """A client that waits for an answer that long, and repeats what only reads at once."""
+    return lambda: ActingClient(
+        base_url=runtime.settings.once_base_url,
+        username=USERNAME,
+        password=SecretStr(PASSWORD),
+        requests_per_second=None,
+        calls=CallBook("auto"),
+        now=runtime.clock,
+        timeout_s=timeout_s,
+        max_attempts=2,
+        backoff_s=0.001,
+    )
 
 
 @dataclass
@@ -78,7 +96,7 @@ class Acted:
         """One pass, some time after NOW; 1NCE's time moves along."""
         now = NOW + after
         self.server.set_now(now)
-        once = impatient(self.runtime, timeout_s=timeout_s, max_attempts=2)
+        once = acting_client(self.runtime, timeout_s)
         return send(self.runtime.database, once, self.settings(**more), lambda: now)
 
     def states(self) -> list[tuple[str, int]]:
@@ -186,7 +204,7 @@ def test_what_had_no_effect_is_sent_again_and_what_nobody_can_know_is_for_a_pers
     first, second = acted.request(key="a"), acted.request("auto_top_up", key="b", parameters={"enabled": True})
     before = acted.runtime.database
     # the call fails before anything is booked; what is read before it must not
-    original = OnceClient.act
+    original = ActingClient.act
     dropped: list[str] = []
 
     async def drop(self: Any, act: Any) -> Any:
@@ -198,7 +216,7 @@ def test_what_had_no_effect_is_sent_again_and_what_nobody_can_know_is_for_a_pers
             acted.server.set_faults(Faults())
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(OnceClient, "act", drop)
+        patch.setattr(ActingClient, "act", drop)
         assert acted.send() == {"answer lost": 2}
     assert (len(dropped), acted.server.booked) == (2, [])
     assert acted.send(LATER) == {"to be sent again": 1, "unclear": 1, "done": 1}
@@ -237,7 +255,9 @@ def test_doubled_runs_send_each_once_and_keep_the_caps(acted: Acted) -> None:
     acted.server.set_faults(Faults(slow_rate=1.0, slow_seconds=0.02))
     databases = [Database(acted.runtime.server.simsight, "default") for _ in range(3)]
     runs = [
-        threading.Thread(target=send, args=(database, impatient(acted.runtime), acted.settings(**caps), lambda: NOW))
+        threading.Thread(
+            target=send, args=(database, acting_client(acted.runtime), acted.settings(**caps), lambda: NOW)
+        )
         for database in databases
     ]
     for run in runs:
