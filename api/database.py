@@ -334,27 +334,23 @@ class Writers(_Pool):
     def __init__(self, url: URL | str) -> None:
         super().__init__(url, size=WRITER_POOL_SIZE, spare=0, read_only=False)
 
-    def act(self, key: str, values: Mapping[str, Any]) -> str:
-        """Acknowledge, snooze, resolve or reopen an alert; returns done, read-only, closed or unknown.
+    def outcome(self, name: str, key: str, values: Mapping[str, Any]) -> str:
+        """Run <name>.sql of sql/queries, which changes one thing for the organization of a key; returns its column
+        `outcome`: done, or why not in a word. Raises as Store.session does.
+        """
+        with self._transaction() as session:
+            found = session.row(name, {"key_sha256": key_sha256(key), **values})
+            return str(found["outcome"]) if found else "unknown"
+
+    def request_action(self, key: str, values: Mapping[str, Any]) -> Row:
+        """Record a request for an action, or say what it would cost: outcome, action_id, cost_minor, currency.
 
         Raises as Store.session does.
         """
         with self._transaction() as session:
-            found = session.row("api_act_on_alert", {"key_sha256": key_sha256(key), **values})
-            return str(found["outcome"]) if found else "unknown"
-
-    def correct_ticket(self, key: str, values: Mapping[str, Any]) -> str:
-        """Give a ticket its right category; returns done, read-only or unknown. Raises as Store.session does."""
-        with self._transaction() as session:
-            found = session.row("api_correct_ticket", {"key_sha256": key_sha256(key), **values})
-            return str(found["outcome"]) if found else "unknown"
-
-    def decide_churn_action(self, key: str, values: Mapping[str, Any]) -> str:
-        """Keep a decision on a SIM's retention action; returns done, read-only or unknown. Raises as Store.session
-        does."""
-        with self._transaction() as session:
-            found = session.row("api_decide_churn_action", {"key_sha256": key_sha256(key), **values})
-            return str(found["outcome"]) if found else "unknown"
+            found = session.row("api_request_action", {"key_sha256": key_sha256(key), **values})
+            assert found is not None
+            return found
 
     def add_rule(self, key: str, rule: str, now: datetime) -> int | None:
         """Store a rule (as JSON) that was checked; None where its name is taken or the key may not write."""

@@ -21,6 +21,8 @@ AnomalyKind = Literal[
     "unexpected_country",
     "unexpected_operator",
 ]
+ActionKind = Literal["top_up", "auto_top_up", "reset", "disable", "enable", "limits"]
+ActionState = Literal["requested", "approved", "refused", "sending", "done", "failed", "unclear"]
 TicketCategory = Literal[
     "connectivity_issue",
     "billing_question",

@@ -35,6 +35,7 @@ from pipelines.jobs import (
     refresh_sims,
     rescore,
     score,
+    send_actions,
     tidy,
     train,
 )
@@ -55,6 +56,7 @@ from pipelines.sensors import (
     stream_arrivals,
     stream_files,
     stream_outage,
+    waiting_actions,
 )
 from pipelines.terminal_logger import terminal
 from resources.runtime import Runtime
@@ -94,6 +96,7 @@ def code_location(runtime: Runtime) -> dg.Definitions:
             alert_rules,
             notify,
             refresh_sims,
+            send_actions,
         ],
         schedules=[hourly_ingest, due_training, *timed_trainings, daily_predictions, daily_tidying, hourly_rules],
         sensors=[
@@ -105,6 +108,7 @@ def code_location(runtime: Runtime) -> dg.Definitions:
             run_failures,
             alert_outbox,
             critical_alerts,
+            waiting_actions,
         ],
         executor=executor(runtime.settings),
         loggers={"console": dg.colored_console_logger, "terminal": terminal},

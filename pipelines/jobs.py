@@ -16,6 +16,7 @@ from assets.report import fleet_report
 from assets.stream import stream_file_batches, stream_records
 from assets.tickets import ticket_classes, ticket_classifier
 from assets.usage_book import usage_book
+from services.actions.sending import send
 from services.ingest.endpoints import EVENTS, QUOTA, STATUS, USAGE
 from services.ingest.ingest_run import ingest_fleet
 from services.known_models import specs
@@ -47,6 +48,27 @@ def send_due(context: dg.OpExecutionContext, runtime: RuntimeParam) -> None:
 )
 def notify() -> None:
     send_due()
+
+
+@dg.op(
+    pool=POOL,
+    description="Look for actions whose answer was lost, then send what is switched on, approved and within the caps.",
+)
+def send_what_waits(context: dg.OpExecutionContext, runtime: RuntimeParam) -> None:
+    done = send(runtime.database, runtime.acting, runtime.settings, runtime.clock)
+    context.log.info(", ".join(f"{name}: {count}" for name, count in done.items()) or "nothing was to be sent")
+    if done.get("unclear"):  # a failed run is seen, and kept for downstream apps
+        raise dg.Failure(
+            f"{done['unclear']} actions are unclear: `simsight status` says what to do", allow_retries=False
+        )
+
+
+@dg.job(
+    description="Send actions to 1NCE that people requested: one pass, as `simsight actions send`.",
+    executor_def=dg.in_process_executor,
+)
+def send_actions() -> None:
+    send_what_waits()
 
 
 class Sims(dg.Config):

@@ -76,7 +76,8 @@ def decide(caller: Caller, iccid: Iccid, decision: ChurnDecision) -> ChurnRisk:
     with caller.store.session(caller.key):  # an unknown key is 401 and not 403
         pass
     said = {"decision": decision.decision, "reason": decision.reason, "by": decision.by}
-    outcome = caller.writers.decide_churn_action(caller.key, {"iccid": iccid, "now": caller.now, **said})
+    values = {"iccid": iccid, "now": caller.now, **said}
+    outcome = caller.writers.outcome("api_decide_churn_action", caller.key, values)
     if outcome == "read-only":
         raise ProblemError(403, READ_ONLY)
     if outcome != "done":

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from pipelines.cli import (
+    actions,
     alerts,
     channels,
     churn,
@@ -55,6 +56,7 @@ for _name, _group in (
     ("oncall", channels.oncall),
     ("tickets", tickets.tickets),
     ("churn", churn.churn),
+    ("actions", actions.actions),
 ):
     app.add_typer(_group, name=_name)
 app.command()(channels.notify)

@@ -101,6 +101,7 @@ def test_every_job_schedule_and_sensor_has_a_description(location: dg.Definition
         "alert_rules",
         "notify",
         "refresh_sims",
+        "send_actions",
     }
     described = {one.name: one.description for one in jobs}
     described |= {one.name: one.description for one in repository.schedule_defs}

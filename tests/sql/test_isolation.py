@@ -100,6 +100,11 @@ INSERT INTO ops.quiet_hours (organization_id, name, days, from_time, to_time, ti
 SELECT organization_id, 'q', '{1}', '22:00', '06:00', 'UTC' FROM core.organizations;
 INSERT INTO ops.maintenance_windows (organization_id, name, scope, starts_at, ends_at, created_by)
 SELECT organization_id, 'w', '{}', now(), now() + interval '1 hour', 'x' FROM core.organizations;
+INSERT INTO ops.action_requests (organization_id, kind, sim_key, parameters, idempotency_key, cost_minor, requested_by,
+ requested_at, changed_by, changed_at)
+SELECT organization_id, 'reset', sim_key, '{}', 'k', 0, 'x', now(), 'x', now() FROM core.sims;
+INSERT INTO ops.action_switches (organization_id, stopped, changed_by, changed_at)
+SELECT organization_id, true, 'x', now() FROM core.organizations;
 """
 SEEDED = [line.split()[2] for line in SEED.splitlines() if line.startswith("INSERT")]
 FOREIGN_ROWS = [
@@ -149,6 +154,12 @@ NOT_FOR_THE_API = [
     "UPDATE predictions.alert_rules SET enabled = false",
     "SELECT predictions.act_on_alerts(1::smallint, '{1}', 'resolve', NULL, NULL, 'x', now(), true)",
     "SELECT predictions.switch_alert_rule(1::smallint, 1, false, true, now())",
+    "SELECT * FROM ops.action_requests",
+    "SELECT * FROM ops.action_log",
+    "SELECT ops.decide_action(1::smallint, 'x', 1, true, now())",
+    "SELECT ops.decide_action_here('x', 1, true, now())",
+    "SELECT ops.request_action_here('x', 'reset', NULL, '{}', 'k', NULL, false, 0, false, now())",
+    "SELECT ops.log_action(1::smallint, now(), 1, 'done', 'x', '{}')",
     "SELECT ops.organization('other')",
     "SELECT ops.analyze_new_tables()",
     "CREATE TABLE core.mine (a integer)",
