@@ -13,7 +13,21 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import alerts, channels, data, feedback, keys, models, runs, servers, sim, simulate, status, tickets
+from pipelines.cli import (
+    alerts,
+    channels,
+    data,
+    downstream,
+    feedback,
+    keys,
+    models,
+    runs,
+    servers,
+    sim,
+    simulate,
+    status,
+    tickets,
+)
 from pipelines.console import PlainConsole
 from resources.errors import SimsightError, UsageError
 from resources.settings import unknown_variables
@@ -34,6 +48,7 @@ for _module in (runs, simulate, data, servers, models, status, sim):
 for _name, _group in (
     ("api-key", keys.keys),
     ("stream", keys.streams),
+    ("downstream", downstream.downstream),
     ("feedback", feedback.feedback),
     ("rules", alerts.rules),
     ("alerts", alerts.alerts),

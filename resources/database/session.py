@@ -129,7 +129,9 @@ class Transaction:
             about |= {"first_day": rows["day"].min(), "last_day": rows["day"].max()}
         self.stage(name, rows)
         if lock := header(name, "lock"):
-            self._connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s), ops.current_organization())", (lock,))
+            self._connection.execute(
+                "SELECT pg_advisory_xact_lock(hashtext(%s), (SELECT ops.current_organization()))", (lock,)
+            )
         counts = self.row(name, about)
         assert counts is not None, f"{name}.sql must return new, changed, unchanged"
         return Merged(**counts)
@@ -153,10 +155,8 @@ class Database:
                 cursor.execute("SET ROLE simsight_pipeline")
                 cursor.execute("SET TIME ZONE 'UTC'")
                 cursor.execute("SET work_mem = '32MB'")  # a block of usage is joined with the book in memory
-                cursor.execute(
-                    "SELECT set_config('simsight.organization_id', ops.organization(%s)::text, false)", (organization,)
-                )
-                if cursor.fetchone() in (None, (None,), ("",)):
+                cursor.execute("SELECT ops.enter(%s)", (organization,))
+                if cursor.fetchone() in (None, (None,)):
                     raise UnknownOrganizationError(
                         f"the organization {organization!r} is not in {describe(url)}; run `simsight migrate` with "
                         "SIMSIGHT_ORGANIZATION set to it"
