@@ -143,10 +143,9 @@ class Hub:
         if fresh or len(pages) >= MAX_CACHED_PAGES:
             pages.clear()
         if after not in pages:
+            asked = (self._secrets[organization], after, PAGE_EVENTS)
             pages[after] = asyncio.ensure_future(
-                to_thread.run_sync(
-                    self._followers.events, self._secrets[organization], after, PAGE_EVENTS, limiter=self._threads
-                )
+                to_thread.run_sync(self._followers.events, *asked, limiter=self._threads)
             )
         page = pages[after]
         try:

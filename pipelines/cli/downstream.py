@@ -24,9 +24,8 @@ def create(name: Name) -> None:
     with opened() as runtime:
         url = runtime.server.simsight
         password = create_login(url, runtime.settings.organization, name, now=datetime.now(UTC))
-        typer.echo(
-            f"database: {url.database} at {url.host or url.query.get('host')}\nlogin:    {name}\npassword: {password}"
-        )
+        server = url.host or url.query.get("host")
+        typer.echo(f"database: {url.database} at {server}\nlogin:    {name}\npassword: {password}")
 
 
 @downstream.command("list")

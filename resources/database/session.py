@@ -129,9 +129,7 @@ class Transaction:
             about |= {"first_day": rows["day"].min(), "last_day": rows["day"].max()}
         self.stage(name, rows)
         if lock := header(name, "lock"):
-            self._connection.execute(
-                "SELECT pg_advisory_xact_lock(hashtext(%s), (SELECT ops.current_organization()))", (lock,)
-            )
+            self._connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s), ops.current_organization())", (lock,))
         counts = self.row(name, about)
         assert counts is not None, f"{name}.sql must return new, changed, unchanged"
         return Merged(**counts)

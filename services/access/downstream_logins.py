@@ -1,6 +1,6 @@
 """Logins of PostgreSQL for programs of others: each reads one organization, with whatever SQL, and changes nothing.
 
-The login's name binds it: `ops.current_organization()` looks up `session_user`, which no statement of the login changes.
+The login's name binds it: `ops.current_organization()` looks up `session_user`, which no statement of it changes.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def revoke_login(administrator: URL, organization: str, name: str) -> None:
         )
         if not gone.rowcount:
             raise DownstreamError(
-                f"there is no login {name!r} to revoke; `simsight downstream list` shows those there are"
+                f"there is no login {name!r} to revoke: `simsight downstream list` shows those there are"
             )
         connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(name)))
         connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (name,))
