@@ -19,6 +19,7 @@ from pipelines.cli import (
     channels,
     churn,
     data,
+    downstream,
     feedback,
     keys,
     models,
@@ -49,6 +50,7 @@ for _module in (runs, simulate, data, servers, models, status, sim):
 for _name, _group in (
     ("api-key", keys.keys),
     ("stream", keys.streams),
+    ("downstream", downstream.downstream),
     ("feedback", feedback.feedback),
     ("rules", alerts.rules),
     ("alerts", alerts.alerts),

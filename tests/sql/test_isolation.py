@@ -199,16 +199,22 @@ def organizations(admin: psycopg.Connection[Any]) -> tuple[int, int]:
     return row[0], row[1]
 
 
+def enter(admin: psycopg.Connection[Any], organization: int | None) -> None:
+    """Show the secret of an organization, as only functions of the owner do, or none."""
+    secret = "coalesce((SELECT secret FROM ops.organization_secrets WHERE organization_id = %s), '')"
+    admin.execute(f"SELECT set_config('simsight.organization', {secret}, false)".encode(), (organization,))
+
+
 @contextmanager
 def acting(admin: psycopg.Connection[Any], role: str, organization: int | None) -> Iterator[psycopg.Connection[Any]]:
     """The connection in another role, for one organization or for none."""
+    enter(admin, organization)
     admin.execute(f"SET ROLE {role}".encode())
-    admin.execute("SELECT set_config('simsight.organization_id', %s, false)", (str(organization or ""),))
     try:
         yield admin
     finally:
         admin.execute("RESET ROLE")
-        admin.execute("RESET simsight.organization_id")
+        admin.execute("RESET simsight.organization")
 
 
 def organizations_in(connection: psycopg.Connection[Any], table: str) -> set[int]:
@@ -315,9 +321,9 @@ def test_the_api_role_is_refused_what_is_not_its_own(
     admin: psycopg.Connection[Any], organizations: tuple[int, int]
 ) -> None:
     # not SET ROLE: not even the right to change roles may be left from the administrator
+    enter(admin, organizations[0])
     admin.execute("SET SESSION AUTHORIZATION simsight_api")
     try:
-        admin.execute("SELECT set_config('simsight.organization_id', %s, false)", (str(organizations[0]),))
         for statement in NOT_FOR_THE_API:
             with pytest.raises(InsufficientPrivilege):
                 admin.execute(statement.encode())

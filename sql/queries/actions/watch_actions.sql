@@ -11,6 +11,6 @@ WITH found AS (
     WHERE i.kind = 'unclear_actions' AND i.closed_at IS NULL AND found.actions = 0
 )
 INSERT INTO ops.incidents (organization_id, kind, opened_at, message, details)
-SELECT ops.current_organization(), 'unclear_actions', %(now)s::timestamptz, message, details FROM found WHERE actions > 0
+SELECT (SELECT ops.current_organization()), 'unclear_actions', %(now)s::timestamptz, message, details FROM found WHERE actions > 0
 ON CONFLICT (organization_id, kind) WHERE closed_at IS NULL
 DO UPDATE SET message = excluded.message, details = excluded.details

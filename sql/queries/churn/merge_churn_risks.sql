@@ -11,7 +11,7 @@ WITH compared AS (
     LEFT JOIN predictions.scorings AS o ON o.scoring_id = t.scoring_id
 ), written AS (
     INSERT INTO predictions.churn_risks (organization_id, sim_key, as_of, scoring_id, p_30, p_60, p_90, p_180, p_dead_device, p_switched_off, p_swapped, p_exhausted, p_expired, any_end, risk_level, cause, reasons, action, value_minor, currency, worth, held_out)
-    SELECT ops.current_organization(), sim_key, as_of, scoring_id, p_30, p_60, p_90, p_180, p_dead_device, p_switched_off, p_swapped, p_exhausted, p_expired, any_end, risk_level, cause, reasons, action, value_minor, currency, worth, held_out
+    SELECT (SELECT ops.current_organization()), sim_key, as_of, scoring_id, p_30, p_60, p_90, p_180, p_dead_device, p_switched_off, p_swapped, p_exhausted, p_expired, any_end, risk_level, cause, reasons, action, value_minor, currency, worth, held_out
     FROM compared WHERE is_new OR is_changed
     ON CONFLICT (sim_key, as_of) DO UPDATE SET
         scoring_id = excluded.scoring_id,

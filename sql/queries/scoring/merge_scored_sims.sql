@@ -3,7 +3,7 @@
 -- staged: part text, as_of date, sim_key integer, scoring_id integer, input_hash bigint
 WITH written AS (
     INSERT INTO ops.scored_sims (organization_id, part, as_of, sim_key, scoring_id, input_hash)
-    SELECT ops.current_organization(), part, as_of, sim_key, coalesce(
+    SELECT (SELECT ops.current_organization()), part, as_of, sim_key, coalesce(
         CASE part
             WHEN 'usage_forecasts' THEN (
                 SELECT f.scoring_id FROM predictions.usage_forecasts AS f
