@@ -166,7 +166,7 @@ def test_the_examples_of_the_documentation_are_accepted(writer: httpx.Client, se
     alert, rule = first_open(writer), rule_named(seeded)
     for path, verbs in document["paths"].items():
         for verb, route in verbs.items():
-            if "requestBody" not in route or path.startswith("/streams"):
+            if "requestBody" not in route or path.startswith(("/streams", "/v1/actions")):  # other keys open these
                 continue
             schema = route["requestBody"]["content"]["application/json"]["schema"]
             name = next(part["$ref"] for part in [schema, *schema.get("anyOf", [])] if "$ref" in part)

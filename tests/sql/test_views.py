@@ -153,7 +153,8 @@ def test_the_files_say_what_the_migrations_made(empty_url: URL, monkeypatch: pyt
     assert [made.name for made in migrate(empty_url)] == [view.name for view in view_definitions()]
     assert dumped(empty_url) == replaced
     for name, was in before.items():
-        assert replaced[name] == was or name in CHANGED_SINCE
+        grants = [grant for grant in replaced[name]["grants"] if not grant.startswith("simsight_downstream=")]
+        assert replaced[name] | {"grants": grants} == was or name in CHANGED_SINCE
         # columns are a contract, also of a view that was changed
         assert replaced[name]["columns"][: len(was["columns"])] == was["columns"]
 
