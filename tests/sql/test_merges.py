@@ -209,6 +209,35 @@ def other_merges(sim: int) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
             {**key, "as_of": DAY, "scoring_id": 1, "status": "ok", "p_7": 0.1, "p50_date": DAY},
             {"p_7": 0.1 + 0.2, "cause": "volume"},
         ),
+        "merge_quota_recommendations": (
+            {
+                **key,
+                "as_of": DAY,
+                "scoring_id": 1,
+                "action": "nothing",
+                "outage_days": 0.0,
+                "outage_p": 0.1,
+                "probability": 0.0,
+                "currency": "EUR",
+                "reason": "No action is cheaper.",
+                "valid_until": LATER.date(),
+                "rule_action": "keep",
+                **{f"{name}_minor": 5 for name in ("cost", "spend", "saving", "saving_p10", "saving_p90")},
+            },
+            {"action": "top_up", "month": 1, "packs": 1, "saving_minor": 700},
+        ),
+        "merge_realized_savings": (
+            {
+                "month": DAY.replace(day=1),
+                "scope": "all",
+                "sims": 2,
+                "predicted_minor": 100,
+                "realized_minor": 90,
+                "currency": "EUR",
+                "computed_at": MIDDAY,
+            },
+            {"realized_minor": 95},
+        ),
     }
 
 
@@ -223,6 +252,8 @@ TABLES = {
     "merge_tickets": "core.tickets",
     "merge_usage_forecasts": "predictions.usage_forecasts",
     "merge_exhaustions": "predictions.exhaustions",
+    "merge_quota_recommendations": "predictions.quota_recommendations",
+    "merge_realized_savings": "predictions.realized_savings",
 }
 
 
