@@ -26,6 +26,7 @@ from api.routes import (
     exports,
     health,
     predictions,
+    quota,
     reports,
     sims,
     stream_webhook,
@@ -68,7 +69,19 @@ def create_app(
     app.state.store, app.state.streams, app.state.clock = store, streams, clock
     app.state.writers, app.state.live = writers, live
     # the live stream stands before /v1/alerts/{alert_id}
-    modules = (health, sims, predictions, alert_stream, alerts, anomalies, tickets, reports, exports, stream_webhook)
+    modules = (
+        health,
+        sims,
+        predictions,
+        alert_stream,
+        alerts,
+        anomalies,
+        quota,
+        tickets,
+        reports,
+        exports,
+        stream_webhook,
+    )
     for module in modules:
         app.include_router(module.router)
     app.state.routers = [app.router, *(module.router for module in modules)]

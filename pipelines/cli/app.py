@@ -13,7 +13,21 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import alerts, channels, data, feedback, keys, models, runs, servers, sim, simulate, status, tickets
+from pipelines.cli import (
+    alerts,
+    channels,
+    data,
+    feedback,
+    keys,
+    models,
+    recommendations,
+    runs,
+    servers,
+    sim,
+    simulate,
+    status,
+    tickets,
+)
 from pipelines.console import PlainConsole
 from resources.errors import SimsightError, UsageError
 from resources.settings import unknown_variables
@@ -40,6 +54,7 @@ for _name, _group in (
     ("channels", channels.channels),
     ("oncall", channels.oncall),
     ("tickets", tickets.tickets),
+    ("recommendations", recommendations.recommendations),
 ):
     app.add_typer(_group, name=_name)
 app.command()(channels.notify)

@@ -34,7 +34,7 @@ from services.known_models import specs
 from services.quality.suites import SUITES
 from tests.fleet import AS_OF, CORE, NOW, TODAY, Account, Truth, ingest, settings_for
 
-GROUPS = {"ingest", "forecast", "anomalies", "alerts", "report", "maintenance"}
+GROUPS = {"ingest", "forecast", "anomalies", "quota", "tickets", "alerts", "report", "maintenance"}
 GOOD = "iccid,day,mb\n{iccid},2025-09-01,1.5\n{iccid},2025-09-02,much\n"
 
 
@@ -98,6 +98,7 @@ def test_every_job_schedule_and_sensor_has_a_description(location: dg.Definition
         "process_stream",
         "read_stream_files",
         "tidy",
+        "measure_savings",
         "alert_rules",
         "notify",
         "refresh_sims",

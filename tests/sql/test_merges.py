@@ -261,6 +261,8 @@ def test_every_merge_writes_new_and_changed_rows_only(
     database: Database, admin: psycopg.Connection[Any], sim: int
 ) -> None:
     versions = "t.tableoid, t.ctid::text, t.xmin::text"
+    made_by = {"model_name": "m", "model_version": 1, "run_id": "r", "as_of": DAY, "now": MIDDAY}
+    assert database.row("new_scoring", made_by) == {"scoring_id": 1}
     for name, (record, change) in other_merges(sim).items():
         assert (name, merge(database, name, record)) == (name, Merged(new=1))
         before = stored(admin, TABLES[name], versions)
