@@ -45,6 +45,8 @@ class FleetFacts:
     first_ends  the SIMs that end first (ENDS_SCHEMA)
     states      SIMs in each state of their life as of the day, from the most to the fewest; empty when not evaluated
     ticket_counts, tickets  rows of the queries ticket_counts and first_tickets
+    money       the row of the query quota_fleet; None without recommendations as of the day
+    recommendations  rows of the query recommendations_list, the highest saving first
     The other lists are rows of the query report_<name>.
     """
 
@@ -67,6 +69,8 @@ class FleetFacts:
     costs: list[Row]
     ticket_counts: list[Row]
     tickets: list[Row]
+    money: Row | None
+    recommendations: list[Row]
     alert_days: list[Row]
     alert_counts: list[Row]
     alerts: list[Row]
@@ -104,6 +108,10 @@ def read_facts(runtime: Runtime, as_of: date) -> FleetFacts:
             "costs": transaction.rows("report_costs", day),
             "ticket_counts": transaction.rows("ticket_counts", day),
             "tickets": transaction.rows("first_tickets", {**day, "top": TOP}),
+            "money": transaction.row("quota_fleet", day),
+            "recommendations": transaction.rows(
+                "recommendations_list", {**day, "action": None, "decision": None, "rows": TOP}
+            ),
             "alert_days": transaction.rows("report_alert_days", {**day, "days": 30}),
             "alert_counts": transaction.rows("report_alert_counts", day),
             "alerts": transaction.rows("report_alerts", {**day, "kind": None, "top": MAX_ALERTS}),

@@ -5,19 +5,24 @@ from __future__ import annotations
 
 import json
 from datetime import date, datetime, timedelta
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 from assets.quota import quota_recommendations, realized_savings
+from pipelines.cli.app import app
 from resources.runtime import Runtime
 from resources.settings import Settings
 from services.quota.futures import with_days_out
 from services.quota.prices import SOLD_SCHEMA, KnownPrices, price_list
 from services.quota.recommending import recommend
+from services.reports.fleet import read_facts
+from services.reports.html import render
 from tests.fleet import AS_OF, NOW, Truth, at
 
 DAY = timedelta(days=1)
@@ -207,3 +212,31 @@ def test_a_day_without_volume_is_unknown_and_no_day_without_use() -> None:
     # bytes that came through are known; sim 2 is out since its last use, sim 3 since it expired
     assert unknown == {1: [2, 3], 2: [5, 6, 7, 8, 9], 3: [7, 8, 9]}
     assert found.height == history.height
+
+
+def test_the_terminal_lists_and_decides_and_the_report_shows_the_money(
+    filled: tuple[Runtime, Truth], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime, truth = filled
+    run(runtime)
+    monkeypatch.setattr("pipelines.cli.common.load_settings", lambda: runtime.settings)
+
+    def said(*words: str) -> str:
+        result = CliRunner().invoke(app, ["recommendations", *words])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    first, second, *_ = json.loads(said("list", "--json"))
+    assert first["saving_minor"] >= second["saving_minor"] > 0
+    said("accept", str(first["recommendation_id"]), "--reason", "ordered", "--by", "ann")
+    said("dismiss", str(second["recommendation_id"]))
+    (accepted,) = json.loads(said("list", "--decision", "accepted", "--json"))
+    assert accepted["recommendation_id"] == first["recommendation_id"]
+    assert "there is no recommendation 0" in str(CliRunner().invoke(app, ["recommendations", "accept", "0"]).exception)
+
+    page = render(read_facts(runtime, AS_OF))
+    assert first["reason"] in unescape(page)
+    assert ", accepted" in page
+    content = truth.one("SELECT content FROM predictions.quota_fleet")
+    assert f"{content['at_stake_minor'] / 100:,.2f} EUR" in page
+    assert "SIMs that do nothing and cost" in page
