@@ -5,9 +5,28 @@ from typing import Any
 
 import dagster as dg
 
-from assets.common import AS_OF_DAYS, OWNERS, RuntimeParam, as_metadata, as_of_days
+from assets.common import AS_OF_DAYS, OWNERS, RuntimeParam, as_metadata, as_of_day, as_of_days
+from services.quota.policy import train
 from services.quota.realized import measure
 from services.quota.recommending import recommend
+
+
+@dg.asset(
+    deps=["usage_history", "sim_quota", "products", "orders"],
+    group_name="quota",
+    kinds={"python", "mlflow"},
+    owners=OWNERS,
+    metadata={"dagster/table_name": "predictions.backtests"},
+)
+def quota_policy(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
+    """The registered model `quota-policy`: the recommendations, replayed on the fleet's own last two months beside
+    the plain rules and doing nothing.
+
+    Champion only where it is not dearer than the plain rules at no more outage days. Replayed every month, on at most
+    2,000 SIMs; with less than 150 days of history, or without prices, it says so and nothing is registered.
+    """
+    metadata = train(runtime, as_of_day(context, runtime), log=context.log.info)
+    return dg.MaterializeResult(metadata=as_metadata(context, metadata))
 
 
 @dg.asset(

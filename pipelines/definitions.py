@@ -24,7 +24,7 @@ from pipelines.executors import executor
 from pipelines.jobs import (
     ANOMALY,
     FORECAST,
-    QUOTA_DAILY,
+    MONEY,
     TICKETS,
     alert_rules,
     import_file,
@@ -67,7 +67,7 @@ DAILY = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_win
 # a model is trained every week, and what is brought every hour is watched by its checks
 BROUGHT_DAILY = dg.map_asset_specs(
     lambda spec: dg.apply_freshness_policy(spec, DAILY) if spec.partitions_def == AS_OF_DAYS else spec,
-    [*FORECAST, *ANOMALY, *TICKETS, *QUOTA_DAILY, sim_lifecycle, alerts, alert_rules_evaluated, fleet_report],
+    [*FORECAST, *ANOMALY, *TICKETS, *MONEY, sim_lifecycle, alerts, alert_rules_evaluated, fleet_report],
 )
 
 

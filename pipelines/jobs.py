@@ -11,7 +11,7 @@ from assets.imports import imported_files
 from assets.ingest import INGEST, POOL, sim_usage
 from assets.lifecycle import sim_lifecycle
 from assets.maintenance import raw_landings
-from assets.quota import quota_recommendations, realized_savings
+from assets.quota import quota_policy, quota_recommendations, realized_savings
 from assets.report import fleet_report
 from assets.stream import stream_file_batches, stream_records
 from assets.tickets import ticket_classes, ticket_classifier
@@ -88,11 +88,12 @@ FORECAST = [
 ANOMALY = [anomaly_detector, anomalies]
 TICKETS = [ticket_classifier, ticket_classes]
 QUOTA_DAILY = [quota_recommendations]
+MONEY = [quota_policy, *QUOTA_DAILY]
 TRAINING = dg.AssetSelection.assets(*(spec.asset for spec in specs()))
 
 ingest_assets = dg.AssetSelection.assets(*INGEST, usage_book)
 prediction_assets = dg.AssetSelection.assets(
-    *FORECAST, *ANOMALY, *TICKETS, *QUOTA_DAILY, sim_lifecycle, alerts, alert_rules_evaluated, fleet_report
+    *FORECAST, *ANOMALY, *TICKETS, *MONEY, sim_lifecycle, alerts, alert_rules_evaluated, fleet_report
 )
 
 ingest = dg.define_asset_job(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 import numpy as np
@@ -27,6 +27,7 @@ RECENT_DAYS = 60
 EXPIRED_DAYS = 90
 OUT_SCHEMA = {"sim_key": pl.Int32, "out_from": pl.Date, "out_to": pl.Date}
 NAMES_SCHEMA = {"sim_key": pl.Int32, "iccid": pl.String, "label": pl.String}
+RISK_SCHEMA = {"sim_key": pl.Int32, "risk": pl.Float64}
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +37,14 @@ class Known:
     history  usage with the days on which a SIM could send nothing as unknown (bytes null)
     quotas   QUOTA_SCHEMA and FACTS_SCHEMA of services.inputs and services.exhaustion, with `expired`; one row a SIM
     names    NAMES_SCHEMA
+    risks    RISK_SCHEMA
     """
 
     as_of: date
     history: pl.DataFrame
     quotas: pl.DataFrame
-    names: pl.DataFrame
+    names: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=NAMES_SCHEMA))
+    risks: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=RISK_SCHEMA))
 
 
 def load_known(
@@ -65,7 +68,8 @@ def load_known(
         .with_columns(pl.col("expired").fill_null(False))
     )
     out = database.frame("days_out", OUT_SCHEMA, which)
-    return Known(as_of, with_days_out(history, out, quotas, as_of), quotas, names)
+    risks = churn_risks(database, as_of, first_key, last_key)
+    return Known(as_of, with_days_out(history, out, quotas, as_of), quotas, names, risks)
 
 
 def with_days_out(history: pl.DataFrame, out: pl.DataFrame, quotas: pl.DataFrame, as_of: date) -> pl.DataFrame:
@@ -96,12 +100,12 @@ def with_days_out(history: pl.DataFrame, out: pl.DataFrame, quotas: pl.DataFrame
     return pl.concat([kept, days], how="diagonal").sort("sim_key", "day")
 
 
-def churn_risks(database: Database, as_of: date, sim_keys: npt.NDArray[np.int64]) -> FloatArray:
-    """Probability of each SIM's device to send no more within 90 days, (sims,); NaN where nothing is known of it.
+def churn_risks(database: Database, as_of: date, first_key: int, last_key: int) -> pl.DataFrame:
+    """Probability of each SIM's device to send no more within 90 days (RISK_SCHEMA); a SIM without a row is unknown.
 
     Nothing is known of any yet.
     """
-    return np.full(sim_keys.size, np.nan)
+    return pl.DataFrame(schema=RISK_SCHEMA)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,12 +121,13 @@ class Futures:
     idle_days: npt.NDArray[np.int64]
 
 
-def futures(database: Database, known: Known, model: ForecastModel, extrapolation: Extrapolation) -> Iterator[Futures]:
+def futures(known: Known, model: ForecastModel, extrapolation: Extrapolation) -> Iterator[Futures]:
     """The futures of all SIMs, in the order of their keys, some hundred at a time: memory stays small."""
     forecast = predict(model, known.history, as_of=known.as_of, horizon=HORIZON)
     values = dense(known.history, as_of=known.as_of).values
     sims = _sims(known, forecast.sim_keys, values)
-    risk = churn_risks(database, known.as_of, forecast.sim_keys)
+    keys = pl.DataFrame({"sim_key": forecast.sim_keys}, schema={"sim_key": pl.Int32})
+    risk = keys.join(known.risks, on="sim_key", how="left", maintain_order="left")["risk"].fill_null(np.nan).to_numpy()
     idle_days = _idle_days(values)
     for block, paths in forecast.path_blocks(SAMPLES):
         later = extrapolation.extrapolate(paths, values[block])

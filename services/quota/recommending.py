@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from ml.exhaustion.extrapolation import TRAINING_SIMS as EXTRAPOLATED_SIMS
 from ml.exhaustion.extrapolation import fit_extrapolation
 from ml.plots.quota import plot_cost_outage, plot_savings
 from ml.quota.actions import MONTHS, BoolArray, Evaluation, Sims, evaluate
@@ -20,7 +21,7 @@ from ml.quota.rules import plain_rules
 from resources.database.session import Merged
 from resources.runtime import Runtime
 from services.forecasting import load_model
-from services.inputs import HORIZON, NoUsageError, load_sample
+from services.inputs import HORIZON, LAST_KEY, NoUsageError, load_history
 from services.model_specs import FORECASTER
 from services.models import champion_of
 from services.quota.fleet import FleetView
@@ -76,7 +77,11 @@ def _evaluated(runtime: Runtime, as_of: date, prices: PriceList) -> tuple[Evalua
     """What each action comes to for every SIM, what the plain rules say of it, and the fleet as a whole."""
     database, seed = runtime.database, runtime.settings.seed
     model = load_model(runtime, champion_of(runtime, FORECASTER))
-    extrapolation = fit_extrapolation(load_sample(runtime, as_of), as_of=as_of, horizon=HORIZON, seed=seed)
+    with database.transaction() as transaction:
+        keys = transaction.frame("block_keys", {"sim_key": pl.Int32}, {"first_key": 0, "last_key": LAST_KEY})["sim_key"]
+    # no more SIMs are looked at
+    some = keys.gather_every(-(-len(keys) // EXTRAPOLATED_SIMS)).to_list() if len(keys) else []
+    extrapolation = fit_extrapolation(load_history(database, as_of, some), as_of=as_of, horizon=HORIZON, seed=seed)
     view = FleetView(prices, as_of)
     parts: list[tuple[Evaluation, Sims]] = []
     rules: list[pl.DataFrame] = []
@@ -86,7 +91,7 @@ def _evaluated(runtime: Runtime, as_of: date, prices: PriceList) -> tuple[Evalua
         known = load_known(database, as_of, block["first_key"], block["last_key"])
         if known is None:
             continue
-        for part in futures(database, known, model, extrapolation):
+        for part in futures(known, model, extrapolation):
             parts.append((evaluate(part.use, part.sims, prices), part.sims))
             view.add(part, _named(part, known.names))
         quotas = known.quotas.select("sim_key", quota=pl.col("quota_left").clip(0))

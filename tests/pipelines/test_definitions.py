@@ -150,6 +150,8 @@ def test_the_daily_scoring_uses_the_champion_there_is(location: dg.Definitions) 
         "usage_history_usage_is_complete",
         "usage_forecaster",
         "anomaly_detector",
+        "quota_policy",
+        "ticket_classifier",
     }
 
 

@@ -14,11 +14,12 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from assets.quota import quota_recommendations, realized_savings
+from assets.quota import quota_policy, quota_recommendations, realized_savings
 from pipelines.cli.app import app
 from resources.runtime import Runtime
 from resources.settings import Settings
 from services.quota.futures import with_days_out
+from services.quota.policy import SPEC
 from services.quota.prices import SOLD_SCHEMA, KnownPrices, price_list
 from services.quota.recommending import recommend
 from services.reports.fleet import read_facts
@@ -240,3 +241,17 @@ def test_the_terminal_lists_and_decides_and_the_report_shows_the_money(
     content = truth.one("SELECT content FROM predictions.quota_fleet")
     assert f"{content['at_stake_minor'] / 100:,.2f} EUR" in page
     assert "SIMs that do nothing and cost" in page
+
+
+def test_the_policy_is_replayed_on_the_past_and_registered(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    result = dg.materialize([quota_policy], resources={"runtime": runtime})
+    (made,) = result.asset_materializations_for_node("quota_policy")
+    found = {name: getattr(value, "value", value) for name, value in made.metadata.items()}
+    tested = truth.one("SELECT metrics FROM predictions.backtests WHERE model_name = 'quota-policy'")
+    assert tested["ours_cost"] <= tested["nothing_cost"]
+    better = tested["ours_cost"] <= tested["rules_cost"] and tested["ours_outages"] <= tested["rules_outages"]
+    assert found["role"].startswith("champion" if better else "challenger")
+    assert SPEC.inputs(runtime, AS_OF - 60 * DAY).missing.startswith("not enough history to replay: 119 days, 150 ")
+    truth.rows("DELETE FROM core.products")
+    assert "top_up is missing" in SPEC.inputs(runtime, AS_OF).missing
