@@ -58,6 +58,7 @@ class Hub:
         self._url, self._followers, self._store = url, followers, store
         self.data_note, self.heartbeat_s = data_note, heartbeat_s
         self._places: Counter[int] = Counter()
+        self._secrets: dict[int, str] = {}  # by which its events are read
         self._changes: Counter[int] = Counter()
         self._signals: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
         self._pages: dict[int, dict[int, asyncio.Task[list[Row]]]] = {}
@@ -104,10 +105,11 @@ class Hub:
 
     async def organization(self, key: str) -> int:
         """Return the organization that a key opens. Raises as Store.session does."""
-        return await to_thread.run_sync(self._store.organization, key)
+        organization, self._secrets[organization] = await to_thread.run_sync(self._store.organization, key)
+        return organization
 
     async def latest(self, organization: int) -> int:
-        return await to_thread.run_sync(self._followers.latest, organization, limiter=self._threads)
+        return await to_thread.run_sync(self._followers.latest, self._secrets[organization], limiter=self._threads)
 
     async def follow(self, organization: int, key: str, after: int) -> AsyncIterator[list[Row]]:
         """Yield events after a given one, as they come, in pages; an empty page is a heartbeat.
@@ -141,8 +143,9 @@ class Hub:
         if fresh or len(pages) >= MAX_CACHED_PAGES:
             pages.clear()
         if after not in pages:
+            asked = (self._secrets[organization], after, PAGE_EVENTS)
             pages[after] = asyncio.ensure_future(
-                to_thread.run_sync(self._followers.events, organization, after, PAGE_EVENTS, limiter=self._threads)
+                to_thread.run_sync(self._followers.events, *asked, limiter=self._threads)
             )
         page = pages[after]
         try:

@@ -20,9 +20,11 @@ from api.errors import HEADERS, answer_problems
 from api.middleware import Headers, Heads, SmallBodies, header_text
 from api.openapi import DESCRIPTION, docs_page, openapi_document
 from api.routes import (
+    actions,
     alert_stream,
     alerts,
     anomalies,
+    churn,
     exports,
     health,
     predictions,
@@ -32,13 +34,19 @@ from api.routes import (
     stream_webhook,
     tickets,
 )
+from services.actions.kinds import Acting
 
 
 def create_app(
-    database_url: URL | str, *, data_note: str = "", clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    database_url: URL | str,
+    *,
+    data_note: str = "",
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    acting: Acting = Acting(),  # noqa: B008 - a frozen value
 ) -> Direct:
     """The service over one database, which it uses as role simsight_api.
 
+    acting      which actions may be requested
     clock       gives the time at which a POST of the Data Streamer is said to have come
     data_note   shown wherever the data is, such as 'synthetic data': header X-Data-Note and the description
     The database need not be there yet: until it is, answers are 503.
@@ -67,7 +75,7 @@ def create_app(
         redoc_url=None,
     )
     app.state.store, app.state.streams, app.state.clock = store, streams, clock
-    app.state.writers, app.state.live = writers, live
+    app.state.writers, app.state.live, app.state.acting = writers, live, acting
     # the live stream stands before /v1/alerts/{alert_id}
     modules = (
         health,
@@ -76,6 +84,8 @@ def create_app(
         alert_stream,
         alerts,
         anomalies,
+        actions,
+        churn,
         quota,
         tickets,
         reports,

@@ -285,13 +285,13 @@ class Store(_Pool):
                 raise InvalidKeyError
             yield session
 
-    def organization(self, key: str) -> int:
-        """The organization that the key opens. Raises as `session` does."""
+    def organization(self, key: str) -> tuple[int, str]:
+        """The organization that the key opens, and its secret (`Followers`). Raises as `session` does."""
         with self._transaction() as session:
-            found = session.row("api_authenticate", {"key_sha256": key_sha256(key)})
+            found = session.row("api_open_organization", {"key_sha256": key_sha256(key)})
             if found is None or found["organization_id"] is None:
                 raise InvalidKeyError
-            return int(found["organization_id"])
+            return int(found["organization_id"]), str(found["secret"])
 
     def data_note(self, slug: str) -> str:
         """What is to be said of the data of an organization; raises as `session` does, but for the key."""
@@ -306,24 +306,24 @@ class Store(_Pool):
 
 
 class Followers(_Pool):
-    """The live streams' connections: they read events of an organization whose key was looked at before."""
+    """The live streams' connections: they read events of an organization by the secret that a key gave before."""
 
     def __init__(self, url: URL | str) -> None:
         super().__init__(url, size=FOLLOWER_POOL_SIZE, spare=0, read_only=True)
 
-    def events(self, organization: int, after: int, rows: int) -> list[Row]:
+    def events(self, secret: str, after: int, rows: int) -> list[Row]:
         """Return events of the organization's alerts after a given one, oldest first.
 
         Raises as Store.session does, but for the key.
         """
         with self._transaction() as session:
-            session.rows("api_choose_organization", {"organization": organization})
+            session.rows("api_choose_organization", {"secret": secret})
             return session.rows("api_alert_events", {"after": after, "rows": rows})
 
-    def latest(self, organization: int) -> int:
+    def latest(self, secret: str) -> int:
         """The last event there is."""
         with self._transaction() as session:
-            session.rows("api_choose_organization", {"organization": organization})
+            session.rows("api_choose_organization", {"secret": secret})
             found = session.row("api_latest_alert_event")
             return int(found["id"]) if found else 0
 
@@ -334,20 +334,23 @@ class Writers(_Pool):
     def __init__(self, url: URL | str) -> None:
         super().__init__(url, size=WRITER_POOL_SIZE, spare=0, read_only=False)
 
-    def act(self, key: str, values: Mapping[str, Any]) -> str:
-        """Acknowledge, snooze, resolve or reopen an alert; returns done, read-only, closed or unknown.
+    def outcome(self, name: str, key: str, values: Mapping[str, Any]) -> str:
+        """Run <name>.sql of sql/queries, which changes one thing for the organization of a key; returns its column
+        `outcome`: done, or why not in a word. Raises as Store.session does.
+        """
+        with self._transaction() as session:
+            found = session.row(name, {"key_sha256": key_sha256(key), **values})
+            return str(found["outcome"]) if found else "unknown"
+
+    def request_action(self, key: str, values: Mapping[str, Any]) -> Row:
+        """Record a request for an action, or say what it would cost: outcome, action_id, cost_minor, currency.
 
         Raises as Store.session does.
         """
         with self._transaction() as session:
-            found = session.row("api_act_on_alert", {"key_sha256": key_sha256(key), **values})
-            return str(found["outcome"]) if found else "unknown"
-
-    def correct_ticket(self, key: str, values: Mapping[str, Any]) -> str:
-        """Give a ticket its right category; returns done, read-only or unknown. Raises as Store.session does."""
-        with self._transaction() as session:
-            found = session.row("api_correct_ticket", {"key_sha256": key_sha256(key), **values})
-            return str(found["outcome"]) if found else "unknown"
+            found = session.row("api_request_action", {"key_sha256": key_sha256(key), **values})
+            assert found is not None
+            return found
 
     def decide_recommendation(self, key: str, values: Mapping[str, Any]) -> str:
         """Accept or dismiss a recommendation; returns done, read-only or unknown. Raises as Store.session does."""

@@ -16,7 +16,8 @@ DESCRIPTION = (
     "bytes: millionths of a MB) and readable in MB; times are UTC, days are UTC days. Every prediction says which "
     "model made it and what it knew. An API key opens one organization: send it as `Authorization: Bearer ss_...` or "
     "`X-API-Key: ss_...`. A key made with --write also acknowledges, snoozes and resolves alerts and adds, switches "
-    "and deletes alert rules, and corrects the categories of tickets; nothing else can be changed here. "
+    "and deletes alert rules, and corrects the categories of tickets. One made with --act requests and approves "
+    "actions at 1NCE, of the kinds that are switched on. Nothing else can be changed here. "
     "1NCE's Data Streamer alone brings records, with the secret of its stream."
 )
 
@@ -32,6 +33,7 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
                 {"name": "SIMs", "description": "SIM cards and what they used"},
                 {"name": "predictions", "description": "What the models and rules say"},
                 {"name": "alerts", "description": "Rules, what becomes of alerts, and a live stream of it"},
+                {"name": "actions", "description": "What may be done at 1NCE: off unless switched on"},
                 {"name": "exports", "description": "Whole tables as files"},
                 {"name": "service", "description": "How the service is doing"},
             ],

@@ -17,6 +17,7 @@ from api.app import create_app
 from resources.ports import listen
 from resources.settings import Settings
 from services.access.api_keys import PREFIX
+from services.actions.kinds import Acting
 
 MAX_WEBSOCKET_BYTES = 4096  # of what a client of the WebSocket sends, which is not looked at
 HEAD_SECONDS = 15.0  # from a connection, or a request's first byte, to the end of the request's headers
@@ -29,7 +30,8 @@ def serve(settings: Settings, database_url: URL | str, *, data_note: str = "") -
     database_url   Server.api of the running server
     Raises PortInUseError before anything is started when it cannot listen there.
     """
-    app = create_app(database_url, data_note=data_note, clock=settings.clock)
+    acting = Acting(settings.actions_on, settings.actions_to_approve, settings.once_api, settings.top_up_minor)
+    app = create_app(database_url, data_note=data_note, clock=settings.clock, acting=acting)
     with listen(settings.api_host, settings.api_port, free_it="set SIMSIGHT_API_PORT to a free one") as listener:
         config = uvicorn.Config(
             app,

@@ -10,7 +10,7 @@ from services.alerts.evaluation import evaluate_rules
 
 
 @dg.asset(
-    deps=["alerts", "usage_forecasts", "forecast_drift", "anomalies"],
+    deps=["alerts", "usage_forecasts", "forecast_drift", "anomalies", "churn_risks"],
     partitions_def=AS_OF_DAYS,
     group_name="alerts",
     kinds={"python", "postgres"},

@@ -18,6 +18,7 @@ from services.reports.publish import make_report
         "alert_rules_evaluated",
         "sim_lifecycle",
         "anomalies",
+        "churn_risks",
     ],
     partitions_def=AS_OF_DAYS,
     group_name="report",

@@ -84,7 +84,8 @@ def scoring_ops(task: ScoringTask, after: Sequence[str]) -> tuple[dg.OpDefinitio
         description="Write all blocks of an as-of day in one transaction: readers see the old day or the new one.",
     )
     def published(context: dg.OpExecutionContext, runtime: RuntimeParam, staged: list[Staged]) -> None:
-        days = sorted({done.block.as_of for done in staged})
+        # an optional task without a champion has no blocks, and says so
+        days = sorted({done.block.as_of for done in staged}) or as_of_days(context)
         metadata: dict[str, Any] = {}
         for as_of in days:
             of_day = [done for done in staged if done.block.as_of == as_of]

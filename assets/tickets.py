@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets.common import OWNERS, RuntimeParam, as_metadata, as_of_day
+from assets.common import AS_OF_DAYS, OWNERS, RuntimeParam, as_metadata, as_of_day, as_of_days
 from services.tickets import classify_tickets, train
 
 
@@ -25,6 +25,7 @@ def ticket_classifier(context: dg.AssetExecutionContext, runtime: RuntimeParam) 
 
 @dg.asset(
     deps=["tickets", "sim_lifecycle", "ticket_classifier"],
+    partitions_def=AS_OF_DAYS,
     group_name="tickets",
     kinds={"python", "postgres"},
     owners=OWNERS,
@@ -36,5 +37,5 @@ def ticket_classes(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> 
     Tickets that are new, have changed, or were classified by another version of the model. What was known of the SIM
     when the ticket was opened counts as evidence. Read it through `predictions.tickets_v1`.
     """
-    metadata = classify_tickets(runtime, as_of_day(context, runtime), run_id=context.run_id)
+    metadata = classify_tickets(runtime, as_of_days(context)[-1], run_id=context.run_id)
     return dg.MaterializeResult(metadata=as_metadata(context, metadata))

@@ -21,6 +21,8 @@ AnomalyKind = Literal[
     "unexpected_country",
     "unexpected_operator",
 ]
+ActionKind = Literal["top_up", "auto_top_up", "reset", "disable", "enable", "limits"]
+ActionState = Literal["requested", "approved", "refused", "sending", "done", "failed", "unclear"]
 TicketCategory = Literal[
     "connectivity_issue",
     "billing_question",
@@ -30,6 +32,8 @@ TicketCategory = Literal[
     "account_management",
 ]
 TicketPriority = Literal["high", "medium", "low"]
+ChurnCause = Literal["dead_device", "switched_off", "swapped"]
+ChurnLevel = Literal["high", "medium", "low"]
 QuotaAction = Literal[
     "nothing",
     "top_up",

@@ -23,6 +23,7 @@ from pipelines.common import SETTINGS
 from pipelines.executors import executor
 from pipelines.jobs import (
     ANOMALY,
+    CHURN,
     FORECAST,
     MONEY,
     TICKETS,
@@ -37,6 +38,7 @@ from pipelines.jobs import (
     refresh_sims,
     rescore,
     score,
+    send_actions,
     tidy,
     train,
 )
@@ -58,6 +60,7 @@ from pipelines.sensors import (
     stream_arrivals,
     stream_files,
     stream_outage,
+    waiting_actions,
 )
 from pipelines.terminal_logger import terminal
 from resources.runtime import Runtime
@@ -67,7 +70,7 @@ DAILY = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_win
 # a model is trained every week, and what is brought every hour is watched by its checks
 BROUGHT_DAILY = dg.map_asset_specs(
     lambda spec: dg.apply_freshness_policy(spec, DAILY) if spec.partitions_def == AS_OF_DAYS else spec,
-    [*FORECAST, *ANOMALY, *TICKETS, *MONEY, sim_lifecycle, alerts, alert_rules_evaluated, fleet_report],
+    [*FORECAST, *ANOMALY, *TICKETS, *CHURN, *MONEY, sim_lifecycle, alerts, alert_rules_evaluated, fleet_report],
 )
 
 
@@ -99,6 +102,7 @@ def code_location(runtime: Runtime) -> dg.Definitions:
             alert_rules,
             notify,
             refresh_sims,
+            send_actions,
         ],
         schedules=[
             hourly_ingest,
@@ -118,6 +122,7 @@ def code_location(runtime: Runtime) -> dg.Definitions:
             run_failures,
             alert_outbox,
             critical_alerts,
+            waiting_actions,
         ],
         executor=executor(runtime.settings),
         loggers={"console": dg.colored_console_logger, "terminal": terminal},

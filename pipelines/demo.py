@@ -271,6 +271,11 @@ def summarize(runtime: Runtime, console: Console, runs: list[RunOutcome]) -> int
             f"Support tickets: {count(sorted_out['tickets'])}, of high priority and unsolved "
             f"{count(sorted_out['urgent'])}, for a person to decide {count(sorted_out['to_person'])}."
         )
+    if leaving := runtime.database.row("churn_summary"):
+        console.print(
+            f"Churn: of {count(leaving['sims'])} SIMs {leaving['expected']:.1f} are expected to leave within 90 days; "
+            f"at high risk {count(leaving['high'])}, at medium risk {count(leaving['medium'])}."
+        )
     if (money := runtime.database.row("quota_fleet", {"as_of": None})) and money["state"] != "no_prices":
         content = money["content"]
         stake, saving = (f"{content[name] / 100:,.0f}" for name in ("at_stake_minor", "saving_minor"))

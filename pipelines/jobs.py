@@ -4,6 +4,7 @@ import dagster as dg
 
 from assets.alerts import alert_rules_evaluated, alerts
 from assets.anomalies import anomalies, anomaly_detector
+from assets.churn import churn_model, churn_risks
 from assets.common import AS_OF_DAYS, DAYS, RuntimeParam
 from assets.exhaustion import exhaustion_backtested, quota_exhaustions
 from assets.forecasting import aggregate_forecasts, forecast_drift, usage_forecaster, usage_forecasts, usage_history
@@ -16,6 +17,7 @@ from assets.report import fleet_report
 from assets.stream import stream_file_batches, stream_records
 from assets.tickets import ticket_classes, ticket_classifier
 from assets.usage_book import usage_book
+from services.actions.sending import send
 from services.ingest.endpoints import EVENTS, QUOTA, STATUS, USAGE
 from services.ingest.ingest_run import ingest_fleet
 from services.known_models import specs
@@ -47,6 +49,27 @@ def send_due(context: dg.OpExecutionContext, runtime: RuntimeParam) -> None:
 )
 def notify() -> None:
     send_due()
+
+
+@dg.op(
+    pool=POOL,
+    description="Look for actions whose answer was lost, then send what is switched on, approved and within the caps.",
+)
+def send_what_waits(context: dg.OpExecutionContext, runtime: RuntimeParam) -> None:
+    done = send(runtime.database, runtime.acting, runtime.settings, runtime.clock)
+    context.log.info(", ".join(f"{name}: {count}" for name, count in done.items()) or "nothing was to be sent")
+    if done.get("unclear"):  # a failed run is seen, and kept for downstream apps
+        raise dg.Failure(
+            f"{done['unclear']} actions are unclear: `simsight status` says what to do", allow_retries=False
+        )
+
+
+@dg.job(
+    description="Send actions to 1NCE that people requested: one pass, as `simsight actions send`.",
+    executor_def=dg.in_process_executor,
+)
+def send_actions() -> None:
+    send_what_waits()
 
 
 class Sims(dg.Config):
@@ -87,13 +110,22 @@ FORECAST = [
 ]
 ANOMALY = [anomaly_detector, anomalies]
 TICKETS = [ticket_classifier, ticket_classes]
+CHURN = [churn_model, churn_risks]
 QUOTA_DAILY = [quota_recommendations]
 MONEY = [quota_policy, *QUOTA_DAILY]
 TRAINING = dg.AssetSelection.assets(*(spec.asset for spec in specs()))
 
 ingest_assets = dg.AssetSelection.assets(*INGEST, usage_book)
 prediction_assets = dg.AssetSelection.assets(
-    *FORECAST, *ANOMALY, *TICKETS, *MONEY, sim_lifecycle, alerts, alert_rules_evaluated, fleet_report
+    *FORECAST,
+    *ANOMALY,
+    *TICKETS,
+    *CHURN,
+    *MONEY,
+    sim_lifecycle,
+    alerts,
+    alert_rules_evaluated,
+    fleet_report,
 )
 
 ingest = dg.define_asset_job(
@@ -131,7 +163,7 @@ score = dg.define_asset_job(
 )
 rescore = dg.define_asset_job(
     "rescore",
-    # totals hardly move by a correction, and the next day's run takes it in: they are not worth minutes a day
+    # totals and risks hardly move by a correction, and the next day's run takes it in: they are not worth minutes a day
     prediction_assets
     - TRAINING
     - dg.AssetSelection.assets(
@@ -140,6 +172,7 @@ rescore = dg.define_asset_job(
         sim_lifecycle,
         aggregate_forecasts,
         ticket_classes,
+        churn_risks,
         # nobody acts on what was recommended as of a past day
         *QUOTA_DAILY,
     ),

@@ -6,9 +6,19 @@ from collections.abc import Iterator
 import dagster as dg
 
 from pipelines.common import SENSING, cause, day_range, under_way
-from pipelines.jobs import Sims, import_file, notify, process_stream, read_stream_files, refresh_sims, rescore
+from pipelines.jobs import (
+    Sims,
+    import_file,
+    notify,
+    process_stream,
+    read_stream_files,
+    refresh_sims,
+    rescore,
+    send_actions,
+)
 from resources.files.formats import FORMATS
 from resources.runtime import Runtime
+from services.actions.sending import waits
 from services.ingest.file_schemas import FILE_SCHEMAS
 from services.ingest.stream import watch_stream
 from services.ingest.stream_files import new_files
@@ -32,6 +42,21 @@ def alert_outbox(
     outbox.plan(runtime.database, now=runtime.clock())
     due = outbox.due(runtime.database, now=runtime.clock())
     return dg.RunRequest() if due else dg.SkipReason("nothing is due")
+
+
+@dg.sensor(
+    job=send_actions,
+    minimum_interval_seconds=60,
+    default_status=SENSING,
+    description="Start a sender when an action may be sent, or the answer to one was lost; one run at a time.",
+)
+def waiting_actions(
+    context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
+) -> dg.RunRequest | dg.SkipReason:
+    if under_way(context, "send_actions"):
+        return dg.SkipReason("a sender is under way")
+    due = waits(runtime.database, runtime.settings, runtime.clock())
+    return dg.RunRequest() if due else dg.SkipReason("nothing is to be sent")
 
 
 @dg.sensor(

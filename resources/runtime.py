@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import psycopg
@@ -18,6 +18,7 @@ import psycopg
 from resources.database.migrations import MigrationError, is_current, note_organization
 from resources.database.server import Server, driver_url, running_server
 from resources.database.session import Database
+from resources.once.acting import ActingClient
 from resources.once.calls import CallBook
 from resources.once.client import OnceClient
 from resources.settings import Settings, SettingsError
@@ -25,6 +26,7 @@ from resources.settings import Settings, SettingsError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+Client = TypeVar("Client", bound=OnceClient)
 MLFLOW_LOCK = 7_465_003  # any number: the advisory lock of who may be making MLflow's tables
 
 
@@ -66,10 +68,17 @@ class Runtime:
 
     def once(self) -> OnceClient:
         """A new client of the 1NCE API, to be used as an async context manager. Raises SettingsError."""
+        return self._client(OnceClient)
+
+    def acting(self) -> ActingClient:
+        """The same, which can also act. Raises SettingsError."""
+        return self._client(ActingClient)
+
+    def _client(self, kind: type[Client]) -> Client:
         settings = self.settings
         username, password = settings.account()
         self._claim(settings.account_note)
-        return OnceClient(
+        return kind(
             base_url=settings.once_base_url,
             username=username,
             password=password,

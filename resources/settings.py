@@ -13,6 +13,7 @@ from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationE
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from resources.errors import UsageError
+from resources.once.acts import ACTS
 
 SYNTHETIC = "synthetic data"
 ENV_FILE = ".env"
@@ -45,7 +46,18 @@ def _postgres(value: SecretStr) -> SecretStr:
     return value
 
 
+def _names(value: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in value.split(",")) - {""}
+
+
+def _actions(value: str) -> str:
+    if unknown := _names(value) - ACTS.keys():
+        raise ValueError(f"{', '.join(sorted(unknown))}: there are {', '.join(ACTS)}")
+    return value
+
+
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres)]
+Actions = Annotated[str, AfterValidator(_actions)]
 
 
 class Settings(BaseSettings):
@@ -173,6 +185,45 @@ class Settings(BaseSettings):
         description="A SIM that is off (Disabled, or not in the SIM list) for more days than this is taken for "
         "deactivated",
     )
+    churn_high: float = Field(
+        0.7,
+        ge=0,
+        le=1,
+        description="Churn: a SIM that leaves within 90 days with at least this probability is at high risk",
+    )
+    churn_medium: float = Field(
+        0.4, ge=0, le=1, description="Churn: with at least this probability it is at medium risk"
+    )
+    churn_holdout: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Churn: share of SIMs for which nothing is to be done, so that the effect of actions can be "
+        "measured, such as 0.05",
+    )
+
+    actions: Actions = Field(
+        "",
+        description="Actions that may be sent to 1NCE, of top_up, auto_top_up, reset, disable, enable and limits, with "
+        "commas; none if unset",
+    )
+    actions_approval: Actions = Field(
+        "", description="Actions that a second API key or person must approve, with commas; none if unset"
+    )
+    actions_stop: bool = Field(False, description="Send no action at all, whatever else is set")
+    actions_sims_per_hour: int = Field(20, ge=1, description="Actions that may be sent within an hour, each on one SIM")
+    actions_money_per_day: float = Field(
+        100.0, ge=0, description="Money that actions may spend within 24 hours, in the currency of 1NCE's products"
+    )
+    actions_settle_minutes: float = Field(
+        15.0,
+        ge=2,
+        description="Minutes after which an action whose answer was lost is looked for at 1NCE; it is not sent again "
+        "before that",
+    )
+    top_up_price: float | None = Field(
+        None, ge=0, description="Price of a top-up where 1NCE's products do not say it; none if unset"
+    )
 
     prices: Path | None = Field(
         None,
@@ -228,6 +279,21 @@ class Settings(BaseSettings):
                 "or .env, or try everything on simulated SIMs with `simsight demo`"
             )
         return self.once_username, self.once_password
+
+    @property
+    def actions_on(self) -> frozenset[str]:
+        """The kinds of action that are switched on."""
+        return _names(self.actions)
+
+    @property
+    def actions_to_approve(self) -> frozenset[str]:
+        """The kinds of action that a second key or person must approve."""
+        return _names(self.actions_approval)
+
+    @property
+    def top_up_minor(self) -> int | None:
+        """The price of a top-up that is set, in minor units."""
+        return None if self.top_up_price is None else round(self.top_up_price * 100)
 
     @property
     def account_note(self) -> str:

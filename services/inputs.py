@@ -73,8 +73,19 @@ def load_sample(runtime: Runtime, as_of: date) -> pl.DataFrame:
 
 def training_sims(transaction: Transaction) -> list[int] | None:
     """The SIMs that models are trained on: TRAINING_SIMS, evenly spread over the fleet; None where all are no more."""
-    keys = transaction.frame("block_keys", {"sim_key": pl.Int32}, {"first_key": 0, "last_key": LAST_KEY})["sim_key"]
-    return keys.gather_every(-(-len(keys) // TRAINING_SIMS)).to_list() if len(keys) > TRAINING_SIMS else None
+    keys = sims_between(transaction)
+    return evenly(keys, TRAINING_SIMS).to_list() if len(keys) > TRAINING_SIMS else None
+
+
+def sims_between(database: Database | Transaction, first_key: int = 0, last_key: int = LAST_KEY) -> pl.Series:
+    """The keys of the SIMs there are, ascending."""
+    which = {"first_key": first_key, "last_key": last_key}
+    return database.frame("block_keys", {"sim_key": pl.Int32}, which)["sim_key"]
+
+
+def evenly(keys: pl.Series, most: int) -> pl.Series:
+    """At most so many of the keys, evenly spread over them."""
+    return keys.gather_every(max(-(-len(keys) // most), 1))
 
 
 def load_quotas(database: Database, as_of: date, first_key: int = 0, last_key: int = LAST_KEY) -> pl.DataFrame:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from resources.runtime import Runtime
 
 FORECASTER, DETECTOR, TICKETS = "usage-forecaster", "anomaly-detector", "ticket-classifier"
+CHURN = "churn-model"
 QUOTA_POLICY = "quota-policy"
 Log = Callable[[str], object]
 

@@ -17,7 +17,7 @@ from resources.database.session import Merged, Transaction
 from resources.registry import Version
 from resources.runtime import Runtime
 from services.inputs import NoUsageError
-from services.models import champion_of
+from services.models import champion_of, registry_of
 from services.packing import pack, unpack
 
 # what another run left staged so long ago will not be published any more
@@ -106,6 +106,7 @@ class ScoringTask:
     write    (transaction, context, rows of the blocks, one block at a time) -> metadata; it runs where all of the day
              is written
     show     (runtime, as_of) -> metadata of what is published as of a day
+    optional  whether a fleet may have no champion of the model, being too young: then nothing is scored, and no error
     """
 
     name: str
@@ -114,6 +115,7 @@ class ScoringTask:
     score: Callable[[Runtime, Block, dict[str, Any]], Scored]
     write: Callable[[Transaction, PublishContext, Iterator[pl.DataFrame]], dict[str, Any]]
     show: Callable[[Runtime, date], dict[str, Any]]
+    optional: bool = False
 
 
 def predictions(
@@ -124,6 +126,8 @@ def predictions(
     score: Callable[[Runtime, Block, dict[str, Any], pl.DataFrame], pl.DataFrame],
     show: Callable[[Runtime, date], dict[str, Any]],
     prepare: Callable[[Runtime, date], dict[str, Any]] = lambda runtime, as_of: {},
+    *,
+    optional: bool = False,
 ) -> ScoringTask:
     """A task that predicts something of every SIM, each row with its scoring (predictions.scorings). SIMs whose data
     did not change are not scored again. Rows that change have a new scoring; the same values keep theirs.
@@ -134,6 +138,7 @@ def predictions(
     inputs   (runtime, block) -> one row a SIM that can be scored, with all that its rows rest on; column sim_key first
     score    (runtime, block, what prepare gave, inputs of the SIMs to score) -> the merge's rows but for scoring_id
     prepare  (runtime, as_of) -> what all blocks of a day share; SIMs are not scored again for its sake
+    optional  as `ScoringTask.optional`
     """
 
     def scored(runtime: Runtime, block: Block, shared: dict[str, Any]) -> Scored:
@@ -167,13 +172,15 @@ def predictions(
             transaction.execute("remove_scoring", {"scoring_id": scoring_id})
         return {"dagster/row_count": merged.rows, "rows new": merged.new, "rows changed": merged.changed}
 
-    return ScoringTask(name, model, lambda runtime, as_of, _: prepare(runtime, as_of), scored, written, show)
+    return ScoringTask(name, model, lambda runtime, as_of, _: prepare(runtime, as_of), scored, written, show, optional)
 
 
 def plan(runtime: Runtime, task: ScoringTask, as_of: date, *, work_id: str) -> list[Block]:
-    """The blocks of SIMs to look at as of a day; what they share is staged first. Raises NoChampionError, and
-    NoUsageError without usage.
+    """The blocks of SIMs to look at as of a day; what they share is staged first. None without a champion of an
+    optional task. Raises NoChampionError, and NoUsageError without usage.
     """
+    if task.optional and registry_of(runtime, task.model).champion() is None:
+        return []
     champion = champion_of(runtime, task.model)
     with runtime.database.transaction() as transaction:
         invalidated = transaction.row("invalidation", {"as_of": as_of, "part": task.name})
@@ -215,8 +222,11 @@ def publish(
     """Write all blocks of an as-of day at once and clear its invalidation; returns metadata.
 
     Blocks are read back one at a time. A step that failed after its commit is tried again: what is published already
-    stays, and its metadata are returned. Raises RuntimeError, and writes nothing, when a staged block is missing.
+    stays, and its metadata are returned. Without blocks nothing is written, and the metadata say why. Raises
+    RuntimeError, and writes nothing, when a staged block is missing.
     """
+    if not staged and task.optional:
+        return {"as of": as_of.isoformat(), "scored": f"no: there is no champion of {task.model} yet"}
     now = runtime.clock()
     blocks = sorted(staged, key=lambda done: done.block.number)
     versions = {done.block.version for done in blocks}

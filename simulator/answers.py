@@ -128,4 +128,38 @@ def listed_sims(request: Request, rows: Ints) -> Response:
     moved = simulation.draws.faults.duplicate_sim_across_pages and simulation.list_passes == 1 and page > 1
     begin = (page - 1) * size - moved
     shown = rows[begin : min(begin + size, len(rows) - moved)]
-    return json_answer(cards.cards(shown, simulation.now), headers=totals(page, size, len(shown), len(rows)))
+    return json_answer(simulation.acts.listed(shown, simulation.now), headers=totals(page, size, len(shown), len(rows)))
+
+
+PAYMENT_METHODS = ("banktransfer", "creditcard", "monthlyinvoice", "boleto")
+
+
+def topped_up(request: Request, simulation: Simulation, i: int, version: str) -> Response:
+    """Book a top-up of a SIM, and say where its order is."""
+    if request.query_params.get("payment_method", "banktransfer") not in PAYMENT_METHODS:
+        return json_answer({"message": "Payment method used is not valid."}, status=400)
+    number = simulation.acts.top_up(i, simulation.now)
+    where = f"https://api.1nce.com{PREFIX}/{version}/orders/{number}"
+    return Response(status_code=201, headers={"location": where})
+
+
+async def body_of(request: Request) -> dict[str, Any]:
+    """The JSON object of a request. Raises BadParameterError."""
+    try:
+        body = orjson.loads(await request.body())
+    except orjson.JSONDecodeError:
+        body = None
+    if not isinstance(body, dict):
+        raise BadParameterError("The body must be a JSON object.")
+    return body
+
+
+async def sim_change(request: Request, *, needed: tuple[str, ...]) -> dict[str, Any]:
+    """What a PUT of a SIM sets. Raises BadParameterError."""
+    body = await body_of(request)
+    kinds = {"iccid": str, "status": str, "label": str, "imei_lock": bool}
+    wrong = [name for name in needed if name not in body]
+    wrong += [name for name, value in body.items() if not isinstance(value, kinds.get(name, ()))]
+    if wrong or body.get("status", "Enabled") not in ("Enabled", "Disabled"):
+        raise BadParameterError(f"Wrong or missing: {', '.join(wrong or ['status'])}.")
+    return {name: value for name, value in body.items() if name != "iccid"}

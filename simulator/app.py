@@ -25,17 +25,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from simulator.account import SimCards
+from simulator.acts import LIMITS
 from simulator.answers import (
     PREFIX,
     BadParameterError,
     NoAnswerError,
+    body_of,
     boolean,
     guarded,
     json_answer,
     listed_sims,
     paging,
+    sim_change,
     sorted_by,
+    topped_up,
     totals,
 )
 from simulator.faults import FaultMiddleware, Faults
@@ -86,6 +89,11 @@ def create_app(
         Route(f"{PREFIX}/v1/orders", guarded(_orders), methods=["GET"]),
         Route(f"{PREFIX}/v1/orders/{{order_number}}", guarded(_order), methods=["GET"]),
         Route(f"{PREFIX}/v1/support", guarded(_support), methods=["GET"]),
+        Route(f"{PREFIX}/v1/sims/limits", guarded(_set_limits), methods=["POST"]),
+        Route(f"{PREFIX}/v1/sims/autoTopup", guarded(_auto_topup), methods=["POST"]),
+        Route(one, guarded(_change), methods=["PUT"]),
+        Route(f"{one}/reset", guarded(_reset), methods=["POST"]),
+        Route(f"{one}/topup", guarded(_top_up), methods=["POST"]),
         *routes_v2(),
         Route("/simulator", _about, methods=["GET"]),
         Route("/simulator/clock", _clock, methods=["POST"]),
@@ -150,7 +158,10 @@ async def _sims(request: Request) -> Response:
 def _known(request: Request) -> tuple[Simulation, int]:
     """The SIM of the path, or 403 for somebody else's, 404 for none, 422 for an expired one."""
     simulation: Simulation = request.app.state.simulation
-    iccid = request.path_params["iccid"]
+    return simulation, _sim_of(simulation, request.path_params["iccid"])
+
+
+def _sim_of(simulation: Simulation, iccid: str) -> int:
     i = simulation.fleet.index(iccid)
     if i is None:
         raise NoAnswerError(403 if iccid in simulation.fleet.foreign_iccids else 404)
@@ -160,17 +171,17 @@ def _known(request: Request) -> tuple[Simulation, int]:
         raise NoAnswerError(404)
     if simulation.cards.expired(i, simulation.now):
         raise NoAnswerError(422)
-    return simulation, i
+    return i
 
 
 async def _sim(request: Request) -> Response:
     simulation, i = _known(request)
-    return json_answer(simulation.cards.cards(np.array([i]), simulation.now)[0])
+    return json_answer(simulation.acts.listed(np.array([i]), simulation.now)[0])
 
 
 async def _status(request: Request) -> Response:
     simulation, i = _known(request)
-    return json_answer(simulation.cards.status(i, simulation.now))
+    return json_answer(simulation.acts.status(i, simulation.cards.status(i, simulation.now)))
 
 
 async def _connectivity_info(request: Request) -> Response:
@@ -214,7 +225,8 @@ async def _usage(request: Request) -> Response:
 
 async def _quota(request: Request) -> Response:
     simulation, i = _known(request)
-    return json_answer(simulation.cards.quota(i, request.url.path.rpartition("/")[2], simulation.now))
+    service = request.url.path.rpartition("/")[2]
+    return json_answer(simulation.acts.quota(i, simulation.cards.quota(i, service, simulation.now), service))
 
 
 async def _events(request: Request) -> Response:
@@ -247,14 +259,16 @@ async def _one_sms(request: Request) -> Response:
 
 
 async def _limits(request: Request) -> Response:
-    return json_answer(SimCards.limits())
+    simulation: Simulation = request.app.state.simulation
+    return json_answer(simulation.acts.limits())
 
 
 async def _service_limits(request: Request) -> Response:
     service = _SERVICES.get(request.path_params["service"])
     if service is None:
         raise NoAnswerError(404)
-    return json_answer(SimCards.limits((service,)))
+    simulation: Simulation = request.app.state.simulation
+    return json_answer(simulation.acts.limits((service,)))
 
 
 async def _products(request: Request) -> Response:
@@ -265,7 +279,7 @@ async def _orders(request: Request) -> Response:
     simulation: Simulation = request.app.state.simulation
     page, size = paging(request, 10)
     keys = sorted_by(request, {"order_number", "order_status", "order_date"})
-    orders = await run_in_threadpool(simulation.back_office.orders, simulation.now)
+    orders = await run_in_threadpool(simulation.orders)
     for key, descending in reversed(keys):
         orders.sort(key=lambda order: order[key], reverse=descending)
     return json_answer(orders[(page - 1) * size : page * size])
@@ -273,11 +287,51 @@ async def _orders(request: Request) -> Response:
 
 async def _order(request: Request) -> Response:
     simulation: Simulation = request.app.state.simulation
-    orders = await run_in_threadpool(simulation.back_office.orders, simulation.now)
+    orders = await run_in_threadpool(simulation.orders)
     for order in orders:
         if str(order["order_number"]) == request.path_params["order_number"]:
             return json_answer(order)
     raise NoAnswerError(404)
+
+
+async def _top_up(request: Request) -> Response:
+    simulation, i = _known(request)
+    return topped_up(request, simulation, i, "v1")
+
+
+async def _reset(request: Request) -> Response:
+    simulation, i = _known(request)
+    simulation.acts.reset(i, simulation.now)
+    return Response(status_code=201)
+
+
+async def _change(request: Request) -> Response:
+    """A PUT sets everything: an IMEI lock that is not named is off, as the official file's default says."""
+    simulation, i = _known(request)
+    simulation.acts.change(i, {"imei_lock": False} | await sim_change(request, needed=("iccid", "status")))
+    return Response(status_code=200)
+
+
+async def _auto_topup(request: Request) -> Response:
+    simulation: Simulation = request.app.state.simulation
+    body = await body_of(request)
+    iccids, enabled = body.get("iccids"), body.get("enabled")
+    if not isinstance(iccids, list) or not iccids or not isinstance(enabled, bool):
+        raise BadParameterError("Wrong or missing: iccids, enabled.")
+    simulation.acts.set_auto_topup([_sim_of(simulation, str(iccid)) for iccid in iccids], enabled)
+    return Response(status_code=201)
+
+
+async def _set_limits(request: Request) -> Response:
+    simulation: Simulation = request.app.state.simulation
+    body = await body_of(request)
+    names = {"dataLimitId": "data", "smsMtLimitId": "smsMt", "smsMoLimitId": "smsMo"}
+    if not body or any(name not in names or type(value) is not int for name, value in body.items()):
+        raise BadParameterError(f"Give some of {', '.join(names)}.")
+    if any(value not in LIMITS for value in body.values()):
+        raise NoAnswerError(404)
+    simulation.acts.set_limits({names[name]: value for name, value in body.items()})
+    return Response(status_code=201)
 
 
 async def _support(request: Request) -> Response:

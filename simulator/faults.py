@@ -28,6 +28,8 @@ class Faults:
     missing_zero_days            days without traffic are absent from the usage answer
     late_corrections             the last two complete days are reported too low, or missing, until the third day
     total_row                    a usage answer with days ends with their sum, a row whose date is TOTAL
+    lost_answer_rate             share of calls that act (POST, PUT) that are carried out and whose answer is lost: 500
+                                 after `slow_seconds`, unless the caller's time is out before
     text_where_number            `data.volume` is "n/a" in about one usage row of a hundred
     """
 
@@ -42,9 +44,10 @@ class Faults:
     late_corrections: bool = False
     text_where_number: bool = False
     total_row: bool = False
+    lost_answer_rate: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("server_error_rate", "slow_rate", "cut_body_rate"):
+        for name in ("server_error_rate", "slow_rate", "cut_body_rate", "lost_answer_rate"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"Faults.{name} is {getattr(self, name)}; give a share between 0 and 1")
         if self.requests_per_second is not None and self.requests_per_second <= 0:
@@ -70,7 +73,7 @@ class FaultDraws:
     """Draws, call by call, which of `faults` a call meets; the same seed draws the same."""
 
     def __init__(self, faults: Faults, seed: int) -> None:
-        self.faults, self._seed, self._calls = faults, seed, 0
+        self.faults, self._seed, self._calls, self._acts = faults, seed, 0, 0
         self._accepted: deque[float] = deque()
 
     def draw(self) -> tuple[float, float, float, bool]:
@@ -79,6 +82,12 @@ class FaultDraws:
         word = int(draw(self._seed, REPORT, np.array([-1]), np.array([self._calls]))[0, 0])
         failing, slow, cut = ((word >> low) % (1 << 20) / (1 << 20) for low in (0, 20, 40))
         return failing, slow, cut, word >> 60 & 1 == 1
+
+    def loses_answer(self) -> bool:
+        """Whether the answer to the next call that acts is lost."""
+        self._acts += 1
+        word = int(draw(self._seed, REPORT, np.array([-2]), np.array([self._acts]))[0, 0])
+        return word % (1 << 20) / (1 << 20) < self.faults.lost_answer_rate
 
     def throttled(self) -> float | None:
         """Seconds to wait when one call more would break the rate limit, else None, and the call counts."""
@@ -129,10 +138,18 @@ class FaultMiddleware:
             of_v2 = not coin and scope["path"].startswith(f"{self.prefix}/v2/")  # a 503 is not of the API's making
             broken = JSONResponse(error_v2(500), 500) if of_v2 else Response(status_code=503 if coin else 500)
             await broken(scope, receive, noted)
+        elif scope["method"] in ("POST", "PUT") and not scope["path"].endswith("/oauth/token") and draws.loses_answer():
+            await self.app(scope, receive, _unheard)
+            await asyncio.sleep(faults.slow_seconds)
+            await Response(status_code=500)(scope, receive, noted)
         elif cut < faults.cut_body_rate:
             await self.app(scope, receive, _halved(noted))
         else:
             await self.app(scope, receive, noted)
+
+
+async def _unheard(message: Message) -> None:
+    """Sends nothing."""
 
 
 def _halved(send: Send) -> Send:

@@ -283,23 +283,8 @@ class BackOffice:
         return Ticket(time, category, priority, sim, subject, text, answer, hours * 3600)
 
     def _order(self, k: int, order: Order) -> Json:
-        product = _TOPUP if "TOPUP" in order.kind else _SIM
-        gross = _NET[product] * len(order.sims) * 119 // 100
-        base = "https://api.1nce.com/management-api/v1/sims/"
-        return {
-            "order_number": 2_000_000_001 + k,
-            "order_type": order.kind,
-            "order_date": stamp(order.at),
-            "order_status": "COMPLETED",
-            "invoice_number": str(20_000_001 + k),
-            "invoice_amount": f"{gross // 100}.{gross % 100:02d}",
-            "currency": "EUR",
-            "sims": [
-                {"iccid": self.fleet.iccids[i], "_links": [{"rel": "self", "href": base + self.fleet.iccids[i]}]}
-                for i in order.sims
-            ],
-            "products": [{"product_id": product, "quantity": len(order.sims)}],
-        }
+        sims = [self.fleet.iccids[i] for i in order.sims]
+        return _order(2_000_000_001 + k, str(20_000_001 + k), order.kind, order.at, sims)
 
     def _ticket(self, k: int, ticket: Ticket, now: datetime) -> Json:
         time, answered, solved = tick(now), ticket.at + ticket.solved_after // 2, ticket.at + ticket.solved_after
@@ -326,3 +311,25 @@ class BackOffice:
             "text": ticket.text,
         }
         return case | {"solvedDate": stamp(solved)} if solved <= time else case
+
+
+def topup_order(number: int, at: int, iccid: str) -> Json:
+    """The order of one top-up that was placed by the API."""
+    return _order(number, str(number - 2_900_000_000), "TOPUP", at, [iccid])
+
+
+def _order(number: int, invoice: str, kind: str, at: int, iccids: list[str]) -> Json:
+    product = _TOPUP if "TOPUP" in kind else _SIM
+    gross = _NET[product] * len(iccids) * 119 // 100
+    base = "https://api.1nce.com/management-api/v1/sims/"
+    return {
+        "order_number": number,
+        "order_type": kind,
+        "order_date": stamp(at),
+        "order_status": "COMPLETED",
+        "invoice_number": invoice,
+        "invoice_amount": f"{gross // 100}.{gross % 100:02d}",
+        "currency": "EUR",
+        "sims": [{"iccid": iccid, "_links": [{"rel": "self", "href": base + iccid}]} for iccid in iccids],
+        "products": [{"product_id": product, "quantity": len(iccids)}],
+    }

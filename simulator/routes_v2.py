@@ -12,7 +12,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from simulator import account_v2
-from simulator.answers import PREFIX, NoAnswerError, guarded, integer, json_answer, listed_sims, paging
+from simulator.answers import (
+    PREFIX,
+    NoAnswerError,
+    guarded,
+    integer,
+    json_answer,
+    listed_sims,
+    paging,
+    sim_change,
+    topped_up,
+)
 from simulator.simulation import Simulation
 
 
@@ -28,7 +38,12 @@ def routes_v2() -> list[Route]:
         f"{one}/sms": _sms,
         f"{one}/sms/{{id}}": _one_sms,
     }
-    return [Route(path, guarded(handler), methods=["GET"]) for path, handler in handlers.items()]
+    acts = [
+        Route(one, guarded(_change), methods=["PUT"]),
+        Route(f"{one}/reset", guarded(_reset), methods=["POST"]),
+        Route(f"{one}/topup", guarded(_top_up), methods=["POST"]),
+    ]
+    return [*(Route(path, guarded(handler), methods=["GET"]) for path, handler in handlers.items()), *acts]
 
 
 async def _sims(request: Request) -> Response:
@@ -47,18 +62,19 @@ def _known(request: Request) -> tuple[Simulation, int]:
 
 async def _sim(request: Request) -> Response:
     simulation, i = _known(request)
-    return json_answer(simulation.cards.cards(np.array([i]), simulation.now)[0])
+    return json_answer(simulation.acts.listed(np.array([i]), simulation.now)[0])
 
 
 async def _status(request: Request) -> Response:
     simulation, i = _known(request)
-    return json_answer(account_v2.status(simulation.cards, i, simulation.now))
+    return json_answer(simulation.acts.status(i, account_v2.status(simulation.cards, i, simulation.now)))
 
 
 async def _quota(request: Request) -> Response:
     simulation, i = _known(request)
     service = request.url.path.rpartition("/")[2]
-    return json_answer(account_v2.quota(simulation.cards, i, service, simulation.now))
+    known = account_v2.quota(simulation.cards, i, service, simulation.now)
+    return json_answer(simulation.acts.quota(i, known, service))
 
 
 async def _events(request: Request) -> Response:
@@ -80,3 +96,20 @@ async def _one_sms(request: Request) -> Response:
         if str(found[1]) == request.path_params["id"]:
             return json_answer(account_v2.message(simulation.cards, i, *found))
     raise NoAnswerError(404)
+
+
+async def _top_up(request: Request) -> Response:
+    simulation, i = _known(request)
+    return topped_up(request, simulation, i, "v2")
+
+
+async def _reset(request: Request) -> Response:
+    simulation, i = _known(request)
+    simulation.acts.reset(i, simulation.now)
+    return Response(status_code=201)
+
+
+async def _change(request: Request) -> Response:
+    simulation, i = _known(request)
+    simulation.acts.change(i, await sim_change(request, needed=()))
+    return Response(status_code=200)

@@ -80,6 +80,11 @@ class SimulatorServer:
         self._thread.join(timeout=10)
         self._listener.close()
 
+    @property
+    def booked(self) -> list[tuple[str, str | None]]:
+        """What acting calls have done to the account, in order: (what, ICCID or None for all SIMs)."""
+        return self._simulation.acts.booked
+
     def set_now(self, now: datetime) -> None:
         """Move the virtual time; see `Simulation.set_now`."""
         self._simulation.set_now(now)

@@ -3,10 +3,13 @@
 import secrets
 import time
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from simulator.account import SimCards
+from simulator.acts import Acts
 from simulator.faults import FaultDraws, Faults
 from simulator.fleet import Fleet
+from simulator.ledger import tick
 from simulator.orders_tickets import BackOffice
 
 
@@ -25,6 +28,7 @@ class Simulation:
     ) -> None:
         self.fleet, self.cards = fleet, SimCards(fleet)
         self.back_office = BackOffice(self.cards)
+        self.acts = Acts(self.cards)
         self.username, self.password = username, password
         self._live, self.v1_until = live, v1_until
         self.stream: str | None = None  # the shape of the stream that follows the account, if one does
@@ -45,6 +49,11 @@ class Simulation:
         """The virtual time: where it was last moved to, and of a live account what has passed since."""
         moved_to, at = self._moved
         return moved_to + timedelta(seconds=time.monotonic() - at) if self._live else moved_to
+
+    def orders(self) -> list[dict[str, Any]]:
+        """All orders up to now, oldest first, with those placed by the API."""
+        placed = [order for at, order in self.acts.orders if at <= tick(self.now)]
+        return sorted([*self.back_office.orders(self.now), *placed], key=lambda order: str(order["order_date"]))
 
     @property
     def is_v1_retired(self) -> bool:

@@ -124,7 +124,7 @@ def _act(caller: WriteAccess, alert_id: int, what: Act, action: Action, until: d
         "by": action.by,
         "now": caller.now,
     }
-    outcome = caller.writers.act(caller.key, values)
+    outcome = caller.writers.outcome("api_act_on_alert", caller.key, values)
     if outcome == "read-only":
         raise ProblemError(403, READ_ONLY)
     if outcome == "closed":

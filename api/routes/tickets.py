@@ -59,7 +59,8 @@ def correct(caller: Caller, case_id: CaseId, correction: Correction) -> Ticket:
     with caller.store.session(caller.key):  # an unknown key is 401 and not 403
         pass
     said = {"category": correction.category, "note": correction.note, "by": correction.by}
-    outcome = caller.writers.correct_ticket(caller.key, {"case_id": case_id, "now": caller.now, **said})
+    values = {"case_id": case_id, "now": caller.now, **said}
+    outcome = caller.writers.outcome("api_correct_ticket", caller.key, values)
     if outcome == "read-only":
         raise ProblemError(403, READ_ONLY)
     if outcome != "done":

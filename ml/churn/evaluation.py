@@ -19,7 +19,7 @@ import polars as pl
 from ml.churn.competing import HORIZONS, cumulative_incidence, months_of
 from ml.churn.ends import CAUSES, silent_after, usual_gaps
 from ml.churn.features import Histories, snapshot
-from ml.churn.hazard import GAP_DAYS, Hazard, Labels, labels_of, month_ends, train_hazard
+from ml.churn.hazard import AHEAD, GAP_DAYS, Hazard, Labels, labels_of, month_ends, train_hazard
 from ml.churn.learner import LEAVES
 from ml.churn.model import MIN_ENDS, NotEnoughHistoryError
 from ml.history import FloatArray
@@ -68,6 +68,8 @@ class Evaluation:
     calibration  stated and achieved risk in each bin (CALIBRATION_SCHEMA)
     lift         share of ends found in the share of SIMs with the highest risk (LIFT_SCHEMA)
     summary      auc, auc_pr, lift10, brier, ece and horizon_days of the hazard at MAIN_DAYS, or at the next horizon
+    against      brier of the hazard and champion_brier of another model on the same rows, of months that began when it
+                 was trained or later; n and ends of these. Empty where there are too few, or no other model
     """
 
     status: str
@@ -76,6 +78,7 @@ class Evaluation:
     calibration: pl.DataFrame
     lift: pl.DataFrame
     summary: dict[str, float] = field(default_factory=dict)
+    against: dict[str, float] = field(default_factory=dict)
 
 
 def not_tested(note: str) -> Evaluation:
@@ -93,11 +96,13 @@ def evaluate_churn(
     min_ends: int = MIN_ENDS,
     leaves: tuple[int, ...] = LEAVES,
     truth: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
+    champion: Hazard | None = None,
 ) -> Evaluation:
     """Score a training on what was known months ago in the months after.
 
     truth  for a simulated fleet: the true ends (END_SCHEMA) of a frame sim_key, silent_after; else the ends that the
            histories say
+    champion  a model to compare with, on months that are later than its training
     Never raises for too short a history: the evaluation then says "not tested" and why.
     """
     histories = histories.checked().until(as_of)
@@ -123,7 +128,7 @@ def evaluate_churn(
     rows = _outcomes(histories, labels, tested, gap_days).filter(~pl.col("sim_key").is_in(trained.implode()))
     known = labels_of(then, as_of=tested[0])
     past = _outcomes(then, known, month_ends(then, as_of=tested[0]), gap_days)
-    return _scored(model, rows, past, then, tested[0])
+    return _scored(model, rows, past, then, tested[0], champion)
 
 
 def _outcomes(histories: Histories, labels: Labels, days: list[date], gap_days: int) -> pl.DataFrame:
@@ -134,7 +139,7 @@ def _outcomes(histories: Histories, labels: Labels, days: list[date], gap_days: 
     for day in days:
         begin = day + timedelta(days=gap_days)
         after = out.filter(pl.col("day") > day).group_by("sim_key").agg(out_on=pl.col("day").min())
-        rows = snapshot(histories, day).join(labels.ends, on="sim_key", how="left")
+        rows = snapshot(histories, day).with_columns(snapshot=pl.lit(day)).join(labels.ends, on="sim_key", how="left")
         rows = rows.join(labels.closed, on="sim_key", how="inner").join(after, on="sim_key", how="left")
         rows = rows.filter((pl.col("ended_on") > begin).fill_null(value=True))
         for horizon in HORIZONS:
@@ -147,12 +152,13 @@ def _outcomes(histories: Histories, labels: Labels, days: list[date], gap_days: 
     return pl.concat(parts)
 
 
-def _scored(model: Hazard, rows: pl.DataFrame, past: pl.DataFrame, then: Histories, day: date) -> Evaluation:
-    outcomes = [f"ended_{horizon}" for horizon in HORIZONS]
-    features = rows.drop("sim_key", "cause", *outcomes)
-    hazards = model.hazards(features)
-    incidence = cumulative_incidence(hazards, np.zeros((*hazards.shape[:2], 0)))[:, months_of()]
-    matrix, before = _plain(features), _plain(past.drop("sim_key", "cause", *outcomes), features)
+def _scored(
+    model: Hazard, rows: pl.DataFrame, past: pl.DataFrame, then: Histories, day: date, champion: Hazard | None
+) -> Evaluation:
+    beside = ["sim_key", "snapshot", "cause", *(f"ended_{horizon}" for horizon in HORIZONS)]
+    features = rows.drop(beside)
+    incidence = _incidence(model, features)
+    matrix, before = _plain(features), _plain(past.drop(beside), features)
     plain = _plain_recipe(then, day, features)
     scores, bins, lifts = [], [], []
     for at, horizon in enumerate(HORIZONS):
@@ -195,7 +201,31 @@ def _scored(model: Hazard, rows: pl.DataFrame, past: pl.DataFrame, then: Histori
         pl.DataFrame(bins, schema=CALIBRATION_SCHEMA, orient="row"),
         pl.DataFrame(lifts, schema=LIFT_SCHEMA, orient="row"),
         {name: float(main[name]) for name in names},
+        {} if champion is None else _against(champion, rows, features, incidence),
     )
+
+
+def _incidence(model: Hazard, features: pl.DataFrame) -> FloatArray:
+    """Probability of having ended by each cause at each of HORIZONS, (rows, horizons, causes)."""
+    hazards = model.hazards(features)
+    return cumulative_incidence(hazards, np.zeros((*hazards.shape[:2], 0)))[:, months_of()]
+
+
+def _against(champion: Hazard, rows: pl.DataFrame, features: pl.DataFrame, incidence: FloatArray) -> dict[str, float]:
+    """`Evaluation.against`, at MAIN_DAYS, or at the longest horizon below that has enough ends."""
+    if any(column.name not in (*features.columns, AHEAD) for column in champion.columns.columns):
+        return {}
+    later = (rows["snapshot"] >= champion.as_of).to_numpy()
+    for at, horizon in sorted(enumerate(HORIZONS), key=lambda pair: abs(pair[1] - MAIN_DAYS)):
+        label = rows[f"ended_{horizon}"]
+        known, ended = later & label.is_not_null().to_numpy(), label.fill_null(value=False).to_numpy()
+        if ended[known].sum() >= MIN_SCORED_ENDS:
+            theirs = _incidence(champion, features.filter(pl.Series(known)))[:, at].sum(axis=1)
+            ours = incidence[known, at].sum(axis=1)
+            brier, of_champion = (float(np.mean((risk - ended[known]) ** 2)) for risk in (ours, theirs))
+            counts = {"n": float(known.sum()), "ends": float(ended[known].sum()), "horizon_days": float(horizon)}
+            return {"brier": brier, "champion_brier": of_champion, **counts}
+    return {}
 
 
 def _plain(features: pl.DataFrame, like: pl.DataFrame | None = None) -> FloatArray:

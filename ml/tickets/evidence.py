@@ -9,7 +9,7 @@ others are ignored:
     quota_exhausted_at    Datetime (UTC), when the data quota last ran out, null where it has been refilled since
     never_attached        Boolean, no session or usage yet
     silent                Boolean, quieter than is usual for it
-    blocked               Boolean, disabled at 1NCE
+    blocked               Boolean, disabled at 1NCE; null where that is not known
     last_activity_at      Datetime (UTC), latest session or usage
     expires_at            Datetime or Date (UTC), end of the quota's or the SIM's life
 A column of another type counts as missing.
@@ -50,7 +50,7 @@ SHIFTS: dict[str, dict[str, float]] = {
     "expired": {"quota_exhausted": 0.8, "account_management": 0.4},
     "active": {"activation_problem": -1.0},
 }
-_NOT_STARTED, _OFF = ("ordered", "issued"), ("suspended", "deactivated")
+_NOT_STARTED = ("ordered", "issued")
 NEARLY, PLENTY = 0.05, 0.2  # shares of the quota
 
 
@@ -126,9 +126,14 @@ def _holding(row: dict[str, object], asked: datetime | None) -> dict[str, str]:
             found["silent"] = f"silent, last activity {_when(last, asked)}" if known else "silent"  # type: ignore[arg-type]
     elif state == "active" or last is not None:
         found["active"] = ""
-    if row["blocked"] or state in _OFF:
+    if row["blocked"] or state == "deactivated" or (state == "suspended" and _off(row, found)):
         found["blocked"] = "switched off at 1NCE"
     return found
+
+
+def _off(row: dict[str, object], found: dict[str, str]) -> bool:
+    """Whether a suspended SIM is switched off: its state says the same of one whose data is used up."""
+    return row["blocked"] is None and not found.keys() & {"exhausted", "expired"}
 
 
 def _quota(row: dict[str, object], asked: datetime | None) -> dict[str, str]:

@@ -42,5 +42,5 @@ def normalized(texts: pl.Series) -> pl.Series:
         pl.when(pl.lit(signed).str.strip_chars().str.len_chars() > 0).then(signed).otherwise(own)
     ).to_series()
     joined = (own + " " + quoted).str.replace_all(_NAMED, " ")
-    joined = joined.str.replace_all(r"\S+@\S+", " mail ").str.replace_all(r"\b\d{1,3}(?:\.\d{1,3}){3}\b", " address ")
+    joined = joined.str.replace_all(r"\S+@\S+", " mail ").str.replace_all(r"\b\d{1,3}(?:\.\d{1,3}){3}\b", " ip ")
     return joined.str.replace_all(r"\+?\b\d{8,}\b", " number ").str.replace_all(r"\s+", " ").str.strip_chars()

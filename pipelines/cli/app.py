@@ -14,9 +14,12 @@ from typing import Annotated
 import typer
 
 from pipelines.cli import (
+    actions,
     alerts,
     channels,
+    churn,
     data,
+    downstream,
     feedback,
     keys,
     models,
@@ -48,12 +51,15 @@ for _module in (runs, simulate, data, servers, models, status, sim):
 for _name, _group in (
     ("api-key", keys.keys),
     ("stream", keys.streams),
+    ("downstream", downstream.downstream),
     ("feedback", feedback.feedback),
     ("rules", alerts.rules),
     ("alerts", alerts.alerts),
     ("channels", channels.channels),
     ("oncall", channels.oncall),
     ("tickets", tickets.tickets),
+    ("churn", churn.churn),
+    ("actions", actions.actions),
     ("recommendations", recommendations.recommendations),
 ):
     app.add_typer(_group, name=_name)

@@ -19,6 +19,9 @@ def create_key(
     name: Annotated[str, typer.Argument(help="What the key is for.")],
     days: Annotated[int | None, typer.Option(min=1, help="Valid for so many days; default: until revoked.")] = None,
     write: Annotated[bool, typer.Option("--write", help="May also act on alerts and write alert rules.")] = False,
+    act: Annotated[
+        bool, typer.Option("--act", help="May also request and approve actions at 1NCE, which spend money.")
+    ] = False,
 ) -> None:
     """Make a key for the organization and print it: it is shown this once."""
     from services.access import api_keys
@@ -26,9 +29,9 @@ def create_key(
     with runtime_of(load_settings()) as runtime:
         runtime.check_schema()
         valid_for = timedelta(days=days) if days else None
-        typer.echo(
-            api_keys.create_key(runtime.database, name, now=datetime.now(UTC), valid_for=valid_for, can_write=write)
-        )
+        now = datetime.now(UTC)
+        key = api_keys.create_key(runtime.database, name, now=now, valid_for=valid_for, can_write=write, may_act=act)
+        typer.echo(key)
 
 
 @keys.command("list")
@@ -41,7 +44,7 @@ def list_keys() -> None:
         for key in api_keys.list_keys(runtime.database):
             state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else ""
             state = state or (f"expires {key.expires_at:%Y-%m-%d}" if key.expires_at else "valid")
-            rights = ", may write" if key.can_write else ""
+            rights = (", may write" if key.can_write else "") + (", may act" if key.may_act else "")
             console.print(f"{key.name}: made {key.created_at:%Y-%m-%d}, {state}{rights}", markup=False)
 
 

@@ -153,10 +153,8 @@ class Database:
                 cursor.execute("SET ROLE simsight_pipeline")
                 cursor.execute("SET TIME ZONE 'UTC'")
                 cursor.execute("SET work_mem = '32MB'")  # a block of usage is joined with the book in memory
-                cursor.execute(
-                    "SELECT set_config('simsight.organization_id', ops.organization(%s)::text, false)", (organization,)
-                )
-                if cursor.fetchone() in (None, (None,), ("",)):
+                cursor.execute("SELECT ops.enter(%s)", (organization,))
+                if cursor.fetchone() in (None, (None,)):
                     raise UnknownOrganizationError(
                         f"the organization {organization!r} is not in {describe(url)}; run `simsight migrate` with "
                         "SIMSIGHT_ORGANIZATION set to it"

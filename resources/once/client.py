@@ -25,7 +25,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import httpx
 from pydantic import SecretStr
@@ -149,7 +149,7 @@ class OnceClient:
     def __repr__(self) -> str:
         return f"OnceClient({self._host}, {self.stats})"
 
-    async def __aenter__(self) -> OnceClient:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

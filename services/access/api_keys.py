@@ -24,13 +24,14 @@ class ApiKeyError(UsageError):
 
 @dataclass(frozen=True)
 class ApiKey:
-    """What is known of a key: its name, its times (UTC; None: never), and whether it may write."""
+    """What is known of a key: its name, its times (UTC; None: never), and whether it may write, and act at 1NCE."""
 
     name: str
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
     can_write: bool
+    may_act: bool
 
 
 def has_form(key: str) -> bool:
@@ -47,7 +48,13 @@ def key_sha256(key: str) -> bytes:
 
 
 def create_key(
-    database: Database, name: str, *, now: datetime, valid_for: timedelta | None, can_write: bool = False
+    database: Database,
+    name: str,
+    *,
+    now: datetime,
+    valid_for: timedelta | None,
+    can_write: bool = False,
+    may_act: bool = False,
 ) -> str:
     """Make a key that opens the database's organization and return it; it cannot be shown again.
 
@@ -55,6 +62,7 @@ def create_key(
     now        the real present: the server checks expiry by its own clock, so a pretended time would mislead
     valid_for  time until it expires; None: never
     can_write  whether it may also act on alerts and write alert rules
+    may_act    whether it may also request and approve actions at 1NCE, which spend money or cut devices off
     Raises ApiKeyError for an empty or taken name, or a key that would have expired already.
     """
     name = name.strip()
@@ -65,7 +73,14 @@ def create_key(
     with database.transaction() as transaction:
         made = transaction.row(
             "create_api_key",
-            {"name": name, "key_sha256": key_sha256(key), "now": now, "expires_at": expires_at, "can_write": can_write},
+            {
+                "name": name,
+                "key_sha256": key_sha256(key),
+                "now": now,
+                "expires_at": expires_at,
+                "can_write": can_write,
+                "may_act": may_act,
+            },
         )
         if made is None:
             raise ApiKeyError(f"a live API key named {name!r} exists: revoke it first or choose another name")

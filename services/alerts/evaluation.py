@@ -43,17 +43,12 @@ class Queries(Protocol):
 def replay(queries: Queries, rule: Rule, *, last: date, days: int = REPLAY_DAYS) -> Replay:
     """Return what the rule would have done on the as-of days up to `last`, by one query.
 
-    Raises RuleError for a rule that is wrong in itself, whose metric is not there yet, or whose scope holds no SIM or
-    unknown ones.
+    Raises RuleError for a rule that is wrong in itself, or whose scope holds no SIM or unknown ones.
     """
     check_rule(rule)
     metric = rule.about
-    found = queries.row("rule_scope", {"scope": json.dumps(rule.scope), "needs": metric.needs})
+    found = queries.row("rule_scope", {"scope": json.dumps(rule.scope)})
     assert found is not None
-    if not found["available"]:
-        raise RuleError(
-            {"metric": f"{rule.metric} is not available yet: nothing writes {metric.needs} in this version"}
-        )
     if found["unknown"]:
         raise RuleError({"scope": f"there is no SIM with ICCID {', '.join(found['unknown'])} in this organization"})
     if rule.scope and not found["sims"]:
@@ -206,9 +201,6 @@ def _evaluate(database: Database, row: Row, as_of: date, now: datetime) -> Row:
         "says": before.replace("%", "%%") + "%s" + after.replace("%", "%%"),  # for SQL's format()
     }
     with database.transaction() as transaction:
-        scope = transaction.row("rule_scope", {"scope": json.dumps(rule.scope), "needs": rule.about.needs})
-        if scope is None or not scope["available"]:
-            raise RuleError({"metric": f"{rule.metric} is not available: there is no {rule.about.needs}"})
         counts = transaction.row(f"evaluate_rule[metric_{rule.metric}]", values)
     assert counts is not None
     return counts

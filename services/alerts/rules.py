@@ -41,7 +41,6 @@ class Metric:
     low, high     least and greatest value it can have
     share         a part of a whole: 0.8 and "80 %" are the same threshold
     fleet         one value a day for the whole fleet, sim_key NULL
-    needs         table it is read from, which may not be there yet
     """
 
     words: str
@@ -49,7 +48,6 @@ class Metric:
     low: float
     high: float
     fleet: bool = False
-    needs: str = "core.sims"
     share: bool = False
 
     @property
@@ -71,8 +69,8 @@ METRICS: dict[str, Metric] = {
     "exhaustion_p90": Metric("probability of the end within 90 days", "", 0, 1, share=True),
     "silence_days": Metric("time without usage", "days", 0, 120),
     "freshness_hours": Metric("age of the last usage answer", "hours", 0, 24 * 365),
-    "anomaly_score": Metric("anomaly score", "", 0, 20, needs="predictions.anomalies"),
-    "churn_risk": Metric("churn risk", "", 0, 1, needs="predictions.churn_risks", share=True),
+    "anomaly_score": Metric("anomaly score", "", 0, 20),
+    "churn_risk": Metric("churn risk", "", 0, 1, share=True),
     "forecast_error": Metric("forecast error as a share of repeating last week", "", 0, 100, fleet=True),
     "forecast_coverage_80": Metric("share of usage within the 80 % interval", "", 0, 1, fleet=True, share=True),
 }

@@ -16,6 +16,7 @@ from services.inputs import HISTORY_DAYS, HISTORY_SCHEMA
 
 TOP = 20
 TOP_REASONS = 10
+TOP_CHURN = 10
 MAX_ALERTS = 1000  # on the page; what is beyond is a file of its own
 SHOWN_DAYS = 90
 DAILY_SCHEMA = {"day": pl.Date, "bytes": pl.Int64}
@@ -45,6 +46,7 @@ class FleetFacts:
     first_ends  the SIMs that end first (ENDS_SCHEMA)
     states      SIMs in each state of their life as of the day, from the most to the fewest; empty when not evaluated
     ticket_counts, tickets  rows of the queries ticket_counts and first_tickets
+    churn_counts, churn  rows of the queries churn_counts and churn_first
     money       the row of the query quota_fleet; None without recommendations as of the day
     recommendations  rows of the query recommendations_list, the highest saving first
     The other lists are rows of the query report_<name>.
@@ -69,6 +71,8 @@ class FleetFacts:
     costs: list[Row]
     ticket_counts: list[Row]
     tickets: list[Row]
+    churn_counts: list[Row]
+    churn: list[Row]
     money: Row | None
     recommendations: list[Row]
     alert_days: list[Row]
@@ -108,6 +112,8 @@ def read_facts(runtime: Runtime, as_of: date) -> FleetFacts:
             "costs": transaction.rows("report_costs", day),
             "ticket_counts": transaction.rows("ticket_counts", day),
             "tickets": transaction.rows("first_tickets", {**day, "top": TOP}),
+            "churn_counts": transaction.rows("churn_counts", day),
+            "churn": transaction.rows("churn_first", {**day, "level": None, "cause": None, "rows": TOP_CHURN}),
             "money": transaction.row("quota_fleet", day),
             "recommendations": transaction.rows(
                 "recommendations_list", {**day, "action": None, "decision": None, "rows": TOP}

@@ -54,6 +54,7 @@ def render(facts: FleetFacts) -> str:
             outlook=fleet_expected(facts.fleet),
             alerts_open=sum(row["alerts"] for row in facts.alert_counts),
             tickets_by=_by_category(facts.ticket_counts),
+            churn_by=_by_cause(facts.churn_counts),
             by_severity=_counted(facts.alert_counts, "severity"),
             by_kind=_counted(facts.alert_counts, "kind"),
             backtest=describe_backtest(facts.model["metrics"]) if facts.model else "",
@@ -109,6 +110,16 @@ def _by_category(rows: list[Row]) -> list[Row]:
         for name in ("tickets", "to_person", "unsolved"):
             of[name] += row[name]
     return sorted(added.values(), key=lambda row: (-row["tickets"], row["category"]))
+
+
+def _by_cause(rows: list[Row]) -> list[Row]:
+    """cause, high, medium, low (SIMs), expected: the rows of a cause together, the most ends first."""
+    added: dict[str, Row] = {}
+    for row in rows:
+        of = added.setdefault(row["cause"], {"cause": row["cause"], "high": 0, "medium": 0, "low": 0, "expected": 0.0})
+        of[row["risk_level"]] += row["sims"]
+        of["expected"] += row["expected"]
+    return sorted(added.values(), key=lambda row: (-row["expected"], row["cause"]))
 
 
 def _counted(rows: list[Row], by: str) -> dict[str, int]:

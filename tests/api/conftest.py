@@ -107,6 +107,13 @@ FROM core.tickets AS t JOIN core.sims AS s USING (organization_id)
     JOIN predictions.scorings AS r USING (organization_id)
 WHERE s.iccid LIKE '%01' AND r.as_of = '2026-01-10' AND case_id <> 'case 4' AND case_id <> 'case 5';
 
+INSERT INTO predictions.churn_risks (organization_id, sim_key, as_of, scoring_id, p_30, p_60, p_90, p_180,
+    p_dead_device, p_switched_off, p_swapped, p_exhausted, p_expired, any_end, risk_level, cause, reasons, action,
+    worth, held_out)
+SELECT organization_id, sim_key, r.as_of, scoring_id, 0.2, 0.3, 0.5, 0.6, 0.4, 0.1, 0, 0, 0, 0.5, 'medium',
+    'dead_device', 'it is silent', 'call', 0, false
+FROM core.sims AS s JOIN predictions.scorings AS r USING (organization_id)
+WHERE s.iccid LIKE '%01' AND r.as_of = '2026-01-10';
 INSERT INTO predictions.quota_recommendations (organization_id, sim_key, as_of, scoring_id, action, month, cost_minor,
     spend_minor, saving_minor, saving_p10_minor, saving_p90_minor, outage_days, outage_p, probability, currency, reason,
     valid_until, rule_action)

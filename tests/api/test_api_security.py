@@ -152,10 +152,11 @@ READABLE = [
 def test_the_api_role_sees_nothing_without_an_organization_and_only_its_own_with_one(seeded: Any) -> None:
     for table in READABLE:
         with psycopg.connect(driver_url(seeded.url, "").render_as_string(hide_password=False)) as connection:
+            ((secret,),) = connection.execute("SELECT secret FROM ops.organization_secrets WHERE organization_id = 1")
             connection.execute("SET ROLE simsight_api")
             count = f"SELECT count(*), count(DISTINCT organization_id) FROM {table}".encode()
             assert connection.execute(count).fetchone() == (0, 0)
-            connection.execute("SELECT set_config('simsight.organization_id', '1', true)")
+            connection.execute("SELECT set_config('simsight.organization', %s, true)", (secret,))
             rows, organizations = connection.execute(count).fetchone() or (0, 0)
             assert (table, rows > 0, organizations) == (table, True, 1)
 

@@ -58,6 +58,7 @@ COMMANDS = (
     "channels",
     "oncall",
     "notify",
+    "actions",
 )
 
 

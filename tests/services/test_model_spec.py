@@ -92,6 +92,7 @@ def test_a_toy_model_is_trained_listed_and_taken_back(
     assert [spec.asset for spec in specs()] == [
         "usage_forecaster",
         "anomaly_detector",
+        "churn_model",
         "quota_policy",
         "ticket_classifier",
         "toy_model",

@@ -139,13 +139,12 @@ def test_every_metric_runs_over_a_stretch_of_days_and_gives_each_sim_one_value_a
 ) -> None:
     runtime, _ = fleet
     for name, metric in METRICS.items():
-        if metric.needs != "core.sims":
-            continue
         rows = runtime.database.rows(f"metric_{name}", {"first": AS_OF - 9 * DAY, "last": AS_OF})
         keys = [(row["sim_key"], row["day"]) for row in rows]
         assert len(keys) == len(set(keys)), name
         assert all(AS_OF - 9 * DAY <= day <= AS_OF for _, day in keys), name
-        assert rows or metric.fleet, name
+        # nobody looked for anomalies in this fleet, and it is too young for a risk of churn
+        assert rows or metric.fleet or name in ("anomaly_score", "churn_risk"), name
 
 
 @pytest.mark.parametrize(
@@ -183,7 +182,6 @@ def test_a_rule_is_refused_for_unknown_sims_an_empty_scope_and_a_metric_that_is_
     for rule, words in [
         (Rule("r", "usage_day_mb", ">", 1, scope={"iccids": ["1" * 19]}), "no SIM with ICCID 1111111111111111111"),
         (Rule("r", "usage_day_mb", ">", 1, scope={"label_prefix": "no such"}), "no SIM's label begins with"),
-        (Rule("r", "churn_risk", ">", 0.5), "not available yet"),
     ]:
         with pytest.raises(RuleError, match=words), runtime.database.transaction() as transaction:
             replay(transaction, rule, last=AS_OF)
@@ -261,9 +259,7 @@ def test_one_broken_rule_says_why_and_stops_no_other(filled: tuple[Runtime, Trut
     usage(truth, 3, AS_OF, 900)
     broken = [add(runtime, f"{n} broken", "usage_day_mb", ">", 800) for n in range(3)]
     good = add(runtime, "9 good", "usage_day_mb", ">", 800)
-    truth.rows(
-        "UPDATE predictions.alert_rules SET metric = 'churn_risk', threshold = 0.5 WHERE rule_id = %s", (broken[0],)
-    )
+    truth.rows("UPDATE predictions.alert_rules SET metric = 'no such' WHERE rule_id = %s", (broken[0],))
     truth.rows("UPDATE predictions.alert_rules SET metric = 'nonsense' WHERE rule_id = %s", (broken[1],))
     truth.rows("UPDATE predictions.alert_rules SET scope = '{\"label_prefix\": 5}' WHERE rule_id = %s", (broken[2],))
 
@@ -272,7 +268,6 @@ def test_one_broken_rule_says_why_and_stops_no_other(filled: tuple[Runtime, Trut
     assert set(holding(truth, good)) == {3}
     assert set(done["rules that failed"]) == {"0 broken", "1 broken", "2 broken"}
     errors = truth.rows("SELECT name, error FROM predictions.alert_rules ORDER BY name")
-    assert ["not available" in (row["error"] or "") for row in errors] == [True, False, False, False]
     assert [row["error"] is not None for row in errors] == [True, True, True, False]
 
 

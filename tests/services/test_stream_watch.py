@@ -221,7 +221,7 @@ def test_the_early_view_is_the_book_for_closed_days_and_the_greater_of_both_afte
     runtime: Runtime, truth: Truth
 ) -> None:
     # the view sees the organization of its session, an administrator's too
-    truth.rows("SELECT set_config('simsight.organization_id', ops.organization('default')::text, false)")
+    truth.rows("SELECT ops.enter('default')")
     truth.rows(LISTED, (2,))
     closed, yesterday = TODAY - 2 * DAY, TODAY - DAY
     truth.rows("UPDATE core.sims SET changed_at = now()")

@@ -54,6 +54,15 @@ INSERT INTO predictions.usage_forecasts (organization_id, sim_key, as_of, day, s
     q975)
 SELECT organization_id, sim_key, '2026-01-01', '2026-01-02', scoring_id, 1, 1, 1, 1, 1, 1
 FROM core.sims JOIN predictions.scorings USING (organization_id);
+INSERT INTO predictions.churn_risks (organization_id, sim_key, as_of, scoring_id, p_30, p_60, p_90, p_180,
+    p_dead_device, p_switched_off, p_swapped, p_exhausted, p_expired, any_end, risk_level, cause, reasons, action,
+    worth, held_out)
+SELECT organization_id, sim_key, '2026-01-01', scoring_id, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 'low', 'swapped', '', '', 0,
+    false
+FROM core.sims JOIN predictions.scorings USING (organization_id);
+INSERT INTO predictions.churn_decisions (organization_id, sim_key, as_of, action, p_90, held_out, decision, reason,
+    decided_by, decided_at)
+SELECT organization_id, sim_key, '2026-01-01', '', 0, false, 'accepted', '', 'x', now() FROM core.sims;
 INSERT INTO predictions.quota_recommendations (organization_id, sim_key, as_of, scoring_id, action, cost_minor,
     spend_minor, saving_minor, saving_p10_minor, saving_p90_minor, outage_days, outage_p, probability, currency, reason,
     valid_until, rule_action)
@@ -104,6 +113,11 @@ INSERT INTO ops.quiet_hours (organization_id, name, days, from_time, to_time, ti
 SELECT organization_id, 'q', '{1}', '22:00', '06:00', 'UTC' FROM core.organizations;
 INSERT INTO ops.maintenance_windows (organization_id, name, scope, starts_at, ends_at, created_by)
 SELECT organization_id, 'w', '{}', now(), now() + interval '1 hour', 'x' FROM core.organizations;
+INSERT INTO ops.action_requests (organization_id, kind, sim_key, parameters, idempotency_key, cost_minor, requested_by,
+ requested_at, changed_by, changed_at)
+SELECT organization_id, 'reset', sim_key, '{}', 'k', 0, 'x', now(), 'x', now() FROM core.sims;
+INSERT INTO ops.action_switches (organization_id, stopped, changed_by, changed_at)
+SELECT organization_id, true, 'x', now() FROM core.organizations;
 """
 SEEDED = [line.split()[2] for line in SEED.splitlines() if line.startswith("INSERT")]
 FOREIGN_ROWS = [
@@ -123,6 +137,9 @@ FOREIGN_ROWS = [
     " created_at, changed_at) VALUES (%(other)s, 's', 'm', '>', 1, 1, '{}', 'info', true, 'x', now(), now())",
     "UPDATE ops.channels SET organization_id = %(other)s",
     "UPDATE predictions.alerts SET organization_id = %(other)s",
+    "UPDATE predictions.churn_risks SET organization_id = %(other)s",
+    "INSERT INTO predictions.churn_decisions (organization_id, sim_key, as_of, action, p_90, held_out, decision,"
+    " reason, decided_by, decided_at) VALUES (%(other)s, 1, now(), '', 0, false, 'accepted', '', 'x', now())",
     "INSERT INTO ops.streams (stream_id, organization_id, name, secret_sha256, created_at)"
     " VALUES ('12345678', %(other)s, 'n', 'h', now())",
     "INSERT INTO raw.stream_batches (organization_id, stream_id, body_sha256, body, records, received_at)"
@@ -152,6 +169,12 @@ NOT_FOR_THE_API = [
     "decided_at) VALUES (1, 1, 'accepted', 'x', now())",
     "SELECT predictions.act_on_alerts(1::smallint, '{1}', 'resolve', NULL, NULL, 'x', now(), true)",
     "SELECT predictions.switch_alert_rule(1::smallint, 1, false, true, now())",
+    "SELECT * FROM ops.action_requests",
+    "SELECT * FROM ops.action_log",
+    "SELECT ops.decide_action(1::smallint, 'x', 1, true, now())",
+    "SELECT ops.decide_action_here('x', 1, true, now())",
+    "SELECT ops.request_action_here('x', 'reset', NULL, '{}', 'k', NULL, false, 0, false, now())",
+    "SELECT ops.log_action(1::smallint, now(), 1, 'done', 'x', '{}')",
     "SELECT ops.organization('other')",
     "SELECT ops.analyze_new_tables()",
     "CREATE TABLE core.mine (a integer)",
@@ -167,6 +190,7 @@ VIEWS = [
     "core.sim_lifecycle_v1",
     "predictions.usage_forecasts_v1",
     "predictions.aggregate_forecasts_v1",
+    "predictions.churn_risks_v1",
     "predictions.alerts_v1",
     "predictions.alert_history_v1",
     "predictions.alert_rules_v1",
@@ -191,16 +215,22 @@ def organizations(admin: psycopg.Connection[Any]) -> tuple[int, int]:
     return row[0], row[1]
 
 
+def enter(admin: psycopg.Connection[Any], organization: int | None) -> None:
+    """Show the secret of an organization, as only functions of the owner do, or none."""
+    secret = "coalesce((SELECT secret FROM ops.organization_secrets WHERE organization_id = %s), '')"
+    admin.execute(f"SELECT set_config('simsight.organization', {secret}, false)".encode(), (organization,))
+
+
 @contextmanager
 def acting(admin: psycopg.Connection[Any], role: str, organization: int | None) -> Iterator[psycopg.Connection[Any]]:
     """The connection in another role, for one organization or for none."""
+    enter(admin, organization)
     admin.execute(f"SET ROLE {role}".encode())
-    admin.execute("SELECT set_config('simsight.organization_id', %s, false)", (str(organization or ""),))
     try:
         yield admin
     finally:
         admin.execute("RESET ROLE")
-        admin.execute("RESET simsight.organization_id")
+        admin.execute("RESET simsight.organization")
 
 
 def organizations_in(connection: psycopg.Connection[Any], table: str) -> set[int]:
@@ -307,9 +337,9 @@ def test_the_api_role_is_refused_what_is_not_its_own(
     admin: psycopg.Connection[Any], organizations: tuple[int, int]
 ) -> None:
     # not SET ROLE: not even the right to change roles may be left from the administrator
+    enter(admin, organizations[0])
     admin.execute("SET SESSION AUTHORIZATION simsight_api")
     try:
-        admin.execute("SELECT set_config('simsight.organization_id', %s, false)", (str(organizations[0]),))
         for statement in NOT_FOR_THE_API:
             with pytest.raises(InsufficientPrivilege):
                 admin.execute(statement.encode())

@@ -209,6 +209,16 @@ def other_merges(sim: int) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
             {**key, "as_of": DAY, "scoring_id": 1, "status": "ok", "p_7": 0.1, "p50_date": DAY},
             {"p_7": 0.1 + 0.2, "cause": "volume"},
         ),
+        "merge_churn_risks": (
+            {
+                **key,
+                **dict.fromkeys(("p_30", "p_60", "p_90", "p_180", "any_end", "worth"), 0.1),
+                **dict.fromkeys(("p_dead_device", "p_switched_off", "p_swapped", "p_exhausted", "p_expired"), 0.0),
+                **{"as_of": DAY, "scoring_id": 1, "risk_level": "low", "cause": "swapped", "held_out": False},
+                **{"reasons": "it is silent", "action": "watch"},
+            },
+            {"p_90": 0.1 + 0.2, "value_minor": 1000, "currency": "EUR"},
+        ),
         "merge_quota_recommendations": (
             {
                 **key,
@@ -252,6 +262,7 @@ TABLES = {
     "merge_tickets": "core.tickets",
     "merge_usage_forecasts": "predictions.usage_forecasts",
     "merge_exhaustions": "predictions.exhaustions",
+    "merge_churn_risks": "predictions.churn_risks",
     "merge_quota_recommendations": "predictions.quota_recommendations",
     "merge_realized_savings": "predictions.realized_savings",
 }

@@ -21,7 +21,7 @@ WITH current AS MATERIALIZED (
     RETURNING 1
 ), opened AS (
     INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, value, message, opened_as_of, opened_at, seen_as_of)
-    SELECT ops.current_organization(), c.sim_key, 'anomaly', c.severity, c.score, c.reasons, %(as_of)s, %(now)s, c.day
+    SELECT (SELECT ops.current_organization()), c.sim_key, 'anomaly', c.severity, c.score, c.reasons, %(as_of)s, %(now)s, c.day
     FROM current AS c
     WHERE NOT EXISTS (
         SELECT FROM predictions.alerts AS a

@@ -38,7 +38,7 @@ WITH metric AS MATERIALIZED (
 ), opened AS (
     INSERT INTO predictions.alerts (organization_id, sim_key, kind, severity, value, threshold, message, opened_as_of, opened_at, seen_as_of,
                                     rule_id, rule_version)
-    SELECT ops.current_organization(), h.sim_key, 'rule', %(severity)s, h.value, %(threshold)s,
+    SELECT (SELECT ops.current_organization()), h.sim_key, 'rule', %(severity)s, h.value, %(threshold)s,
            format(%(says)s, round(h.value::numeric, 3)::double precision), %(as_of)s, %(now)s, %(as_of)s, %(rule_id)s, %(version)s
     FROM holding AS h
     WHERE NOT EXISTS (

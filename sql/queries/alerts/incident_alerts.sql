@@ -19,7 +19,7 @@ WITH current AS MATERIALIZED (
     RETURNING 1
 ), opened AS (
     INSERT INTO predictions.alerts (organization_id, kind, severity, value, message, opened_as_of, opened_at, seen_as_of, incident_id)
-    SELECT ops.current_organization(), 'incident', c.severity, c.sims, c.title, %(as_of)s, %(now)s, c.last_day, c.incident_id
+    SELECT (SELECT ops.current_organization()), 'incident', c.severity, c.sims, c.title, %(as_of)s, %(now)s, c.last_day, c.incident_id
     FROM current AS c
     WHERE NOT EXISTS (
         SELECT FROM predictions.alerts AS a

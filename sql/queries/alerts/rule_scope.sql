@@ -4,5 +4,4 @@ SELECT (SELECT count(*) FROM core.sims) AS fleet,
         WHERE (NOT %(scope)s::jsonb ? 'label_prefix' OR starts_with(coalesce(s.own_label, s.label), %(scope)s::jsonb ->> 'label_prefix'))
           AND (NOT %(scope)s::jsonb ? 'iccids' OR s.iccid IN (SELECT jsonb_array_elements_text(%(scope)s::jsonb -> 'iccids')))) AS sims,
        ARRAY(SELECT i FROM jsonb_array_elements_text(%(scope)s::jsonb -> 'iccids') AS i
-             WHERE NOT EXISTS (SELECT FROM core.sims AS s WHERE s.iccid = i) LIMIT 5) AS unknown,
-       to_regclass(%(needs)s) IS NOT NULL AS available
+             WHERE NOT EXISTS (SELECT FROM core.sims AS s WHERE s.iccid = i) LIMIT 5) AS unknown

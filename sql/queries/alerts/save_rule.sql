@@ -1,7 +1,7 @@
 -- Write a rule; where one of that name exists, change it if %(replace)s, else return no row. One row: its key and version.
 INSERT INTO predictions.alert_rules AS r
     (organization_id, name, metric, operator, threshold, for_days, scope, severity, enabled, created_by, created_at, changed_at)
-VALUES (ops.current_organization(), %(name)s, %(metric)s, %(operator)s, %(threshold)s, %(for_days)s, %(scope)s::jsonb, %(severity)s,
+VALUES ((SELECT ops.current_organization()), %(name)s, %(metric)s, %(operator)s, %(threshold)s, %(for_days)s, %(scope)s::jsonb, %(severity)s,
         %(enabled)s, %(by)s, %(now)s, %(now)s)
 ON CONFLICT (organization_id, name) WHERE deleted_at IS NULL DO UPDATE SET
     metric = excluded.metric, operator = excluded.operator, threshold = excluded.threshold, for_days = excluded.for_days,

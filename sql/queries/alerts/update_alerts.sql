@@ -23,7 +23,7 @@ WITH closed AS (
 ), opened AS (
     INSERT INTO predictions.alerts
         (organization_id, sim_key, kind, severity, value, threshold, message, opened_as_of, opened_at, seen_as_of, scoring_id)
-    SELECT ops.current_organization(), s.sim_key, s.kind, s.severity, s.value, s.threshold, s.message,
+    SELECT (SELECT ops.current_organization()), s.sim_key, s.kind, s.severity, s.value, s.threshold, s.message,
            %(as_of)s, %(now)s, %(as_of)s, s.scoring_id
     FROM staged AS s
     WHERE NOT EXISTS (

@@ -48,7 +48,7 @@ WITH heard AS (
     INSERT INTO predictions.anomalies AS t
         (organization_id, sim_key, day, kind, score, severity, reasons, value, expected, unit, first_day, incident_id, model_version, as_of,
          detected_at, live)
-    SELECT ops.current_organization(), sim_key, day, kind, %(score)s,
+    SELECT (SELECT ops.current_organization()), sim_key, day, kind, %(score)s,
            CASE WHEN kind IN ('imei_change', 'unexpected_country') OR value > 10 * expected THEN 'critical' ELSE 'warning' END,
            reasons, value, expected, unit, day, NULL, model_version, as_of, %(now)s, true
     FROM found

@@ -5,7 +5,7 @@ WITH written AS (
     INSERT INTO predictions.anomaly_state AS t
         (organization_id, sim_key, as_of, model_version, bytes_limits, bytes_usual, sms_limit, sessions_limit, imei, countries, operators,
          device_type, label_prefix, country, operator, batch, prepared_at)
-    SELECT ops.current_organization(), sim_key, as_of, model_version, bytes_limits::bigint[], bytes_usual::bigint[], sms_limit, sessions_limit,
+    SELECT (SELECT ops.current_organization()), sim_key, as_of, model_version, bytes_limits::bigint[], bytes_usual::bigint[], sms_limit, sessions_limit,
            imei, countries::text[], operators::text[], device_type, label_prefix, country, operator, batch, now
     FROM staged
     ON CONFLICT (sim_key) DO UPDATE SET

@@ -18,7 +18,7 @@ WITH known AS (
 ), begins AS (
     INSERT INTO predictions.incidents
         (organization_id, kind, title, scope, first_day, last_day, severity, sims, model_version, created_at, updated_at)
-    SELECT ops.current_organization(), %(kind)s, %(title)s, %(scope)s, %(last_day)s, %(last_day)s, %(severity)s,
+    SELECT (SELECT ops.current_organization()), %(kind)s, %(title)s, %(scope)s, %(last_day)s, %(last_day)s, %(severity)s,
            cardinality(%(sim_keys)s::integer[]), %(model_version)s, %(now)s, %(now)s
     WHERE NOT EXISTS (SELECT FROM known)
     RETURNING incident_id

@@ -9,7 +9,7 @@ WITH gone AS (
     INSERT INTO predictions.anomalies AS a
         (organization_id, sim_key, day, kind, score, severity, reasons, value, expected, unit, first_day, incident_id, model_version,
          as_of, detected_at, live)
-    SELECT ops.current_organization(), sim_key, day, kind, score, severity, reasons, value, expected, unit, first_day, incident_id,
+    SELECT (SELECT ops.current_organization()), sim_key, day, kind, score, severity, reasons, value, expected, unit, first_day, incident_id,
            %(model_version)s, %(as_of)s, %(now)s, false
     FROM staged
     ON CONFLICT (sim_key, day, kind) DO UPDATE SET

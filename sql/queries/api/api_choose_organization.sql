@@ -1,2 +1,2 @@
--- The rest of the transaction works for an organization.
-SELECT set_config('simsight.organization_id', %(organization)s::integer::text, true)
+-- The rest of the transaction works for the organization whose secret it is.
+SELECT set_config('simsight.organization', %(secret)s::text, true)

@@ -11,7 +11,7 @@ WITH compared AS (
     LEFT JOIN predictions.scorings AS o ON o.scoring_id = t.scoring_id
 ), written AS (
     INSERT INTO predictions.exhaustions (organization_id, sim_key, as_of, scoring_id, status, cause, p_7, p_14, p_30, p10_date, p50_date, p90_date, remaining, expires_on, data_age_hours, data_grade, p_90, topup_date, topups_30, p_limit, limit_date, sms_remaining, sms_status, sms_p_7, sms_p_14, sms_p_30, sms_p_90, sms_p10_date, sms_p50_date, sms_p90_date)
-    SELECT ops.current_organization(), sim_key, as_of, scoring_id, status, cause, p_7, p_14, p_30, p10_date, p50_date, p90_date, remaining, expires_on, data_age_hours, data_grade, p_90, topup_date, topups_30, p_limit, limit_date, sms_remaining, sms_status, sms_p_7, sms_p_14, sms_p_30, sms_p_90, sms_p10_date, sms_p50_date, sms_p90_date
+    SELECT (SELECT ops.current_organization()), sim_key, as_of, scoring_id, status, cause, p_7, p_14, p_30, p10_date, p50_date, p90_date, remaining, expires_on, data_age_hours, data_grade, p_90, topup_date, topups_30, p_limit, limit_date, sms_remaining, sms_status, sms_p_7, sms_p_14, sms_p_30, sms_p_90, sms_p10_date, sms_p50_date, sms_p90_date
     FROM compared WHERE is_new OR is_changed
     ON CONFLICT (sim_key, as_of) DO UPDATE SET
         scoring_id = excluded.scoring_id,

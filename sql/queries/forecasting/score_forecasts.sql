@@ -39,7 +39,7 @@ WITH forecast AS MATERIALIZED (
     INSERT INTO predictions.forecast_scores AS t
         (organization_id, day, horizon, model_name, model_version, sims, n, error, baseline_error, rmase, coverage_80, coverage_95,
          bias, above_median, scored_at)
-    SELECT ops.current_organization(), %(day)s, horizon, model_name, model_version, sims, n, error, baseline_error,
+    SELECT (SELECT ops.current_organization()), %(day)s, horizon, model_name, model_version, sims, n, error, baseline_error,
            error / nullif(baseline_error, 0), coverage_80, coverage_95, bias, above_median, %(now)s
     FROM scored
     ON CONFLICT (organization_id, model_name, day, horizon, model_version) DO UPDATE SET

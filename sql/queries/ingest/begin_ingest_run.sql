@@ -3,5 +3,5 @@ WITH abandoned AS (
     DELETE FROM ops.sweeps WHERE source = %(source)s AND finished_at IS NULL
 )
 INSERT INTO ops.sweeps (organization_id, source, first_day, last_day, started_at)
-VALUES (ops.current_organization(), %(source)s, %(first_day)s, %(last_day)s, %(now)s)
+VALUES ((SELECT ops.current_organization()), %(source)s, %(first_day)s, %(last_day)s, %(now)s)
 RETURNING sweep_id, started_at;

@@ -1,2 +1,2 @@
 -- Waits for what is storing stream records now, and lets nothing store any until the end of the transaction.
-SELECT pg_advisory_xact_lock(hashtext('stream days'), ops.current_organization());
+SELECT pg_advisory_xact_lock(hashtext('stream days'), (SELECT ops.current_organization()));

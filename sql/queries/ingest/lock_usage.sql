@@ -1,2 +1,2 @@
 -- Lets one load of usage of the organization in at a time, as merge_usage does.
-SELECT pg_advisory_xact_lock(hashtext('usage'), ops.current_organization());
+SELECT pg_advisory_xact_lock(hashtext('usage'), (SELECT ops.current_organization()));

@@ -8,7 +8,7 @@ WITH compared AS (
     FROM staged AS s LEFT JOIN core.sim_connectivity AS t ON t.sim_key = s.sim_key AND t.day = s.day
 ), written AS (
     INSERT INTO core.sim_connectivity (organization_id, sim_key, day, status, operator, country, rat_type, located_at, observed_at)
-    SELECT ops.current_organization(), sim_key, day, status, operator, country, rat_type, located_at, observed_at
+    SELECT (SELECT ops.current_organization()), sim_key, day, status, operator, country, rat_type, located_at, observed_at
     FROM compared WHERE is_new OR is_changed
     ON CONFLICT (sim_key, day) DO UPDATE SET
         status = excluded.status,

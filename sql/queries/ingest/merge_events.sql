@@ -8,7 +8,7 @@ WITH compared AS (
     FROM staged AS s LEFT JOIN core.sim_events AS t ON t.sim_key = s.sim_key AND t.occurred_at = s.occurred_at AND t.event_type = s.event_type
 ), written AS (
     INSERT INTO core.sim_events (organization_id, sim_key, occurred_at, event_type, severity, alert, imei, imsi, country, operator)
-    SELECT ops.current_organization(), sim_key, occurred_at, event_type, severity, alert, imei, imsi, country, operator
+    SELECT (SELECT ops.current_organization()), sim_key, occurred_at, event_type, severity, alert, imei, imsi, country, operator
     FROM compared WHERE is_new OR is_changed
     ON CONFLICT (sim_key, occurred_at, event_type) DO UPDATE SET
         severity = excluded.severity,

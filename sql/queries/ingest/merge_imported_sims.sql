@@ -8,11 +8,11 @@ WITH compared AS (
                     coalesce(s.status, t.status), coalesce(s.activated_at, t.activated_at))
                IS DISTINCT FROM (t.iccid_with_luhn, t.imei, t.msisdn, t.imsi, t.ip_address, t.label, t.status, t.activated_at)
                AS is_changed
-    FROM staged AS s LEFT JOIN core.sims AS t ON t.organization_id = ops.current_organization() AND t.iccid = s.iccid
+    FROM staged AS s LEFT JOIN core.sims AS t ON t.organization_id = (SELECT ops.current_organization()) AND t.iccid = s.iccid
 ), written AS (
     INSERT INTO core.sims AS t (organization_id, iccid, iccid_with_luhn, imei, msisdn, imsi, ip_address, label, status, activated_at,
                                 first_seen_at, changed_at)
-    SELECT ops.current_organization(), iccid, iccid_with_luhn, imei, msisdn, imsi, ip_address, label, status, activated_at,
+    SELECT (SELECT ops.current_organization()), iccid, iccid_with_luhn, imei, msisdn, imsi, ip_address, label, status, activated_at,
            known_at, known_at
     FROM compared WHERE is_new OR is_changed
     ON CONFLICT (organization_id, iccid) DO UPDATE SET

@@ -6,14 +6,14 @@ WITH merged AS (
            CASE WHEN s.status = 'CLOSED' THEN coalesce(s.solved_at, t.solved_at) ELSE s.solved_at END AS solved_at, s.known_at,
            t.organization_id IS NULL AS is_new, t.subject AS old_subject, t.body AS old_body, t.status AS old_status,
            t.created_at AS old_created_at, t.solved_at AS old_solved_at
-    FROM staged AS s LEFT JOIN core.tickets AS t ON t.organization_id = ops.current_organization() AND t.case_id = s.case_id
+    FROM staged AS s LEFT JOIN core.tickets AS t ON t.organization_id = (SELECT ops.current_organization()) AND t.case_id = s.case_id
 ), compared AS (
     SELECT *, NOT is_new AND (subject, body, status, created_at, solved_at)
                IS DISTINCT FROM (old_subject, old_body, old_status, old_created_at, old_solved_at) AS is_changed
     FROM merged
 ), written AS (
     INSERT INTO core.tickets (organization_id, case_id, subject, body, status, created_at, solved_at, communications, changed_at)
-    SELECT ops.current_organization(), case_id, subject, body, status, created_at, solved_at, '[]', known_at
+    SELECT (SELECT ops.current_organization()), case_id, subject, body, status, created_at, solved_at, '[]', known_at
     FROM compared WHERE is_new OR is_changed
     ON CONFLICT (organization_id, case_id) DO UPDATE SET
         subject = excluded.subject,

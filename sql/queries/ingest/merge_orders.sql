@@ -5,10 +5,10 @@ WITH compared AS (
            t.organization_id IS NOT NULL
                AND (s.order_type, s.ordered_at, s.status, s.invoice_minor, s.currency, s.products, s.iccids)
                IS DISTINCT FROM (t.order_type, t.ordered_at, t.status, t.invoice_minor, t.currency, t.products, t.iccids) AS is_changed
-    FROM staged AS s LEFT JOIN core.orders AS t ON t.organization_id = ops.current_organization() AND t.order_number = s.order_number
+    FROM staged AS s LEFT JOIN core.orders AS t ON t.organization_id = (SELECT ops.current_organization()) AND t.order_number = s.order_number
 ), written AS (
     INSERT INTO core.orders (organization_id, order_number, order_type, ordered_at, status, invoice_minor, currency, products, iccids, changed_at)
-    SELECT ops.current_organization(), order_number, order_type, ordered_at, status, invoice_minor, currency, products, iccids, changed_at
+    SELECT (SELECT ops.current_organization()), order_number, order_type, ordered_at, status, invoice_minor, currency, products, iccids, changed_at
     FROM compared WHERE is_new OR is_changed
     ON CONFLICT (organization_id, order_number) DO UPDATE SET
         order_type = excluded.order_type,

@@ -2,7 +2,7 @@
 -- staged: sim_key integer, source text, sweep_id bigint, polled_at timestamptz, covered_to date, problem text
 WITH written AS (
     INSERT INTO ops.polls AS p (organization_id, sim_key, source, sweep_id, polled_at, covered_to, problem, answered_at)
-    SELECT ops.current_organization(), sim_key, source, sweep_id, polled_at, covered_to, problem,
+    SELECT (SELECT ops.current_organization()), sim_key, source, sweep_id, polled_at, covered_to, problem,
            CASE WHEN problem IS NULL THEN polled_at END
     FROM staged
     ON CONFLICT (sim_key, source) DO UPDATE SET

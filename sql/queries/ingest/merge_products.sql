@@ -5,10 +5,10 @@ WITH compared AS (
            t.organization_id IS NOT NULL
                AND (s.name, s.package_size, s.one_time_minor, s.recurring_minor, s.currency)
                IS DISTINCT FROM (t.name, t.package_size, t.one_time_minor, t.recurring_minor, t.currency) AS is_changed
-    FROM staged AS s LEFT JOIN core.products AS t ON t.organization_id = ops.current_organization() AND t.product_id = s.product_id
+    FROM staged AS s LEFT JOIN core.products AS t ON t.organization_id = (SELECT ops.current_organization()) AND t.product_id = s.product_id
 ), written AS (
     INSERT INTO core.products (organization_id, product_id, name, package_size, one_time_minor, recurring_minor, currency, changed_at)
-    SELECT ops.current_organization(), product_id, name, package_size, one_time_minor, recurring_minor, currency, changed_at
+    SELECT (SELECT ops.current_organization()), product_id, name, package_size, one_time_minor, recurring_minor, currency, changed_at
     FROM compared WHERE is_new OR is_changed
     ON CONFLICT (organization_id, product_id) DO UPDATE SET
         name = excluded.name,

@@ -3,7 +3,7 @@
 WITH written AS (
     INSERT INTO ops.quarantine AS q (organization_id, source, record_key, reason, record, first_seen_at, last_seen_at)
     SELECT DISTINCT ON (source, record_key, reason)
-           ops.current_organization(), source, record_key, reason, record, seen_at, seen_at
+           (SELECT ops.current_organization()), source, record_key, reason, record, seen_at, seen_at
     FROM staged ORDER BY source, record_key, reason, seen_at DESC
     ON CONFLICT (organization_id, source, record_key, reason) DO UPDATE SET
         record = excluded.record, last_seen_at = greatest(q.last_seen_at, excluded.last_seen_at),

@@ -11,7 +11,7 @@ WITH compared AS (
     FROM staged AS s LEFT JOIN core.sim_quota AS t ON t.sim_key = s.sim_key AND t.kind = s.kind AND t.day = s.day
 ), written AS (
     INSERT INTO core.sim_quota AS q (organization_id, sim_key, kind, day, amount_left, amount_total, expires_at, last_added, status_changed_at, amount_accumulated, observed_at)
-    SELECT ops.current_organization(), sim_key, kind, day, amount_left, amount_total, expires_at, last_added, status_changed_at, amount_accumulated, observed_at
+    SELECT (SELECT ops.current_organization()), sim_key, kind, day, amount_left, amount_total, expires_at, last_added, status_changed_at, amount_accumulated, observed_at
     FROM compared WHERE is_new OR is_changed OR is_later
     ON CONFLICT (sim_key, kind, day) DO UPDATE SET
         -- what was the only look of the day becomes its first
@@ -36,7 +36,7 @@ WITH compared AS (
     WHERE c.is_first AND q.sim_key = c.sim_key AND q.kind = c.kind AND q.day = c.day
 ), touched AS (
     INSERT INTO ops.usage_touched AS w (organization_id, sim_key, look_day)
-    SELECT ops.current_organization(), c.sim_key, min(c.day)
+    SELECT (SELECT ops.current_organization()), c.sim_key, min(c.day)
     FROM compared AS c
     WHERE (c.is_new OR c.is_changed OR c.is_later OR c.is_first)
       AND NOT EXISTS (

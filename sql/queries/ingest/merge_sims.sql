@@ -5,10 +5,10 @@ WITH compared AS (
            t.organization_id IS NOT NULL
                AND (s.iccid_with_luhn, s.imsi, s.msisdn, s.imei, s.imei_lock, s.status, s.activated_at, s.ip_address, s.label, s.quota_status, s.quota_total, s.sms_quota_status, s.sms_quota_total)
                IS DISTINCT FROM (t.iccid_with_luhn, t.imsi, t.msisdn, t.imei, t.imei_lock, t.status, t.activated_at, t.ip_address, t.label, t.quota_status, t.quota_total, t.sms_quota_status, t.sms_quota_total) AS is_changed
-    FROM staged AS s LEFT JOIN core.sims AS t ON t.organization_id = ops.current_organization() AND t.iccid = s.iccid
+    FROM staged AS s LEFT JOIN core.sims AS t ON t.organization_id = (SELECT ops.current_organization()) AND t.iccid = s.iccid
 ), written AS (
     INSERT INTO core.sims (organization_id, iccid, iccid_with_luhn, imsi, msisdn, imei, imei_lock, status, activated_at, ip_address, label, quota_status, quota_total, sms_quota_status, sms_quota_total, first_seen_at, changed_at)
-    SELECT ops.current_organization(), iccid, iccid_with_luhn, imsi, msisdn, imei, imei_lock, status, activated_at, ip_address, label, quota_status, quota_total, sms_quota_status, sms_quota_total, first_seen_at, changed_at
+    SELECT (SELECT ops.current_organization()), iccid, iccid_with_luhn, imsi, msisdn, imei, imei_lock, status, activated_at, ip_address, label, quota_status, quota_total, sms_quota_status, sms_quota_total, first_seen_at, changed_at
     FROM compared WHERE is_new OR is_changed
     ON CONFLICT (organization_id, iccid) DO UPDATE SET
         iccid_with_luhn = excluded.iccid_with_luhn,

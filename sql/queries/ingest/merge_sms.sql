@@ -8,7 +8,7 @@ WITH compared AS (
     FROM staged AS s LEFT JOIN core.sim_sms AS t ON t.sim_key = s.sim_key AND t.sms_id = s.sms_id
 ), written AS (
     INSERT INTO core.sim_sms (organization_id, sim_key, sms_id, submitted_at, delivered_at, final_at, direction, status)
-    SELECT ops.current_organization(), sim_key, sms_id, submitted_at, delivered_at, final_at, direction, status
+    SELECT (SELECT ops.current_organization()), sim_key, sms_id, submitted_at, delivered_at, final_at, direction, status
     FROM compared WHERE is_new OR is_changed
     ON CONFLICT (sim_key, sms_id) DO UPDATE SET
         submitted_at = excluded.submitted_at,

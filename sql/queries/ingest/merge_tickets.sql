@@ -5,10 +5,10 @@ WITH compared AS (
            t.organization_id IS NOT NULL
                AND (s.subject, s.body, s.status, s.created_at, s.solved_at, s.communications)
                IS DISTINCT FROM (t.subject, t.body, t.status, t.created_at, t.solved_at, t.communications) AS is_changed
-    FROM staged AS s LEFT JOIN core.tickets AS t ON t.organization_id = ops.current_organization() AND t.case_id = s.case_id
+    FROM staged AS s LEFT JOIN core.tickets AS t ON t.organization_id = (SELECT ops.current_organization()) AND t.case_id = s.case_id
 ), written AS (
     INSERT INTO core.tickets (organization_id, case_id, subject, body, status, created_at, solved_at, communications, changed_at)
-    SELECT ops.current_organization(), case_id, subject, body, status, created_at, solved_at, communications, changed_at
+    SELECT (SELECT ops.current_organization()), case_id, subject, body, status, created_at, solved_at, communications, changed_at
     FROM compared WHERE is_new OR is_changed
     ON CONFLICT (organization_id, case_id) DO UPDATE SET
         subject = excluded.subject,

@@ -3,7 +3,7 @@
 WITH resolved AS (
     UPDATE ops.quarantine AS q SET resolved_at = s.seen_at, resolution = s.resolution
     FROM staged AS s
-    WHERE q.organization_id = ops.current_organization() AND q.source = s.source AND q.record_key = s.record_key
+    WHERE q.organization_id = (SELECT ops.current_organization()) AND q.source = s.source AND q.record_key = s.record_key
         AND q.resolved_at IS NULL
     RETURNING q.source, q.record_key
 )

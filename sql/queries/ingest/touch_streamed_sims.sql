@@ -10,5 +10,5 @@ WITH touched AS (
     ORDER BY s.sim_key
     ON CONFLICT (sim_key) DO UPDATE SET stream_day = least(w.stream_day, excluded.stream_day)
 )
-INSERT INTO ops.usage_book (organization_id, streamed_to) VALUES (ops.current_organization(), %(last)s::date)
+INSERT INTO ops.usage_book (organization_id, streamed_to) VALUES ((SELECT ops.current_organization()), %(last)s::date)
 ON CONFLICT (organization_id) DO UPDATE SET streamed_to = excluded.streamed_to;

@@ -6,5 +6,5 @@ FROM (
            substring(reason FROM 'iccid: ([0-9]{19}) is not in the SIM list') AS iccid
     FROM ops.quarantine WHERE source = 'file' AND resolved_at IS NULL
 ) AS q
-JOIN core.sims AS s ON s.organization_id = ops.current_organization() AND s.iccid = q.iccid
+JOIN core.sims AS s ON s.organization_id = (SELECT ops.current_organization()) AND s.iccid = q.iccid
 ORDER BY q.last_seen_at, q.quarantine_id;

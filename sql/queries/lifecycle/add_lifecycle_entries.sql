@@ -3,7 +3,7 @@
 -- staged: place integer, sim_key integer, kind text, occurred_on date, from_value text, to_value text, evidence text, as_of date, decided_by text, decided_at timestamptz
 WITH written AS (
     INSERT INTO core.sim_lifecycle (organization_id, sim_key, kind, occurred_on, from_value, to_value, evidence, as_of, decided_by, decided_at)
-    SELECT ops.current_organization(), sim_key, kind, occurred_on, from_value, to_value, evidence, as_of, decided_by, decided_at
+    SELECT (SELECT ops.current_organization()), sim_key, kind, occurred_on, from_value, to_value, evidence, as_of, decided_by, decided_at
     FROM staged AS s
     WHERE kind <> 'top_up' OR NOT EXISTS (
         SELECT FROM core.sim_lifecycle AS l

@@ -9,7 +9,7 @@ WITH compared AS (
 ), written AS (
     INSERT INTO core.sim_states AS t
         (organization_id, sim_key, state, since, cause, evidence, as_of, decided_by, decided_at, off_on, resumed_on)
-    SELECT ops.current_organization(), sim_key, state, since, cause, CASE WHEN is_same THEN old_evidence ELSE evidence END,
+    SELECT (SELECT ops.current_organization()), sim_key, state, since, cause, CASE WHEN is_same THEN old_evidence ELSE evidence END,
            CASE WHEN is_same THEN old_as_of ELSE as_of END, CASE WHEN is_same THEN old_decided_by ELSE decided_by END,
            CASE WHEN is_same THEN old_decided_at ELSE decided_at END, off_on, resumed_on
     FROM compared

@@ -11,7 +11,7 @@ WITH due AS (
 ), added AS (
     INSERT INTO ops.notifications
         (organization_id, channel_id, delivery_key, stage, severity, digest_day, digest_since, created_at, next_attempt_at)
-    SELECT ops.current_organization(), channel_id, gen_random_uuid(), 'digest', 'info', day, since, %(now)s, %(now)s FROM due
+    SELECT (SELECT ops.current_organization()), channel_id, gen_random_uuid(), 'digest', 'info', day, since, %(now)s, %(now)s FROM due
     ON CONFLICT (channel_id, digest_day) DO NOTHING
     RETURNING 1
 )

@@ -54,11 +54,11 @@ WITH known AS MATERIALIZED (
         CASE WHEN a.opened_at >= c.created_at THEN a.opened_as_of END
 ), added AS (
     INSERT INTO ops.notifications (organization_id, channel_id, delivery_key, stage, severity, created_at, next_attempt_at)
-    SELECT ops.current_organization(), channel_id, delivery_key, stage, severity, %(now)s, %(now)s FROM messages
+    SELECT (SELECT ops.current_organization()), channel_id, delivery_key, stage, severity, %(now)s, %(now)s FROM messages
     RETURNING notification_id, delivery_key
 ), linked AS (
     INSERT INTO ops.notified_alerts (alert_id, channel_id, stage, organization_id, notification_id)
-    SELECT unnest(m.alert_ids), m.channel_id, m.stage, ops.current_organization(), a.notification_id
+    SELECT unnest(m.alert_ids), m.channel_id, m.stage, (SELECT ops.current_organization()), a.notification_id
     FROM messages AS m JOIN added AS a USING (delivery_key)
 )
 SELECT count(*) AS planned FROM added;

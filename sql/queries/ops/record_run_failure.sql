@@ -1,4 +1,4 @@
 -- A failed run, once.
 INSERT INTO ops.run_failures (organization_id, run_id, job, failed_at, message)
-VALUES (ops.current_organization(), %(run_id)s, %(job)s, %(now)s, %(message)s)
+VALUES ((SELECT ops.current_organization()), %(run_id)s, %(job)s, %(now)s, %(message)s)
 ON CONFLICT (organization_id, run_id) DO NOTHING;

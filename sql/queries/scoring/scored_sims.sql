@@ -11,6 +11,9 @@ WITH scored AS (
     UNION ALL
     SELECT sim_key, scoring_id, NULL FROM predictions.exhaustions
     WHERE %(part)s = 'exhaustions' AND as_of = %(as_of)s AND sim_key BETWEEN %(first_key)s AND %(last_key)s
+    UNION ALL
+    SELECT sim_key, scoring_id, NULL FROM predictions.churn_risks
+    WHERE %(part)s = 'churn_risks' AND as_of = %(as_of)s AND sim_key BETWEEN %(first_key)s AND %(last_key)s
 )
 SELECT sim_key, max(input_hash) AS input_hash FROM scored
 GROUP BY sim_key, scoring_id HAVING count(*) = 2 AND count(input_hash) = 1

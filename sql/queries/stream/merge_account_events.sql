@@ -2,7 +2,7 @@
 -- staged: record_id bigint, occurred_at timestamptz, event_type text, severity text, alert boolean, description text, known_at timestamptz
 WITH written AS (
     INSERT INTO core.account_events (organization_id, record_id, occurred_at, event_type, severity, alert, description, known_at)
-    SELECT ops.current_organization(), record_id, occurred_at, event_type, severity, alert, description, known_at
+    SELECT (SELECT ops.current_organization()), record_id, occurred_at, event_type, severity, alert, description, known_at
     FROM staged
     ON CONFLICT (organization_id, record_id) DO NOTHING
     RETURNING 1

@@ -7,7 +7,7 @@ WITH changed AS (
     WHERE (coalesce(s.sim_id, t.sim_id), coalesce(s.imsi_id, t.imsi_id)) IS DISTINCT FROM (t.sim_id, t.imsi_id)
 ), written AS (
     INSERT INTO core.sim_ids (organization_id, sim_key, sim_id, imsi_id)
-    SELECT ops.current_organization(), sim_key, sim_id, imsi_id FROM changed ORDER BY sim_key
+    SELECT (SELECT ops.current_organization()), sim_key, sim_id, imsi_id FROM changed ORDER BY sim_key
     ON CONFLICT (sim_key) DO UPDATE SET sim_id = excluded.sim_id, imsi_id = excluded.imsi_id
 )
 SELECT count(*) FILTER (WHERE is_new) AS new, count(*) FILTER (WHERE NOT is_new) AS changed,

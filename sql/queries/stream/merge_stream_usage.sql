@@ -6,19 +6,19 @@ WITH compared AS (
            bool_or((t.sim_key, t.kind, t.started_at, t.ended_at) IS DISTINCT FROM (s.sim_key, s.kind, s.started_at, s.ended_at)
                    OR t.day = s.day AND (t.bytes, t.bytes_rx, t.sms) IS DISTINCT FROM (s.bytes, s.bytes_rx, s.sms)) AS differs
     FROM staged AS s
-    JOIN core.stream_usage AS t ON t.organization_id = ops.current_organization() AND t.record_id = s.record_id
+    JOIN core.stream_usage AS t ON t.organization_id = (SELECT ops.current_organization()) AND t.record_id = s.record_id
     GROUP BY s.record_id
 ), written AS (
     INSERT INTO core.stream_usage
         (organization_id, record_id, sim_key, day, kind, started_at, ended_at, bytes, bytes_rx, sms, known_at)
-    SELECT ops.current_organization(), record_id, sim_key, day, kind, started_at, ended_at, bytes, bytes_rx, sms, known_at
+    SELECT (SELECT ops.current_organization()), record_id, sim_key, day, kind, started_at, ended_at, bytes, bytes_rx, sms, known_at
     FROM staged WHERE record_id NOT IN (SELECT record_id FROM compared)
     ORDER BY record_id, day  -- in the order of the key, whose index then stays dense
     ON CONFLICT (organization_id, record_id, day) DO NOTHING
     RETURNING sim_key, day
 ), touched AS (  -- days that are booked already, to be booked again
     INSERT INTO ops.usage_touched AS w (organization_id, sim_key, stream_day)
-    SELECT ops.current_organization(), sim_key, min(day) FROM written
+    SELECT (SELECT ops.current_organization()), sim_key, min(day) FROM written
     WHERE day <= (SELECT streamed_to FROM ops.usage_book) GROUP BY sim_key ORDER BY sim_key
     ON CONFLICT (sim_key) DO UPDATE SET stream_day = least(w.stream_day, excluded.stream_day)
 ), differing AS (

@@ -44,7 +44,7 @@ WITH streams AS (
     FROM silent HAVING count(*) > 0
 ), opened AS (
     INSERT INTO ops.incidents (organization_id, kind, opened_at, message, details)
-    SELECT ops.current_organization(), 'stream_outage', %(now)s::timestamptz, message, details FROM found
+    SELECT (SELECT ops.current_organization()), 'stream_outage', %(now)s::timestamptz, message, details FROM found
     WHERE NOT EXISTS (SELECT FROM standing)
     ON CONFLICT (organization_id, kind) WHERE closed_at IS NULL DO NOTHING
     RETURNING incident_id

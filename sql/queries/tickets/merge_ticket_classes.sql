@@ -9,11 +9,11 @@ WITH named AS (
                AND (n.category, n.confidence, n.priority, n.to_person, n.reasons, n.sim_key)
                IS DISTINCT FROM (c.category, c.confidence, c.priority, c.to_person, c.reasons, c.sim_key) AS is_changed
     FROM named AS n
-    LEFT JOIN predictions.ticket_classes AS c ON c.organization_id = ops.current_organization() AND c.case_id = n.case_id
+    LEFT JOIN predictions.ticket_classes AS c ON c.organization_id = (SELECT ops.current_organization()) AND c.case_id = n.case_id
 ), written AS (
     INSERT INTO predictions.ticket_classes
         (organization_id, case_id, scoring_id, category, confidence, priority, to_person, reasons, sim_key, ticket_changed_at, classified_at)
-    SELECT ops.current_organization(), case_id, scoring_id, category, confidence, priority, to_person, reasons, sim_key,
+    SELECT (SELECT ops.current_organization()), case_id, scoring_id, category, confidence, priority, to_person, reasons, sim_key,
            ticket_changed_at, classified_at
     FROM compared
     ON CONFLICT (organization_id, case_id) DO UPDATE SET
