@@ -12,6 +12,7 @@ from services.reports.publish import make_report
     deps=[
         "usage_forecasts",
         "aggregate_forecasts",
+        "quota_recommendations",
         "quota_exhaustions",
         "alerts",
         "alert_rules_evaluated",

@@ -14,6 +14,7 @@ from assets.ingest import INGEST
 from assets.lifecycle import sim_lifecycle
 from assets.maintenance import raw_landings
 from assets.quality import checks
+from assets.quota import realized_savings
 from assets.report import fleet_report
 from assets.scoring_ops import IO_MANAGER, StagedValues
 from assets.stream import stream_file_batches, stream_records
@@ -24,10 +25,12 @@ from pipelines.jobs import (
     ANOMALY,
     CHURN,
     FORECAST,
+    MONEY,
     TICKETS,
     alert_rules,
     import_file,
     ingest,
+    measure_savings,
     notify,
     predict,
     process_stream,
@@ -45,6 +48,7 @@ from pipelines.schedules import (
     due_training,
     hourly_ingest,
     hourly_rules,
+    monthly_savings,
     timed_trainings,
 )
 from pipelines.sensors import (
@@ -66,7 +70,7 @@ DAILY = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_win
 # a model is trained every week, and what is brought every hour is watched by its checks
 BROUGHT_DAILY = dg.map_asset_specs(
     lambda spec: dg.apply_freshness_policy(spec, DAILY) if spec.partitions_def == AS_OF_DAYS else spec,
-    [*FORECAST, *ANOMALY, *TICKETS, *CHURN, sim_lifecycle, alerts, alert_rules_evaluated, fleet_report],
+    [*FORECAST, *ANOMALY, *TICKETS, *CHURN, *MONEY, sim_lifecycle, alerts, alert_rules_evaluated, fleet_report],
 )
 
 
@@ -80,6 +84,7 @@ def code_location(runtime: Runtime) -> dg.Definitions:
             stream_file_batches,
             usage_book,
             *BROUGHT_DAILY,
+            realized_savings,
             raw_landings,
         ],
         asset_checks=[*checks(), forecasts_hold],
@@ -93,12 +98,21 @@ def code_location(runtime: Runtime) -> dg.Definitions:
             process_stream,
             read_stream_files,
             tidy,
+            measure_savings,
             alert_rules,
             notify,
             refresh_sims,
             send_actions,
         ],
-        schedules=[hourly_ingest, due_training, *timed_trainings, daily_predictions, daily_tidying, hourly_rules],
+        schedules=[
+            hourly_ingest,
+            due_training,
+            *timed_trainings,
+            daily_predictions,
+            daily_tidying,
+            hourly_rules,
+            monthly_savings,
+        ],
         sensors=[
             landing_folder,
             stale_predictions,

@@ -276,6 +276,14 @@ def summarize(runtime: Runtime, console: Console, runs: list[RunOutcome]) -> int
             f"Churn: of {count(leaving['sims'])} SIMs {leaving['expected']:.1f} are expected to leave within 90 days; "
             f"at high risk {count(leaving['high'])}, at medium risk {count(leaving['medium'])}."
         )
+    if (money := runtime.database.row("quota_fleet", {"as_of": None})) and money["state"] != "no_prices":
+        content = money["content"]
+        stake, saving = (f"{content[name] / 100:,.0f}" for name in ("at_stake_minor", "saving_minor"))
+        console.print(
+            f"Money: {content['currency']} {stake} at stake in a year, of which recommendations for "
+            f"{count(sum(action['sims'] for action in content['actions']))} SIMs save {saving}; "
+            f"{count(content['zombies']['sims'])} SIMs do nothing and cost."
+        )
     failed = [check for run in runs for check in run.failed_checks]
     console.print(f"Checks: {sum(run.checks for run in runs) - len(failed)} passed, {len(failed)} did not.")
     for name, found, blocking in failed:

@@ -12,6 +12,7 @@ from assets.imports import imported_files
 from assets.ingest import INGEST, POOL, sim_usage
 from assets.lifecycle import sim_lifecycle
 from assets.maintenance import raw_landings
+from assets.quota import quota_policy, quota_recommendations, realized_savings
 from assets.report import fleet_report
 from assets.stream import stream_file_batches, stream_records
 from assets.tickets import ticket_classes, ticket_classifier
@@ -110,6 +111,8 @@ FORECAST = [
 ANOMALY = [anomaly_detector, anomalies]
 TICKETS = [ticket_classifier, ticket_classes]
 CHURN = [churn_model, churn_risks]
+QUOTA_DAILY = [quota_recommendations]
+MONEY = [quota_policy, *QUOTA_DAILY]
 TRAINING = dg.AssetSelection.assets(*(spec.asset for spec in specs()))
 
 ingest_assets = dg.AssetSelection.assets(*INGEST, usage_book)
@@ -118,6 +121,7 @@ prediction_assets = dg.AssetSelection.assets(
     *ANOMALY,
     *TICKETS,
     *CHURN,
+    *MONEY,
     sim_lifecycle,
     alerts,
     alert_rules_evaluated,
@@ -163,10 +167,22 @@ rescore = dg.define_asset_job(
     prediction_assets
     - TRAINING
     - dg.AssetSelection.assets(
-        usage_history, exhaustion_backtested, sim_lifecycle, aggregate_forecasts, ticket_classes, churn_risks
+        usage_history,
+        exhaustion_backtested,
+        sim_lifecycle,
+        aggregate_forecasts,
+        ticket_classes,
+        churn_risks,
+        # nobody acts on what was recommended as of a past day
+        *QUOTA_DAILY,
     ),
     partitions_def=AS_OF_DAYS,
     description="Score, alert and report again as of a day or a range of days (one run), with the champion there is.",
+)
+measure_savings = dg.define_asset_job(
+    "measure_savings",
+    dg.AssetSelection.assets(realized_savings),
+    description="Hold the recommendations of the month before against what came.",
 )
 import_file = dg.define_asset_job(
     "import_file",

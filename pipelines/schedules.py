@@ -6,7 +6,7 @@ from datetime import date
 import dagster as dg
 
 from pipelines.common import RUNNING, as_of_day
-from pipelines.jobs import alert_rules, ingest, score, tidy, train
+from pipelines.jobs import alert_rules, ingest, measure_savings, score, tidy, train
 from resources.runtime import Runtime
 from services.known_models import specs
 from services.model_specs import ModelSpec
@@ -106,4 +106,15 @@ def daily_predictions(context: dg.ScheduleEvaluationContext, runtime: dg.Resourc
     description="Delete raw answers that are older than SIMSIGHT_RAW_DAYS, every day.",
 )
 def daily_tidying(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    return dg.RunRequest()
+
+
+@dg.schedule(
+    job=measure_savings,
+    cron_schedule="30 4 2 * *",
+    execution_timezone="UTC",
+    default_status=RUNNING,
+    description="Hold the recommendations of the month before against what came, on the 2nd of each month.",
+)
+def monthly_savings(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return dg.RunRequest()

@@ -225,6 +225,32 @@ class Settings(BaseSettings):
         None, ge=0, description="Price of a top-up where 1NCE's products do not say it; none if unset"
     )
 
+    prices: Path | None = Field(
+        None,
+        description="JSON file of prices that 1NCE's products do not say or that differ (docs/models.md); none if "
+        "unset",
+    )
+    outage_day: float = Field(
+        5.0,
+        ge=0,
+        description="What a day costs, in the currency of the prices, on which a device that would send cannot",
+    )
+    handling: float = Field(0.0, ge=0, description="What any action on a SIM costs beside its product: minutes of work")
+    swap_work: float = Field(50.0, ge=0, description="What it costs to put another SIM card into a device")
+    sim_mb: float = Field(500.0, gt=0, description="MB of a SIM or a top-up whose product does not say it")
+    sim_months: int = Field(
+        120, ge=1, description="Months that a SIM works, or an extension adds, where its product does not say it"
+    )
+    month_budget: float | None = Field(
+        None, ge=0, description="Money that recommendations for the whole fleet may take a month; unlimited if unset"
+    )
+    outage_limit: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="Probability of an outage within 90 days up to which a SIM is left as it is where that is cheaper",
+    )
+
     api_host: str = Field("127.0.0.1", description="Address the HTTP service listens on")
     api_port: int = Field(8000, ge=1, le=65535, description="Port the HTTP service listens on")
     api_url: str = Field(

@@ -5,6 +5,7 @@ library.
 import services.forecasting  # isort: skip
 import services.anomalies.detection
 import services.churn
+import services.quota.policy
 import services.tickets  # noqa: F401 - all are imported for the spec they register
 from services.model_specs import UnknownModelError, spec_of, specs
 

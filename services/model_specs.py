@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FORECASTER, DETECTOR, TICKETS = "usage-forecaster", "anomaly-detector", "ticket-classifier"
 CHURN = "churn-model"
+QUOTA_POLICY = "quota-policy"
 Log = Callable[[str], object]
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import base64
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 BYTES_PER_MB = 1_000_000
 
@@ -42,3 +43,21 @@ class Problem(BaseModel):
     status: int = Field(examples=[404])
     detail: str = Field(examples=["There is no SIM with ICCID 8988280666000000009 in this organization."])
     errors: list[FieldProblem] = Field([], description="The parameters that are wrong")
+
+
+class Cursor(BaseModel):
+    """Where a walk through pages stands, as text that means nothing to who passes it on."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    def encode(self) -> str:
+        return base64.urlsafe_b64encode(self.model_dump_json().encode()).decode().rstrip("=")
+
+    @classmethod
+    def decode(cls, text: str) -> Self:
+        """Raises ValueError for a text that `encode` did not make."""
+        try:
+            raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            return cls.model_validate_json(raw)
+        except ValueError as error:
+            raise ValueError("not a cursor of this list") from error

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from datetime import date, datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
-from api.schemas.common import Amount, Probability
+from api.schemas.common import Amount, Cursor, Probability
 
 
 class Prediction(BaseModel):
@@ -95,10 +94,8 @@ class ExhaustionPage(BaseModel):
     next: str | None = Field(description="Pass as `after` for the next page; null on the last")
 
 
-class ExhaustionCursor(BaseModel):
+class ExhaustionCursor(Cursor):
     """The last exhaustion of a page; its as_of keeps a walk on one scoring while a newer one arrives."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     as_of: date
     ended: bool
@@ -112,15 +109,3 @@ class ExhaustionCursor(BaseModel):
         if not text.endswith("infinity"):
             date.fromisoformat(text)
         return text
-
-    def encode(self) -> str:
-        return base64.urlsafe_b64encode(self.model_dump_json().encode()).decode().rstrip("=")
-
-    @classmethod
-    def decode(cls, text: str) -> ExhaustionCursor:
-        """Raises ValueError for a text that `encode` did not make."""
-        try:
-            raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            return cls.model_validate_json(raw)
-        except ValueError as error:
-            raise ValueError("not a cursor of this list") from error

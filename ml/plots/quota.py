@@ -74,3 +74,24 @@ def plot_cost_outage(frame: pl.DataFrame, *, currency: str, note: str = "") -> F
     axes.set_ylabel("expected outage days of a SIM")
     legend_above(axes)
     return figure
+
+
+@drawable
+def plot_realized(frame: pl.DataFrame, *, currency: str, note: str = "") -> Figure:
+    """Predicted and realized saving of each month's recommendations, all of them.
+
+    frame  month, scope, predicted_minor, realized_minor
+    """
+    figure, axes = new_figure("Predicted and realized savings", note, size=(7, 3.6))
+    months = frame.filter(pl.col("scope") == "all").sort("month")
+    if months.is_empty():
+        return nothing_to_show(axes, "no month to show")
+    place = np.arange(months.height)
+    for shift, name, colour in ((-0.2, "predicted", GREY), (0.2, "realized", BLUE)):
+        axes.bar(place + shift, months[f"{name}_minor"].to_numpy() / MINOR_UNITS, 0.4, color=colour, label=name)
+    axes.set_xticks(place, [f"{month:%b %Y}" for month in months["month"]])
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.set_ylabel(f"{currency}, against doing nothing")
+    axes.set_xlabel("month of the recommendations")
+    legend_above(axes)
+    return figure

@@ -23,6 +23,7 @@ from pipelines.cli import (
     feedback,
     keys,
     models,
+    recommendations,
     runs,
     servers,
     sim,
@@ -59,6 +60,7 @@ for _name, _group in (
     ("tickets", tickets.tickets),
     ("churn", churn.churn),
     ("actions", actions.actions),
+    ("recommendations", recommendations.recommendations),
 ):
     app.add_typer(_group, name=_name)
 app.command()(channels.notify)

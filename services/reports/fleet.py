@@ -47,6 +47,8 @@ class FleetFacts:
     states      SIMs in each state of their life as of the day, from the most to the fewest; empty when not evaluated
     ticket_counts, tickets  rows of the queries ticket_counts and first_tickets
     churn_counts, churn  rows of the queries churn_counts and churn_first
+    money       the row of the query quota_fleet; None without recommendations as of the day
+    recommendations  rows of the query recommendations_list, the highest saving first
     The other lists are rows of the query report_<name>.
     """
 
@@ -71,6 +73,8 @@ class FleetFacts:
     tickets: list[Row]
     churn_counts: list[Row]
     churn: list[Row]
+    money: Row | None
+    recommendations: list[Row]
     alert_days: list[Row]
     alert_counts: list[Row]
     alerts: list[Row]
@@ -110,6 +114,10 @@ def read_facts(runtime: Runtime, as_of: date) -> FleetFacts:
             "tickets": transaction.rows("first_tickets", {**day, "top": TOP}),
             "churn_counts": transaction.rows("churn_counts", day),
             "churn": transaction.rows("churn_first", {**day, "level": None, "cause": None, "rows": TOP_CHURN}),
+            "money": transaction.row("quota_fleet", day),
+            "recommendations": transaction.rows(
+                "recommendations_list", {**day, "action": None, "decision": None, "rows": TOP}
+            ),
             "alert_days": transaction.rows("report_alert_days", {**day, "days": 30}),
             "alert_counts": transaction.rows("report_alert_counts", day),
             "alerts": transaction.rows("report_alerts", {**day, "kind": None, "top": MAX_ALERTS}),

@@ -114,6 +114,22 @@ SELECT organization_id, sim_key, r.as_of, scoring_id, 0.2, 0.3, 0.5, 0.6, 0.4, 0
     'dead_device', 'it is silent', 'call', 0, false
 FROM core.sims AS s JOIN predictions.scorings AS r USING (organization_id)
 WHERE s.iccid LIKE '%01' AND r.as_of = '2026-01-10';
+INSERT INTO predictions.quota_recommendations (organization_id, sim_key, as_of, scoring_id, action, month, cost_minor,
+    spend_minor, saving_minor, saving_p10_minor, saving_p90_minor, outage_days, outage_p, probability, currency, reason,
+    valid_until, rule_action)
+SELECT organization_id, sim_key, as_of, scoring_id,
+    CASE right(iccid, 1) WHEN '1' THEN 'nothing' WHEN '2' THEN 'top_up' ELSE 'extend' END,
+    CASE right(iccid, 1) WHEN '1' THEN NULL ELSE 1 END, 100, 50, right(iccid, 1)::integer / 2 * 100, 0, 500, 0.5, 0.1,
+    0.9, 'EUR', label || ' because', as_of + 30, 'keep'
+FROM core.sims JOIN predictions.scorings USING (organization_id)
+WHERE right(iccid, 2) IN ('01', '02', '03', '04', '05') AND as_of IN ('2026-01-09', '2026-01-10')
+ORDER BY organization_id, as_of, iccid;
+INSERT INTO predictions.quota_fleet (organization_id, as_of, state, note, run_id, content, computed_at)
+SELECT organization_id, '2026-01-10', 'ok', slug, 'r', '{"currency": "EUR", "saving_minor": 700}', now()
+FROM core.organizations;
+INSERT INTO predictions.realized_savings (organization_id, month, scope, sims, predicted_minor, realized_minor,
+    currency, computed_at)
+SELECT organization_id, '2025-12-01', 'all', 2, 300, 250, 'EUR', now() FROM core.organizations;
 """
 
 

@@ -174,9 +174,8 @@ def test_the_examples_of_the_documentation_are_accepted(writer: httpx.Client, se
             body = {field: part["examples"][0] for field, part in fields.items() if part.get("examples")}
             if path.endswith("/resolve"):
                 continue  # nothing could follow
-            answer = writer.request(
-                verb, path.format(alert_id=alert, rule_id=rule, case_id="case 1", iccid=seeded.iccid(1)), json=body
-            )
+            ids = {"alert_id": alert, "rule_id": rule, "case_id": "case 1", "recommendation_id": 1}
+            answer = writer.request(verb, path.format(**ids, iccid=seeded.iccid(1)), json=body)
             assert (path, answer.status_code) in ((path, 200), (path, 201)), answer.text
 
 
@@ -309,6 +308,7 @@ def test_the_api_role_writes_through_its_functions_only(seeded: Any) -> None:
         "add_alert_rule",
         "correct_ticket",
         "decide_churn_action",
+        "decide_recommendation",
         "land_stream_batch",
         "switch_alert_rule",
     ]

@@ -18,6 +18,7 @@ from api.database import InvalidKeyError, Readers
 from api.schemas.alerts import Alert, AlertHistory, AlertPage
 from api.schemas.anomalies import AnomalyPage, IncidentPage
 from api.schemas.predictions import Exhaustion, ExhaustionPage, Forecast
+from api.schemas.quota import Recommendation, RecommendationPage, Savings
 from api.schemas.sims import Lifecycle, Sim, SimPage, Usage
 from api.schemas.tickets import Ticket, TicketPage
 
@@ -55,6 +56,10 @@ PATHS: dict[str, type[BaseModel]] = {
     "/v1/tickets": TicketPage,
     "/v1/tickets?limit=2": TicketPage,
     "/v1/tickets/case%201": Ticket,
+    "/v1/sims/8988280666000000001/quota-recommendation": Recommendation,
+    "/v1/recommendations": RecommendationPage,
+    "/v1/recommendations?limit=2": RecommendationPage,
+    "/v1/savings": Savings,
 }
 
 

@@ -34,7 +34,7 @@ from services.known_models import specs
 from services.quality.suites import SUITES
 from tests.fleet import AS_OF, CORE, NOW, TODAY, Account, Truth, ingest, settings_for
 
-GROUPS = {"ingest", "forecast", "anomalies", "churn", "alerts", "report", "maintenance", "tickets"}
+GROUPS = {"ingest", "forecast", "anomalies", "churn", "quota", "tickets", "alerts", "report", "maintenance"}
 GOOD = "iccid,day,mb\n{iccid},2025-09-01,1.5\n{iccid},2025-09-02,much\n"
 
 
@@ -98,6 +98,7 @@ def test_every_job_schedule_and_sensor_has_a_description(location: dg.Definition
         "process_stream",
         "read_stream_files",
         "tidy",
+        "measure_savings",
         "alert_rules",
         "notify",
         "refresh_sims",
@@ -151,6 +152,8 @@ def test_the_daily_scoring_uses_the_champion_there_is(location: dg.Definitions) 
         "usage_forecaster",
         "anomaly_detector",
         "churn_model",
+        "quota_policy",
+        "ticket_classifier",
     }
 
 

@@ -93,6 +93,7 @@ def test_a_toy_model_is_trained_listed_and_taken_back(
         "usage_forecaster",
         "anomaly_detector",
         "churn_model",
+        "quota_policy",
         "ticket_classifier",
         "toy_model",
     ]

@@ -63,6 +63,19 @@ FROM core.sims JOIN predictions.scorings USING (organization_id);
 INSERT INTO predictions.churn_decisions (organization_id, sim_key, as_of, action, p_90, held_out, decision, reason,
     decided_by, decided_at)
 SELECT organization_id, sim_key, '2026-01-01', '', 0, false, 'accepted', '', 'x', now() FROM core.sims;
+INSERT INTO predictions.quota_recommendations (organization_id, sim_key, as_of, scoring_id, action, cost_minor,
+    spend_minor, saving_minor, saving_p10_minor, saving_p90_minor, outage_days, outage_p, probability, currency, reason,
+    valid_until, rule_action)
+SELECT organization_id, sim_key, '2026-01-01', scoring_id, 'retire', 1, 1, 1, 1, 1, 1, 1, 1, 'EUR', '', '2026-01-02',
+    'keep'
+FROM core.sims JOIN predictions.scorings USING (organization_id);
+INSERT INTO predictions.recommendation_decisions (organization_id, recommendation_id, decision, decided_by, decided_at)
+SELECT organization_id, recommendation_id, 'accepted', 'x', now() FROM predictions.quota_recommendations;
+INSERT INTO predictions.quota_fleet (organization_id, as_of, state, note, run_id, content, computed_at)
+SELECT organization_id, '2026-01-01', 'ok', '', 'r', '{}', now() FROM core.organizations;
+INSERT INTO predictions.realized_savings (organization_id, month, scope, sims, predicted_minor, realized_minor,
+    currency, computed_at)
+SELECT organization_id, '2026-01-01', 'all', 1, 1, 1, 'EUR', now() FROM core.organizations;
 INSERT INTO predictions.aggregate_forecasts
     (organization_id, as_of, kind, name, day, method, sims, mean, q025, q10, q50, q90, q975, created_at)
 SELECT organization_id, '2026-01-01', 'fleet', 'fleet', '2026-01-02', 'prophet', 1, 1, 1, 1, 1, 1, 1, now() FROM
@@ -152,6 +165,8 @@ NOT_FOR_THE_API = [
     "INSERT INTO predictions.alert_history (organization_id, alert_id, event, at, state, severity, as_of)"
     " VALUES (1, 1, 'opened', now(), 'open', 'info', now())",
     "UPDATE predictions.alert_rules SET enabled = false",
+    "INSERT INTO predictions.recommendation_decisions (organization_id, recommendation_id, decision, decided_by, "
+    "decided_at) VALUES (1, 1, 'accepted', 'x', now())",
     "SELECT predictions.act_on_alerts(1::smallint, '{1}', 'resolve', NULL, NULL, 'x', now(), true)",
     "SELECT predictions.switch_alert_rule(1::smallint, 1, false, true, now())",
     "SELECT * FROM ops.action_requests",
@@ -179,6 +194,7 @@ VIEWS = [
     "predictions.alerts_v1",
     "predictions.alert_history_v1",
     "predictions.alert_rules_v1",
+    "predictions.quota_recommendations_v1",
 ]
 
 

@@ -219,6 +219,35 @@ def other_merges(sim: int) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
             },
             {"p_90": 0.1 + 0.2, "value_minor": 1000, "currency": "EUR"},
         ),
+        "merge_quota_recommendations": (
+            {
+                **key,
+                "as_of": DAY,
+                "scoring_id": 1,
+                "action": "nothing",
+                "outage_days": 0.0,
+                "outage_p": 0.1,
+                "probability": 0.0,
+                "currency": "EUR",
+                "reason": "No action is cheaper.",
+                "valid_until": LATER.date(),
+                "rule_action": "keep",
+                **{f"{name}_minor": 5 for name in ("cost", "spend", "saving", "saving_p10", "saving_p90")},
+            },
+            {"action": "top_up", "month": 1, "packs": 1, "saving_minor": 700},
+        ),
+        "merge_realized_savings": (
+            {
+                "month": DAY.replace(day=1),
+                "scope": "all",
+                "sims": 2,
+                "predicted_minor": 100,
+                "realized_minor": 90,
+                "currency": "EUR",
+                "computed_at": MIDDAY,
+            },
+            {"realized_minor": 95},
+        ),
     }
 
 
@@ -234,6 +263,8 @@ TABLES = {
     "merge_usage_forecasts": "predictions.usage_forecasts",
     "merge_exhaustions": "predictions.exhaustions",
     "merge_churn_risks": "predictions.churn_risks",
+    "merge_quota_recommendations": "predictions.quota_recommendations",
+    "merge_realized_savings": "predictions.realized_savings",
 }
 
 
@@ -241,6 +272,8 @@ def test_every_merge_writes_new_and_changed_rows_only(
     database: Database, admin: psycopg.Connection[Any], sim: int
 ) -> None:
     versions = "t.tableoid, t.ctid::text, t.xmin::text"
+    made_by = {"model_name": "m", "model_version": 1, "run_id": "r", "as_of": DAY, "now": MIDDAY}
+    assert database.row("new_scoring", made_by) == {"scoring_id": 1}
     for name, (record, change) in other_merges(sim).items():
         assert (name, merge(database, name, record)) == (name, Merged(new=1))
         before = stored(admin, TABLES[name], versions)

@@ -1,0 +1,70 @@
+"""What to do about each SIM's quota, and what following that saved."""
+
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+
+from assets.common import AS_OF_DAYS, OWNERS, RuntimeParam, as_metadata, as_of_day, as_of_days
+from services.quota.policy import train
+from services.quota.realized import measure
+from services.quota.recommending import recommend
+
+
+@dg.asset(
+    deps=["usage_history", "sim_quota", "products", "orders"],
+    group_name="quota",
+    kinds={"python", "mlflow"},
+    owners=OWNERS,
+    metadata={"dagster/table_name": "predictions.backtests"},
+)
+def quota_policy(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
+    """The registered model `quota-policy`: the recommendations, replayed on the fleet's own last two months beside
+    the plain rules and doing nothing.
+
+    Champion only where it is not dearer than the plain rules at no more outage days. Replayed every month, on at most
+    2,000 SIMs; with less than 150 days of history, or without prices, it says so and nothing is registered.
+    """
+    metadata = train(runtime, as_of_day(context, runtime), log=context.log.info)
+    return dg.MaterializeResult(metadata=as_metadata(context, metadata))
+
+
+@dg.asset(
+    deps=["quota_exhaustions", "products", "orders"],
+    partitions_def=AS_OF_DAYS,
+    group_name="quota",
+    kinds={"python", "postgres"},
+    owners=OWNERS,
+    metadata={"dagster/table_name": "predictions.quota_recommendations"},
+)
+def quota_recommendations(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
+    """The action on every SIM's quota with the least expected cost: nothing, top up now or later, automatic top-up
+    on or off, extend, swap or retire.
+
+    One row a SIM and as-of day (the partition), from sampled futures of the usage forecast and the prices of 1NCE's
+    products, within the budget and the limit of risk of the settings; and the fleet's money as a whole. Where prices
+    are missing the metadata say which, and nothing is recommended. Read it through
+    `predictions.quota_recommendations_v1`.
+    """
+    metadata: dict[str, Any] = {}
+    for as_of in as_of_days(context):
+        metadata = recommend(runtime, as_of, run_id=context.run_id)
+    return dg.MaterializeResult(metadata=as_metadata(context, metadata))
+
+
+@dg.asset(
+    deps=["quota_recommendations"],
+    group_name="quota",
+    kinds={"python", "postgres"},
+    owners=OWNERS,
+    metadata={"dagster/table_name": "predictions.realized_savings"},
+)
+def realized_savings(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
+    """What the recommendations of the month before promised, against what they came to: of those that were accepted,
+    and of all.
+
+    The same measure as the expected saving, with the use that came in place of the futures.
+    """
+    today = runtime.clock().date()
+    month = (today.replace(day=1) - timedelta(days=1)).replace(day=1)
+    return dg.MaterializeResult(metadata=as_metadata(context, measure(runtime, month)))

@@ -1,0 +1,174 @@
+"""What decisions on quotas rest on: what each device would use in the months ahead, and what its SIM has left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from ml.exhaustion.extrapolation import Extrapolation
+from ml.forecasting import ForecastModel, predict
+from ml.history import FloatArray, dense
+from ml.quota.actions import Sims
+from ml.quota.use import monthly_use, with_churn
+from resources.database.session import Database
+from services.exhaustion import load_facts
+from services.inputs import HORIZON, LAST_KEY, NoUsageError, load_history, load_quotas
+
+# so many futures a SIM say enough for a decision
+SAMPLES = 100
+MONTHS_AHEAD = 12
+RECENT_DAYS = 60
+# a device whose SIM expired longer ago is taken to have found another
+EXPIRED_DAYS = 90
+OUT_SCHEMA = {"sim_key": pl.Int32, "out_from": pl.Date, "out_to": pl.Date}
+NAMES_SCHEMA = {"sim_key": pl.Int32, "iccid": pl.String, "label": pl.String}
+RISK_SCHEMA = {"sim_key": pl.Int32, "risk": pl.Float64}
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known of SIMs of neighbouring keys as of a day.
+
+    history  usage with the days on which a SIM could send nothing as unknown (bytes null)
+    quotas   QUOTA_SCHEMA and FACTS_SCHEMA of services.inputs and services.exhaustion, with `expired`; one row a SIM
+    names    NAMES_SCHEMA
+    risks    RISK_SCHEMA
+    """
+
+    as_of: date
+    history: pl.DataFrame
+    quotas: pl.DataFrame
+    names: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=NAMES_SCHEMA))
+    risks: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=RISK_SCHEMA))
+
+
+def load_known(
+    database: Database, as_of: date, first_key: int = 0, last_key: int = LAST_KEY, *, only: list[int] | None = None
+) -> Known | None:
+    """What is known of SIMs, or of those in `only`, up to the end of a day; None where they have no usage."""
+    which = {"as_of": as_of, "first_key": first_key, "last_key": last_key}
+    names = database.frame("labels_of_sims", NAMES_SCHEMA, which)
+    if only is not None:
+        names = names.filter(pl.col("sim_key").is_in(only))
+    try:
+        history = load_history(database, as_of, names["sim_key"].to_list())
+    except NoUsageError:
+        return None
+    quotas = load_quotas(database, as_of, first_key, last_key)
+    expired = database.frame("expired_sims", {"sim_key": pl.Int32}, which).with_columns(expired=pl.lit(True))
+    facts = load_facts(database, as_of, first_key, last_key)
+    quotas = (
+        facts.join(quotas, on="sim_key", how="left", maintain_order="left")
+        .join(expired, on="sim_key", how="left", maintain_order="left")
+        .with_columns(pl.col("expired").fill_null(False))
+    )
+    out = database.frame("days_out", OUT_SCHEMA, which)
+    risks = churn_risks(database, as_of, first_key, last_key)
+    return Known(as_of, with_days_out(history, out, quotas, as_of), quotas, names, risks)
+
+
+def with_days_out(history: pl.DataFrame, out: pl.DataFrame, quotas: pl.DataFrame, as_of: date) -> pl.DataFrame:
+    """The history with null bytes on days without use on which a SIM had no volume, or had just expired.
+
+    out     stretches without volume by events and orders (OUT_SCHEMA)
+    quotas  sim_key, quota_left, expires_on: who has nothing left now, or has expired, is out since its last use
+    """
+    last = history.filter(pl.col("bytes") > 0).group_by("sim_key").agg(last=pl.col("day").max())
+    gone = pl.col("expires_on").is_between(as_of - timedelta(days=EXPIRED_DAYS), as_of)
+    now = quotas.join(last, on="sim_key").filter((pl.col("quota_left") <= 0) | gone)
+    begins = pl.col("last") + pl.duration(days=1)
+    spent = pl.when(pl.col("quota_left") <= 0).then(begins).otherwise(pl.max_horizontal(begins, "expires_on"))
+    since = now.select("sim_key", out_from=spent, out_to=pl.lit(as_of)).filter(pl.col("out_from") <= as_of)
+    stretches = pl.concat([out, since])
+    if stretches.is_empty():
+        return history
+    days = (
+        stretches.select("sim_key", pl.date_ranges("out_from", "out_to").alias("day"))
+        .explode("day")
+        .unique()
+        .join(history.filter(pl.col("bytes") > 0), on=["sim_key", "day"], how="anti")
+        .join(history.group_by("sim_key").agg(first=pl.col("day").min()), on="sim_key")
+        .filter(pl.col("day") > pl.col("first"))
+        .select("sim_key", "day")
+    )
+    kept = history.join(days, on=["sim_key", "day"], how="anti")
+    return pl.concat([kept, days], how="diagonal").sort("sim_key", "day")
+
+
+def churn_risks(database: Database, as_of: date, first_key: int, last_key: int) -> pl.DataFrame:
+    """Probability of each SIM's device to send no more within 90 days (RISK_SCHEMA); a SIM without a row is unknown.
+
+    Nothing is known of any yet.
+    """
+    return pl.DataFrame(schema=RISK_SCHEMA)
+
+
+@dataclass(frozen=True, eq=False)
+class Futures:
+    """Some hundred SIMs with their futures.
+
+    use        (sims, SAMPLES, MONTHS_AHEAD) bytes
+    idle_days  (sims,) known days since the last use, or since the SIM is known
+    """
+
+    sims: Sims
+    use: FloatArray
+    idle_days: npt.NDArray[np.int64]
+
+
+def futures(known: Known, model: ForecastModel, extrapolation: Extrapolation) -> Iterator[Futures]:
+    """The futures of all SIMs, in the order of their keys, some hundred at a time: memory stays small."""
+    forecast = predict(model, known.history, as_of=known.as_of, horizon=HORIZON)
+    values = dense(known.history, as_of=known.as_of).values
+    sims = _sims(known, forecast.sim_keys, values)
+    keys = pl.DataFrame({"sim_key": forecast.sim_keys}, schema={"sim_key": pl.Int32})
+    risk = keys.join(known.risks, on="sim_key", how="left", maintain_order="left")["risk"].fill_null(np.nan).to_numpy()
+    idle_days = _idle_days(values)
+    for block, paths in forecast.path_blocks(SAMPLES):
+        later = extrapolation.extrapolate(paths, values[block])
+        use = monthly_use(paths, later, extrapolation.step_days, months=MONTHS_AHEAD)
+        yield Futures(sims.take(block), with_churn(use, risk[block]), idle_days[block])
+
+
+def sims_of(known: Known, sim_keys: npt.NDArray[np.int64]) -> Sims:
+    """What is known of some SIMs beside their futures; those without usage send on no day."""
+    panel = dense(known.history, as_of=known.as_of)
+    values = np.zeros((sim_keys.size, panel.values.shape[1]))
+    found = np.isin(sim_keys, panel.sim_keys)
+    values[found] = panel.values[np.searchsorted(panel.sim_keys, sim_keys[found])]
+    return _sims(known, sim_keys, values)
+
+
+def _sims(known: Known, sim_keys: npt.NDArray[np.int64], values: FloatArray) -> Sims:
+    rows = pl.DataFrame({"sim_key": sim_keys}, schema={"sim_key": pl.Int32}).join(
+        known.quotas, on="sim_key", how="left", maintain_order="left"
+    )
+
+    def column(name: str) -> FloatArray:
+        return np.asarray(rows[name].cast(pl.Float64).fill_null(np.nan).to_numpy(), dtype=np.float64)
+
+    expired = rows["expired"].fill_null(False).to_numpy()
+    expiry = (rows["expires_on"] - known.as_of).dt.total_days().cast(pl.Float64).fill_null(np.nan).to_numpy()
+    recent = values[:, -RECENT_DAYS:]
+    nothing_known = np.isnan(recent).all(axis=1)
+    shares = [(part > 0).sum(axis=1) / np.maximum((~np.isnan(part)).sum(axis=1), 1) for part in (values, recent)]
+    return Sims(
+        sim_keys,
+        # 1NCE says nothing of an expired SIM: it has nothing left
+        np.where(expired & np.isnan(column("quota_left")), 0.0, column("quota_left")),
+        np.where(expired, np.fmin(expiry, 0.0), expiry),
+        ~np.isnan(column("topup")),
+        np.where(nothing_known, shares[0], shares[1]),
+        column("topup_at"),
+    )
+
+
+def _idle_days(values: FloatArray) -> npt.NDArray[np.int64]:
+    used = values > 0
+    since = np.argmax(used[:, ::-1], axis=1)
+    return np.asarray(np.where(used.any(axis=1), since, (~np.isnan(values)).sum(axis=1)), dtype=np.int64)
