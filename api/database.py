@@ -352,12 +352,6 @@ class Writers(_Pool):
             assert found is not None
             return found
 
-    def decide_recommendation(self, key: str, values: Mapping[str, Any]) -> str:
-        """Accept or dismiss a recommendation; returns done, read-only or unknown. Raises as Store.session does."""
-        with self._transaction() as session:
-            found = session.row("api_decide_recommendation", {"key_sha256": key_sha256(key), **values})
-            return str(found["outcome"]) if found else "unknown"
-
     def add_rule(self, key: str, rule: str, now: datetime) -> int | None:
         """Store a rule (as JSON) that was checked; None where its name is taken or the key may not write."""
         with self._transaction() as session:

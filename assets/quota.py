@@ -30,7 +30,7 @@ def quota_policy(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg
 
 
 @dg.asset(
-    deps=["quota_exhaustions", "products", "orders"],
+    deps=["quota_exhaustions", "churn_risks", "products", "orders"],
     partitions_def=AS_OF_DAYS,
     group_name="quota",
     kinds={"python", "postgres"},

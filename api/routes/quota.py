@@ -107,7 +107,7 @@ def _decided(caller: WriteAccess, recommendation_id: int, decision: str, said: D
         pass
     which = {"recommendation_id": recommendation_id}
     values = {"decision": decision, "reason": said.reason, "by": said.by, "now": caller.now}
-    outcome = caller.writers.decide_recommendation(caller.key, which | values)
+    outcome = caller.writers.outcome("api_decide_recommendation", caller.key, which | values)
     if outcome == "read-only":
         raise ProblemError(403, READ_ONLY)
     if outcome != "done":

@@ -101,11 +101,9 @@ def with_days_out(history: pl.DataFrame, out: pl.DataFrame, quotas: pl.DataFrame
 
 
 def churn_risks(database: Database, as_of: date, first_key: int, last_key: int) -> pl.DataFrame:
-    """Probability of each SIM's device to send no more within 90 days (RISK_SCHEMA); a SIM without a row is unknown.
-
-    Nothing is known of any yet.
-    """
-    return pl.DataFrame(schema=RISK_SCHEMA)
+    """Probability of each SIM's device to send no more within 90 days (RISK_SCHEMA); a SIM without a row is unknown."""
+    which = {"as_of": as_of, "first_key": first_key, "last_key": last_key}
+    return database.frame("churn_risks_of_sims", RISK_SCHEMA, which)
 
 
 @dataclass(frozen=True, eq=False)

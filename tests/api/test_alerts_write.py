@@ -306,10 +306,13 @@ def test_the_api_role_writes_through_its_functions_only(seeded: Any) -> None:
     assert [name for (name,) in rights] == [
         "act_on_alert",
         "add_alert_rule",
+        "approve_action",
         "correct_ticket",
         "decide_churn_action",
         "decide_recommendation",
+        "enter_by_key",
         "land_stream_batch",
+        "request_action",
         "switch_alert_rule",
     ]
 

@@ -14,7 +14,7 @@ WITH compared AS (
     LEFT JOIN predictions.scorings AS o ON o.scoring_id = t.scoring_id
 ), written AS (
     INSERT INTO predictions.quota_recommendations (organization_id, sim_key, as_of, scoring_id, action, month, packs, cost_minor, spend_minor, saving_minor, saving_p10_minor, saving_p90_minor, outage_days, outage_p, probability, currency, reason, valid_until, rule_action, rule_saving_minor)
-    SELECT ops.current_organization(), sim_key, as_of, scoring_id, action, month, packs, cost_minor, spend_minor, saving_minor, saving_p10_minor, saving_p90_minor, outage_days, outage_p, probability, currency, reason, valid_until, rule_action, rule_saving_minor
+    SELECT (SELECT ops.current_organization()), sim_key, as_of, scoring_id, action, month, packs, cost_minor, spend_minor, saving_minor, saving_p10_minor, saving_p90_minor, outage_days, outage_p, probability, currency, reason, valid_until, rule_action, rule_saving_minor
     FROM compared WHERE is_new OR is_changed
     ON CONFLICT (sim_key, as_of) DO UPDATE SET
         scoring_id = excluded.scoring_id,

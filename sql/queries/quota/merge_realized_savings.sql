@@ -6,10 +6,10 @@ WITH compared AS (
                IS DISTINCT FROM (t.sims, t.predicted_minor, t.realized_minor, t.currency) AS is_changed
     FROM staged AS s
     LEFT JOIN predictions.realized_savings AS t
-        ON t.organization_id = ops.current_organization() AND t.month = s.month AND t.scope = s.scope
+        ON t.organization_id = (SELECT ops.current_organization()) AND t.month = s.month AND t.scope = s.scope
 ), written AS (
     INSERT INTO predictions.realized_savings (organization_id, month, scope, sims, predicted_minor, realized_minor, currency, computed_at)
-    SELECT ops.current_organization(), month, scope, sims, predicted_minor, realized_minor, currency, computed_at
+    SELECT (SELECT ops.current_organization()), month, scope, sims, predicted_minor, realized_minor, currency, computed_at
     FROM compared WHERE is_new OR is_changed
     ON CONFLICT (organization_id, month, scope) DO UPDATE SET
         sims = excluded.sims,
