@@ -18,6 +18,7 @@ from ml.tickets import (
     classify,
     embeddings_installed,
     find_sims,
+    starter_model,
     starter_tickets,
 )
 from ml.tickets import train as fit
@@ -57,7 +58,9 @@ def train_classifier(
     runtime: Runtime, as_of: date, inputs: TrainingInputs, champion: Champion | None, log: Log
 ) -> Trained:
     """Fit the classifier, tested by cross-validation. The newest sorts, unless it does so clearly worse."""
-    model = fit(corrections=inputs.frames["corrections"], seed=runtime.settings.seed)
+    corrections = inputs.frames["corrections"]
+    # without a correction the fit is the one that comes with Simsight
+    model = fit(corrections=corrections, seed=runtime.settings.seed) if corrections.height else starter_model()
     log(f"{model.metrics['tickets']:.0f} tickets, {model.metrics['corrections']:.0f} of them corrections")
     before = champion.read() if champion else None
     score = model.metrics["macro_f1"]

@@ -89,14 +89,14 @@ def test_a_toy_model_is_trained_listed_and_taken_back(
 ) -> None:
     runtime, truth = filled
     monkeypatch.setattr("pipelines.cli.models.load_settings", lambda: runtime.settings)
-    assert [spec.asset for spec in specs()] == [
+    assert {spec.asset for spec in specs()} == {
         "usage_forecaster",
         "anomaly_detector",
         "churn_model",
         "quota_policy",
         "ticket_classifier",
         "toy_model",
-    ]
+    }
 
     first = materialized(runtime)
     assert (first["model version"], first["role"], first["SIMs"]) == (1, "champion: the first", 39)
