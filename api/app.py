@@ -28,6 +28,7 @@ from api.routes import (
     exports,
     health,
     predictions,
+    questions,
     reports,
     sims,
     stream_webhook,
@@ -89,6 +90,7 @@ def create_app(
         reports,
         exports,
         stream_webhook,
+        questions,
     )
     for module in modules:
         app.include_router(module.router)

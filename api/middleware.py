@@ -50,7 +50,7 @@ class Heads:
 
 
 class SmallBodies:
-    """Stops reading a body under /v1 or /ai at its limits, whatever the headers say: of bytes, of time, of bodies at once."""
+    """Stops reading a body under /v1 or /ai at its limits, whatever the headers say: bytes, time, bodies at once."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app, self._on_their_way = app, 0

@@ -98,7 +98,7 @@ MADE = {
 
 @dataclass
 class Answer:
-    """What came of a question. Not understood: no rows, `sentence` says why, `nearest` and `examples` what can be asked."""
+    """What came of a question. Not understood: no rows, `sentence` says why, `examples` what can be asked."""
 
     understood: bool
     sentence: str
@@ -155,7 +155,7 @@ def _known_to(connection: psycopg.Connection[Any], now: datetime) -> date | None
 
 
 def _understood(connection: psycopg.Connection[Any], text: str, today: date, language: str | None) -> Reading:
-    """Read a question; words that are not known are looked up among the organization's values, then as mistyped ones."""
+    """Read a question; unknown words are looked up among the organization's values, then taken for mistyped ones."""
     try:
         return read(text, today, language=language)
     except NotUnderstoodError as error:
@@ -187,7 +187,7 @@ def _understood(connection: psycopg.Connection[Any], text: str, today: date, lan
 
 
 def _looked_up(connection: psycopg.Connection[Any], text: str, unknown: list[str]) -> dict[str, Filter]:
-    """Filters for unknown words, alone or in a row, that are an operator or a label's beginning of this organization."""
+    """Filters for unknown words, alone or in a row, that are an operator or begin a label of this organization."""
     words = normal(clean(text)).split()
     runs = {word for word in unknown if len(word) > 1}
     for size in (2, 3):

@@ -222,11 +222,8 @@ def _of_rows(question: Question) -> Compiled:
         text = f"SELECT {table.shown}\nFROM {source}{where}\nORDER BY {table.order} {order} NULLS LAST"
         return _finish(writer, text, question, None)
     if question.aggregation == "count" or table.amount is None:
-        value, unit, currency = (
-            "count(DISTINCT r.iccid)" if question.sims else "count(*)",
-            "SIMs" if question.sims else question.metric,
-            "",
-        )
+        value, currency = "count(DISTINCT r.iccid)" if question.sims else "count(*)", ""
+        unit = "SIMs" if question.sims else str(question.metric)
     else:
         # amounts in different currencies are never added
         value = AGGREGATES[question.aggregation].replace("value", table.amount)
@@ -369,15 +366,12 @@ def _of_sims(question: Question, today: date) -> Compiled:
     currency = question.metric == "savings"
     unit = "currency" if currency else UNIT_OF.get(question.metric)
     if question.aggregation == "list":
-        named = {"active": "used_mb"}.get(question.metric)
         shown = [
             "iccid",
             "label",
             "value",
             *(one.rsplit(" AS ", 1)[-1].split(".")[-1] for one in more if not question.daily),
         ]
-        if named:
-            pass
         text = (
             f"SELECT {', '.join(shown)}\nFROM (\n{inner}\n) AS per_sim{outer}\nORDER BY value {order} NULLS LAST, iccid"
         )

@@ -49,7 +49,7 @@ class Reading:
 Note = Callable[[str, str], None]
 SIM_WORD = r"(?:sim ?cards?|sims?|sim ?karten?|karten?|cards?|devices?|geraete?n?|fleet|flotte|iccids?)"
 QUOTA = r"(?:data |monthly |daten)?(?:quotas?|limits?|allowances?|caps?|kontingente?s?|volumengrenze|datenlimits?|datenvolumens?|inklusivvolumens?|datenkontingents?|obergrenze|volumens?|plan)"
-POSSESSIVE = r"(?:their |its |the |his |ihre[rnms]? |ihr |dem |den |der |das |die |ein(?:e[mnrs])? )?"
+POSSESSIVE = r"(?:their |its |the |his |ihre[rnms]? |ihres |ihr |dem |den |der |das |die |ein(?:e[mnrs])? )?"
 NUM = r"(\d+(?:[.,]\d+)*)"
 UNITS = {
     "kb": 0.001,
@@ -98,7 +98,7 @@ GROUPS = {
     "priority": r"(?:priorit(?:y|ies)|prioritaet(?:en)?|dringlichkeit)",
     "risk_level": r"(?:risk(?: levels?)?|risikostufen?|risikoklassen?)",
     "order_type": r"(?:order types?|bestellarten?|bestelltyp(?:en)?)",
-    "kind": r"(?:kinds?|types?|arten?|typ(?:en)?)",
+    "kind": r"(?:kinds?|types?|art(?:en)?|typ(?:en)?)",
     "sim": SIM_WORD,
 }
 GROUP_WORDS = "|".join(f"(?P<{name}>{words})" for name, words in GROUPS.items())
@@ -110,6 +110,12 @@ GROUP = re.compile(rf"(?<![\w])(?:{BY}) (?:the |single |individual |einzelnen? )
 ASKED_GROUP = re.compile(
     rf"(?<![\w])(?:(?:in |on |aus |von |from )?(?:which|what|welche[nmsr]?|in welche[nmrs]?)|(?P<top>top(?: \d+)?)) "
     rf"(?:(?P<n>\d+) )?(?:{GROUP_WORDS})(?![\w])"
+)
+COUNTED_GROUP = re.compile(
+    rf"(?<![\w.])(?P<top>$)?(?P<n>\d{{1,4}}) (?:{GROUP_WORDS})(?= (?:with|by|that|which|who|having|mit|nach|die|am|used|use)\b)"
+)
+PERIODIC = re.compile(
+    rf"(?<![\w])(?:monthly|monatlich(?:e[nrsm]?)?|weekly|woechentlich(?:e[nrsm]?)?)(?! {QUOTA})(?![\w])"
 )
 
 # (feature, value, phrase); the first that reads a word has it
@@ -205,7 +211,310 @@ TOP = re.compile(
 )
 LOWEST = {"lowest", "smallest", "least", "fewest", "kleinsten", "geringsten", "niedrigsten"}
 STOP = set(
-    ["a", "an", "the", "of", "in", "on", "at", "by", "for", "from", "to", "with", "and", "or", "is", "are", "was", "were", "be", "been", "being", "am", "do", "does", "did", "done", "has", "have", "had", "having", "that", "this", "these", "those", "there", "their", "they", "them", "it", "its", "our", "we", "us", "you", "your", "i", "me", "my", "please", "tell", "could", "can", "would", "should", "want", "know", "see", "need", "like", "any", "all", "each", "some", "so", "just", "only", "also", "as", "than", "then", "per", "over", "during", "within", "into", "out", "up", "s", "whose", "who", "whom", "which", "what", "where", "how", "much", "many", "about", "give", "get", "show", "list", "find", "currently", "current", "now", "right", "at_all", "anyone", "anything", "everything", "every", "total", "across", "among", "ones", "one", "still", "yet", "go", "goes", "went", "over", "went", "reported", "der", "die", "das", "den", "dem", "des", "ein", "eine", "einer", "einem", "einen", "eines", "und", "oder", "ist", "sind", "war", "waren", "wird", "wurde", "wurden", "werden", "hat", "haben", "hatte", "hatten", "habe", "es", "gibt", "gab", "wir", "uns", "unser", "unsere", "unserer", "unseren", "ich", "mir", "mich", "du", "bitte", "sie", "ihr", "ihre", "ihrem", "ihren", "ihrer", "im", "am", "an", "auf", "aus", "bei", "mit", "nach", "von", "vom", "zu", "zum", "zur", "fuer", "pro", "je", "als", "alle", "allen", "aller", "da", "dass", "dabei", "hier", "nur", "auch", "noch", "so", "wie", "wieviel", "viele", "viel", "was", "wer", "welche", "welcher", "welches", "denn", "insgesamt", "derzeit", "aktuell", "momentan", "jetzt", "zeige", "zeig", "liste", "gerade", "kann", "koennen", "konnten", "koennte", "koennten", "moechte", "will", "wollen", "man", "sich", "ueber", "um", "bis", "hin", "amount", "quantity", "figure", "value", "values", "menge", "wert", "werte", "overview", "uebersicht", "hallo", "hi", "hello", "hey", "thanks", "danke", "possible", "cards", "entries", "there's", "been", "seen", "having", "going", "make", "made", "gemacht", "get", "got", "customers", "customer", "kunden", "mein", "meine", "meiner", "meinen", "everyone", "details", "report", "recorded", "registered", "happened", "occurred", "passiert", "aufgetreten", "aufgetretenen", "detected", "found", "gefunden", "erkannt", "erkannte", "raised", "opened", "created", "triggered", "eroeffnet", "erstellt", "ausgeloest", "sent", "send", "gesendet", "verschickt", "received", "versendet", "located", "based", "situated", "befinden", "befindlichen", "installed", "deployed", "roaming", "eingesetzt", "sitzen", "stehen", "stationed", "who's", "geht", "gehen"]
+    [
+        "a",
+        "an",
+        "the",
+        "of",
+        "in",
+        "on",
+        "at",
+        "by",
+        "for",
+        "from",
+        "to",
+        "with",
+        "and",
+        "or",
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "been",
+        "being",
+        "am",
+        "do",
+        "does",
+        "did",
+        "done",
+        "has",
+        "have",
+        "had",
+        "having",
+        "that",
+        "this",
+        "these",
+        "those",
+        "there",
+        "their",
+        "they",
+        "them",
+        "it",
+        "its",
+        "our",
+        "we",
+        "us",
+        "you",
+        "your",
+        "i",
+        "me",
+        "my",
+        "please",
+        "tell",
+        "could",
+        "can",
+        "would",
+        "should",
+        "want",
+        "know",
+        "see",
+        "need",
+        "like",
+        "any",
+        "all",
+        "each",
+        "some",
+        "so",
+        "just",
+        "only",
+        "also",
+        "as",
+        "than",
+        "then",
+        "per",
+        "over",
+        "during",
+        "within",
+        "into",
+        "out",
+        "up",
+        "s",
+        "whose",
+        "who",
+        "whom",
+        "which",
+        "what",
+        "where",
+        "how",
+        "much",
+        "many",
+        "about",
+        "give",
+        "get",
+        "show",
+        "list",
+        "find",
+        "currently",
+        "current",
+        "now",
+        "right",
+        "at_all",
+        "anyone",
+        "anything",
+        "everything",
+        "every",
+        "total",
+        "across",
+        "among",
+        "ones",
+        "one",
+        "still",
+        "yet",
+        "go",
+        "goes",
+        "went",
+        "over",
+        "went",
+        "reported",
+        "der",
+        "die",
+        "das",
+        "den",
+        "dem",
+        "des",
+        "ein",
+        "eine",
+        "einer",
+        "einem",
+        "einen",
+        "eines",
+        "und",
+        "oder",
+        "ist",
+        "sind",
+        "war",
+        "waren",
+        "wird",
+        "wurde",
+        "wurden",
+        "werden",
+        "hat",
+        "haben",
+        "hatte",
+        "hatten",
+        "habe",
+        "es",
+        "gibt",
+        "gab",
+        "wir",
+        "uns",
+        "unser",
+        "unsere",
+        "unserer",
+        "unseren",
+        "ich",
+        "mir",
+        "mich",
+        "du",
+        "bitte",
+        "sie",
+        "ihr",
+        "ihre",
+        "ihrem",
+        "ihren",
+        "ihrer",
+        "im",
+        "am",
+        "an",
+        "auf",
+        "aus",
+        "bei",
+        "mit",
+        "nach",
+        "von",
+        "vom",
+        "zu",
+        "zum",
+        "zur",
+        "fuer",
+        "pro",
+        "je",
+        "als",
+        "alle",
+        "allen",
+        "aller",
+        "da",
+        "dass",
+        "dabei",
+        "hier",
+        "nur",
+        "auch",
+        "noch",
+        "so",
+        "wie",
+        "wieviel",
+        "viele",
+        "viel",
+        "was",
+        "wer",
+        "welche",
+        "welcher",
+        "welches",
+        "denn",
+        "insgesamt",
+        "derzeit",
+        "aktuell",
+        "momentan",
+        "jetzt",
+        "zeige",
+        "zeig",
+        "liste",
+        "gerade",
+        "kann",
+        "koennen",
+        "konnten",
+        "koennte",
+        "koennten",
+        "moechte",
+        "will",
+        "wollen",
+        "man",
+        "sich",
+        "ueber",
+        "um",
+        "bis",
+        "hin",
+        "amount",
+        "quantity",
+        "figure",
+        "value",
+        "values",
+        "menge",
+        "wert",
+        "werte",
+        "overview",
+        "uebersicht",
+        "hallo",
+        "hi",
+        "hello",
+        "hey",
+        "thanks",
+        "danke",
+        "possible",
+        "cards",
+        "entries",
+        "there's",
+        "been",
+        "seen",
+        "having",
+        "going",
+        "make",
+        "made",
+        "gemacht",
+        "get",
+        "got",
+        "customers",
+        "customer",
+        "kunden",
+        "mein",
+        "meine",
+        "meiner",
+        "meinen",
+        "everyone",
+        "details",
+        "report",
+        "recorded",
+        "registered",
+        "happened",
+        "occurred",
+        "passiert",
+        "aufgetreten",
+        "aufgetretenen",
+        "detected",
+        "found",
+        "gefunden",
+        "erkannt",
+        "erkannte",
+        "raised",
+        "opened",
+        "created",
+        "triggered",
+        "eroeffnet",
+        "erstellt",
+        "ausgeloest",
+        "sent",
+        "send",
+        "gesendet",
+        "verschickt",
+        "received",
+        "versendet",
+        "located",
+        "based",
+        "situated",
+        "befinden",
+        "befindlichen",
+        "installed",
+        "deployed",
+        "roaming",
+        "eingesetzt",
+        "sitzen",
+        "stehen",
+        "stationed",
+        "who's",
+        "geht",
+        "gehen",
+    ]
 )
 NEGATIONS = {"not", "nicht", "no", "kein", "keine", "keinen", "without", "ohne", "except", "ausser", "never", "nie"}
 OUTSIDE = r"(?:outside(?: of)?|not (?:in|from)|except(?: in| for| those in)?|excluding|ausserhalb(?: von)?|nicht (?:in|aus)|ausser (?:in|aus)?|other than)"
@@ -281,16 +590,16 @@ def read(text: str, today: date, *, language: str | None = None, values: Mapping
         )
     _read_values(draft, text, values or {})
     try:
-        for found_rule in (_read_limits, _read_places, _read_periods, _read_layout):
-            found_rule(draft, today) if found_rule is _read_periods else found_rule(draft)  # type: ignore[call-arg, operator]
+        _read_limits(draft)
+        _read_places(draft)
+        _read_periods(draft, today)
+        _read_layout(draft)
     except (ValueError, KeyError, OverflowError):
         raise draft.fail(
             "A day or number in it does not exist.", "Einen Tag oder eine Zahl darin gibt es nicht."
         ) from None
     for name, value, pattern in COMPILED:
-        draft.take(
-            pattern, lambda _, name=name, value=value: draft.found.append((name, value)) if name != "strip" else None
-        )  # type: ignore[misc]
+        draft.take(pattern, _adding(draft, name, value))
     left = [word for word in re.findall(r"[^\s|]+", draft.text) if word not in STOP and word.strip(".,-/&+<>=%")]
     left += [word for word in re.findall(r"[<>=%]+", draft.text)]
     if left:
@@ -300,6 +609,10 @@ def read(text: str, today: date, *, language: str | None = None, values: Mapping
         return Reading(_interpreted(draft, today), language, draft.assumed)
     except (ValidationError, ValueError, OverflowError):
         raise draft.fail("A number in it is too large.", "Eine Zahl darin ist zu groß.") from None
+
+
+def _adding(draft: _Draft, name: str, value: Any) -> Callable[[re.Match[str]], None]:
+    return lambda _: None if name == "strip" else draft.found.append((name, value))
 
 
 def _read_values(draft: _Draft, text: str, values: Mapping[str, Filter]) -> None:
@@ -416,7 +729,11 @@ def _read_places(draft: _Draft) -> None:
 def _read_periods(draft: _Draft, today: date) -> None:
     draft.text = re.sub(r"(?<=\s)may (?=run|be|leave|churn|exceed|expire|go|have|need)", "", draft.text)
     for pattern, made in RULES:
-        draft.take(pattern, lambda found, made=made: draft.found.append(("period", made(found, today))))  # type: ignore[misc]
+
+        def period(found: re.Match[str], made: Callable[[re.Match[str], date], Span | Ahead] = made) -> None:
+            draft.found.append(("period", made(found, today)))
+
+        draft.take(pattern, period)
     draft.take(IN_DAYS, lambda found: draft.found.append(("period", in_days(found))))
 
 
@@ -451,7 +768,9 @@ def _read_layout(draft: _Draft) -> None:
         re.compile(r"(?<![\w])(?:sorted|ordered|sortiert|ranked|geordnet) (?=by|nach)"),
         lambda _: draft.found.append(("rank", "top")),
     )
+    draft.take(PERIODIC, lambda found: draft.found.append(("group", "month" if found[0].startswith("mon") else "week")))
     draft.take(ASKED_GROUP, asked)
+    draft.take(COUNTED_GROUP, asked)
     draft.take(TOP, top)
     draft.take(GROUP, group)
 
@@ -802,7 +1121,11 @@ def _put_layout(draft: _Draft, metric: str, group: str | None, daily: bool, valu
     if group == "state" and metric in ("alerts", "tickets"):
         group = "status"
     if metric in ("usage", "sms"):
-        if (daily and aggregation in ("average", "median")) or (daily and values["comparisons"]) or (daily and group is None and draft.has("much") and False):
+        if (
+            (daily and aggregation in ("average", "median"))
+            or (daily and values["comparisons"])
+            or (daily and group is None and draft.has("much") and False)
+        ):
             values["daily"] = True
         elif daily and group is None:
             group = "day"
