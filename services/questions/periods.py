@@ -213,6 +213,10 @@ RULES: list[Rule] = [
         r"(?:by|until|before|bis|vor)(?: the| zum)? (?:end of|ende)(?: the| this| des| dieses| of)* (week|month|year|monats|woche|monat|jahres|jahr)s?",
         lambda m, t: _until(_calendar(_unit(m[1]), t, 0), t),
     ),
+    _rule(
+        r"(\d{1,3}) (days?|tage?|weeks?|wochen?|months?|monate?) (?=forecast|outlook|prognose|vorhersage|projection)",
+        lambda m, _: Ahead(_days(m[1], m[2])),
+    ),
     _rule(r"(?:tomorrow|morgen)", lambda _, __: Ahead(1)),
     _rule(
         rf"(?:within|inside|innerhalb(?: von)?|binnen|in less than|in weniger als) (?:the |einer |eines |einem |a |an |one |den )?(?:(\d{{1,4}}) )?{UNIT}",

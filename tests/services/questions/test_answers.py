@@ -119,10 +119,10 @@ def test_every_example_is_understood(fleet: Fleet, language: str) -> None:
 
 
 def test_a_missing_view_is_a_clear_answer(fleet: Fleet) -> None:
-    fleet.rows("ALTER VIEW predictions.churn_risks_v1 RENAME TO away; SELECT 1 AS done")
+    fleet.administrator.execute("ALTER VIEW predictions.churn_risks_v1 RENAME TO away")
     try:
         answer = fleet.ask("SIMs with high churn risk")
         assert not answer.understood
         assert "predictions.churn_risks_v1 is missing" in answer.sentence
     finally:
-        fleet.rows("ALTER VIEW predictions.away RENAME TO churn_risks_v1; SELECT 1 AS done")
+        fleet.administrator.execute("ALTER VIEW predictions.away RENAME TO churn_risks_v1")

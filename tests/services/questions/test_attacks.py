@@ -155,7 +155,7 @@ def test_values_of_a_filter_are_parameters_and_no_patterns(fleet: Fleet) -> None
     for evil in (*SQL, "%", "_", "meter%", "\\"):
         question = Question(metric="sims", filters=(Filter(field="label", values=(evil[:200],)),))
         compiled = compile_question(question, NOW.date())
-        assert evil not in compiled.sql or evil in "%_"
+        assert evil not in compiled.sql or evil in ("%", "_", "%(rows)s"), evil
         with fleet.store.session(fleet.keys["default"]) as session:
             found = session._connection.execute(compiled.sql.encode(), compiled.parameters).fetchall()
         assert found == [], evil
