@@ -315,7 +315,10 @@ def _sentence(answer: Answer, compiled: Compiled, german: bool) -> str:
         top = rows[0]
         unit = compiled.unit
         shown = f"{top[question.group]}: {_amount(top['value'], unit, german)}"
-        return f"{more}{len(rows)} {'Gruppen' if german else 'groups'} ({told}); {'zuerst' if german else 'first'} {shown}."
+        return (
+            f"{more}{len(rows)} {'Gruppen' if german else 'groups'} ({told}); "
+            f"{'zuerst' if german else 'first'} {shown}."
+        )
     subject = name if question.metric in ("anomalies", "alerts", "tickets", "incidents", "orders", "cost") else "SIMs"
     subject = subject[:-1] if subject == "SIMs" and len(rows) == 1 and not more else subject
     return f"{more}{len(rows)} {subject} ({told})."
@@ -335,10 +338,12 @@ def _refused(text: str, why: str, language: str) -> Answer:
 
     nearest = max(examples, key=near)
     can = (
-        "Fragen gehen nach Verbrauch, SMS, Restvolumen, Prognose, Ende, Auffälligkeiten, Abwanderung, Kosten, Einsparung, Tickets, Alarmen und "
+        "Fragen gehen nach Verbrauch, SMS, Restvolumen, Prognose, Ende, Auffälligkeiten, Abwanderung, Kosten, "
+        "Einsparung, Tickets, Alarmen und "
         "SIMs nach Zustand, Land, Netz, Label oder Gerätetyp."
         if language == "de"
-        else "Questions may be about usage, SMS, remaining volume, forecast, exhaustion, anomalies, churn, cost, savings, tickets, alerts, and "
+        else "Questions may be about usage, SMS, remaining volume, forecast, exhaustion, anomalies, churn, cost, "
+        "savings, tickets, alerts, and "
         "SIMs by state, country, operator, label or device type."
     )
     known = "Die nächste bekannte Frage" if language == "de" else "The nearest known question"

@@ -168,7 +168,10 @@ def _filters(filters: tuple[Filter, ...], fields: Mapping[str, str], writer: _Wr
         if chosen.field == "label":
             # as it is written, case aside: no sign of it is a pattern
             beginnings = writer.put("label", [value.casefold() for value in chosen.values])
-            condition = f"EXISTS (SELECT FROM unnest({beginnings}::text[]) AS b (start) WHERE starts_with(lower({column}), b.start))"
+            condition = (
+                f"EXISTS (SELECT FROM unnest({beginnings}::text[]) AS b (start) WHERE "
+                f"starts_with(lower({column}), b.start))"
+            )
         else:
             values = [value.casefold() for value in chosen.values]
             condition = f"lower({column}) = ANY ({writer.put(chosen.field, values)}::text[])"
@@ -237,7 +240,10 @@ def _of_rows(question: Question) -> Compiled:
             if question.group in TIMES and not question.top
             else f"value {order}, 1"
         )
-        text = f"SELECT {group} AS {question.group}, {value} AS value{currency}\nFROM {source}{where}\nGROUP BY {group}{currency}\nORDER BY {sort}"
+        text = (
+            f"SELECT {group} AS {question.group}, {value} AS value{currency}\nFROM {source}{where}\nGROUP BY "
+            f"{group}{currency}\nORDER BY {sort}"
+        )
         return _finish(writer, text, question, unit)
     tail = f"\nGROUP BY {currency[2:]}\nORDER BY value DESC" if currency else ""
     return _finish(writer, f"SELECT {value} AS value{currency}\nFROM {source}{where}{tail}", question, unit)
@@ -256,7 +262,10 @@ def _by_time(question: Question) -> Compiled:
     assert question.group is not None
     group = TIMES[question.group].format(day="u.day")
     order = f"value {'ASC' if question.ascending else 'DESC'}" if question.top else "1"
-    text = f"SELECT {group} AS {question.group}, {value} AS value\nFROM {source}{_where(conditions)}\nGROUP BY 1\nORDER BY {order}"
+    text = (
+        f"SELECT {group} AS {question.group}, {value} AS value\nFROM {source}{_where(conditions)}\nGROUP BY "
+        f"1\nORDER BY {order}"
+    )
     return _finish(writer, text, question, UNIT_OF[question.metric])
 
 
@@ -269,7 +278,10 @@ def _measure(question: Question, today: date, writer: _Writer) -> tuple[str, str
         first, last = writer.put("first_day", question.period.first), writer.put("last_day", question.period.last)
         if metric == "inactive":
             used = f"bytes > 0 OR {MESSAGES} > 0"
-            none = f"NOT EXISTS (SELECT FROM core.sim_usage_v1 AS u WHERE u.iccid = s.iccid AND u.day BETWEEN {first}::date AND {last}::date AND ({used}))"
+            none = (
+                f"NOT EXISTS (SELECT FROM core.sim_usage_v1 AS u WHERE u.iccid = s.iccid AND u.day BETWEEN "
+                f"{first}::date AND {last}::date AND ({used}))"
+            )
             return "", "s.last_used_on", ["s.state"], [none]
         amount = f"sum({MESSAGES})::float8" if metric == "sms" else "sum(bytes) / 1e6::float8"
         join = f"""LEFT JOIN (
@@ -288,7 +300,11 @@ CROSS JOIN LATERAL (
     ORDER BY day
     LIMIT 1
 ) AS f"""
-        days = f"(least({last}::date, {writer.put('yesterday', max(today - timedelta(1), question.period.first))}::date) - greatest({first}::date, f.first_day) + 1)"
+        days = (
+            f"(least({last}::date, "
+            f"{writer.put('yesterday', max(today - timedelta(1), question.period.first))}::date) - "
+            f"greatest({first}::date, f.first_day) + 1)"
+        )
         if question.daily:
             return (
                 join,
@@ -387,7 +403,10 @@ def _of_sims(question: Question, today: date) -> Compiled:
     money = ", currency" if currency and question.aggregation != "count" else ""
     counted = "" if question.aggregation == "count" else ", count(*) AS sims"
     if group:
-        text = f"SELECT asked_group AS {question.group}, {made} AS value{counted}{money}\nFROM (\n{inner}\n) AS per_sim{outer}\nGROUP BY asked_group{money}\nORDER BY value {order} NULLS LAST, 1"
+        text = (
+            f"SELECT asked_group AS {question.group}, {made} AS value{counted}{money}\nFROM (\n{inner}\n) AS "
+            f"per_sim{outer}\nGROUP BY asked_group{money}\nORDER BY value {order} NULLS LAST, 1"
+        )
     else:
         tail = "\nGROUP BY currency\nORDER BY value DESC" if money else ""
         text = f"SELECT {made} AS value{counted}{money}\nFROM (\n{inner}\n) AS per_sim{outer}{tail}"

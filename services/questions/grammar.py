@@ -49,7 +49,10 @@ class Reading:
 
 Note = Callable[[str, str], None]
 SIM_WORD = r"(?:sim ?cards?|sims?|sim ?karten?|karten?|cards?|devices?|geraete?n?|fleet|flotte|iccids?)"
-QUOTA = r"(?:data |monthly |daten)?(?:quotas?|limits?|allowances?|caps?|kontingente?s?|volumengrenze|datenlimits?|datenvolumens?|inklusivvolumens?|datenkontingents?|obergrenze|volumens?|plan)"
+QUOTA = (
+    r"(?:data |monthly |daten)?(?:quotas?|limits?|allowances?|caps?|kontingente?s?|volumengrenze|datenlimits?"
+    r"|datenvolumens?|inklusivvolumens?|datenkontingents?|obergrenze|volumens?|plan)"
+)
 POSSESSIVE = r"(?:their |its |the |his |ihre[rnms]? |ihres |ihr |dem |den |der |das |die |ein(?:e[mnrs])? )?"
 NUM = r"(\d+(?:[.,]\d+)*)"
 UNITS = {
@@ -65,19 +68,23 @@ UNITS = {
     "terabyte": 1_000_000.0,
 }
 UNIT = (
-    r"(kb|kilobytes?|mb|megs?|megabytes?|gb|gigs?|gigabytes?|tb|terabytes?|%|percent|per cent|prozent|eur|euros?|sms|messages|nachrichten|"
+    r"(kb|kilobytes?|mb|megs?|megabytes?|gb|gigs?|gigabytes?|tb|terabytes?|%|percent|per cent|prozent|eur|euros?"
+    r"|sms|messages|nachrichten|"
     r"days?|tage?n?|weeks?|wochen?|months?|monate?n?)"
 )
 OPS = [
     (">=", r"(?:at least|no less than|not less than|minimum(?: of)?|mindestens|wenigstens|>=)"),
     ("<=", r"(?:at most|up to|no more than|not more than|maximum(?: of)?|hoechstens|maximal|bis zu|nicht mehr als|<=)"),
-    (">", r"(?:more than|over|above|greater than|higher than|larger than|exceed(?:s|ed|ing)?|beyond|upwards of|mehr als|ueber|groesser als|hoeher als|oberhalb(?: von)?|>)"),
-    ("<", r"(?:less than|under|below|fewer than|lower than|smaller than|weniger als|unter|kleiner als|niedriger als|unterhalb(?: von)?|<)"),
+    (">", r"(?:more than|over|above|greater than|higher than|larger than|exceed(?:s|ed|ing)?|beyond|upwards of"
+          r"|mehr als|ueber|groesser als|hoeher als|oberhalb(?: von)?|>)"),
+    ("<", r"(?:less than|under|below|fewer than|lower than|smaller than|weniger als|unter|kleiner als"
+          r"|niedriger als|unterhalb(?: von)?|<)"),
     ("=", r"(?:exactly|precisely|genau|=)"),
 ]  # fmt: skip
 EITHER = "|".join(f"(?P<o{index}>{words})" for index, (_, words) in enumerate(OPS))
 COMPARE = re.compile(
-    rf"(?<![\w])(?:{EITHER}) (?:the |von |of )?(?:(?P<half>(?:half an? |ein(?:em)? halbe[ns]? ))|(?P<one>an? |one |eine[mnrs]? |ein )|(?P<n>\d+(?:[.,]\d+)*) ){UNIT}(?![\w])"
+    rf"(?<![\w])(?:{EITHER}) (?:the |von |of )?(?:(?P<half>(?:half an? |ein(?:em)? halbe[ns]? ))|(?P<one>an? "
+    rf"|one |eine[mnrs]? |ein )|(?P<n>\d+(?:[.,]\d+)*) ){UNIT}(?![\w])"
 )
 OR_MORE = re.compile(
     rf"(?<![\w.]){NUM} {UNIT} (or more|and more|or less|and less|oder mehr|und mehr|oder weniger|und weniger)(?![\w])"
@@ -87,13 +94,14 @@ BARE_OF_QUOTA = re.compile(rf"(?<![\w.]){NUM} (%|percent|prozent)(?![\w])")
 
 # what asks for a deed is no mistyped question
 ACTIONS = frozenset(
-    "delete remove drop activate deactivate enable disable suspend cancel order create update change reset write insert "
-    "loesche loeschen entferne aktiviere deaktiviere sperre kuendige bestelle aendere setze".split()
+    ["delete", "remove", "drop", "activate", "deactivate", "enable", "disable", "suspend", "cancel", "order", "create", "update", "change", "reset", "write", "insert", "loesche", "loeschen", "entferne", "aktiviere", "deaktiviere", "sperre", "kuendige", "bestelle", "aendere", "setze"]
 )
 GROUPS = {
     "country": r"(?:countr(?:y|ies)|laendern?|land)",
-    "operator": r"(?:operators?|networks?|carriers?|providers?|network operators?|netze?n?|netzbetreibern?|betreibern?|anbietern?|mobilfunkanbietern?|netzwerke?n?)",
-    "device_type": r"(?:device ?types?|types? of devices?|device models?|models?|hardware(?: types?)?|geraetetyp(?:en)?s?|geraetearten?|geraetemodelle?n?|modelle?n?)",
+    "operator": r"(?:operators?|networks?|carriers?|providers?|network operators?|netze?n?|netzbetreibern?"
+    r"|betreibern?|anbietern?|mobilfunkanbietern?|netzwerke?n?)",
+    "device_type": r"(?:device ?types?|types? of devices?|device models?|models?|hardware(?: types?)?"
+    r"|geraetetyp(?:en)?s?|geraetearten?|geraetemodelle?n?|modelle?n?)",
     "label": r"(?:labels?|label prefix(?:es)?|label groups?|groups?|bezeichnung(?:en)?|gruppen?|labelgruppen?)",
     "state": r"(?:states?|status(?:es)?|lifecycle states?|zustand|zustaenden?|lebenszyklus(?:status)?|stages?)",
     "month": r"(?:months?|monate?n?|calendar months?)",
@@ -102,15 +110,18 @@ GROUPS = {
     "severity": r"(?:severit(?:y|ies)|schwere|schweregrade?n?)",
     "category": r"(?:categor(?:y|ies)|topics?|subject areas?|kategorien?|themen?)",
     "priority": r"(?:priorit(?:y|ies)|prioritaet(?:en)?|dringlichkeit)",
-    "risk_level": r"(?:risk(?: levels?)?|risikostufen?|risikoklassen?)",
+    "risk_level": r"(?:(?:churn |abwanderungs|kuendigungs)?(?:risk levels?|risk class(?:es)?|risikostufen?"
+    r"|risikoklassen?))",
     "order_type": r"(?:order types?|bestellarten?|bestelltyp(?:en)?)",
     "kind": r"(?:kinds?|types?|art(?:en)?|typ(?:en)?)",
     "sim": SIM_WORD,
 }
 GROUP_WORDS = "|".join(f"(?P<{name}>{words})" for name, words in GROUPS.items())
 BY = (
-    r"(?:(?:grouped|group|broken down|break down|split|breakdown|aggregated|summarised|summarized|gruppiert|aufgeteilt|aufgeschluesselt|verteilt|sorted|sortiert) )?"
-    r"(?:by|per|for each|for every|in each|in every|of each|of every|on each|each|every|across(?: all)?|nach|pro|je|auf(?: die| alle)?|jeder?|jedes|in jedem|fuer jedes|fuer jede[nr]?|in jeder|jedem)"
+    r"(?:(?:grouped|group|broken down|break down|split|breakdown|aggregated|summarised|summarized|gruppiert"
+    r"|aufgeteilt|aufgeschluesselt|verteilt|sorted|sortiert) )?"
+    r"(?:by|per|for each|for every|in each|in every|of each|of every|on each|each|every|across(?: all)?|nach|pro"
+    r"|je|auf(?: die| alle)?|jeder?|jedes|in jedem|fuer jedes|fuer jede[nr]?|in jeder|jedem)"
 )
 GROUP = re.compile(rf"(?<![\w])(?:{BY}) (?:the |single |individual |einzelnen? )?(?:{GROUP_WORDS})(?![\w])")
 ASKED_GROUP = re.compile(
@@ -118,7 +129,8 @@ ASKED_GROUP = re.compile(
     rf"(?:(?P<n>\d+) )?(?:{GROUP_WORDS})(?![\w])"
 )
 COUNTED_GROUP = re.compile(
-    rf"(?<![\w.])(?P<top>$)?(?P<n>\d{{1,4}}) (?:{GROUP_WORDS})(?= (?:with|by|that|which|who|having|mit|nach|die|am|used|use|consum\w*|verbrauch\w*|in|on|from|closest|using|nearest)\b)"
+    rf"(?<![\w.])(?P<top>$)?(?P<n>\d{{1,4}}) (?:{GROUP_WORDS})(?= (?:with|by|that|which|who|having|mit|nach|die"
+    rf"|am|used|use|consum\w*|verbrauch\w*|in|on|from|closest|using|nearest)\b)"
 )
 PERIODIC = re.compile(
     rf"(?<![\w])(?:monthly|monatlich(?:e[nrsm]?)?|weekly|woechentlich(?:e[nrsm]?)?)(?! {QUOTA})(?![\w])"
@@ -145,11 +157,18 @@ COMPILED = [(name, value, re.compile(rf"(?<![\w.])(?:{phrase})(?![\w])")) for na
 STOP = frozenset(word for line in _lines("stop_words.txt") for word in line.split())
 TOP = re.compile(
     r"(?<![\w.])(?:(?:top|first|ersten) (?P<a>\d{1,4})(?! ?(?:gb|mb|kb|%|days|tage))|"
-    r"(?P<b>\d{1,4}) (?P<word>(?:most|highest|biggest|largest|greatest|heaviest|top|worst|meisten|hoechsten|groessten|staerksten|lowest|smallest|least|fewest|kleinsten|geringsten|niedrigsten)))(?![\w])"
+    r"(?P<b>\d{1,4}) (?P<word>(?:most|highest|biggest|largest|greatest|heaviest|top|worst|meisten|hoechsten"
+    r"|groessten|staerksten|lowest|smallest|least|fewest|kleinsten|geringsten|niedrigsten)))(?![\w])"
 )
 LOWEST = {"lowest", "smallest", "least", "fewest", "kleinsten", "geringsten", "niedrigsten"}
-OUTSIDE = r"(?:outside(?: of)?|not (?:in|from)|except(?: in| for| those in)?|excluding|ausserhalb(?: von)?|nicht (?:in|aus)|ausser (?:in|aus)?|other than)"
-COUNTRY_BEFORE = rf"(?:(?P<not>{OUTSIDE}) |(?:in|from|of|aus|located in|inside|within|for|fuer|at|roaming in) )?(?:the |den |der |dem |die )?"
+OUTSIDE = (
+    r"(?:outside(?: of)?|not (?:in|from)|except(?: in| for| those in)?|excluding|ausserhalb(?: von)?"
+    r"|nicht (?:in|aus)|ausser (?:in|aus)?|other than)"
+)
+COUNTRY_BEFORE = (
+    rf"(?:(?P<not>{OUTSIDE}) |(?:in|from|of|aus|located in|inside|within|for|fuer|at"
+    rf"|roaming in) )?(?:the |den |der |dem |die )?"
+)
 
 
 @dataclass
@@ -162,14 +181,14 @@ class _Draft:
     filters: list[Filter] = field(default_factory=list)
     assumed: list[str] = field(default_factory=list)
 
-    def take(self, pattern: re.Pattern[str], read: Callable[[re.Match[str]], object]) -> None:
-        """Read and take away every match."""
+    def take(self, pattern: re.Pattern[str], read: Callable[[re.Match[str]], object], left: str = " | ") -> None:
+        """Read and take away every match; `left` is put in its place, a bar that no phrase goes across."""
 
         def taken(found: re.Match[str]) -> str:
             if not found[0].strip():
                 return found[0]
             read(found)
-            return " | "
+            return left
 
         self.text = pattern.sub(taken, self.text)
 
@@ -199,7 +218,7 @@ def _country_rules() -> list[tuple[re.Pattern[str], Mapping[str, tuple[str, ...]
     )
     rules.append((re.compile(r"(?<![\w])(?P<not>$)?(?:the )?(?P<name>us)(?= (?:sims?|devices?|cards?))"), us))
     words = "|".join(sorted((re.escape(word) for word in ADJECTIVES), key=len, reverse=True))
-    rules.append((re.compile(rf"(?<![\w])(?P<not>$)?(?P<name>{words})[nrs]?(?![\w])"), ADJECTIVES))
+    rules.append((re.compile(rf"(?<![\w])(?P<not>$)?(?P<name>{words})[nrs]?(?: (?=\w)|(?![\w]))"), ADJECTIVES))
     return rules
 
 
@@ -232,6 +251,8 @@ def read(text: str, today: date, *, language: str | None = None, values: Mapping
     for name, value, pattern in COMPILED:
         draft.take(pattern, _adding(draft, name, value))
     left = [word for word in re.findall(r"[^\s|]+", draft.text) if word not in STOP and word.strip(".,-/&+<>=%")]
+    if _chooses_several(draft):
+        left = [word for word in left if word not in ("or", "oder")]
     left += [word for word in re.findall(r"[<>=%]+", draft.text)]
     if left:
         shown = ", ".join(dict.fromkeys(left))
@@ -240,6 +261,15 @@ def read(text: str, today: date, *, language: str | None = None, values: Mapping
         return Reading(_interpreted(draft, today), language, draft.assumed)
     except (ValidationError, ValueError, OverflowError):
         raise draft.fail("A number in it is too large.", "Eine Zahl darin ist zu groß.") from None
+
+
+def _chooses_several(draft: _Draft) -> bool:
+    """Whether there are two values of one field, which an `or` may join."""
+    fields = [(chosen.field, chosen.negated) for chosen in draft.filters]
+    names = ("kind", "severity", "category", "level", "status")
+    if len(draft.all("state")) + len({"silent", "active"} & set(draft.all("metric"))) > 1:
+        return True
+    return len(set(fields)) < len(fields) or any(len(draft.all(name)) > 1 for name in names)
 
 
 def _adding(draft: _Draft, name: str, value: Any) -> Callable[[re.Match[str]], None]:
@@ -262,19 +292,23 @@ def _read_values(draft: _Draft, text: str, values: Mapping[str, Filter]) -> None
 
     quoted = r"[\"“”„«»'‘‚]([^\"“”„«»'‘’]{1,200})[\"“”«»'’‘]"
     text = re.sub(
-        rf"(?i)\b(?:operator|network|carrier|provider|netz|netzbetreiber|betreiber|anbieter)(?: is| ist| =| namens| called)? {quoted}",
+        rf"(?i)\b(?:operator|network|carrier|provider|netz|netzbetreiber|betreiber|anbieter)(?: is| ist| ="
+        rf"| namens| called)? {quoted}",
         operator,
         text,
     )
     text = re.sub(
-        rf"(?i)\b(?:(?:whose |with |mit |having )?(?:the |dem |das |deren )?(?:labels?|labell?ed|names?|named|called|namens|bezeichnung)(?: is| are| of| ist)?"
-        rf"(?: (?:starting with|starts with|beginning with|begins with|start with|begin with|like|beginnt mit|das mit|beginnend mit|anfangend mit))?[:=]? ?){quoted}(?: (?:beginnt|anfaengt|anfängt|starts))?",
+        rf"(?i)\b(?:(?:whose |with |mit |having )?(?:the |dem |das |deren )?(?:labels?|labell?ed|names?|named"
+        rf"|called|namens|bezeichnung)(?: is| are| of| ist)?"
+        rf"(?: (?:starting with|starts with|beginning with|begins with|start with|begin with|like|beginnt mit"
+        rf"|das mit|beginnend mit|anfangend mit))?[:=]? ?){quoted}(?: (?:beginnt|anfaengt|anfängt|starts))?",
         label,
         text,
     )
     text = QUOTED.sub(label, text)
     text = re.sub(
-        r"(?i)\b(?:labels?|labell?ed|named|called|namens)(?: is| ist| =)?(?: (?:starting with|beginning with|like|begins with|beginnend mit))? ([\w-]*(?:\d|-)[\w./-]*)",
+        r"(?i)\b(?:labels?|labell?ed|named|called|namens)(?: is| ist| =)?(?: (?:starting with|beginning with|like"
+        r"|begins with|beginnend mit))? ([\w-]*(?:\d|-)[\w./-]*)",
         label,
         text,
     )
@@ -285,7 +319,10 @@ def _read_values(draft: _Draft, text: str, values: Mapping[str, Filter]) -> None
 
     text = re.sub(r"(?<!\d)(?:(?:SIM|ICCID|sim|iccid|Karte|card) )?(\d{19,20})(?!\d)", iccid, text)
     if not text.isupper():
-        before = r"\b(?:(?P<not>[Nn]ot in|[Oo]utside(?: of)?|[Aa]usserhalb von) |(?:in|from|aus|of|for|the|den|In|From) )(?:the |den )?"
+        before = (
+            r"\b(?:(?P<not>[Nn]ot in|[Oo]utside(?: of)?|[Aa]usserhalb von) |(?:in|from|aus|of|for|the|den|In"
+            r"|From) )(?:the |den )?"
+        )
 
         def code(found: re.Match[str]) -> str:
             if found["code"] not in CODES:
@@ -298,7 +335,9 @@ def _read_values(draft: _Draft, text: str, values: Mapping[str, Filter]) -> None
     normalised = f" {normal(text)} "
     for word, chosen in values.items():
         pattern = re.compile(
-            rf"(?<![\w])(?:(?:on|via|with|using|bei|ueber|mit|im|in|by|from|the|der|dem|den|operator|network|netz|netzbetreiber|betreiber|label|labelled|labeled|named|called|namens|label is) )*{re.escape(word)}(?: (?:network|netz|operator))?(?![\w])"
+            rf"(?<![\w])(?:(?:on|via|with|using|bei|ueber|mit|im|in|by|from|the|der|dem|den|operator|network|netz"
+            rf"|netzbetreiber|betreiber|label|labelled|labeled|named|called|namens"
+            rf"|label is) )*{re.escape(word)}(?: (?:network|netz|operator))?(?![\w])"
         )
         normalised, times = pattern.subn(" | ", normalised)
         if times:
@@ -354,7 +393,7 @@ def _read_places(draft: _Draft) -> None:
         def country(found: re.Match[str], names: Mapping[str, tuple[str, ...]] = names) -> None:
             draft.filters.append(Filter(field="country", values=names[found["name"]], negated=bool(found["not"])))
 
-        draft.take(pattern, country)
+        draft.take(pattern, country, "" if names is ADJECTIVES else " | ")
 
 
 def _read_periods(draft: _Draft, today: date) -> None:
@@ -471,6 +510,8 @@ def _metric(draft: _Draft, metrics: list[str], units: set[str]) -> str:
         metrics = ["anomalies"]
     if kinds and not set(metrics) & {"alerts", "anomalies", "incidents"}:
         metrics = ["anomalies", *metrics]
+    if not metrics and draft.has("group", "risk_level"):
+        metrics = ["churn"]
     if not metrics and draft.has("order_type"):
         metrics = ["orders"]
     metric = next((name for name in PRECEDENCE if name in metrics), None)
@@ -565,6 +606,12 @@ def _built(
     if metric == "usage" and units == {"sms"}:
         metric = "sms"
 
+    if span and set(states) - {"active", "silent"}:
+        raise draft.fail(
+            "States are known as of now only, without a period.",
+            "Zustände sind nur mit dem jetzigen Stand bekannt, ohne Zeitraum.",
+        )
+
     # limits in the metric's unit
     unit_of = {
         "usage": "mb",
@@ -653,6 +700,7 @@ def _built(
         values["period"] = Period(first=span.first, last=span.last)
 
     _put_filters(draft, metric, states, values)
+    values["filters"] = _joined(values["filters"])
     _put_layout(draft, metric, group, daily, values)
     return Question(metric=metric, **values)  # type: ignore[arg-type]
 
@@ -733,6 +781,16 @@ def _put_filters(draft: _Draft, metric: str, states: list[str], values: dict[str
                 f"{metric} is not known by SIM, country or label.",
                 f"{metric} ist nicht nach SIM, Land oder Label bekannt.",
             )
+
+
+def _joined(filters: list[Filter]) -> list[Filter]:
+    """One filter a field: what is said of it twice means either."""
+    joined: dict[tuple[str, bool], Filter] = {}
+    for chosen in filters:
+        key = chosen.field, chosen.negated
+        before = joined[key].values if key in joined else ()
+        joined[key] = chosen.model_copy(update={"values": tuple(dict.fromkeys([*before, *chosen.values]))})
+    return list(joined.values())
 
 
 def _put_layout(draft: _Draft, metric: str, group: str | None, daily: bool, values: dict[str, Any]) -> None:
@@ -841,7 +899,8 @@ def _put_layout(draft: _Draft, metric: str, group: str | None, daily: bool, valu
         one = draft.all("subject") == ["sim"] or (
             asked
             and re.search(
-                r"(?:country|land|operator|network|carrier|provider|netz|betreiber|netzbetreiber|anbieter|label|month|monat|week|woche|model|type|geraetetyp|modell|category|kategorie|kind)$",
+                r"(?:country|land|operator|network|carrier|provider|netz|betreiber|netzbetreiber|anbieter|label"
+                r"|month|monat|week|woche|model|type|geraetetyp|modell|category|kategorie|kind)$",
                 asked[0],
             )
         )

@@ -63,10 +63,14 @@ PAST = r"(?:past|trailing)"
 THIS = r"(?:this|current|the current|the present|dies(?:e[nmrs]?)?|aktuell(?:e[nmrs]?)?|laufend(?:e[nmrs]?)?)"
 NEXT = r"(?:next|coming|upcoming|following|naechst(?:e[nmrs]?)?|kommend(?:e[nmrs]?)?)"
 DATE = (
-    rf"(?:\d{{4}}-\d{{1,2}}-\d{{1,2}}|\d{{1,2}}\.\d{{1,2}}\.\d{{4}}|\d{{1,2}}(?:st|nd|rd|th|\.)?(?: of)? {MONTH}(?: \d{{4}})?"
+    rf"(?:\d{{4}}-\d{{1,2}}-\d{{1,2}}|\d{{1,2}}\.\d{{1,2}}\.\d{{4}}|\d{{1,2}}(?:st|nd|rd|th"
+    rf"|\.)?(?: of)? {MONTH}(?: \d{{4}})?"
     rf"|{MONTH} \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?(?! ?(?:gb|mb|kb|%)))"
 )
-IN = r"(?:(?:in|im|during|over|for|within|from|of|on|waehrend|innerhalb|ueber|seit|am|vom|von|fuer|aus)\s+)?(?:(?:the|den|dem|der|des|die|das)\s+)?"
+IN = (
+    r"(?:(?:in|im|during|over|for|within|from|of|on|waehrend|innerhalb|ueber|seit|am|vom|von|fuer"
+    r"|aus)\s+)?(?:(?:the|den|dem|der|des|die|das)\s+)?"
+)
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,8 @@ def _until(found: Span, today: date) -> Ahead:
 RULES: list[Rule] = [
     # from one day to another
     _rule(
-        rf"(?:from|between|vom|von|zwischen)(?: the| dem)? ({DATE})(?: (?:to|until|till|and|through|bis|bis zum|und)(?: the| dem)?) ({DATE})",
+        rf"(?:from|between|vom|von|zwischen)(?: the| dem)? ({DATE})(?: (?:to|until|till|and|through|bis|bis zum"
+        rf"|und)(?: the| dem)?) ({DATE})",
         lambda m, t: Span(parse_date(m[1], t), parse_date(m[2], t)),
     ),
     _rule(
@@ -187,17 +192,20 @@ RULES: list[Rule] = [
         lambda m, t: Span(parse_date(m[1], t), parse_date(m[2], t)),
     ),
     _rule(
-        rf"(?:from|between|von|zwischen) ({MONTH})(?: (\d{{4}}))? (?:to|until|till|and|through|bis|und) ({MONTH})(?: (\d{{4}}))?",
+        rf"(?:from|between|von|zwischen) ({MONTH})(?: (\d{{4}}))? (?:to|until|till|and|through|bis"
+        rf"|und) ({MONTH})(?: (\d{{4}}))?",
         lambda m, t: Span(_month_year(m[1], m[2] or m[4], t).first, _month_year(m[3], m[4], t).last),
     ),
     # since
     _rule(
-        rf"(?:since|seit|from|ab)(?: the| dem| der| beginning of| start of| anfang| beginn)* ({DATE}|{MONTH} \d{{4}}|{MONTH})(?: on(?:wards?)?)?",
+        rf"(?:since|seit|starting|starting from|from(?= [\w. ]* on(?:wards?)?\b)|ab)(?: the| dem| der"
+        rf"| beginning of| start of| anfang| beginn)* ({DATE}|{MONTH} \d{{4}}|{MONTH})(?: on(?:wards?)?)?",
         lambda m, t: _since(m[1], t),
     ),
     _rule(r"(?:since|seit) (?:yesterday|gestern)", lambda _, t: Span(t - timedelta(1), t)),
     _rule(
-        r"(?:since|seit) (?:the )?(?:beginning|start|beginn|anfang) (?:of )?(?:this |the |des |dieses )?(week|month|year|quarter|monats|jahres|quartals)",
+        r"(?:since|seit) (?:the )?(?:beginning|start|beginn|anfang) (?:of )?(?:this |the |des |dieses )?(week"
+        r"|month|year|quarter|monats|jahres|quartals)",
         lambda m, t: Span(_calendar("quartal" if m[1].startswith("quartal") else _unit(m[1]), t, 0).first, t),
     ),
     _rule(
@@ -206,20 +214,24 @@ RULES: list[Rule] = [
     ),
     # ahead
     _rule(
-        rf"(?:in |within |over |during |for |innerhalb |fuer |binnen )?(?:the |den |der |die |das |von )?{NEXT} (?:(\d{{1,4}}) )?{UNIT}",
+        rf"(?:in |within |over |during |for |innerhalb |fuer |binnen )?(?:the |den |der |die |das "
+        rf"|von )?{NEXT} (?:(\d{{1,4}}) )?{UNIT}",
         lambda m, _: Ahead(_days(m[1], m[2])),
     ),
     _rule(
-        r"(?:by|until|before|bis|vor)(?: the| zum)? (?:end of|ende)(?: the| this| des| dieses| of)* (week|month|year|monats|woche|monat|jahres|jahr)s?",
+        r"(?:by|until|before|bis|vor)(?: the| zum)? (?:end of|ende)(?: the| this| des| dieses| of)* (week|month"
+        r"|year|monats|woche|monat|jahres|jahr)s?",
         lambda m, t: _until(_calendar(_unit(m[1]), t, 0), t),
     ),
     _rule(
-        r"(\d{1,3}) (days?|tage?|weeks?|wochen?|months?|monate?) (?=forecast|outlook|prognose|vorhersage|projection)",
+        r"(\d{1,3}) (days?|tage?|weeks?|wochen?|months?|monate?)(?= (?:forecast|outlook|prognose|vorhersage"
+        r"|projection))",
         lambda m, _: Ahead(_days(m[1], m[2])),
     ),
     _rule(r"(?:tomorrow|morgen)", lambda _, __: Ahead(1)),
     _rule(
-        rf"(?:within|inside|innerhalb(?: von)?|binnen|in less than|in weniger als) (?:the |einer |eines |einem |a |an |one |den )?(?:(\d{{1,4}}) )?{UNIT}",
+        rf"(?:within|inside|innerhalb(?: von)?|binnen|in less than|in weniger als) (?:the |einer |eines |einem "
+        rf"|a |an |one |den )?(?:(\d{{1,4}}) )?{UNIT}",
         lambda m, _: Ahead(_days(m[1], m[2])),
     ),
     # days

@@ -33,7 +33,7 @@ NUMBER_WORDS = {
     }.items()
     for word in words.split()
 }
-GERMAN = set(
+GERMAN = frozenset(
     [
         "welche",
         "welcher",
@@ -136,7 +136,7 @@ GERMAN = set(
         "aktive",
     ]
 )
-ENGLISH = set(
+ENGLISH = frozenset(
     [
         "which",
         "what",

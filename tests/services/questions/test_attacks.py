@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from services.questions.compiler import compile_question
@@ -192,6 +194,13 @@ def test_text_of_others_in_labels_and_tickets_is_only_text(fleet: Fleet) -> None
         "hello",
         "compare usage of December with November",
         "usage not yesterday",
+        "usage until March",
+        "usage before last week",
+        "SIMs in Germany or silent",
+        "SIMs per colour",
+        "usage twice as high as last month",
+        "growth of usage since May",
+        "usage of SIMs activated last month",
     ],
 )
 def test_what_is_not_understood_is_said_with_what_can_be_asked(fleet: Fleet, text: str) -> None:
@@ -215,8 +224,6 @@ def test_a_long_question_is_read_quickly(size: int) -> None:
         "a" * 2000,
         "more than 1 GB " * 200,
     ):
-        try:
+        with suppress(NotUnderstoodError):
             read(text[:size], NOW.date())
-        except NotUnderstoodError:
-            pass
     assert process_time() - began < 2
