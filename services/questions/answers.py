@@ -14,7 +14,9 @@ import psycopg
 from psycopg.rows import dict_row
 
 from services.questions.compiler import UNIT_OF, VIEW_OF, Compiled, compile_question
-from services.questions.grammar import NotUnderstoodError, Reading, read, respelled
+from services.questions.draft import NotUnderstoodError
+from services.questions.grammar import Reading, read
+from services.questions.lexicon import respelled
 from services.questions.question import Filter, Question, QuestionError
 from services.questions.words import clean, language_of, normal
 from sql import query

@@ -9,33 +9,39 @@ the meaning. Then the phrases must fit together: each must have a place in the Q
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
-from difflib import get_close_matches
+from datetime import date
 from functools import cache
-from importlib import resources
 from typing import Any
 
 from pydantic import ValidationError
 
 from services.questions.countries import ADJECTIVES, CODES, NAMES
+from services.questions.draft import Draft
+from services.questions.lexicon import (
+    ASKED_GROUP,
+    BARE_OF_QUOTA,
+    BETWEEN,
+    COMPARE,
+    COMPILED,
+    COUNTED_GROUP,
+    COUNTRY_BEFORE,
+    GROUP,
+    GROUPS,
+    LOWEST,
+    OPS,
+    OR_MORE,
+    OUTSIDE,
+    PERIODIC,
+    STOP,
+    TOP,
+    UNITS,
+)
+from services.questions.meaning import meant
 from services.questions.periods import IN_DAYS, RULES, Ahead, Span, in_days
-from services.questions.question import Comparison, Filter, Period, Question, QuestionError
+from services.questions.question import Filter, Question
 from services.questions.words import MAX_CHARACTERS, QUOTED, clean, language_of, normal, number
-
-DEFAULT_DAYS = 30
-ANOMALY_DAYS = 7
-DEFAULT_TOP = 10
-NEAR_QUOTA = 80
-
-
-class NotUnderstoodError(QuestionError):
-    """The question was not understood; `unknown` are the words that nothing is known of."""
-
-    def __init__(self, message: str, unknown: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.unknown = list(unknown)
 
 
 @dataclass
@@ -45,166 +51,6 @@ class Reading:
     question: Question
     language: str
     assumed: list[str] = field(default_factory=list)
-
-
-Note = Callable[[str, str], None]
-SIM_WORD = r"(?:sim ?cards?|sims?|sim ?karten?|karten?|cards?|devices?|geraete?n?|fleet|flotte|iccids?)"
-QUOTA = (
-    r"(?:data |monthly |daten)?(?:quotas?|limits?|allowances?|caps?|kontingente?s?|volumengrenze|datenlimits?"
-    r"|datenvolumens?|inklusivvolumens?|datenkontingents?|obergrenze|volumens?|plan)"
-)
-POSSESSIVE = r"(?:their |its |the |his |ihre[rnms]? |ihres |ihr |dem |den |der |das |die |ein(?:e[mnrs])? )?"
-NUM = r"(\d+(?:[.,]\d+)*)"
-UNITS = {
-    "kb": 0.001,
-    "kilobyte": 0.001,
-    "mb": 1.0,
-    "meg": 1.0,
-    "megabyte": 1.0,
-    "gb": 1000.0,
-    "gig": 1000.0,
-    "gigabyte": 1000.0,
-    "tb": 1_000_000.0,
-    "terabyte": 1_000_000.0,
-}
-UNIT = (
-    r"(kb|kilobytes?|mb|megs?|megabytes?|gb|gigs?|gigabytes?|tb|terabytes?|%|percent|per cent|prozent|eur|euros?"
-    r"|sms|messages|nachrichten|"
-    r"days?|tage?n?|weeks?|wochen?|months?|monate?n?)"
-)
-OPS = [
-    (">=", r"(?:at least|no less than|not less than|minimum(?: of)?|mindestens|wenigstens|>=)"),
-    ("<=", r"(?:at most|up to|no more than|not more than|maximum(?: of)?|hoechstens|maximal|bis zu|nicht mehr als|<=)"),
-    (">", r"(?:more than|over|above|greater than|higher than|larger than|exceed(?:s|ed|ing)?|beyond|upwards of"
-          r"|mehr als|ueber|groesser als|hoeher als|oberhalb(?: von)?|>)"),
-    ("<", r"(?:less than|under|below|fewer than|lower than|smaller than|weniger als|unter|kleiner als"
-          r"|niedriger als|unterhalb(?: von)?|<)"),
-    ("=", r"(?:exactly|precisely|genau|=)"),
-]  # fmt: skip
-EITHER = "|".join(f"(?P<o{index}>{words})" for index, (_, words) in enumerate(OPS))
-COMPARE = re.compile(
-    rf"(?<![\w])(?:{EITHER}) (?:the |von |of )?(?:(?P<half>(?:half an? |ein(?:em)? halbe[ns]? ))|(?P<one>an? "
-    rf"|one |eine[mnrs]? |ein )|(?P<n>\d+(?:[.,]\d+)*) ){UNIT}(?![\w])"
-)
-OR_MORE = re.compile(
-    rf"(?<![\w.]){NUM} {UNIT} (or more|and more|or less|and less|oder mehr|und mehr|oder weniger|und weniger)(?![\w])"
-)
-BETWEEN = re.compile(rf"(?<![\w])(?:between|zwischen) {NUM} (?:{UNIT} )?(?:and|und) {NUM} {UNIT}(?![\w])")
-BARE_OF_QUOTA = re.compile(rf"(?<![\w.]){NUM} (%|percent|prozent)(?![\w])")
-
-# what asks for a deed is no mistyped question
-ACTIONS = frozenset(
-    ["delete", "remove", "drop", "activate", "deactivate", "enable", "disable", "suspend", "cancel", "order", "create", "update", "change", "reset", "write", "insert", "loesche", "loeschen", "entferne", "aktiviere", "deaktiviere", "sperre", "kuendige", "bestelle", "aendere", "setze"]
-)
-GROUPS = {
-    "country": r"(?:countr(?:y|ies)|laendern?|land)",
-    "operator": r"(?:operators?|networks?|carriers?|providers?|network operators?|netze?n?|netzbetreibern?"
-    r"|betreibern?|anbietern?|mobilfunkanbietern?|netzwerke?n?)",
-    "device_type": r"(?:device ?types?|types? of devices?|device models?|models?|hardware(?: types?)?"
-    r"|geraetetyp(?:en)?s?|geraetearten?|geraetemodelle?n?|modelle?n?)",
-    "label": r"(?:labels?|label prefix(?:es)?|label groups?|groups?|bezeichnung(?:en)?|gruppen?|labelgruppen?)",
-    "state": r"(?:states?|status(?:es)?|lifecycle states?|zustand|zustaenden?|lebenszyklus(?:status)?|stages?)",
-    "month": r"(?:months?|monate?n?|calendar months?)",
-    "week": r"(?:weeks?|wochen?|kalenderwochen?)",
-    "day": r"(?:days?|tage?n?|date)",
-    "severity": r"(?:severit(?:y|ies)|schwere|schweregrade?n?)",
-    "category": r"(?:categor(?:y|ies)|topics?|subject areas?|kategorien?|themen?)",
-    "priority": r"(?:priorit(?:y|ies)|prioritaet(?:en)?|dringlichkeit)",
-    "risk_level": r"(?:(?:churn |abwanderungs|kuendigungs)?(?:risk levels?|risk class(?:es)?|risikostufen?"
-    r"|risikoklassen?))",
-    "order_type": r"(?:order types?|bestellarten?|bestelltyp(?:en)?)",
-    "kind": r"(?:kinds?|types?|art(?:en)?|typ(?:en)?)",
-    "sim": SIM_WORD,
-}
-GROUP_WORDS = "|".join(f"(?P<{name}>{words})" for name, words in GROUPS.items())
-BY = (
-    r"(?:(?:grouped|group|broken down|break down|split|breakdown|aggregated|summarised|summarized|gruppiert"
-    r"|aufgeteilt|aufgeschluesselt|verteilt|sorted|sortiert) )?"
-    r"(?:by|per|for each|for every|in each|in every|of each|of every|on each|each|every|across(?: all)?|nach|pro"
-    r"|je|auf(?: die| alle)?|jeder?|jedes|in jedem|fuer jedes|fuer jede[nr]?|in jeder|jedem)"
-)
-GROUP = re.compile(rf"(?<![\w])(?:{BY}) (?:the |single |individual |einzelnen? )?(?:{GROUP_WORDS})(?![\w])")
-ASKED_GROUP = re.compile(
-    rf"(?<![\w])(?:(?:in |on |aus |von |from )?(?:which|what|welche[nmsr]?|in welche[nmrs]?)|(?P<top>top(?: \d+)?)) "
-    rf"(?:(?P<n>\d+) )?(?:{GROUP_WORDS})(?![\w])"
-)
-COUNTED_GROUP = re.compile(
-    rf"(?<![\w.])(?P<top>$)?(?P<n>\d{{1,4}}) (?:{GROUP_WORDS})(?= (?:with|by|that|which|who|having|mit|nach|die"
-    rf"|am|used|use|consum\w*|verbrauch\w*|in|on|from|closest|using|nearest)\b)"
-)
-PERIODIC = re.compile(
-    rf"(?<![\w])(?:monthly|monatlich(?:e[nrsm]?)?|weekly|woechentlich(?:e[nrsm]?)?)(?! {QUOTA})(?![\w])"
-)
-
-
-def _lines(name: str) -> list[str]:
-    text = (resources.files(__package__) / name).read_text(encoding="utf-8")
-    return [line for line in text.splitlines() if line and not line.startswith("#")]
-
-
-def _phrases() -> list[tuple[str, str, str]]:
-    found = []
-    for line in _lines("phrases.txt"):
-        name, value, phrase = line.split("\t")
-        for mark, meant in (("<POSSESSIVE>", POSSESSIVE), ("<QUOTA>", QUOTA), ("<SIM>", SIM_WORD)):
-            phrase = phrase.replace(mark, meant)
-        found.append((name, value, phrase))
-    return found
-
-
-FEATURES = _phrases()
-COMPILED = [(name, value, re.compile(rf"(?<![\w.])(?:{phrase})(?![\w])")) for name, value, phrase in FEATURES]
-STOP = frozenset(word for line in _lines("stop_words.txt") for word in line.split())
-TOP = re.compile(
-    r"(?<![\w.])(?:(?:top|first|ersten) (?P<a>\d{1,4})(?! ?(?:gb|mb|kb|%|days|tage))|"
-    r"(?P<b>\d{1,4}) (?P<word>(?:most|highest|biggest|largest|greatest|heaviest|top|worst|meisten|hoechsten"
-    r"|groessten|staerksten|lowest|smallest|least|fewest|kleinsten|geringsten|niedrigsten)))(?![\w])"
-)
-LOWEST = {"lowest", "smallest", "least", "fewest", "kleinsten", "geringsten", "niedrigsten"}
-OUTSIDE = (
-    r"(?:outside(?: of)?|not (?:in|from)|except(?: in| for| those in)?|excluding|ausserhalb(?: von)?"
-    r"|nicht (?:in|aus)|ausser (?:in|aus)?|other than)"
-)
-COUNTRY_BEFORE = (
-    rf"(?:(?P<not>{OUTSIDE}) |(?:in|from|of|aus|located in|inside|within|for|fuer|at"
-    rf"|roaming in) )?(?:the |den |der |dem |die )?"
-)
-
-
-@dataclass
-class _Draft:
-    """A question being read: what is left of its text, and what was found."""
-
-    text: str
-    language: str
-    found: list[tuple[str, Any]] = field(default_factory=list)
-    filters: list[Filter] = field(default_factory=list)
-    assumed: list[str] = field(default_factory=list)
-
-    def take(self, pattern: re.Pattern[str], read: Callable[[re.Match[str]], object], left: str = " | ") -> None:
-        """Read and take away every match; `left` is put in its place, a bar that no phrase goes across."""
-
-        def taken(found: re.Match[str]) -> str:
-            if not found[0].strip():
-                return found[0]
-            read(found)
-            return left
-
-        self.text = pattern.sub(taken, self.text)
-
-    def note(self, english: str, german: str) -> None:
-        text = german if self.language == "de" else english
-        if text not in self.assumed:
-            self.assumed.append(text)
-
-    def all(self, name: str) -> list[Any]:
-        return list(dict.fromkeys(value for kind, value in self.found if kind == name))
-
-    def has(self, name: str, value: Any = None) -> bool:
-        return any(kind == name and (value is None or known == value) for kind, known in self.found)
-
-    def fail(self, english: str, german: str, unknown: Sequence[str] = ()) -> NotUnderstoodError:
-        return NotUnderstoodError(german if self.language == "de" else english, unknown)
 
 
 @cache
@@ -230,7 +76,7 @@ def read(text: str, today: date, *, language: str | None = None, values: Mapping
     """
     text = clean(text)
     language = language or language_of(text)
-    draft = _Draft("", language)
+    draft = Draft("", language)
     if not text:
         raise draft.fail("There is no question.", "Es ist keine Frage.")
     if len(text) > MAX_CHARACTERS:
@@ -258,12 +104,12 @@ def read(text: str, today: date, *, language: str | None = None, values: Mapping
         shown = ", ".join(dict.fromkeys(left))
         raise draft.fail(f"Not understood: {shown}.", f"Nicht verstanden: {shown}.", left)
     try:
-        return Reading(_interpreted(draft, today), language, draft.assumed)
+        return Reading(meant(draft, today), language, draft.assumed)
     except (ValidationError, ValueError, OverflowError):
         raise draft.fail("A number in it is too large.", "Eine Zahl darin ist zu groß.") from None
 
 
-def _chooses_several(draft: _Draft) -> bool:
+def _chooses_several(draft: Draft) -> bool:
     """Whether there are two values of one field, which an `or` may join."""
     fields = [(chosen.field, chosen.negated) for chosen in draft.filters]
     names = ("kind", "severity", "category", "level", "status")
@@ -272,11 +118,11 @@ def _chooses_several(draft: _Draft) -> bool:
     return len(set(fields)) < len(fields) or any(len(draft.all(name)) > 1 for name in names)
 
 
-def _adding(draft: _Draft, name: str, value: Any) -> Callable[[re.Match[str]], None]:
+def _adding(draft: Draft, name: str, value: Any) -> Callable[[re.Match[str]], None]:
     return lambda _: None if name == "strip" else draft.found.append((name, value))
 
 
-def _read_values(draft: _Draft, text: str, values: Mapping[str, Filter]) -> None:
+def _read_values(draft: Draft, text: str, values: Mapping[str, Filter]) -> None:
     """Set apart what stands for itself: ICCIDs, quoted names, labels and operators that are named as such, country codes."""
     found_filters = draft.filters
 
@@ -359,7 +205,7 @@ def _unit_of(word: str) -> tuple[str, float]:
     return "mb", UNITS[word] if word in UNITS else UNITS[word.rstrip("s")]
 
 
-def _read_limits(draft: _Draft) -> None:
+def _read_limits(draft: Draft) -> None:
     def compare(found: re.Match[str]) -> None:
         operator = next(OPS[index][0] for index in range(len(OPS)) if found[f"o{index}"])
         amount = 0.5 if found["half"] else 1.0 if found["one"] else number(found["n"], draft.language)
@@ -387,7 +233,7 @@ def _read_limits(draft: _Draft) -> None:
     )
 
 
-def _read_places(draft: _Draft) -> None:
+def _read_places(draft: Draft) -> None:
     for pattern, names in _country_rules():
 
         def country(found: re.Match[str], names: Mapping[str, tuple[str, ...]] = names) -> None:
@@ -396,7 +242,7 @@ def _read_places(draft: _Draft) -> None:
         draft.take(pattern, country, "" if names is ADJECTIVES else " | ")
 
 
-def _read_periods(draft: _Draft, today: date) -> None:
+def _read_periods(draft: Draft, today: date) -> None:
     draft.text = re.sub(r"(?<=\s)may (?=run|be|leave|churn|exceed|expire|go|have|need)", "", draft.text)
     for pattern, made in RULES:
 
@@ -407,7 +253,7 @@ def _read_periods(draft: _Draft, today: date) -> None:
     draft.take(IN_DAYS, lambda found: draft.found.append(("period", in_days(found))))
 
 
-def _read_layout(draft: _Draft) -> None:
+def _read_layout(draft: Draft) -> None:
     def top(found: re.Match[str]) -> None:
         draft.found.append(("top", int(found["a"] or found["b"])))
         draft.found.append(("rank", "bottom" if found["word"] in LOWEST else "top"))
@@ -443,517 +289,3 @@ def _read_layout(draft: _Draft) -> None:
     draft.take(COUNTED_GROUP, asked)
     draft.take(TOP, top)
     draft.take(GROUP, group)
-
-
-ALLOWED: dict[str, set[str]] = {
-    "tickets": {"quota", "usage", "sims"},
-    "alerts": {"quota", "silent", "inactive", "exhaustion", "ended", "anomalies", "usage", "near_quota"},
-    "incidents": set(),
-    "anomalies": {"usage", "sms", "silent"},
-    "churn": {"active"},
-    "savings": {"cost"},
-    "cost": {"orders"},
-    "orders": set(),
-    "expiry": {"quota", "exhaustion"},
-    "near_quota": {"quota", "usage", "remaining", "ended", "exhaustion"},
-    "exhaustion": {"quota", "ended", "usage", "forecast", "remaining"},
-    "remaining": {"quota", "usage"},
-    "forecast": {"usage"},
-    "silent": {"inactive"},
-    "inactive": {"usage", "silent"},
-    "sms": {"usage"},
-    "quota": {"usage", "ended"},
-    "usage": {"active"},
-    "active": set(),
-    "ended": {"quota", "usage", "exhaustion", "forecast"},
-}
-PRECEDENCE = [
-    "tickets", "alerts", "incidents", "churn", "savings", "anomalies", "cost", "orders", "expiry", "near_quota", "exhaustion", "ended",
-    "remaining", "forecast", "silent", "inactive", "sms", "quota", "usage", "active",
-]  # fmt: skip
-DATED = {"tickets", "alerts", "incidents", "anomalies", "cost", "orders"}
-ROWS = DATED
-PER_SIM = {"label", "country", "operator", "device_type", "state", "sim"}
-GROUPS_OF: dict[str, set[str]] = {
-    "tickets": {"month", "week", "day", "category", "priority", "status", "state"},
-    "alerts": {"month", "week", "day", "kind", "severity", "status", "state"} | PER_SIM,
-    "incidents": {"month", "week", "kind", "severity"},
-    "anomalies": {"month", "week", "day", "kind", "severity"} | PER_SIM,
-    "churn": {"risk_level"} | PER_SIM,
-    "cost": {"month", "week", "day", "order_type", "kind"},
-    "orders": {"month", "week", "day", "order_type", "kind"},
-    "usage": {"month", "week", "day"} | PER_SIM,
-    "sms": {"month", "week", "day"} | PER_SIM,
-}
-
-
-def _interpreted(draft: _Draft, today: date) -> Question:
-    """Put what was found together. Raises NotUnderstoodError for what does not fit."""
-    metrics = draft.all("metric")
-    limits: list[tuple[str, float, str]] = draft.all("limit")
-    units = {unit for _, _, unit in limits}
-    metric = _metric(draft, metrics, units)
-    spans = [period for period in draft.all("period") if isinstance(period, Span)]
-    aheads = [period for period in draft.all("period") if isinstance(period, Ahead)]
-    if len(spans) > 1 or len(aheads) > 1 or (spans and aheads):
-        raise draft.fail(
-            "There are several periods in it: ask for one.", "Darin sind mehrere Zeiträume: fragen Sie nach einem."
-        )
-    if metric == "usage" and (aheads or (draft.has("future") and not spans)):
-        metric = "forecast"
-    return _built(draft, metric, limits, spans[0] if spans else None, aheads[0] if aheads else None, today)
-
-
-def _metric(draft: _Draft, metrics: list[str], units: set[str]) -> str:
-    kinds = draft.all("kind")
-    if not metrics and kinds:
-        metrics = ["anomalies"]
-    if kinds and not set(metrics) & {"alerts", "anomalies", "incidents"}:
-        metrics = ["anomalies", *metrics]
-    if not metrics and draft.has("group", "risk_level"):
-        metrics = ["churn"]
-    if not metrics and draft.has("order_type"):
-        metrics = ["orders"]
-    metric = next((name for name in PRECEDENCE if name in metrics), None)
-    if metric in ("active", "silent") and len(metrics) > 1 and "usage" in metrics:
-        metric = "usage" if metric == "active" else metric
-    if metric is None:
-        if "mb" in units or draft.has("weak", "data"):
-            return "usage"
-        if "sms" in units:
-            return "sms"
-        if draft.has("weak", "risk"):
-            return "churn"
-        if draft.has("subject") or draft.has("state"):
-            return "sims"
-        raise draft.fail("It names nothing that can be measured.", "Es wird nichts genannt, das gemessen werden kann.")
-    others = [name for name in metrics if name != metric and name not in ALLOWED[metric]]
-    if others:
-        both = f"{metric.replace('_', ' ')} + {', '.join(name.replace('_', ' ') for name in others)}"
-        raise draft.fail(f"It asks for two things at once ({both}).", f"Es fragt nach zwei Dingen zugleich ({both}).")
-    return metric
-
-
-def _built(
-    draft: _Draft,
-    metric: str,
-    limits: list[tuple[str, float, str]],
-    span: Span | None,
-    ahead: Ahead | None,
-    today: date,
-) -> Question:
-    """Fill the Question of a metric."""
-    values: dict[str, Any] = {"filters": list(draft.filters)}
-    metrics = draft.all("metric")
-    yesterday = today - timedelta(1)
-    back = Span(today - timedelta(DEFAULT_DAYS), yesterday)
-    span_note = span and (span.note and span.note != "not over")
-    if span and span_note:
-        draft.note(f"The period is {span.first} to {span.last}.", f"Der Zeitraum ist {span.first} bis {span.last}.")
-    if span and span.last < span.first:
-        raise draft.fail("The period ends before it begins.", "Der Zeitraum endet, bevor er beginnt.")
-    states = draft.all("state")
-    groups = draft.all("group")
-    daily = draft.has("daily")
-    if len(groups) > 1 and "sim" in groups:
-        groups.remove("sim")
-    if len(groups) > 1:
-        raise draft.fail(
-            "It groups by several things: group by one.", "Es gruppiert nach mehrerem: gruppieren Sie nach einem."
-        )
-    group = groups[0] if groups else None
-
-    # metrics that are other metrics under some conditions
-    units = {unit for _, _, unit in limits}
-    if metric in ("quota", "ended", "usage", "exhaustion") and "%" in units:
-        metric = "used_share"
-    elif metric == "near_quota":
-        metric = "used_share"
-        if "%" not in units:
-            limits = [*limits, (">=", NEAR_QUOTA, "%")]
-            draft.note(
-                f"Close to the quota means that {NEAR_QUOTA} % of it are used.",
-                f"Nahe am Kontingent heißt, dass {NEAR_QUOTA} % davon verbraucht sind.",
-            )
-    elif metric == "remaining" and "%" in units:
-        metric = "remaining_share"
-    elif metric == "quota":
-        metric = "used_share" if "usage" in metrics else "remaining"
-    elif metric == "exhaustion" and "ended" in metrics and not (ahead or draft.has("future") or draft.has("soon")):
-        metric = "ended"
-    if metric == "ended" and (
-        ahead or span or draft.has("future") or draft.has("soon") or draft.has("when") or draft.has("rank")
-    ):
-        metric = "exhaustion"
-    if metric == "silent":
-        if span or "days" in units:
-            metric = "inactive"
-        else:
-            metric = "sims"
-            states = [*states, "silent"]
-    if metric == "active":
-        if span:
-            pass
-        else:
-            metric = "sims"
-            states = [*states, "active"]
-            draft.note(
-                "Active is the state of the SIM's life; with a period it means that the SIM had usage.",
-                "Aktiv ist der Zustand der SIM; mit einem Zeitraum heißt es, dass sie Verbrauch hatte.",
-            )
-    if metric == "usage" and "active" in metrics:
-        states = [*states, "active"]
-    if metric == "usage" and units == {"sms"}:
-        metric = "sms"
-
-    if span and set(states) - {"active", "silent"}:
-        raise draft.fail(
-            "States are known as of now only, without a period.",
-            "Zustände sind nur mit dem jetzigen Stand bekannt, ohne Zeitraum.",
-        )
-
-    # limits in the metric's unit
-    unit_of = {
-        "usage": "mb",
-        "remaining": "mb",
-        "forecast": "mb",
-        "sms": "sms",
-        "used_share": "%",
-        "remaining_share": "%",
-        "churn": "%",
-        "cost": "eur",
-        "savings": "eur",
-    }
-    comparisons = []
-    for operator, value, unit in limits:
-        if unit == unit_of.get(metric):
-            comparisons.append(Comparison(operator=operator, value=value))  # type: ignore[arg-type]
-        elif unit == "days" and metric == "inactive" and operator in (">", ">=") and span is None:
-            span = Span(today - timedelta(int(value)), yesterday)
-        elif unit == "days" and metric in ("exhaustion", "expiry") and operator in ("<", "<=") and ahead is None:
-            ahead = Ahead(int(value))
-        else:
-            raise draft.fail(
-                f"A limit in {unit} does not fit to {metric.replace('_', ' ')}.",
-                f"Eine Grenze in {unit} passt nicht zu {metric.replace('_', ' ')}.",
-            )
-    values["comparisons"] = comparisons
-
-    # days
-    if metric in ("usage", "sms", "active", "inactive"):
-        if ahead:
-            raise draft.fail(
-                f"{metric} lies in the past: ask for a forecast.",
-                f"{metric} liegt in der Vergangenheit: fragen Sie nach einer Prognose.",
-            )
-        if span is None:
-            span = back
-            draft.note(
-                f"Without a period it is the last {DEFAULT_DAYS} days.",
-                f"Ohne Zeitraum sind es die letzten {DEFAULT_DAYS} Tage.",
-            )
-    elif metric in DATED:
-        if ahead:
-            raise draft.fail(f"{metric} of the future are not known.", f"{metric} der Zukunft sind nicht bekannt.")
-        if metric == "anomalies" and span is None and not draft.has("aggregation"):
-            span = Span(today - timedelta(ANOMALY_DAYS), yesterday)
-            draft.note(
-                f"Without a period it is the last {ANOMALY_DAYS} days.",
-                f"Ohne Zeitraum sind es die letzten {ANOMALY_DAYS} Tage.",
-            )
-    elif metric in ("exhaustion", "expiry", "forecast"):
-        if span and span.last >= today:
-            ahead, span = Ahead((span.last - yesterday).days), None
-        elif span:
-            raise draft.fail(
-                f"{metric} looks ahead, and the period lies in the past.",
-                f"{metric} blickt voraus, und der Zeitraum liegt in der Vergangenheit.",
-            )
-        if metric == "forecast":
-            values["horizon"] = ahead.days if ahead else DEFAULT_DAYS
-            if ahead is None:
-                draft.note(f"The forecast is of {DEFAULT_DAYS} days.", f"Die Prognose gilt für {DEFAULT_DAYS} Tage.")
-            elif ahead.days > DEFAULT_DAYS:
-                raise draft.fail(
-                    f"Forecasts reach {DEFAULT_DAYS} days ahead.", f"Prognosen reichen {DEFAULT_DAYS} Tage weit."
-                )
-        elif ahead:
-            values["horizon"] = ahead.days
-        elif not (draft.has("when") or draft.has("rank") or any(chosen.field == "iccid" for chosen in draft.filters)):
-            values["horizon"] = DEFAULT_DAYS
-            draft.note(
-                f"Without a time it is the next {DEFAULT_DAYS} days.",
-                f"Ohne Zeitangabe sind es die nächsten {DEFAULT_DAYS} Tage.",
-            )
-    elif span or ahead:
-        if span and metric in ("sims",) and span.first == today:
-            span = None
-        elif metric == "ended" or span or ahead:
-            raise draft.fail(
-                f"{metric.replace('_', ' ')} is known as of now only.",
-                f"{metric.replace('_', ' ')} ist nur mit dem jetzigen Stand bekannt.",
-            )
-    if metric == "ended":
-        metric = "exhaustion"
-        values["filters"].append(Filter(field="status", values=("exhausted",)))
-    if span:
-        values["period"] = Period(first=span.first, last=span.last)
-
-    _put_filters(draft, metric, states, values)
-    values["filters"] = _joined(values["filters"])
-    _put_layout(draft, metric, group, daily, values)
-    return Question(metric=metric, **values)  # type: ignore[arg-type]
-
-
-def _put_filters(draft: _Draft, metric: str, states: list[str], values: dict[str, Any]) -> None:
-    filters: list[Filter] = values["filters"]
-
-    def put(name: str, chosen: Sequence[str]) -> None:
-        filters.append(Filter(field=name, values=tuple(dict.fromkeys(chosen))))  # type: ignore[arg-type]
-
-    def misplaced(words: Sequence[str]) -> NotUnderstoodError:
-        shown = ", ".join(word.replace("_", " ") for word in words)
-        return draft.fail(
-            f"{shown} does not fit to {metric.replace('_', ' ')}.",
-            f"{shown} passt nicht zu {metric.replace('_', ' ')}.",
-        )
-
-    metrics = draft.all("metric")
-    if states:
-        if metric in ("tickets", "incidents", "cost", "orders"):
-            raise misplaced(states)
-        put("state", states)
-    if kinds := draft.all("kind"):
-        put("kind", kinds)
-    if metric == "alerts":
-        named = {"silent": "silent", "inactive": "silent", "quota": "quota_80", "near_quota": "quota_80", "exhaustion": "exhaustion",
-                 "ended": "exhaustion", "anomalies": "anomaly"}  # fmt: skip
-        if chosen := [named[name] for name in metrics if name in named]:
-            put("kind", chosen)
-    if severities := draft.all("severity"):
-        if metric not in ("alerts", "anomalies", "incidents"):
-            raise misplaced(severities)
-        put("severity", severities)
-    statuses = draft.all("status")
-    if statuses:
-        if metric == "tickets":
-            meant = {"open": ("OPEN", "IN_PROGRESS"), "closed": ("CLOSED",), "IN_PROGRESS": ("IN_PROGRESS",)}
-            put("status", [status for name in statuses for status in meant[name]])
-        elif metric == "alerts":
-            put("status", statuses)
-        else:
-            raise misplaced(statuses)
-    elif metric == "alerts" and "period" not in values:
-        put("status", ["open"])
-        draft.note("Without a period it is the open alerts.", "Ohne Zeitraum sind es die offenen Alarme.")
-    categories = draft.all("category")
-    if metric == "tickets" and "quota" in metrics:
-        categories.append("quota_exhausted")
-    if categories:
-        if metric != "tickets":
-            raise misplaced(categories)
-        put("category", categories)
-    levels = draft.all("level")
-    if levels:
-        if metric == "tickets":
-            put("priority", levels)
-        elif metric == "churn":
-            put("risk_level", levels)
-        else:
-            raise misplaced(levels)
-    elif (
-        metric == "churn"
-        and not values["comparisons"]
-        and not draft.has("rank")
-        and not draft.has("group")
-        and not draft.has("aggregation")
-        and not any(chosen.field == "iccid" for chosen in filters)
-    ):
-        put("risk_level", ["high"])
-        draft.note("Likely to leave means a high churn risk.", "Wahrscheinlich heißt: ein hohes Abwanderungsrisiko.")
-    if draft.has("order_type"):
-        if metric not in ("orders", "cost"):
-            raise misplaced(["top-up"])
-        put("order_type", ["TOPUP", "BULK_TOPUP"])
-    if metric in ("cost", "orders", "incidents"):
-        if any(chosen.field in PER_SIM | {"iccid"} for chosen in filters):
-            raise draft.fail(
-                f"{metric} is not known by SIM, country or label.",
-                f"{metric} ist nicht nach SIM, Land oder Label bekannt.",
-            )
-
-
-def _joined(filters: list[Filter]) -> list[Filter]:
-    """One filter a field: what is said of it twice means either."""
-    joined: dict[tuple[str, bool], Filter] = {}
-    for chosen in filters:
-        key = chosen.field, chosen.negated
-        before = joined[key].values if key in joined else ()
-        joined[key] = chosen.model_copy(update={"values": tuple(dict.fromkeys([*before, *chosen.values]))})
-    return list(joined.values())
-
-
-def _put_layout(draft: _Draft, metric: str, group: str | None, daily: bool, values: dict[str, Any]) -> None:
-    """How the answer is laid out: a list, a number, or groups; in which order, how many."""
-    counted, aggregations = draft.has("count"), draft.all("aggregation")
-    ranks, tops = draft.all("rank"), draft.all("top")
-    if len(set(tops)) > 1 or len(set(aggregations)) > 1:
-        raise draft.fail(
-            "It asks for several sums at once: ask for one.",
-            "Es fragt nach mehreren Größen zugleich: fragen Sie nach einer.",
-        )
-    aggregation = aggregations[0] if aggregations else None
-    amounts = metric in ("usage", "sms", "forecast", "remaining", "cost", "savings")
-    per_sim = draft.has("subject") or bool(values["comparisons"])
-    if group == "kind" and metric in ("cost", "orders"):
-        group = "order_type"
-    if group == "state" and metric in ("alerts", "tickets"):
-        group = "status"
-    if metric in ("usage", "sms"):
-        if (
-            (daily and aggregation in ("average", "median"))
-            or (daily and values["comparisons"])
-            or (daily and group is None and draft.has("much") and False)
-        ):
-            values["daily"] = True
-        elif daily and group is None:
-            group = "day"
-        elif daily:
-            values["daily"] = True
-    elif daily:
-        if group is not None or metric not in DATED:
-            raise draft.fail(
-                f"{metric.replace('_', ' ')} by day is not known.",
-                f"{metric.replace('_', ' ')} nach Tagen ist nicht bekannt.",
-            )
-        group = "day"
-    if group is not None and group not in GROUPS_OF.get(metric, PER_SIM):
-        raise draft.fail(
-            f"{metric.replace('_', ' ')} cannot be grouped by {group.replace('_', ' ')}.",
-            f"{metric.replace('_', ' ')} lässt sich nicht nach {group.replace('_', ' ')} gruppieren.",
-        )
-    if group in ("month", "week", "day") and aggregation in ("average", "median"):
-        raise draft.fail(
-            "Averages by day, week or month are not offered: ask for the sums.",
-            "Durchschnitte nach Tag, Woche oder Monat gibt es nicht: fragen Sie nach den Summen.",
-        )
-
-    if group == "sim":
-        made, group = "list", None
-        if metric in DATED:
-            raise draft.fail(
-                f"{metric} by SIM are not offered: ask for the list.",
-                f"{metric} je SIM gibt es nicht: fragen Sie nach der Liste.",
-            )
-    elif group is not None:
-        if amounts and not (counted and values["comparisons"]):
-            made = aggregation or "sum"
-        elif metric in ("used_share", "remaining_share", "churn") and not counted and not values["comparisons"]:
-            made = aggregation if aggregation in ("average", "median") else "average"
-        else:
-            made = "count"
-        if counted and metric == "usage" and not values["comparisons"]:
-            made = "sum"
-    elif counted:
-        made = "sum" if amounts and not draft.has("subject") and not values["comparisons"] else "count"
-        if metric in ("usage", "sms") and not values["comparisons"] and draft.has("weak", "data"):
-            made = "sum"
-        if metric == "sms" and not values["comparisons"]:
-            made = "sum"
-        if metric in ("usage", "remaining", "forecast") and made == "count" and not values["comparisons"]:
-            if metric == "usage":
-                values["comparisons"] = [Comparison(operator=">", value=0)]
-    elif aggregation and not (values["comparisons"] and aggregation in ("average", "median")):
-        made = aggregation
-        if metric not in (
-            *("usage", "sms", "forecast", "remaining", "cost", "savings"),
-            "used_share",
-            "remaining_share",
-            "churn",
-        ):
-            if aggregation != "sum":
-                raise draft.fail(f"There is no average of {metric}.", f"Es gibt keinen Durchschnitt von {metric}.")
-            made = "count"
-    elif (
-        amounts
-        and not ranks
-        and not values["comparisons"]
-        and (
-            draft.has("much")
-            or not per_sim
-            or (metric in ("usage", "sms", "forecast", "cost") and not draft.has("list"))
-        )
-    ):
-        made = "sum"
-    else:
-        made = "list"
-    if metric == "cost" and made == "list":
-        made = "list" if ranks else "sum"
-    values["aggregation"] = made
-    values["group"] = group
-    values["sims"] = metric in DATED and made == "count" and draft.has("subject") and metric in ("anomalies", "alerts")
-    if tops:
-        values["top"] = tops[0]
-    elif ranks and "first" not in ranks and (made == "list" or group):
-        asked = draft.all("asked")
-        one = draft.all("subject") == ["sim"] or (
-            asked
-            and re.search(
-                r"(?:country|land|operator|network|carrier|provider|netz|betreiber|netzbetreiber|anbieter|label"
-                r"|month|monat|week|woche|model|type|geraetetyp|modell|category|kategorie|kind)$",
-                asked[0],
-            )
-        )
-        values["top"] = 1 if one else DEFAULT_TOP
-    values["ascending"] = "bottom" in ranks or (
-        metric in ("exhaustion", "expiry", "remaining", "remaining_share") and made == "list" and "top" not in ranks
-    )
-    if metric in ("exhaustion", "expiry") and ranks and made == "list":
-        values["ascending"] = True
-        values.setdefault("top", DEFAULT_TOP)
-    if metric in ("remaining", "remaining_share") and ranks and made == "list" and "bottom" not in ranks:
-        values["ascending"] = False
-
-
-@cache
-def known_words() -> frozenset[str]:
-    """Single words that rules know, for finding what a mistyped word was meant to be."""
-    from services.questions.periods import MONTHS, WEEKDAYS
-
-    found = {word for _, _, phrase in FEATURES for word in re.findall(r"(?<![\w\\])[a-z]{5,}(?![\w?*(\[])", phrase)}
-    found |= set(MONTHS) | set(WEEKDAYS) | set(NAMES) | {word for word in STOP if len(word) > 4}
-    found |= {
-        "yesterday",
-        "gestern",
-        "letzten",
-        "last",
-        "previous",
-        "countries",
-        "country",
-        "laender",
-        "usage",
-        "verbrauch",
-        "quota",
-        "limit",
-        "month",
-        "monat",
-        "operator",
-        "inactive",
-        "inaktiv",
-        "inaktive",
-        "tagen",
-        "average",
-        "durchschnitt",
-        "gigabyte",
-        "megabyte",
-    }
-    return frozenset(word for word in found if len(word) > 4 and " " not in word)
-
-
-def respelled(word: str) -> str | None:
-    """The known word that a mistyped one must be; None where it is not clear."""
-    if len(word) < 5 or not word.isalpha() or word in ACTIONS:
-        return None
-    near = get_close_matches(word, known_words(), 1, 0.84)
-    # one letter more or less, or two exchanged; the first one is right nearly always
-    return near[0] if near and near[0][0] == word[0] and abs(len(near[0]) - len(word)) < 2 else None

@@ -7,7 +7,8 @@ from contextlib import suppress
 import pytest
 
 from services.questions.compiler import compile_question
-from services.questions.grammar import NotUnderstoodError, read
+from services.questions.draft import NotUnderstoodError
+from services.questions.grammar import read
 from services.questions.question import Filter, Question
 from tests.services.questions.conftest import NOW, Fleet
 
