@@ -274,8 +274,7 @@ def _told(question: Question, german: bool) -> str:
     unit = UNIT_OF.get(question.metric, "")
     if question.daily:
         parts.append("je SIM und Tag" if german else "a SIM and day")
-    for one in question.comparisons:
-        parts.append(f"{one.operator} {_amount(one.value, unit, german)}")
+    parts += [f"{one.operator} {_amount(one.value, unit, german)}" for one in question.comparisons]
     for chosen in question.filters:
         means = {"label": "label begins with" if not german else "Label beginnt mit"}.get(
             chosen.field, chosen.field.replace("_", " ")

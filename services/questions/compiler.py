@@ -1,4 +1,7 @@
-"""The one way from a Question to SQL: fixed fragments over the published views, and every value a parameter."""
+"""The one way from a Question to SQL: fixed fragments over the published views, and every value a parameter.
+
+Where a linter sees SQL made from strings, the strings are constants of this module, or names of placeholders.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-from services.questions.question import MAX_ROWS, Comparison, Filter, Question, QuestionError
+from services.questions.question import MAX_ROWS, Comparison, Filter, Period, Question, QuestionError
 
 DEFAULT_ROWS = 100
 VIEW_OF = {
@@ -151,7 +154,7 @@ AGGREGATES = {
 
 
 def compile_question(question: Question, today: date) -> Compiled:
-    """Write a Question as SQL; `today` is the day after the last one known. Raises QuestionError for what has no answer."""
+    """Write a Question as SQL; `today` is the day after the last one known. Raises QuestionError where there is no way."""
     if question.metric in ROWS:
         return _of_rows(question)
     if question.group in TIMES:
@@ -269,71 +272,68 @@ def _by_time(question: Question) -> Compiled:
     return _finish(writer, text, question, UNIT_OF[question.metric])
 
 
-def _measure(question: Question, today: date, writer: _Writer) -> tuple[str, str, list[str], list[str]]:
-    """The value of a SIM: a join, the value's expression, more columns, conditions."""
-    metric = question.metric
-    if metric in ("usage", "sms", "active", "inactive"):
+# the value of a SIM: a join, the value's expression, more columns, conditions
+_Measure = tuple[str, str, list[str], list[str]]
+
+
+def _measure(question: Question, today: date, writer: _Writer) -> _Measure:
+    if question.metric in ("usage", "sms", "active", "inactive"):
         if question.period is None:
-            raise QuestionError(f"{metric} needs a period")
-        first, last = writer.put("first_day", question.period.first), writer.put("last_day", question.period.last)
-        if metric == "inactive":
-            used = f"bytes > 0 OR {MESSAGES} > 0"
-            none = (
-                f"NOT EXISTS (SELECT FROM core.sim_usage_v1 AS u WHERE u.iccid = s.iccid AND u.day BETWEEN "
-                f"{first}::date AND {last}::date AND ({used}))"
-            )
-            return "", "s.last_used_on", ["s.state"], [none]
-        amount = f"sum({MESSAGES})::float8" if metric == "sms" else "sum(bytes) / 1e6::float8"
-        join = f"""LEFT JOIN (
+            raise QuestionError(f"{question.metric} needs a period")
+        return _of_usage(question, question.period, today, writer)
+    if question.metric in ("sims", "remaining", "remaining_share", "used_share"):
+        return _of_quota(question)
+    return _of_predictions(question, writer)
+
+
+def _of_usage(question: Question, period: Period, today: date, writer: _Writer) -> _Measure:
+    first, last = writer.put("first_day", period.first), writer.put("last_day", period.last)
+    if question.metric == "inactive":
+        none = (
+            "NOT EXISTS (SELECT FROM core.sim_usage_v1 AS u WHERE u.iccid = s.iccid"
+            f" AND u.day BETWEEN {first}::date AND {last}::date AND (bytes > 0 OR {MESSAGES} > 0))"
+        )
+        return "", "s.last_used_on", ["s.state"], [none]
+    amount = f"sum({MESSAGES})::float8" if question.metric == "sms" else "sum(bytes) / 1e6::float8"
+    join = f"""LEFT JOIN (
     SELECT iccid, {amount} AS amount
     FROM core.sim_usage_v1
     WHERE day BETWEEN {first}::date AND {last}::date
     GROUP BY iccid
-) AS u ON u.iccid = s.iccid"""
-        if metric == "active":
-            return join, "u.amount", [], ["u.amount > 0"]
-        # a SIM is known from its first row on; a day without a row is zero from then on
-        join += f"""
+) AS u ON u.iccid = s.iccid"""  # noqa: S608 - fixed fragments and placeholders
+    if question.metric == "active":
+        return join, "u.amount", [], ["u.amount > 0"]
+    # a SIM is known from its first row on; a day without a row is zero from then on
+    join += f"""
 CROSS JOIN LATERAL (
     SELECT day AS first_day FROM core.sim_usage_v1 AS f
     WHERE f.iccid = s.iccid AND f.day <= {last}::date
     ORDER BY day
     LIMIT 1
 ) AS f"""
-        days = (
-            f"(least({last}::date, "
-            f"{writer.put('yesterday', max(today - timedelta(1), question.period.first))}::date) - "
-            f"greatest({first}::date, f.first_day) + 1)"
-        )
-        if question.daily:
-            return (
-                join,
-                f"coalesce(u.amount, 0) / greatest({days}, 1)",
-                ["coalesce(u.amount, 0) AS amount", f"greatest({days}, 1) AS days"],
-                [],
-            )
+    if not question.daily:
         return join, "coalesce(u.amount, 0)", [], []
-    if metric == "sims":
+    known = writer.put("known_to", max(min(period.last, today - timedelta(1)), period.first))
+    days = f"greatest({known}::date - greatest({first}::date, f.first_day) + 1, 1)"
+    return join, f"coalesce(u.amount, 0) / {days}", ["coalesce(u.amount, 0) AS amount", f"{days} AS days"], []
+
+
+def _of_quota(question: Question) -> _Measure:
+    if question.metric == "sims":
         return "", "s.last_used_on", ["s.state"], []
-    if metric == "remaining":
-        return (
-            "",
-            "s.remaining_mb::float8",
-            ["s.quota_total_mb::float8 AS quota_total_mb"],
-            ["s.remaining_mb IS NOT NULL"],
-        )
-    if metric in ("remaining_share", "used_share"):
-        left = "100 * s.remaining_mb::float8 / nullif(s.quota_total_mb, 0)"
-        # rounded: 80 % used is 80, whatever a binary fraction makes of it
-        value = f"round(({left if metric == 'remaining_share' else f'100 - {left}'})::numeric, 6)::float8"
-        return (
-            "",
-            value,
-            ["s.remaining_mb::float8 AS remaining_mb"],
-            ["s.remaining_mb IS NOT NULL", "s.quota_total_mb > 0"],
-        )
-    view = VIEW_OF[metric]
-    newest = f"(SELECT max(as_of) FROM {view})"
+    if question.metric == "remaining":
+        total = "s.quota_total_mb::float8 AS quota_total_mb"
+        return "", "s.remaining_mb::float8", [total], ["s.remaining_mb IS NOT NULL"]
+    left = "100 * s.remaining_mb / nullif(s.quota_total_mb, 0)"
+    value = left if question.metric == "remaining_share" else f"100 - {left}"
+    # rounded: 80 % used is 80, whatever a division makes of it
+    conditions = ["s.remaining_mb IS NOT NULL", "s.quota_total_mb > 0"]
+    return "", f"round({value}, 6)::float8", ["s.remaining_mb::float8 AS remaining_mb"], conditions
+
+
+def _of_predictions(question: Question, writer: _Writer) -> _Measure:
+    metric, view = question.metric, VIEW_OF[question.metric]
+    newest = f"(SELECT max(as_of) FROM {view})"  # noqa: S608 - a name of VIEW_OF
     if metric == "forecast":
         ahead = writer.put("days_ahead", question.horizon or 30)
         join = f"""JOIN (
@@ -341,23 +341,18 @@ CROSS JOIN LATERAL (
     FROM {view}
     WHERE as_of = {newest} AND day <= as_of + {ahead}::integer
     GROUP BY iccid
-) AS p ON p.iccid = s.iccid"""
+) AS p ON p.iccid = s.iccid"""  # noqa: S608 - fixed fragments and placeholders
         return join, "p.amount", [], []
     join = f"JOIN {view} AS p ON p.iccid = s.iccid AND p.as_of = {newest}"
     if metric == "churn":
         return join, "100 * p.p_90::float8", ["p.risk_level"], []
     if metric == "savings":
-        return (
-            join,
-            "p.saving_minor / 100.0::float8",
-            ["p.action", "p.currency"],
-            ["p.action <> 'nothing'", "p.saving_minor > 0"],
-        )
+        worth = ["p.action <> 'nothing'", "p.saving_minor > 0"]
+        return join, "p.saving_minor / 100.0::float8", ["p.action", "p.currency"], worth
     value = "p.expires_on" if metric == "expiry" else "p.p50_date"
     conditions = []
     if not any(chosen.field == "status" for chosen in question.filters):
-        conditions.append("p.status NOT IN ('exhausted', 'expired')")
-        conditions.append(f"{value} IS NOT NULL")
+        conditions += ["p.status NOT IN ('exhausted', 'expired')", f"{value} IS NOT NULL"]
         if question.horizon is not None:
             conditions.append(f"{value} <= p.as_of + {writer.put('days_ahead', question.horizon)}::integer")
     return join, value, ["p.status", "p.cause"], conditions

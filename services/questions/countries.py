@@ -4,13 +4,13 @@ from __future__ import annotations
 
 # the name first, as 1NCE writes it; other names and codes; adjectives after the bar
 _TABLE = """
-United States,US,USA,United States of America,the States,Vereinigte Staaten,Vereinigten Staaten,Amerika,America|american,us american,amerikanische
+United States,US,USA,United States of America,Vereinigte Staaten,Vereinigten Staaten,Amerika|american,amerikanische
 Germany,DE,DEU,Deutschland,Federal Republic of Germany|german,deutsche
 France,FR,FRA,Frankreich|french,franzoesische
 Italy,IT,ITA,Italien|italian,italienische
 Spain,ES,ESP,Spanien|spanish,spanische
 Portugal,PT,PRT|portuguese,portugiesische
-United Kingdom,UK,GB,GBR,Great Britain,England,Britain,Grossbritannien,Vereinigtes Koenigreich,Vereinigten Koenigreich|british,uk,britische,englische
+United Kingdom,UK,GB,GBR,Great Britain,England,Britain,Grossbritannien,Vereinigtes Koenigreich|british,uk,britische
 Ireland,IE,IRL,Irland|irish,irische
 Netherlands,NL,NLD,the Netherlands,Holland,Niederlande,Niederlanden|dutch,niederlaendische,hollaendische
 Belgium,BE,BEL,Belgien|belgian,belgische

@@ -99,7 +99,7 @@ def read(text: str, today: date, *, language: str | None = None, values: Mapping
     left = [word for word in re.findall(r"[^\s|]+", draft.text) if word not in STOP and word.strip(".,-/&+<>=%")]
     if _chooses_several(draft):
         left = [word for word in left if word not in ("or", "oder")]
-    left += [word for word in re.findall(r"[<>=%]+", draft.text)]
+    left += re.findall(r"[<>=%]+", draft.text)
     if left:
         shown = ", ".join(dict.fromkeys(left))
         raise draft.fail(f"Not understood: {shown}.", f"Nicht verstanden: {shown}.", left)
@@ -123,7 +123,7 @@ def _adding(draft: Draft, name: str, value: Any) -> Callable[[re.Match[str]], No
 
 
 def _read_values(draft: Draft, text: str, values: Mapping[str, Filter]) -> None:
-    """Set apart what stands for itself: ICCIDs, quoted names, labels and operators that are named as such, country codes."""
+    """Set apart what stands for itself: ICCIDs, quoted names, labels and operators named as such, country codes."""
     found_filters = draft.filters
 
     def label(found: re.Match[str]) -> str:

@@ -38,9 +38,27 @@ ALLOWED: dict[str, set[str]] = {
     "ended": {"quota", "usage", "exhaustion", "forecast"},
 }
 PRECEDENCE = [
-    "tickets", "alerts", "incidents", "churn", "savings", "anomalies", "cost", "orders", "expiry", "near_quota", "exhaustion", "ended",
-    "remaining", "forecast", "silent", "inactive", "sms", "quota", "usage", "active",
-]  # fmt: skip
+    "tickets",
+    "alerts",
+    "incidents",
+    "churn",
+    "savings",
+    "anomalies",
+    "cost",
+    "orders",
+    "expiry",
+    "near_quota",
+    "exhaustion",
+    "ended",
+    "remaining",
+    "forecast",
+    "silent",
+    "inactive",
+    "sms",
+    "quota",
+    "usage",
+    "active",
+]
 DATED = {"tickets", "alerts", "incidents", "anomalies", "cost", "orders"}
 PER_SIM = {"label", "country", "operator", "device_type", "state", "sim"}
 GROUPS_OF: dict[str, set[str]] = {

@@ -30,7 +30,8 @@ FROM core.sims AS s JOIN core.organizations AS o USING (organization_id) LEFT JO
 LEFT JOIN core.sim_connectivity AS c USING (sim_key) LEFT JOIN core.sim_quota AS q USING (sim_key)
 WHERE o.slug = 'default';
 CREATE TEMP VIEW u AS
-SELECT s.*, v.day, v.bytes / 1e6::float8 AS mb, v.sms_mt + v.sms_mo AS sms FROM s JOIN core.sim_usage AS v USING (sim_key)
+SELECT s.*, v.day, v.bytes / 1e6::float8 AS mb, v.sms_mt + v.sms_mo AS sms
+FROM s JOIN core.sim_usage AS v USING (sim_key)
 """
 
 Ask = Callable[..., Answer]
