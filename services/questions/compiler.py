@@ -154,7 +154,7 @@ AGGREGATES = {
 
 
 def compile_question(question: Question, today: date) -> Compiled:
-    """Write a Question as SQL; `today` is the day after the last one known. Raises QuestionError where there is no way."""
+    """Write a Question as SQL; `today` is the day after the last one known. Raises QuestionError where it cannot."""
     if question.metric in ROWS:
         return _of_rows(question)
     if question.group in TIMES:
@@ -310,7 +310,7 @@ CROSS JOIN LATERAL (
     WHERE f.iccid = s.iccid AND f.day <= {last}::date
     ORDER BY day
     LIMIT 1
-) AS f"""
+) AS f"""  # noqa: S608 - fixed fragments and placeholders
     if not question.daily:
         return join, "coalesce(u.amount, 0)", [], []
     known = writer.put("known_to", max(min(period.last, today - timedelta(1)), period.first))

@@ -29,6 +29,7 @@ from services.questions.lexicon import (
     COUNTRY_BEFORE,
     GROUP,
     GROUPS,
+    LISTED_GROUP,
     LOWEST,
     OPS,
     OR_MORE,
@@ -287,5 +288,6 @@ def _read_layout(draft: Draft) -> None:
     draft.take(PERIODIC, lambda found: draft.found.append(("group", "month" if found[0].startswith("mon") else "week")))
     draft.take(ASKED_GROUP, asked)
     draft.take(COUNTED_GROUP, asked)
+    draft.take(LISTED_GROUP, asked)
     draft.take(TOP, top)
     draft.take(GROUP, group)

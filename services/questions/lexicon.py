@@ -121,6 +121,9 @@ COUNTED_GROUP = re.compile(
     rf"(?<![\w.])(?P<top>$)?(?P<n>\d{{1,4}}) (?:{GROUP_WORDS})(?= (?:with|by|that|which|who|having|mit|nach|die"
     rf"|am|used|use|consum\w*|verbrauch\w*|in|on|from|closest|using|nearest)\b)"
 )
+LISTED_GROUP = re.compile(
+    rf"(?<![\w])(?:the|die|top) (?P<top>$)?(?P<n>$)?(?:{GROUP_WORDS})(?= (?:with|mit|that|which|die|by|nach|am)\b)"
+)
 PERIODIC = re.compile(
     rf"(?<![\w])(?:monthly|monatlich(?:e[nrsm]?)?|weekly|woechentlich(?:e[nrsm]?)?)(?! {QUOTA})(?![\w])"
 )

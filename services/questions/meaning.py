@@ -2,107 +2,31 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
 from services.questions.draft import Draft, NotUnderstoodError
+from services.questions.metrics import (
+    ALLOWED,
+    AMOUNTS,
+    ANOMALY_DAYS,
+    DATED,
+    DEFAULT_DAYS,
+    DEFAULT_TOP,
+    GROUPS_OF,
+    KIND_OF_ALERT,
+    NEAR_QUOTA,
+    ONE,
+    PER_SIM,
+    PRECEDENCE,
+    SHARES,
+    STATUS_OF_TICKET,
+    TIMES,
+    UNIT_OF,
+)
 from services.questions.periods import Ahead, Span
 from services.questions.question import Comparison, Filter, Period, Question
-
-DEFAULT_DAYS = 30
-ANOMALY_DAYS = 7
-DEFAULT_TOP = 10
-NEAR_QUOTA = 80
-ALLOWED: dict[str, set[str]] = {
-    "tickets": {"quota", "usage", "sims"},
-    "alerts": {"quota", "silent", "inactive", "exhaustion", "ended", "anomalies", "usage", "near_quota"},
-    "incidents": set(),
-    "anomalies": {"usage", "sms", "silent"},
-    "churn": {"active"},
-    "savings": {"cost"},
-    "cost": {"orders"},
-    "orders": set(),
-    "expiry": {"quota", "exhaustion"},
-    "near_quota": {"quota", "usage", "remaining", "ended", "exhaustion"},
-    "exhaustion": {"quota", "ended", "usage", "forecast", "remaining"},
-    "remaining": {"quota", "usage"},
-    "forecast": {"usage"},
-    "silent": {"inactive"},
-    "inactive": {"usage", "silent"},
-    "sms": {"usage"},
-    "quota": {"usage", "ended"},
-    "usage": {"active"},
-    "active": set(),
-    "ended": {"quota", "usage", "exhaustion", "forecast"},
-}
-PRECEDENCE = [
-    "tickets",
-    "alerts",
-    "incidents",
-    "churn",
-    "savings",
-    "anomalies",
-    "cost",
-    "orders",
-    "expiry",
-    "near_quota",
-    "exhaustion",
-    "ended",
-    "remaining",
-    "forecast",
-    "silent",
-    "inactive",
-    "sms",
-    "quota",
-    "usage",
-    "active",
-]
-DATED = {"tickets", "alerts", "incidents", "anomalies", "cost", "orders"}
-PER_SIM = {"label", "country", "operator", "device_type", "state", "sim"}
-GROUPS_OF: dict[str, set[str]] = {
-    "tickets": {"month", "week", "day", "category", "priority", "status", "state"},
-    "alerts": {"month", "week", "day", "kind", "severity", "status", "state"} | PER_SIM,
-    "incidents": {"month", "week", "kind", "severity"},
-    "anomalies": {"month", "week", "day", "kind", "severity"} | PER_SIM,
-    "churn": {"risk_level"} | PER_SIM,
-    "cost": {"month", "week", "day", "order_type", "kind"},
-    "orders": {"month", "week", "day", "order_type", "kind"},
-    "usage": {"month", "week", "day"} | PER_SIM,
-    "sms": {"month", "week", "day"} | PER_SIM,
-}
-
-
-UNIT_OF = {
-    "usage": "mb",
-    "remaining": "mb",
-    "forecast": "mb",
-    "sms": "sms",
-    "used_share": "%",
-    "remaining_share": "%",
-    "churn": "%",
-    "cost": "eur",
-    "savings": "eur",
-}
-AMOUNTS = {"usage", "sms", "forecast", "remaining", "cost", "savings"}
-SHARES = {"used_share", "remaining_share", "churn"}
-TIMES = {"month", "week", "day"}
-KIND_OF_ALERT = {
-    "silent": "silent",
-    "inactive": "silent",
-    "quota": "quota_80",
-    "near_quota": "quota_80",
-    "exhaustion": "exhaustion",
-    "ended": "exhaustion",
-    "anomalies": "anomaly",
-}
-STATUS_OF_TICKET = {"open": ("OPEN", "IN_PROGRESS"), "closed": ("CLOSED",), "IN_PROGRESS": ("IN_PROGRESS",)}
-ONE = re.compile(
-    r"(?:country|land|operator|network|carrier|provider|netz|betreiber|netzbetreiber|anbieter|label|month|monat"
-    r"|week|woche|"
-    r"model|type|geraetetyp|modell|category|kategorie|kind)$"
-)
 
 
 def meant(draft: Draft, today: date) -> Question:
@@ -386,6 +310,8 @@ class _Meaning:
             )
         aggregation = aggregations[0] if aggregations else None
         group, daily = self._group(aggregation)
+        if group == "sim" and aggregation in ("average", "median") and not self.comparisons:
+            group = None  # an average is over SIMs anyway
         made = "list" if group == "sim" else self._grouped(aggregation) if group else self._made(aggregation)
         group = None if group == "sim" else group
         if metric == "usage" and made == "count" and not self.comparisons:

@@ -272,6 +272,7 @@ RULES: list[Rule] = [
         r"(?:in|im|during|for|of|from)(?: the year| jahr| jahre)? (20\d{2})",
         lambda m, _: Span(date(int(m[1]), 1, 1), date(int(m[1]), 12, 31)),
     ),
+    _rule(r"(20\d{2})", lambda m, _: Span(date(int(m[1]), 1, 1), date(int(m[1]), 12, 31))),
 ]
 IN_DAYS = re.compile(rf"(?<![\w.])in (?:(\d{{1,4}}|a|an|one|einer|einem) ){UNIT}(?![\w])")
 
