@@ -29,6 +29,7 @@ from api.routes import (
     health,
     predictions,
     quota,
+    questions,
     reports,
     sims,
     stream_webhook,
@@ -91,6 +92,7 @@ def create_app(
         reports,
         exports,
         stream_webhook,
+        questions,
     )
     for module in modules:
         app.include_router(module.router)

@@ -27,6 +27,8 @@ from resources.database.server import DatabaseUnavailableError, describe, driver
 from resources.errors import SimsightError
 from services.access.api_keys import key_sha256
 from services.exports import Export, export
+from services.questions.answers import SECONDS as QUESTION_SECONDS
+from services.questions.answers import Answer, answer_question
 from sql import query
 
 READERS = 8
@@ -90,6 +92,12 @@ class Session:
         """Write an export to a file, with more time than other queries have; returns its rows. Raises ExportError."""
         self.take_longer()
         return export(self._connection, wanted, file)
+
+    def answer(self, text: str, now: datetime, language: str | None) -> Answer:
+        """Answer a question in plain language, with less time than other queries have."""
+        self.seconds = QUESTION_SECONDS
+        self._connection.execute(f"SET LOCAL statement_timeout = '{QUESTION_SECONDS}s'".encode())
+        return answer_question(self._connection, text, now, language)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import typer
 from pipelines.cli import (
     actions,
     alerts,
+    ask,
     channels,
     churn,
     data,
@@ -46,7 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (runs, simulate, data, servers, models, status, sim):
+for _module in (runs, simulate, data, servers, models, status, sim, ask):
     app.add_typer(_module.app)
 for _name, _group in (
     ("api-key", keys.keys),

@@ -1,0 +1,408 @@
+"""The one way from a Question to SQL: fixed fragments over the published views, and every value a parameter.
+
+Where a linter sees SQL made from strings, the strings are constants of this module, or names of placeholders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+from services.questions.question import MAX_ROWS, Comparison, Filter, Period, Question, QuestionError
+
+DEFAULT_ROWS = 100
+VIEW_OF = {
+    "usage": "core.sim_usage_v1",
+    "sms": "core.sim_usage_v1",
+    "active": "core.sim_usage_v1",
+    "inactive": "core.sim_usage_v1",
+    "remaining": "core.sims_v1",
+    "remaining_share": "core.sims_v1",
+    "used_share": "core.sims_v1",
+    "sims": "core.sims_v1",
+    "forecast": "predictions.usage_forecasts_v1",
+    "exhaustion": "predictions.exhaustions_v1",
+    "expiry": "predictions.exhaustions_v1",
+    "churn": "predictions.churn_risks_v1",
+    "savings": "predictions.quota_recommendations_v1",
+    "anomalies": "predictions.anomalies_v1",
+    "alerts": "predictions.alerts_v1",
+    "tickets": "predictions.tickets_v1",
+    "incidents": "predictions.incidents_v1",
+    "orders": "core.orders_v1",
+    "cost": "core.orders_v1",
+}
+UNIT_OF = {
+    "usage": "MB",
+    "sms": "messages",
+    "remaining": "MB",
+    "remaining_share": "%",
+    "used_share": "%",
+    "forecast": "MB",
+    "exhaustion": "date",
+    "expiry": "date",
+    "churn": "%",
+    "inactive": "date",
+    "active": "MB",
+}
+# the state of a SIM; ordered ones are not in the list of SIMs
+SIM_FIELDS = {
+    "iccid": "s.iccid",
+    "label": "s.label",
+    "country": "s.country",
+    "operator": "s.operator",
+    "device_type": "left(s.imei, 8)",
+    "state": "s.state",
+}
+# the beginning of a label, as for the totals of forecasts
+LABEL_GROUP = r"substring(s.label FROM '^[^-_/:. ]+')"
+BYTES = {"usage": "bytes", "active": "bytes"}
+MESSAGES = "coalesce(sms_mt, 0) + coalesce(sms_mo, 0) + coalesce(sms_unsplit, 0)"
+
+
+@dataclass
+class Compiled:
+    """A statement with named placeholders, its parameters, the unit of its column `value`, and the rows it may give."""
+
+    sql: str
+    parameters: dict[str, Any]
+    unit: str | None
+    rows: int
+    columns: list[str] = field(default_factory=list)
+
+
+class _Writer:
+    def __init__(self) -> None:
+        self.parameters: dict[str, Any] = {}
+
+    def put(self, name: str, value: Any) -> str:
+        """Add a parameter and return its placeholder."""
+        if name in self.parameters:
+            name = f"{name}_{len(self.parameters)}"
+        self.parameters[name] = value
+        return f"%({name})s"
+
+
+# the rows of metrics that are lists of their own: columns shown, the day of a row, what filters mean, the amount
+@dataclass(frozen=True)
+class _Rows:
+    shown: str
+    day: str
+    fields: Mapping[str, str]
+    order: str
+    amount: str | None = None
+    sims: bool = True
+
+
+ROWS = {
+    "anomalies": _Rows(
+        "r.iccid, r.label, r.day, r.kind, r.severity, r.score AS value, r.reasons",
+        "r.day",
+        {"kind": "r.kind", "severity": "r.severity"},
+        "r.score",
+    ),
+    "alerts": _Rows(
+        "r.alert_id, r.iccid, r.label, r.kind, r.severity, r.opened_as_of, r.message",
+        "r.opened_as_of",
+        {
+            "kind": "r.kind",
+            "severity": "r.severity",
+            "status": "CASE WHEN r.closed_at IS NULL THEN 'open' ELSE 'closed' END",
+        },
+        "r.alert_id",
+    ),
+    "tickets": _Rows(
+        "r.case_id, r.subject, r.status, r.opened_at, r.category, r.priority, r.iccid",
+        "(r.opened_at AT TIME ZONE 'UTC')::date",
+        {"category": "r.category", "priority": "r.priority", "status": "r.status"},
+        "r.opened_at",
+    ),
+    "incidents": _Rows(
+        "r.incident_id, r.kind, r.title, r.first_day, r.last_day, r.severity, r.sims",
+        "r.first_day",
+        {"kind": "r.kind", "severity": "r.severity"},
+        "r.first_day",
+        sims=False,
+    ),
+    "orders": _Rows(
+        "r.order_number, r.order_type, r.ordered_at, r.status, r.invoice_minor / 100.0 AS value, r.currency",
+        "(r.ordered_at AT TIME ZONE 'UTC')::date",
+        {"order_type": "r.order_type"},
+        "r.ordered_at",
+        sims=False,
+    ),
+    "cost": _Rows(
+        "r.order_number, r.order_type, r.ordered_at, r.status, r.invoice_minor / 100.0 AS value, r.currency",
+        "(r.ordered_at AT TIME ZONE 'UTC')::date",
+        {"order_type": "r.order_type"},
+        "r.invoice_minor",
+        amount="r.invoice_minor / 100.0",
+        sims=False,
+    ),
+}
+TIMES = {"month": "to_char({day}, 'YYYY-MM')", "week": "to_char({day}, 'IYYY-\"W\"IW')", "day": "{day}"}
+AGGREGATES = {
+    "sum": "sum(value)",
+    "average": "avg(value)",
+    "median": "percentile_cont(0.5) WITHIN GROUP (ORDER BY value)",
+    "maximum": "max(value)",
+    "minimum": "min(value)",
+    "count": "count(*)",
+}
+
+
+def compile_question(question: Question, today: date) -> Compiled:
+    """Write a Question as SQL; `today` is the day after the last one known. Raises QuestionError where it cannot."""
+    if question.metric in ROWS:
+        return _of_rows(question)
+    if question.group in TIMES:
+        return _by_time(question)
+    return _of_sims(question, today)
+
+
+def _filters(filters: tuple[Filter, ...], fields: Mapping[str, str], writer: _Writer) -> list[str]:
+    conditions = []
+    for chosen in filters:
+        if chosen.field not in fields:
+            raise QuestionError(f"there is no {chosen.field.replace('_', ' ')} to choose by")
+        column = fields[chosen.field]
+        if chosen.field == "label":
+            # as it is written, case aside: no sign of it is a pattern
+            beginnings = writer.put("label", [value.casefold() for value in chosen.values])
+            condition = (
+                f"EXISTS (SELECT FROM unnest({beginnings}::text[]) AS b (start) WHERE "
+                f"starts_with(lower({column}), b.start))"
+            )
+        else:
+            values = [value.casefold() for value in chosen.values]
+            condition = f"lower({column}) = ANY ({writer.put(chosen.field, values)}::text[])"
+        conditions.append(f"({condition}) IS NOT TRUE" if chosen.negated else condition)
+    return conditions
+
+
+def _compared(comparisons: tuple[Comparison, ...], writer: _Writer) -> list[str]:
+    return [f"value {one.operator} {writer.put('limit', one.value)}::float8" for one in comparisons]
+
+
+def _where(conditions: list[str]) -> str:
+    return f"\nWHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _limit(question: Question) -> int:
+    return min(question.top or DEFAULT_ROWS, MAX_ROWS)
+
+
+def _finish(writer: _Writer, text: str, question: Question, unit: str | None) -> Compiled:
+    """Add the limit: one row more than is shown tells whether there are more."""
+    rows = _limit(question)
+    writer.parameters["rows"] = rows if question.top else rows + 1
+    return Compiled(f"{text}\nLIMIT %(rows)s", writer.parameters, unit, rows)
+
+
+def _of_rows(question: Question) -> Compiled:
+    table, writer = ROWS[question.metric], _Writer()
+    fields = dict(table.fields)
+    grouped = fields | {name: form.format(day=table.day) for name, form in TIMES.items()}
+    if table.sims:
+        fields |= SIM_FIELDS
+        grouped |= SIM_FIELDS | {"label": LABEL_GROUP}
+    conditions = _filters(question.filters, fields, writer)
+    if question.period:
+        first, last = writer.put("first_day", question.period.first), writer.put("last_day", question.period.last)
+        conditions.append(f"{table.day} BETWEEN {first}::date AND {last}::date")
+    if question.comparisons:
+        if table.amount is None:
+            raise QuestionError(f"{question.metric} have no amount to compare")
+        conditions += [
+            f"{table.amount} {one.operator} {writer.put('limit', one.value)}::float8" for one in question.comparisons
+        ]
+    asked = {chosen.field for chosen in question.filters} | {question.group}
+    source = f"{VIEW_OF[question.metric]} AS r"
+    if asked & SIM_FIELDS.keys():
+        source += "\nLEFT JOIN core.sims_v1 AS s ON s.iccid = r.iccid"
+    where = _where(conditions)
+    order = "ASC" if question.ascending else "DESC"
+    if question.aggregation == "list":
+        text = f"SELECT {table.shown}\nFROM {source}{where}\nORDER BY {table.order} {order} NULLS LAST"
+        return _finish(writer, text, question, None)
+    if question.aggregation == "count" or table.amount is None:
+        value, currency = "count(DISTINCT r.iccid)" if question.sims else "count(*)", ""
+        unit = "SIMs" if question.sims else str(question.metric)
+    else:
+        # amounts in different currencies are never added
+        value = AGGREGATES[question.aggregation].replace("value", table.amount)
+        value, unit, currency = f"coalesce({value}, 0)", "currency", ", r.currency"
+    if question.group:
+        group = grouped.get(question.group)
+        if group is None:
+            raise QuestionError(f"{question.metric} cannot be grouped by {question.group}")
+        sort = (
+            f"1 {'DESC' if question.ascending else 'ASC'}"
+            if question.group in TIMES and not question.top
+            else f"value {order}, 1"
+        )
+        text = (
+            f"SELECT {group} AS {question.group}, {value} AS value{currency}\nFROM {source}{where}\nGROUP BY "
+            f"{group}{currency}\nORDER BY {sort}"
+        )
+        return _finish(writer, text, question, unit)
+    tail = f"\nGROUP BY {currency[2:]}\nORDER BY value DESC" if currency else ""
+    return _finish(writer, f"SELECT {value} AS value{currency}\nFROM {source}{where}{tail}", question, unit)
+
+
+def _by_time(question: Question) -> Compiled:
+    """Usage by day, week or month."""
+    writer = _Writer()
+    if question.metric not in ("usage", "sms") or question.period is None or question.comparisons:
+        raise QuestionError(f"{question.metric} cannot be laid out by {question.group}")
+    value = "sum(u.bytes) / 1e6::float8" if question.metric == "usage" else f"sum({MESSAGES})"
+    conditions = _filters(question.filters, SIM_FIELDS, writer)
+    first, last = writer.put("first_day", question.period.first), writer.put("last_day", question.period.last)
+    conditions.append(f"u.day BETWEEN {first}::date AND {last}::date")
+    source = "core.sim_usage_v1 AS u" + ("\nJOIN core.sims_v1 AS s ON s.iccid = u.iccid" if question.filters else "")
+    assert question.group is not None
+    group = TIMES[question.group].format(day="u.day")
+    order = f"value {'ASC' if question.ascending else 'DESC'}" if question.top else "1"
+    text = (
+        f"SELECT {group} AS {question.group}, {value} AS value\nFROM {source}{_where(conditions)}\nGROUP BY "
+        f"1\nORDER BY {order}"
+    )
+    return _finish(writer, text, question, UNIT_OF[question.metric])
+
+
+# the value of a SIM: a join, the value's expression, more columns, conditions
+_Measure = tuple[str, str, list[str], list[str]]
+
+
+def _measure(question: Question, today: date, writer: _Writer) -> _Measure:
+    if question.metric in ("usage", "sms", "active", "inactive"):
+        if question.period is None:
+            raise QuestionError(f"{question.metric} needs a period")
+        return _of_usage(question, question.period, today, writer)
+    if question.metric in ("sims", "remaining", "remaining_share", "used_share"):
+        return _of_quota(question)
+    return _of_predictions(question, writer)
+
+
+def _of_usage(question: Question, period: Period, today: date, writer: _Writer) -> _Measure:
+    first, last = writer.put("first_day", period.first), writer.put("last_day", period.last)
+    if question.metric == "inactive":
+        none = (
+            "NOT EXISTS (SELECT FROM core.sim_usage_v1 AS u WHERE u.iccid = s.iccid"
+            f" AND u.day BETWEEN {first}::date AND {last}::date AND (bytes > 0 OR {MESSAGES} > 0))"
+        )
+        return "", "s.last_used_on", ["s.state"], [none]
+    amount = f"sum({MESSAGES})::float8" if question.metric == "sms" else "sum(bytes) / 1e6::float8"
+    join = f"""LEFT JOIN (
+    SELECT iccid, {amount} AS amount
+    FROM core.sim_usage_v1
+    WHERE day BETWEEN {first}::date AND {last}::date
+    GROUP BY iccid
+) AS u ON u.iccid = s.iccid"""  # noqa: S608 - fixed fragments and placeholders
+    if question.metric == "active":
+        return join, "u.amount", [], ["u.amount > 0"]
+    # a SIM is known from its first row on; a day without a row is zero from then on
+    join += f"""
+CROSS JOIN LATERAL (
+    SELECT day AS first_day FROM core.sim_usage_v1 AS f
+    WHERE f.iccid = s.iccid AND f.day <= {last}::date
+    ORDER BY day
+    LIMIT 1
+) AS f"""  # noqa: S608 - fixed fragments and placeholders
+    if not question.daily:
+        return join, "coalesce(u.amount, 0)", [], []
+    known = writer.put("known_to", max(min(period.last, today - timedelta(1)), period.first))
+    days = f"greatest({known}::date - greatest({first}::date, f.first_day) + 1, 1)"
+    return join, f"coalesce(u.amount, 0) / {days}", ["coalesce(u.amount, 0) AS amount", f"{days} AS days"], []
+
+
+def _of_quota(question: Question) -> _Measure:
+    if question.metric == "sims":
+        return "", "s.last_used_on", ["s.state"], []
+    if question.metric == "remaining":
+        total = "s.quota_total_mb::float8 AS quota_total_mb"
+        return "", "s.remaining_mb::float8", [total], ["s.remaining_mb IS NOT NULL"]
+    left = "100 * s.remaining_mb / nullif(s.quota_total_mb, 0)"
+    value = left if question.metric == "remaining_share" else f"100 - {left}"
+    # rounded: 80 % used is 80, whatever a division makes of it
+    conditions = ["s.remaining_mb IS NOT NULL", "s.quota_total_mb > 0"]
+    return "", f"round({value}, 6)::float8", ["s.remaining_mb::float8 AS remaining_mb"], conditions
+
+
+def _of_predictions(question: Question, writer: _Writer) -> _Measure:
+    metric, view = question.metric, VIEW_OF[question.metric]
+    newest = f"(SELECT max(as_of) FROM {view})"  # noqa: S608 - a name of VIEW_OF
+    if metric == "forecast":
+        ahead = writer.put("days_ahead", question.horizon or 30)
+        join = f"""JOIN (
+    SELECT iccid, sum(mean) / 1e6::float8 AS amount
+    FROM {view}
+    WHERE as_of = {newest} AND day <= as_of + {ahead}::integer
+    GROUP BY iccid
+) AS p ON p.iccid = s.iccid"""  # noqa: S608 - fixed fragments and placeholders
+        return join, "p.amount", [], []
+    join = f"JOIN {view} AS p ON p.iccid = s.iccid AND p.as_of = {newest}"
+    if metric == "churn":
+        return join, "100 * p.p_90::float8", ["p.risk_level"], []
+    if metric == "savings":
+        worth = ["p.action <> 'nothing'", "p.saving_minor > 0"]
+        return join, "p.saving_minor / 100.0::float8", ["p.action", "p.currency"], worth
+    value = "p.expires_on" if metric == "expiry" else "p.p50_date"
+    conditions = []
+    if not any(chosen.field == "status" for chosen in question.filters):
+        conditions += ["p.status NOT IN ('exhausted', 'expired')", f"{value} IS NOT NULL"]
+        if question.horizon is not None:
+            conditions.append(f"{value} <= p.as_of + {writer.put('days_ahead', question.horizon)}::integer")
+    return join, value, ["p.status", "p.cause"], conditions
+
+
+def _of_sims(question: Question, today: date) -> Compiled:
+    writer = _Writer()
+    join, value, more, conditions = _measure(question, today, writer)
+    fields = SIM_FIELDS | ({"status": "p.status"} if question.metric in ("exhaustion", "expiry") else {})
+    fields |= {"risk_level": "p.risk_level"} if question.metric == "churn" else {}
+    conditions = [*_filters(question.filters, fields, writer), *conditions]
+    columns = ["s.iccid", "s.label", f"{value} AS value", *more]
+    group = None
+    if question.group:
+        group = {**fields, "label": LABEL_GROUP}.get(question.group)
+        if group is None:
+            raise QuestionError(f"{question.metric} cannot be grouped by {question.group.replace('_', ' ')}")
+        columns.append(f"{group} AS asked_group")
+    inner = f"SELECT {', '.join(columns)}\nFROM core.sims_v1 AS s" + (f"\n{join}" if join else "") + _where(conditions)
+    outer = _where(_compared(question.comparisons, writer))
+    order = "ASC" if question.ascending else "DESC"
+    currency = question.metric == "savings"
+    unit = "currency" if currency else UNIT_OF.get(question.metric)
+    if question.aggregation == "list":
+        shown = [
+            "iccid",
+            "label",
+            "value",
+            *(one.rsplit(" AS ", 1)[-1].split(".")[-1] for one in more if not question.daily),
+        ]
+        text = (
+            f"SELECT {', '.join(shown)}\nFROM (\n{inner}\n) AS per_sim{outer}\nORDER BY value {order} NULLS LAST, iccid"
+        )
+        return _finish(writer, text, question, unit)
+    if question.aggregation == "count":
+        made, unit = "count(*)", "SIMs"
+    elif unit in (None, "date") or question.metric in ("inactive", "active"):
+        raise QuestionError(f"{question.metric} can be counted and listed only")
+    elif question.daily and question.aggregation == "average":
+        made = "sum(amount) / nullif(sum(days), 0)"
+    else:
+        made = AGGREGATES[question.aggregation]
+    money = ", currency" if currency and question.aggregation != "count" else ""
+    counted = "" if question.aggregation == "count" else ", count(*) AS sims"
+    if group:
+        text = (
+            f"SELECT asked_group AS {question.group}, {made} AS value{counted}{money}\nFROM (\n{inner}\n) AS "
+            f"per_sim{outer}\nGROUP BY asked_group{money}\nORDER BY value {order} NULLS LAST, 1"
+        )
+    else:
+        tail = "\nGROUP BY currency\nORDER BY value DESC" if money else ""
+        text = f"SELECT {made} AS value{counted}{money}\nFROM (\n{inner}\n) AS per_sim{outer}{tail}"
+    return _finish(writer, text, question, unit)

@@ -1,0 +1,98 @@
+"""What goes with which metric: words, groups, units, and what is assumed where a question does not say it."""
+
+from __future__ import annotations
+
+import re
+
+DEFAULT_DAYS = 30
+ANOMALY_DAYS = 7
+DEFAULT_TOP = 10
+NEAR_QUOTA = 80
+ALLOWED: dict[str, set[str]] = {
+    "tickets": {"quota", "usage", "sims"},
+    "alerts": {"quota", "silent", "inactive", "exhaustion", "ended", "anomalies", "usage", "near_quota"},
+    "incidents": set(),
+    "anomalies": {"usage", "sms", "silent"},
+    "churn": {"active"},
+    "savings": {"cost"},
+    "cost": {"orders"},
+    "orders": set(),
+    "expiry": {"quota", "exhaustion"},
+    "near_quota": {"quota", "usage", "remaining", "ended", "exhaustion"},
+    "exhaustion": {"quota", "ended", "usage", "forecast", "remaining"},
+    "remaining": {"quota", "usage"},
+    "forecast": {"usage"},
+    "silent": {"inactive"},
+    "inactive": {"usage", "silent"},
+    "sms": {"usage"},
+    "quota": {"usage", "ended"},
+    "usage": {"active"},
+    "active": set(),
+    "ended": {"quota", "usage", "exhaustion", "forecast"},
+}
+PRECEDENCE = [
+    "tickets",
+    "alerts",
+    "incidents",
+    "churn",
+    "savings",
+    "anomalies",
+    "cost",
+    "orders",
+    "expiry",
+    "near_quota",
+    "exhaustion",
+    "ended",
+    "remaining",
+    "forecast",
+    "silent",
+    "inactive",
+    "sms",
+    "quota",
+    "usage",
+    "active",
+]
+DATED = {"tickets", "alerts", "incidents", "anomalies", "cost", "orders"}
+PER_SIM = {"label", "country", "operator", "device_type", "state", "sim"}
+GROUPS_OF: dict[str, set[str]] = {
+    "tickets": {"month", "week", "day", "category", "priority", "status", "state"},
+    "alerts": {"month", "week", "day", "kind", "severity", "status", "state"} | PER_SIM,
+    "incidents": {"month", "week", "kind", "severity"},
+    "anomalies": {"month", "week", "day", "kind", "severity"} | PER_SIM,
+    "churn": {"risk_level"} | PER_SIM,
+    "cost": {"month", "week", "day", "order_type", "kind"},
+    "orders": {"month", "week", "day", "order_type", "kind"},
+    "usage": {"month", "week", "day"} | PER_SIM,
+    "sms": {"month", "week", "day"} | PER_SIM,
+}
+
+
+UNIT_OF = {
+    "usage": "mb",
+    "remaining": "mb",
+    "forecast": "mb",
+    "sms": "sms",
+    "used_share": "%",
+    "remaining_share": "%",
+    "churn": "%",
+    "cost": "eur",
+    "savings": "eur",
+}
+AMOUNTS = {"usage", "sms", "forecast", "remaining", "cost", "savings"}
+SHARES = {"used_share", "remaining_share", "churn"}
+TIMES = {"month", "week", "day"}
+KIND_OF_ALERT = {
+    "silent": "silent",
+    "inactive": "silent",
+    "quota": "quota_80",
+    "near_quota": "quota_80",
+    "exhaustion": "exhaustion",
+    "ended": "exhaustion",
+    "anomalies": "anomaly",
+}
+STATUS_OF_TICKET = {"open": ("OPEN", "IN_PROGRESS"), "closed": ("CLOSED",), "IN_PROGRESS": ("IN_PROGRESS",)}
+ONE = re.compile(
+    r"(?:country|land|operator|network|carrier|provider|netz|betreiber|netzbetreiber|anbieter|label|month|monat"
+    r"|week|woche|"
+    r"model|type|geraetetyp|modell|category|kategorie|kind)$"
+)
