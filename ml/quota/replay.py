@@ -20,16 +20,24 @@ from ml.quota.use import MONTH_DAYS
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a policy came to: minor units paid, and days on which a device would have sent and could not."""
+    """What a policy came to.
+
+    paid         minor units
+    kept         minor units of it that are still of use: volume bought and left at the end, at its price, as far as the
+                 SIM would use it within WORTH_DAYS at its rate of the replayed months
+    outage_days  days on which a device would have sent and could not
+    """
 
     paid: float
+    kept: float
     outage_days: int
 
     def cost(self, prices: PriceList) -> float:
-        """Minor units: what was paid, and the outage days at their price."""
-        return self.paid + self.outage_days * prices.outage_day
+        """Minor units: what was paid for the months replayed, and the outage days at their price."""
+        return self.paid - self.kept + self.outage_days * prices.outage_day
 
 
+WORTH_DAYS = 365
 # (month from 0, the SIMs as they then are) -> an index into ACTIONS for each
 Policy = Callable[[int, Sims], npt.NDArray[np.int64]]
 
@@ -53,13 +61,14 @@ def replay(wanted: FloatArray, sims: Sims, prices: PriceList, policy: Policy) ->
     pack = prices.top_up
     left, auto = np.maximum(np.nan_to_num(sims.left), 0), sims.auto_top_up.copy()
     expiry = np.where(np.isnan(sims.expiry_days), np.inf, sims.expiry_days)
-    paid, out = 0.0, 0
+    paid, out, bought = 0.0, 0, np.zeros(len(wanted))
     for month in range(wanted.shape[1] // MONTH_DAYS):
         now = Sims(sims.sim_keys, left, expiry - MONTH_DAYS * month, auto, sims.active_share)
         choice = policy(month, now)
         for k, action in enumerate(ACTIONS):
             these = (choice == k) & (action.month == 1)
             if action.kind != "nothing" and these.any():
+                bought[these] += action.packs * pack.volume if action.kind == "top_up" else 0
                 paid += _done(action, prices, these, left, expiry, auto, float(MONTH_DAYS * month))
         for day in range(MONTH_DAYS * month, MONTH_DAYS * (month + 1)):
             living = expiry > day
@@ -67,12 +76,16 @@ def replay(wanted: FloatArray, sims: Sims, prices: PriceList, policy: Policy) ->
             need = np.ceil((usable - left) / pack.volume + AUTO_AT)
             packs = np.where(auto & living, np.maximum(need, 0), 0)
             paid += float(packs.sum()) * pack.price
+            bought += packs * pack.volume
             left = left + packs * pack.volume
             served = np.minimum(usable, left)
             left = left - served
             out += int((served < wanted[:, day]).sum())
         paid += float(prices.recurring) * len(wanted)
-    return Replayed(paid, out)
+    days = wanted.shape[1] // MONTH_DAYS * MONTH_DAYS
+    worth = np.minimum(np.minimum(bought, left), wanted[:, :days].mean(axis=1) * WORTH_DAYS)
+    kept = float(np.where(expiry > days, worth, 0).sum()) * pack.price / pack.volume
+    return Replayed(paid, kept, out)
 
 
 def _done(
