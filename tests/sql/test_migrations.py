@@ -231,6 +231,7 @@ def test_a_fresh_database_uses_hypertables_exactly_where_the_server_has_them(dat
             "core.sim_connectivity",
             "core.sim_events",
             "core.stream_usage",
+            "predictions.churn_risks",
             "predictions.usage_forecasts",
         }
 
