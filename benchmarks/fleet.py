@@ -4,8 +4,8 @@
 
 The simulated fleet's daily usage (synthetic), a data quota a SIM, no events. Blocks of SIMs are scored by `--processes`
 at a time, as Dagster's executor does. Training learns from at most 20,000 SIMs. Then the same day again, where nothing
-is new: forecasts and exhaustion dates leave SIMs as they are, anomalies are looked for again. Uses a database of its
-own, which it drops.
+is new: forecasts and exhaustion dates leave SIMs as they are, anomalies are looked for again. Last the recommendations
+for quotas, in one process. Uses a database of its own, which it drops.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from services.anomalies.detection import train as train_detector
 from services.exhaustion import EXHAUSTIONS
 from services.forecasting import USAGE_FORECASTS, train
 from services.lifecycle import evaluate_lifecycle
+from services.quota.recommending import recommend
 from services.scoring import Block, Staged, plan, publish, score_block
 from simulator.fleet import Fleet
 
@@ -52,7 +53,9 @@ SELECT 1, n, 'data', d::date, d + interval '1 hour', 5000000 + n * 4000::bigint,
 FROM generate_series(1, %(sims)s) AS n, generate_series(%(last)s::date, %(last)s::date + 2, interval '1 day') AS d;
 INSERT INTO ops.polls (organization_id, sim_key, source, sweep_id, polled_at, covered_to)
 SELECT 1, n, s, 1, %(last)s::date + interval '50 hours', CASE WHEN s = 'usage' THEN %(last)s::date + 1 END
-FROM generate_series(1, %(sims)s) AS n, unnest(ARRAY['usage', 'quota', 'status', 'events']) AS s
+FROM generate_series(1, %(sims)s) AS n, unnest(ARRAY['usage', 'quota', 'status', 'events']) AS s;
+INSERT INTO core.products (organization_id, product_id, name, one_time_minor, currency, changed_at)
+VALUES (1, 1, 'IoT SIM 500 MB, 10 years', 1000, 'EUR', now()), (1, 2, 'Top-up 500 MB', 1000, 'EUR', now())
 """
 COPY = (
     "COPY core.sim_usage (organization_id, sim_key, day, bytes, bytes_rx, sms_mt, sms_mo, known_at) "
@@ -108,6 +111,12 @@ def scored(settings: Settings, part: str, processes: int) -> str:
     return f"{sum(one.scored for one, _ in done)} SIMs in {len(blocks)} blocks, {held:.0f} MB a process"
 
 
+def _recommended(runtime: Runtime) -> str:
+    done = recommend(runtime, AS_OF, run_id="benchmark")
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return f"{done['state']}, {done['SIMs with an action']} SIMs with an action, {held:.0f} MB"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sims", type=int, default=100_000)
@@ -148,6 +157,7 @@ def main() -> None:
                 )
             for when in ("", ", the same day again"):
                 timed(part + when, lambda _, part=part: scored(settings, part, given.processes))
+        timed("recommendations for quotas", _recommended)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from tests.fleet import AS_OF, Truth
 
 BY_NAME = {suite.name: suite for suite in SUITES}
 BLOCKING = {"sims_are_sound", "usage_is_complete", "quotas_are_sound"}
+TICKETS = {"ticket_classifier", "ticket_classes"}
 PREDICTIONS = {
     "usage_history",
     "usage_forecaster",
@@ -30,6 +31,11 @@ PREDICTIONS = {
     "alerts",
     "alert_rules_evaluated",
     "fleet_report",
+    "churn_model",
+    "churn_risks",
+    "quota_policy",
+    "quota_recommendations",
+    *TICKETS,
 }
 FAULTS: list[tuple[str, LiteralString, str]] = [
     ("sims_are_sound", "DELETE FROM core.sims", "there are 0 rows"),
@@ -237,6 +243,11 @@ def test_a_failed_blocking_check_stops_what_depends_on_its_asset_and_nothing_els
         "alerts",
         "alert_rules_evaluated",
         "fleet_report",
+        "churn_model",
+        "churn_risks",
+        "quota_policy",
+        "quota_recommendations",
+        "ticket_classes",
     }
     assert truth.versions(["predictions.exhaustions", "predictions.alerts", "predictions.reports"]) == before
 
@@ -248,7 +259,7 @@ def test_a_gap_in_the_usage_stops_every_prediction(filled: tuple[Runtime, Truth]
     run, made = predict(runtime)
 
     assert failed(run) == {"usage_is_complete": True}
-    assert made == {"usage_history"}
+    assert made == {"usage_history", "ticket_classifier"}
 
 
 def test_a_failed_check_that_does_not_block_warns_and_stops_nothing(filled: tuple[Runtime, Truth]) -> None:
