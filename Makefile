@@ -15,13 +15,12 @@ PYTHON ?= $(shell unset PYTHONHOME PYTHONPATH; for p in python3.12 python3.13 py
 	>/dev/null 2>&1 && { command -v $$p; break; }; done)
 BIN := .venv/bin
 INSTALLED := .venv/installed
-WORKERS ?= logical
 
 demo: $(INSTALLED)
 	@$(BIN)/simsight demo
 
 test: $(INSTALLED)
-	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not packaging and not nightly"
+	@$(BIN)/pytest -n logical --dist loadfile --no-loadscope-reorder -m "not packaging and not nightly"
 
 # kills what runs, again and again; NIGHTLY_KILLS and NIGHTLY_SEEDS say how often and when
 nightly: $(INSTALLED)
