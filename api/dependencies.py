@@ -226,8 +226,8 @@ Label = Annotated[
 
 
 READ_ONLY = (
-    "This API key may only read: `simsight api-key create NAME --write` makes one that may act on alerts and write "
-    "rules."
+    "This API key may only read: `simsight api-key create NAME --write` makes one that may act on alerts, write rules, "
+    "correct tickets and decide on recommendations."
 )
 
 
