@@ -282,8 +282,8 @@ def summarize(runtime: Runtime, console: Console, runs: list[RunOutcome]) -> int
         content = money["content"]
         stake, saving = (f"{content[name] / 100:,.0f}" for name in ("at_stake_minor", "saving_minor"))
         console.print(
-            f"Money: {content['currency']} {stake} at stake in a year, of which recommendations for "
-            f"{count(sum(action['sims'] for action in content['actions']))} SIMs save {saving}; "
+            f"Money: {content['currency']} {stake} at stake in a year, of which recommendations are expected "
+            f"to save {saving} on {count(sum(action['sims'] for action in content['actions']))} SIMs; "
             f"{count(content['zombies']['sims'])} SIMs do nothing and cost."
         )
     failed = [check for run in runs for check in run.failed_checks]

@@ -13,6 +13,7 @@ from resources.once.errors import problem_in_words
 from resources.runtime import Runtime
 from services.forecasting import fleet_forecast
 from services.inputs import HISTORY_DAYS, HISTORY_SCHEMA
+from services.model_specs import QUOTA_POLICY
 
 TOP = 20
 TOP_REASONS = 10
@@ -48,6 +49,8 @@ class FleetFacts:
     ticket_counts, tickets  rows of the queries ticket_counts and first_tickets
     churn_counts, churn  rows of the queries churn_counts and churn_first
     money       the row of the query quota_fleet; None without recommendations as of the day
+    policy      how the recommendations did on the fleet's own past, beside the plain rules (services.quota.policy);
+                None where it was not replayed
     recommendations  rows of the query recommendations_list, the highest saving first
     The other lists are rows of the query report_<name>.
     """
@@ -74,6 +77,7 @@ class FleetFacts:
     churn_counts: list[Row]
     churn: list[Row]
     money: Row | None
+    policy: dict[str, float] | None
     recommendations: list[Row]
     alert_days: list[Row]
     alert_counts: list[Row]
@@ -115,6 +119,7 @@ def read_facts(runtime: Runtime, as_of: date) -> FleetFacts:
             "churn_counts": transaction.rows("churn_counts", day),
             "churn": transaction.rows("churn_first", {**day, "level": None, "cause": None, "rows": TOP_CHURN}),
             "money": transaction.row("quota_fleet", day),
+            "policy": _policy(transaction, as_of),
             "recommendations": transaction.rows(
                 "recommendations_list", {**day, "action": None, "decision": None, "rows": TOP}
             ),
@@ -137,6 +142,12 @@ def read_facts(runtime: Runtime, as_of: date) -> FleetFacts:
         model=model,
         **facts,
     )
+
+
+def _policy(transaction: Transaction, as_of: date) -> dict[str, float] | None:
+    """The figures of the newest replay that knew no later day."""
+    versions = transaction.rows("model_versions", {"model_name": QUOTA_POLICY})
+    return next((row["metrics"] for row in versions if row["as_of"] <= as_of), None)
 
 
 def _states(transaction: Transaction, as_of: date) -> list[Row]:

@@ -395,6 +395,15 @@ def test_places_costs_and_the_trend_of_alerts_are_those_of_the_tables(
     assert section(page, "alerts").count("<rect") == 30
 
 
+def test_no_two_parts_of_the_page_have_one_name() -> None:
+    """On phones the names of a table's cells hang on its id."""
+    root = Path(__file__).parents[2]
+    template = (root / "services/reports/templates/fleet.html.j2").read_text()
+    ids = re.findall(r' id="([^"{]+)"', template)
+    assert len(ids) > 20
+    assert len(ids) == len(set(ids))
+
+
 def test_charts_come_for_phones_too_and_tables_name_their_cells(page: str) -> None:
     assert page.count('<source media="screen and (max-width: 600px)" srcset="data:image/svg+xml') == 2
     for table in re.findall(r'<table id="(table-\d+)">', page):
