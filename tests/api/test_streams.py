@@ -319,8 +319,16 @@ def test_slow_bodies_take_their_places_only_for_a_time_and_others_are_told_to_co
 
 def test_bodies_on_their_way_hold_no_more_memory_than_allowed(posts: Posts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_webhook, "MAX_HELD_BYTES", 100_000)
-    with Slow(posts, posts.stream.path).send(b" " * 60_000):
-        _until(503, lambda: posts.post(b"[" + b" " * 60_000 + b"]"))
+    slow = Slow(posts, posts.stream.path)
+    with contextlib.ExitStack() as on_their_way:
+
+        def ask() -> httpx.Response:
+            # of two bodies the later is refused: time for the slow one to come first, and another with each try
+            on_their_way.enter_context(slow.send(b" " * 60_000))
+            time.sleep(0.2)
+            return posts.post(b"[" + b" " * 60_000 + b"]")
+
+        _until(503, ask)
     _until(200, lambda: posts.post(b"[" + b" " * 60_000 + b"]"))
 
 
