@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import os
+import select
 import signal
 import socket
 import threading
@@ -280,15 +281,6 @@ class Slow:
         return raw
 
 
-def _until(status: int, ask: Callable[[], httpx.Response]) -> httpx.Response:
-    """The answer to a question asked again until it is of that status."""
-    deadline = time.monotonic() + 10
-    while (answer := ask()).status_code != status:
-        assert time.monotonic() < deadline, answer.text
-        time.sleep(0.05)
-    return answer
-
-
 def _status(raw: socket.socket) -> int:
     """What is answered, after which the connection is closed."""
     with raw:
@@ -299,15 +291,21 @@ def _status(raw: socket.socket) -> int:
     return int(answer.split(b" ")[1])
 
 
+def _holding_all(slow: Slow, places: int, more: bytes = b"") -> list[socket.socket]:
+    """Slow bodies that hold all places: of one more than is taken, some one is refused, whichever comes last."""
+    sent = [slow.send(more) for _ in range(places + 1)]
+    (refused,) = select.select(sent, [], [], 10)[0]
+    assert _status(refused) == 503
+    return [raw for raw in sent if raw is not refused]
+
+
 def test_slow_bodies_take_their_places_only_for_a_time_and_others_are_told_to_come_again(
     posts: Posts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream_webhook, "MAX_POSTS_OF_A_STREAM", 3)
     monkeypatch.setattr(stream_webhook, "READ_SECONDS", 8.0)
-    slow = Slow(posts, posts.stream.path)
-    waiting = [slow.send() for _ in range(3)]
-    busy = _until(503, lambda: posts.post(RECORDS))
-    assert _status(slow.send()) == 503
+    waiting = _holding_all(Slow(posts, posts.stream.path), 3)
+    busy = posts.post(RECORDS)
     assert (busy.status_code, busy.headers["retry-after"]) == (503, "5")
     assert "send it again in 5 seconds" in busy.json()["detail"]
 
@@ -319,26 +317,18 @@ def test_slow_bodies_take_their_places_only_for_a_time_and_others_are_told_to_co
 
 def test_bodies_on_their_way_hold_no_more_memory_than_allowed(posts: Posts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_webhook, "MAX_HELD_BYTES", 100_000)
-    slow = Slow(posts, posts.stream.path)
-    with contextlib.ExitStack() as on_their_way:
-
-        def ask() -> httpx.Response:
-            # of two bodies the later is refused: time for the slow one to come first, and another with each try
-            on_their_way.enter_context(slow.send(b" " * 60_000))
-            time.sleep(0.2)
-            return posts.post(b"[" + b" " * 60_000 + b"]")
-
-        _until(503, ask)
-    _until(200, lambda: posts.post(b"[" + b" " * 60_000 + b"]"))
+    monkeypatch.setattr(stream_webhook, "READ_SECONDS", 5.0)
+    body = b"[" + b" " * 60_000 + b"]"
+    (waiting,) = _holding_all(Slow(posts, posts.stream.path), 1, b" " * 60_000)
+    assert posts.post(body).status_code == 503
+    assert _status(waiting) == 408
+    assert posts.post(body).status_code == 200
 
 
 def test_slow_bodies_of_other_routes_end_as_well(posts: Posts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(middleware, "READ_SECONDS", 3.0)
     monkeypatch.setattr(middleware, "MAX_BODIES", 2)
-    slow = Slow(posts, "/v1/alert-rules")
-    waiting = [slow.send() for _ in range(2)]
-    time.sleep(0.5)
-    assert _status(slow.send()) == 503
+    waiting = _holding_all(Slow(posts, "/v1/alert-rules"), 2)
     assert posts.client.get("/health").status_code == 200
     assert [_status(raw) for raw in waiting] == [408] * 2
     assert posts.client.post("/v1/alert-rules", json={}).status_code in (401, 422)
