@@ -1,6 +1,6 @@
 """Logins of PostgreSQL for programs of others: each reads one organization, with whatever SQL, and changes nothing.
 
-The login's name binds it: `ops.current_organization()` looks up `session_user`, which no statement of it changes.
+The login's name binds it: the view `ops.session_organization` looks up `session_user`, which no statement changes.
 """
 
 from __future__ import annotations
