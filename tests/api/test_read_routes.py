@@ -1,0 +1,299 @@
+"""The routes that read, over one filled database and one service for all tests of this file: nothing here writes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import BaseModel
+from sqlalchemy import URL
+
+from api.app import create_app
+from api.schemas.anomalies import AnomalyScore
+from api.schemas.assistant import (
+    AssistantAnomaly,
+    AssistantChurn,
+    AssistantForecast,
+    AssistantRecommendation,
+    AssistantTicket,
+)
+from api.schemas.churn import ChurnRiskOfSim
+from api.schemas.history import SimEventPage, Timeline
+from api.schemas.predictions import ExhaustionOfSim, UsageForecast
+from api.schemas.quota import RecommendationOfSim
+from api.schemas.sims import VolumeBand
+from resources.database.session import Database
+from services.access.api_keys import create_key
+from tests.api.conftest import SEED, Seeded, _served
+from tests.conftest import LOCAL, administer, copy_database
+
+# beside SEED, for both organizations: trainings, anomalies, events, quotas, an action and an order for SIM 1 and 2
+MORE = """
+INSERT INTO predictions.backtests (organization_id, model_name, model_version, run_id, as_of, role, metrics,
+    created_at, why, comparison)
+SELECT organization_id, m, v, 'mlflow-' || slug || '-' || m || '-' || v, '2026-01-01',
+    CASE v WHEN 3 THEN 'champion' WHEN 4 THEN 'challenger' ELSE 'retired' END, '{"rmase": 0.8}', '2026-01-02Z',
+    'because',
+    CASE v WHEN 3 THEN '{"rmase": 0.9}'::jsonb END
+FROM core.organizations, (VALUES ('usage-forecaster'), ('anomaly-detector')) AS n (m), (VALUES (2), (3),
+    (4)) AS w (v);
+
+INSERT INTO predictions.promotions (organization_id, model_name, model_version, from_version, decided_by,
+    decided_at, why)
+SELECT organization_id, 'usage-forecaster', 3, 2, 'training', '2026-01-02Z', 'better' FROM core.organizations;
+
+INSERT INTO predictions.anomaly_state (sim_key, organization_id, as_of, model_version, bytes_limits, bytes_usual,
+    sms_limit,
+    sessions_limit, countries, operators, prepared_at)
+SELECT sim_key, organization_id, '2026-01-10', 3, array_fill(1, ARRAY[7]), array_fill(1, ARRAY[7]), 1, 1, '{}', '{}',
+    '2026-01-11 06:00Z'
+FROM core.sims WHERE right(iccid, 2) < '04';
+
+INSERT INTO predictions.anomalies (sim_key, day, kind, organization_id, score, severity, reasons, value, expected,
+    unit, first_day,
+    model_version, as_of, detected_at, live)
+SELECT sim_key, day, kind, organization_id, score, severity, label || ' ' || kind, 7, 1, 'bytes', day, 3,
+    '2026-01-10',
+    '2026-01-11 06:00Z', day > '2026-01-10'
+FROM core.sims, (VALUES (date '2026-01-05', 'spike', 9, 'critical'), ('2026-01-10', 'spike', 4.5, 'warning'),
+    ('2026-01-11', 'sms_flood', 3.5, 'critical')) AS a (day, kind, score, severity)
+WHERE right(iccid, 2) = '01';
+
+INSERT INTO core.sim_events (sim_key, occurred_at, event_type, organization_id, severity, alert, imei, country,
+    operator)
+SELECT sim_key, timestamptz '2026-01-10Z' - n / 3 * interval '1 hour', 'event ' || lpad(n::text, 2, '0'),
+    organization_id,
+    CASE n % 2 WHEN 0 THEN 'INFO' ELSE 'WARN' END, false, NULL, 'Germany', label
+FROM core.sims, generate_series(1, 20) AS n WHERE right(iccid, 2) < '03';
+
+INSERT INTO core.sim_connectivity (sim_key, day, organization_id, observed_at, status, operator, country)
+SELECT sim_key, '2026-01-10', organization_id, '2026-01-10Z', 'ONLINE', CASE WHEN right(iccid,
+    2) < '06' THEN 'Telekom' ELSE 'TIM' END,
+    CASE WHEN right(iccid, 2) < '06' THEN 'Germany' ELSE 'Italy' END
+FROM core.sims WHERE right(iccid, 2) < '12';
+
+INSERT INTO core.sim_quota (organization_id, sim_key, kind, day, observed_at, amount_left, amount_total)
+SELECT organization_id, sim_key, 'data', day, day, CASE WHEN day < '2026-01-09' THEN 990 ELSE a.left_over END, 1000
+FROM core.sims JOIN (VALUES ('01', 0), ('02', 200), ('03', 600), ('04', 601)) AS a (n,
+    left_over) ON n = right(iccid, 2),
+    (VALUES (date '2026-01-08'), (date '2026-01-09')) AS d (day);
+
+UPDATE core.sims SET quota_status = 1, imei = '353500720000001' WHERE right(iccid, 2) = '06';
+
+INSERT INTO ops.action_requests (organization_id, kind, sim_key, parameters, idempotency_key, cost_minor,
+    requested_by, requested_at,
+    state, changed_by, changed_at)
+SELECT organization_id, 'reset', sim_key, '{}', 'k', 0, 'ann', '2026-01-07Z', 'requested', 'ann', '2026-01-07Z'
+FROM core.sims WHERE right(iccid, 2) = '01';
+
+INSERT INTO core.orders (organization_id, order_number, order_type, ordered_at, products, iccids, changed_at, status)
+SELECT organization_id, 8, 'TOPUP', '2026-01-06 12:00Z', '[]', ARRAY[iccid], now(), 'done' FROM core.sims
+WHERE right(iccid, 2) = '01';
+
+UPDATE predictions.exhaustions SET p50_date = p50_date - 9
+WHERE as_of = '2026-01-10' AND sim_key IN (SELECT sim_key FROM core.sims WHERE right(iccid, 2) = '01');
+
+INSERT INTO ops.sweeps (organization_id, source, first_day, last_day, started_at, finished_at)
+SELECT organization_id, 'usage', '2026-01-09', '2026-01-10', '2026-01-11 02:00Z',
+    '2026-01-11 03:00Z' FROM core.organizations;
+"""
+MLFLOW = "https://mlflow.example.com"
+
+
+@dataclass
+class Service:
+    """The service, asked with the key of `default` (ours), of `other` (theirs), or without one."""
+
+    seeded: Seeded
+    ours: httpx.Client
+    theirs: httpx.Client
+    stranger: httpx.Client
+
+    def iccid(self, n: int, organization: str = "default") -> str:
+        return self.seeded.iccid(n, organization)
+
+    def read(self, path: str, model: type[BaseModel] | None = None, **parameters: Any) -> Any:
+        """The JSON at a path, which is what its documented model would write."""
+        answer = self.ours.get(path, params=parameters)
+        assert (path, answer.status_code) == (path, 200), answer.text
+        found = answer.json()
+        if model is not None:
+            written = json.loads(model.model_validate_json(answer.content).model_dump_json(by_alias=True))
+            assert found == written
+            assert _keys(found) == _keys(written)
+        return found
+
+    def walk(self, path: str, **parameters: Any) -> list[dict[str, Any]]:
+        """All items of a list, page by page, by its Link headers."""
+        page = self.ours.get(path, params=parameters)
+        items = []
+        while True:
+            assert page.status_code == 200, page.text
+            items += page.json()["items"]
+            if page.json()["next"] is None:
+                return items
+            page = self.ours.get(page.links["next"]["url"])
+
+
+def _keys(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_keys(part) for part in value]
+    return [(key, _keys(part)) for key, part in value.items()] if isinstance(value, dict) else None
+
+
+@pytest.fixture(scope="module")
+def service(postgres: URL, template: str) -> Iterator[Service]:
+    name = f"simsight_routes_{os.getpid()}"
+    copy_database(postgres, template, name)
+    url = postgres.set(database=name)
+    keys = {}
+    for organization in ("default", "other"):
+        database = Database(url, organization)
+        keys[organization] = create_key(database, "tests", now=datetime.now(UTC), valid_for=None)
+        database.close()
+    seeded = Seeded(url, keys)
+    seeded.run(*SEED.split(";\n\n"), *MORE.split(";\n\n"))
+    app = create_app(url, mlflow_url=MLFLOW + "/", clock=lambda: datetime(2026, 1, 11, 12, tzinfo=UTC))
+    with _served(app) as stranger:
+        clients = [
+            httpx.Client(base_url=stranger.base_url, headers={"X-API-Key": key}, timeout=30, **LOCAL)
+            for key in keys.values()
+        ]
+        yield Service(seeded, clients[0], clients[1], stranger)
+        for client in clients:
+            client.close()
+    administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def run_of(model: str, version: int = 3) -> str:
+    return f"{MLFLOW}/#/runs/mlflow-default-{model}-{version}"
+
+
+def test_what_is_said_of_one_sim_names_day_model_and_training(service: Service) -> None:
+    path = f"/v1/sims/{service.iccid(2)}"
+    week = service.read(f"{path}/usage-forecast", UsageForecast, days=7)
+    assert (week["days"], week["total_mean"]["bytes"], week["items"][0]["day"]) == (7, 10_500_000, "2026-01-11")
+    assert (week["as_of"], week["model_version"], week["mlflow_run"]) == ("2026-01-10", 3, run_of("usage-forecaster"))
+    assert service.read(f"{path}/usage-forecast", UsageForecast)["days"] == 30
+    assert service.read(f"{path}/usage-forecast", as_of="2026-01-09")["as_of"] == "2026-01-09"
+    for days in (0, 31, "x"):
+        assert service.ours.get(f"{path}/usage-forecast?days={days}").status_code == 422
+    for tail, model in {
+        "exhaustion": ExhaustionOfSim,
+        "churn-risk": ChurnRiskOfSim,
+        "quota-recommendation": RecommendationOfSim,
+    }.items():
+        found = service.read(f"/v1/sims/{service.iccid(1)}/{tail}", model)
+        assert (found["as_of"], found["mlflow_run"]) == ("2026-01-10", run_of("usage-forecaster")), tail
+    assert service.ours.get(f"/v1/sims/{service.iccid(12)}/usage-forecast").status_code == 404
+
+
+def test_without_an_address_of_mlflow_answers_have_the_id_of_the_run(service: Service) -> None:
+    with _served(create_app(service.seeded.url)) as client:
+        key = {"X-API-Key": service.seeded.keys["default"]}
+        found = client.get(f"/v1/sims/{service.iccid(2)}/exhaustion", headers=key).json()
+        assert found["mlflow_run"] == "mlflow-default-usage-forecaster-3"
+
+
+def test_the_anomaly_score_is_of_the_last_closed_day_and_days_under_way(service: Service) -> None:
+    found = service.read(f"/v1/sims/{service.iccid(1)}/anomaly-score", AnomalyScore)
+    assert (found["is_anomaly"], found["score"], found["severity"]) == (True, 4.5, "critical")
+    assert [(item["day"], item["kind"]) for item in found["items"]] == [
+        ("2026-01-10", "spike"),
+        ("2026-01-11", "sms_flood"),
+    ]
+    assert found["mlflow_run"] == run_of("anomaly-detector")
+    calm = service.read(f"/v1/sims/{service.iccid(2)}/anomaly-score", AnomalyScore)
+    assert (calm["is_anomaly"], calm["score"], calm["severity"], calm["items"]) == (False, 0.0, None, [])
+    never = service.ours.get(f"/v1/sims/{service.iccid(9)}/anomaly-score")
+    assert (never.status_code, "has not looked" in never.json()["detail"]) == (404, True)
+
+
+def test_a_band_of_what_is_left_has_no_number(service: Service) -> None:
+    bands = []
+    for n in (1, 2, 3, 4, 5, 6):
+        found = service.read(f"/v1/sims/{service.iccid(n)}/volume-band", VolumeBand)
+        assert set(found) == {"iccid", "as_of", "band"}
+        bands.append((found["band"], found["as_of"]))
+    day = "2026-01-09"
+    assert bands == [("empty", day), ("low", day), ("half", day), ("plenty", day), ("unknown", None), ("low", None)]
+
+
+def test_events_of_a_sim_come_newest_first_each_once(service: Service) -> None:
+    path = f"/v1/sims/{service.iccid(1)}/events"
+    whole = service.read(path, SimEventPage)["items"]
+    times = [item["occurred_at"] for item in whole]
+    assert (len(whole), times) == (20, sorted(times, reverse=True))
+    for limit in (1, 2, 7):  # three events share each moment
+        assert service.walk(path, limit=limit) == whole
+    warnings = service.walk(path, limit=3, severity="WARN")
+    assert (len(warnings), {item["severity"] for item in warnings}) == (10, {"WARN"})
+    assert service.read(f"/v1/sims/{service.iccid(9)}/events")["items"] == []
+
+
+def test_a_timeline_has_all_that_happened_in_one_list(service: Service) -> None:
+    path = f"/v1/sims/{service.iccid(1)}/timeline"
+    whole = service.read(path, Timeline, limit=1000)
+    items = whole["items"]
+    times = [item["at"] for item in items]
+    assert (times, whole["as_of"]) == (sorted(times, reverse=True), "2026-01-10")
+    counts = {kind: sum(item["kind"] == kind for item in items) for kind in {item["kind"] for item in items}}
+    assert counts == {
+        "event": 20,
+        "anomaly": 3,
+        "alert": 3,
+        "top_up": 1,
+        "order": 1,
+        "ticket": 3,
+        "action": 1,
+        "exhaustion": 1,
+        "state": 4,
+    }
+    for limit in (1, 4, 9):
+        assert service.walk(path, limit=limit) == items
+    moved = next(item for item in items if item["kind"] == "exhaustion")
+    assert moved["title"] == "Its median end moved from 2026-01-28 to 2026-01-20"
+    some = service.walk(path, limit=1, kinds="anomaly,order")
+    assert [item["kind"] for item in some] == ["anomaly", "anomaly", "order", "anomaly"]
+    assert service.ours.get(path, params={"kinds": "anomaly,oddity"}).status_code == 422
+    assert service.ours.get(path, params={"after": "x"}).status_code == 422
+    cursor = service.read(f"/v1/sims/{service.iccid(1)}/events", limit=1)["next"]
+    assert service.ours.get(path, params={"after": cursor}).status_code == 422, "a cursor of another list"
+
+
+def test_short_answers_have_the_fields_of_their_paths(service: Service) -> None:
+    path = f"/ai/sims/{service.iccid(2)}"
+    forecast = service.read(f"{path}/usage-forecast", AssistantForecast, days=7)
+    assert (forecast["quota_exhaustion_date"], forecast["total_predicted_mb"]) == ("2026-01-28", 10.5)
+    assert forecast["predictions"][0] == {
+        "date": "2026-01-11",
+        "predicted_mb": 1.5,
+        "lower_mb": 0.0002,
+        "upper_mb": 3.0,
+    }
+    calm = service.read(f"{path}/anomaly-score", AssistantAnomaly)
+    assert (calm["is_anomaly"], calm["anomaly_score"], calm["severity"]) == (False, 0.0, None)
+    advice = service.read(f"{path}/quota-recommendation", AssistantRecommendation)
+    assert (advice["recommended_action"], advice["estimated_savings"], advice["currency"]) == ("top_up", 1.0, "EUR")
+    path = f"/ai/sims/{service.iccid(1)}"
+    odd = service.read(f"{path}/anomaly-score", AssistantAnomaly)
+    assert (odd["is_anomaly"], odd["severity"], odd["anomaly_types"]) == (True, "critical", ["spike", "sms_flood"])
+    churn = service.read(f"{path}/churn-risk", AssistantChurn)
+    assert (churn["churn_probability"], churn["risk_level"], churn["recommended_actions"]) == (0.5, "medium", ["call"])
+    assert {forecast["mlflow_run"], advice["mlflow_run"], churn["mlflow_run"]} == {run_of("usage-forecaster")}
+
+
+def test_a_ticket_is_classified_as_the_pipeline_said(service: Service) -> None:
+    said = service.ours.post("/ai/tickets/case 1/classify")
+    found = AssistantTicket.model_validate(said.json())
+    assert (found.category, found.priority, found.needs_human) == ("quota_exhausted", "high", True)
+    assert found.mlflow_run == run_of("usage-forecaster")
+    assert service.ours.post("/ai/tickets/case 4/classify").status_code == 409
+    assert service.ours.post("/ai/tickets/case 9/classify").status_code == 404
+    assert service.stranger.post("/ai/tickets/case 1/classify").status_code == 401
