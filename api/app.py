@@ -25,6 +25,7 @@ from api.routes import (
     alerts,
     anomalies,
     assistant,
+    batch,
     churn,
     exports,
     health,
@@ -85,6 +86,7 @@ def create_app(
     # the live stream stands before /v1/alerts/{alert_id}
     modules = (
         health,
+        batch,
         sims,
         history,
         predictions,

@@ -23,6 +23,7 @@ from api.schemas.assistant import (
     AssistantRecommendation,
     AssistantTicket,
 )
+from api.schemas.batch import BatchAnswer
 from api.schemas.churn import ChurnRiskOfSim
 from api.schemas.history import SimEventPage, Timeline
 from api.schemas.predictions import ExhaustionOfSim, UsageForecast
@@ -297,3 +298,54 @@ def test_a_ticket_is_classified_as_the_pipeline_said(service: Service) -> None:
     assert service.ours.post("/ai/tickets/case 4/classify").status_code == 409
     assert service.ours.post("/ai/tickets/case 9/classify").status_code == 404
     assert service.stranger.post("/ai/tickets/case 1/classify").status_code == 401
+
+
+def test_a_batch_gives_the_parts_asked_for_and_lists_what_is_unknown(service: Service) -> None:
+    parts = ["state", "usage", "forecast", "exhaustion", "anomaly", "churn", "recommendation"]
+    theirs, nobodys = service.iccid(1, "other"), "7000000000000000000"
+    asked = [service.iccid(2), theirs, service.iccid(12), "89882806660000000029", nobodys, service.iccid(2)]
+    wrong = service.ours.post("/v1/sims/batch", json={"iccids": asked})
+    assert wrong.status_code == 422, "a wrong check digit"
+    asked[3] = "89882806660000000028"  # SIM 2 again, with its check digit
+    said = service.ours.post("/v1/sims/batch", json={"iccids": [*asked, service.iccid(1)], "include": parts})
+    assert said.status_code == 200, said.text
+    found = said.json()
+    BatchAnswer.model_validate(found)
+    assert found["unknown"] == [theirs, nobodys]
+    assert [item["iccid"] for item in found["items"]] == [service.iccid(n) for n in (2, 12, 1)]
+    second, last, first = found["items"]
+    assert second["state"] == service.read(f"/v1/sims/{service.iccid(2)}")
+    for item, n in ((first, 1), (second, 2)):
+        end = service.read(f"/v1/sims/{service.iccid(n)}/exhaustion")
+        del end["mlflow_run"]
+        assert item["exhaustion"] == end
+        assert list(item["exhaustion"]) == list(end)
+    assert (second["usage"]["last_day"], second["forecast"]["next_7_days"]["bytes"]) == ("2026-01-10", 10_500_000)
+    day = second["usage"]["of_last_day"]["bytes"]
+    assert (second["usage"]["of_7_days"]["bytes"], second["usage"]["of_30_days"]["bytes"]) == (7 * day, 30 * day)
+    assert (first["anomaly"]["score"], first["anomaly"]["severity"]) == (4.5, "critical")
+    assert (first["anomaly"]["kinds"], second["anomaly"]["is_anomaly"]) == (["sms_flood", "spike"], False)
+    assert (first["churn"]["p_90"], second["churn"]) == (0.5, None)
+    assert (second["recommendation"]["action"], second["recommendation"]["as_of"]) == ("top_up", "2026-01-10")
+    assert {part: last[part] is None for part in parts} == {part: part not in ("state", "exhaustion") for part in parts}
+    only = service.ours.post("/v1/sims/batch", json={"iccids": [service.iccid(1)]}).json()
+    assert list(only["items"][0]) == ["iccid", "state"]
+
+
+def test_a_batch_has_its_limits(service: Service) -> None:
+    many = [f"8988280666{n:09d}" for n in range(1, 1002)]
+    assert service.ours.post("/v1/sims/batch", json={"iccids": many}).status_code == 422
+    found = service.ours.post("/v1/sims/batch", json={"iccids": many[:1000]}).json()
+    assert (len(found["items"]), len(found["unknown"])) == (12, 988)
+    for body in (
+        {"iccids": []},
+        {"iccids": ["1"]},
+        {"iccids": many[:1], "include": ["mood"]},
+        {"iccids": many[:1], "x": 1},
+    ):
+        assert service.ours.post("/v1/sims/batch", json=body).status_code == 422, body
+    assert (
+        service.ours.post("/v1/sims/batch", content=b"{", headers={"Content-Type": "application/json"}).status_code
+        == 400
+    )
+    assert service.stranger.post("/v1/sims/batch", json={"iccids": many[:1]}).status_code == 401
