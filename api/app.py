@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from threading import BoundedSemaphore
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
@@ -26,10 +27,12 @@ from api.routes import (
     anomalies,
     assistant,
     batch,
+    bulk,
     churn,
     exports,
     health,
     history,
+    models,
     predictions,
     questions,
     quota,
@@ -82,6 +85,7 @@ def create_app(
     )
     app.state.store, app.state.streams, app.state.clock = store, streams, clock
     app.state.writers, app.state.live, app.state.acting = writers, live, acting
+    app.state.bulk_places = BoundedSemaphore(bulk.STREAMS_AT_ONCE)
     app.state.mlflow_url = mlflow_url.rstrip("/")
     # the live stream stands before /v1/alerts/{alert_id}
     modules = (
@@ -98,7 +102,9 @@ def create_app(
         quota,
         tickets,
         reports,
+        models,
         exports,
+        bulk,
         stream_webhook,
         questions,
         assistant,

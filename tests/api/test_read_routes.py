@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import polars as pl
 import pytest
 from pydantic import BaseModel
 from sqlalchemy import URL
 
 from api.app import create_app
+from api.routes import bulk
 from api.schemas.anomalies import AnomalyScore
 from api.schemas.assistant import (
     AssistantAnomaly,
@@ -26,6 +29,7 @@ from api.schemas.assistant import (
 from api.schemas.batch import BatchAnswer
 from api.schemas.churn import ChurnRiskOfSim
 from api.schemas.history import SimEventPage, Timeline
+from api.schemas.models import BacktestPage, Freshness, ModelList, ReportPage
 from api.schemas.predictions import ExhaustionOfSim, UsageForecast
 from api.schemas.quota import RecommendationOfSim
 from api.schemas.sims import VolumeBand
@@ -349,3 +353,119 @@ def test_a_batch_has_its_limits(service: Service) -> None:
         == 400
     )
     assert service.stranger.post("/v1/sims/batch", json={"iccids": many[:1]}).status_code == 401
+
+
+def test_a_whole_set_comes_in_each_format_with_the_same_rows(service: Service) -> None:
+    for dataset, height, chosen in (
+        ("forecasts", 330, {}),
+        ("exhaustions", 12, {}),
+        ("exhaustions", 1, {"label": "default-3"}),
+        ("anomalies", 3, {}),
+        ("anomalies", 1, {"from": "2026-01-11"}),
+        ("churn-risks", 1, {}),
+        ("recommendations", 5, {"as_of": "2026-01-09"}),
+        ("usage", 330, {}),
+        ("usage", 22, {"from": "2026-01-01", "to": "2026-01-02"}),
+        ("churn-risks", 0, {"as_of": "2020-01-01"}),
+    ):
+        path = f"/v1/bulk/{dataset}"
+        arrow = service.ours.get(path, params={"format": "arrow", **chosen})
+        parquet = service.ours.get(path, params=chosen, headers={"Accept": "text/html, application/vnd.apache.parquet"})
+        lines = service.ours.get(path, params=chosen)
+        frame = pl.read_ipc_stream(arrow.content)
+        assert (dataset, frame.height) == (dataset, height)
+        assert frame.equals(pl.read_parquet(parquet.content))
+        rows = [json.loads(line) for line in lines.text.splitlines()]
+        assert [row["iccid"] for row in rows] == frame["iccid"].to_list()
+        assert len(rows) == height
+        assert all(row["iccid"].startswith("89") for row in rows)
+        if rows and dataset not in ("anomalies", "usage"):
+            assert {row["as_of"] for row in rows} == {lines.headers["x-as-of"]}
+        types = [answer.headers["content-type"] for answer in (arrow, parquet, lines)]
+        assert types == [bulk.MEDIA_TYPES[name] for name in ("arrow", "parquet", "ndjson")]
+
+
+@pytest.mark.parametrize(
+    ("query", "accept", "status"),
+    [
+        ("nothing", "*/*", 422),
+        ("usage?as_of=2026-01-10", "*/*", 422),
+        ("forecasts?from=2026-01-10", "*/*", 422),
+        ("usage?from=2026-01-10&to=2026-01-09", "*/*", 422),
+        ("usage?format=csv", "*/*", 422),
+        ("usage", "text/html, image/png;q=0.5", 406),
+        ("usage", "application/x-ndjson;q=0", 406),
+        ("usage?format=arrow", "text/html", 200),
+        ("usage", "text/html, */*;q=0.1", 200),
+    ],
+)
+def test_what_cannot_be_streamed_is_a_problem(service: Service, query: str, accept: str, status: int) -> None:
+    answer = service.ours.get(f"/v1/bulk/{query}", headers={"Accept": accept})
+    assert answer.status_code == status
+    assert service.stranger.get(f"/v1/bulk/{query}", headers={"Accept": accept}).status_code in (401, 422)
+
+
+def test_a_stream_is_of_one_moment_and_one_that_breaks_off_has_no_end(service: Service) -> None:
+    run = service.seeded.run
+    days = "FROM core.sims, generate_series(timestamp '1600-01-01', timestamp '1990-01-01', '1 day') AS day"
+    run(
+        "INSERT INTO core.sim_usage (organization_id, sim_key, day, bytes, bytes_rx, sms_mt, sms_mo, known_at)"
+        f" SELECT organization_id, sim_key, day, 1, 1, 0, 0, now() {days} WHERE iccid = '{service.iccid(11)}'"
+    )
+    old = "DELETE FROM core.sim_usage WHERE day < '1995-01-01'"
+    path, plain = "/v1/bulk/usage?from=1500-01-01&to=1995-01-01", {"Accept-Encoding": "identity"}
+    try:
+        with (
+            service.ours.stream("GET", path, headers=plain) as first,
+            service.ours.stream("GET", path, headers=plain) as second,
+        ):
+            third = service.ours.get(path)
+            assert (third.status_code, third.headers["retry-after"]) == (503, "30")
+            assert service.read("/v1/sims")["items"], "other requests go on"
+            pieces, rest = first.iter_raw(), second.iter_raw()
+            begun = next(pieces)
+            run(old)
+            assert (begun + b"".join(pieces)).count(b"\n") == 142_446
+            next(rest)
+            run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY %' AND state = 'active'")
+            with pytest.raises(httpx.RemoteProtocolError):
+                list(rest)
+        until = time.monotonic() + 10
+        while (answer := service.ours.get(path)).status_code == 503 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert (answer.status_code, answer.content) == (200, b""), "both places are free again"
+    finally:
+        run(old)
+
+
+def test_models_have_a_champion_challengers_and_cards(service: Service) -> None:
+    items = service.read("/v1/models", ModelList)["items"]
+    assert [item["model_name"] for item in items] == ["anomaly-detector", "usage-forecaster"]
+    champion = items[1]["champion"]
+    assert (champion["model_version"], champion["metrics"], champion["decided_by"]) == (3, {"rmase": 0.8}, "training")
+    assert champion["mlflow_run"] == run_of("usage-forecaster")
+    assert champion["card"] == f"{MLFLOW}/#/models/usage-forecaster/versions/3"
+    assert [row["model_version"] for row in items[1]["challengers"]] == [4]
+    theirs = service.theirs.get("/v1/models").json()["items"][1]["champion"]
+    assert theirs["card"] == f"{MLFLOW}/#/models/usage-forecaster-other/versions/3"
+    whole = service.read("/v1/backtests", BacktestPage)["items"]
+    assert [row["model_version"] for row in whole] == [4, 3, 2] * 2
+    assert service.walk("/v1/backtests", limit=1) == whole
+    assert [row["role"] for row in service.walk("/v1/backtests", limit=1, role="retired")] == ["retired"] * 2
+    assert len(service.walk("/v1/backtests", model="usage-forecaster")) == 3
+
+
+def test_freshness_says_age_and_grade_by_source(service: Service) -> None:
+    found = service.read("/v1/freshness", Freshness)
+    assert (found["as_of"], found["age_hours"]) == ("2026-01-10", 12.0)
+    assert found["usage"] == [{"source": "call", "grade": "A", "sims": 11}]
+    assert found["sources"] == [
+        {"source": "usage", "asked_at": "2026-01-11T03:00:00Z", "age_hours": 9.0, "under_way_since": None}
+    ]
+
+
+def test_reports_are_listed_newest_first(service: Service) -> None:
+    items = service.read("/v1/reports", ReportPage)["items"]
+    assert [item["as_of"] for item in items] == ["2026-01-10", "2026-01-09"]
+    assert service.walk("/v1/reports", limit=1) == items
+    assert "as of 2026-01-09" in service.ours.get(items[1]["href"]).text
