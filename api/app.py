@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from threading import BoundedSemaphore
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
@@ -24,9 +25,14 @@ from api.routes import (
     alert_stream,
     alerts,
     anomalies,
+    assistant,
+    batch,
+    bulk,
     churn,
     exports,
     health,
+    history,
+    models,
     predictions,
     questions,
     quota,
@@ -42,6 +48,7 @@ def create_app(
     database_url: URL | str,
     *,
     data_note: str = "",
+    mlflow_url: str = "",
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     acting: Acting = Acting(),  # noqa: B008 - a frozen value
 ) -> Direct:
@@ -50,6 +57,7 @@ def create_app(
     acting      which actions may be requested
     clock       gives the time at which a POST of the Data Streamer is said to have come
     data_note   shown wherever the data is, such as 'synthetic data': header X-Data-Note and the description
+    mlflow_url  where people reach MLflow, for links to runs; without it answers have the runs' ids
     The database need not be there yet: until it is, answers are 503.
     """
     store, streams, writers = Store(database_url), Streams(database_url), Writers(database_url)
@@ -77,10 +85,14 @@ def create_app(
     )
     app.state.store, app.state.streams, app.state.clock = store, streams, clock
     app.state.writers, app.state.live, app.state.acting = writers, live, acting
+    app.state.bulk_places = BoundedSemaphore(bulk.STREAMS_AT_ONCE)
+    app.state.mlflow_url = mlflow_url.rstrip("/")
     # the live stream stands before /v1/alerts/{alert_id}
     modules = (
         health,
+        batch,
         sims,
+        history,
         predictions,
         alert_stream,
         alerts,
@@ -90,9 +102,12 @@ def create_app(
         quota,
         tickets,
         reports,
+        models,
         exports,
+        bulk,
         stream_webhook,
         questions,
+        assistant,
     )
     for module in modules:
         app.include_router(module.router)

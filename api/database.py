@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from functools import cache
@@ -25,8 +25,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from resources.database.server import DatabaseUnavailableError, describe, driver_url
 from resources.errors import SimsightError
+from resources.files.formats import StreamFormat
 from services.access.api_keys import key_sha256
-from services.exports import Export, export
+from services.exports import Export, export, stream
 from services.questions.answers import SECONDS as QUESTION_SECONDS
 from services.questions.answers import Answer, answer_question
 from sql import query
@@ -47,6 +48,7 @@ POOL_WAIT_SECONDS = 5
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 10
 EXPORT_SECONDS = 120
+STREAM_SECONDS = 900  # for all of a stream, which lasts as long as its client takes to read it
 
 Row = dict[str, Any]
 
@@ -92,6 +94,12 @@ class Session:
         """Write an export to a file, with more time than other queries have; returns its rows. Raises ExportError."""
         self.take_longer()
         return export(self._connection, wanted, file)
+
+    def stream(self, wanted: Export, format: StreamFormat) -> Generator[bytes]:
+        """Give the rows of an export in pieces, with the time of a slow client. Raises ExportError."""
+        self.seconds = STREAM_SECONDS
+        self._connection.execute(f"SET LOCAL statement_timeout = '{STREAM_SECONDS}s'".encode())
+        return stream(self._connection, wanted, format)
 
     def answer(self, text: str, now: datetime, language: str | None) -> Answer:
         """Answer a question in plain language, with less time than other queries have."""

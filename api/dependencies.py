@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from difflib import get_close_matches
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from fastapi import Depends, Path, Query, Request
 from fastapi.dependencies.models import Dependant
@@ -27,13 +27,14 @@ from api.database import (
     Store,
     Writers,
 )
-from api.errors import KEY_NEEDED, ONE_KEY_NEEDED, ProblemError, unauthorized
-from api.schemas.common import FieldProblem
+from api.errors import KEY_NEEDED, ONE_KEY_NEEDED, ProblemError, unauthorized, wrong_parameter
+from api.schemas.common import Cursor, FieldProblem
 from resources.once.values import without_check_digit
 from services.access.api_keys import has_form
 
 PAGES_AT_ONCE = 2
 QUESTIONS_AT_ONCE = 4
+C = TypeVar("C", bound=Cursor)
 
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="Bearer", description="The API key (ss_...) as a bearer token")
@@ -197,7 +198,7 @@ def _shape(pattern: str, message: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _short_iccid(digits: str) -> str:
+def short_iccid(digits: str) -> str:
     try:
         return without_check_digit(digits)
     except ValueError as error:
@@ -212,10 +213,10 @@ ICCID_FORM = "19 digits, or 20 with the check digit"
 Iccid = Annotated[
     str,
     Path(pattern="^[0-9]{19,20}$", description=ICCID_FORM, examples=["8988280666000000001"]),
-    AfterValidator(_short_iccid),
+    AfterValidator(short_iccid),
 ]
 OfSim = Annotated[
-    Annotated[str, Field(pattern="^[0-9]{19,20}$"), AfterValidator(_short_iccid)] | None,
+    Annotated[str, Field(pattern="^[0-9]{19,20}$"), AfterValidator(short_iccid)] | None,
     Query(description=f"Only this SIM: {ICCID_FORM}"),
 ]
 Limit = Annotated[int, Field(ge=1, le=1000), DIGITS, Query(description="Items a page at most")]
@@ -255,3 +256,13 @@ def link(request: Request, following: str | int | None) -> str | None:
         return None
     url = request.url.include_query_params(after=following)
     return f'<{called_prefix(request)}{url.path}?{url.query}>; rel="next"'
+
+
+def cursor_of(kind: type[C], text: str) -> C | None:
+    """The place a walk has come to; None at its beginning. Raises ProblemError for a text that no page gave."""
+    try:
+        return kind.decode(text) if text else None
+    except ValueError:
+        raise wrong_parameter(
+            "after", "is not a cursor of this list: pass `next` of the page before, or leave it out"
+        ) from None

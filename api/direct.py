@@ -94,6 +94,7 @@ class Direct(FastAPI):
                 break
         else:
             return None
+        scope["app"] = self  # as FastAPI does: functions read its state
         request = Request(scope)
         try:
             key = one_key(request)

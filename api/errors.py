@@ -123,6 +123,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         401: "No valid API key",
         403: "The key may not write",
         404: "Not found",
+        406: "None of the formats asked for can be given",
         409: "Not possible as things are",
         413: "The body is too large",
         422: "A parameter is wrong",

@@ -33,6 +33,7 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
                 {"name": "SIMs", "description": "SIM cards and what they used"},
                 {"name": "predictions", "description": "What the models and rules say"},
                 {"name": "alerts", "description": "Rules, what becomes of alerts, and a live stream of it"},
+                {"name": "assistant", "description": "Short answers for apps and assistants"},
                 {"name": "actions", "description": "What may be done at 1NCE: off unless switched on"},
                 {"name": "exports", "description": "Whole tables as files"},
                 {"name": "service", "description": "How the service is doing"},

@@ -256,6 +256,9 @@ class Settings(BaseSettings):
     api_url: str = Field(
         "", description="Address at which people reach the HTTP service, for links in messages; none if unset"
     )
+    mlflow_url: str = Field(
+        "", description="Address at which people reach MLflow, for links in answers of the HTTP service; none if unset"
+    )
     ui_port: int = Field(3000, ge=1, le=65535, description="Port the Dagster UI listens on")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port the MLflow UI listens on")
 

@@ -44,7 +44,7 @@ async def list_tickets(
 async def get_ticket(asking: Asking, case_id: CaseId) -> Response:
     found = await asking.rows("api_ticket", {"case_id": case_id})
     if not found:
-        raise _no_ticket(case_id)
+        raise no_ticket(case_id)
     return answer(shaped(Ticket, found)[0])
 
 
@@ -64,10 +64,11 @@ def correct(caller: Caller, case_id: CaseId, correction: Correction) -> Ticket:
     if outcome == "read-only":
         raise ProblemError(403, READ_ONLY)
     if outcome != "done":
-        raise _no_ticket(case_id)
+        raise no_ticket(case_id)
     with caller.store.session(caller.key) as session:
         return Ticket.model_validate(session.row("api_ticket", {"case_id": case_id}))
 
 
-def _no_ticket(case_id: str) -> ProblemError:
+def no_ticket(case_id: str) -> ProblemError:
+    """The answer where there is no such ticket."""
     return ProblemError(404, f"There is no ticket {case_id} in this organization.")

@@ -17,8 +17,8 @@ from api.app import create_app
 from api.database import InvalidKeyError, Readers
 from api.schemas.alerts import Alert, AlertHistory, AlertPage
 from api.schemas.anomalies import AnomalyPage, IncidentPage
-from api.schemas.predictions import Exhaustion, ExhaustionPage, Forecast
-from api.schemas.quota import Recommendation, RecommendationPage, Savings
+from api.schemas.predictions import ExhaustionOfSim, ExhaustionPage, Forecast
+from api.schemas.quota import RecommendationOfSim, RecommendationPage, Savings
 from api.schemas.sims import Lifecycle, Sim, SimPage, Usage
 from api.schemas.tickets import Ticket, TicketPage
 
@@ -44,8 +44,8 @@ PATHS: dict[str, type[BaseModel]] = {
     "/v1/sims/8988280666000000012/usage": Usage,
     "/v1/sims/8988280666000000012/usage?from=2026-01-01": Usage,
     "/v1/sims/8988280666000000001/forecast": Forecast,
-    "/v1/sims/8988280666000000001/exhaustion": Exhaustion,
-    "/v1/sims/8988280666000000002/exhaustion": Exhaustion,
+    "/v1/sims/8988280666000000001/exhaustion": ExhaustionOfSim,
+    "/v1/sims/8988280666000000002/exhaustion": ExhaustionOfSim,
     "/v1/exhaustions?status=all": ExhaustionPage,
     "/v1/exhaustions?status=all&limit=2": ExhaustionPage,
     "/v1/alerts?state=all": AlertPage,
@@ -56,7 +56,7 @@ PATHS: dict[str, type[BaseModel]] = {
     "/v1/tickets": TicketPage,
     "/v1/tickets?limit=2": TicketPage,
     "/v1/tickets/case%201": Ticket,
-    "/v1/sims/8988280666000000001/quota-recommendation": Recommendation,
+    "/v1/sims/8988280666000000001/quota-recommendation": RecommendationOfSim,
     "/v1/recommendations": RecommendationPage,
     "/v1/recommendations?limit=2": RecommendationPage,
     "/v1/savings": Savings,
