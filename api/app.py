@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -26,6 +26,7 @@ from api.routes import (
     anomalies,
     churn,
     exports,
+    free_sql,
     health,
     predictions,
     questions,
@@ -36,6 +37,7 @@ from api.routes import (
     tickets,
 )
 from services.actions.kinds import Acting
+from services.free_sql import FreeSql
 
 
 def create_app(
@@ -44,11 +46,13 @@ def create_app(
     data_note: str = "",
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     acting: Acting = Acting(),  # noqa: B008 - a frozen value
+    free_sql_urls: Sequence[URL | str] = (),
 ) -> Direct:
     """The service over one database, which it uses as role simsight_api.
 
     acting      which actions may be requested
     clock       gives the time at which a POST of the Data Streamer is said to have come
+    free_sql_urls  of downstream logins that run free SQL, one an organization; none: it is switched off
     data_note   shown wherever the data is, such as 'synthetic data': header X-Data-Note and the description
     The database need not be there yet: until it is, answers are 503.
     """
@@ -77,6 +81,7 @@ def create_app(
     )
     app.state.store, app.state.streams, app.state.clock = store, streams, clock
     app.state.writers, app.state.live, app.state.acting = writers, live, acting
+    app.state.free_sql = FreeSql(free_sql_urls) if free_sql_urls else None
     # the live stream stands before /v1/alerts/{alert_id}
     modules = (
         health,
@@ -93,6 +98,7 @@ def create_app(
         exports,
         stream_webhook,
         questions,
+        free_sql,
     )
     for module in modules:
         app.include_router(module.router)

@@ -73,6 +73,7 @@ class Session:
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
         self.seconds = STATEMENT_SECONDS
+        self.organization_id: int | None = None
 
     def rows(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """Run <name>.sql of sql/queries and return its rows as dictionaries."""
@@ -291,6 +292,7 @@ class Store(_Pool):
             found = session.row("api_authenticate", {"key_sha256": key_sha256(key)})
             if found is None or found["organization_id"] is None:
                 raise InvalidKeyError
+            session.organization_id = int(found["organization_id"])
             yield session
 
     def organization(self, key: str) -> tuple[int, str]:

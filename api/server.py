@@ -31,7 +31,13 @@ def serve(settings: Settings, database_url: URL | str, *, data_note: str = "") -
     Raises PortInUseError before anything is started when it cannot listen there.
     """
     acting = Acting(settings.actions_on, settings.actions_to_approve, settings.once_api, settings.top_up_minor)
-    app = create_app(database_url, data_note=data_note, clock=settings.clock, acting=acting)
+    app = create_app(
+        database_url,
+        data_note=data_note,
+        clock=settings.clock,
+        acting=acting,
+        free_sql_urls=settings.free_sql_urls,
+    )
     with listen(settings.api_host, settings.api_port, free_it="set SIMSIGHT_API_PORT to a free one") as listener:
         config = uvicorn.Config(
             app,

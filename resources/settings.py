@@ -56,6 +56,12 @@ def _actions(value: str) -> str:
     return value
 
 
+def _all_postgres(value: SecretStr) -> SecretStr:
+    for url in value.get_secret_value().split():
+        _postgres(SecretStr(url))
+    return value
+
+
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres)]
 Actions = Annotated[str, AfterValidator(_actions)]
 
@@ -256,6 +262,11 @@ class Settings(BaseSettings):
     api_url: str = Field(
         "", description="Address at which people reach the HTTP service, for links in messages; none if unset"
     )
+    free_sql: Annotated[SecretStr, AfterValidator(_all_postgres)] = Field(
+        SecretStr(""),
+        description="URLs of logins (simsight downstream create) that run free SQL, one an organization, with spaces; "
+        "switched off if unset",
+    )
     ui_port: int = Field(3000, ge=1, le=65535, description="Port the Dagster UI listens on")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port the MLflow UI listens on")
 
@@ -289,6 +300,11 @@ class Settings(BaseSettings):
     def actions_to_approve(self) -> frozenset[str]:
         """The kinds of action that a second key or person must approve."""
         return _names(self.actions_approval)
+
+    @property
+    def free_sql_urls(self) -> list[str]:
+        """URLs of the logins that run free SQL; empty: it is switched off."""
+        return self.free_sql.get_secret_value().split()
 
     @property
     def top_up_minor(self) -> int | None:
