@@ -38,6 +38,7 @@ from api.routes import (
 )
 from services.actions.kinds import Acting
 from services.free_sql import FreeSql
+from services.questions.language_model import LanguageModel
 
 
 def create_app(
@@ -46,6 +47,7 @@ def create_app(
     data_note: str = "",
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     acting: Acting = Acting(),  # noqa: B008 - a frozen value
+    language_model: LanguageModel | None = None,
     free_sql_urls: Sequence[URL | str] = (),
 ) -> Direct:
     """The service over one database, which it uses as role simsight_api.
@@ -53,6 +55,7 @@ def create_app(
     acting      which actions may be requested
     clock       gives the time at which a POST of the Data Streamer is said to have come
     free_sql_urls  of downstream logins that run free SQL, one an organization; none: it is switched off
+    language_model  asked to read questions that the grammar does not understand
     data_note   shown wherever the data is, such as 'synthetic data': header X-Data-Note and the description
     The database need not be there yet: until it is, answers are 503.
     """
@@ -81,6 +84,7 @@ def create_app(
     )
     app.state.store, app.state.streams, app.state.clock = store, streams, clock
     app.state.writers, app.state.live, app.state.acting = writers, live, acting
+    app.state.language_model = language_model
     app.state.free_sql = FreeSql(free_sql_urls) if free_sql_urls else None
     # the live stream stands before /v1/alerts/{alert_id}
     modules = (

@@ -29,6 +29,7 @@ from services.access.api_keys import key_sha256
 from services.exports import Export, export
 from services.questions.answers import SECONDS as QUESTION_SECONDS
 from services.questions.answers import Answer, answer_question
+from services.questions.language_model import LanguageModel
 from sql import query
 
 READERS = 8
@@ -94,11 +95,11 @@ class Session:
         self.take_longer()
         return export(self._connection, wanted, file)
 
-    def answer(self, text: str, now: datetime, language: str | None) -> Answer:
+    def answer(self, text: str, now: datetime, language: str | None, model: LanguageModel | None = None) -> Answer:
         """Answer a question in plain language, with less time than other queries have."""
         self.seconds = QUESTION_SECONDS
         self._connection.execute(f"SET LOCAL statement_timeout = '{QUESTION_SECONDS}s'".encode())
-        return answer_question(self._connection, text, now, language)
+        return answer_question(self._connection, text, now, language, model)
 
 
 @contextmanager

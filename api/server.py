@@ -18,6 +18,7 @@ from resources.ports import listen
 from resources.settings import Settings
 from services.access.api_keys import PREFIX
 from services.actions.kinds import Acting
+from services.questions.language_model import model_of
 
 MAX_WEBSOCKET_BYTES = 4096  # of what a client of the WebSocket sends, which is not looked at
 HEAD_SECONDS = 15.0  # from a connection, or a request's first byte, to the end of the request's headers
@@ -36,6 +37,7 @@ def serve(settings: Settings, database_url: URL | str, *, data_note: str = "") -
         data_note=data_note,
         clock=settings.clock,
         acting=acting,
+        language_model=model_of(settings),
         free_sql_urls=settings.free_sql_urls,
     )
     with listen(settings.api_host, settings.api_port, free_it="set SIMSIGHT_API_PORT to a free one") as listener:

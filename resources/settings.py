@@ -267,6 +267,14 @@ class Settings(BaseSettings):
         description="URLs of logins (simsight downstream create) that run free SQL, one an organization, with spaces; "
         "switched off if unset",
     )
+    llm_url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s@]+)?$",
+        description="Base URL of an OpenAI-compatible endpoint that reads questions which no rule understands, such as "
+        "http://127.0.0.1:11434/v1; none is asked if unset",
+    )
+    llm_model: str = Field("", max_length=200, description="Name of the model there")
+    llm_api_key: SecretStr | None = Field(None, description="API key for it; none is sent if unset")
     ui_port: int = Field(3000, ge=1, le=65535, description="Port the Dagster UI listens on")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port the MLflow UI listens on")
 

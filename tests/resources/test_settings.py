@@ -21,6 +21,7 @@ SECRETS = {
     "SIMSIGHT_DAGSTER_DATABASE_URL": f"postgresql://dagster:{SECRET}@db.example:5432/dagster",
     "SIMSIGHT_MLFLOW_TRACKING_URI": f"postgresql://mlflow:{SECRET}@db.example:5432/mlflow",
     "ONCE_PASSWORD": SECRET,
+    "SIMSIGHT_LLM_API_KEY": SECRET,
 }
 
 
