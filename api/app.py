@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from sqlalchemy import URL
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Route
 
 from api.alert_hub import Hub
 from api.called import called_address, called_prefix
@@ -48,6 +49,7 @@ def create_app(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     acting: Acting = Acting(),  # noqa: B008 - a frozen value
     language_model: LanguageModel | None = None,
+    mcp_hosts: Sequence[str] = (),
     free_sql_urls: Sequence[URL | str] = (),
 ) -> Direct:
     """The service over one database, which it uses as role simsight_api.
@@ -56,6 +58,7 @@ def create_app(
     clock       gives the time at which a POST of the Data Streamer is said to have come
     free_sql_urls  of downstream logins that run free SQL, one an organization; none: it is switched off
     language_model  asked to read questions that the grammar does not understand
+    mcp_hosts   values of the header Host that the MCP server at /mcp answers; none: there is no MCP server
     data_note   shown wherever the data is, such as 'synthetic data': header X-Data-Note and the description
     The database need not be there yet: until it is, answers are 503.
     """
@@ -67,7 +70,8 @@ def create_app(
         app.state.stream_gate = stream_webhook.Gate()
         app.state.readers = Readers(database_url)
         live.start()
-        yield
+        async with app.state.mcp.running() if app.state.mcp else nullcontext():
+            yield
         await live.stop()
         await app.state.readers.close()
         for pool in (store, streams, writers):
@@ -115,6 +119,13 @@ def create_app(
     app.add_middleware(Headers, headers=headers)
     app.take_the_short_way((route for module in modules for route in module.router.routes), headers)
     answer_problems(app)
+
+    app.state.mcp = None
+    if mcp_hosts:
+        from api.mcp_server import PATH, Mcp  # a part that is installed only where it is wanted
+
+        app.state.mcp = Mcp(app, list(mcp_hosts))
+        app.router.routes.append(Route(PATH, app.state.mcp, include_in_schema=False))
 
     @app.get("/", include_in_schema=False, dependencies=[KnownParameters])
     def root(request: Request) -> RedirectResponse:

@@ -275,6 +275,11 @@ class Settings(BaseSettings):
     )
     llm_model: str = Field("", max_length=200, description="Name of the model there")
     llm_api_key: SecretStr | None = Field(None, description="API key for it; none is sent if unset")
+    mcp_hosts: str = Field(
+        "",
+        description="Hosts with ports, with commas, at which the HTTP service answers MCP clients under /mcp, such as "
+        "127.0.0.1:8000; there is no MCP server if unset",
+    )
     ui_port: int = Field(3000, ge=1, le=65535, description="Port the Dagster UI listens on")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port the MLflow UI listens on")
 
@@ -313,6 +318,11 @@ class Settings(BaseSettings):
     def free_sql_urls(self) -> list[str]:
         """URLs of the logins that run free SQL; empty: it is switched off."""
         return self.free_sql.get_secret_value().split()
+
+    @property
+    def mcp_allowed_hosts(self) -> list[str]:
+        """Hosts that the MCP server answers; empty: there is none."""
+        return sorted(_names(self.mcp_hosts))
 
     @property
     def top_up_minor(self) -> int | None:
