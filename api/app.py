@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from threading import BoundedSemaphore
 
@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from sqlalchemy import URL
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Route
 
 from api.alert_hub import Hub
 from api.called import called_address, called_prefix
@@ -30,6 +31,7 @@ from api.routes import (
     bulk,
     churn,
     exports,
+    free_sql,
     health,
     history,
     models,
@@ -42,6 +44,8 @@ from api.routes import (
     tickets,
 )
 from services.actions.kinds import Acting
+from services.free_sql import FreeSql
+from services.questions.language_model import LanguageModel
 
 
 def create_app(
@@ -51,11 +55,17 @@ def create_app(
     mlflow_url: str = "",
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     acting: Acting = Acting(),  # noqa: B008 - a frozen value
+    language_model: LanguageModel | None = None,
+    mcp_hosts: Sequence[str] = (),
+    free_sql_urls: Sequence[URL | str] = (),
 ) -> Direct:
     """The service over one database, which it uses as role simsight_api.
 
     acting      which actions may be requested
     clock       gives the time at which a POST of the Data Streamer is said to have come
+    free_sql_urls  of downstream logins that run free SQL, one an organization; none: it is switched off
+    language_model  asked to read questions that the grammar does not understand
+    mcp_hosts   values of the header Host that the MCP server at /mcp answers; none: there is no MCP server
     data_note   shown wherever the data is, such as 'synthetic data': header X-Data-Note and the description
     mlflow_url  where people reach MLflow, for links to runs; without it answers have the runs' ids
     The database need not be there yet: until it is, answers are 503.
@@ -68,7 +78,8 @@ def create_app(
         app.state.stream_gate = stream_webhook.Gate()
         app.state.readers = Readers(database_url)
         live.start()
-        yield
+        async with app.state.mcp.running() if app.state.mcp else nullcontext():
+            yield
         await live.stop()
         await app.state.readers.close()
         for pool in (store, streams, writers):
@@ -87,6 +98,8 @@ def create_app(
     app.state.writers, app.state.live, app.state.acting = writers, live, acting
     app.state.bulk_places = BoundedSemaphore(bulk.STREAMS_AT_ONCE)
     app.state.mlflow_url = mlflow_url.rstrip("/")
+    app.state.language_model = language_model
+    app.state.free_sql = FreeSql(free_sql_urls) if free_sql_urls else None
     # the live stream stands before /v1/alerts/{alert_id}
     modules = (
         health,
@@ -108,6 +121,7 @@ def create_app(
         stream_webhook,
         questions,
         assistant,
+        free_sql,
     )
     for module in modules:
         app.include_router(module.router)
@@ -120,6 +134,13 @@ def create_app(
     app.add_middleware(Headers, headers=headers)
     app.take_the_short_way((route for module in modules for route in module.router.routes), headers)
     answer_problems(app)
+
+    app.state.mcp = None
+    if mcp_hosts:
+        from api.mcp_server import PATH, Mcp  # a part that is installed only where it is wanted
+
+        app.state.mcp = Mcp(app, list(mcp_hosts))
+        app.router.routes.append(Route(PATH, app.state.mcp, include_in_schema=False))
 
     @app.get("/", include_in_schema=False, dependencies=[KnownParameters])
     def root(request: Request) -> RedirectResponse:

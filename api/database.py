@@ -30,6 +30,7 @@ from services.access.api_keys import key_sha256
 from services.exports import Export, export, stream
 from services.questions.answers import SECONDS as QUESTION_SECONDS
 from services.questions.answers import Answer, answer_question
+from services.questions.language_model import LanguageModel
 from sql import query
 
 READERS = 8
@@ -75,6 +76,7 @@ class Session:
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
         self.seconds = STATEMENT_SECONDS
+        self.organization_id: int | None = None
 
     def rows(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """Run <name>.sql of sql/queries and return its rows as dictionaries."""
@@ -101,11 +103,11 @@ class Session:
         self._connection.execute(f"SET LOCAL statement_timeout = '{STREAM_SECONDS}s'".encode())
         return stream(self._connection, wanted, format)
 
-    def answer(self, text: str, now: datetime, language: str | None) -> Answer:
+    def answer(self, text: str, now: datetime, language: str | None, model: LanguageModel | None = None) -> Answer:
         """Answer a question in plain language, with less time than other queries have."""
         self.seconds = QUESTION_SECONDS
         self._connection.execute(f"SET LOCAL statement_timeout = '{QUESTION_SECONDS}s'".encode())
-        return answer_question(self._connection, text, now, language)
+        return answer_question(self._connection, text, now, language, model)
 
 
 @contextmanager
@@ -299,6 +301,7 @@ class Store(_Pool):
             found = session.row("api_authenticate", {"key_sha256": key_sha256(key)})
             if found is None or found["organization_id"] is None:
                 raise InvalidKeyError
+            session.organization_id = int(found["organization_id"])
             yield session
 
     def organization(self, key: str) -> tuple[int, str]:

@@ -35,6 +35,7 @@ from services.access.api_keys import has_form
 PAGES_AT_ONCE = 2
 QUESTIONS_AT_ONCE = 4
 C = TypeVar("C", bound=Cursor)
+SQL_AT_ONCE = 2
 
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="Bearer", description="The API key (ss_...) as a bearer token")
@@ -181,6 +182,7 @@ Asking = Annotated[Asked, Depends(asked)]
 # without a thread, else the waiting ones could take every thread and those with a connection could not go on.
 OpenedForPage = Annotated[Session, Depends(_by_header_or_password, scope="function", max_concurrency=PAGES_AT_ONCE)]
 OpenedForExport = Annotated[Session, Depends(_by_header, scope="function", max_concurrency=EXPORTS_AT_ONCE)]
+OpenedForSql = Annotated[Session, Depends(_by_header, scope="function", max_concurrency=SQL_AT_ONCE)]
 OpenedForQuestion = Annotated[Session, Depends(_by_header, scope="function", max_concurrency=QUESTIONS_AT_ONCE)]
 
 KnownParameters = Depends(only_known_parameters)

@@ -18,6 +18,7 @@ from resources.ports import listen
 from resources.settings import Settings
 from services.access.api_keys import PREFIX
 from services.actions.kinds import Acting
+from services.questions.language_model import model_of
 
 MAX_WEBSOCKET_BYTES = 4096  # of what a client of the WebSocket sends, which is not looked at
 HEAD_SECONDS = 15.0  # from a connection, or a request's first byte, to the end of the request's headers
@@ -32,7 +33,14 @@ def serve(settings: Settings, database_url: URL | str, *, data_note: str = "") -
     """
     acting = Acting(settings.actions_on, settings.actions_to_approve, settings.once_api, settings.top_up_minor)
     app = create_app(
-        database_url, data_note=data_note, mlflow_url=settings.mlflow_url, clock=settings.clock, acting=acting
+        database_url,
+        data_note=data_note,
+        mlflow_url=settings.mlflow_url,
+        clock=settings.clock,
+        acting=acting,
+        language_model=model_of(settings),
+        mcp_hosts=settings.mcp_allowed_hosts,
+        free_sql_urls=settings.free_sql_urls,
     )
     with listen(settings.api_host, settings.api_port, free_it="set SIMSIGHT_API_PORT to a free one") as listener:
         config = uvicorn.Config(

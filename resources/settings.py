@@ -56,6 +56,12 @@ def _actions(value: str) -> str:
     return value
 
 
+def _all_postgres(value: SecretStr) -> SecretStr:
+    for url in value.get_secret_value().split():
+        _postgres(SecretStr(url))
+    return value
+
+
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres)]
 Actions = Annotated[str, AfterValidator(_actions)]
 
@@ -259,6 +265,24 @@ class Settings(BaseSettings):
     mlflow_url: str = Field(
         "", description="Address at which people reach MLflow, for links in answers of the HTTP service; none if unset"
     )
+    free_sql: Annotated[SecretStr, AfterValidator(_all_postgres)] = Field(
+        SecretStr(""),
+        description="URLs of logins (simsight downstream create) that run free SQL, one an organization, with spaces; "
+        "switched off if unset",
+    )
+    llm_url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s@]+)?$",
+        description="Base URL of an OpenAI-compatible endpoint that reads questions which no rule understands, such as "
+        "http://127.0.0.1:11434/v1; none is asked if unset",
+    )
+    llm_model: str = Field("", max_length=200, description="Name of the model there")
+    llm_api_key: SecretStr | None = Field(None, description="API key for it; none is sent if unset")
+    mcp_hosts: str = Field(
+        "",
+        description="Hosts with ports, with commas, at which the HTTP service answers MCP clients under /mcp, such as "
+        "127.0.0.1:8000; there is no MCP server if unset",
+    )
     ui_port: int = Field(3000, ge=1, le=65535, description="Port the Dagster UI listens on")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port the MLflow UI listens on")
 
@@ -292,6 +316,16 @@ class Settings(BaseSettings):
     def actions_to_approve(self) -> frozenset[str]:
         """The kinds of action that a second key or person must approve."""
         return _names(self.actions_approval)
+
+    @property
+    def free_sql_urls(self) -> list[str]:
+        """URLs of the logins that run free SQL; empty: it is switched off."""
+        return self.free_sql.get_secret_value().split()
+
+    @property
+    def mcp_allowed_hosts(self) -> list[str]:
+        """Hosts that the MCP server answers; empty: there is none."""
+        return sorted(_names(self.mcp_hosts))
 
     @property
     def top_up_minor(self) -> int | None:

@@ -175,8 +175,8 @@ def serve_app() -> Serve:
 
 
 @contextmanager
-def _served(app: FastAPI) -> Iterator[httpx.Client]:
-    with listen("127.0.0.1", 0) as listener:
+def _served(app: FastAPI, port: int = 0) -> Iterator[httpx.Client]:
+    with listen("127.0.0.1", port) as listener:
         server = uvicorn.Server(uvicorn.Config(app, http=BoundedHeads, log_config=None, server_header=False))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
