@@ -200,7 +200,7 @@ def _shape(pattern: str, message: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def short_iccid(digits: str) -> str:
+def _short_iccid(digits: str) -> str:
     try:
         return without_check_digit(digits)
     except ValueError as error:
@@ -215,10 +215,10 @@ ICCID_FORM = "19 digits, or 20 with the check digit"
 Iccid = Annotated[
     str,
     Path(pattern="^[0-9]{19,20}$", description=ICCID_FORM, examples=["8988280666000000001"]),
-    AfterValidator(short_iccid),
+    AfterValidator(_short_iccid),
 ]
 OfSim = Annotated[
-    Annotated[str, Field(pattern="^[0-9]{19,20}$"), AfterValidator(short_iccid)] | None,
+    Annotated[str, Field(pattern="^[0-9]{19,20}$"), AfterValidator(_short_iccid)] | None,
     Query(description=f"Only this SIM: {ICCID_FORM}"),
 ]
 Limit = Annotated[int, Field(ge=1, le=1000), DIGITS, Query(description="Items a page at most")]

@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from api.dependencies import short_iccid
 from api.schemas.churn import ChurnRisk
 from api.schemas.common import Amount
 from api.schemas.predictions import Exhaustion
 from api.schemas.quota import Recommendation
 from api.schemas.sims import Sim
 from ml.enums import AnomalyKind, Severity
+from resources.once.values import without_check_digit
 
 MAX_SIMS = 1000
 Part = Literal["state", "usage", "forecast", "exhaustion", "anomaly", "churn", "recommendation"]
@@ -24,7 +24,7 @@ class Batch(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    iccids: list[Annotated[str, Field(pattern="^[0-9]{19,20}$"), AfterValidator(short_iccid)]] = Field(
+    iccids: list[Annotated[str, Field(pattern="^[0-9]{19,20}$"), AfterValidator(without_check_digit)]] = Field(
         min_length=1,
         max_length=MAX_SIMS,
         description="19 digits, or 20 with the check digit",
