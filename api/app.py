@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from fastapi import FastAPI, Request
@@ -17,6 +18,8 @@ from api.database import Followers, Readers, Store, Streams, Writers
 from api.dependencies import KnownParameters
 from api.direct import COMPRESSED_BYTES, COMPRESSION, Direct
 from api.errors import HEADERS, answer_problems
+from api.gate import Gate
+from api.limits import RateLimits
 from api.middleware import Headers, Heads, SmallBodies, header_text
 from api.openapi import DESCRIPTION, docs_page, openapi_document
 from api.routes import (
@@ -27,6 +30,7 @@ from api.routes import (
     churn,
     exports,
     health,
+    keys,
     predictions,
     questions,
     quota,
@@ -35,7 +39,22 @@ from api.routes import (
     stream_webhook,
     tickets,
 )
+from services.access.tokens import OidcSettings, Tokens
 from services.actions.kinds import Acting
+
+
+@dataclass(frozen=True)
+class Guards:
+    """What stands before the routes.
+
+    key_limit, failure_limit, limit_store   as RateLimits has them
+    oidc           the identity provider whose tokens are accepted
+    """
+
+    key_limit: str = "12000/minute"
+    failure_limit: str = "60/minute"
+    limit_store: str | None = None
+    oidc: OidcSettings | None = None
 
 
 def create_app(
@@ -44,11 +63,13 @@ def create_app(
     data_note: str = "",
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     acting: Acting = Acting(),  # noqa: B008 - a frozen value
+    guards: Guards = Guards(),
 ) -> Direct:
     """The service over one database, which it uses as role simsight_api.
 
     acting      which actions may be requested
     clock       gives the time at which a POST of the Data Streamer is said to have come
+    guards      limits, tokens and what browsers are told
     data_note   shown wherever the data is, such as 'synthetic data': header X-Data-Note and the description
     The database need not be there yet: until it is, answers are 503.
     """
@@ -93,6 +114,7 @@ def create_app(
         exports,
         stream_webhook,
         questions,
+        keys,
     )
     for module in modules:
         app.include_router(module.router)
@@ -105,6 +127,9 @@ def create_app(
     app.add_middleware(Headers, headers=headers)
     app.take_the_short_way((route for module in modules for route in module.router.routes), headers)
     answer_problems(app)
+    limits = RateLimits(per_key=guards.key_limit, wrong_keys=guards.failure_limit, store_url=guards.limit_store)
+    tokens = Tokens(guards.oidc) if guards.oidc else None
+    app.guard(lambda either_way: Gate(either_way, limits=limits, tokens=tokens))
 
     @app.get("/", include_in_schema=False, dependencies=[KnownParameters])
     def root(request: Request) -> RedirectResponse:

@@ -207,7 +207,7 @@ def client(stranger: httpx.Client, seeded: Seeded) -> Iterator[httpx.Client]:
 def writer(stranger: httpx.Client, seeded: Any) -> Iterator[httpx.Client]:
     """Asks with a key of `default` that may write."""
     database = Database(seeded.url, "default")
-    key = create_key(database, "ops", now=datetime.now(UTC), valid_for=None, can_write=True)
+    key = create_key(database, "ops", now=datetime.now(UTC), valid_for=None, scopes=("read", "alerts"))
     database.close()
     with httpx.Client(base_url=stranger.base_url, headers={"X-API-Key": key}, timeout=30, **LOCAL) as opened:
         yield opened
