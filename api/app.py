@@ -10,17 +10,16 @@ from datetime import UTC, datetime
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from sqlalchemy import URL
-from starlette.middleware.gzip import GZipMiddleware
 
 from api.alert_hub import Hub
 from api.called import called_address, called_prefix
 from api.database import Followers, Readers, Store, Streams, Writers
 from api.dependencies import KnownParameters
-from api.direct import COMPRESSED_BYTES, COMPRESSION, Direct
+from api.direct import Direct, compressing
 from api.errors import HEADERS, answer_problems
 from api.gate import Gate
 from api.limits import RateLimits
-from api.middleware import Headers, Heads, SmallBodies, header_text
+from api.middleware import Headers, Heads, SmallBodies, cross_origin, header_text
 from api.openapi import DESCRIPTION, docs_page, openapi_document
 from api.routes import (
     actions,
@@ -49,12 +48,16 @@ class Guards:
 
     key_limit, failure_limit, limit_store   as RateLimits has them
     oidc           the identity provider whose tokens are accepted
+    cors_origins   whose pages may call the service from a browser
+    hsts_days      for which browsers keep to https once they came by it; 0: not said
     """
 
     key_limit: str = "12000/minute"
     failure_limit: str = "60/minute"
     limit_store: str | None = None
     oidc: OidcSettings | None = None
+    cors_origins: tuple[str, ...] = ()
+    hsts_days: int = 365
 
 
 def create_app(
@@ -122,14 +125,17 @@ def create_app(
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
     app.add_middleware(SmallBodies)
     app.add_middleware(Heads)
-    app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_BYTES, compresslevel=COMPRESSION)
+    app.add_middleware(compressing)
     headers = HEADERS | ({"X-Data-Note": header_text(data_note)} if data_note else {})
     app.add_middleware(Headers, headers=headers)
     app.take_the_short_way((route for module in modules for route in module.router.routes), headers)
     answer_problems(app)
     limits = RateLimits(per_key=guards.key_limit, wrong_keys=guards.failure_limit, store_url=guards.limit_store)
     tokens = Tokens(guards.oidc) if guards.oidc else None
-    app.guard(lambda either_way: Gate(either_way, limits=limits, tokens=tokens))
+    secure = {"Strict-Transport-Security": f"max-age={guards.hsts_days * 86_400}"} if guards.hsts_days else {}
+    app.guard(lambda either_way: Gate(either_way, limits=limits, tokens=tokens, secure=secure))
+    if guards.cors_origins:
+        app.guard(lambda gate: cross_origin(gate, guards.cors_origins))
 
     @app.get("/", include_in_schema=False, dependencies=[KnownParameters])
     def root(request: Request) -> RedirectResponse:

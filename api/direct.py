@@ -14,16 +14,32 @@ from urllib.parse import parse_qsl
 
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette_compress import CompressMiddleware, add_compress_type, remove_compress_type
 
 from api.dependencies import Asked, asked, one_key
 from api.errors import EXPECTED, ProblemError, problem_of
 from services.access import api_keys
 
-COMPRESSION = 1  # of 9: each further level costs more time than it saves in bytes
 COMPRESSED_BYTES = 1000  # from which on answers are compressed
+ANSWER = "simsight.answer"
+add_compress_type("text/csv")
+add_compress_type("application/problem+json")
+remove_compress_type("text/event-stream")  # an event is sent at once, and is small
+
+
+def compressing(app: ASGIApp) -> ASGIApp:
+    """Compress answers of an application by the best encoding that the client takes, at levels that cost little time.
+
+    gzip's level 1 of 9: each further one costs more time than it saves in bytes. Parquet and XLSX are compressed
+    already, and events must not wait for more of them: both stay as they are.
+    """
+    return CompressMiddleware(app, minimum_size=COMPRESSED_BYTES, zstd_level=3, brotli_quality=4, gzip_level=1)
+
+
+async def _answer_made(scope: Scope, receive: Receive, send: Send) -> None:
+    await scope[ANSWER](scope, receive, send)
 
 
 class _Read:
@@ -71,6 +87,7 @@ class Direct(FastAPI):
     """The application, with the short way in front, and before both what `guard` puts there."""
 
     _front: ASGIApp | None = None
+    _compressed = staticmethod(compressing(_answer_made))
 
     def guard(self, with_front: Callable[[ASGIApp], ASGIApp]) -> None:
         """Put something before both ways; what is put there later stands before it."""
@@ -99,7 +116,8 @@ class Direct(FastAPI):
         if len(response.body) < COMPRESSED_BYTES:
             await response(scope, receive, send)
         else:
-            await GZipMiddleware(response, COMPRESSED_BYTES, COMPRESSION)(scope, receive, send)
+            scope[ANSWER] = response
+            await self._compressed(scope, receive, send)
 
     async def _answer(self, scope: Scope) -> Response | None:
         """Answer a request; None where it takes the long way."""

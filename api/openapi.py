@@ -17,8 +17,8 @@ DESCRIPTION = (
     "bytes: millionths of a MB) and readable in MB; times are UTC, days are UTC days. Every prediction says which "
     "model made it and what it knew. An API key opens one organization: send it as `Authorization: Bearer ss_...` or "
     "`X-API-Key: ss_...`; a token of the identity provider, where one is set, goes the first way. A key has scopes, "
-    "and each route says which it needs: `read`; `alerts` acts on alerts, writes rules, corrects tickets and decides on "
-    "recommendations; `actions` requests and approves actions at 1NCE, of the kinds that are switched on; `admin` "
+    "and each route says which it needs: `read`; `alerts` acts on alerts, writes rules, corrects tickets and decides "
+    "on recommendations; `actions` requests and approves actions at 1NCE, of the kinds that are switched on; `admin` "
     "makes keys and reads the audit log. Nothing else can be changed here. "
     "1NCE's Data Streamer alone brings records, with the secret of its stream."
 )

@@ -38,6 +38,8 @@ def serve(settings: Settings, database_url: URL | str, *, data_note: str = "") -
         failure_limit=settings.api_failure_limit,
         limit_store=store.get_secret_value() if store else None,
         oidc=oidc_of(settings),
+        cors_origins=tuple(origin.strip() for origin in settings.api_cors_origins.split(",") if origin.strip()),
+        hsts_days=settings.api_hsts_days,
     )
     app = create_app(database_url, data_note=data_note, clock=settings.clock, acting=acting, guards=guards)
     with listen(settings.api_host, settings.api_port, free_it="set SIMSIGHT_API_PORT to a free one") as listener:
