@@ -1,4 +1,4 @@
-"""The gate before both ways of an answer (api/direct.py): limits, tokens, and what is noted of the use of keys."""
+"""The gate before both ways of an answer (api/direct.py): limits and tokens."""
 
 from __future__ import annotations
 

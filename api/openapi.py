@@ -19,7 +19,7 @@ DESCRIPTION = (
     "`X-API-Key: ss_...`; a token of the identity provider, where one is set, goes the first way. A key has scopes, "
     "and each route says which it needs: `read`; `alerts` acts on alerts, writes rules, corrects tickets and decides "
     "on recommendations; `actions` requests and approves actions at 1NCE, of the kinds that are switched on; `admin` "
-    "makes keys and reads the audit log. Nothing else can be changed here. "
+    "makes, rotates and revokes keys. Nothing else can be changed here. "
     "1NCE's Data Streamer alone brings records, with the secret of its stream."
 )
 
@@ -36,7 +36,7 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
                 {"name": "predictions", "description": "What the models and rules say"},
                 {"name": "alerts", "description": "Rules, what becomes of alerts, and a live stream of it"},
                 {"name": "actions", "description": "What may be done at 1NCE: off unless switched on"},
-                {"name": "access", "description": "Keys, the organization, the audit log: for administrators"},
+                {"name": "access", "description": "Keys and the organization: for administrators"},
                 {"name": "exports", "description": "Whole tables as files"},
                 {"name": "service", "description": "How the service is doing"},
             ],

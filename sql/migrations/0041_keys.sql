@@ -1,4 +1,4 @@
--- API keys with scopes, address lists and rotation; one hash-chained log of every write and of the use of every key.
+-- API keys with scopes, networks and rotation; keys that stand for tokens of an identity provider.
 SET LOCAL ROLE simsight_owner;
 
 -- --- Keys ---
@@ -9,7 +9,7 @@ ALTER TABLE ops.api_keys
     ADD COLUMN for_tokens boolean NOT NULL DEFAULT false,
     ADD COLUMN rotated_at timestamptz,
     ADD COLUMN changed_by text NOT NULL DEFAULT '';
-COMMENT ON COLUMN ops.api_keys.scopes IS 'What it may do: read; alerts (act on alerts, write rules, correct, decide); actions (request and approve at 1NCE); admin (keys, audit)';
+COMMENT ON COLUMN ops.api_keys.scopes IS 'What it may do: read; alerts (act on alerts, write rules, correct, decide); actions (request and approve at 1NCE); admin (keys)';
 COMMENT ON COLUMN ops.api_keys.networks IS 'Networks it may be used from; empty: from everywhere';
 COMMENT ON COLUMN ops.api_keys.for_tokens IS 'Whether it stands for the tokens of the identity provider; such a key is known to the service alone';
 COMMENT ON COLUMN ops.api_keys.rotated_at IS 'When a new key of its name took its place (UTC); it works until expires_at. NULL: it was not rotated';
