@@ -193,7 +193,7 @@ def create_key(
     valid_for  time until it expires; None: never
     scopes     what it may do
     networks   where it may be used from, in CIDR notation; none: everywhere
-    by         who makes it, for the audit log
+    by         who makes it, such as "user ann"
     Raises ApiKeyError for an empty or taken name, an unknown scope, or a key that would have expired already.
     """
     key = new_key()
