@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import BoundedSemaphore
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from sqlalchemy import URL
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 
 from api.alert_hub import Hub
 from api.called import called_address, called_prefix
 from api.database import Followers, Readers, Store, Streams, Writers
 from api.dependencies import KnownParameters
-from api.direct import COMPRESSED_BYTES, COMPRESSION, Direct
+from api.direct import Direct, compressing
 from api.errors import HEADERS, answer_problems
-from api.middleware import Headers, Heads, SmallBodies, header_text
+from api.gate import Gate
+from api.limits import RateLimits
+from api.middleware import Headers, Heads, SmallBodies, cross_origin, header_text
 from api.openapi import DESCRIPTION, docs_page, openapi_document
 from api.routes import (
     actions,
@@ -34,6 +36,7 @@ from api.routes import (
     free_sql,
     health,
     history,
+    keys,
     models,
     predictions,
     questions,
@@ -43,9 +46,28 @@ from api.routes import (
     stream_webhook,
     tickets,
 )
+from services.access.tokens import OidcSettings, Tokens
 from services.actions.kinds import Acting
 from services.free_sql import FreeSql
 from services.questions.language_model import LanguageModel
+
+
+@dataclass(frozen=True)
+class Guards:
+    """What stands before the routes.
+
+    key_limit, failure_limit, limit_store   as RateLimits has them
+    oidc           the identity provider whose tokens are accepted
+    cors_origins   whose pages may call the service from a browser
+    hsts_days      for which browsers keep to https once they came by it; 0: not said
+    """
+
+    key_limit: str = "12000/minute"
+    failure_limit: str = "60/minute"
+    limit_store: str | None = None
+    oidc: OidcSettings | None = None
+    cors_origins: tuple[str, ...] = ()
+    hsts_days: int = 365
 
 
 def create_app(
@@ -58,6 +80,7 @@ def create_app(
     language_model: LanguageModel | None = None,
     mcp_hosts: Sequence[str] = (),
     free_sql_urls: Sequence[URL | str] = (),
+    guards: Guards = Guards(),
 ) -> Direct:
     """The service over one database, which it uses as role simsight_api.
 
@@ -66,6 +89,7 @@ def create_app(
     free_sql_urls  of downstream logins that run free SQL, one an organization; none: it is switched off
     language_model  asked to read questions that the grammar does not understand
     mcp_hosts   values of the header Host that the MCP server at /mcp answers; none: there is no MCP server
+    guards      limits, tokens and what browsers are told
     data_note   shown wherever the data is, such as 'synthetic data': header X-Data-Note and the description
     mlflow_url  where people reach MLflow, for links to runs; without it answers have the runs' ids
     The database need not be there yet: until it is, answers are 503.
@@ -122,6 +146,7 @@ def create_app(
         questions,
         assistant,
         free_sql,
+        keys,
     )
     for module in modules:
         app.include_router(module.router)
@@ -129,11 +154,17 @@ def create_app(
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
     app.add_middleware(SmallBodies)
     app.add_middleware(Heads)
-    app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_BYTES, compresslevel=COMPRESSION)
+    app.add_middleware(compressing)
     headers = HEADERS | ({"X-Data-Note": header_text(data_note)} if data_note else {})
     app.add_middleware(Headers, headers=headers)
     app.take_the_short_way((route for module in modules for route in module.router.routes), headers)
     answer_problems(app)
+    limits = RateLimits(per_key=guards.key_limit, wrong_keys=guards.failure_limit, store_url=guards.limit_store)
+    tokens = Tokens(guards.oidc) if guards.oidc else None
+    secure = {"Strict-Transport-Security": f"max-age={guards.hsts_days * 86_400}"} if guards.hsts_days else {}
+    app.guard(lambda either_way: Gate(either_way, limits=limits, tokens=tokens, secure=secure))
+    if guards.cors_origins:
+        app.guard(lambda gate: cross_origin(gate, guards.cors_origins))
 
     app.state.mcp = None
     if mcp_hosts:

@@ -283,6 +283,42 @@ class Settings(BaseSettings):
         description="Hosts with ports, with commas, at which the HTTP service answers MCP clients under /mcp, such as "
         "127.0.0.1:8000; there is no MCP server if unset",
     )
+    api_trusted_proxies: str = Field(
+        "",
+        description="Addresses or networks of proxies whose X-Forwarded-For and -Proto are believed, with commas; "
+        "127.0.0.1 and ::1 if unset",
+    )
+    api_key_limit: str = Field(
+        "12000/minute", description="Requests that one API key may send, such as 12000/minute; none: unlimited"
+    )
+    api_failure_limit: str = Field(
+        "60/minute", description="Wrong keys that may come from one address before it must wait; none: unlimited"
+    )
+    api_limit_store: SecretStr | None = Field(
+        None,
+        description="redis:// URL where several processes of the HTTP service count together (extra redis); each "
+        "counts for itself if unset",
+    )
+    api_cors_origins: str = Field(
+        "",
+        description="Origins whose pages may call the HTTP service from a browser, such as https://app.example, with "
+        "commas; none if unset",
+    )
+    api_hsts_days: int = Field(
+        365, ge=0, description="Days that browsers keep to https once they came by it (HSTS); 0: not said"
+    )
+    oidc_issuer: str = Field(
+        "", description="URL of an OpenID Connect provider whose tokens are accepted as keys; none if unset"
+    )
+    oidc_audience: str = Field("", description="Audience that those tokens must be for")
+    oidc_secret: SecretStr | None = Field(
+        None, description="32 random characters or more, of which the service makes the keys behind tokens"
+    )
+    oidc_jwks_url: str = Field(
+        "", description="Where the provider's public keys are; as its discovery document says if unset"
+    )
+    oidc_organization_claim: str = Field("organization", description="Claim of a token that names the organization")
+    oidc_scopes_claim: str = Field("scope", description="Claim of a token that names its scopes")
     ui_port: int = Field(3000, ge=1, le=65535, description="Port the Dagster UI listens on")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port the MLflow UI listens on")
 
