@@ -35,7 +35,7 @@ from services.anomalies.detection import train as train_detector
 from services.exhaustion import EXHAUSTIONS
 from services.forecasting import USAGE_FORECASTS, train
 from services.lifecycle import evaluate_lifecycle
-from services.quota.recommending import recommend
+from services.quota.recommending import RECOMMENDATIONS
 from services.scoring import Block, Staged, plan, publish, score_block
 from simulator.fleet import Fleet
 
