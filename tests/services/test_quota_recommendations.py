@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import polars as pl
 import pytest
 from typer.testing import CliRunner
@@ -20,7 +21,7 @@ from pipelines.cli.app import app
 from resources.runtime import Runtime
 from resources.settings import Settings
 from services.quota.futures import with_days_out
-from services.quota.policy import SPEC
+from services.quota.policy import SPEC, wanted_use
 from services.quota.prices import SOLD_SCHEMA, KnownPrices, price_list
 from services.quota.recommending import RECOMMENDATIONS
 from services.reports.fleet import read_facts
@@ -276,6 +277,19 @@ def test_the_terminal_lists_and_decides_and_the_report_shows_the_money(
     content = truth.one("SELECT content FROM predictions.quota_fleet")
     assert f"{content['at_stake_minor'] / 100:,.2f} EUR" in page
     assert "SIMs that do nothing and cost" in page
+
+
+def test_a_device_wants_what_it_used_before_its_sim_was_out() -> None:
+    values = np.full((4, 150), np.nan)
+    values[0] = 2.0  # always there
+    values[1, :100], values[1, 100:120] = 3.0, 5.0  # without volume from the middle of the days replayed on
+    values[2, 40:80] = 7.0  # without volume since before them
+    wanted = wanted_use(values)
+    assert wanted.shape == (4, 60)
+    assert (wanted[0] == 2).all()
+    assert (wanted[1, :10], wanted[1, 30:]) == (pytest.approx(3), pytest.approx((3 * 10 + 5 * 20) / 30))
+    assert (wanted[2] == 7).all()
+    assert (wanted[3] == 0).all(), "of a device that never sent nothing is known"
 
 
 def test_the_policy_is_replayed_on_the_past_and_registered(filled: tuple[Runtime, Truth]) -> None:
