@@ -104,7 +104,8 @@ def wanted_use(values: FloatArray) -> FloatArray:
     """Bytes that each device wanted on the days replayed, (sims, REPLAYED_DAYS), of (sims, days) with NaN for unknown.
 
     On a day without volume that is unknown: the mean of the SIM's known days. One that was without volume all the time
-    wants what it used before: else it would count as idle, and whoever buys for it as wasteful. Zero where nothing is known.
+    wants what it used before: else it would count as idle, and whoever buys for it as wasteful. Zero where nothing is
+    known.
     """
     recent, before = values[:, -REPLAYED_DAYS:], values[:, :-REPLAYED_DAYS]
     silenced = np.isnan(recent).all(axis=1)
