@@ -8,14 +8,15 @@ from threading import BoundedSemaphore
 from typing import Annotated, Literal
 
 import anyio
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
 from api.database import Store
-from api.dependencies import AsOf, Day, Label, presented_key
+from api.dependencies import AsOf, Day, Label, PresentedKey
 from api.errors import ProblemError, problems, wrong_parameter
 from resources.files.formats import ExportError, StreamFormat
+from services.access.api_keys import Credential
 from services.exports import Export
 
 router = APIRouter(tags=["exports"])
@@ -50,7 +51,7 @@ BINARY = {"schema": {"type": "string", "format": "binary"}}
 )
 def read_bulk(
     request: Request,
-    key: Annotated[str, Depends(presented_key)],
+    key: PresentedKey,
     dataset: Annotated[Dataset, Path(examples=["exhaustions"])],
     format: Annotated[
         StreamFormat | None, Query(description="Default: what Accept asks for, or else ndjson", examples=["arrow"])
@@ -92,7 +93,7 @@ class _Sent:
     as_of: date | None = None
 
     def __init__(
-        self, store: Store, places: BoundedSemaphore, key: str, dataset: Dataset, format: StreamFormat
+        self, store: Store, places: BoundedSemaphore, key: Credential, dataset: Dataset, format: StreamFormat
     ) -> None:
         self._store, self._places, self._key, self._dataset, self._format = store, places, key, dataset, format
 
