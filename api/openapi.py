@@ -20,6 +20,8 @@ DESCRIPTION = (
     "and each route says which it needs: `read`; `alerts` acts on alerts, writes rules, corrects tickets and decides "
     "on recommendations; `actions` requests and approves actions at 1NCE, of the kinds that are switched on; `admin` "
     "makes, rotates and revokes keys. Nothing else can be changed here. "
+    "Answers with an ETag may be kept for as long as Cache-Control says; If-None-Match asks whether one is still so "
+    "(304). "
     "1NCE's Data Streamer alone brings records, with the secret of its stream."
 )
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from api.answers import page
 from api.dependencies import DIGITS, ActionCaller, Asking, Limit, RowId, link
 from api.errors import PROBLEMS, ProblemError, problems
+from api.kept import ASKED_EACH_TIME
 from api.schemas.actions import Action, ActionPage, ActionRequest, PlannedAction
 from ml.enums import ActionState
 from resources.errors import UsageError
@@ -41,7 +42,7 @@ async def list_actions(
     found = await asking.rows("api_actions", {"before": after, "state": state, "rows": limit + 1})
     items = found[:limit]
     following = items[-1]["action_id"] if len(found) > limit else None
-    return page(Action, items, following, link(request, following))
+    return page(Action, items, following, link(request, following), kept=ASKED_EACH_TIME)
 
 
 @router.post(

@@ -10,6 +10,7 @@ from api.answers import answer, page, shaped, with_runs
 from api.database import Row
 from api.dependencies import Asked, Asking, Day, Iccid, Limit, OfSim, RowId, link
 from api.errors import LOST, PROBLEMS, ProblemError, no_sim
+from api.kept import ONE_SIM
 from api.schemas.anomalies import Anomaly, AnomalyPage, AnomalyScore, Incident, IncidentPage
 from ml.enums import AnomalyKind, Severity
 
@@ -54,7 +55,7 @@ async def get_anomaly_score(request: Request, asking: Asking, iccid: Iccid) -> R
         "score": max((row["score"] for row in anomalies), default=0.0),
         "severity": worst(anomalies),
     }
-    return answer({**state, **scored, "items": shaped(Anomaly, anomalies), "mlflow_run": run})
+    return answer({**state, **scored, "items": shaped(Anomaly, anomalies), "mlflow_run": run}, kept=ONE_SIM)
 
 
 async def anomalies_now(request: Request, asking: Asked, iccid: str) -> tuple[Row, list[Row]]:

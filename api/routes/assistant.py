@@ -11,6 +11,7 @@ from api.answers import answer, with_runs
 from api.database import Row
 from api.dependencies import Asking, AsOf, Iccid
 from api.errors import LOST, ProblemError, problems
+from api.kept import ONE_SIM, QUOTA
 from api.routes.anomalies import anomalies_now, worst
 from api.routes.predictions import ForecastDays, no_prediction
 from api.routes.tickets import CaseId, no_ticket
@@ -64,7 +65,8 @@ async def forecast(
             "quota_exhaustion_status": end.get("status"),
             "quota_exhaustion_probability_7d": end.get("p_7"),
             "quota_exhaustion_probability_30d": end.get("p_30"),
-        }
+        },
+        kept=QUOTA,
     )
 
 
@@ -85,7 +87,8 @@ async def anomaly_score(request: Request, asking: Asking, iccid: Iccid) -> Respo
             "severity": worst(anomalies),
             "anomaly_types": list(dict.fromkeys(row["kind"] for row in anomalies)),
             "reasons": [row["reasons"] for row in anomalies],
-        }
+        },
+        kept=ONE_SIM,
     )
 
 
@@ -108,7 +111,8 @@ async def churn_risk(request: Request, asking: Asking, iccid: Iccid, as_of: AsOf
             "cause": risk["cause"],
             "reasons": _sentences(risk["reasons"]),
             "recommended_actions": [] if risk["held_out"] else _sentences(risk["action"]),
-        }
+        },
+        kept=ONE_SIM,
     )
 
 
@@ -135,7 +139,8 @@ async def quota_recommendation(request: Request, asking: Asking, iccid: Iccid, a
             "confidence": advice["probability"],
             "valid_until": advice["valid_until"],
             "recommendation_id": advice["recommendation_id"],
-        }
+        },
+        kept=ONE_SIM,
     )
 
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from api.answers import answer, page, shaped, with_runs
 from api.dependencies import READ_ONLY, Asking, AsOf, Caller, Iccid, Label, Limit, link
 from api.errors import LOST, PROBLEMS, ProblemError, no_sim, problems, wrong_parameter
+from api.kept import ASKED_EACH_TIME
 from api.schemas.churn import ChurnCursor, ChurnDecision, ChurnRisk, ChurnRiskOfSim, ChurnRiskPage
 from ml.enums import ChurnCause, ChurnLevel
 
@@ -28,7 +29,7 @@ async def get_churn_risk(request: Request, asking: Asking, iccid: Iccid, as_of: 
             raise no_sim(iccid)
         when = f" as of {as_of}; leave out as_of for the latest" if as_of else ""
         raise ProblemError(404, f"There is no churn risk for SIM {iccid}{when}.")
-    return answer(with_runs(request, shaped(ChurnRiskOfSim, found))[0])
+    return answer(with_runs(request, shaped(ChurnRiskOfSim, found))[0], kept=ASKED_EACH_TIME)
 
 
 @router.get(
@@ -62,7 +63,7 @@ async def list_churn_risks(
     if len(found) > limit:
         final = items[-1]
         following = ChurnCursor(as_of=final["as_of"], p_90=final["p_90"], iccid=final["iccid"]).encode()
-    return page(ChurnRisk, items, following, link(request, following))
+    return page(ChurnRisk, items, following, link(request, following), kept=ASKED_EACH_TIME)
 
 
 @router.post(

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from api.answers import answer, page
 from api.dependencies import Asking, Iccid, Limit, cursor_of, link
 from api.errors import LOST, no_sim, wrong_parameter
+from api.kept import ONE_SIM
 from api.schemas.history import (
     SimEvent,
     SimEventCursor,
@@ -47,7 +48,7 @@ async def list_events_of_sim(
     following = None
     if len(found) > limit:
         following = SimEventCursor(at=items[-1]["occurred_at"], event_type=items[-1]["event_type"]).encode()
-    return page(SimEvent, items, following, link(request, following))
+    return page(SimEvent, items, following, link(request, following), kept=ONE_SIM)
 
 
 @router.get("/v1/sims/{iccid}/timeline", summary="All that happened to a SIM", response_model=Timeline, responses=LOST)
@@ -82,4 +83,4 @@ async def get_timeline(
     if len(found) > limit:
         final = items[-1]
         following = TimelineCursor(at=final["at"], kind=final["kind"], id=final["id"]).encode()
-    return answer({**known[0], "items": items, "next": following}, link(request, following))
+    return answer({**known[0], "items": items, "next": following}, link(request, following), kept=ONE_SIM)

@@ -11,6 +11,7 @@ from api.answers import answer, with_runs
 from api.database import Row
 from api.dependencies import Asking, Limit, cursor_of, link
 from api.errors import PROBLEMS
+from api.kept import LIST
 from api.schemas.models import BacktestCursor, BacktestPage, Freshness, ModelList, Role
 
 router = APIRouter(tags=["service"])
@@ -31,7 +32,7 @@ async def list_models(request: Request, asking: Asking) -> Response:
             model["champion"] = row
         else:
             model["challengers"].append(row)
-    return answer({"items": list(models.values())})
+    return answer({"items": list(models.values())}, kept=LIST)
 
 
 @router.get(
@@ -58,7 +59,7 @@ async def list_backtests(
     if len(found) > limit:
         final = items[-1]
         following = BacktestCursor(model_name=final["model_name"], model_version=final["model_version"]).encode()
-    return answer({"items": items, "next": following}, link(request, following))
+    return answer({"items": items, "next": following}, link(request, following), kept=LIST)
 
 
 @router.get("/v1/freshness", summary="How fresh the data is", response_model=Freshness, responses=PROBLEMS)

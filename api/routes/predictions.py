@@ -11,6 +11,7 @@ from pydantic import Field
 from api.answers import answer, page, shaped, volume, with_runs
 from api.dependencies import DIGITS, Asked, Asking, AsOf, Iccid, Label, Limit, link
 from api.errors import LOST, PROBLEMS, ProblemError, no_sim, wrong_parameter
+from api.kept import ONE_SIM, QUOTA
 from api.schemas.predictions import (
     Exhaustion,
     ExhaustionCursor,
@@ -46,7 +47,7 @@ async def get_forecast(asking: Asking, iccid: Iccid, as_of: AsOf = None) -> Resp
     items = await asking.rows("api_forecast", {"iccid": iccid, "as_of": as_of})
     if not items:
         raise await no_prediction(asking, iccid, as_of, "forecast")
-    return answer({"iccid": iccid, "items": shaped(ForecastDay, items)})
+    return answer({"iccid": iccid, "items": shaped(ForecastDay, items)}, kept=ONE_SIM)
 
 
 @router.get(
@@ -68,7 +69,8 @@ async def get_usage_forecast(
     common = {name: first[name] for name in PREDICTION}
     items = shaped(ForecastQuantiles, found)
     return answer(
-        {**common, "iccid": iccid, "days": len(found), "total_mean": total, "items": items, "mlflow_run": run}
+        {**common, "iccid": iccid, "days": len(found), "total_mean": total, "items": items, "mlflow_run": run},
+        kept=ONE_SIM,
     )
 
 
@@ -84,7 +86,7 @@ async def get_exhaustion(request: Request, asking: Asking, iccid: Iccid, as_of: 
     found = await asking.rows("api_exhaustion", {"iccid": iccid, "as_of": as_of})
     if not found:
         raise await no_prediction(asking, iccid, as_of, "exhaustion prediction")
-    return answer(with_runs(request, shaped(ExhaustionOfSim, found))[0])
+    return answer(with_runs(request, shaped(ExhaustionOfSim, found))[0], kept=QUOTA)
 
 
 @router.get(

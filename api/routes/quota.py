@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from api.answers import answer, page, shaped, with_runs
 from api.dependencies import READ_ONLY, Asking, AsOf, Caller, Iccid, Label, Limit, RowId, WriteAccess, link
 from api.errors import LOST, PROBLEMS, ProblemError, no_sim, problems, wrong_parameter
+from api.kept import ASKED_EACH_TIME, LIST
 from api.schemas.quota import (
     Decision,
     Recommendation,
@@ -37,7 +38,7 @@ async def get_recommendation(request: Request, asking: Asking, iccid: Iccid, as_
         if not await asking.rows("api_sim", {"iccid": iccid}):
             raise no_sim(iccid)
         raise ProblemError(404, f"There is no recommendation for SIM {iccid}{f' as of {as_of}' if as_of else ' yet'}.")
-    return answer(with_runs(request, shaped(RecommendationOfSim, found))[0])
+    return answer(with_runs(request, shaped(RecommendationOfSim, found))[0], kept=ASKED_EACH_TIME)
 
 
 @router.get(
@@ -77,7 +78,7 @@ async def list_recommendations(
         following = RecommendationCursor(
             as_of=last["as_of"], saving=last["saving_minor"], recommendation_id=last["recommendation_id"]
         ).encode()
-    return page(Recommendation, items, following, link(request, following))
+    return page(Recommendation, items, following, link(request, following), kept=ASKED_EACH_TIME)
 
 
 @router.get(
@@ -92,7 +93,7 @@ async def get_savings(asking: Asking, as_of: AsOf = None) -> Response:
     found = await asking.rows("api_savings", {"as_of": as_of})
     if not found:
         raise ProblemError(404, f"Nothing is known of the fleet's money{f' as of {as_of}' if as_of else ' yet'}.")
-    return answer(shaped(Savings, found)[0])
+    return answer(shaped(Savings, found)[0], kept=LIST)
 
 
 @router.post("/v1/recommendations/{recommendation_id}/accept", summary="Accept a recommendation", responses=WRITING)

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Query, Request, Response
 from api.answers import answer, page, shaped
 from api.dependencies import Asking, Day, Iccid, Label, Limit, link
 from api.errors import LOST, PROBLEMS, no_sim, wrong_parameter
+from api.kept import ONE_SIM, QUOTA, USAGE
 from api.schemas.sims import Lifecycle, LifecycleEntry, Sim, SimPage, Usage, UsageDay, VolumeBand
 from ml.enums import SimState
 
@@ -51,7 +52,7 @@ async def get_sim(asking: Asking, iccid: Iccid) -> Response:
     )
     if not found:
         raise no_sim(iccid)
-    return answer(shaped(Sim, found)[0])
+    return answer(shaped(Sim, found)[0], kept=ONE_SIM)
 
 
 @router.get(
@@ -85,7 +86,7 @@ async def get_lifecycle(
     items = found[:limit]
     following = f"{items[-1]['occurred_on']}.{items[-1]['entry_id']}" if len(found) > limit else None
     entries = shaped(LifecycleEntry, items)
-    return answer({**states[0], "items": entries, "next": following}, link(request, following))
+    return answer({**states[0], "items": entries, "next": following}, link(request, following), kept=ONE_SIM)
 
 
 @router.get(
@@ -109,12 +110,12 @@ async def get_usage(
         raise no_sim(iccid)
     last = last or known[0]["last_day"]
     if last is None:
-        return answer({"iccid": iccid, "from": first, "to": None, "items": []})
+        return answer({"iccid": iccid, "from": first, "to": None, "items": []}, kept=USAGE)
     first = first or date.fromordinal(max(1, last.toordinal() - USAGE_DAYS + 1))
     days = (last - first).days + 1
     if days > MAX_USAGE_DAYS:
         raise wrong_parameter("from", f"{first} to {last} are {days} days: ask for at most {MAX_USAGE_DAYS} at a time")
-    return answer({"iccid": iccid, "from": first, "to": last, "items": shaped(UsageDay, found)})
+    return answer({"iccid": iccid, "from": first, "to": last, "items": shaped(UsageDay, found)}, kept=USAGE)
 
 
 @router.get(
@@ -129,4 +130,4 @@ async def get_volume_band(asking: Asking, iccid: Iccid) -> Response:
     found = await asking.rows("api_volume_band", {"iccid": iccid})
     if not found:
         raise no_sim(iccid)
-    return answer(shaped(VolumeBand, found)[0])
+    return answer(shaped(VolumeBand, found)[0], kept=QUOTA)

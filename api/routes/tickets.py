@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from api.answers import answer, page, shaped
 from api.dependencies import READ_ONLY, Asking, Caller, Limit, OfSim, link
 from api.errors import PROBLEMS, ProblemError, problems
+from api.kept import ASKED_EACH_TIME
 from api.schemas.tickets import Correction, Ticket, TicketPage
 from ml.enums import TicketCategory, TicketPriority
 
@@ -35,7 +36,7 @@ async def list_tickets(
     found = await asking.rows("api_tickets", {"after": after, **chosen, "rows": limit + 1})
     items = found[:limit]
     following = items[-1]["case_id"] if len(found) > limit else None
-    return page(Ticket, items, following, link(request, following))
+    return page(Ticket, items, following, link(request, following), kept=ASKED_EACH_TIME)
 
 
 @router.get(
@@ -45,7 +46,7 @@ async def get_ticket(asking: Asking, case_id: CaseId) -> Response:
     found = await asking.rows("api_ticket", {"case_id": case_id})
     if not found:
         raise no_ticket(case_id)
-    return answer(shaped(Ticket, found)[0])
+    return answer(shaped(Ticket, found)[0], kept=ASKED_EACH_TIME)
 
 
 @router.post(

@@ -198,7 +198,7 @@ def test_every_answer_carries_security_headers_and_the_note_on_the_data(client: 
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "no-referrer"
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
-        assert headers["cache-control"] == "no-store"
+        assert headers["cache-control"] == ("private, max-age=300" if path == "/v1/sims" else "no-store")
         assert headers["x-data-note"] == "synthetic data"
         assert "server" not in headers
 
