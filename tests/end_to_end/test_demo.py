@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +25,28 @@ YESTERDAY = "2026-06-29"
 TODAY = "2026-06-30"
 TOMORROW = "2026-07-01"
 FLEET = ("--sims", "25", "--days", "60")
+MOMENTS = ("done sim_connectivity ", "backtest over")  # while it polls, and while it trains
+
+
+@dataclass
+class Interrupted:
+    """What a demo that got Ctrl-C came to."""
+
+    code: int
+    said: str
+    left: list[psutil.Process]  # what of it still ran 10 seconds after its end
 
 
 @dataclass
 class Demo:
-    """A home in which the demo has run once."""
+    """A home in which the demo has run to its end, after it was stopped by Ctrl-C at each of MOMENTS.
+
+    So all that is asserted about the demo holds for one that takes up what interrupted ones have left; one that
+    nothing disturbs is run from the wheel.
+    """
 
     home: Home
+    interrupted: list[Interrupted]
     code: int
     said: str
     peak: int  # bytes held by the demo and all its processes at the fullest moment
@@ -49,7 +65,6 @@ class Demo:
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Demo]:
     with new_home(SIMSIGHT_NOW=TODAY) as home:
-        process = home.start_new("demo", *FLEET)
         peaks = [0]
         ended = threading.Event()
 
@@ -59,15 +74,30 @@ def demo() -> Iterator[Demo]:
 
         watcher = threading.Thread(target=watch)
         watcher.start()
-        said, _ = process.communicate(timeout=200)
-        ended.set()
-        watcher.join()
+        try:
+            interrupted = [_interrupt_at(moment, home) for moment in MOMENTS]
+            code, said = home.run("demo", *FLEET)
+        finally:
+            ended.set()
+            watcher.join()
         left = home.processes()
         assert not left, left
         # a handle of our own keeps the server running between the commands, which share it
         with running_server(Settings(home=home.folder, _env_file=None)) as server:
             url = driver_url(server.simsight, "").render_as_string(hide_password=False)
-            yield Demo(home, process.returncode, said, max(peaks), url)
+            yield Demo(home, interrupted, code, said, max(peaks), url)
+
+
+def _interrupt_at(moment: str, home: Home) -> Interrupted:
+    process = home.start("demo", *FLEET)
+    wait_for = said_by(process)
+    wait_for(moment)
+    interrupt(process)
+    code = process.wait(60)
+    deadline = time.monotonic() + 10
+    while (left := home.processes()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return Interrupted(code, wait_for(moment), left)
 
 
 def _resident(process: psutil.Process) -> int:
@@ -88,6 +118,15 @@ def test_the_demo_ends_well_and_sums_up_what_there_is(demo: Demo) -> None:
     assert "Dagster UI: " in demo.said
     assert "API: " in demo.said
     assert demo.report().startswith("<!DOCTYPE html>")
+
+
+def test_ctrl_c_stops_the_demo_wherever_it_is_and_leaves_no_process(demo: Demo) -> None:
+    for moment, stopped in zip(MOMENTS, demo.interrupted, strict=True):
+        assert moment in stopped.said
+        assert stopped.code == 130, stopped.said
+        assert "simsight: interrupted; what was stored stays" in stopped.said
+        assert "Traceback" not in stopped.said
+        assert not stopped.left
 
 
 def test_the_demo_says_that_its_data_is_synthetic(demo: Demo) -> None:
@@ -160,10 +199,7 @@ def test_the_demo_again_changes_nothing_and_on_the_next_day_brings_that_day(demo
     code, said = demo.home.run("demo", *FLEET)
     assert code == 0, said
     again = every_row(demo.url, versions=True)
-    # less is asked for than the first time: events in small pages; these answers are kept too
-    landed = set(again.pop("raw.landings")) - set(first["raw.landings"])
     assert {table for table, rows in again.items() if rows != first[table]} == set()
-    assert {row.split('"source": "')[1].split('"')[0] for row in landed} == {"events"}
 
     code, said = demo.home.run("demo", *FLEET, SIMSIGHT_NOW=TOMORROW)
     assert code == 0, said
@@ -211,21 +247,3 @@ def test_the_dagster_ui_lists_assets_schedules_and_the_demos_runs_and_ctrl_c_sto
     until(
         lambda: {left.name() for left in demo.home.processes()} <= {"postgres"}, "only the server held here is left", 20
     )
-
-
-def test_ctrl_c_stops_the_demo_wherever_it_is_and_the_next_demo_succeeds(home: Home) -> None:
-    home.variables["SIMSIGHT_NOW"] = TODAY
-    for moment in ("done sim_connectivity ", "backtest over"):
-        process = home.start("demo", "--sims", "6", "--days", "30")
-        wait_for = said_by(process)
-        wait_for(moment)
-        interrupt(process)
-        process.wait(60)
-        assert process.returncode == 130, wait_for(moment)
-        said = wait_for("simsight: interrupted; what was stored stays")
-        assert "Traceback" not in said
-        until(lambda: not home.processes(), "no process is left", 10)
-
-    code, said = home.run("demo", "--sims", "6", "--days", "30")
-    assert code == 0, said
-    assert not home.processes()

@@ -58,6 +58,12 @@ CONTENT = {
 }
 
 
+@pytest.fixture(scope="module")
+def small_fleet() -> Fleet:
+    """14 SIMs: one of them expired, one new, one topped up; their events are of 45 days."""
+    return Fleet(seed=47, sims=14, start=TODAY - 45 * DAY)
+
+
 def content(truth: Truth, organization: str = "default") -> dict[str, list[tuple[Any, ...]]]:
     """Every core table and the landings of one organization, as sorted rows."""
     found = {}
@@ -177,7 +183,7 @@ def test_an_interrupted_ingest_goes_on_where_it_stopped_and_ends_as_an_undisturb
     account: Account, monkeypatch: pytest.MonkeyPatch, kind: str, source: str
 ) -> None:
     monkeypatch.setattr("services.ingest.ingest_run.BATCH_SIMS", 5)
-    fleet = Fleet(seed=4, sims=60, start=TODAY - timedelta(days=180))
+    fleet = Fleet(seed=4, sims=60, start=TODAY - 45 * DAY)
     with simulated(fleet) as server, at(account.runtime, NOW, once_base_url=server.base_url) as runtime:
         interrupted = Account(fleet, server, runtime, account.truth)
         # slow enough to give up that ten calls have failed, and the service counts as down, before one has failed for
