@@ -1,30 +1,41 @@
 """How well ends of SIMs are foreseen on simulated fleets, and how honest the stated risks are.
 
-    python -m benchmarks.churn [--sims 3000] [--seeds 31 32] [--days 640]
+    python -m benchmarks.churn [--sims 4000] [--seeds 31 32] [--days 640] [--scenario signs]
 
 Each fleet lives for `--days` days with everything that is done to it on purpose: devices die, sites fade and are
-switched off, devices are swapped into other SIMs, quotas run out. What is trained sees the histories of seven of ten
-SIMs as they were known months ago; what is scored are the other SIMs, in the months after, against the simulator's own
-truth. All data is synthetic. The same lines are made by `ml.churn.evaluation` at each training, where the labels are
-those of the histories.
+switched off, devices are swapped into other SIMs, quotas run out. In the scenario "signs" about half of the ends give
+signs before, as `simulator.signs` assumes; in "ends" deaths and swaps give none. What is trained sees the histories of
+seven of ten SIMs as they were known months ago; what is scored are the other SIMs, in the months after, against the
+simulator's own truth. Beside the models stands the "true hazard": the risk that the simulator itself would state, of
+all that had happened up to the day, seen and unseen. What comes by chance it cannot foresee either, so its AUC is the
+most that a model can hope for. All data is synthetic. The same lines are made by `ml.churn.evaluation` at each
+training,
+where the labels are those of the histories.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import time
 from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
 
-from ml.churn.ends import DEAD_DEVICE, END_SCHEMA, SWAPPED, SWITCHED_OFF
+from ml.churn.competing import HORIZONS
+from ml.churn.ends import CAUSES, DEAD_DEVICE, END_SCHEMA, SWAPPED, SWITCHED_OFF
 from ml.churn.evaluation import Evaluation, evaluate_churn, lines
 from ml.churn.features import Histories
+from ml.churn.hazard import GAP_DAYS
+from ml.history import FloatArray
 from simulator.catalog import DEVICES
+from simulator.demand import Demand
 from simulator.fleet import Fleet
-from simulator.hashing import NEVER
+from simulator.hashing import NEVER, Ints
 from simulator.ledger import DAY_SECONDS
+from simulator.signs import CAUSES as SIGN_CAUSES
+from simulator.signs import SIGNS, Signs
 from simulator.swaps import ENDS
 
 START = date(2024, 3, 1)
@@ -60,11 +71,35 @@ def histories_of(fleet: Fleet, days: int, before: int = 60) -> Histories:
             "label_group": [f"site {site}" for site in demand.site.tolist()],
         }
     )
+    beside = {} if demand.signs is None else _signs_seen(demand, demand.signs, volume, first, last)
     return Histories(
         sims=sims.with_columns(pl.col("activated_on").cast(pl.Date), pl.col("peer_group").cast(pl.String)),
         usage=usage,
         facts=told.select("sim_key", day=_day(pl.col("ordinal")), fact="fact").sort("sim_key", "day"),
+        **beside,
     ).checked()
+
+
+def _signs_seen(demand: Demand, signs: Signs, volume: Ints, first: date, last: date) -> dict[str, pl.DataFrame]:
+    """The frames `connection` and `tickets` of an account with a Data Streamer and a look at each SIM a week."""
+    everyone, days = np.arange(len(volume)), np.arange(first.toordinal(), last.toordinal() + 1)
+    well = copy.copy(demand)
+    well.signs = None
+    parts = []
+    for rows in np.array_split(everyone, max(len(everyone) // 500, 1)):
+        used = volume[rows] > 0
+        missed = (well.wanted(rows, days).volume > 0) & (demand.wanted(rows, days).volume == 0)
+        missed &= days < signs.gone[rows, None]
+        sessions, empty, reached = signs.connection(rows, days, used, missed)
+        reached = np.where((days >= demand.activation[rows, None]) & (days < signs.gone[rows, None]), reached, -1)
+        sim, at = np.nonzero((sessions > 0) | (reached >= 0))
+        seen = {"sim_key": rows[sim], "ordinal": days[at], "reached": reached[sim, at]}
+        parts.append(pl.DataFrame(seen | {"sessions": sessions[sim, at], "empty_sessions": empty[sim, at]}))
+    told = pl.when(pl.col("reached") >= 0).then("reached").cast(pl.Float64)
+    connection = pl.concat(parts).with_columns(day=_day(pl.col("ordinal")), quality=told)
+    sim, at = np.nonzero(signs.tickets & (signs.begin + np.arange(signs.tickets.shape[1]) < signs.gone[:, None]))
+    opened = pl.DataFrame({"sim_key": sim, "ordinal": signs.begin + at}).with_columns(day=_day(pl.col("ordinal")))
+    return {"connection": connection, "tickets": opened.filter(pl.col("day").is_between(first, last))}
 
 
 def true_ends(fleet: Fleet, delays: pl.DataFrame) -> pl.DataFrame:
@@ -87,28 +122,68 @@ def _day(ordinal: pl.Expr) -> pl.Expr:
     return (ordinal - EPOCH).cast(pl.Int32).cast(pl.Date)
 
 
-def tested(seed: int, sims: int, days: int) -> Evaluation:
-    fleet = Fleet(seed=seed, sims=sims, start=START, scenario=ENDS)
-    histories = histories_of(fleet, days)
-    as_of = START + timedelta(days=days - 1)
-    return evaluate_churn(histories, as_of=as_of, seed=seed, truth=lambda delays: true_ends(fleet, delays))
+def true_risks(signs: Signs, snapshots: pl.DataFrame) -> FloatArray:
+    """What `evaluate_churn` calls a ceiling: frame sim_key, snapshot, silent_after."""
+    assert SIGN_CAUSES == CAUSES
+    days = snapshots["snapshot"].to_physical().to_numpy().astype(np.int64) + EPOCH
+    # an end counts from the day on which it can be seen
+    before = GAP_DAYS - snapshots["silent_after"].to_numpy()
+    ahead = np.maximum(before[:, None] + np.array(HORIZONS), 0)
+    return signs.true_risks(snapshots["sim_key"].to_numpy().astype(np.int64), days, ahead)
+
+
+def tested(seed: int, sims: int, days: int, scenario: str) -> Evaluation:
+    """The evaluation of one fleet."""
+    fleet = Fleet(seed=seed, sims=sims, start=START, scenario=scenario)
+    signs = fleet.demand.signs
+    return evaluate_churn(
+        histories_of(fleet, days),
+        as_of=START + timedelta(days=days - 1),
+        seed=seed,
+        truth=lambda delays: true_ends(fleet, delays),
+        ceiling=None if signs is None else lambda snapshots: true_risks(signs, snapshots),
+    )
+
+
+def summed_up(found: list[Evaluation]) -> pl.DataFrame:
+    """Mean and standard deviation over fleets, one row a cause, horizon and model."""
+    frames = pl.concat([one.frame.with_columns(fleet=at) for at, one in enumerate(found)])
+    figures = ("auc", "auc_pr", "lift10", "brier", "ece")
+    spread = [pl.col(name).std().alias(f"{name}_spread") for name in figures]
+    return (
+        frames.group_by("cause", "horizon_days", "model")
+        .agg(pl.len().alias("fleets"), pl.col("ends").sum(), *(pl.col(name).mean() for name in figures), *spread)
+        .sort("horizon_days", "cause", "model")
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sims", type=int, default=3000)
+    parser.add_argument("--sims", type=int, default=4000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[31, 32])
     parser.add_argument("--days", type=int, default=640)
+    parser.add_argument("--scenario", choices=(SIGNS, ENDS), default=SIGNS)
     given = parser.parse_args()
-    main_figures = []
+    every = []
     for seed in given.seeds:
         began = time.process_time()
-        found = tested(seed, given.sims, given.days)
+        found = tested(seed, given.sims, given.days, given.scenario)
         print(f"Synthetic fleet, {given.sims} SIMs, seed {seed}, {given.days} days: {found.note}")
         print("\n".join(lines(found)))
         print(f"{time.process_time() - began:.0f} CPU seconds, simulation included\n", flush=True)
-        main_figures.append(found.summary)
-    auc, ece, lift = (np.mean([one[name] for one in main_figures]) for name in ("auc", "ece", "lift10"))
+        every.append(found)
+    print(f"Mean and standard deviation over the fleets of the seeds {given.seeds}")
+    print(
+        f"{'cause':14}{'days':>5} {'model':26}{'fleets':>7}{'ends':>6}  AUC          AUC-PR lift10        Brier   ECE"
+    )
+    for row in summed_up(every).iter_rows(named=True):
+        print(
+            f"{row['cause']:14}{row['horizon_days']:5} {row['model']:26}{row['fleets']:7}{row['ends']:6}  "
+            f"{row['auc']:.3f} ±{row['auc_spread'] or 0:.3f} {row['auc_pr']:.3f}  "
+            f"{row['lift10']:5.2f} ±{row['lift10_spread'] or 0:4.2f}  "
+            f"{row['brier']:.4f}  {row['ece']:.4f} ±{row['ece_spread'] or 0:.4f}"
+        )
+    auc, ece, lift = (np.mean([one.summary[name] for one in every]) for name in ("auc", "ece", "lift10"))
     print(f"churn auc={auc:.3f} ece={ece:.3f} lift10={lift:.2f}")
 
 

@@ -172,7 +172,7 @@ def figures(tested: Evaluation) -> dict[str, float]:
     found = {name: value for name, value in tested.summary.items() if name not in ("n", "ends")}
     found |= {"tested_rows": tested.summary["n"], "tested_ends": tested.summary["ends"]}
     for row in tested.frame.iter_rows(named=True):
-        if row["model"] in BASELINES and row["horizon_days"] == main:
+        if row["model"] in BASELINES and row["horizon_days"] == main and row["cause"] == ANY:
             prefix = "baseline" if row["model"] == LINEAR else BASELINES[row["model"]]
             found |= {f"{prefix}_{name}": row[name] for name in ("auc", "auc_pr", "lift10", "brier", "ece")}
         elif row["model"] == OURS and (row["cause"] != ANY or row["horizon_days"] != main):

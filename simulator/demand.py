@@ -32,6 +32,7 @@ from simulator.hashing import (
     bits,
     draw,
 )
+from simulator.signs import SIGNS, Signs
 from simulator.swaps import ENDS, givers, swap_days
 
 RUNAWAY_DAYS = 60
@@ -181,6 +182,12 @@ class Demand:
         self.death = np.where(dies, np.maximum(self.start + 20 + bits(life[:, 1], 47, 12) % 700, ready), NEVER)
         stays = ~leaves & ~dies & (scenario == ENDS)
         self.swap = swap_days(self.seed, self.start, ready, stays) if stays.any() else np.full(sims, NEVER)
+        self.signs: Signs | None = None
+        if scenario == SIGNS:
+            self.signs = Signs(self.seed, self.start, self.site, self.archetype, self.activation)
+            self.death, self.swap = self.signs.death, self.signs.swap
+            # use declines before it as `signs` says
+            self.churn_first = self.churn_last = self.signs.off
         self.giver, self.given = givers(self.site, self.archetype, self.swap)
         # a faulty firmware of one device type restarts its session over and over, from a roll-out of ten days
         looping = (self.device == FIRMWARE_LOOP_DEVICE) & (bits(life[:, 0], 47, 10) < 700) & ~self.old
@@ -221,6 +228,8 @@ class Demand:
         volume, mo, mt = self._disturb(self, rows, days, volume, mo, mt)
         share = np.repeat((self.rx[rows] + 0)[:, None], len(days), axis=1) + bits(h, 7, 5)
         volume, alive = self._disturbed(rows, days, volume)
+        if self.signs is not None:
+            volume = self.signs.applied(rows, days, volume)
         lives = (days >= self.activation[rows, None]) & (days < self.expiry[rows, None]) & alive
         loops = (days >= self.loop_first[rows, None]) & (days <= self.loop_last[rows, None])
         share = np.where(loops, 500, share)

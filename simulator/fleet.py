@@ -41,7 +41,8 @@ class Fleet:
     start    first day of the fleet's run; most SIMs were activated months before it
     iccids   19 digits each, in the order of the account's list
     scenario what is done to it on purpose: "clean" nothing, "usual", or "all" further kinds of anomalies too
-    (simulator.injected_anomalies), "ends" the usual and devices that move to other SIMs (simulator.swaps)
+    (simulator.injected_anomalies), "ends" the usual and devices that move to other SIMs (simulator.swaps), "signs" the
+    usual with ends that give signs before (simulator.signs)
     platform2_share  share of SIMs, the newest ones, on 1NCE's Platform 2.0: API v1 does not know them, and each of
     their data sessions counts whole kilobytes, rounded up
     demand   the traits of each SIM, as arrays in that order

@@ -10,11 +10,13 @@ import numpy as np
 
 from simulator.demand import Demand
 from simulator.hashing import NEVER, WINDOW, Ints, Words, bits, draw
+from simulator.signs import SIGNS
 from simulator.swaps import ENDS
 
-# what is done to a fleet: nothing; what has always been; that and the further kinds; that and devices that are swapped
+# what is done to a fleet: nothing; what has always been; that and the further kinds; that and devices that are swapped;
+# what has always been, with ends that give signs before
 CLEAN, USUAL, ALL = "clean", "usual", "all"
-SCENARIOS = (CLEAN, USUAL, ALL, ENDS)
+SCENARIOS = (CLEAN, USUAL, ALL, ENDS, SIGNS)
 STREAM = 16
 DRIFT, SMS_FLOOD, FLAPPING, IMEI_CHANGE, COUNTRY, OPERATOR, UNUSUAL_HOURS = range(1, 8)
 NAMES = {

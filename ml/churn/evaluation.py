@@ -25,6 +25,7 @@ from ml.churn.model import MIN_ENDS, NotEnoughHistoryError
 from ml.history import FloatArray
 
 OURS, LINEAR, SINCE, PLAIN = "hazard", "logistic regression", "days since last activity", "plain recipe"
+CEILING = "true hazard"  # of a simulated fleet
 ANY = "any"
 TRAINED_SHARE = 0.7
 TEST_SNAPSHOTS = 6
@@ -96,12 +97,15 @@ def evaluate_churn(
     min_ends: int = MIN_ENDS,
     leaves: tuple[int, ...] = LEAVES,
     truth: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
+    ceiling: Callable[[pl.DataFrame], FloatArray] | None = None,
     champion: Hazard | None = None,
 ) -> Evaluation:
     """Score a training on what was known months ago in the months after.
 
     truth  for a simulated fleet: the true ends (END_SCHEMA) of a frame sim_key, silent_after; else the ends that the
            histories say
+    ceiling  for a simulated fleet: the risks that nobody could state better, (rows, horizons, causes), of a frame
+           sim_key, snapshot, silent_after
     champion  a model to compare with, on months that are later than its training
     Never raises for too short a history: the evaluation then says "not tested" and why.
     """
@@ -122,13 +126,16 @@ def evaluate_churn(
         model = train_hazard(then, as_of=tested[0], min_ends=round(min_ends * TRAINED_SHARE), **how)  # type: ignore[arg-type]
     except NotEnoughHistoryError as error:
         return not_tested(f"of what was known on {tested[0]}: {error}")
+    delays = usual_gaps(histories.usage).select("sim_key", silent_after=silent_after())
     if truth is not None:
-        delays = usual_gaps(histories.usage).select("sim_key", silent_after=silent_after())
         labels = Labels(truth(delays), labels.closed, labels.lags)
     rows = _outcomes(histories, labels, tested, gap_days).filter(~pl.col("sim_key").is_in(trained.implode()))
     known = labels_of(then, as_of=tested[0])
     past = _outcomes(then, known, month_ends(then, as_of=tested[0]), gap_days)
-    return _scored(model, rows, past, then, tested[0], champion)
+    best = None
+    if ceiling is not None:
+        best = ceiling(rows.select("sim_key", "snapshot").join(delays, on="sim_key", how="left", maintain_order="left"))
+    return _scored(model, rows, past, then, tested[0], champion, best)
 
 
 def _outcomes(histories: Histories, labels: Labels, days: list[date], gap_days: int) -> pl.DataFrame:
@@ -153,37 +160,42 @@ def _outcomes(histories: Histories, labels: Labels, days: list[date], gap_days: 
 
 
 def _scored(
-    model: Hazard, rows: pl.DataFrame, past: pl.DataFrame, then: Histories, day: date, champion: Hazard | None
+    model: Hazard,
+    rows: pl.DataFrame,
+    past: pl.DataFrame,
+    then: Histories,
+    day: date,
+    champion: Hazard | None,
+    best: FloatArray | None,
 ) -> Evaluation:
     beside = ["sim_key", "snapshot", "cause", *(f"ended_{horizon}" for horizon in HORIZONS)]
     features = rows.drop(beside)
     incidence = _incidence(model, features)
     matrix, before = _plain(features), _plain(past.drop(beside), features)
-    plain = _plain_recipe(then, day, features)
+    since = features.columns.index("days_since_activity")
+    plain = {cause: _plain_recipe(then, day, features, cause) for cause in (ANY, *CAUSES)}
     scores, bins, lifts = [], [], []
     for at, horizon in enumerate(HORIZONS):
-        label = rows[f"ended_{horizon}"]
-        known, ended = label.is_not_null().to_numpy(), label.fill_null(value=False).to_numpy()
-        if min(ended[known].sum(), (~ended[known]).sum()) < MIN_SCORED_ENDS:
-            continue
-        risks = {OURS: incidence[:, at, : len(CAUSES)].sum(axis=1)}
-        learnt = past[f"ended_{horizon}"]
-        seen = learnt.is_not_null().to_numpy()
-        target = learnt.fill_null(value=False).to_numpy()[seen]
-        if target.any() and not target.all():
-            since = features.columns.index("days_since_activity")
-            risks[LINEAR] = _regression(before[seen], target, matrix)
-            risks[SINCE] = _regression(before[seen][:, [since]], target, matrix[:, [since]])
-        if plain is not None:
-            risks[PLAIN] = plain
-        for name, risk in risks.items():
-            scores.append((name, ANY, horizon, *_figures(ended[known], risk[known])))
-            bins += [(name, horizon, *one) for one in _bins(ended[known], risk[known])]
-            lifts += [(name, horizon, *one) for one in _gains(ended[known], risk[known])]
-        for place, cause in enumerate(CAUSES):
-            by_cause = ended & (rows["cause"] == cause).fill_null(value=False).to_numpy()
-            if by_cause[known].sum() >= MIN_SCORED_ENDS:
-                scores.append((OURS, cause, horizon, *_figures(by_cause[known], incidence[known, at, place])))
+        label, learnt = rows[f"ended_{horizon}"], past[f"ended_{horizon}"]
+        known, seen = label.is_not_null().to_numpy(), learnt.is_not_null().to_numpy()
+        for cause in (ANY, *CAUSES):
+            ended, target = (_ended_by(frame, horizon, cause) for frame in (rows, past))
+            if min(ended[known].sum(), (~ended[known]).sum()) < MIN_SCORED_ENDS:
+                continue
+            risks = {OURS: _of_cause(incidence[:, at], cause)}
+            if target[seen].any() and not target[seen].all():
+                risks[LINEAR] = _regression(before[seen], target[seen], matrix)
+                risks[SINCE] = _regression(before[seen][:, [since]], target[seen], matrix[:, [since]])
+            if (status := plain[cause]) is not None:
+                risks[PLAIN] = status
+            if best is not None:
+                alone = best[:, at]
+                risks[CEILING] = 1 - np.prod(1 - alone, axis=1) if cause == ANY else _of_cause(alone, cause)
+            for name, risk in risks.items():
+                scores.append((name, cause, horizon, *_figures(ended[known], risk[known])))
+                if cause == ANY:
+                    bins += [(name, horizon, *one) for one in _bins(ended[known], risk[known])]
+                    lifts += [(name, horizon, *one) for one in _gains(ended[known], risk[known])]
     frame = pl.DataFrame(scores, schema=SCORE_SCHEMA, orient="row")
     ours = frame.filter(model=OURS, cause=ANY)
     if ours.is_empty():
@@ -203,6 +215,17 @@ def _scored(
         {name: float(main[name]) for name in names},
         {} if champion is None else _against(champion, rows, features, incidence),
     )
+
+
+def _ended_by(rows: pl.DataFrame, horizon: int, cause: str) -> Any:
+    """Whether each row ended by a cause, or by any; false where it is not known."""
+    ended = rows[f"ended_{horizon}"].fill_null(value=False).to_numpy()
+    return ended if cause == ANY else ended & (rows["cause"] == cause).fill_null(value=False).to_numpy()
+
+
+def _of_cause(risks: FloatArray, cause: str) -> FloatArray:
+    """Of risks (rows, causes), one cause's, or their sum."""
+    return np.asarray(risks.sum(axis=1) if cause == ANY else risks[:, CAUSES.index(cause)], dtype=np.float64)
 
 
 def _incidence(model: Hazard, features: pl.DataFrame) -> FloatArray:
@@ -253,11 +276,11 @@ def _regression(before: FloatArray, ended: Any, matrix: FloatArray) -> FloatArra
     return np.asarray(line.fit(before, ended).predict_proba(matrix)[:, 1], dtype=np.float64)
 
 
-def _plain_recipe(then: Histories, day: date, features: pl.DataFrame) -> FloatArray | None:
+def _plain_recipe(then: Histories, day: date, features: pl.DataFrame, cause: str) -> FloatArray | None:
     """Risk by LightGBM with 31 leaves of each SIM's features as of a day, the label being its status of that day."""
     import lightgbm
 
-    rows = _all_sims(then, day)
+    rows = _all_sims(then, day, cause)
     label = rows["ended"].to_numpy().astype(np.float64)
     if not 0 < label.sum() < len(label):
         return None
@@ -267,9 +290,10 @@ def _plain_recipe(then: Histories, day: date, features: pl.DataFrame) -> FloatAr
     return np.asarray(booster.predict(_plain(features), num_threads=1), dtype=np.float64)
 
 
-def _all_sims(then: Histories, day: date) -> pl.DataFrame:
-    """The features of every SIM, those that are gone too, and whether it is: `ended`."""
-    ended = labels_of(then, as_of=day).ends["sim_key"]
+def _all_sims(then: Histories, day: date, cause: str) -> pl.DataFrame:
+    """The features of every SIM, those that are gone too, and whether it is gone by a cause, or by any: `ended`."""
+    ends = labels_of(then, as_of=day).ends
+    ended = (ends if cause == ANY else ends.filter(cause=cause))["sim_key"]
     stay = Histories(**(vars(then) | {"facts": then.facts.clear()}))
     rows = snapshot(stay, day, everyone=True)
     return rows.with_columns(ended=pl.col("sim_key").is_in(ended.implode()))

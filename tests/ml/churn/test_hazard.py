@@ -83,7 +83,13 @@ def model(histories: Histories) -> Hazard:
 
 @pytest.fixture(scope="module")
 def evaluation(histories: Histories) -> Evaluation:
-    return evaluate_churn(histories, as_of=LAST, min_ends=30, leaves=(3,))
+    return evaluate_churn(
+        histories,
+        as_of=LAST,
+        min_ends=30,
+        leaves=(3,),
+        ceiling=lambda snapshots: np.full((snapshots.height, len(HORIZONS), len(CAUSES)), 0.1),
+    )
 
 
 def aalen_johansen(times: np.ndarray, causes: np.ndarray, months: int, kinds: int) -> np.ndarray:
@@ -235,6 +241,18 @@ def test_later_ends_of_other_sims_are_foreseen_better_than_by_silence_alone(eval
     assert at["hazard"][1] > 4
     assert at["hazard"][2] < 0.05
     assert len(lines(evaluation)) == evaluation.frame.height + 1
+
+
+def test_baselines_and_the_true_hazard_stand_beside_each_cause(evaluation: Evaluation) -> None:
+    of = evaluation.frame.filter(horizon_days=90)
+    for cause in ("any", "dead_device", "switched_off"):
+        assert {"hazard", "logistic regression", "plain recipe", "true hazard"} <= set(of.filter(cause=cause)["model"])
+    same = of.filter(model="true hazard")
+    assert same["auc"].to_list() == [0.5] * same.height
+    any_end, dead = (same.row(by_predicate=pl.col("cause") == cause, named=True) for cause in ("any", "dead_device"))
+    # one end excludes the others: 1 - 0.9 ** 3 of any, 0.1 of one
+    for row, stated in ((any_end, 0.271), (dead, 0.1)):
+        assert row["ece"] == pytest.approx(abs(stated - row["ends"] / row["n"]))
 
 
 def test_too_few_ends_are_said(histories: Histories) -> None:
