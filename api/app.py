@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from sqlalchemy import URL
 from starlette.middleware.gzip import GZipMiddleware
 
 from api.alert_hub import Hub
-from api.called import called_address, called_prefix
+from api.called import called_address
+from api.dashboard import pages
 from api.database import Followers, Readers, Store, Streams, Writers
 from api.dependencies import KnownParameters
 from api.direct import COMPRESSED_BYTES, COMPRESSION, Direct
@@ -77,6 +78,7 @@ def create_app(
     )
     app.state.store, app.state.streams, app.state.clock = store, streams, clock
     app.state.writers, app.state.live, app.state.acting = writers, live, acting
+    app.state.data_note = data_note
     # the live stream stands before /v1/alerts/{alert_id}
     modules = (
         health,
@@ -93,6 +95,7 @@ def create_app(
         exports,
         stream_webhook,
         questions,
+        pages,
     )
     for module in modules:
         app.include_router(module.router)
@@ -105,10 +108,6 @@ def create_app(
     app.add_middleware(Headers, headers=headers)
     app.take_the_short_way((route for module in modules for route in module.router.routes), headers)
     answer_problems(app)
-
-    @app.get("/", include_in_schema=False, dependencies=[KnownParameters])
-    def root(request: Request) -> RedirectResponse:
-        return RedirectResponse(f"{called_prefix(request)}/docs")
 
     @app.get("/openapi.json", include_in_schema=False, dependencies=[KnownParameters])
     def openapi(request: Request) -> JSONResponse:

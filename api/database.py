@@ -350,6 +350,12 @@ class Writers(_Pool):
             found = session.row(name, {"key_sha256": key_sha256(key), **values})
             return str(found["outcome"]) if found else "unknown"
 
+    def open_session(self, key: str, until: datetime) -> str | None:
+        return key
+
+    def close_session(self, session: str) -> None:
+        pass
+
     def request_action(self, key: str, values: Mapping[str, Any]) -> Row:
         """Record a request for an action, or say what it would cost: outcome, action_id, cost_minor, currency.
 
