@@ -28,6 +28,7 @@ from api.database import (
     TooSlowError,
 )
 from resources.database.server import DatabaseUnavailableError, driver_url
+from services.access.api_keys import Credential, NotAllowedError
 
 MAX_STREAMS = 200
 MAX_STREAMS_PER_ORGANIZATION = 20  # of an organization
@@ -103,7 +104,7 @@ class Hub:
                 for kept in (self._places, self._changes, self._signals, self._pages):
                     kept.pop(organization, None)
 
-    async def organization(self, key: str) -> int:
+    async def organization(self, key: Credential) -> int:
         """Return the organization that a key opens. Raises as Store.session does."""
         organization, self._secrets[organization] = await to_thread.run_sync(self._store.organization, key)
         return organization
@@ -111,7 +112,7 @@ class Hub:
     async def latest(self, organization: int) -> int:
         return await to_thread.run_sync(self._followers.latest, self._secrets[organization], limiter=self._threads)
 
-    async def follow(self, organization: int, key: str, after: int) -> AsyncIterator[list[Row]]:
+    async def follow(self, organization: int, key: Credential, after: int) -> AsyncIterator[list[Row]]:
         """Yield events after a given one, as they come, in pages; an empty page is a heartbeat.
 
         The pages end when the service does, or when the key does not work any more.
@@ -123,7 +124,7 @@ class Hub:
                 if beat:
                     await self.organization(key)
                 rows = await self._page(organization, after, fresh=beat)
-            except InvalidKeyError:
+            except (InvalidKeyError, NotAllowedError):
                 return
             except UNAVAILABLE as error:  # when it is back, nothing was missed
                 log.warning("a live stream waits for the database (%s)", type(error).__name__)

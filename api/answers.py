@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, get_args
 
 import orjson
-from fastapi import Response
+from fastapi import Request, Response
 from pydantic import BaseModel
 
 from api.database import Row
@@ -37,7 +37,21 @@ def shaped(model: type[BaseModel], rows: list[Row]) -> list[Row]:
             del row[name]
         for name in volumes:
             if (value := row[name]) is not None:
-                row[name] = {"bytes": value, "mb": value / BYTES_PER_MB}
+                row[name] = volume(value)
+    return rows
+
+
+def volume(value: int) -> dict[str, float]:
+    """A volume as answers write it."""
+    return {"bytes": value, "mb": value / BYTES_PER_MB}
+
+
+def with_runs(request: Request, rows: list[Row]) -> list[Row]:
+    """Make the ids of MLflow runs in rows addresses, where it is known at which address people reach MLflow."""
+    if address := request.app.state.mlflow_url:
+        for row in rows:
+            if row["mlflow_run"] is not None:
+                row["mlflow_run"] = f"{address}/#/runs/{row['mlflow_run']}"
     return rows
 
 

@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import BoundedSemaphore
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 from sqlalchemy import URL
-from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Route
 
 from api.alert_hub import Hub
 from api.called import called_address
 from api.dashboard import pages
 from api.database import Followers, Readers, Store, Streams, Writers
 from api.dependencies import KnownParameters
-from api.direct import COMPRESSED_BYTES, COMPRESSION, Direct
+from api.direct import Direct, compressing
 from api.errors import HEADERS, answer_problems
-from api.middleware import Headers, Heads, SmallBodies, header_text
+from api.gate import Gate
+from api.limits import RateLimits
+from api.middleware import Headers, Heads, SmallBodies, cross_origin, header_text
 from api.openapi import DESCRIPTION, docs_page, openapi_document
 from api.routes import (
     actions,
     alert_stream,
     alerts,
     anomalies,
+    assistant,
+    batch,
+    bulk,
     churn,
     exports,
+    free_sql,
     health,
+    history,
+    keys,
+    models,
     predictions,
     questions,
     quota,
@@ -36,21 +47,52 @@ from api.routes import (
     stream_webhook,
     tickets,
 )
+from services.access.tokens import OidcSettings, Tokens
 from services.actions.kinds import Acting
+from services.free_sql import FreeSql
+from services.questions.language_model import LanguageModel
+
+
+@dataclass(frozen=True)
+class Guards:
+    """What stands before the routes.
+
+    key_limit, failure_limit, limit_store   as RateLimits has them
+    oidc           the identity provider whose tokens are accepted
+    cors_origins   whose pages may call the service from a browser
+    hsts_days      for which browsers keep to https once they came by it; 0: not said
+    """
+
+    key_limit: str = "12000/minute"
+    failure_limit: str = "60/minute"
+    limit_store: str | None = None
+    oidc: OidcSettings | None = None
+    cors_origins: tuple[str, ...] = ()
+    hsts_days: int = 365
 
 
 def create_app(
     database_url: URL | str,
     *,
     data_note: str = "",
+    mlflow_url: str = "",
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     acting: Acting = Acting(),  # noqa: B008 - a frozen value
+    language_model: LanguageModel | None = None,
+    mcp_hosts: Sequence[str] = (),
+    free_sql_urls: Sequence[URL | str] = (),
+    guards: Guards = Guards(),
 ) -> Direct:
     """The service over one database, which it uses as role simsight_api.
 
     acting      which actions may be requested
     clock       gives the time at which a POST of the Data Streamer is said to have come
+    free_sql_urls  of downstream logins that run free SQL, one an organization; none: it is switched off
+    language_model  asked to read questions that the grammar does not understand
+    mcp_hosts   values of the header Host that the MCP server at /mcp answers; none: there is no MCP server
+    guards      limits, tokens and what browsers are told
     data_note   shown wherever the data is, such as 'synthetic data': header X-Data-Note and the description
+    mlflow_url  where people reach MLflow, for links to runs; without it answers have the runs' ids
     The database need not be there yet: until it is, answers are 503.
     """
     store, streams, writers = Store(database_url), Streams(database_url), Writers(database_url)
@@ -61,7 +103,8 @@ def create_app(
         app.state.stream_gate = stream_webhook.Gate()
         app.state.readers = Readers(database_url)
         live.start()
-        yield
+        async with app.state.mcp.running() if app.state.mcp else nullcontext():
+            yield
         await live.stop()
         await app.state.readers.close()
         for pool in (store, streams, writers):
@@ -79,10 +122,16 @@ def create_app(
     app.state.store, app.state.streams, app.state.clock = store, streams, clock
     app.state.writers, app.state.live, app.state.acting = writers, live, acting
     app.state.data_note = data_note
+    app.state.bulk_places = BoundedSemaphore(bulk.STREAMS_AT_ONCE)
+    app.state.mlflow_url = mlflow_url.rstrip("/")
+    app.state.language_model = language_model
+    app.state.free_sql = FreeSql(free_sql_urls) if free_sql_urls else None
     # the live stream stands before /v1/alerts/{alert_id}
     modules = (
         health,
+        batch,
         sims,
+        history,
         predictions,
         alert_stream,
         alerts,
@@ -92,10 +141,15 @@ def create_app(
         quota,
         tickets,
         reports,
+        models,
         exports,
+        bulk,
         stream_webhook,
         questions,
         pages,
+        assistant,
+        free_sql,
+        keys,
     )
     for module in modules:
         app.include_router(module.router)
@@ -103,11 +157,26 @@ def create_app(
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
     app.add_middleware(SmallBodies)
     app.add_middleware(Heads)
-    app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_BYTES, compresslevel=COMPRESSION)
+    app.add_middleware(compressing)
     headers = HEADERS | ({"X-Data-Note": header_text(data_note)} if data_note else {})
     app.add_middleware(Headers, headers=headers)
     app.take_the_short_way((route for module in modules for route in module.router.routes), headers)
     answer_problems(app)
+    pages.lead_to_sign_in(app)
+    limits = RateLimits(per_key=guards.key_limit, wrong_keys=guards.failure_limit, store_url=guards.limit_store)
+    app.state.limits = limits
+    tokens = Tokens(guards.oidc) if guards.oidc else None
+    secure = {"Strict-Transport-Security": f"max-age={guards.hsts_days * 86_400}"} if guards.hsts_days else {}
+    app.guard(lambda either_way: Gate(either_way, limits=limits, tokens=tokens, secure=secure))
+    if guards.cors_origins:
+        app.guard(lambda gate: cross_origin(gate, guards.cors_origins))
+
+    app.state.mcp = None
+    if mcp_hosts:
+        from api.mcp_server import PATH, Mcp  # a part that is installed only where it is wanted
+
+        app.state.mcp = Mcp(app, list(mcp_hosts))
+        app.router.routes.append(Route(PATH, app.state.mcp, include_in_schema=False))
 
     @app.get("/openapi.json", include_in_schema=False, dependencies=[KnownParameters])
     def openapi(request: Request) -> JSONResponse:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from functools import cache
@@ -25,10 +25,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from resources.database.server import DatabaseUnavailableError, describe, driver_url
 from resources.errors import SimsightError
-from services.access.api_keys import key_sha256
-from services.exports import Export, export
+from resources.files.formats import StreamFormat
+from services.access.api_keys import Credential, KeyFacts, key_sha256
+from services.exports import Export, export, stream
 from services.questions.answers import SECONDS as QUESTION_SECONDS
 from services.questions.answers import Answer, answer_question
+from services.questions.language_model import LanguageModel
 from sql import query
 
 READERS = 8
@@ -43,10 +45,12 @@ FOLLOWER_POOL_SIZE = 2
 WRITER_POOL_SIZE = 2
 SECRET_SECONDS = 5
 MAX_SECRETS = 1000
+MAX_FACTS = 10_000
 POOL_WAIT_SECONDS = 5
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 10
 EXPORT_SECONDS = 120
+STREAM_SECONDS = 900  # for all of a stream, which lasts as long as its client takes to read it
 
 Row = dict[str, Any]
 
@@ -73,6 +77,7 @@ class Session:
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
         self.seconds = STATEMENT_SECONDS
+        self.organization_id: int | None = None
 
     def rows(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """Run <name>.sql of sql/queries and return its rows as dictionaries."""
@@ -93,11 +98,17 @@ class Session:
         self.take_longer()
         return export(self._connection, wanted, file)
 
-    def answer(self, text: str, now: datetime, language: str | None) -> Answer:
+    def stream(self, wanted: Export, format: StreamFormat) -> Generator[bytes]:
+        """Give the rows of an export in pieces, with the time of a slow client. Raises ExportError."""
+        self.seconds = STREAM_SECONDS
+        self._connection.execute(f"SET LOCAL statement_timeout = '{STREAM_SECONDS}s'".encode())
+        return stream(self._connection, wanted, format)
+
+    def answer(self, text: str, now: datetime, language: str | None, model: LanguageModel | None = None) -> Answer:
         """Answer a question in plain language, with less time than other queries have."""
         self.seconds = QUESTION_SECONDS
         self._connection.execute(f"SET LOCAL statement_timeout = '{QUESTION_SECONDS}s'".encode())
-        return answer_question(self._connection, text, now, language)
+        return answer_question(self._connection, text, now, language, model)
 
 
 @contextmanager
@@ -173,6 +184,19 @@ def _prepared(name: str) -> tuple[str, str, list[str]]:
     return f"PREPARE {name} AS {text}", execute, list(names)
 
 
+def _facts(rows: list[Row]) -> KeyFacts:
+    if not rows:
+        raise InvalidKeyError
+    return KeyFacts.of(rows[0])
+
+
+def _check(facts: KeyFacts, key: Credential) -> None:
+    """Raise InvalidKeyError for a key that stands for tokens without a token, NotAllowedError as KeyFacts.check."""
+    if facts.for_tokens != bool(key.subject):
+        raise InvalidKeyError
+    facts.check(key)
+
+
 class Readers:
     """Answers queries for the organization of a key, in the event loop; connects when needed.
 
@@ -184,23 +208,32 @@ class Readers:
         self._url = driver_url(url, "").render_as_string(hide_password=False)
         self._address = describe(url)
         self._idle: list[_Connection] = []
+        self._facts: dict[bytes, KeyFacts] = {}
         self._free = asyncio.Semaphore(READERS)
 
     async def close(self) -> None:
         while self._idle:
             await self._idle.pop().close()
 
-    async def read(self, key: str, *asked: tuple[str, Mapping[str, Any]]) -> list[list[Row]]:
+    async def read(self, key: Credential, *asked: tuple[str, Mapping[str, Any]]) -> list[list[Row]]:
         """Return the rows of each query (<name>.sql of sql/queries and its parameters), all as of one moment.
 
-        Raises InvalidKeyError, DatabaseUnavailableError, TooSlowError and SchemaOutdatedError.
+        Raises InvalidKeyError, NotAllowedError, DatabaseUnavailableError, TooSlowError and SchemaOutdatedError.
         """
-        all_asked = [("api_authenticate", {"key_sha256": key_sha256(key)}), *asked]
+        which = {"key_sha256": key.sha256}
+        facts = self._facts.get(key.sha256)
+        known = [] if facts else [("api_key_facts", which)]  # they never change: asked once
         async with self._free:
             with _translated(self._address):
-                (authenticated, *found) = await self._ask(all_asked)
+                (authenticated, *found) = await self._ask([("api_authenticate", which), *known, *asked])
         if authenticated[0]["organization_id"] is None:
             raise InvalidKeyError
+        if facts is None:
+            facts = _facts(found.pop(0))
+            if len(self._facts) >= MAX_FACTS:
+                self._facts.clear()
+            self._facts[key.sha256] = facts
+        _check(facts, key)
         return found
 
     async def _ask(self, asked: list[tuple[str, Mapping[str, Any]]]) -> list[list[Row]]:
@@ -281,24 +314,34 @@ class Store(_Pool):
         super().__init__(url, size=POOL_SIZE, spare=POOL_SPARE, read_only=True)
 
     @contextmanager
-    def session(self, key: str) -> Iterator[Session]:
-        """A transaction for the organization that the key opens.
+    def session(self, key: Credential | str) -> Iterator[Session]:
+        """A transaction for the organization that the key opens; a plain key is one of this process, and reads.
 
-        Raises InvalidKeyError. Raises DatabaseUnavailableError, TooSlowError and SchemaOutdatedError also from inside
-        the block.
+        Raises InvalidKeyError and NotAllowedError. Raises DatabaseUnavailableError, TooSlowError and
+        SchemaOutdatedError also from inside the block.
         """
+        if isinstance(key, str):
+            key = Credential(key_sha256(key))
         with self._transaction() as session:
-            found = session.row("api_authenticate", {"key_sha256": key_sha256(key)})
+            found = session.row("api_authenticate", {"key_sha256": key.sha256})
             if found is None or found["organization_id"] is None:
                 raise InvalidKeyError
+            session.organization_id = int(found["organization_id"])
+            _check(_facts(session.rows("api_key_facts", {"key_sha256": key.sha256})), key)
             yield session
 
-    def organization(self, key: str) -> tuple[int, str]:
+    def allowed(self, key: Credential) -> frozenset[str]:
+        """The scopes of a request, after `session` let it in."""
+        with self._transaction() as session:
+            return _facts(session.rows("api_key_facts", {"key_sha256": key.sha256})).allowed(key)
+
+    def organization(self, key: Credential) -> tuple[int, str]:
         """The organization that the key opens, and its secret (`Followers`). Raises as `session` does."""
         with self._transaction() as session:
-            found = session.row("api_open_organization", {"key_sha256": key_sha256(key)})
+            found = session.row("api_open_organization", {"key_sha256": key.sha256})
             if found is None or found["organization_id"] is None:
                 raise InvalidKeyError
+            _check(_facts(session.rows("api_key_facts", {"key_sha256": key.sha256})), key)
             return int(found["organization_id"]), str(found["secret"])
 
     def data_note(self, slug: str) -> str:
@@ -342,44 +385,65 @@ class Writers(_Pool):
     def __init__(self, url: URL | str) -> None:
         super().__init__(url, size=WRITER_POOL_SIZE, spare=0, read_only=False)
 
-    def outcome(self, name: str, key: str, values: Mapping[str, Any]) -> str:
+    def outcome(self, name: str, key: Credential, values: Mapping[str, Any]) -> str:
         """Run <name>.sql of sql/queries, which changes one thing for the organization of a key; returns its column
         `outcome`: done, or why not in a word. Raises as Store.session does.
         """
         with self._transaction() as session:
-            found = session.row(name, {"key_sha256": key_sha256(key), **values})
+            found = session.row(name, {"key_sha256": key.presented, **values})
             return str(found["outcome"]) if found else "unknown"
 
-    def open_session(self, key: str, until: datetime) -> str | None:
-        return key
+    def open_session(self, key: Credential, session: Credential, hours: int) -> bool:
+        """Let a session of the dashboard stand for a key for some hours; whether the key is live.
 
-    def close_session(self, session: str) -> None:
-        pass
+        Raises as Store.session does.
+        """
+        with self._transaction() as opened:
+            values = {"presented": key.presented, "session_sha256": session.sha256, "hours": hours}
+            found = opened.row("dashboard_open_session", values)
+            return bool(found and found["opened"])
 
-    def request_action(self, key: str, values: Mapping[str, Any]) -> Row:
+    def close_session(self, session: Credential) -> None:
+        """End a session. Raises as Store.session does."""
+        with self._transaction() as opened:
+            opened.row("dashboard_close_session", {"session_sha256": session.sha256})
+
+    def change_key(self, name: str, key: Credential, values: Mapping[str, Any]) -> Row:
+        """Run <name>.sql of sql/queries, which makes, rotates or revokes a key in the name of another; returns its row.
+
+        Raises as Store.session does.
+        """
+        with self._transaction() as session:
+            found = session.row(name, {"presented": key.presented, **values})
+            assert found is not None
+            return found
+
+    def request_action(self, key: Credential, values: Mapping[str, Any]) -> Row:
         """Record a request for an action, or say what it would cost: outcome, action_id, cost_minor, currency.
 
         Raises as Store.session does.
         """
         with self._transaction() as session:
-            found = session.row("api_request_action", {"key_sha256": key_sha256(key), **values})
+            found = session.row("api_request_action", {"key_sha256": key.presented, **values})
             assert found is not None
             return found
 
-    def add_rule(self, key: str, rule: str, now: datetime) -> int | None:
+    def add_rule(self, key: Credential, rule: str, now: datetime) -> int | None:
         """Store a rule (as JSON) that was checked; None where its name is taken or the key may not write."""
         with self._transaction() as session:
-            found = session.row("api_add_rule", {"key_sha256": key_sha256(key), "rule": rule, "now": now})
+            found = session.row("api_add_rule", {"key_sha256": key.presented, "rule": rule, "now": now})
             return int(found["rule_id"]) if found and found["rule_id"] is not None else None
 
-    def switch_rule(self, key: str, rule_id: int, now: datetime, *, enabled: bool, deleted: bool = False) -> int | None:
+    def switch_rule(
+        self, key: Credential, rule_id: int, now: datetime, *, enabled: bool, deleted: bool = False
+    ) -> int | None:
         """Switch a rule on or off, or delete it; returns how many alerts were closed.
 
         Returns None for an unknown rule and for a key that may not write.
         """
         values = {"rule_id": rule_id, "enabled": enabled, "deleted": deleted, "now": now}
         with self._transaction() as session:
-            found = session.row("api_switch_rule", {"key_sha256": key_sha256(key), **values})
+            found = session.row("api_switch_rule", {"key_sha256": key.presented, **values})
             return int(found["closed"]) if found and found["closed"] is not None else None
 
 

@@ -5,13 +5,22 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator, Mapping
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from difflib import get_close_matches
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 
 from fastapi import Depends, Path, Query, Request
 from fastapi.dependencies.models import Dependant
-from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBasic, HTTPBasicCredentials, HTTPBearer
+from fastapi.params import Security  # the function of this name takes neither scope nor max_concurrency
+from fastapi.security import (
+    APIKeyHeader,
+    HTTPAuthorizationCredentials,
+    HTTPBasic,
+    HTTPBasicCredentials,
+    HTTPBearer,
+    SecurityScopes,
+)
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 from starlette.requests import HTTPConnection
@@ -27,13 +36,16 @@ from api.database import (
     Store,
     Writers,
 )
-from api.errors import KEY_NEEDED, ONE_KEY_NEEDED, ProblemError, unauthorized
-from api.schemas.common import FieldProblem
+from api.errors import KEY_NEEDED, ONE_KEY_NEEDED, ProblemError, unauthorized, wrong_parameter
+from api.schemas.common import Cursor, FieldProblem
 from resources.once.values import without_check_digit
-from services.access.api_keys import has_form
+from services.access.api_keys import Credential, Scope, has_form, key_sha256, lacks
 
 PAGES_AT_ONCE = 2
 QUESTIONS_AT_ONCE = 4
+C = TypeVar("C", bound=Cursor)
+SQL_AT_ONCE = 2
+TOKEN = "simsight.token"  # noqa: S105 - the name under which a request keeps what its token stands for
 
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="Bearer", description="The API key (ss_...) as a bearer token")
@@ -43,12 +55,25 @@ _basic = HTTPBasic(
 )
 
 
-def one_key(connection: HTTPConnection, *, password: bool = False) -> str:
+def one_key(connection: HTTPConnection, *, needs: Scope = "read", password: bool = False) -> Credential:
     """The API key of a request, not looked up yet; with `password` also that of Basic.
 
+    needs   the scope that the request needs
     Raises ProblemError without one, and where something else is presented beside it: that would be accepted unseen.
     Raises InvalidKeyError for what has not the form of a key.
     """
+    text = shown_key(connection, password=password)
+    address = connection.client.host if connection.client else "?"
+    if has_form(text):
+        return Credential(key_sha256(text), address, needs)
+    known = connection.scope.get(TOKEN)  # what api.gate made of a token
+    if isinstance(known, Credential):
+        return replace(known, needs=needs)
+    raise known or InvalidKeyError
+
+
+def shown_key(connection: HTTPConnection, *, password: bool) -> str:
+    """What a request shows as its key. Raises ProblemError as one_key does."""
     keys = {key for key in connection.headers.getlist("x-api-key") if key}
     others = False
     for value in connection.headers.getlist("authorization"):
@@ -63,10 +88,7 @@ def one_key(connection: HTTPConnection, *, password: bool = False) -> str:
         raise unauthorized(connection.url.path, KEY_NEEDED)
     if len(keys) > 1 or others:
         raise unauthorized(connection.url.path, ONE_KEY_NEEDED)
-    key = keys.pop()
-    if not has_form(key):
-        raise InvalidKeyError
-    return key
+    return keys.pop()
 
 
 def _password(credentials: str) -> str:
@@ -76,7 +98,7 @@ def _password(credentials: str) -> str:
         return ""
 
 
-def _open(request: Request, key: str) -> Iterator[Session]:
+def _open(request: Request, key: Credential) -> Iterator[Session]:
     store: Store = request.app.state.store
     with store.session(key) as session:
         only_known_parameters(request)
@@ -86,19 +108,25 @@ def _open(request: Request, key: str) -> Iterator[Session]:
 # the parameters that are not used describe in the OpenAPI document how to sign in
 async def presented_key(
     request: Request,
+    scopes: SecurityScopes,
     _bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     _header: Annotated[str | None, Depends(_header)],
-) -> str:
+) -> Credential:
     """The API key of a request, not looked up yet. Raises as `one_key` does."""
-    key = one_key(request)
+    key = one_key(request, needs=_needs(scopes))
     only_known_parameters(request)
     return key
+
+
+def _needs(scopes: SecurityScopes) -> Scope:
+    """The scope that a route needs, as its Security names it."""
+    return cast(Scope, scopes.scopes[0])
 
 
 class Asked:
     """What a request may ask of the database: queries for the organization of its key."""
 
-    def __init__(self, readers: Readers, key: str) -> None:
+    def __init__(self, readers: Readers, key: Credential) -> None:
         self._readers, self.key = readers, key
 
     async def read(self, *queries: tuple[str, Mapping[str, Any]]) -> list[list[Row]]:
@@ -112,11 +140,12 @@ class Asked:
 
 async def asked(
     request: Request,
+    scopes: SecurityScopes,
     _bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     _header: Annotated[str | None, Depends(_header)],
 ) -> Asked:
     """What a request with this key may ask; a wrong key comes before a wrong parameter."""
-    key, readers = one_key(request), request.app.state.readers
+    key, readers = one_key(request, needs=_needs(scopes)), request.app.state.readers
     await readers.read(key)
     only_known_parameters(request)
     return Asked(readers, key)
@@ -175,12 +204,22 @@ def _query_parameters(dependant: Dependant) -> dict[str, bool]:
     return found
 
 
-Asking = Annotated[Asked, Depends(asked)]
+# scopes: what the key must have, which the OpenAPI document says of each route
+Asking = Annotated[Asked, Security(asked, scopes=["read"])]
+AskingAsAdmin = Annotated[Asked, Security(asked, scopes=["admin"])]
+PresentedKey = Annotated[Credential, Security(presented_key, scopes=["read"])]
 # scope: the connection goes back before a slow client has read the answer. max_concurrency: requests wait for one
 # without a thread, else the waiting ones could take every thread and those with a connection could not go on.
-OpenedForPage = Annotated[Session, Depends(_by_header_or_password, scope="function", max_concurrency=PAGES_AT_ONCE)]
-OpenedForExport = Annotated[Session, Depends(_by_header, scope="function", max_concurrency=EXPORTS_AT_ONCE)]
-OpenedForQuestion = Annotated[Session, Depends(_by_header, scope="function", max_concurrency=QUESTIONS_AT_ONCE)]
+OpenedForPage = Annotated[
+    Session, Security(_by_header_or_password, scopes=["read"], scope="function", max_concurrency=PAGES_AT_ONCE)
+]
+OpenedForExport = Annotated[
+    Session, Security(_by_header, scopes=["read"], scope="function", max_concurrency=EXPORTS_AT_ONCE)
+]
+OpenedForSql = Annotated[Session, Security(_by_header, scopes=["read"], scope="function", max_concurrency=SQL_AT_ONCE)]
+OpenedForQuestion = Annotated[
+    Session, Security(_by_header, scopes=["read"], scope="function", max_concurrency=QUESTIONS_AT_ONCE)
+]
 
 KnownParameters = Depends(only_known_parameters)
 
@@ -225,28 +264,42 @@ Label = Annotated[
 ]
 
 
-READ_ONLY = (
-    "This API key may only read: `simsight api-key create NAME --write` makes one that may act on alerts, write rules, "
-    "correct tickets and decide on recommendations."
-)
+READ_ONLY = lacks("alerts")
 
 
 class WriteAccess:
-    """Who asks to change something: the key, and the connections for it."""
+    """Who asks to change something: the key, which was looked up, and the connections for it."""
 
-    def __init__(self, request: Request, key: str) -> None:
+    def __init__(self, request: Request, key: Credential) -> None:
         self.key, self.now = key, request.app.state.clock()
+        self.present = datetime.now(UTC)  # the clock of the service may pretend; keys live by the real one
         self.store: Store = request.app.state.store
         self.writers: Writers = request.app.state.writers
 
 
-def _write_access(request: Request, key: Annotated[str, Depends(presented_key)]) -> Iterator[WriteAccess]:
-    yield WriteAccess(request, key)
+def _write_access(
+    request: Request, scopes: SecurityScopes, key: Annotated[Credential, Depends(presented_key)]
+) -> Iterator[WriteAccess]:
+    key = replace(key, needs=_needs(scopes))
+    access = WriteAccess(request, key)
+    with access.store.session(key):  # an unknown key is 401, one without the scope 403, whatever else is wrong
+        pass
+    yield access
 
 
 # a request that waits for a connection holds no thread
-Caller = Annotated[WriteAccess, Depends(_write_access, scope="function", max_concurrency=WRITER_POOL_SIZE)]
-Trying = Annotated[WriteAccess, Depends(_write_access, scope="function", max_concurrency=EXPORTS_AT_ONCE)]
+Caller = Annotated[
+    WriteAccess, Security(_write_access, scopes=["alerts"], scope="function", max_concurrency=WRITER_POOL_SIZE)
+]
+ActionCaller = Annotated[
+    WriteAccess, Security(_write_access, scopes=["actions"], scope="function", max_concurrency=WRITER_POOL_SIZE)
+]
+AdminCaller = Annotated[
+    WriteAccess, Security(_write_access, scopes=["admin"], scope="function", max_concurrency=WRITER_POOL_SIZE)
+]
+Trying = Annotated[
+    WriteAccess, Security(_write_access, scopes=["read"], scope="function", max_concurrency=EXPORTS_AT_ONCE)
+]
 
 
 def link(request: Request, following: str | int | None) -> str | None:
@@ -255,3 +308,13 @@ def link(request: Request, following: str | int | None) -> str | None:
         return None
     url = request.url.include_query_params(after=following)
     return f'<{called_prefix(request)}{url.path}?{url.query}>; rel="next"'
+
+
+def cursor_of(kind: type[C], text: str) -> C | None:
+    """The place a walk has come to; None at its beginning. Raises ProblemError for a text that no page gave."""
+    try:
+        return kind.decode(text) if text else None
+    except ValueError:
+        raise wrong_parameter(
+            "after", "is not a cursor of this list: pass `next` of the page before, or leave it out"
+        ) from None

@@ -8,21 +8,38 @@ the long way, so that no error is worded twice.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, get_type_hints
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast, get_type_hints
 from urllib.parse import parse_qsl
 
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import BaseRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette_compress import CompressMiddleware, add_compress_type, remove_compress_type
 
 from api.dependencies import Asked, asked, one_key
 from api.errors import EXPECTED, ProblemError, problem_of
+from services.access import api_keys
 
-COMPRESSION = 1  # of 9: each further level costs more time than it saves in bytes
 COMPRESSED_BYTES = 1000  # from which on answers are compressed
+ANSWER = "simsight.answer"
+add_compress_type("text/csv")
+add_compress_type("application/problem+json")
+remove_compress_type("text/event-stream")  # an event is sent at once, and is small
+
+
+def compressing(app: ASGIApp) -> ASGIApp:
+    """Compress answers of an application by the best encoding that the client takes, at levels that cost little time.
+
+    gzip's level 1 of 9: each further one costs more time than it saves in bytes. Parquet and XLSX are compressed
+    already, and events must not wait for more of them: both stay as they are.
+    """
+    return CompressMiddleware(app, minimum_size=COMPRESSED_BYTES, zstd_level=3, brotli_quality=4, gzip_level=1)
+
+
+async def _answer_made(scope: Scope, receive: Receive, send: Send) -> None:
+    await scope[ANSWER](scope, receive, send)
 
 
 class _Read:
@@ -32,7 +49,9 @@ class _Read:
         dependant = route.dependant
         self.path: re.Pattern[str] = route.path_regex
         self._function = route.endpoint
-        self._asking = next(str(other.name) for other in dependant.dependencies if other.call is asked)
+        asking = next(other for other in dependant.dependencies if other.call is asked)
+        self._asking = str(asking.name)
+        self.needs = cast(api_keys.Scope, (asking.own_oauth_scopes or ["read"])[0])
         self._request = dependant.request_param_name
         self._of_path = {field.alias: field for field in dependant.path_params}
         self._of_query = {field.alias: field for field in dependant.query_params}
@@ -65,7 +84,14 @@ class _Read:
 
 
 class Direct(FastAPI):
-    """The application, with the short way in front."""
+    """The application, with the short way in front, and before both what `guard` puts there."""
+
+    _front: ASGIApp | None = None
+    _compressed = staticmethod(compressing(_answer_made))
+
+    def guard(self, with_front: Callable[[ASGIApp], ASGIApp]) -> None:
+        """Put something before both ways; what is put there later stands before it."""
+        self._front = with_front(self._front or self._either_way)
 
     def take_the_short_way(self, routes: Iterable[BaseRoute], headers: Mapping[str, str]) -> None:
         """Answer these routes directly where that can be; `headers` are put on every such answer."""
@@ -73,6 +99,12 @@ class Direct(FastAPI):
         self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" or self._front is None:
+            await self._either_way(scope, receive, send)
+        else:
+            await self._front(scope, receive, send)
+
+    async def _either_way(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = None
         if scope["type"] == "http" and scope["method"] == "GET" and not scope.get("root_path"):
             response = await self._answer(scope)
@@ -84,7 +116,8 @@ class Direct(FastAPI):
         if len(response.body) < COMPRESSED_BYTES:
             await response(scope, receive, send)
         else:
-            await GZipMiddleware(response, COMPRESSED_BYTES, COMPRESSION)(scope, receive, send)
+            scope[ANSWER] = response
+            await self._compressed(scope, receive, send)
 
     async def _answer(self, scope: Scope) -> Response | None:
         """Answer a request; None where it takes the long way."""
@@ -94,9 +127,10 @@ class Direct(FastAPI):
                 break
         else:
             return None
+        scope["app"] = self  # as FastAPI does: functions read its state
         request = Request(scope)
         try:
-            key = one_key(request)
+            key = one_key(request, needs=read.needs)
             values = read.values(found.groupdict(), scope["query_string"].decode("latin-1"))
             return None if values is None else await read.answer(request, Asked(self.state.readers, key), values)
         except EXPECTED as error:

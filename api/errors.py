@@ -16,6 +16,8 @@ from starlette.routing import Match, Route
 from api.database import InvalidKeyError, SchemaOutdatedError, TooSlowError
 from api.schemas.common import FieldProblem, Problem
 from resources.database.server import DatabaseUnavailableError
+from services.access.api_keys import NotAllowedError
+from services.access.tokens import ProviderUnavailableError, TokenError
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -121,12 +123,13 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     words = {
         400: "The body is not JSON",
         401: "No valid API key",
-        403: "The key may not write",
+        403: "The key lacks the scope, or may not be used from this address",
         404: "Not found",
+        406: "None of the formats asked for can be given",
         409: "Not possible as things are",
         413: "The body is too large",
         422: "A parameter is wrong",
-        429: "Too many live streams",
+        429: "Too many requests, wrong keys or live streams",
         503: "The database does not answer",
     }
     content = {"application/problem+json": {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
@@ -155,6 +158,22 @@ def _said(error: ProblemError, _path: str) -> JSONResponse:
 def _invalid_key(_error: InvalidKeyError, path: str) -> JSONResponse:
     detail = "The API key is unknown, expired or revoked: ask for a new one where you got it."
     return _said(unauthorized(path, detail), path)
+
+
+def _invalid_token(error: TokenError, path: str) -> JSONResponse:
+    return _said(unauthorized(path, f"{str(error)[0].upper()}{str(error)[1:]}."), path)
+
+
+def _provider_away(error: ProviderUnavailableError, _path: str) -> JSONResponse:
+    log.warning("%s", error)
+    detail = (
+        "The identity provider does not answer: tokens cannot be checked. Try again in a moment, or use an API key."
+    )
+    return _problem(503, detail, headers={"Retry-After": "10"})
+
+
+def _not_allowed(error: NotAllowedError, _path: str) -> JSONResponse:
+    return _problem(403, str(error))
 
 
 def _database_away(error: DatabaseUnavailableError, _path: str) -> JSONResponse:
@@ -186,6 +205,9 @@ def _too_slow(error: TooSlowError, _path: str) -> JSONResponse:
 PROBLEM_OF: dict[type[Exception], Callable[[Any, str], JSONResponse]] = {
     ProblemError: _said,
     InvalidKeyError: _invalid_key,
+    NotAllowedError: _not_allowed,
+    TokenError: _invalid_token,
+    ProviderUnavailableError: _provider_away,
     DatabaseUnavailableError: _database_away,
     SchemaOutdatedError: _schema_outdated,
     TooSlowError: _too_slow,

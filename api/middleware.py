@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES = 1_000_000  # of what is posted under /v1 and /ai, which is read before the key is looked at
 READ_SECONDS = 30.0  # until such a body is whole
+EXPOSED = (  # headers that a page of another origin may read
+    "Link",
+    "Retry-After",
+    "RateLimit-Limit",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+    "X-Data-Note",
+    "Content-Disposition",
+)
 MAX_BODIES = 100  # of them on their way at once
 
 
@@ -92,6 +103,18 @@ class SmallBodies:
             await self._app(scope, limited, send)
         finally:
             self._on_their_way -= counts
+
+
+def cross_origin(app: ASGIApp, origins: Iterable[str]) -> ASGIApp:
+    """Let pages of these origins call the service from a browser: with a key that they hold, never with a cookie."""
+    return CORSMiddleware(
+        app,
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "X-API-Key", "Content-Type", "Last-Event-ID"],
+        expose_headers=EXPOSED,
+        max_age=600,
+    )
 
 
 def header_text(text: str) -> str:

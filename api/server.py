@@ -13,11 +13,13 @@ from fastapi import FastAPI
 from sqlalchemy import URL
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from api.app import create_app
+from api.app import Guards, create_app
 from resources.ports import listen
 from resources.settings import Settings
 from services.access.api_keys import PREFIX
+from services.access.tokens import oidc_of
 from services.actions.kinds import Acting
+from services.questions.language_model import model_of
 
 MAX_WEBSOCKET_BYTES = 4096  # of what a client of the WebSocket sends, which is not looked at
 HEAD_SECONDS = 15.0  # from a connection, or a request's first byte, to the end of the request's headers
@@ -31,12 +33,33 @@ def serve(settings: Settings, database_url: URL | str, *, data_note: str = "") -
     Raises PortInUseError before anything is started when it cannot listen there.
     """
     acting = Acting(settings.actions_on, settings.actions_to_approve, settings.once_api, settings.top_up_minor)
-    app = create_app(database_url, data_note=data_note, clock=settings.clock, acting=acting)
+    store = settings.api_limit_store
+    guards = Guards(
+        key_limit=settings.api_key_limit,
+        failure_limit=settings.api_failure_limit,
+        limit_store=store.get_secret_value() if store else None,
+        oidc=oidc_of(settings),
+        cors_origins=tuple(origin.strip() for origin in settings.api_cors_origins.split(",") if origin.strip()),
+        hsts_days=settings.api_hsts_days,
+    )
+    app = create_app(
+        database_url,
+        data_note=data_note,
+        mlflow_url=settings.mlflow_url,
+        clock=settings.clock,
+        acting=acting,
+        guards=guards,
+        language_model=model_of(settings),
+        mcp_hosts=settings.mcp_allowed_hosts,
+        free_sql_urls=settings.free_sql_urls,
+    )
     with listen(settings.api_host, settings.api_port, free_it="set SIMSIGHT_API_PORT to a free one") as listener:
         config = uvicorn.Config(
             app,
             http=BoundedHeads,
             server_header=False,
+            # None: what FORWARDED_ALLOW_IPS says, else this machine
+            forwarded_allow_ips=settings.api_trusted_proxies or None,
             timeout_graceful_shutdown=10,
             ws_max_size=MAX_WEBSOCKET_BYTES,
         )

@@ -5,10 +5,11 @@ from typing import Any
 
 import dagster as dg
 
-from assets.common import AS_OF_DAYS, OWNERS, RuntimeParam, as_metadata, as_of_day, as_of_days
+from assets.common import AS_OF_DAYS, OWNERS, RuntimeParam, as_metadata, as_of_day
+from assets.scoring_ops import scoring_ops
 from services.quota.policy import train
 from services.quota.realized import measure
-from services.quota.recommending import recommend
+from services.quota.recommending import RECOMMENDATIONS
 
 
 @dg.asset(
@@ -29,27 +30,29 @@ def quota_policy(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg
     return dg.MaterializeResult(metadata=as_metadata(context, metadata))
 
 
-@dg.asset(
-    deps=["quota_exhaustions", "churn_risks", "products", "orders"],
+AFTER = ("quota_exhaustions", "churn_risks", "products", "orders")
+_plan, _score_block, _publish = scoring_ops(RECOMMENDATIONS, AFTER)
+
+
+@dg.graph_asset(
+    ins={name: dg.AssetIn(name, dagster_type=dg.Nothing) for name in AFTER},
     partitions_def=AS_OF_DAYS,
     group_name="quota",
     kinds={"python", "postgres"},
     owners=OWNERS,
     metadata={"dagster/table_name": "predictions.quota_recommendations"},
 )
-def quota_recommendations(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
+def quota_recommendations(quota_exhaustions: Any, churn_risks: Any, products: Any, orders: Any) -> Any:
     """The action on every SIM's quota with the least expected cost: nothing, top up now or later, automatic top-up
-    on or off, extend, swap or retire.
+    on or off, extend, swap or retire. Evaluated over blocks of SIMs, chosen for the fleet as a whole.
 
     One row a SIM and as-of day (the partition), from sampled futures of the usage forecast and the prices of 1NCE's
     products, within the budget and the limit of risk of the settings; and the fleet's money as a whole. Where prices
     are missing the metadata say which, and nothing is recommended. Read it through
     `predictions.quota_recommendations_v1`.
     """
-    metadata: dict[str, Any] = {}
-    for as_of in as_of_days(context):
-        metadata = recommend(runtime, as_of, run_id=context.run_id)
-    return dg.MaterializeResult(metadata=as_metadata(context, metadata))
+    blocks = _plan(quota_exhaustions=quota_exhaustions, churn_risks=churn_risks, products=products, orders=orders)
+    return _publish(blocks.map(_score_block).collect())
 
 
 @dg.asset(

@@ -4,8 +4,10 @@
 
 The simulated fleet's daily usage (synthetic), a data quota a SIM, no events. Blocks of SIMs are scored by `--processes`
 at a time, as Dagster's executor does. Training learns from at most 20,000 SIMs. Then the same day again, where nothing
-is new: forecasts and exhaustion dates leave SIMs as they are, anomalies are looked for again. Last the recommendations
-for quotas, in one process. Uses a database of its own, which it drops.
+is new: forecasts and exhaustion dates leave SIMs as they are, anomalies are looked for again. Then what came later to
+the daily run: tickets, churn (with a model trained on another simulated fleet, whose SIMs leave) and recommendations
+for quotas. The last line holds the daily run with these three against the one without: seconds, and the largest memory
+of a process. Uses a database of its own, which it drops.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,24 +29,41 @@ import polars as pl
 import psycopg
 from pydantic import SecretStr
 
+from benchmarks.churn import histories_of
 from benchmarks.ingest import _text, server
+from ml.tickets import starter_tickets
 from resources.database.migrations import ensure_organization, migrate, storage_grade
 from resources.runtime import Runtime
 from resources.settings import Settings
 from services.anomalies.detection import ANOMALIES
 from services.anomalies.detection import train as train_detector
+from services.churn import CHURN_RISKS
+from services.churn import SPEC as CHURN_SPEC
 from services.exhaustion import EXHAUSTIONS
 from services.forecasting import USAGE_FORECASTS, train
 from services.lifecycle import evaluate_lifecycle
-from services.quota.recommending import recommend
+from services.model_specs import TrainingInputs
+from services.models import train_and_register
+from services.quota.recommending import RECOMMENDATIONS
 from services.scoring import Block, Staged, plan, publish, score_block
+from services.tickets import classify_tickets
+from services.tickets import train as train_classifier
 from simulator.fleet import Fleet
+from simulator.swaps import ENDS
 
 AS_OF = date(2026, 6, 1)
 CHUNK = 5_000
 # as Dagster starts its steps here: forked from a process that has imported everything
 FORKSERVER = get_context("forkserver")
-PARTS = {"forecasts": USAGE_FORECASTS, "exhaustion dates": EXHAUSTIONS, "anomalies": ANOMALIES}
+PARTS = {
+    "forecasts": USAGE_FORECASTS,
+    "exhaustion dates": EXHAUSTIONS,
+    "anomalies": ANOMALIES,
+    "churn risks": CHURN_RISKS,
+    "recommendations for quotas": RECOMMENDATIONS,
+}
+AGAIN = ", the same day again"
+CHURN_DAYS = 640
 FILL = """
 INSERT INTO core.sims (organization_id, iccid, status, activated_at, quota_status, first_seen_at, changed_at)
 SELECT 1, lpad(n::text, 19, '0'), 'Enabled', %(first)s::date, 0, %(first)s::date, %(first)s::date FROM
@@ -94,27 +114,71 @@ def copy_usage(connection: psycopg.Connection[Any], sims: int, first: date, last
     connection.execute("VACUUM ANALYZE")
 
 
-def _in_a_process(settings: Settings, part: str, block: Block) -> tuple[Staged, int]:
+def _scored(settings: Settings, part: str, block: Block) -> tuple[Staged, float]:
     with Runtime(settings) as runtime:
-        return score_block(runtime, PARTS[part], block), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return score_block(runtime, PARTS[part], block), _held()
 
 
-def scored(settings: Settings, part: str, processes: int) -> str:
-    """One part of an as-of day; returns what was done."""
+def _published(settings: Settings, part: str, staged: list[Staged]) -> float:
+    with Runtime(settings) as runtime:
+        publish(runtime, PARTS[part], AS_OF, staged, run_id="benchmark", show=False)
+    return _held()
+
+
+def _done(settings: Settings, step: Callable[[Runtime, date], object]) -> float:
+    with Runtime(settings) as runtime:
+        step(runtime, AS_OF)
+    return _held()
+
+
+def _held() -> float:
+    """Largest memory of this process so far, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _alone(settings: Settings, step: Callable[[Runtime, date], object]) -> tuple[str, float]:
+    """A step in a process of its own, as Dagster runs it; returns what was done, and its memory in MB."""
+    with ProcessPoolExecutor(1, mp_context=FORKSERVER) as pool:
+        held = pool.submit(_done, settings, step).result()
+    return f"{held:.0f} MB", held
+
+
+def _in_blocks(settings: Settings, part: str, processes: int) -> tuple[str, float]:
+    """One part of an as-of day; returns what was done, and the largest memory of a process in MB."""
     with Runtime(settings) as runtime:
         blocks = plan(runtime, PARTS[part], AS_OF, work_id="benchmark")
-        with ProcessPoolExecutor(processes, mp_context=FORKSERVER) as pool:
-            parts = [part] * len(blocks)
-            done = list(pool.map(_in_a_process, [settings] * len(blocks), parts, blocks))
-        publish(runtime, PARTS[part], AS_OF, [one for one, _ in done], run_id="benchmark", show=False)
-    held = max(memory for _, memory in done) / 1024
-    return f"{sum(one.scored for one, _ in done)} SIMs in {len(blocks)} blocks, {held:.0f} MB a process"
+    with ProcessPoolExecutor(processes, mp_context=FORKSERVER) as pool:
+        done = list(pool.map(_scored, [settings] * len(blocks), [part] * len(blocks), blocks))
+    with ProcessPoolExecutor(1, mp_context=FORKSERVER) as pool:
+        writing = pool.submit(_published, settings, part, [staged for staged, _ in done]).result()
+    held = max(memory for _, memory in done)
+    sims = sum(staged.scored for staged, _ in done)
+    return f"{sims} SIMs in {len(blocks)} blocks, {held:.0f} MB a process, {writing:.0f} MB to write", max(
+        held, writing
+    )
 
 
-def _recommended(runtime: Runtime) -> str:
-    done = recommend(runtime, AS_OF, run_id="benchmark")
-    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return f"{done['state']}, {done['SIMs with an action']} SIMs with an action, {held:.0f} MB"
+def _train_churn(runtime: Runtime, as_of: date) -> None:
+    """A champion of the churn model, from another fleet: this one's SIMs stay."""
+    fleet = Fleet(seed=31, sims=2_000, start=as_of - timedelta(days=CHURN_DAYS - 1), scenario=ENDS)
+    histories = histories_of(fleet, CHURN_DAYS)
+    inputs = TrainingInputs({name: frame for name, frame in vars(histories).items() if frame is not None})
+    train_and_register(runtime, replace(CHURN_SPEC, inputs=lambda *_: inputs), as_of)
+
+
+def _classify(runtime: Runtime, as_of: date) -> None:
+    classify_tickets(runtime, as_of, run_id="benchmark")
+
+
+def _add_tickets(connection: psycopg.Connection[Any], sims: int) -> None:
+    """One ticket for a hundred SIMs, each names one: the starter tickets over and over (synthetic)."""
+    texts = starter_tickets()["text"]
+    rows = [(f"case {n}", f"{texts[n % len(texts)]} ICCID {100 * n + 1:019}") for n in range(sims // 100)]
+    connection.cursor().executemany(
+        "INSERT INTO core.tickets (organization_id, case_id, body, status, created_at, communications, changed_at) "
+        "VALUES (1, %s, %s, 'OPEN', now(), '[]', now())",
+        rows,
+    )
 
 
 def main() -> None:
@@ -131,6 +195,7 @@ def main() -> None:
         with psycopg.connect(_text(url), autocommit=True) as connection:
             print(f"{given.sims} SIMs, {given.days} days, {storage_grade(connection).name}", flush=True)
             fill(connection, given.sims, given.days)
+            _add_tickets(connection, given.sims)
         now = datetime(AS_OF.year, AS_OF.month, AS_OF.day, 3, tzinfo=UTC) + timedelta(days=2)
         settings = Settings(
             home=Path(home),
@@ -140,24 +205,38 @@ def main() -> None:
             _env_file=None,
         )
 
-        def timed(what: str, step: Callable[[Runtime], object]) -> None:
+        def timed(what: str, step: Callable[[], tuple[str, float]]) -> tuple[float, float]:
+            """Seconds and MB of a step."""
             began = time.perf_counter()
-            with Runtime(settings) as runtime:
-                said = step(runtime)
-            held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            note = said if isinstance(said, str) else f"{held:.0f} MB"
-            print(f"{what}: {time.perf_counter() - began:.1f} s ({note})", flush=True)
+            said, held = step()
+            seconds = time.perf_counter() - began
+            print(f"{what}: {seconds:.1f} s ({said})", flush=True)
+            return seconds, held
 
-        timed("training of the forecaster, with its backtest", lambda runtime: train(runtime, AS_OF))
-        for part in PARTS:
-            if part == "anomalies":
-                timed("lifecycle", lambda runtime: evaluate_lifecycle(runtime, AS_OF))
-                timed(
-                    "training of the anomaly detector, with its trial", lambda runtime: train_detector(runtime, AS_OF)
-                )
-            for when in ("", ", the same day again"):
-                timed(part + when, lambda _, part=part: scored(settings, part, given.processes))
-        timed("recommendations for quotas", _recommended)
+        def alone(what: str, step: Callable[[Runtime, date], object]) -> tuple[float, float]:
+            return timed(what, lambda: _alone(settings, step))
+
+        def in_blocks(part: str, when: str = "") -> tuple[float, float]:
+            return timed(part + when, lambda: _in_blocks(settings, part, given.processes))
+
+        alone("training of the forecaster, with its backtest", train)
+        before = []
+        for part in ("forecasts", "exhaustion dates"):
+            before.append(in_blocks(part))
+            in_blocks(part, AGAIN)
+        before.append(alone("lifecycle", evaluate_lifecycle))
+        alone("training of the anomaly detector, with its trial", train_detector)
+        before.append(in_blocks("anomalies"))
+        in_blocks("anomalies", AGAIN)
+        alone("training of the ticket classifier", train_classifier)
+        alone("training of the churn model, on another fleet", _train_churn)
+        added = [alone("tickets", _classify), in_blocks("churn risks"), in_blocks("recommendations for quotas")]
+        seconds, held = sum(one for one, _ in before), max(memory for _, memory in before)
+        longer, more = sum(one for one, _ in added), max(held, *(memory for _, memory in added))
+        print(
+            f"daily before={seconds:.0f}s,{held:.0f}MB with={seconds + longer:.0f}s,{more:.0f}MB "
+            f"time={1 + longer / seconds:.2f} memory={more / held:.2f}"
+        )
 
 
 if __name__ == "__main__":

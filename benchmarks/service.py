@@ -109,9 +109,10 @@ def serve(address: str | None, listener: socket.socket) -> None:
             return {"status": "ok"}
 
     else:
-        from api.app import create_app
+        from api.app import Guards, create_app
 
-        app = create_app(address)
+        # counted as always, and never reached
+        app = create_app(address, guards=Guards(key_limit="100000000/minute", failure_limit="100000000/minute"))
     uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)).run([listener])
 
 

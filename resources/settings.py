@@ -56,6 +56,12 @@ def _actions(value: str) -> str:
     return value
 
 
+def _all_postgres(value: SecretStr) -> SecretStr:
+    for url in value.get_secret_value().split():
+        _postgres(SecretStr(url))
+    return value
+
+
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres)]
 Actions = Annotated[str, AfterValidator(_actions)]
 
@@ -256,6 +262,63 @@ class Settings(BaseSettings):
     api_url: str = Field(
         "", description="Address at which people reach the HTTP service, for links in messages; none if unset"
     )
+    mlflow_url: str = Field(
+        "", description="Address at which people reach MLflow, for links in answers of the HTTP service; none if unset"
+    )
+    free_sql: Annotated[SecretStr, AfterValidator(_all_postgres)] = Field(
+        SecretStr(""),
+        description="URLs of logins (simsight downstream create) that run free SQL, one an organization, with spaces; "
+        "switched off if unset",
+    )
+    llm_url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s@]+)?$",
+        description="Base URL of an OpenAI-compatible endpoint that reads questions which no rule understands, such as "
+        "http://127.0.0.1:11434/v1; none is asked if unset",
+    )
+    llm_model: str = Field("", max_length=200, description="Name of the model there")
+    llm_api_key: SecretStr | None = Field(None, description="API key for it; none is sent if unset")
+    mcp_hosts: str = Field(
+        "",
+        description="Hosts with ports, with commas, at which the HTTP service answers MCP clients under /mcp, such as "
+        "127.0.0.1:8000; there is no MCP server if unset",
+    )
+    api_trusted_proxies: str = Field(
+        "",
+        description="Addresses or networks of proxies whose X-Forwarded-For and -Proto are believed, with commas; "
+        "127.0.0.1 and ::1 if unset",
+    )
+    api_key_limit: str = Field(
+        "12000/minute", description="Requests that one API key may send, such as 12000/minute; none: unlimited"
+    )
+    api_failure_limit: str = Field(
+        "60/minute", description="Wrong keys that may come from one address before it must wait; none: unlimited"
+    )
+    api_limit_store: SecretStr | None = Field(
+        None,
+        description="redis:// URL where several processes of the HTTP service count together (extra redis); each "
+        "counts for itself if unset",
+    )
+    api_cors_origins: str = Field(
+        "",
+        description="Origins whose pages may call the HTTP service from a browser, such as https://app.example, with "
+        "commas; none if unset",
+    )
+    api_hsts_days: int = Field(
+        365, ge=0, description="Days that browsers keep to https once they came by it (HSTS); 0: not said"
+    )
+    oidc_issuer: str = Field(
+        "", description="URL of an OpenID Connect provider whose tokens are accepted as keys; none if unset"
+    )
+    oidc_audience: str = Field("", description="Audience that those tokens must be for")
+    oidc_secret: SecretStr | None = Field(
+        None, description="32 random characters or more, of which the service makes the keys behind tokens"
+    )
+    oidc_jwks_url: str = Field(
+        "", description="Where the provider's public keys are; as its discovery document says if unset"
+    )
+    oidc_organization_claim: str = Field("organization", description="Claim of a token that names the organization")
+    oidc_scopes_claim: str = Field("scope", description="Claim of a token that names its scopes")
     ui_port: int = Field(3000, ge=1, le=65535, description="Port the Dagster UI listens on")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port the MLflow UI listens on")
 
@@ -289,6 +352,16 @@ class Settings(BaseSettings):
     def actions_to_approve(self) -> frozenset[str]:
         """The kinds of action that a second key or person must approve."""
         return _names(self.actions_approval)
+
+    @property
+    def free_sql_urls(self) -> list[str]:
+        """URLs of the logins that run free SQL; empty: it is switched off."""
+        return self.free_sql.get_secret_value().split()
+
+    @property
+    def mcp_allowed_hosts(self) -> list[str]:
+        """Hosts that the MCP server answers; empty: there is none."""
+        return sorted(_names(self.mcp_hosts))
 
     @property
     def top_up_minor(self) -> int | None:

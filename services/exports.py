@@ -19,7 +19,7 @@ import psycopg
 from psycopg import sql
 
 from resources.database.catalog import HIDDEN, Column, View, views
-from resources.files.formats import ExportError, ExportFileError, Format
+from resources.files.formats import ExportError, ExportFileError, Format, StreamFormat
 
 if TYPE_CHECKING:
     from resources.database.session import Database
@@ -64,6 +64,33 @@ def export(connection: psycopg.Connection[Any], wanted: Export, file: IO[bytes])
     """
     from resources.files.writers import WRITERS
 
+    columns, statement, values = _copy(connection, wanted, guarded=wanted.format == "csv")
+    # closed at once, also when writing fails: the connection must be out of the COPY before the transaction ends
+    with closing(_blocks(connection, statement, values)) as blocks:
+        return WRITERS[wanted.format](file, columns, blocks)
+
+
+def stream(connection: psycopg.Connection[Any], wanted: Export, format: StreamFormat) -> Generator[bytes]:
+    """Give the rows in pieces, as of one moment, inside an open transaction that lasts as long.
+
+    The first piece comes with the first rows. `wanted.format` does not count.
+
+    Raises as `export`.
+    """
+    from resources.files.writers import STREAMS
+
+    columns, statement, values = _copy(connection, wanted, guarded=False)
+    with closing(_blocks(connection, statement, values)) as blocks:
+        yield from STREAMS[format](columns, blocks)
+
+
+def _copy(
+    connection: psycopg.Connection[Any], wanted: Export, *, guarded: bool
+) -> tuple[list[Column], sql.Composed, list[Any]]:
+    """The columns of an export, the statement that gives its rows as CSV, and the values of that.
+
+    guarded  write text so that no spreadsheet runs it
+    """
     check_export(wanted)
     known = views(connection)
     view = known.get(wanted.view)
@@ -73,13 +100,11 @@ def export(connection: psycopg.Connection[Any], wanted: Export, file: IO[bytes])
     columns = [_column(view, name) for name in wanted.columns or [name for name in view.columns if name != HIDDEN]]
     conditions, values = _conditions(connection, view, known, wanted.where)
     statement = sql.SQL("COPY (SELECT {columns} FROM {view} WHERE {conditions}) TO STDOUT (FORMAT csv)").format(
-        columns=sql.SQL(", ").join(_cell(column, wanted.format) for column in columns),
+        columns=sql.SQL(", ").join(_cell(column, guarded=guarded) for column in columns),
         view=view.identifier,
         conditions=sql.SQL(" AND ").join([sql.SQL("true"), *conditions]),
     )
-    # closed at once, also when writing fails: the connection must be out of the COPY before the transaction ends
-    with closing(_blocks(connection, statement, values)) as blocks:
-        return WRITERS[wanted.format](file, columns, blocks)
+    return columns, statement, values
 
 
 def export_file(database: Database, wanted: Export, path: Path) -> int:
@@ -108,14 +133,14 @@ def _column(view: View, name: str) -> Column:
     return view.columns[name]
 
 
-def _cell(column: Column, format: Format) -> sql.Composable:
-    """Write a column: numbers without trailing zeros, truth in words, text in CSV so that no spreadsheet runs it."""
+def _cell(column: Column, *, guarded: bool) -> sql.Composable:
+    """Write a column: numbers without trailing zeros, truth in words; guarded: text so that no spreadsheet runs it."""
     name = sql.Identifier(column.name)
     if column.base == "numeric":
         return sql.SQL("trim_scale({})").format(name)
     if column.base == "boolean":
         return sql.SQL("{}::text").format(name)
-    if format == "csv" and column.is_text:
+    if guarded and column.is_text:
         # an import takes the apostrophe off again
         return sql.SQL(
             r"CASE WHEN {name}::text ~ '^''*[=+@\t\r-]' THEN '''' || {name}::text ELSE {name}::text END"

@@ -16,6 +16,7 @@ import polars as pl
 from resources.database.session import Merged, Transaction
 from resources.registry import Version
 from resources.runtime import Runtime
+from resources.settings import Settings
 from services.inputs import NoUsageError
 from services.models import champion_of, registry_of
 from services.packing import pack, unpack
@@ -56,6 +57,11 @@ class Block:
         return {"work_id": self.work_id, "part": self.part, "as_of": self.as_of, "block": self.number}
 
     @property
+    def summary_place(self) -> dict[str, Any]:
+        """Where its summary waits."""
+        return {"work_id": self.work_id, "name": f"{self.part}, block {self.number} as of {self.as_of}"}
+
+    @property
     def shared_place(self) -> dict[str, Any]:
         """Where that waits which all blocks of its as-of day have in common."""
         return _shared_place(self.part, self.as_of, self.work_id)
@@ -65,33 +71,47 @@ class Block:
 class Scored:
     """What scoring a block came to: its rows, SIMs they are of, SIMs that were left as they are, and counts to be
     summed up by name.
+
+    summary  what the block is as a whole, for `ScoringTask.write`: what `services.packing` can pack, or nothing
     """
 
     rows: pl.DataFrame
     sims: int
     as_before: int = 0
     counts: dict[str, int] = field(default_factory=dict)
+    summary: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Staged:
-    """A block that is scored, as `Scored`; its rows wait for publication."""
+    """A block that is scored, as `Scored`; its rows, and its summary if it has one, wait for publication."""
 
     block: Block
     rows: int
     scored: int
     as_before: int
     counts: dict[str, int]
+    summarised: bool = False
 
 
 @dataclass(frozen=True)
 class PublishContext:
-    """An as-of day that is written: by which version, in which run, and when."""
+    """An as-of day that is written: by which version, in which run, and when.
+
+    last_day   the last complete day at that moment
+    settings   the organization's
+    shared     what the blocks of the day share
+    summaries  those of the blocks that have one, in the order of the blocks
+    """
 
     as_of: date
     version: Version
     run_id: str
     now: datetime
+    last_day: date
+    settings: Settings
+    shared: dict[str, Any]
+    summaries: Sequence[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -213,7 +233,9 @@ def score_block(runtime: Runtime, task: ScoringTask, block: Block) -> Staged:
         content = {"rows": done.rows.height, "content": buffer.getvalue(), "now": runtime.clock()}
         with runtime.database.transaction() as transaction:
             transaction.execute("stage_block", block.place | content)
-    return Staged(block, done.rows.height, done.sims, done.as_before, done.counts)
+    if done.summary is not None:
+        stage_value(runtime, block.part, block.summary_place, done.summary)
+    return Staged(block, done.rows.height, done.sims, done.as_before, done.counts, done.summary is not None)
 
 
 def publish(
@@ -223,7 +245,7 @@ def publish(
 
     Blocks are read back one at a time. A step that failed after its commit is tried again: what is published already
     stays, and its metadata are returned. Without blocks nothing is written, and the metadata say why. Raises
-    RuntimeError, and writes nothing, when a staged block is missing.
+    RuntimeError, and writes nothing, when something staged is missing.
     """
     if not staged and task.optional:
         return {"as of": as_of.isoformat(), "scored": f"no: there is no champion of {task.model} yet"}
@@ -240,11 +262,16 @@ def publish(
         if before is not None:
             written = unpack(before["content"])
         else:
-            day = PublishContext(as_of, version, run_id, now)
+            summarised = [done.block.summary_place for done in blocks if done.summarised]
+            shared, *summaries = (_staged(transaction, at) for at in (blocks[0].block.shared_place, *summarised))
+            day = PublishContext(
+                as_of, version, run_id, now, runtime.last_complete_day(), runtime.settings, shared, summaries
+            )
             written = task.write(transaction, day, (_staged_rows(transaction, done) for done in blocks if done.scored))
             used_up = {"part": task.name, "work_id": work_id, "as_of": as_of, "before": now - LEFT_BEHIND}
             transaction.execute("unstage_blocks", used_up)
-            transaction.execute("unstage_values", used_up | blocks[0].block.shared_place)
+            for place in (blocks[0].block.shared_place, *summarised):
+                transaction.execute("unstage_values", used_up | place)
             content = {"part": task.name, "content": pack(written), "now": now}
             transaction.execute("stage_value", published | content)
             oldest = now.date() - timedelta(days=runtime.settings.recompute_days + 1)
@@ -276,7 +303,12 @@ def stage_value(runtime: Runtime, part: str, place: dict[str, Any], value: Any) 
 
 def staged_value(runtime: Runtime, place: dict[str, Any]) -> Any:
     """A value that an earlier step left. Raises RuntimeError when it is not there any more."""
-    found = runtime.database.row("staged_value", place)
+    with runtime.database.transaction() as transaction:
+        return _staged(transaction, place)
+
+
+def _staged(transaction: Transaction, place: dict[str, Any]) -> Any:
+    found = transaction.row("staged_value", place)
     if found is None:
         raise RuntimeError(
             f"{place['name']} of run {place['work_id']} is not staged; run the task again from its plan on"

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs, urlencode
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
@@ -21,13 +21,16 @@ from api.dashboard.signing import (
     Changing,
     SignedIn,
     SignedOutError,
+    credential,
+    new_session,
     session_token,
 )
 from api.dashboard.web import LANGUAGE_COOKIE, STATIC, chart, language, page, translate, usage_and_forecast
+from api.database import InvalidKeyError
 from api.dependencies import Iccid
 from api.errors import ProblemError
 from api.routes.alert_stream import follow
-from services.access.api_keys import has_form
+from services.access.api_keys import Credential, NotAllowedError, has_form
 from services.questions.answers import EXAMPLES, Answer
 
 PAGE = 50
@@ -47,6 +50,17 @@ FILES = {
 router = APIRouter(include_in_schema=False)
 
 
+def lead_to_sign_in(app: FastAPI) -> None:
+    """Who is not signed in is led to the page for it: a browser by itself, htmx by a header of its own."""
+
+    @app.exception_handler(SignedOutError)
+    async def _signed_out(request: Request, _error: Exception) -> Response:
+        where = f"{called_prefix(request)}/sign-in"
+        if request.headers.get("hx-request"):
+            return Response(headers={"HX-Redirect": where, "Cache-Control": "no-store"})
+        return RedirectResponse(where, 303, headers={"Cache-Control": "no-store"})
+
+
 # --- signing in and out ---------------------------------------------------------------------------------------------
 
 
@@ -60,15 +74,25 @@ async def sign_in(request: Request) -> Response:
     """Open a session with an API key."""
     fields = parse_qs((await request.body()).decode("latin-1"))
     key = fields.get("key", [""])[0].strip()
-    session = None
-    if has_form(key):
-        until = request.app.state.clock() + timedelta(hours=SESSION_HOURS)
-        session = await run_in_threadpool(request.app.state.writers.open_session, key, until)
-    if session is None:
+    shown, session, limits = credential(request, key), new_session(), request.app.state.limits
+    address = shown.address or "?"
+    if wait := limits.blocked_s(address, shown.sha256):
+        raise ProblemError(429, f"Too many wrong keys came from your address: wait {wait} seconds.")
+    if not has_form(key) or not await run_in_threadpool(_open_session, request, shown, credential(request, session)):
+        await limits.failed(address, shown.sha256)
         return page(request, "sign_in.html", status=401, wrong=True)
     answer = RedirectResponse(f"{called_prefix(request)}/", 303)
     _set_cookie(request, answer, COOKIE, session, SESSION_HOURS * 3600)
     return answer
+
+
+def _open_session(request: Request, key: Credential, session: Credential) -> bool:
+    try:
+        with request.app.state.store.session(key):  # looks at its networks, too
+            pass
+    except (InvalidKeyError, NotAllowedError):
+        return False
+    return bool(request.app.state.writers.open_session(key, session, SESSION_HOURS))
 
 
 @router.post("/sign-out")
@@ -80,7 +104,7 @@ async def sign_out(request: Request) -> Response:
         token = session_token(request)
     except SignedOutError:
         return answer
-    await run_in_threadpool(request.app.state.writers.close_session, token)
+    await run_in_threadpool(request.app.state.writers.close_session, credential(request, token))
     return answer
 
 
@@ -258,14 +282,14 @@ async def newest_alerts(request: Request, asked: SignedIn) -> Response:
 
 @router.post("/alerts/{alert_id}/{act}")
 async def act_on_alert(
-    request: Request, token: Changing, alert_id: int, act: Literal["acknowledge", "snooze", "resolve", "reopen"]
+    request: Request, session: Changing, alert_id: int, act: Literal["acknowledge", "snooze", "resolve", "reopen"]
 ) -> Response:
     """Change one alert and return its row as it is now."""
     now = request.app.state.clock()
     until = now + SNOOZE if act == "snooze" else None
     values = {"alert_id": alert_id, "act": act, "until": until, "note": "", "by": None, "now": now}
-    outcome = await run_in_threadpool(request.app.state.writers.outcome, "api_act_on_alert", token, values)
-    rows = await request.app.state.readers.read(token, ("dashboard_alert", {"alert_id": alert_id}))
+    outcome = await run_in_threadpool(request.app.state.writers.outcome, "api_act_on_alert", session, values)
+    rows = await request.app.state.readers.read(session, ("dashboard_alert", {"alert_id": alert_id}))
     return page(request, "alert_row.html", alert=rows[0][0] if rows[0] else None, outcome=outcome)
 
 
@@ -300,7 +324,7 @@ async def money(request: Request, asked: SignedIn) -> Response:
 
 @router.post("/recommendations/{recommendation_id}/{verdict}")
 async def decide(
-    request: Request, token: Changing, recommendation_id: int, verdict: Literal["accepted", "dismissed"]
+    request: Request, session: Changing, recommendation_id: int, verdict: Literal["accepted", "dismissed"]
 ) -> Response:
     """Accept or dismiss a recommendation and return its row as it is now."""
     values = {
@@ -310,9 +334,9 @@ async def decide(
         "by": None,
         "now": request.app.state.clock(),
     }
-    outcome = await run_in_threadpool(request.app.state.writers.outcome, "api_decide_recommendation", token, values)
+    outcome = await run_in_threadpool(request.app.state.writers.outcome, "api_decide_recommendation", session, values)
     rows = await request.app.state.readers.read(
-        token, ("api_recommendation_by_id", {"recommendation_id": recommendation_id})
+        session, ("api_recommendation_by_id", {"recommendation_id": recommendation_id})
     )
     return page(request, "advice_row.html", row=rows[0][0] if rows[0] else None, outcome=outcome)
 
@@ -359,7 +383,7 @@ def _fleet_chart(content: dict[str, Any], to: str) -> dict[str, Any] | None:
     return usage_and_forecast(list(zip(days, daily["bytes"], strict=True)), forecast, to=to)
 
 
-def _answer(request: Request, key: str, question: str, to: str) -> Answer:
+def _answer(request: Request, key: Credential, question: str, to: str) -> Answer:
     with request.app.state.store.session(key) as session:
         answer: Answer = session.answer(question, request.app.state.clock(), to)
     return answer

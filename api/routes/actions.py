@@ -1,4 +1,4 @@
-"""Actions at 1NCE: requested and approved here, sent by a job. Needs a key made with --act, and is off by default."""
+"""Actions at 1NCE: requested and approved here, sent by a job. Off by default."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.answers import page
-from api.dependencies import DIGITS, Asking, Caller, Limit, RowId, WriteAccess, link
+from api.dependencies import DIGITS, ActionCaller, Asking, Limit, RowId, link
 from api.errors import PROBLEMS, ProblemError, problems
 from api.schemas.actions import Action, ActionPage, ActionRequest, PlannedAction
 from ml.enums import ActionState
 from resources.errors import UsageError
+from services.access.api_keys import lacks
 from services.actions.kinds import (
     Acting,
     ActionError,
@@ -25,7 +26,7 @@ from services.actions.kinds import (
 )
 
 router = APIRouter(tags=["actions"])
-MAY_NOT_ACT = "This API key may not act at 1NCE: `simsight api-key create NAME --act` makes one that may."
+MAY_NOT_ACT = lacks("actions")
 
 
 @router.get("/v1/actions", summary="Actions at 1NCE", response_model=ActionPage, responses=PROBLEMS)
@@ -48,10 +49,9 @@ async def list_actions(
     summary="Request an action at 1NCE",
     responses=problems(400, 401, 403, 404, 409, 413, 422, 503),
 )
-def request_action(request: Request, caller: Caller, wanted: ActionRequest) -> PlannedAction:
+def request_action(request: Request, caller: ActionCaller, wanted: ActionRequest) -> PlannedAction:
     """Say what would be sent and what it may cost, and with `dry_run: false` record the request. A job sends it later,
-    once, when its kind is switched on and approved where that is set, within the caps. Needs a key that may act."""
-    _look_at(caller)
+    once, when its kind is switched on and approved where that is set, within the caps."""
     acting: Acting = request.app.state.acting
     try:
         parameters = checked(wanted.kind, wanted.parameters)
@@ -100,9 +100,8 @@ def request_action(request: Request, caller: Caller, wanted: ActionRequest) -> P
     summary="Approve an action",
     responses=problems(401, 403, 404, 409, 422, 503),
 )
-def approve(caller: Caller, action_id: Annotated[RowId, Path(examples=[7])]) -> Action:
-    """Let an action that another key or person requested be sent. Needs a key that may act."""
-    _look_at(caller)
+def approve(caller: ActionCaller, action_id: Annotated[RowId, Path(examples=[7])]) -> Action:
+    """Let an action that another key or person requested be sent."""
     outcome = caller.writers.outcome("api_approve_action", caller.key, {"action_id": action_id, "now": caller.now})
     if outcome == "may-not-act":
         raise ProblemError(403, MAY_NOT_ACT)
@@ -111,9 +110,3 @@ def approve(caller: Caller, action_id: Annotated[RowId, Path(examples=[7])]) -> 
     with caller.store.session(caller.key) as session:
         found = session.row("api_actions", {"before": action_id + 1, "state": None, "rows": 1})
         return Action.model_validate(found)
-
-
-def _look_at(caller: WriteAccess) -> None:
-    """An unknown key is 401 and not 403."""
-    with caller.store.session(caller.key):
-        pass

@@ -7,17 +7,18 @@ from contextlib import suppress
 from typing import Annotated, Any, cast
 
 import orjson
-from fastapi import APIRouter, Depends, Header, Query, Request, Response, WebSocket
+from fastapi import APIRouter, Header, Query, Request, Response, WebSocket
 from fastapi.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from api.alert_hub import MAX_STREAMS, MAX_STREAMS_PER_ORGANIZATION, UNAVAILABLE, Hub, TooManyStreamsError
 from api.database import InvalidKeyError, Row
-from api.dependencies import RowId, one_key, presented_key
+from api.dependencies import PresentedKey, RowId, one_key
 from api.errors import ProblemError, problems, wrong_parameter
 from api.schemas.alerts import AlertEvent
 from api.schemas.common import Problem
+from services.access.api_keys import Credential, NotAllowedError
 
 SEND_S = 30.0  # a client that takes nothing for so long is disconnected; it can come back with its last id
 RETRY_MS = 3000
@@ -36,7 +37,7 @@ class _EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, hub: Hub, organization: int, key: str, after: int) -> None:
+    def __init__(self, hub: Hub, organization: int, key: Credential, after: int) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._hub, self._organization, self._key, self._after = hub, organization, key, after
@@ -94,12 +95,12 @@ After = Annotated[
             "description": "Events for as long as the client listens; `data` is an AlertEvent",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
-        **problems(401, 422, 429, 503),
+        **problems(401, 403, 422, 429, 503),
     },
 )
 async def stream(
     request: Request,
-    key: Annotated[str, Depends(presented_key)],
+    key: PresentedKey,
     after: After = None,
     last_event_id: Annotated[
         str | None,
@@ -112,7 +113,7 @@ async def stream(
     return await follow(request, key, after=int(last_event_id) if last_event_id else after)
 
 
-async def follow(request: Request, key: str, *, after: int | None) -> Response:
+async def follow(request: Request, key: Credential, *, after: int | None) -> Response:
     """The events that come after one; None: from now on. Raises InvalidKeyError, and ProblemError 429."""
     hub: Hub = request.app.state.live
     organization = await hub.organization(key)
@@ -154,7 +155,7 @@ async def follow_by_websocket(websocket: WebSocket) -> None:
         after = int(asked) if asked is not None else await hub.latest(organization)
         place = hub.place(organization)
         place.__enter__()
-    except (ProblemError, InvalidKeyError, TooManyStreamsError, *UNAVAILABLE) as error:
+    except (ProblemError, InvalidKeyError, NotAllowedError, TooManyStreamsError, *UNAVAILABLE) as error:
         await websocket.send_denial_response(_denial(error))
         return
     try:
@@ -163,7 +164,7 @@ async def follow_by_websocket(websocket: WebSocket) -> None:
         place.__exit__(None, None, None)
 
 
-async def _serve(websocket: WebSocket, hub: Hub, organization: int, key: str, after: int) -> None:
+async def _serve(websocket: WebSocket, hub: Hub, organization: int, key: Credential, after: int) -> None:
     await websocket.accept()
     gone = asyncio.create_task(_until(cast(Receive, websocket.receive), "websocket.disconnect"))
     sending = asyncio.create_task(_send_events(websocket, hub, organization, key, after))
@@ -178,7 +179,7 @@ async def _serve(websocket: WebSocket, hub: Hub, organization: int, key: str, af
         await asyncio.gather(gone, sending, return_exceptions=True)
 
 
-async def _send_events(websocket: WebSocket, hub: Hub, organization: int, key: str, after: int) -> None:
+async def _send_events(websocket: WebSocket, hub: Hub, organization: int, key: Credential, after: int) -> None:
     async def send(message: dict[str, Any]) -> None:
         async with asyncio.timeout(SEND_S):
             await websocket.send_text(orjson.dumps(message).decode())
@@ -197,6 +198,8 @@ def _denial(error: Exception) -> JSONResponse:
         error = _too_many()
     elif isinstance(error, InvalidKeyError):
         error = ProblemError(401, "The API key is unknown, expired or revoked: ask for a new one where you got it.")
+    elif isinstance(error, NotAllowedError):
+        error = ProblemError(403, str(error))
     elif not isinstance(error, ProblemError):
         error = ProblemError(503, "The database does not answer. Try again in a moment.", headers={"Retry-After": "5"})
     body = Problem(title="", status=error.status, detail=error.detail, errors=error.errors).model_dump()

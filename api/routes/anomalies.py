@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.answers import page
-from api.dependencies import Asking, Day, Limit, OfSim, RowId, link
-from api.errors import PROBLEMS
-from api.schemas.anomalies import Anomaly, AnomalyPage, Incident, IncidentPage
+from api.answers import answer, page, shaped, with_runs
+from api.database import Row
+from api.dependencies import Asked, Asking, Day, Iccid, Limit, OfSim, RowId, link
+from api.errors import LOST, PROBLEMS, ProblemError, no_sim
+from api.schemas.anomalies import Anomaly, AnomalyPage, AnomalyScore, Incident, IncidentPage
 from ml.enums import AnomalyKind, Severity
 
 router = APIRouter(tags=["predictions"])
+SEVERITIES = get_args(Severity)  # the least first
 
 
 @router.get(
@@ -35,6 +37,44 @@ async def list_anomalies(
     items = found[:limit]
     following = items[-1]["anomaly_id"] if len(found) > limit else None
     return page(Anomaly, items, following, link(request, following))
+
+
+@router.get(
+    "/v1/sims/{iccid}/anomaly-score",
+    summary="Whether a SIM is unlike itself or its peers now",
+    response_model=AnomalyScore,
+    responses=LOST,
+)
+async def get_anomaly_score(request: Request, asking: Asking, iccid: Iccid) -> Response:
+    """Of the last closed day and of days still under way. 404 before the detector first looked at the SIM."""
+    state, anomalies = await anomalies_now(request, asking, iccid)
+    run = state.pop("mlflow_run")
+    scored = {
+        "is_anomaly": bool(anomalies),
+        "score": max((row["score"] for row in anomalies), default=0.0),
+        "severity": worst(anomalies),
+    }
+    return answer({**state, **scored, "items": shaped(Anomaly, anomalies), "mlflow_run": run})
+
+
+async def anomalies_now(request: Request, asking: Asked, iccid: str) -> tuple[Row, list[Row]]:
+    """When and by which model a SIM was last looked at, and its anomalies then.
+
+    Raises ProblemError where it never was.
+    """
+    states, anomalies = await asking.read(
+        ("api_anomaly_state", {"iccid": iccid}), ("api_anomalies_now", {"iccid": iccid})
+    )
+    if not states:
+        if not await asking.rows("api_known_sim", {"iccid": iccid}):
+            raise no_sim(iccid)
+        raise ProblemError(404, f"The anomaly detector has not looked at SIM {iccid} yet; it does when it next runs.")
+    return with_runs(request, states)[0], anomalies
+
+
+def worst(anomalies: list[Row]) -> str | None:
+    """The severity of the worst of anomalies; None without one."""
+    return max((row["severity"] for row in anomalies), key=SEVERITIES.index, default=None)
 
 
 @router.get("/v1/incidents", summary="Causes that many SIMs share", response_model=IncidentPage, responses=PROBLEMS)

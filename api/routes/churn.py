@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.answers import answer, page, shaped
+from api.answers import answer, page, shaped, with_runs
 from api.dependencies import READ_ONLY, Asking, AsOf, Caller, Iccid, Label, Limit, link
 from api.errors import LOST, PROBLEMS, ProblemError, no_sim, problems, wrong_parameter
-from api.schemas.churn import ChurnCursor, ChurnDecision, ChurnRisk, ChurnRiskPage
+from api.schemas.churn import ChurnCursor, ChurnDecision, ChurnRisk, ChurnRiskOfSim, ChurnRiskPage
 from ml.enums import ChurnCause, ChurnLevel
 
 router = APIRouter(tags=["predictions"])
@@ -17,9 +17,9 @@ FIRST = {"p_90": 2, "iccid": ""}  # before the first risk of a day
 
 
 @router.get(
-    "/v1/sims/{iccid}/churn-risk", summary="The risk that a SIM leaves", response_model=ChurnRisk, responses=LOST
+    "/v1/sims/{iccid}/churn-risk", summary="The risk that a SIM leaves", response_model=ChurnRiskOfSim, responses=LOST
 )
-async def get_churn_risk(asking: Asking, iccid: Iccid, as_of: AsOf = None) -> Response:
+async def get_churn_risk(request: Request, asking: Asking, iccid: Iccid, as_of: AsOf = None) -> Response:
     """By horizon and, at 90 days, by cause, with reasons and a retention action. 404 when there is none: the SIM is out
     of service, or the fleet is too young for a model."""
     found = await asking.rows("api_churn_risk", {"iccid": iccid, "as_of": as_of})
@@ -28,7 +28,7 @@ async def get_churn_risk(asking: Asking, iccid: Iccid, as_of: AsOf = None) -> Re
             raise no_sim(iccid)
         when = f" as of {as_of}; leave out as_of for the latest" if as_of else ""
         raise ProblemError(404, f"There is no churn risk for SIM {iccid}{when}.")
-    return answer(shaped(ChurnRisk, found)[0])
+    return answer(with_runs(request, shaped(ChurnRiskOfSim, found))[0])
 
 
 @router.get(
@@ -72,9 +72,7 @@ async def list_churn_risks(
 )
 def decide(caller: Caller, iccid: Iccid, decision: ChurnDecision) -> ChurnRisk:
     """Say whether the action of the SIM's latest risk is taken, and why. It is kept with the risk of then, so that the
-    effect of actions can be measured; the newest decision counts. Needs a key that may write."""
-    with caller.store.session(caller.key):  # an unknown key is 401 and not 403
-        pass
+    effect of actions can be measured; the newest decision counts."""
     said = {"decision": decision.decision, "reason": decision.reason, "by": decision.by}
     values = {"iccid": iccid, "now": caller.now, **said}
     outcome = caller.writers.outcome("api_decide_churn_action", caller.key, values)

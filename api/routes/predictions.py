@@ -6,13 +6,28 @@ from datetime import date
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
 
-from api.answers import answer, page, shaped
-from api.dependencies import Asked, Asking, AsOf, Iccid, Label, Limit, link
+from api.answers import answer, page, shaped, volume, with_runs
+from api.dependencies import DIGITS, Asked, Asking, AsOf, Iccid, Label, Limit, link
 from api.errors import LOST, PROBLEMS, ProblemError, no_sim, wrong_parameter
-from api.schemas.predictions import Exhaustion, ExhaustionCursor, ExhaustionPage, Forecast, ForecastDay
+from api.schemas.predictions import (
+    Exhaustion,
+    ExhaustionCursor,
+    ExhaustionOfSim,
+    ExhaustionPage,
+    Forecast,
+    ForecastDay,
+    ForecastQuantiles,
+    Prediction,
+    UsageForecast,
+)
 
 router = APIRouter()
+ForecastDays = Annotated[
+    int, Field(ge=1, le=30), DIGITS, Query(description="The first so many days of the forecast", examples=[7])
+]
+PREDICTION = tuple(Prediction.model_fields)
 ExhaustionChoice = Literal["live", "ended", "all", "ok", "extrapolated", "not_enough_evidence", "exhausted", "expired"]
 LIVE, ENDED = ["ok", "extrapolated", "not_enough_evidence"], ["exhausted", "expired"]
 FIRST = {"ended": False, "ends_on": "-infinity", "p_14": 2, "iccid": ""}  # before the first exhaustion of a day
@@ -30,23 +45,46 @@ async def get_forecast(asking: Asking, iccid: Iccid, as_of: AsOf = None) -> Resp
     """One item a day ahead, each with the model that made it. 404 when there is none."""
     items = await asking.rows("api_forecast", {"iccid": iccid, "as_of": as_of})
     if not items:
-        raise await _no_prediction(asking, iccid, as_of, "forecast")
+        raise await no_prediction(asking, iccid, as_of, "forecast")
     return answer({"iccid": iccid, "items": shaped(ForecastDay, items)})
+
+
+@router.get(
+    "/v1/sims/{iccid}/usage-forecast",
+    tags=["predictions"],
+    summary="What a SIM is expected to use on the next days",
+    response_model=UsageForecast,
+    responses=LOST,
+)
+async def get_usage_forecast(
+    request: Request, asking: Asking, iccid: Iccid, days: ForecastDays = 30, as_of: AsOf = None
+) -> Response:
+    """The next 7, 30 or other days, with their sum and the model that made it. 404 when there is no forecast."""
+    found = await asking.rows("api_usage_forecast", {"iccid": iccid, "as_of": as_of, "days": days})
+    if not found:
+        raise await no_prediction(asking, iccid, as_of, "forecast")
+    first = with_runs(request, found[:1])[0]
+    run, total = first["mlflow_run"], volume(sum(row["mean"] for row in found))
+    common = {name: first[name] for name in PREDICTION}
+    items = shaped(ForecastQuantiles, found)
+    return answer(
+        {**common, "iccid": iccid, "days": len(found), "total_mean": total, "items": items, "mlflow_run": run}
+    )
 
 
 @router.get(
     "/v1/sims/{iccid}/exhaustion",
     tags=["predictions"],
     summary="When a SIM runs out",
-    response_model=Exhaustion,
+    response_model=ExhaustionOfSim,
     responses=LOST,
 )
-async def get_exhaustion(asking: Asking, iccid: Iccid, as_of: AsOf = None) -> Response:
+async def get_exhaustion(request: Request, asking: Asking, iccid: Iccid, as_of: AsOf = None) -> Response:
     """404 when there is no prediction for it."""
     found = await asking.rows("api_exhaustion", {"iccid": iccid, "as_of": as_of})
     if not found:
-        raise await _no_prediction(asking, iccid, as_of, "exhaustion prediction")
-    return answer(shaped(Exhaustion, found)[0])
+        raise await no_prediction(asking, iccid, as_of, "exhaustion prediction")
+    return answer(with_runs(request, shaped(ExhaustionOfSim, found))[0])
 
 
 @router.get(
@@ -102,7 +140,8 @@ async def list_exhaustions(
     return page(Exhaustion, items, following, link(request, following))
 
 
-async def _no_prediction(asking: Asked, iccid: str, as_of: date | None, what: str) -> ProblemError:
+async def no_prediction(asking: Asked, iccid: str, as_of: date | None, what: str) -> ProblemError:
+    """The answer where a SIM, known or not, has no prediction."""
     if not await asking.rows("api_sim", {"iccid": iccid}):
         return no_sim(iccid)
     when = (

@@ -17,7 +17,9 @@ ANSWERS = problems(400, 401, 413, 422, 503)
 def ask(request: Request, session: OpenedForQuestion, asked: QuestionToAsk) -> QuestionAnswer:
     """Answer a question in English or German about usage, quotas, forecasts, anomalies, costs, tickets and alerts.
 
-    Rules turn it into a typed question and that into SQL with parameters over the documented views. A question that
-    is not understood is an answer too, without rows: `understood` is false and `sentence` says what can be asked."""
-    answer = session.answer(asked.question, request.app.state.clock(), asked.language)
+    Rules, or where the operator has set one a language model, turn it into a typed question; one compiler turns that
+    into SQL with parameters over the documented views. A question that is not understood is an answer too, without
+    rows: `understood` is false and `sentence` says what can be asked."""
+    state = request.app.state
+    answer = session.answer(asked.question, state.clock(), asked.language, state.language_model)
     return QuestionAnswer.model_validate(answer, from_attributes=True)

@@ -6,10 +6,17 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from api.answers import answer, page, shaped
+from api.answers import answer, page, shaped, with_runs
 from api.dependencies import READ_ONLY, Asking, AsOf, Caller, Iccid, Label, Limit, RowId, WriteAccess, link
 from api.errors import LOST, PROBLEMS, ProblemError, no_sim, problems, wrong_parameter
-from api.schemas.quota import Decision, Recommendation, RecommendationCursor, RecommendationPage, Savings
+from api.schemas.quota import (
+    Decision,
+    Recommendation,
+    RecommendationCursor,
+    RecommendationOfSim,
+    RecommendationPage,
+    Savings,
+)
 from ml.enums import QuotaAction
 
 router = APIRouter(tags=["predictions"])
@@ -20,17 +27,17 @@ WRITING = problems(400, 401, 403, 404, 413, 422, 503)
 @router.get(
     "/v1/sims/{iccid}/quota-recommendation",
     summary="What to do about a SIM's quota",
-    response_model=Recommendation,
+    response_model=RecommendationOfSim,
     responses=LOST,
 )
-async def get_recommendation(asking: Asking, iccid: Iccid, as_of: AsOf = None) -> Response:
+async def get_recommendation(request: Request, asking: Asking, iccid: Iccid, as_of: AsOf = None) -> Response:
     """404 when there is none for it."""
     found = await asking.rows("api_recommendation", {"iccid": iccid, "as_of": as_of})
     if not found:
         if not await asking.rows("api_sim", {"iccid": iccid}):
             raise no_sim(iccid)
         raise ProblemError(404, f"There is no recommendation for SIM {iccid}{f' as of {as_of}' if as_of else ' yet'}.")
-    return answer(shaped(Recommendation, found)[0])
+    return answer(with_runs(request, shaped(RecommendationOfSim, found))[0])
 
 
 @router.get(
@@ -90,21 +97,18 @@ async def get_savings(asking: Asking, as_of: AsOf = None) -> Response:
 
 @router.post("/v1/recommendations/{recommendation_id}/accept", summary="Accept a recommendation", responses=WRITING)
 def accept(caller: Caller, recommendation_id: RecommendationId, said: Decision) -> Recommendation:
-    """Say that it is or will be done. Nothing is ordered by that. The newest decision counts. Needs a key that may
-    write."""
+    """Say that it is or will be done. Nothing is ordered by that. The newest decision counts."""
     return _decided(caller, recommendation_id, "accepted", said)
 
 
 @router.post("/v1/recommendations/{recommendation_id}/dismiss", summary="Dismiss a recommendation", responses=WRITING)
 def dismiss(caller: Caller, recommendation_id: RecommendationId, said: Decision) -> Recommendation:
     """The same action for the same SIM is not recommended again for 30 days, unless its saving doubles. The newest
-    decision counts. Needs a key that may write."""
+    decision counts."""
     return _decided(caller, recommendation_id, "dismissed", said)
 
 
 def _decided(caller: WriteAccess, recommendation_id: int, decision: str, said: Decision) -> Recommendation:
-    with caller.store.session(caller.key):  # an unknown key is 401 and not 403
-        pass
     which = {"recommendation_id": recommendation_id}
     values = {"decision": decision, "reason": said.reason, "by": said.by, "now": caller.now}
     outcome = caller.writers.outcome("api_decide_recommendation", caller.key, which | values)

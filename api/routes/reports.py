@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
-from api.dependencies import AsOf, OpenedForPage
-from api.errors import LOST, ProblemError
+from api.answers import page
+from api.dependencies import Asking, AsOf, Day, Limit, OpenedForPage, link
+from api.errors import LOST, PROBLEMS, ProblemError
+from api.schemas.models import Report, ReportPage
 
 router = APIRouter()
 
@@ -15,6 +19,26 @@ REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
+
+
+@router.get(
+    "/v1/reports",
+    tags=["predictions"],
+    summary="The fleet reports there are",
+    response_model=ReportPage,
+    responses=PROBLEMS,
+)
+async def list_reports(
+    request: Request,
+    asking: Asking,
+    limit: Limit = 100,
+    after: Annotated[Day | None, Query(description="`next` of the page before")] = None,
+) -> Response:
+    """The newest first; /v1/report shows one."""
+    found = await asking.rows("api_reports", {"before": after, "rows": limit + 1})
+    items = found[:limit]
+    following = items[-1]["as_of"].isoformat() if len(found) > limit else None
+    return page(Report, items, following, link(request, following))
 
 
 @router.get(

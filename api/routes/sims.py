@@ -13,7 +13,7 @@ from fastapi import APIRouter, Query, Request, Response
 from api.answers import answer, page, shaped
 from api.dependencies import Asking, Day, Iccid, Label, Limit, link
 from api.errors import LOST, PROBLEMS, no_sim, wrong_parameter
-from api.schemas.sims import Lifecycle, LifecycleEntry, Sim, SimPage, Usage, UsageDay
+from api.schemas.sims import Lifecycle, LifecycleEntry, Sim, SimPage, Usage, UsageDay, VolumeBand
 from ml.enums import SimState
 
 USAGE_DAYS = 90
@@ -115,3 +115,18 @@ async def get_usage(
     if days > MAX_USAGE_DAYS:
         raise wrong_parameter("from", f"{first} to {last} are {days} days: ask for at most {MAX_USAGE_DAYS} at a time")
     return answer({"iccid": iccid, "from": first, "to": last, "items": shaped(UsageDay, found)})
+
+
+@router.get(
+    "/v1/sims/{iccid}/volume-band",
+    tags=["SIMs"],
+    summary="About how much data volume a SIM has left",
+    response_model=VolumeBand,
+    responses=LOST,
+)
+async def get_volume_band(asking: Asking, iccid: Iccid) -> Response:
+    """A word and no number, for apps whose users may know no more."""
+    found = await asking.rows("api_volume_band", {"iccid": iccid})
+    if not found:
+        raise no_sim(iccid)
+    return answer(shaped(VolumeBand, found)[0])

@@ -44,7 +44,7 @@ async def list_tickets(
 async def get_ticket(asking: Asking, case_id: CaseId) -> Response:
     found = await asking.rows("api_ticket", {"case_id": case_id})
     if not found:
-        raise _no_ticket(case_id)
+        raise no_ticket(case_id)
     return answer(shaped(Ticket, found)[0])
 
 
@@ -55,19 +55,18 @@ async def get_ticket(asking: Asking, case_id: CaseId) -> Response:
 )
 def correct(caller: Caller, case_id: CaseId, correction: Correction) -> Ticket:
     """Say what the ticket is about. It holds at once, and the classifier learns from it at its next training. The
-    newest correction counts. Needs a key that may write."""
-    with caller.store.session(caller.key):  # an unknown key is 401 and not 403
-        pass
+    newest correction counts."""
     said = {"category": correction.category, "note": correction.note, "by": correction.by}
     values = {"case_id": case_id, "now": caller.now, **said}
     outcome = caller.writers.outcome("api_correct_ticket", caller.key, values)
     if outcome == "read-only":
         raise ProblemError(403, READ_ONLY)
     if outcome != "done":
-        raise _no_ticket(case_id)
+        raise no_ticket(case_id)
     with caller.store.session(caller.key) as session:
         return Ticket.model_validate(session.row("api_ticket", {"case_id": case_id}))
 
 
-def _no_ticket(case_id: str) -> ProblemError:
+def no_ticket(case_id: str) -> ProblemError:
+    """The answer where there is no such ticket."""
     return ProblemError(404, f"There is no ticket {case_id} in this organization.")

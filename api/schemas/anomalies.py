@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from api.schemas.common import MlflowRun
+
 
 class Anomaly(BaseModel):
     """A SIM that was unlike itself or its peers on a UTC day."""
@@ -42,6 +44,24 @@ class Anomaly(BaseModel):
     as_of: date
     detected_at: datetime
     live: bool = Field(description="Found on a day still under way, not confirmed yet")
+
+
+class AnomalyScore(BaseModel):
+    """Whether a SIM is unlike itself or its peers now."""
+
+    model_name: str = Field(examples=["anomaly-detector"])
+    model_version: int = Field(examples=[3])
+    as_of: date = Field(description="Last closed day the detector looked at")
+    created_at: datetime = Field(description="When it did")
+    iccid: str = Field(examples=["8988280666000000001"])
+    is_anomaly: bool = Field(description="Whether there is any anomaly on as_of or on a day still under way")
+    score: float = Field(
+        description="The highest score of these anomalies; 0 without one: scores of ordinary days are not kept",
+        examples=[4.2],
+    )
+    severity: str | None = Field(description="The worst of them; null without one", examples=["warning"])
+    items: list[Anomaly] = Field(description="These anomalies, the highest score first")
+    mlflow_run: MlflowRun
 
 
 class AnomalyPage(BaseModel):

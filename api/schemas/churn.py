@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.schemas.common import MlflowRun
 from ml.enums import ChurnCause, ChurnLevel
 
 
@@ -51,6 +52,12 @@ class ChurnRisk(BaseModel):
     model_version: int = Field(examples=[1])
     run_id: str = Field(description="Pipeline run that scored", examples=["4f1c2d"])
     created_at: datetime
+
+
+class ChurnRiskOfSim(ChurnRisk):
+    """The risk that one SIM leaves, with the training of the model that says so."""
+
+    mlflow_run: MlflowRun
 
 
 class ChurnRiskPage(BaseModel):

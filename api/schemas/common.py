@@ -23,6 +23,14 @@ def _volume(value: Any) -> Any:
 
 Amount = Annotated[Volume, BeforeValidator(_volume)]
 Probability = Annotated[float | None, Field(ge=0, le=1)]
+MlflowRun = Annotated[
+    str | None,
+    Field(
+        description="The MLflow run that trained the model: its address where SIMSIGHT_MLFLOW_URL is set, else its id; "
+        "null: not recorded",
+        examples=["https://mlflow.example.com/#/runs/0f3c9a"],
+    ),
+]
 
 
 class Health(BaseModel):

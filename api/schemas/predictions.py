@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, field_validator
 
-from api.schemas.common import Amount, Cursor, Probability
+from api.schemas.common import Amount, Cursor, MlflowRun, Probability
 
 
 class Prediction(BaseModel):
@@ -43,6 +43,28 @@ class ForecastDay(Prediction):
 class Forecast(BaseModel):
     iccid: str = Field(examples=["8988280666000000001"])
     items: list[ForecastDay] = Field(description="Nearest day first")
+
+
+class ForecastQuantiles(BaseModel):
+    """A day ahead: the expected usage and quantiles. q10 to q90 is the 80 % interval, q025 to q975 the 95 % one."""
+
+    day: date
+    mean: Amount
+    q025: Amount
+    q10: Amount
+    q50: Amount
+    q90: Amount
+    q975: Amount
+
+
+class UsageForecast(Prediction):
+    """What a SIM is expected to use on the next days."""
+
+    iccid: str = Field(examples=["8988280666000000001"])
+    days: int = Field(description="Days ahead in this answer", examples=[7])
+    total_mean: Amount = Field(description="Expected usage of these days together")
+    items: list[ForecastQuantiles] = Field(description="Nearest day first")
+    mlflow_run: MlflowRun
 
 
 class Exhaustion(Prediction):
@@ -87,6 +109,12 @@ class Exhaustion(Prediction):
     sms_p10_date: date | None = Field(description="Early date of the end of the SMS quota: 10 %")
     sms_p50_date: date | None = Field(description="Median date of the end of the SMS quota")
     sms_p90_date: date | None = Field(description="Late date of the end of the SMS quota: 90 %")
+
+
+class ExhaustionOfSim(Exhaustion):
+    """When one SIM runs out, with the training of the model that says so."""
+
+    mlflow_run: MlflowRun
 
 
 class ExhaustionPage(BaseModel):

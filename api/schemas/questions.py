@@ -27,6 +27,9 @@ class QuestionAnswer(BaseModel):
         description="The answer in a sentence; if not understood, why not", examples=["3 SIMs (...)."]
     )
     language: Literal["en", "de"]
+    understood_by: Literal["grammar", "model"] | None = Field(
+        description="Who understood it: rules of the grammar, or a language model that the operator has set"
+    )
     question: Question | None = Field(description="The question as it was understood; null: it was not")
     as_understood: str = Field(description="The same in words", examples=["list: usage; > 1,000 MB; 2026-01-10"])
     sql: str = Field(description="The statement that was run, with named parameters; empty: none")

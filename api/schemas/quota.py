@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas.common import Cursor
+from api.schemas.common import Cursor, MlflowRun
 from ml.enums import QuotaAction
 
 
@@ -44,6 +44,12 @@ class Recommendation(BaseModel):
     model_version: int = Field(examples=[1])
     run_id: str
     created_at: datetime
+
+
+class RecommendationOfSim(Recommendation):
+    """What to do about one SIM's quota, with the training of the forecaster it rests on."""
+
+    mlflow_run: MlflowRun
 
 
 class RecommendationPage(BaseModel):

@@ -104,3 +104,16 @@ class Usage(BaseModel):
     first_day: date | None = Field(alias="from", description="First day asked for; null for a SIM without usage")
     last_day: date | None = Field(alias="to", description="Last day asked for")
     items: list[UsageDay] = Field(description="Oldest day first")
+
+
+class VolumeBand(BaseModel):
+    """About how much of its data volume a SIM has left, and nothing finer."""
+
+    iccid: str = Field(examples=["8988280666000000001"])
+    as_of: date | None = Field(
+        description="UTC day of the look at the quota; null: only the SIM list's status is known"
+    )
+    band: Literal["empty", "low", "half", "plenty", "unknown"] = Field(
+        description="empty: nothing left; low: at most a fifth; half: at most three fifths; plenty: more",
+        examples=["half"],
+    )

@@ -36,6 +36,7 @@ ACTIONS: Mapping[str, Mapping[str, str]] = {
 ACTIONABILITY = {DEAD_DEVICE: 0.5, SWITCHED_OFF: 0.6, SWAPPED: 0.3}
 REASONS = 3
 MIN_REASON = 0.05  # log odds that are worth a word
+NO_REASON = "nothing stands out"
 
 REASON_SCHEMA = {"sim_key": pl.Int32, "cause": pl.String, "reasons": pl.String}
 ACTION_SCHEMA = {
@@ -133,21 +134,35 @@ def reasons_of(model: Hazard, features: pl.DataFrame, risks: pl.DataFrame, *, ho
         risks.filter(pl.col("horizon_days") == horizon_days), on="sim_key", how="left", maintain_order="left"
     )
     likeliest = rows.select(chances).fill_null(0.0).to_numpy().argmax(axis=1) if rows.height else np.empty(0, np.int64)
-    texts = np.full(features.height, "nothing stands out", dtype=object)
+    texts = pl.Series("reasons", [None] * features.height, dtype=pl.String)
     for at, cause in enumerate(CAUSES):
         which = np.flatnonzero(likeliest == at)
-        if not which.size or cause not in model.learners:
-            continue
-        some = features[which.tolist()]
-        added = contributions(model, cause, some)
-        names = [column.name for column in model.columns.columns]
-        values = some.to_dicts()
-        for row, sim in enumerate(which):
-            best = np.argsort(-added[row])[:REASONS]
-            said = [in_words(names[one], values[row].get(names[one])) for one in best if added[row, one] >= MIN_REASON]
-            texts[sim] = "; ".join(said) or texts[sim]
-    found = {"sim_key": features["sim_key"], "cause": [CAUSES[one] for one in likeliest], "reasons": texts.tolist()}
-    return pl.DataFrame(found).select(pl.col(name).cast(kind) for name, kind in REASON_SCHEMA.items())
+        if which.size and cause in model.learners:
+            some = features[which]
+            said = _said(some, [column.name for column in model.columns.columns], contributions(model, cause, some))
+            texts = texts.scatter(which, said)
+    causes = pl.Series("cause", np.array(CAUSES)[likeliest], dtype=pl.String)
+    found = pl.DataFrame([features["sim_key"], causes, texts.fill_null(NO_REASON)])
+    return found.select(pl.col(name).cast(kind) for name, kind in REASON_SCHEMA.items())
+
+
+def _said(features: pl.DataFrame, names: list[str], added: FloatArray) -> pl.Series:
+    """The REASONS columns that raise each SIM's risk most, in words; null where none is worth a word.
+
+    names  the columns of `added`
+    added  (sims, columns) what each adds to the log odds
+    """
+    best = np.argsort(-added, axis=1)[:, :REASONS]
+    worth = np.take_along_axis(added, best, axis=1) >= MIN_REASON
+    words = np.full(best.shape, None, dtype=object)
+    for at in np.unique(best[worth]):
+        rows, places = np.nonzero((best == at) & worth)
+        values = features[names[at]].gather(rows).to_list() if names[at] in features.columns else [None] * rows.size
+        by_value = {value: in_words(names[at], value) for value in dict.fromkeys(values)}
+        words[rows, places] = [by_value[value] for value in values]
+    parts = [pl.Series(str(place), words[:, place].tolist(), dtype=pl.String) for place in range(best.shape[1])]
+    joined = pl.concat_str([part.name for part in parts], separator="; ", ignore_nulls=True)
+    return pl.DataFrame(parts).select(pl.when(pl.lit(pl.Series(worth.any(axis=1)))).then(joined))[:, 0]
 
 
 def contributions(model: Hazard, cause: str, features: pl.DataFrame, *, month: int = 1) -> FloatArray:

@@ -29,6 +29,7 @@ from pipelines.cli import (
     servers,
     sim,
     simulate,
+    sql,
     status,
     tickets,
 )
@@ -47,7 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (runs, simulate, data, servers, models, status, sim, ask):
+for _module in (runs, simulate, data, servers, models, status, sim, ask, sql):
     app.add_typer(_module.app)
 for _name, _group in (
     ("api-key", keys.keys),

@@ -22,12 +22,13 @@ def ask(
     """Answer a question about the fleet from the views; exit code 1 when it is not understood."""
     from resources.text import escaped
     from services.questions.answers import SECONDS, answer_question
+    from services.questions.language_model import model_of
 
     with opened() as runtime, runtime.database.transaction() as transaction:
         connection = transaction.connection
         connection.execute(f"SET LOCAL statement_timeout = '{SECONDS}s'".encode())
         connection.execute("SET TRANSACTION READ ONLY")
-        answer = answer_question(connection, question, runtime.clock())
+        answer = answer_question(connection, question, runtime.clock(), model=model_of(runtime.settings))
     if as_json:
         shown = asdict(answer) | {"question": answer.question and answer.question.model_dump(mode="json")}
         typer.echo(json.dumps(shown, indent=2, default=str))

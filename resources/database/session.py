@@ -181,6 +181,7 @@ class Database:
             except psycopg.OperationalError as error:
                 if not driver.closed:
                     raise
+                pooled.invalidate()  # or the pool would try to reset it, and log that it cannot
                 raise DatabaseUnavailableError(
                     f"the connection to PostgreSQL at {where} broke ({reason(error)}); this step was rolled back "
                     "and nothing of it is stored. Check that the server runs, then run again"

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from resources.errors import SimsightError, UsageError
 
 Format = Literal["csv", "xlsx", "parquet"]
+StreamFormat = Literal["ndjson", "arrow", "parquet"]  # what can be sent while it is being made
 Source = bytes | Path
 FORMATS: tuple[Format, ...] = get_args(Format)
 

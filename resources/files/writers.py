@@ -9,15 +9,16 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
 from resources.database.catalog import Column
-from resources.files.formats import ExportError, Format
+from resources.files.formats import ExportError, Format, StreamFormat
 
 EXCEL_ROWS = 1_048_576  # the header counted
 EXCEL_TEXT = 32_767
@@ -49,9 +50,8 @@ def write_csv(file: IO[bytes], columns: list[Column], blocks: Blocks) -> int:
 
 def write_parquet(file: IO[bytes], columns: list[Column], blocks: Blocks) -> int:
     """Write a Parquet file, a row group a block: text as strings, numeric as double precision, times in UTC."""
-    schema = pa.schema([(column.name, _arrow(column)) for column in columns])
     rows = 0
-    with pa.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+    with pa.parquet.ParquetWriter(file, _schema(columns), compression="zstd") as writer:
         for block in blocks:
             writer.write_table(_table(columns, block))
             rows += len(block)
@@ -103,6 +103,63 @@ WRITERS: dict[Format, Callable[[IO[bytes], list[Column], Blocks], int]] = {
     "xlsx": write_xlsx,
     "parquet": write_parquet,
 }
+
+
+def arrow_pieces(columns: list[Column], blocks: Blocks) -> Iterator[bytes]:
+    """An Arrow IPC stream, a record batch a block; types as in Parquet."""
+    sink = _Sink()
+    with pa.ipc.new_stream(sink, _schema(columns)) as writer:
+        for block in blocks:
+            writer.write_table(_table(columns, block))
+            yield sink.taken()
+    yield sink.taken()
+
+
+def parquet_pieces(columns: list[Column], blocks: Blocks) -> Iterator[bytes]:
+    """A Parquet file as `write_parquet` makes it. Its end says where everything is: without it, it is no Parquet."""
+    sink = _Sink()
+    with pa.parquet.ParquetWriter(sink, _schema(columns), compression="zstd") as writer:
+        for block in blocks:
+            writer.write_table(_table(columns, block))
+            yield sink.taken()
+    yield sink.taken()
+
+
+def ndjson_pieces(columns: list[Column], blocks: Blocks) -> Iterator[bytes]:
+    """A JSON object a line: days as YYYY-MM-DD, times in UTC, JSON columns as text."""
+    for block in blocks:
+        rows = _table(columns, block).to_pylist()
+        yield b"".join(orjson.dumps(row, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE) for row in rows)
+
+
+class _Sink(io.RawIOBase):
+    """A file whose bytes are taken away while it is written."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        part = bytes(data)
+        self._parts.append(part)
+        return len(part)
+
+    def taken(self) -> bytes:
+        taken, self._parts = b"".join(self._parts), []
+        return taken
+
+
+STREAMS: dict[StreamFormat, Callable[[list[Column], Blocks], Iterator[bytes]]] = {
+    "ndjson": ndjson_pieces,
+    "arrow": arrow_pieces,
+    "parquet": parquet_pieces,
+}
+
+
+def _schema(columns: list[Column]) -> Any:
+    return pa.schema([(column.name, _arrow(column)) for column in columns])
 
 
 def _excel_cell(sheet: Any, place: int, column: Column, formats: dict[str, Any]) -> Callable[[int, Any], object]:

@@ -1,6 +1,6 @@
 """Logins of PostgreSQL for programs of others: each reads one organization, with whatever SQL, and changes nothing.
 
-The login's name binds it: `ops.current_organization()` looks up `session_user`, which no statement of it changes.
+The login's name binds it: the view `ops.session_organization` looks up `session_user`, which no statement changes.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,7 @@ from resources.errors import UsageError
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 STATEMENT_SECONDS = 60
+SPILLED_MB = 512
 
 
 class DownstreamError(UsageError):
@@ -69,6 +70,10 @@ def create_login(administrator: URL, organization: str, name: str, *, now: datet
             sql.SQL("ALTER ROLE {} SET timezone = 'UTC'"),
         ):
             connection.execute(setting.format(sql.Identifier(name)))
+        with suppress(psycopg.errors.InsufficientPrivilege), connection.transaction():  # a superuser's setting
+            connection.execute(
+                sql.SQL("ALTER ROLE {} SET temp_file_limit = '" + f"{SPILLED_MB}MB'").format(sql.Identifier(name))
+            )
         made = connection.execute(
             "INSERT INTO ops.downstream_logins (login, organization_id, created_at) "
             "SELECT %s, organization_id, %s FROM core.organizations WHERE slug = %s",

@@ -16,6 +16,7 @@ from psycopg.rows import dict_row
 from services.questions.compiler import UNIT_OF, VIEW_OF, Compiled, compile_question
 from services.questions.draft import NotUnderstoodError
 from services.questions.grammar import Reading, read
+from services.questions.language_model import LanguageModel
 from services.questions.lexicon import respelled
 from services.questions.question import Filter, Question, QuestionError
 from services.questions.words import clean, language_of, normal
@@ -105,6 +106,7 @@ class Answer:
     understood: bool
     sentence: str
     language: str
+    understood_by: Literal["grammar", "model"] | None = None
     question: Question | None = None
     as_understood: str = ""
     sql: str = ""
@@ -122,18 +124,29 @@ class Answer:
 
 
 def answer_question(
-    connection: psycopg.Connection[Any], text: str, now: datetime, language: str | None = None
+    connection: psycopg.Connection[Any],
+    text: str,
+    now: datetime,
+    language: str | None = None,
+    model: LanguageModel | None = None,
 ) -> Answer:
     """Answer a question inside an open transaction of an organization's session, which is to be read-only.
 
-    now   the time of the question, with a zone; days are UTC
+    now    the time of the question, with a zone; days are UTC
+    model  asked where the grammar does not understand
     Never raises for what is asked. Raises psycopg errors of the connection, and QueryCanceled for what takes too long.
     """
     shown = language if language in EXAMPLES else language_of(clean(text))
     try:
         known = _known_to(connection, now)
         today = min(now.date(), known + timedelta(1)) if known else now.date()
-        reading = _understood(connection, text, today, language)
+        try:
+            reading = _understood(connection, text, today, language)
+        except NotUnderstoodError:
+            by_model = _by_model(connection, model, text, today, now, shown) if model else None
+            if by_model is None:
+                raise
+            return by_model
         if today < now.date() and known:
             reading.assumed.append(
                 f"Die Daten reichen bis {known}: Zeiträume sind vom Tag danach aus gerechnet."
@@ -143,6 +156,27 @@ def answer_question(
         return _answered(connection, reading, today, now)
     except QuestionError as error:
         return _refused(text, str(error), shown)
+
+
+def _by_model(
+    connection: psycopg.Connection[Any], model: LanguageModel, text: str, today: date, now: datetime, language: str
+) -> Answer | None:
+    """The answer to the Question that a language model makes of the text; None where it makes none with an answer."""
+    question = model.read(clean(text), today)
+    if question is None:
+        return None
+    note = (
+        f"Das Sprachmodell {model.name} hat die Frage gelesen, keine Regel: bitte prüfen, wie sie verstanden wurde."
+        if language == "de"
+        else f"The language model {model.name} read the question, no rule: check how it was understood."
+    )
+    try:
+        with connection.transaction():
+            answer = _answered(connection, Reading(question, language, [note]), today, now)
+    except (QuestionError, psycopg.DataError, psycopg.ProgrammingError, OverflowError):
+        return None
+    answer.understood_by = "model"
+    return answer
 
 
 def _rows(connection: psycopg.Connection[Any], name: str, parameters: Mapping[str, Any]) -> list[Row]:
@@ -224,6 +258,7 @@ def _answered(connection: psycopg.Connection[Any], reading: Reading, today: date
         True,
         "",
         reading.language,
+        "grammar",
         question,
         _told(question, german),
         compiled.sql,

@@ -304,18 +304,12 @@ def _of_usage(question: Question, period: Period, today: date, writer: _Writer) 
     if question.metric == "active":
         return join, "u.amount", [], ["u.amount > 0"]
     # a SIM is known from its first row on; a day without a row is zero from then on
-    join += f"""
-CROSS JOIN LATERAL (
-    SELECT day AS first_day FROM core.sim_usage_v1 AS f
-    WHERE f.iccid = s.iccid AND f.day <= {last}::date
-    ORDER BY day
-    LIMIT 1
-) AS f"""  # noqa: S608 - fixed fragments and placeholders
+    known_then = [f"s.first_usage_on <= {last}::date"]
     if not question.daily:
-        return join, "coalesce(u.amount, 0)", [], []
+        return join, "coalesce(u.amount, 0)", [], known_then
     known = writer.put("known_to", max(min(period.last, today - timedelta(1)), period.first))
-    days = f"greatest({known}::date - greatest({first}::date, f.first_day) + 1, 1)"
-    return join, f"coalesce(u.amount, 0) / {days}", ["coalesce(u.amount, 0) AS amount", f"{days} AS days"], []
+    days = f"greatest({known}::date - greatest({first}::date, s.first_usage_on) + 1, 1)"
+    return join, f"coalesce(u.amount, 0) / {days}", ["coalesce(u.amount, 0) AS amount", f"{days} AS days"], known_then
 
 
 def _of_quota(question: Question) -> _Measure:

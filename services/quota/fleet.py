@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -18,9 +19,10 @@ YEAR_SUMS = ("top_ups", "extensions", "recurring", "cost")
 
 
 class FleetView:
-    """Zombie SIMs, over-provisioned groups, expiries to come, the money of the next year, and plans compared.
+    """What a block of SIMs adds to the fleet's money: zombie SIMs, over-provisioned groups, expiries to come, the money
+    of the next year, and plans compared.
 
-    Blocks of SIMs are added one at a time. Ranges add up as those of independent sums do; a pool is one of a block.
+    SIMs are added some hundred at a time.
     """
 
     def __init__(self, prices: PriceList, as_of: date) -> None:
@@ -50,67 +52,77 @@ class FleetView:
         if prices.plans:
             self._parts["plans"].append(compare_plans(use, prices))
 
-    def content(self) -> dict[str, Any]:
-        """The whole, JSON-ready, amounts in minor units; empty lists without any SIM."""
-        parts = {name: pl.concat(frames) if frames else None for name, frames in self._parts.items()}
-        idle, groups, ends, year, plans = (parts[name] for name in ("zombies", "groups", "ends", "year", "plans"))
-        if idle is None or groups is None or ends is None or year is None:
-            return {"zombies": {"sims": 0, "monthly_minor": 0, "bound_minor": 0, "first": []}} | {
-                name: [] for name in ("groups", "expiries", "next_year", "plans")
-            }
-        idle = idle.sort("monthly_cost", "bound", "sim_key", descending=[True, True, False])
-        grouped = groups.group_by("group").agg(pl.col("sims", "left", "needed", "bound").sum())
-        over = grouped.filter(pl.col("needed") < UNDER_USED * pl.col("left")).sort(
-            "bound", "group", descending=[True, False]
-        )
-        months = ends.group_by("month").agg(pl.col("sims", "in_use").sum(), cost=_sum_or_null("cost")).sort("month")
-        return {
-            "zombies": {
-                "sims": idle.height,
-                "monthly_minor": round(float(idle["monthly_cost"].sum())),
-                "bound_minor": round(float(idle["bound"].sum())),
-                "first": [
-                    {
-                        "iccid": row["iccid"],
-                        "label": row["label"],
-                        "idle_days": row["idle_days"],
-                        "bound_minor": _minor(row["bound"]),
-                    }
-                    for row in idle.head(SHOWN).iter_rows(named=True)
-                ],
-            },
-            "groups": [
+    def summary(self) -> dict[str, pl.DataFrame]:
+        """The block's parts, for `fleet_view`."""
+        return {name: pl.concat(frames) for name, frames in self._parts.items() if frames}
+
+
+def fleet_view(summaries: Sequence[dict[str, pl.DataFrame]]) -> dict[str, Any]:
+    """The whole of all blocks, JSON-ready, amounts in minor units; empty lists without any SIM.
+
+    summaries  `FleetView.summary` of each block
+    Ranges add up as those of independent sums do; a pool is one of some hundred SIMs.
+    """
+    names = ("zombies", "groups", "ends", "year", "plans")
+    found = {name: [summary[name] for summary in summaries if name in summary] for name in names}
+    parts = {name: pl.concat(frames) if frames else None for name, frames in found.items()}
+    idle, groups, ends, year, plans = (parts[name] for name in names)
+    if idle is None or groups is None or ends is None or year is None:
+        return {"zombies": {"sims": 0, "monthly_minor": 0, "bound_minor": 0, "first": []}} | {
+            name: [] for name in ("groups", "expiries", "next_year", "plans")
+        }
+    idle = idle.sort("monthly_cost", "bound", "sim_key", descending=[True, True, False])
+    grouped = groups.group_by("group").agg(pl.col("sims", "left", "needed", "bound").sum())
+    over = grouped.filter(pl.col("needed") < UNDER_USED * pl.col("left")).sort(
+        "bound", "group", descending=[True, False]
+    )
+    months = ends.group_by("month").agg(pl.col("sims", "in_use").sum(), cost=_sum_or_null("cost")).sort("month")
+    return {
+        "zombies": {
+            "sims": idle.height,
+            "monthly_minor": round(float(idle["monthly_cost"].sum())),
+            "bound_minor": round(float(idle["bound"].sum())),
+            "first": [
                 {
-                    "group": row["group"],
-                    "sims": row["sims"],
-                    "left_bytes": row["left"],
-                    "needed_bytes": _minor(row["needed"]),
+                    "iccid": row["iccid"],
+                    "label": row["label"],
+                    "idle_days": row["idle_days"],
                     "bound_minor": _minor(row["bound"]),
                 }
-                for row in over.head(SHOWN).iter_rows(named=True)
+                for row in idle.head(SHOWN).iter_rows(named=True)
             ],
-            "expiries": [
-                {
-                    "month": row["month"].isoformat(),
-                    "sims": row["sims"],
-                    "in_use": row["in_use"],
-                    "cost_minor": _minor(row["cost"]),
-                }
-                for row in months.iter_rows(named=True)
-            ],
-            "next_year": [
-                {f"{name}_minor": _minor(row[name]) for name in (*YEAR_SUMS, "cost_p10", "cost_p90")}
-                | {"month": row["month"]}
-                for row in _added(year, "month", YEAR_SUMS).sort("month").iter_rows(named=True)
-            ],
-            "plans": []
-            if plans is None
-            else [
-                {"plan": row["plan"]}
-                | {f"{name}_minor": _minor(row[name]) for name in ("cost", "cost_p10", "cost_p90")}
-                for row in _added(plans, "plan", ("cost",)).sort("cost", "plan").iter_rows(named=True)
-            ],
-        }
+        },
+        "groups": [
+            {
+                "group": row["group"],
+                "sims": row["sims"],
+                "left_bytes": row["left"],
+                "needed_bytes": _minor(row["needed"]),
+                "bound_minor": _minor(row["bound"]),
+            }
+            for row in over.head(SHOWN).iter_rows(named=True)
+        ],
+        "expiries": [
+            {
+                "month": row["month"].isoformat(),
+                "sims": row["sims"],
+                "in_use": row["in_use"],
+                "cost_minor": _minor(row["cost"]),
+            }
+            for row in months.iter_rows(named=True)
+        ],
+        "next_year": [
+            {f"{name}_minor": _minor(row[name]) for name in (*YEAR_SUMS, "cost_p10", "cost_p90")}
+            | {"month": row["month"]}
+            for row in _added(year, "month", YEAR_SUMS).sort("month").iter_rows(named=True)
+        ],
+        "plans": []
+        if plans is None
+        else [
+            {"plan": row["plan"]} | {f"{name}_minor": _minor(row[name]) for name in ("cost", "cost_p10", "cost_p90")}
+            for row in _added(plans, "plan", ("cost",)).sort("cost", "plan").iter_rows(named=True)
+        ],
+    }
 
 
 def _sum_or_null(name: str) -> pl.Expr:

@@ -14,7 +14,8 @@ import polars as pl
 
 from ml.exhaustion.extrapolation import fit_extrapolation
 from ml.forecasting import fit
-from ml.history import dense
+from ml.forecasting.segments import nan_mean
+from ml.history import FloatArray, dense
 from ml.quota.actions import ACTIONS, Action, Evaluation, Sims, evaluate
 from ml.quota.optimiser import optimise
 from ml.quota.prices import PriceList
@@ -79,10 +80,7 @@ def train_policy(runtime: Runtime, as_of: date, inputs: TrainingInputs, champion
     assert prices is not None, "training_inputs says where there are none"
     known = Known(as_of, inputs.frames["history"], inputs.frames["quotas"])
     panel = dense(known.history, as_of=as_of)
-    recent = panel.values[:, -REPLAYED_DAYS:]
-    known_days = np.maximum((~np.isnan(recent)).sum(axis=1), 1)
-    usual = np.nansum(recent, axis=1) / known_days
-    wanted = np.where(np.isnan(recent), usual[:, None], recent)
+    wanted = wanted_use(panel.values)
     sims = sims_of(known, panel.sim_keys)
     limit = inputs.settings["outage_limit"]
     ended = {
@@ -100,6 +98,19 @@ def train_policy(runtime: Runtime, as_of: date, inputs: TrainingInputs, champion
         why="not dearer than the plain rules at no more outage days" if better else "the plain rules did better",
         metadata={"replayed": describe_policy(metrics)},
     )
+
+
+def wanted_use(values: FloatArray) -> FloatArray:
+    """Bytes that each device wanted on the days replayed, (sims, REPLAYED_DAYS), of (sims, days) with NaN for unknown.
+
+    On a day without volume that is unknown: the mean of the SIM's known days. One that was without volume all the time
+    wants what it used before: else it would count as idle, and whoever buys for it as wasteful. Zero where nothing is
+    known.
+    """
+    recent, before = values[:, -REPLAYED_DAYS:], values[:, :-REPLAYED_DAYS]
+    silenced = np.isnan(recent).all(axis=1)
+    usual = np.where(silenced, nan_mean(before), nan_mean(recent))
+    return np.where(np.isnan(recent), usual[:, None], recent)
 
 
 def _metrics(ended: dict[str, Replayed], prices: PriceList) -> dict[str, float]:

@@ -1,9 +1,13 @@
-"""Recommendations for every SIM's quota as of a day, within the fleet's budget and each SIM's limit of risk."""
+"""Recommendations for every SIM's quota as of a day, within the fleet's budget and each SIM's limit of risk.
+
+What each action comes to is evaluated over blocks of SIMs; which of them is taken is chosen once, for the whole fleet.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from collections.abc import Iterator
+from dataclasses import fields, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -11,22 +15,23 @@ import numpy as np
 import polars as pl
 
 from ml.exhaustion.extrapolation import TRAINING_SIMS as EXTRAPOLATED_SIMS
-from ml.exhaustion.extrapolation import fit_extrapolation
+from ml.exhaustion.extrapolation import Extrapolation, fit_extrapolation
 from ml.plots.quota import plot_cost_outage, plot_savings
-from ml.quota.actions import MONTHS, BoolArray, Evaluation, Sims, evaluate
+from ml.quota.actions import ACTIONS, MONTHS, BoolArray, Evaluation, Sims, evaluate
 from ml.quota.optimiser import FleetChoice, optimise
 from ml.quota.prices import PriceList
 from ml.quota.recommendations import recommendations
 from ml.quota.rules import plain_rules
-from resources.database.session import Merged
+from resources.database.session import Merged, Transaction
+from resources.registry import Version
 from resources.runtime import Runtime
 from services.forecasting import load_model
-from services.inputs import HORIZON, LAST_KEY, NoUsageError, load_history
+from services.inputs import HORIZON, NoUsageError, evenly, load_history, sims_between
 from services.model_specs import FORECASTER
-from services.models import champion_of
-from services.quota.fleet import FleetView
+from services.quota.fleet import FleetView, fleet_view
 from services.quota.futures import Futures, futures, load_known
 from services.quota.prices import KnownPrices, load_prices
+from services.scoring import Block, PublishContext, Scored, ScoringTask
 
 # what was dismissed is not recommended again for so long, unless its saving doubles; what was accepted not until it
 # can be seen
@@ -34,79 +39,58 @@ DISMISSED_DAYS, ACCEPTED_DAYS = 30, 7
 DOUBLED = 2
 # how long undecided recommendations are kept: "nothing" a week, others until their savings are looked at
 IDLE_DAYS, KEPT_DAYS = 7, 100
+# how many SIMs with an action the picture of cost against outage shows
+SHOWN_SIMS = 2000
+SHOWN_SCHEMA = {"action": pl.String} | dict.fromkeys(
+    ("saving", "saving_p10", "saving_p90", "spend", "outage_days"), pl.Float64
+)
 SETTLED_SCHEMA = {"sim_key": pl.Int32, "action": pl.String, "is_dismissed": pl.Boolean, "saving_minor": pl.Int64}
 
 
-def recommend(runtime: Runtime, as_of: date, *, run_id: str) -> dict[str, Any]:
-    """Recommend an action for every SIM as of a day and write all of them at once; returns metadata.
-
-    A price list with holes is a state and no error: nothing is recommended, and the metadata say what is missing.
-    Raises NoChampionError without a forecaster and NoUsageError without usage.
-    """
-    known = load_prices(runtime.database, runtime.settings)
-    if known.prices is None:
-        _save_fleet(runtime, as_of, "no_prices", known.problem, run_id, {"notes": list(known.notes)})
-        return {"state": "no_prices", "missing": known.problem}
-    evaluation, sims, rules, view = _evaluated(runtime, as_of, known.prices)
-    evaluation = _without_settled(runtime, as_of, evaluation, sims)
-    limit = runtime.settings.month_budget
-    budget = None if limit is None else [100 * limit] * MONTHS
-    chosen = optimise(evaluation, budget=budget, outage_limit=runtime.settings.outage_limit)
-    frame = recommendations(evaluation, sims, chosen.choice, as_of=as_of, currency=known.prices.currency)
-    content = _content(evaluation, chosen, frame, known, limit) | view.content()
-    merged = _write(runtime, as_of, run_id, _rows(frame, rules, known.prices), chosen, content)
-    note, currency = runtime.data_note, known.prices.currency
-    acted = frame.filter(pl.col("action") != "nothing")
-    return {
-        "dagster/row_count": merged.rows,
-        "rows new": merged.new,
-        "rows changed": merged.changed,
-        "state": chosen.status,
-        "budget": chosen.note,
-        **({"assumed": " ".join(known.notes)} if known.notes else {}),
-        "SIMs with an action": acted.height,
-        f"expected saving, {currency}": round(float(frame["saving"].sum()) / 100, 2),
-        f"at stake if nothing is done, {currency}": round(content["at_stake_minor"] / 100, 2),
-        "zombie SIMs": content["zombies"]["sims"],
-        "savings by action": plot_savings(frame, currency=currency, note=note),
-        "cost against outage": plot_cost_outage(acted.head(2000), currency=currency, note=note),
-    }
-
-
-def _evaluated(runtime: Runtime, as_of: date, prices: PriceList) -> tuple[Evaluation, Sims, pl.DataFrame, FleetView]:
-    """What each action comes to for every SIM, what the plain rules say of it, and the fleet as a whole."""
+def _prepare(runtime: Runtime, as_of: date, champion: Version) -> dict[str, Any]:
+    """The price list, and how use goes on beyond the forecast. A list with holes is a state and no error."""
     database, seed = runtime.database, runtime.settings.seed
-    model = load_model(runtime, champion_of(runtime, FORECASTER))
-    with database.transaction() as transaction:
-        keys = transaction.frame("block_keys", {"sim_key": pl.Int32}, {"first_key": 0, "last_key": LAST_KEY})["sim_key"]
+    known = load_prices(database, runtime.settings)
+    prices = None if known.prices is None else known.prices.to_dict()
+    shared = {"prices": prices, "problem": known.problem, "notes": list(known.notes)}
+    if prices is None:
+        return shared
     # no more SIMs are looked at
-    some = keys.gather_every(-(-len(keys) // EXTRAPOLATED_SIMS)).to_list() if len(keys) else []
+    some = evenly(sims_between(database), EXTRAPOLATED_SIMS).to_list()
     extrapolation = fit_extrapolation(load_history(database, as_of, some), as_of=as_of, horizon=HORIZON, seed=seed)
-    view = FleetView(prices, as_of)
-    parts: list[tuple[Evaluation, Sims]] = []
-    rules: list[pl.DataFrame] = []
-    with database.transaction() as transaction:
-        blocks = transaction.rows("sim_blocks", {"as_of": as_of, "size": runtime.settings.block_sims})
-    for block in blocks:
-        known = load_known(database, as_of, block["first_key"], block["last_key"])
-        if known is None:
-            continue
-        for part in futures(known, model, extrapolation):
-            parts.append((evaluate(part.use, part.sims, prices), part.sims))
-            view.add(part, _named(part, known.names))
-        quotas = known.quotas.select("sim_key", quota=pl.col("quota_left").clip(0))
-        rules.append(plain_rules(known.history, quotas, as_of=as_of, price_per_mb=prices.per_mb))
-    if not parts:
-        raise NoUsageError(
-            f"no usage is stored up to {as_of}: run `simsight ingest` first, or choose a later as-of day"
-        )
-    evaluation = Evaluation.stacked([part for part, _ in parts])
-    columns = {
-        field.name: np.concatenate([getattr(sims, field.name) for _, sims in parts])
-        for field in fields(Sims)
-        if getattr(parts[0][1], field.name) is not None
-    }
-    return evaluation, Sims(**columns), pl.concat(rules), view
+    return shared | {"extrapolation": vars(extrapolation)}
+
+
+def _known_prices(shared: dict[str, Any]) -> KnownPrices:
+    """The price list that `_prepare` found."""
+    prices = None if shared["prices"] is None else PriceList.of(shared["prices"])
+    return KnownPrices(prices, shared["problem"], tuple(shared["notes"]))
+
+
+def _score(runtime: Runtime, block: Block, shared: dict[str, Any]) -> Scored:
+    """What each action comes to for every SIM of a block, and what the plain rules say of it. Its summary is the
+    block's part of the fleet's money. Which action is taken is decided for the fleet as a whole, in `_write`.
+    """
+    prices = _known_prices(shared).prices
+    known = None if prices is None else load_known(runtime.database, block.as_of, block.first_key, block.last_key)
+    if prices is None or known is None:
+        return Scored(pl.DataFrame(), 0)
+    extrapolation = Extrapolation(**shared["extrapolation"])
+    view, tables = FleetView(prices, block.as_of), []
+    for part in futures(known, load_model(runtime, block.version), extrapolation):
+        tables.append(_table(evaluate(part.use, part.sims, prices), part.sims))
+        view.add(part, _named(part, known.names))
+    if not tables:
+        return Scored(pl.DataFrame(), 0)
+    quotas = known.quotas.select("sim_key", quota=pl.col("quota_left").clip(0))
+    rules = plain_rules(known.history, quotas, as_of=block.as_of, price_per_mb=prices.per_mb)
+    said = rules.select(
+        pl.col("sim_key").cast(pl.Int64).alias("sim_keys"),
+        rule_action="verdict",
+        rule_saving_minor=pl.col("saving").round().cast(pl.Int64),
+    )
+    rows = pl.concat(tables).join(said, on="sim_keys", how="left", maintain_order="left")
+    return Scored(rows, rows.height, summary=view.summary())
 
 
 def _named(part: Futures, names: pl.DataFrame) -> pl.DataFrame:
@@ -114,10 +98,79 @@ def _named(part: Futures, names: pl.DataFrame) -> pl.DataFrame:
     return keys.join(names, on="sim_key", how="left", maintain_order="left")
 
 
-def _without_settled(runtime: Runtime, as_of: date, evaluation: Evaluation, sims: Sims) -> Evaluation:
+def _table(evaluation: Evaluation, sims: Sims) -> pl.DataFrame:
+    """One row a SIM: what is known of it, and what each of ACTIONS comes to, side by side in arrays."""
+    given = {name: values for name, values in (vars(evaluation) | vars(sims)).items() if values is not None}
+    return pl.DataFrame([pl.Series(name, values) for name, values in given.items() if name != "actions"])
+
+
+def _of_table(table: pl.DataFrame) -> tuple[Evaluation, Sims]:
+    """What `_table` was given."""
+    figures, known = (
+        {part.name: table[part.name].to_numpy() for part in fields(kind) if part.name in table.columns}
+        for kind in (Evaluation, Sims)
+    )
+    return Evaluation(ACTIONS, **figures), Sims(**known)
+
+
+def _write(transaction: Transaction, day: PublishContext, blocks: Iterator[pl.DataFrame]) -> dict[str, Any]:
+    """Choose an action for every SIM of the fleet, write all of them, and forget what is old; returns metadata.
+
+    Raises NoUsageError without any SIM that was evaluated.
+    """
+    known, settings = _known_prices(day.shared), day.settings
+    if known.prices is None:
+        _save_fleet(transaction, day, "no_prices", known.problem, {"notes": list(known.notes)})
+        return {"state": "no_prices", "missing": known.problem}
+    tables = list(blocks)
+    if not tables:
+        raise NoUsageError(
+            f"no usage is stored up to {day.as_of}: run `simsight ingest` first, or choose a later as-of day"
+        )
+    table = pl.concat(tables)
+    evaluation, sims = _of_table(table)
+    evaluation = _without_settled(transaction, day.as_of, evaluation, sims)
+    limit, currency = settings.month_budget, known.prices.currency
+    budget = None if limit is None else [100 * limit] * MONTHS
+    chosen = optimise(evaluation, budget=budget, outage_limit=settings.outage_limit)
+    frame = recommendations(evaluation, sims, chosen.choice, as_of=day.as_of, currency=currency)
+    content = _content(evaluation, chosen, frame, known, limit) | fleet_view(day.summaries)
+    _save_fleet(transaction, day, chosen.status, chosen.note, content)
+    merged = _merged(transaction, day, _rows(frame, table, currency))
+    return {
+        "dagster/row_count": merged.rows,
+        "rows new": merged.new,
+        "rows changed": merged.changed,
+        "state": chosen.status,
+        "budget": chosen.note,
+        **({"assumed": " ".join(known.notes)} if known.notes else {}),
+        "SIMs with an action": frame.filter(pl.col("action") != "nothing").height,
+        f"expected saving, {currency}": round(float(frame["saving"].sum()) / 100, 2),
+        f"at stake if nothing is done, {currency}": round(content["at_stake_minor"] / 100, 2),
+        "zombie SIMs": content["zombies"]["sims"],
+    }
+
+
+def _show(runtime: Runtime, as_of: date) -> dict[str, Any]:
+    """Pictures of what is recommended as of a day."""
+    fleet = runtime.database.row("quota_fleet", {"as_of": as_of})
+    if fleet is None or fleet["state"] == "no_prices":
+        return {}
+    acted = runtime.database.frame("recommended_actions", SHOWN_SCHEMA, {"as_of": as_of})
+    currency, note = fleet["content"]["currency"], runtime.data_note
+    return {
+        "savings by action": plot_savings(acted, currency=currency, note=note),
+        "cost against outage": plot_cost_outage(acted.head(SHOWN_SIMS), currency=currency, note=note),
+    }
+
+
+RECOMMENDATIONS = ScoringTask("quota_recommendations", FORECASTER, _prepare, _score, _write, _show)
+
+
+def _without_settled(transaction: Transaction, as_of: date, evaluation: Evaluation, sims: Sims) -> Evaluation:
     """The evaluation in which what people decided on lately is not possible again; "nothing" always is."""
     which = {"as_of": as_of, "days": DISMISSED_DAYS, "rest": ACCEPTED_DAYS}
-    settled = runtime.database.frame("recommendations_settled", SETTLED_SCHEMA, which)
+    settled = transaction.frame("recommendations_settled", SETTLED_SCHEMA, which)
     place = {int(key): row for row, key in enumerate(sims.sim_keys)}
     possible: BoolArray = evaluation.possible.copy()
     for key, kind, is_dismissed, saving in settled.iter_rows():
@@ -128,13 +181,12 @@ def _without_settled(runtime: Runtime, as_of: date, evaluation: Evaluation, sims
             worth = is_dismissed and evaluation.saving[row, k] >= DOUBLED * max(saving, 1)
             if action.kind == kind and not worth:
                 possible[row, k] = False
-    return Evaluation(**vars(evaluation) | {"possible": possible})
+    return replace(evaluation, possible=possible)
 
 
-def _rows(frame: pl.DataFrame, rules: pl.DataFrame, prices: PriceList) -> pl.DataFrame:
+def _rows(frame: pl.DataFrame, table: pl.DataFrame, currency: str) -> pl.DataFrame:
     """What is stored of each SIM, but for its scoring."""
-    said = rules.select("sim_key", rule_action="verdict", rule_saving_minor=pl.col("saving").round().cast(pl.Int64))
-    return frame.join(said, on="sim_key", how="left", maintain_order="left").select(
+    return frame.hstack(table.select("rule_action", "rule_saving_minor")).select(
         "sim_key",
         "action",
         pl.col("month", "packs").cast(pl.Int16),
@@ -145,7 +197,7 @@ def _rows(frame: pl.DataFrame, rules: pl.DataFrame, prices: PriceList) -> pl.Dat
         # of a hundred futures, no more is known
         pl.col("outage_days").round(2),
         pl.col("outage_p", "probability").round(4).clip(0, 1),
-        pl.lit(prices.currency).alias("currency"),
+        pl.lit(currency).alias("currency"),
         "reason",
         "valid_until",
         pl.col("rule_action").fill_null("no_quota"),
@@ -189,39 +241,23 @@ def _whole(amount: float) -> int | None:
     return round(amount) if np.isfinite(amount) else None
 
 
-def _write(
-    runtime: Runtime, as_of: date, run_id: str, rows: pl.DataFrame, chosen: FleetChoice, content: dict[str, Any]
-) -> Merged:
-    """Write all of the day in one transaction, and forget what is old."""
-    version = champion_of(runtime, FORECASTER)
-    what = {"model_name": FORECASTER, "model_version": version.version, "run_id": run_id, "as_of": as_of}
-    with runtime.database.transaction() as transaction:
-        scoring = transaction.row("new_scoring", what | {"now": runtime.clock()})
-        assert scoring is not None
-        named = rows.with_columns(
-            pl.lit(as_of).alias("as_of"), pl.lit(scoring["scoring_id"], pl.Int32).alias("scoring_id")
-        )
-        merged = transaction.merge("merge_quota_recommendations", named)
-        if not merged.new + merged.changed:
-            transaction.execute("remove_scoring", {"scoring_id": scoring["scoring_id"]})
-        transaction.execute(
-            "save_quota_fleet",
-            {
-                "as_of": as_of,
-                "state": chosen.status,
-                "note": chosen.note,
-                "run_id": run_id,
-                "content": json.dumps(content),
-                "now": runtime.clock(),
-            },
-        )
-        last = runtime.last_complete_day()
-        before = {"idle_before": last - timedelta(days=IDLE_DAYS), "before": last - timedelta(days=KEPT_DAYS)}
-        transaction.execute("forget_recommendations", before)
+def _merged(transaction: Transaction, day: PublishContext, rows: pl.DataFrame) -> Merged:
+    """Write the rows of the day, and forget those that are old."""
+    what = {"model_name": FORECASTER, "model_version": day.version.version, "run_id": day.run_id, "as_of": day.as_of}
+    scoring = transaction.row("new_scoring", what | {"now": day.now})
+    assert scoring is not None
+    scoring_id = pl.lit(scoring["scoring_id"], pl.Int32).alias("scoring_id")
+    merged = transaction.merge(
+        "merge_quota_recommendations", rows.with_columns(pl.lit(day.as_of).alias("as_of"), scoring_id)
+    )
+    if not merged.new + merged.changed:
+        transaction.execute("remove_scoring", {"scoring_id": scoring["scoring_id"]})
+    kept = {"idle_before": IDLE_DAYS, "before": KEPT_DAYS}
+    before = {name: day.last_day - timedelta(days=days) for name, days in kept.items()}
+    transaction.execute("forget_recommendations", before)
     return merged
 
 
-def _save_fleet(runtime: Runtime, as_of: date, state: str, note: str, run_id: str, content: dict[str, Any]) -> None:
-    said = {"as_of": as_of, "state": state, "note": note, "run_id": run_id, "content": json.dumps(content)}
-    with runtime.database.transaction() as transaction:
-        transaction.execute("save_quota_fleet", said | {"now": runtime.clock()})
+def _save_fleet(transaction: Transaction, day: PublishContext, state: str, note: str, content: dict[str, Any]) -> None:
+    said = {"as_of": day.as_of, "state": state, "note": note, "run_id": day.run_id, "content": json.dumps(content)}
+    transaction.execute("save_quota_fleet", said | {"now": day.now})

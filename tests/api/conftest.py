@@ -21,7 +21,7 @@ from api.server import BoundedHeads
 from resources.database.server import driver_url
 from resources.database.session import Database
 from resources.ports import listen
-from services.access.api_keys import create_key
+from services.access.api_keys import SCOPES, create_key
 from tests.conftest import LOCAL
 
 # SIM n of `default` is 89...n and of `other` 99...n. The smaller n, the sooner it ends. n = 12 has no forecast.
@@ -175,8 +175,8 @@ def serve_app() -> Serve:
 
 
 @contextmanager
-def _served(app: FastAPI) -> Iterator[httpx.Client]:
-    with listen("127.0.0.1", 0) as listener:
+def _served(app: FastAPI, port: int = 0) -> Iterator[httpx.Client]:
+    with listen("127.0.0.1", port) as listener:
         server = uvicorn.Server(uvicorn.Config(app, http=BoundedHeads, log_config=None, server_header=False))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -204,10 +204,20 @@ def client(stranger: httpx.Client, seeded: Seeded) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
+def admin(stranger: httpx.Client, seeded: Any) -> Iterator[httpx.Client]:
+    """Asks with a key of `default` of every scope."""
+    database = Database(seeded.url, "default")
+    key = create_key(database, "admin", now=datetime.now(UTC), valid_for=None, scopes=SCOPES)
+    database.close()
+    with httpx.Client(base_url=stranger.base_url, headers={"X-API-Key": key}, timeout=30, **LOCAL) as opened:
+        yield opened
+
+
+@pytest.fixture
 def writer(stranger: httpx.Client, seeded: Any) -> Iterator[httpx.Client]:
     """Asks with a key of `default` that may write."""
     database = Database(seeded.url, "default")
-    key = create_key(database, "ops", now=datetime.now(UTC), valid_for=None, can_write=True)
+    key = create_key(database, "ops", now=datetime.now(UTC), valid_for=None, scopes=("read", "alerts"))
     database.close()
     with httpx.Client(base_url=stranger.base_url, headers={"X-API-Key": key}, timeout=30, **LOCAL) as opened:
         yield opened

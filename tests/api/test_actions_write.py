@@ -27,8 +27,8 @@ def people(seeded: Seeded, serve_app: Serve) -> Iterator[dict[str, httpx.Client]
     with ExitStack() as stack:
         base = stack.enter_context(serve_app(create_app(seeded.url, acting=ACTING))).base_url
         clients = {}
-        for name, rights in (("planner", {"may_act": True}), ("boss", {"may_act": True}), ("ops", {"can_write": True})):
-            key = create_key(database, name, now=datetime.now(UTC), valid_for=None, **rights)
+        for name, scope in (("planner", "actions"), ("boss", "actions"), ("ops", "alerts")):
+            key = create_key(database, name, now=datetime.now(UTC), valid_for=None, scopes=("read", scope))
             client = httpx.Client(base_url=base, headers={"X-API-Key": key}, timeout=30, **LOCAL)
             clients[name] = stack.enter_context(client)
         database.close()

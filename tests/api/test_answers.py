@@ -13,14 +13,15 @@ import pytest
 from pydantic import BaseModel
 from sqlalchemy import URL
 
-from api.app import create_app
+from api.app import Guards, create_app
 from api.database import InvalidKeyError, Readers
 from api.schemas.alerts import Alert, AlertHistory, AlertPage
 from api.schemas.anomalies import AnomalyPage, IncidentPage
-from api.schemas.predictions import Exhaustion, ExhaustionPage, Forecast
-from api.schemas.quota import Recommendation, RecommendationPage, Savings
+from api.schemas.predictions import ExhaustionOfSim, ExhaustionPage, Forecast
+from api.schemas.quota import RecommendationOfSim, RecommendationPage, Savings
 from api.schemas.sims import Lifecycle, Sim, SimPage, Usage
 from api.schemas.tickets import Ticket, TicketPage
+from services.access.api_keys import Credential, key_sha256
 
 # what SEED leaves out: values in every field, an anomaly and its incident, an event of an alert
 FULL = """
@@ -44,8 +45,8 @@ PATHS: dict[str, type[BaseModel]] = {
     "/v1/sims/8988280666000000012/usage": Usage,
     "/v1/sims/8988280666000000012/usage?from=2026-01-01": Usage,
     "/v1/sims/8988280666000000001/forecast": Forecast,
-    "/v1/sims/8988280666000000001/exhaustion": Exhaustion,
-    "/v1/sims/8988280666000000002/exhaustion": Exhaustion,
+    "/v1/sims/8988280666000000001/exhaustion": ExhaustionOfSim,
+    "/v1/sims/8988280666000000002/exhaustion": ExhaustionOfSim,
     "/v1/exhaustions?status=all": ExhaustionPage,
     "/v1/exhaustions?status=all&limit=2": ExhaustionPage,
     "/v1/alerts?state=all": AlertPage,
@@ -56,7 +57,7 @@ PATHS: dict[str, type[BaseModel]] = {
     "/v1/tickets": TicketPage,
     "/v1/tickets?limit=2": TicketPage,
     "/v1/tickets/case%201": Ticket,
-    "/v1/sims/8988280666000000001/quota-recommendation": Recommendation,
+    "/v1/sims/8988280666000000001/quota-recommendation": RecommendationOfSim,
     "/v1/recommendations": RecommendationPage,
     "/v1/recommendations?limit=2": RecommendationPage,
     "/v1/savings": Savings,
@@ -107,7 +108,8 @@ UNLIKE = [
 def test_the_short_way_answers_every_request_as_the_long_way_does(serve_app: Any, seeded: Any) -> None:
     """Status, headers and body are the same, whatever is asked with whatever key and encoding."""
     seeded.run(*FULL.split(";\n"))
-    short, long = (create_app(seeded.url, data_note="synthetic data") for _ in range(2))
+    guards = Guards(key_limit="none", failure_limit="none")
+    short, long = (create_app(seeded.url, data_note="synthetic data", guards=guards) for _ in range(2))
     long.take_the_short_way([], {})
     keys = [{"X-API-Key": key} for key in (*seeded.keys.values(), "ss_short", "ss_" + 43 * "x")]
     keys += [{}, {"Authorization": f"Bearer {seeded.keys['default']}"}, {**keys[0], "Authorization": "Token x"}]
@@ -149,9 +151,9 @@ def test_a_revoked_key_opens_nothing_from_the_next_request_on(client: httpx.Clie
 
 
 async def _read_twice(url: URL, key: str) -> None:
-    readers = Readers(url)
+    readers, shown = Readers(url), Credential(key_sha256(key))
     chosen = {"after": "", "label": None, "status": None, "state": None, "rows": 100}
-    first, again = await readers.read(key, ("api_sims", chosen), ("api_sims", chosen))
+    first, again = await readers.read(shown, ("api_sims", chosen), ("api_sims", chosen))
     assert (len(first), again) == (12, first)
     (connection,) = readers._idle
     assert await connection.ask([("api_sims", chosen)]) == [[]]  # the organization ended with the transaction
@@ -159,11 +161,11 @@ async def _read_twice(url: URL, key: str) -> None:
         with pytest.raises(psycopg.Error):
             await connection._connection.execute(statement.encode())
     with pytest.raises(InvalidKeyError):
-        await readers.read("ss_" + 43 * "x", ("api_sims", chosen))
+        await readers.read(Credential(key_sha256("ss_" + 43 * "x")), ("api_sims", chosen))
     assert await connection.ask([("api_sims", chosen)]) == [[]]
     # text that would end a statement is a value like any other
     hostile = chosen | {"label": "'); DROP TABLE core.sims; --\\'"}
-    assert await readers.read(key, ("api_sims", hostile)) == [[]]
+    assert await readers.read(shown, ("api_sims", hostile)) == [[]]
     await readers.close()
 
 

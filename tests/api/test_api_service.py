@@ -77,17 +77,17 @@ def test_a_parameter_that_is_not_there_is_refused_with_the_nearest_one_that_is(c
         assert said.lower() in answer.json()["detail"].lower()
 
 
-def test_no_route_ignores_a_parameter(client: httpx.Client, seeded: Any) -> None:
-    document = client.get("/openapi.json").json()
+def test_no_route_ignores_a_parameter(admin: httpx.Client, seeded: Any) -> None:
+    document = admin.get("/openapi.json").json()
     asked = [("get", path) for path in ("/", "/docs", "/openapi.json")]
     asked += [(verb, path) for path, verbs in document["paths"].items() for verb in verbs]
     for verb, template in asked:
         if template.startswith("/streams/"):  # a record of 1NCE is never lost for what a URL has behind it
             continue
         path = template.replace("{iccid}", seeded.iccid(1)).replace("{view}", "sims").replace("{alert_id}", "1")
-        answer = client.request(verb, path.replace("{rule_id}", "1"), params={"surely_unknown": "1"})
+        answer = admin.request(verb, path.replace("{rule_id}", "1"), params={"surely_unknown": "1"})
         assert (path, answer.status_code, "surely_unknown" in answer.text) == (path, 422, True)
-    assert client.get("/v1/export/sims?where=label=default-1&where=label=default-2").status_code == 200
+    assert admin.get("/v1/export/sims?where=label=default-1&where=label=default-2").status_code == 200
 
 
 def test_values_of_another_form_than_the_documented_one_are_refused(client: httpx.Client, seeded: Any) -> None:
@@ -260,7 +260,7 @@ def test_an_unexpected_error_tells_nothing_of_its_cause(serve_app: Any) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_the_openapi_document_holds_together(stranger: httpx.Client, client: httpx.Client, seeded: Any) -> None:
+def test_the_openapi_document_holds_together(stranger: httpx.Client, admin: httpx.Client, seeded: Any) -> None:
     document = stranger.get("/openapi.json").json()
     text = json.dumps(document)
     assert document["openapi"].startswith("3.1")
@@ -280,7 +280,7 @@ def test_the_openapi_document_holds_together(stranger: httpx.Client, client: htt
         if "text/event-stream" in content:  # it would never end
             continue
         named = path.replace("{iccid}", seeded.iccid(1)).replace("{alert_id}", "1").replace("{case_id}", "case 1")
-        answer = client.get(named)
+        answer = admin.get(named)
         if "application/json" in content:
             schema = {**content["application/json"]["schema"], "components": document["components"]}
             jsonschema.validate(answer.json(), schema)

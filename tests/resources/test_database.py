@@ -246,7 +246,7 @@ def test_one_transaction_can_stage_one_frame_after_another(database: Database) -
 
 @pytest.mark.usefixtures("statements")
 def test_a_connection_lost_in_the_middle_is_told_and_the_next_transaction_works(
-    database: Database, postgres: URL, database_url: URL
+    database: Database, postgres: URL, database_url: URL, caplog: pytest.LogCaptureFixture
 ) -> None:
     def lose() -> None:
         with database.transaction() as transaction:
@@ -261,6 +261,7 @@ def test_a_connection_lost_in_the_middle_is_told_and_the_next_transaction_works(
     with pytest.raises(DatabaseUnavailableError, match=r"broke .*rolled back") as told:
         lose()
     assert str(database_url.database) in str(told.value)
+    assert caplog.records == []  # no traceback of the pool beside the message
     with database.transaction() as transaction:
         assert transaction.merge("merge_usage", usage(3)) == Merged(new=3)
 

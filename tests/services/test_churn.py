@@ -412,7 +412,13 @@ def test_the_command_lists_the_risks_worth_most_first(
 def test_the_service_gives_risks_and_takes_decisions(churned: tuple[Runtime, Truth]) -> None:
     runtime, truth = churned
     reader, writer = (
-        create_key(runtime.database, name, now=datetime.now(UTC), valid_for=None, can_write=name == "desk")
+        create_key(
+            runtime.database,
+            name,
+            now=datetime.now(UTC),
+            valid_for=None,
+            scopes=("read", "alerts") if name == "desk" else ("read",),
+        )
         for name in ("reader", "desk")
     )
     best = truth.rows("SELECT * FROM predictions.churn_risks_v1 ORDER BY p_90 DESC, iccid")

@@ -27,6 +27,7 @@ from services import exports
 from services.exports import Export, UnknownViewError, export, export_file
 from services.ingest.file_import import import_file
 from services.ingest.file_schemas import LABELS, SIMS, USAGE
+from tests.conftest import administer, copy_database
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 1, 12, 6, tzinfo=UTC)
@@ -54,13 +55,30 @@ FROM predictions.scorings JOIN core.sims USING (organization_id);
 """
 
 
-@pytest.fixture
-def stored(database_url: URL, database: Database) -> Database:
+def fill(url: URL) -> None:
     """Three SIMs with awkward labels, ten days of usage and two scorings; another organization with one SIM."""
-    with psycopg.connect(driver_url(database_url, "").render_as_string(hide_password=False)) as connection:
+    with psycopg.connect(driver_url(url, "").render_as_string(hide_password=False)) as connection:
         connection.execute(SEED, {"iccids": list(LABELLED), "labels": list(LABELLED.values())})
         connection.execute(MORE)
+
+
+@pytest.fixture
+def stored(database_url: URL, database: Database) -> Database:
+    """A filled database, to change at will."""
+    fill(database_url)
     return database
+
+
+@pytest.fixture(scope="module")
+def shared(postgres: URL, template: str) -> Iterator[Database]:
+    """A filled database of all tests that only read."""
+    name = f"{template}_exports"
+    copy_database(postgres, template, name)
+    fill(postgres.set(database=name))
+    opened = Database(postgres.set(database=name), "default")
+    yield opened
+    opened.close()
+    administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def rows_in(path: Path) -> list[dict[str, Any]]:
@@ -89,14 +107,14 @@ def answered(database: Database, view: str, *where: str, columns: list[str] | No
     return sorted(tuple(row) for row in rows)
 
 
-def test_types_are_kept_where_the_format_has_them(stored: Database, tmp_path: Path) -> None:
+def test_types_are_kept_where_the_format_has_them(shared: Database, tmp_path: Path) -> None:
     columns = ["iccid", "as_of", "p_14", "p50_date", "p90_date", "remaining", "created_at", "cause"]
     made = datetime(2026, 1, 11, 6, tzinfo=UTC)
     where = ("as_of=2026-01-10", f"iccid={A}")
 
-    (parquet,) = exported(stored, tmp_path / "a.parquet", "exhaustions", *where, columns=columns)
-    (xlsx,) = exported(stored, tmp_path / "a.xlsx", "exhaustions", *where, columns=columns)
-    (text,) = exported(stored, tmp_path / "a.csv", "exhaustions", *where, columns=columns)
+    (parquet,) = exported(shared, tmp_path / "a.parquet", "exhaustions", *where, columns=columns)
+    (xlsx,) = exported(shared, tmp_path / "a.xlsx", "exhaustions", *where, columns=columns)
+    (text,) = exported(shared, tmp_path / "a.csv", "exhaustions", *where, columns=columns)
 
     day = date(2026, 1, 10)
     expected = [A, day, 1 / 3, day + timedelta(5), None, -5, made, None]
@@ -145,9 +163,9 @@ def test_usage_exported_and_imported_elsewhere_is_the_same(
     other.close()
 
 
-def test_text_that_looks_like_a_formula_is_none(stored: Database, tmp_path: Path) -> None:
+def test_text_that_looks_like_a_formula_is_none(shared: Database, tmp_path: Path) -> None:
     for format in FORMATS:
-        found = {row["iccid"]: row["label"] for row in exported(stored, tmp_path / f"a.{format}", "sims")}
+        found = {row["iccid"]: row["label"] for row in exported(shared, tmp_path / f"a.{format}", "sims")}
         expected = {iccid: label for iccid, label in LABELLED.items() if label}
         if format == "csv":
             expected = {iccid: f"'{label}" for iccid, label in expected.items()}
@@ -159,26 +177,26 @@ def test_text_that_looks_like_a_formula_is_none(stored: Database, tmp_path: Path
     assert "=SUM" in sheet
 
 
-def test_numbers_in_csv_have_no_idle_zeros(stored: Database) -> None:
-    assert answered(stored, "sims", f"iccid={A}", columns=["quota_total_mb"]) == [("500",)]
+def test_numbers_in_csv_have_no_idle_zeros(shared: Database) -> None:
+    assert answered(shared, "sims", f"iccid={A}", columns=["quota_total_mb"]) == [("500",)]
 
 
-def test_conditions_choose_by_equality_range_list_and_absence(stored: Database) -> None:
+def test_conditions_choose_by_equality_range_list_and_absence(shared: Database) -> None:
     def days(*where: str) -> list[str]:
-        return sorted({row[0] for row in answered(stored, "sim_usage", *where, columns=["day"])})
+        return sorted({row[0] for row in answered(shared, "sim_usage", *where, columns=["day"])})
 
     assert days("day>=2026-01-03", "day<2026-01-05") == ["2026-01-03", "2026-01-04"]
     assert days("day > 2026-01-08", "day!=2026-01-09") == ["2026-01-10"]
-    assert len(answered(stored, "sim_usage", f"iccid={A}", f"iccid={C}")) == 20
+    assert len(answered(shared, "sim_usage", f"iccid={A}", f"iccid={C}")) == 20
     assert days("bytes_rx=") == ["2026-01-01", "2026-01-02", "2026-01-03"]
     assert days("bytes_rx!=", "day<=2026-01-04") == ["2026-01-04"]
-    assert len(answered(stored, "exhaustions", "as_of=2026-01-10")) == 3
-    assert answered(stored, "sims", "label=", columns=["iccid"]) == [(C,)]
+    assert len(answered(shared, "exhaustions", "as_of=2026-01-10")) == 3
+    assert answered(shared, "sims", "label=", columns=["iccid"]) == [(C,)]
 
 
-def test_the_label_chooses_sims_in_views_that_do_not_show_it(stored: Database) -> None:
-    assert {row[0] for row in answered(stored, "sim_usage", "label==SUM(A1:A9)", columns=["iccid"])} == {A}
-    assert {row[0] for row in answered(stored, "sim_usage", "label=", columns=["iccid"])} == {C}
+def test_the_label_chooses_sims_in_views_that_do_not_show_it(shared: Database) -> None:
+    assert {row[0] for row in answered(shared, "sim_usage", "label==SUM(A1:A9)", columns=["iccid"])} == {A}
+    assert {row[0] for row in answered(shared, "sim_usage", "label=", columns=["iccid"])} == {C}
 
 
 def test_a_view_has_a_short_name_for_its_newest_version_and_is_there_as_soon_as_it_is_made(
@@ -226,10 +244,10 @@ def test_odd_types_and_empty_texts_survive(stored: Database, database_url: URL, 
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_no_rows_are_a_file_with_its_columns(stored: Database, tmp_path: Path, format: Format) -> None:
+def test_no_rows_are_a_file_with_its_columns(shared: Database, tmp_path: Path, format: Format) -> None:
     path = tmp_path / f"none.{format}"
 
-    assert export_file(stored, Export("alerts", format, columns=["iccid", "kind"]), path) == 0
+    assert export_file(shared, Export("alerts", format, columns=["iccid", "kind"]), path) == 0
     if format == "parquet":
         assert pl.read_parquet(path).columns == ["iccid", "kind"]
     elif format == "csv":
@@ -273,8 +291,8 @@ def test_only_the_rows_of_the_own_organization_are_exported(stored: Database, da
         (Export("sims", "csv", ["label=x"] * 1001), "1001 conditions: at most 1000"),
     ],
 )
-def test_what_cannot_be_exported_is_refused_with_what_can(stored: Database, wanted: Export, message: str) -> None:
-    with stored.transaction() as transaction, pytest.raises(ExportError) as refused:
+def test_what_cannot_be_exported_is_refused_with_what_can(shared: Database, wanted: Export, message: str) -> None:
+    with shared.transaction() as transaction, pytest.raises(ExportError) as refused:
         export(transaction.connection, wanted, io.BytesIO())
     assert message in str(refused.value)
 
@@ -290,9 +308,9 @@ def test_what_cannot_be_exported_is_refused_with_what_can(stored: Database, want
         "COPY x TO PROGRAM 'id'",
     ],
 )
-def test_a_value_is_a_value_whatever_it_says(stored: Database, text: str) -> None:
-    assert answered(stored, "sims", f"label={text}") == []
-    assert len(answered(stored, "sims", f"label!={text}")) == 2
+def test_a_value_is_a_value_whatever_it_says(shared: Database, text: str) -> None:
+    assert answered(shared, "sims", f"label={text}") == []
+    assert len(answered(shared, "sims", f"label!={text}")) == 2
     for wanted in (
         Export(text, "csv"),
         Export("sims", "csv", columns=[text]),
@@ -300,9 +318,9 @@ def test_a_value_is_a_value_whatever_it_says(stored: Database, text: str) -> Non
         Export("sim_usage", "csv", [f"day={text}"]),
         Export(f"sims_v1 {text}", "csv"),
     ):
-        with stored.transaction() as transaction, pytest.raises(ExportError):
+        with shared.transaction() as transaction, pytest.raises(ExportError):
             export(transaction.connection, wanted, io.BytesIO())
-    assert len(answered(stored, "sims")) == 3
+    assert len(answered(shared, "sims")) == 3
 
 
 def test_the_name_of_a_file_says_its_format() -> None:
@@ -369,9 +387,9 @@ def test_when_the_connection_breaks_in_the_middle_nothing_is_left(
     assert (stored.row("fleet_size") or {})["sims"] == 3
 
 
-def test_a_folder_that_is_not_there_is_named(stored: Database, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_named(shared: Database, tmp_path: Path) -> None:
     with pytest.raises(ExportFileError, match=r"nowhere/a\.csv cannot be written: No such file or directory"):
-        export_file(stored, Export("sims", "csv"), tmp_path / "nowhere" / "a.csv")
+        export_file(shared, Export("sims", "csv"), tmp_path / "nowhere" / "a.csv")
 
 
 PROGRAM = """

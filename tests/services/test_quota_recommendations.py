@@ -10,20 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import polars as pl
 import pytest
 from typer.testing import CliRunner
 
 from assets.quota import quota_policy, quota_recommendations, realized_savings
+from assets.scoring_ops import IO_MANAGER, StagedValues
 from pipelines.cli.app import app
 from resources.runtime import Runtime
 from resources.settings import Settings
 from services.quota.futures import with_days_out
-from services.quota.policy import SPEC
+from services.quota.policy import SPEC, wanted_use
 from services.quota.prices import SOLD_SCHEMA, KnownPrices, price_list
-from services.quota.recommending import recommend
+from services.quota.recommending import RECOMMENDATIONS
 from services.reports.fleet import read_facts
 from services.reports.html import render
+from services.scoring import plan, publish, score_block, score_day
 from tests.fleet import AS_OF, NOW, Truth, at
 
 DAY = timedelta(days=1)
@@ -32,8 +35,9 @@ ROWS = "SELECT * FROM predictions.quota_recommendations ORDER BY sim_key, as_of"
 
 def run(runtime: Runtime, as_of: date = AS_OF) -> dict[str, Any]:
     """The metadata of the asset as of a day."""
-    result = dg.materialize([quota_recommendations], partition_key=as_of.isoformat(), resources={"runtime": runtime})
-    (made,) = result.asset_materializations_for_node("quota_recommendations")
+    resources = {"runtime": runtime, IO_MANAGER: StagedValues(runtime)}
+    result = dg.materialize([quota_recommendations], partition_key=as_of.isoformat(), resources=resources)
+    (made,) = (event.materialization for event in result.get_asset_materialization_events())
     return {name: getattr(value, "value", value) for name, value in made.metadata.items()}
 
 
@@ -85,7 +89,7 @@ def test_a_day_is_recommended_decided_and_measured(filled: tuple[Runtime, Truth]
     # dismissed: the next day offers something else, or nothing; accepted: the same rests
     dismissed, accepted = bought[0], max(bought[1:] or bought, key=lambda row: row["saving_minor"])
     decide(truth, dismissed["recommendation_id"], "dismissed")
-    recommend(runtime, AS_OF + DAY, run_id="next")
+    score_day(runtime, RECOMMENDATIONS, AS_OF + DAY, run_id="next")
     following = advised(truth, AS_OF + DAY)
     assert following[dismissed["sim_key"]]["action"] != dismissed["action"]
     decide(truth, accepted["recommendation_id"], "accepted")
@@ -104,16 +108,48 @@ def test_a_day_is_recommended_decided_and_measured(filled: tuple[Runtime, Truth]
     assert measured["accepted"]["predicted_minor"] == accepted["saving_minor"]
 
 
+def test_blocks_of_sims_are_chosen_for_together_and_a_block_can_be_done_again(filled: tuple[Runtime, Truth]) -> None:
+    runtime, truth = filled
+    whole = run(at(runtime, NOW, month_budget=40.0))
+    assert whole["blocks"] == 1
+    rows, fleet = truth.rows(ROWS), truth.one("SELECT content FROM predictions.quota_fleet")
+    assert 0 < fleet["spend_minor"][0] <= 4000 < fleet["at_stake_minor"], "the budget binds the fleet as a whole"
+
+    small = at(runtime, NOW, month_budget=40.0, block_sims=15)
+    blocks = plan(small, RECOMMENDATIONS, AS_OF, work_id="small")
+    assert len(blocks) == 3
+    staged = [score_block(small, RECOMMENDATIONS, block) for block in reversed(blocks)]
+    assert score_block(small, RECOMMENDATIONS, blocks[1]) == staged[1], "a block again is the same block"
+    staging = (
+        "SELECT count(*) FROM ops.staged_values WHERE part = 'quota_recommendations' AND name ~ ', (block|shared)'"
+    )
+    assert truth.one(staging) == 4
+    truth.rows("DELETE FROM ops.staged_values WHERE name ~ ', block 2'")
+    with pytest.raises(RuntimeError, match=r"block 2 as of .* is not staged"):
+        publish(small, RECOMMENDATIONS, AS_OF, staged, run_id="small")
+    assert truth.rows(ROWS) == rows
+    staged[0] = score_block(small, RECOMMENDATIONS, blocks[2])
+    metadata = publish(small, RECOMMENDATIONS, AS_OF, staged, run_id="small")
+    assert (metadata["blocks"], metadata["rows new"], metadata["rows changed"]) == (3, 0, 0)
+    assert truth.rows(ROWS) == rows
+    again = truth.one("SELECT content FROM predictions.quota_fleet")
+    for content in (fleet, again):  # ranges are those of independent sums: they depend on what is summed first
+        for row in (*content["next_year"], *content["plans"]):
+            del row["cost_p10_minor"], row["cost_p90_minor"]
+    assert again == fleet
+    assert truth.one(staging) == 0
+
+
 def test_a_dismissed_action_comes_back_when_its_saving_doubles(filled: tuple[Runtime, Truth]) -> None:
     runtime, truth = filled
     run(runtime)
     row = max(advised(truth).values(), key=lambda row: row["saving_minor"])
     decide(truth, row["recommendation_id"], "dismissed")
     dearer = at(runtime, NOW, outage_day=11 * runtime.settings.outage_day)
-    recommend(dearer, AS_OF + DAY, run_id="dearer")
+    score_day(dearer, RECOMMENDATIONS, AS_OF + DAY, run_id="dearer")
     assert advised(truth, AS_OF + DAY)[row["sim_key"]]["action"] == row["action"]
     # what was decided on stays as it was, whatever is computed of its day
-    recommend(dearer, AS_OF, run_id="again")
+    score_day(dearer, RECOMMENDATIONS, AS_OF, run_id="again")
     assert advised(truth)[row["sim_key"]]["saving_minor"] == row["saving_minor"]
 
 
@@ -241,6 +277,19 @@ def test_the_terminal_lists_and_decides_and_the_report_shows_the_money(
     content = truth.one("SELECT content FROM predictions.quota_fleet")
     assert f"{content['at_stake_minor'] / 100:,.2f} EUR" in page
     assert "SIMs that do nothing and cost" in page
+
+
+def test_a_device_wants_what_it_used_before_its_sim_was_out() -> None:
+    values = np.full((4, 150), np.nan)
+    values[0] = 2.0  # always there
+    values[1, :100], values[1, 100:120] = 3.0, 5.0  # without volume from the middle of the days replayed on
+    values[2, 40:80] = 7.0  # without volume since before them
+    wanted = wanted_use(values)
+    assert wanted.shape == (4, 60)
+    assert (wanted[0] == 2).all()
+    assert (wanted[1, :10], wanted[1, 30:]) == (pytest.approx(3), pytest.approx((3 * 10 + 5 * 20) / 30))
+    assert (wanted[2] == 7).all()
+    assert (wanted[3] == 0).all(), "of a device that never sent nothing is known"
 
 
 def test_the_policy_is_replayed_on_the_past_and_registered(filled: tuple[Runtime, Truth]) -> None:

@@ -59,8 +59,34 @@ ATTACKS: dict[str, tuple[str, ...]] = {
     "the secrets": (
         "SELECT secret FROM ops.organization_secrets",
         "SELECT * FROM ops.downstream_logins",
+        "SELECT * FROM ops.session_keys",
         "SELECT * FROM ops.api_keys",
         "UPDATE ops.downstream_logins SET organization_id = 2",
+    ),
+    "the key of another login": (
+        "SET simsight.organization = 'login theirs'",
+        "SET simsight.organization = 'theirs'",
+        "UPDATE ops.session_keys SET organization_id = 2",
+    ),
+    "the view that policies ask": (
+        "SET default_transaction_read_only = off",
+        "UPDATE ops.session_organization SET organization_id = 2",
+        "INSERT INTO ops.session_organization VALUES (2)",
+        "ALTER VIEW ops.session_organization SET (security_invoker = true)",
+        "CREATE OR REPLACE VIEW ops.session_organization AS SELECT 2::smallint AS organization_id",
+        "CREATE TEMP VIEW session_organization AS SELECT 2::smallint AS organization_id",
+        "CREATE TEMP TABLE session_keys AS SELECT 'login ' || session_user AS shown, 2::smallint AS organization_id",
+        "SET search_path = pg_temp, ops, core",
+    ),
+    "operators and functions of its own before ours": (
+        "SET default_transaction_read_only = off",
+        "CREATE FUNCTION pg_temp.yes(text, text) RETURNS boolean LANGUAGE sql RETURN true",
+        "CREATE OPERATOR pg_temp.= (LEFTARG = text, RIGHTARG = text, FUNCTION = pg_temp.yes)",
+        "CREATE FUNCTION pg_temp.yes(smallint, smallint) RETURNS boolean LANGUAGE sql RETURN true",
+        "CREATE OPERATOR pg_temp.= (LEFTARG = smallint, RIGHTARG = smallint, FUNCTION = pg_temp.yes)",
+        "CREATE FUNCTION pg_temp.current_setting(text, boolean) RETURNS text LANGUAGE sql RETURN 'theirs'",
+        "CREATE FUNCTION pg_temp.pg_has_role(name, name, text) RETURNS boolean LANGUAGE sql RETURN true",
+        "SET search_path = pg_temp, pg_catalog, ops, core",
     ),
     "names of its own before ours": (
         "SET default_transaction_read_only = off",
@@ -82,6 +108,8 @@ ATTACKS: dict[str, tuple[str, ...]] = {
         "'%', $1; RETURN true; END $$",
         "SELECT count(*) FROM core.sims WHERE pg_temp.leak(label)",
         "SELECT count(*) FROM core.sims_v1 WHERE pg_temp.leak(label)",
+        "SELECT count(*) FROM ops.session_organization "
+        "WHERE pg_temp.leak(CASE organization_id WHEN 1 THEN '' ELSE 'other ' || organization_id END)",
     ),
     "an error that tells": (
         "SELECT count(*) FROM core.sims WHERE label::integer > 0",
@@ -163,6 +191,12 @@ def told_of_others(said: str) -> list[str]:
     return [word for word in ("other 1", "other 2", "other case", "other subject", "666") if word in said]
 
 
+def secrets_of(admin: psycopg.Connection[Any]) -> dict[str, str]:
+    """The secret of each organization, by its slug."""
+    found = "SELECT slug, secret FROM core.organizations JOIN ops.organization_secrets USING (organization_id)"
+    return dict(admin.execute(found).fetchall())
+
+
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_no_statement_shows_another_organization(
     admin: psycopg.Connection[Any], login: tuple[str, str], database_url: URL, attack: str
@@ -182,6 +216,64 @@ def test_no_statement_shows_another_organization(
     assert admin.execute("SELECT count(*) FROM core.sim_usage").fetchone() == (100,)
 
 
+def test_not_even_the_secret_of_another_organization_helps_a_login_of_others(
+    admin: psycopg.Connection[Any], login: tuple[str, str], database_url: URL
+) -> None:
+    for slug, secret in secrets_of(admin).items():
+        with connected(database_url, login) as connection:
+            connection.execute("SELECT set_config('simsight.organization', %s, false)", (secret,))
+            assert connection.execute("SELECT slug FROM core.organizations").fetchall() == [("default",)], slug
+        # it is the right one: the service works for its organization by it
+        with psycopg.connect(driver_url(database_url, "").render_as_string(hide_password=False)) as service:
+            service.execute("SET ROLE simsight_api")
+            service.execute("SELECT set_config('simsight.organization', %s, false)", (secret,))
+            assert service.execute("SELECT slug FROM core.organizations").fetchall() == [(slug,)]
+
+
+def test_the_name_of_a_login_is_no_secret_that_the_service_may_show(
+    admin: psycopg.Connection[Any], login: tuple[str, str]
+) -> None:
+    admin.execute("SET ROLE simsight_api")
+    for shown in (login[0], f"login {login[0]}", "", "secret "):
+        admin.execute("SELECT set_config('simsight.organization', %s, false)", (shown,))
+        assert admin.execute("SELECT FROM core.sims").fetchall() == []
+
+
+def test_one_plan_serves_whatever_the_session_shows(admin: psycopg.Connection[Any], database_url: URL) -> None:
+    """A plan that is kept asks anew: after another secret, and for an organization and a secret that came after it."""
+    show = "SELECT set_config('simsight.organization', %s, false)"
+    secrets = secrets_of(admin)
+    with psycopg.connect(driver_url(database_url, "").render_as_string(hide_password=False), autocommit=True) as one:
+        one.execute("SET ROLE simsight_api; SET plan_cache_mode = force_generic_plan")
+        one.execute("PREPARE p AS SELECT slug FROM core.organizations")
+        for slug in ("default", "other", "default"):
+            one.execute(show, (secrets[slug],))
+            assert one.execute("EXECUTE p").fetchall() == [(slug,)]
+        admin.execute("UPDATE ops.organization_secrets SET secret = 'new' WHERE secret = %s", (secrets["default"],))
+        assert one.execute("EXECUTE p").fetchall() == [], "the old secret is worth nothing"
+        one.execute(show, ("new",))
+        assert one.execute("EXECUTE p").fetchall() == [("default",)]
+        admin.execute("INSERT INTO core.organizations (slug) VALUES ('third')")
+        one.execute(show, (secrets_of(admin)["third"],))
+        assert one.execute("EXECUTE p").fetchall() == [("third",)]
+        admin.execute("DELETE FROM core.organizations WHERE slug = 'third'")
+        assert one.execute("EXECUTE p").fetchall() == []
+    assert admin.execute("SELECT count(*) FROM ops.session_keys").fetchone() == (2,)
+
+
+def test_no_policy_calls_a_function_of_ours(admin: psycopg.Connection[Any]) -> None:
+    """A function costs each policy of each statement microseconds; the view is part of the plan."""
+    conditions = admin.execute(
+        "SELECT DISTINCT pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid) FROM pg_policy"
+    ).fetchall()
+    assert [(" ".join(condition.split()), check) for condition, check in conditions] == [
+        (
+            "(organization_id = ( SELECT session_organization.organization_id FROM ops.session_organization))",
+            None,
+        )
+    ]
+
+
 def test_a_role_that_is_no_login_of_ours_sees_nothing(admin: psycopg.Connection[Any]) -> None:
     admin.execute("SET SESSION AUTHORIZATION simsight_downstream")
     try:
@@ -196,7 +288,7 @@ def test_what_a_login_of_others_may_run_with_the_owners_rights_is_known(admin: p
         " WHERE n.nspname IN ('ops', 'core', 'predictions', 'raw') AND p.prosecdef AND p.prorettype <> "
         "'trigger'::regtype AND has_function_privilege('simsight_downstream', p.oid, 'EXECUTE') ORDER BY 1"
     )
-    assert [name for (name,) in rights] == ["current_organization", "usage_answers", "usage_booked_to"]
+    assert [name for (name,) in rights] == ["usage_answers", "usage_booked_to"]
 
 
 def test_a_login_is_listed_and_ends_with_its_sessions(database_url: URL, admin: psycopg.Connection[Any]) -> None:

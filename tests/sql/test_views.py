@@ -184,7 +184,7 @@ def test_what_is_unchanged_is_not_touched(database_url: URL, files: Files) -> No
 def test_a_column_at_the_end_is_added_and_the_rest_stays(database_url: URL, files: Files) -> None:
     before = dumped(database_url)
     run(database_url, f"GRANT SELECT ON {SIMS} TO pg_monitor")  # by hand, to somebody's own role
-    files(edited(SIMS, ") AS operator\n", ") AS operator,\n    t.cause AS state_cause\n"))
+    files(edited(SIMS, ") AS first_usage_on\n", ") AS first_usage_on,\n    t.cause AS state_cause\n"))
     migrate(database_url)
     after = dumped(database_url)
     assert after[SIMS]["columns"] == [*before[SIMS]["columns"], ["state_cause", "text", '"default"', None, None]]
@@ -232,7 +232,7 @@ def test_a_broken_file_leaves_all_views_as_they_were(database_url: URL, files: F
 def test_a_new_view_may_use_a_new_column_of_another(database_url: URL, files: Files) -> None:
     name = "core.a_view_v1"  # by name the first
     files(
-        edited(SIMS, ") AS operator\n", ") AS operator,\n    t.cause AS state_cause\n"),
+        edited(SIMS, ") AS first_usage_on\n", ") AS first_usage_on,\n    t.cause AS state_cause\n"),
         ViewDefinition(name, f"CREATE OR REPLACE VIEW {name} AS SELECT state_cause FROM {SIMS}"),
     )
     assert [view.name for view in migrate(database_url)] == [SIMS, name]

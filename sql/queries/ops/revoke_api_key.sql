@@ -1,2 +1,2 @@
--- Revoke every key of that name that is not revoked yet. Parameters: name text.
-UPDATE ops.api_keys SET revoked_at = now() WHERE name = %(name)s::text AND revoked_at IS NULL
+-- One row: how many keys of that name were revoked. Parameters: who, name text.
+SELECT ops.end_api_key_here(%(who)s::text, %(name)s::text) AS ended

@@ -39,13 +39,18 @@ SELECT
     (
         SELECT c.operator FROM core.sim_connectivity AS c
         WHERE c.sim_key = s.sim_key AND c.operator IS NOT NULL ORDER BY c.day DESC LIMIT 1
-    ) AS operator
+    ) AS operator,
+    (
+        SELECT u.day FROM core.sim_usage AS u
+        WHERE u.sim_key = s.sim_key ORDER BY u.day LIMIT 1
+    ) AS first_usage_on
 FROM core.sims AS s
 LEFT JOIN core.sim_states AS t USING (sim_key);
 
 COMMENT ON VIEW core.sims_v1 IS
     'One row a SIM. quota_total_mb: MB of the whole data quota; state: of its life, NULL until it is first evaluated. '
     'remaining_mb: data volume left when 1NCE was last asked; last_used_on: last UTC day with data or SMS; '
-    'country, operator: where it was last seen; ends_on: median day of its end by the latest prediction';
+    'country, operator: where it was last seen; ends_on: median day of its end by the latest prediction; '
+    'first_usage_on: first UTC day with a record of usage';
 
 GRANT SELECT ON core.sims_v1 TO simsight_pipeline, simsight_api;

@@ -23,7 +23,7 @@ from ml.churn import (
     snapshot,
     train_hazard,
 )
-from ml.churn.actions import VALUE_SCHEMA, importance
+from ml.churn.actions import MIN_REASON, REASONS, VALUE_SCHEMA, contributions, importance, in_words
 from ml.churn.competing import HORIZONS, by_months, cumulative_incidence
 from ml.churn.ends import CAUSES, FACT_SCHEMA, chance_of_return, closing_lags, ends_of
 from ml.churn.evaluation import lines
@@ -246,6 +246,30 @@ def test_too_few_ends_are_said(histories: Histories) -> None:
     assert evaluate_churn(some, as_of=LAST).status == "not tested"
     with pytest.raises(ValueError, match=r"usage lacks the column\(s\) bytes"):
         train_hazard(replace(histories, usage=histories.usage.drop("bytes")), as_of=LAST)
+
+
+@pytest.mark.parametrize("least", [MIN_REASON, 0.6])
+def test_reasons_of_many_sims_are_those_of_each_by_itself(
+    histories: Histories, model: Hazard, least: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ml.churn.actions.MIN_REASON", least)
+    features = snapshot(histories, LAST - 160 * DAY)
+    risks = predict_hazard(model, histories, as_of=LAST - 160 * DAY).filter(pl.col("horizon_days") == 90)
+    reasons = reasons_of(model, features, risks)
+    assert reasons["sim_key"].to_list() == features["sim_key"].to_list()
+    names = [column.name for column in model.columns.columns]
+    by_sim = {row["sim_key"]: [row[f"p_{cause}"] for cause in CAUSES] for row in risks.iter_rows(named=True)}
+    known, added = features.to_dicts(), {cause: contributions(model, cause, features) for cause in model.learners}
+    seen = set()
+    for row, (sim, cause, said) in enumerate(reasons.iter_rows()):
+        assert cause == CAUSES[int(np.argmax(by_sim.get(sim, [0])))]
+        weights = added[cause][row] if cause in added else np.zeros(len(names))
+        best = [at for at in np.argsort(-weights)[:REASONS] if weights[at] >= least]
+        expected = "; ".join(in_words(names[at], known[row].get(names[at])) for at in best)
+        assert said == (expected or "nothing stands out")
+        seen.add(len(best))
+    assert seen >= ({1, 2, 3} if least == MIN_REASON else {0, 1})
+    assert reasons_of(model, features.clear(), risks).schema == reasons.schema
 
 
 def test_reasons_name_what_fades(histories: Histories, model: Hazard) -> None:

@@ -1,0 +1,12 @@
+-- One row a SIM of a list with a forecast: its latest as-of day and what it is expected to use on the next days, in bytes. sim: its ICCID.
+-- Parameters: iccids text[]. Indexes: sims_organization_id_iccid_key, usage_forecasts_pkey.
+SELECT l.as_of, r.model_name, r.model_version, f.next_7_days, f.next_30_days, s.iccid AS sim
+FROM core.sims AS s
+CROSS JOIN LATERAL (SELECT max(x.as_of) AS as_of FROM predictions.usage_forecasts AS x WHERE x.sim_key = s.sim_key) AS l
+CROSS JOIN LATERAL (
+    SELECT max(x.scoring_id) AS scoring_id, sum(x.mean) FILTER (WHERE x.day <= l.as_of + 7)::bigint AS next_7_days,
+           sum(x.mean)::bigint AS next_30_days
+    FROM predictions.usage_forecasts AS x WHERE x.sim_key = s.sim_key AND x.as_of = l.as_of AND x.day <= l.as_of + 30
+) AS f
+JOIN predictions.scorings AS r USING (scoring_id)
+WHERE s.iccid = ANY (%(iccids)s::text[]) AND l.as_of IS NOT NULL

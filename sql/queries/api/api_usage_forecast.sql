@@ -1,0 +1,13 @@
+-- One row a day of the first days ahead of a SIM's forecast; as api_forecast, with the MLflow run that trained the model.
+-- Parameters: iccid text, as_of date or NULL for the SIM's latest, days integer. Indexes: sims_organization_id_iccid_key, usage_forecasts_pkey.
+-- CASE and not coalesce: row-level security would keep coalesce out of the index condition, as not known to be leakproof.
+SELECT model_name, model_version, run_id, as_of, created_at, data_age_hours, data_grade, iccid,
+       day, mean, q025, q10, q50, q90, q975,
+       (SELECT b.run_id FROM predictions.backtests AS b WHERE b.model_name = v.model_name AND b.model_version = v.model_version) AS mlflow_run
+FROM predictions.usage_forecasts_v1 AS v
+WHERE iccid = %(iccid)s::text
+  AND as_of = CASE WHEN %(as_of)s::date IS NOT NULL THEN %(as_of)s::date ELSE (
+      SELECT max(f.as_of) FROM predictions.usage_forecasts AS f
+      WHERE f.sim_key = (SELECT s.sim_key FROM core.sims AS s WHERE s.iccid = %(iccid)s::text)) END
+ORDER BY day
+LIMIT %(days)s::integer

@@ -1,0 +1,121 @@
+"""Every route of the OpenAPI document, asked with another organization's key and ids, gives nothing of them.
+
+A new route without a case here fails. The fixture `service` is that of test_read_routes.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.test_read_routes import Service, service  # noqa: F401 - a fixture
+
+NO_ORGANIZATION = {("get", "/health"), ("post", "/streams/1nce/{stream_id}")}  # no key opens these
+ENDLESS = {("get", "/v1/alerts/stream")}  # test_alert_stream tries it with two organizations
+# what is sent to a route with a body; {iccid} is a SIM of the other organization
+BODIES: dict[str, Any] = {
+    "/v1/sims/batch": {
+        "iccids": ["{iccid}"],
+        "include": ["state", "usage", "forecast", "exhaustion", "anomaly", "churn", "recommendation"],
+    },
+    "/v1/alerts/{alert_id}/acknowledge": {},
+    "/v1/alerts/{alert_id}/snooze": {"until": "2099-01-12T08:00:00Z"},
+    "/v1/alerts/{alert_id}/resolve": {},
+    "/v1/alerts/{alert_id}/reopen": {},
+    "/v1/alert-rules": {"name": "x", "metric": "usage_day_mb", "operator": ">", "threshold": 1},
+    "/v1/alert-rules/replay": {"name": "x", "metric": "usage_day_mb", "operator": ">", "threshold": 1},
+    "/v1/alert-rules/{rule_id}": {"enabled": False},
+    "/v1/actions": {"kind": "reset", "iccid": "{iccid}", "idempotency_key": "x"},
+    "/v1/sims/{iccid}/churn-actions": {"decision": "accepted", "reason": "x"},
+    "/v1/recommendations/{recommendation_id}/accept": {},
+    "/v1/recommendations/{recommendation_id}/dismiss": {},
+    "/v1/tickets/{case_id}/correction": {"category": "billing_question"},
+    "/v1/ai/query": {"question": "usage of {iccid} yesterday"},
+}
+ALL_VIEWS = ("sims", "sim_usage", "usage_forecasts", "exhaustions", "anomalies", "churn_risks", "alerts", "tickets")
+ALL_SETS = ("forecasts", "exhaustions", "anomalies", "churn-risks", "recommendations", "usage")
+OTHERS = ("9988280666", "other-", "mlflow-other", "run-other", '"other"')
+
+
+@pytest.fixture(scope="module")
+def ids(service: Service) -> dict[str, list[str]]:  # noqa: F811
+    """Ids of the other organization by the name of the path parameter."""
+    of = "WHERE organization_id = (SELECT organization_id FROM core.organizations WHERE slug = 'other') LIMIT 3"
+    found = {
+        "alert_id": "SELECT alert_id FROM predictions.alerts",
+        "action_id": "SELECT action_id FROM ops.action_requests",
+        "recommendation_id": "SELECT recommendation_id FROM predictions.quota_recommendations",
+    }
+    return {name: [str(row[0]) for row in service.seeded.run(f"{query} {of}")] for name, query in found.items()} | {
+        "iccid": [service.iccid(1, "other")],
+        "rule_id": ["1"],
+        "case_id": ["case 5"],
+        "view": list(ALL_VIEWS),
+        "dataset": list(ALL_SETS),
+    }
+
+
+def paths_of(path: str, ids: dict[str, list[str]]) -> list[str]:
+    """A path with each id of the other organization in it. KeyError: say in `ids` what its parameter is."""
+    if "{" not in path:
+        return [path]
+    before, _, rest = path.partition("{")
+    name, _, after = rest.partition("}")
+    return [before + value + after for value in ids[name]]
+
+
+def test_every_route_gives_nothing_of_another_organization(
+    service: Service,  # noqa: F811
+    ids: dict[str, list[str]],
+) -> None:
+    document = service.stranger.get("/openapi.json").json()["paths"]
+    for path, verbs in document.items():
+        for verb, route in verbs.items():
+            if (verb, path) in NO_ORGANIZATION | ENDLESS:
+                continue
+            body = None
+            if route.get("requestBody"):
+                assert path in BODIES, f"{verb} {path}: say in BODIES what is sent to it"
+                body = json.loads(json.dumps(BODIES[path]).replace("{iccid}", ids["iccid"][0]))
+            parameters = {item["name"] for item in route.get("parameters", []) if item["in"] == "query"}
+            queries: list[dict[str, Any]] = [{}]
+            queries += [{"iccid": ids["iccid"][0]}] if "iccid" in parameters else []
+            queries += [{"label": "other-1"}] if "label" in parameters else []
+            for asked in paths_of(path, ids):
+                assert service.stranger.request(verb, asked, json=body).status_code == 401, (verb, path)
+                for query in queries:
+                    answer = service.ours.request(verb, asked, json=body, params=query)
+                    said = (verb, asked, query, answer.status_code, answer.text[:300])
+                    assert answer.status_code < 500, said
+                    if "{" in path and "{view}" not in path and "{dataset}" not in path:
+                        assert answer.status_code in (403, 404, 422), said
+                    text = answer.text.replace(ids["iccid"][0], "") if _echoes(answer) else answer.text
+                    assert not [word for word in OTHERS if word in text], said
+                    if answer.status_code == 200 and query:
+                        assert answer.json()["items"] == [] if "items" in answer.text else True, said
+
+
+def test_every_cursor_of_another_organization_gives_nothing_of_it(service: Service) -> None:  # noqa: F811
+    document = service.stranger.get("/openapi.json").json()["paths"]
+    walked = []
+    for path, verbs in document.items():
+        parameters = {item["name"] for item in verbs.get("get", {}).get("parameters", []) if item["in"] == "query"}
+        if not {"after", "limit"} <= parameters:
+            continue
+        theirs, ours = (path.replace("{iccid}", service.iccid(1, name)) for name in ("other", "default"))
+        cursor = service.theirs.get(theirs, params={"limit": 1}).json()["next"]
+        if cursor is None:
+            continue
+        walked.append(path)
+        answer = service.ours.get(ours, params={"after": cursor})
+        assert answer.status_code == 200, (path, answer.text)
+        assert not [word for word in OTHERS if word in answer.text], path
+    assert len(walked) > 9, walked
+
+
+def _echoes(answer: httpx.Response) -> bool:
+    """Whether the answer may name the ICCID asked for: as unknown, or in a sentence that there is no such SIM."""
+    return answer.status_code != 200 or "unknown" in answer.text or "understood" in answer.text

@@ -1,0 +1,471 @@
+"""The routes that read, over one filled database and one service for all tests of this file: nothing here writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import polars as pl
+import pytest
+from pydantic import BaseModel
+from sqlalchemy import URL
+
+from api.app import create_app
+from api.routes import bulk
+from api.schemas.anomalies import AnomalyScore
+from api.schemas.assistant import (
+    AssistantAnomaly,
+    AssistantChurn,
+    AssistantForecast,
+    AssistantRecommendation,
+    AssistantTicket,
+)
+from api.schemas.batch import BatchAnswer
+from api.schemas.churn import ChurnRiskOfSim
+from api.schemas.history import SimEventPage, Timeline
+from api.schemas.models import BacktestPage, Freshness, ModelList, ReportPage
+from api.schemas.predictions import ExhaustionOfSim, UsageForecast
+from api.schemas.quota import RecommendationOfSim
+from api.schemas.sims import VolumeBand
+from resources.database.session import Database
+from services.access.api_keys import create_key
+from tests.api.conftest import SEED, Seeded, _served
+from tests.conftest import LOCAL, administer, copy_database
+
+# beside SEED, for both organizations: trainings, anomalies, events, quotas, an action and an order for SIM 1 and 2
+MORE = """
+INSERT INTO predictions.backtests (organization_id, model_name, model_version, run_id, as_of, role, metrics,
+    created_at, why, comparison)
+SELECT organization_id, m, v, 'mlflow-' || slug || '-' || m || '-' || v, '2026-01-01',
+    CASE v WHEN 3 THEN 'champion' WHEN 4 THEN 'challenger' ELSE 'retired' END, '{"rmase": 0.8}', '2026-01-02Z',
+    'because',
+    CASE v WHEN 3 THEN '{"rmase": 0.9}'::jsonb END
+FROM core.organizations, (VALUES ('usage-forecaster'), ('anomaly-detector')) AS n (m), (VALUES (2), (3),
+    (4)) AS w (v);
+
+INSERT INTO predictions.promotions (organization_id, model_name, model_version, from_version, decided_by,
+    decided_at, why)
+SELECT organization_id, 'usage-forecaster', 3, 2, 'training', '2026-01-02Z', 'better' FROM core.organizations;
+
+INSERT INTO predictions.anomaly_state (sim_key, organization_id, as_of, model_version, bytes_limits, bytes_usual,
+    sms_limit,
+    sessions_limit, countries, operators, prepared_at)
+SELECT sim_key, organization_id, '2026-01-10', 3, array_fill(1, ARRAY[7]), array_fill(1, ARRAY[7]), 1, 1, '{}', '{}',
+    '2026-01-11 06:00Z'
+FROM core.sims WHERE right(iccid, 2) < '04';
+
+INSERT INTO predictions.anomalies (sim_key, day, kind, organization_id, score, severity, reasons, value, expected,
+    unit, first_day,
+    model_version, as_of, detected_at, live)
+SELECT sim_key, day, kind, organization_id, score, severity, label || ' ' || kind, 7, 1, 'bytes', day, 3,
+    '2026-01-10',
+    '2026-01-11 06:00Z', day > '2026-01-10'
+FROM core.sims, (VALUES (date '2026-01-05', 'spike', 9, 'critical'), ('2026-01-10', 'spike', 4.5, 'warning'),
+    ('2026-01-11', 'sms_flood', 3.5, 'critical')) AS a (day, kind, score, severity)
+WHERE right(iccid, 2) = '01';
+
+INSERT INTO core.sim_events (sim_key, occurred_at, event_type, organization_id, severity, alert, imei, country,
+    operator)
+SELECT sim_key, timestamptz '2026-01-10Z' - n / 3 * interval '1 hour', 'event ' || lpad(n::text, 2, '0'),
+    organization_id,
+    CASE n % 2 WHEN 0 THEN 'INFO' ELSE 'WARN' END, false, NULL, 'Germany', label
+FROM core.sims, generate_series(1, 20) AS n WHERE right(iccid, 2) < '03';
+
+INSERT INTO core.sim_connectivity (sim_key, day, organization_id, observed_at, status, operator, country)
+SELECT sim_key, '2026-01-10', organization_id, '2026-01-10Z', 'ONLINE', CASE WHEN right(iccid,
+    2) < '06' THEN 'Telekom' ELSE 'TIM' END,
+    CASE WHEN right(iccid, 2) < '06' THEN 'Germany' ELSE 'Italy' END
+FROM core.sims WHERE right(iccid, 2) < '12';
+
+INSERT INTO core.sim_quota (organization_id, sim_key, kind, day, observed_at, amount_left, amount_total)
+SELECT organization_id, sim_key, 'data', day, day, CASE WHEN day < '2026-01-09' THEN 990 ELSE a.left_over END, 1000
+FROM core.sims JOIN (VALUES ('01', 0), ('02', 200), ('03', 600), ('04', 601)) AS a (n,
+    left_over) ON n = right(iccid, 2),
+    (VALUES (date '2026-01-08'), (date '2026-01-09')) AS d (day);
+
+UPDATE core.sims SET quota_status = 1, imei = '353500720000001' WHERE right(iccid, 2) = '06';
+
+INSERT INTO ops.action_requests (organization_id, kind, sim_key, parameters, idempotency_key, cost_minor,
+    requested_by, requested_at,
+    state, changed_by, changed_at)
+SELECT organization_id, 'reset', sim_key, '{}', 'k', 0, 'ann', '2026-01-07Z', 'requested', 'ann', '2026-01-07Z'
+FROM core.sims WHERE right(iccid, 2) = '01';
+
+INSERT INTO core.orders (organization_id, order_number, order_type, ordered_at, products, iccids, changed_at, status)
+SELECT organization_id, 8, 'TOPUP', '2026-01-06 12:00Z', '[]', ARRAY[iccid], now(), 'done' FROM core.sims
+WHERE right(iccid, 2) = '01';
+
+UPDATE predictions.exhaustions SET p50_date = p50_date - 9
+WHERE as_of = '2026-01-10' AND sim_key IN (SELECT sim_key FROM core.sims WHERE right(iccid, 2) = '01');
+
+INSERT INTO ops.sweeps (organization_id, source, first_day, last_day, started_at, finished_at)
+SELECT organization_id, 'usage', '2026-01-09', '2026-01-10', '2026-01-11 02:00Z',
+    '2026-01-11 03:00Z' FROM core.organizations;
+"""
+MLFLOW = "https://mlflow.example.com"
+
+
+@dataclass
+class Service:
+    """The service, asked with the key of `default` (ours), of `other` (theirs), or without one."""
+
+    seeded: Seeded
+    ours: httpx.Client
+    theirs: httpx.Client
+    stranger: httpx.Client
+
+    def iccid(self, n: int, organization: str = "default") -> str:
+        return self.seeded.iccid(n, organization)
+
+    def read(self, path: str, model: type[BaseModel] | None = None, **parameters: Any) -> Any:
+        """The JSON at a path, which is what its documented model would write."""
+        answer = self.ours.get(path, params=parameters)
+        assert (path, answer.status_code) == (path, 200), answer.text
+        found = answer.json()
+        if model is not None:
+            written = json.loads(model.model_validate_json(answer.content).model_dump_json(by_alias=True))
+            assert found == written
+            assert _keys(found) == _keys(written)
+        return found
+
+    def walk(self, path: str, **parameters: Any) -> list[dict[str, Any]]:
+        """All items of a list, page by page, by its Link headers."""
+        page = self.ours.get(path, params=parameters)
+        items = []
+        while True:
+            assert page.status_code == 200, page.text
+            items += page.json()["items"]
+            if page.json()["next"] is None:
+                return items
+            page = self.ours.get(page.links["next"]["url"])
+
+
+def _keys(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_keys(part) for part in value]
+    return [(key, _keys(part)) for key, part in value.items()] if isinstance(value, dict) else None
+
+
+@pytest.fixture(scope="module")
+def service(postgres: URL, template: str) -> Iterator[Service]:
+    name = f"simsight_routes_{os.getpid()}"
+    copy_database(postgres, template, name)
+    url = postgres.set(database=name)
+    keys = {}
+    for organization in ("default", "other"):
+        database = Database(url, organization)
+        keys[organization] = create_key(database, "tests", now=datetime.now(UTC), valid_for=None)
+        database.close()
+    seeded = Seeded(url, keys)
+    seeded.run(*SEED.split(";\n\n"), *MORE.split(";\n\n"))
+    app = create_app(url, mlflow_url=MLFLOW + "/", clock=lambda: datetime(2026, 1, 11, 12, tzinfo=UTC))
+    with _served(app) as stranger:
+        clients = [
+            httpx.Client(base_url=stranger.base_url, headers={"X-API-Key": key}, timeout=30, **LOCAL)
+            for key in keys.values()
+        ]
+        yield Service(seeded, clients[0], clients[1], stranger)
+        for client in clients:
+            client.close()
+    administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def run_of(model: str, version: int = 3) -> str:
+    return f"{MLFLOW}/#/runs/mlflow-default-{model}-{version}"
+
+
+def test_what_is_said_of_one_sim_names_day_model_and_training(service: Service) -> None:
+    path = f"/v1/sims/{service.iccid(2)}"
+    week = service.read(f"{path}/usage-forecast", UsageForecast, days=7)
+    assert (week["days"], week["total_mean"]["bytes"], week["items"][0]["day"]) == (7, 10_500_000, "2026-01-11")
+    assert (week["as_of"], week["model_version"], week["mlflow_run"]) == ("2026-01-10", 3, run_of("usage-forecaster"))
+    assert service.read(f"{path}/usage-forecast", UsageForecast)["days"] == 30
+    assert service.read(f"{path}/usage-forecast", as_of="2026-01-09")["as_of"] == "2026-01-09"
+    for days in (0, 31, "x"):
+        assert service.ours.get(f"{path}/usage-forecast?days={days}").status_code == 422
+    for tail, model in {
+        "exhaustion": ExhaustionOfSim,
+        "churn-risk": ChurnRiskOfSim,
+        "quota-recommendation": RecommendationOfSim,
+    }.items():
+        found = service.read(f"/v1/sims/{service.iccid(1)}/{tail}", model)
+        assert (found["as_of"], found["mlflow_run"]) == ("2026-01-10", run_of("usage-forecaster")), tail
+    assert service.ours.get(f"/v1/sims/{service.iccid(12)}/usage-forecast").status_code == 404
+
+
+def test_without_an_address_of_mlflow_answers_have_the_id_of_the_run(service: Service) -> None:
+    with _served(create_app(service.seeded.url)) as client:
+        key = {"X-API-Key": service.seeded.keys["default"]}
+        found = client.get(f"/v1/sims/{service.iccid(2)}/exhaustion", headers=key).json()
+        assert found["mlflow_run"] == "mlflow-default-usage-forecaster-3"
+
+
+def test_the_anomaly_score_is_of_the_last_closed_day_and_days_under_way(service: Service) -> None:
+    found = service.read(f"/v1/sims/{service.iccid(1)}/anomaly-score", AnomalyScore)
+    assert (found["is_anomaly"], found["score"], found["severity"]) == (True, 4.5, "critical")
+    assert [(item["day"], item["kind"]) for item in found["items"]] == [
+        ("2026-01-10", "spike"),
+        ("2026-01-11", "sms_flood"),
+    ]
+    assert found["mlflow_run"] == run_of("anomaly-detector")
+    calm = service.read(f"/v1/sims/{service.iccid(2)}/anomaly-score", AnomalyScore)
+    assert (calm["is_anomaly"], calm["score"], calm["severity"], calm["items"]) == (False, 0.0, None, [])
+    never = service.ours.get(f"/v1/sims/{service.iccid(9)}/anomaly-score")
+    assert (never.status_code, "has not looked" in never.json()["detail"]) == (404, True)
+
+
+def test_a_band_of_what_is_left_has_no_number(service: Service) -> None:
+    bands = []
+    for n in (1, 2, 3, 4, 5, 6):
+        found = service.read(f"/v1/sims/{service.iccid(n)}/volume-band", VolumeBand)
+        assert set(found) == {"iccid", "as_of", "band"}
+        bands.append((found["band"], found["as_of"]))
+    day = "2026-01-09"
+    assert bands == [("empty", day), ("low", day), ("half", day), ("plenty", day), ("unknown", None), ("low", None)]
+
+
+def test_events_of_a_sim_come_newest_first_each_once(service: Service) -> None:
+    path = f"/v1/sims/{service.iccid(1)}/events"
+    whole = service.read(path, SimEventPage)["items"]
+    times = [item["occurred_at"] for item in whole]
+    assert (len(whole), times) == (20, sorted(times, reverse=True))
+    for limit in (1, 2, 7):  # three events share each moment
+        assert service.walk(path, limit=limit) == whole
+    warnings = service.walk(path, limit=3, severity="WARN")
+    assert (len(warnings), {item["severity"] for item in warnings}) == (10, {"WARN"})
+    assert service.read(f"/v1/sims/{service.iccid(9)}/events")["items"] == []
+
+
+def test_a_timeline_has_all_that_happened_in_one_list(service: Service) -> None:
+    path = f"/v1/sims/{service.iccid(1)}/timeline"
+    whole = service.read(path, Timeline, limit=1000)
+    items = whole["items"]
+    times = [item["at"] for item in items]
+    assert (times, whole["as_of"]) == (sorted(times, reverse=True), "2026-01-10")
+    counts = {kind: sum(item["kind"] == kind for item in items) for kind in {item["kind"] for item in items}}
+    assert counts == {
+        "event": 20,
+        "anomaly": 3,
+        "alert": 3,
+        "top_up": 1,
+        "order": 1,
+        "ticket": 3,
+        "action": 1,
+        "exhaustion": 1,
+        "state": 4,
+    }
+    for limit in (1, 4, 9):
+        assert service.walk(path, limit=limit) == items
+    moved = next(item for item in items if item["kind"] == "exhaustion")
+    assert moved["title"] == "Its median end moved from 2026-01-28 to 2026-01-20"
+    some = service.walk(path, limit=1, kinds="anomaly,order")
+    assert [item["kind"] for item in some] == ["anomaly", "anomaly", "order", "anomaly"]
+    assert service.ours.get(path, params={"kinds": "anomaly,oddity"}).status_code == 422
+    assert service.ours.get(path, params={"after": "x"}).status_code == 422
+    cursor = service.read(f"/v1/sims/{service.iccid(1)}/events", limit=1)["next"]
+    assert service.ours.get(path, params={"after": cursor}).status_code == 422, "a cursor of another list"
+
+
+def test_short_answers_have_the_fields_of_their_paths(service: Service) -> None:
+    path = f"/ai/sims/{service.iccid(2)}"
+    forecast = service.read(f"{path}/usage-forecast", AssistantForecast, days=7)
+    assert (forecast["quota_exhaustion_date"], forecast["total_predicted_mb"]) == ("2026-01-28", 10.5)
+    assert forecast["predictions"][0] == {
+        "date": "2026-01-11",
+        "predicted_mb": 1.5,
+        "lower_mb": 0.0002,
+        "upper_mb": 3.0,
+    }
+    calm = service.read(f"{path}/anomaly-score", AssistantAnomaly)
+    assert (calm["is_anomaly"], calm["anomaly_score"], calm["severity"]) == (False, 0.0, None)
+    advice = service.read(f"{path}/quota-recommendation", AssistantRecommendation)
+    assert (advice["recommended_action"], advice["estimated_savings"], advice["currency"]) == ("top_up", 1.0, "EUR")
+    path = f"/ai/sims/{service.iccid(1)}"
+    odd = service.read(f"{path}/anomaly-score", AssistantAnomaly)
+    assert (odd["is_anomaly"], odd["severity"], odd["anomaly_types"]) == (True, "critical", ["spike", "sms_flood"])
+    churn = service.read(f"{path}/churn-risk", AssistantChurn)
+    assert (churn["churn_probability"], churn["risk_level"], churn["recommended_actions"]) == (0.5, "medium", ["call"])
+    assert {forecast["mlflow_run"], advice["mlflow_run"], churn["mlflow_run"]} == {run_of("usage-forecaster")}
+
+
+def test_a_ticket_is_classified_as_the_pipeline_said(service: Service) -> None:
+    said = service.ours.post("/ai/tickets/case 1/classify")
+    found = AssistantTicket.model_validate(said.json())
+    assert (found.category, found.priority, found.needs_human) == ("quota_exhausted", "high", True)
+    assert found.mlflow_run == run_of("usage-forecaster")
+    assert service.ours.post("/ai/tickets/case 4/classify").status_code == 409
+    assert service.ours.post("/ai/tickets/case 9/classify").status_code == 404
+    assert service.stranger.post("/ai/tickets/case 1/classify").status_code == 401
+
+
+def test_a_batch_gives_the_parts_asked_for_and_lists_what_is_unknown(service: Service) -> None:
+    parts = ["state", "usage", "forecast", "exhaustion", "anomaly", "churn", "recommendation"]
+    theirs, nobodys = service.iccid(1, "other"), "7000000000000000000"
+    asked = [service.iccid(2), theirs, service.iccid(12), "89882806660000000029", nobodys, service.iccid(2)]
+    wrong = service.ours.post("/v1/sims/batch", json={"iccids": asked})
+    assert wrong.status_code == 422, "a wrong check digit"
+    asked[3] = "89882806660000000028"  # SIM 2 again, with its check digit
+    said = service.ours.post("/v1/sims/batch", json={"iccids": [*asked, service.iccid(1)], "include": parts})
+    assert said.status_code == 200, said.text
+    found = said.json()
+    BatchAnswer.model_validate(found)
+    assert found["unknown"] == [theirs, nobodys]
+    assert [item["iccid"] for item in found["items"]] == [service.iccid(n) for n in (2, 12, 1)]
+    second, last, first = found["items"]
+    assert second["state"] == service.read(f"/v1/sims/{service.iccid(2)}")
+    for item, n in ((first, 1), (second, 2)):
+        end = service.read(f"/v1/sims/{service.iccid(n)}/exhaustion")
+        del end["mlflow_run"]
+        assert item["exhaustion"] == end
+        assert list(item["exhaustion"]) == list(end)
+    assert (second["usage"]["last_day"], second["forecast"]["next_7_days"]["bytes"]) == ("2026-01-10", 10_500_000)
+    day = second["usage"]["of_last_day"]["bytes"]
+    assert (second["usage"]["of_7_days"]["bytes"], second["usage"]["of_30_days"]["bytes"]) == (7 * day, 30 * day)
+    assert (first["anomaly"]["score"], first["anomaly"]["severity"]) == (4.5, "critical")
+    assert (first["anomaly"]["kinds"], second["anomaly"]["is_anomaly"]) == (["sms_flood", "spike"], False)
+    assert (first["churn"]["p_90"], second["churn"]) == (0.5, None)
+    assert (second["recommendation"]["action"], second["recommendation"]["as_of"]) == ("top_up", "2026-01-10")
+    assert {part: last[part] is None for part in parts} == {part: part not in ("state", "exhaustion") for part in parts}
+    only = service.ours.post("/v1/sims/batch", json={"iccids": [service.iccid(1)]}).json()
+    assert list(only["items"][0]) == ["iccid", "state"]
+
+
+def test_a_batch_has_its_limits(service: Service) -> None:
+    many = [f"8988280666{n:09d}" for n in range(1, 1002)]
+    assert service.ours.post("/v1/sims/batch", json={"iccids": many}).status_code == 422
+    found = service.ours.post("/v1/sims/batch", json={"iccids": many[:1000]}).json()
+    assert (len(found["items"]), len(found["unknown"])) == (12, 988)
+    for body in (
+        {"iccids": []},
+        {"iccids": ["1"]},
+        {"iccids": many[:1], "include": ["mood"]},
+        {"iccids": many[:1], "x": 1},
+    ):
+        assert service.ours.post("/v1/sims/batch", json=body).status_code == 422, body
+    assert (
+        service.ours.post("/v1/sims/batch", content=b"{", headers={"Content-Type": "application/json"}).status_code
+        == 400
+    )
+    assert service.stranger.post("/v1/sims/batch", json={"iccids": many[:1]}).status_code == 401
+
+
+def test_a_whole_set_comes_in_each_format_with_the_same_rows(service: Service) -> None:
+    for dataset, height, chosen in (
+        ("forecasts", 330, {}),
+        ("exhaustions", 12, {}),
+        ("exhaustions", 1, {"label": "default-3"}),
+        ("anomalies", 3, {}),
+        ("anomalies", 1, {"from": "2026-01-11"}),
+        ("churn-risks", 1, {}),
+        ("recommendations", 5, {"as_of": "2026-01-09"}),
+        ("usage", 330, {}),
+        ("usage", 22, {"from": "2026-01-01", "to": "2026-01-02"}),
+        ("churn-risks", 0, {"as_of": "2020-01-01"}),
+    ):
+        path = f"/v1/bulk/{dataset}"
+        arrow = service.ours.get(path, params={"format": "arrow", **chosen})
+        parquet = service.ours.get(path, params=chosen, headers={"Accept": "text/html, application/vnd.apache.parquet"})
+        lines = service.ours.get(path, params=chosen)
+        frame = pl.read_ipc_stream(arrow.content)
+        assert (dataset, frame.height) == (dataset, height)
+        assert frame.equals(pl.read_parquet(parquet.content))
+        rows = [json.loads(line) for line in lines.text.splitlines()]
+        assert [row["iccid"] for row in rows] == frame["iccid"].to_list()
+        assert len(rows) == height
+        assert all(row["iccid"].startswith("89") for row in rows)
+        if rows and dataset not in ("anomalies", "usage"):
+            assert {row["as_of"] for row in rows} == {lines.headers["x-as-of"]}
+        types = [answer.headers["content-type"] for answer in (arrow, parquet, lines)]
+        assert types == [bulk.MEDIA_TYPES[name] for name in ("arrow", "parquet", "ndjson")]
+
+
+@pytest.mark.parametrize(
+    ("query", "accept", "status"),
+    [
+        ("nothing", "*/*", 422),
+        ("usage?as_of=2026-01-10", "*/*", 422),
+        ("forecasts?from=2026-01-10", "*/*", 422),
+        ("usage?from=2026-01-10&to=2026-01-09", "*/*", 422),
+        ("usage?format=csv", "*/*", 422),
+        ("usage", "text/html, image/png;q=0.5", 406),
+        ("usage", "application/x-ndjson;q=0", 406),
+        ("usage?format=arrow", "text/html", 200),
+        ("usage", "text/html, */*;q=0.1", 200),
+    ],
+)
+def test_what_cannot_be_streamed_is_a_problem(service: Service, query: str, accept: str, status: int) -> None:
+    answer = service.ours.get(f"/v1/bulk/{query}", headers={"Accept": accept})
+    assert answer.status_code == status
+    assert service.stranger.get(f"/v1/bulk/{query}", headers={"Accept": accept}).status_code in (401, 422)
+
+
+def test_a_stream_is_of_one_moment_and_one_that_breaks_off_has_no_end(service: Service) -> None:
+    run = service.seeded.run
+    days = "FROM core.sims, generate_series(timestamp '1600-01-01', timestamp '1990-01-01', '1 day') AS day"
+    run(
+        "INSERT INTO core.sim_usage (organization_id, sim_key, day, bytes, bytes_rx, sms_mt, sms_mo, known_at)"
+        f" SELECT organization_id, sim_key, day, 1, 1, 0, 0, now() {days} WHERE iccid = '{service.iccid(11)}'"
+    )
+    old = "DELETE FROM core.sim_usage WHERE day < '1995-01-01'"
+    path, plain = "/v1/bulk/usage?from=1500-01-01&to=1995-01-01", {"Accept-Encoding": "identity"}
+    try:
+        with (
+            service.ours.stream("GET", path, headers=plain) as first,
+            service.ours.stream("GET", path, headers=plain) as second,
+        ):
+            third = service.ours.get(path)
+            assert (third.status_code, third.headers["retry-after"]) == (503, "30")
+            assert service.read("/v1/sims")["items"], "other requests go on"
+            pieces, rest = first.iter_raw(), second.iter_raw()
+            begun = next(pieces)
+            run(old)
+            assert (begun + b"".join(pieces)).count(b"\n") == 142_446
+            next(rest)
+            run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY %' AND state = 'active'")
+            with pytest.raises(httpx.RemoteProtocolError):
+                list(rest)
+        until = time.monotonic() + 10
+        while (answer := service.ours.get(path)).status_code == 503 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert (answer.status_code, answer.content) == (200, b""), "both places are free again"
+    finally:
+        run(old)
+
+
+def test_models_have_a_champion_challengers_and_cards(service: Service) -> None:
+    items = service.read("/v1/models", ModelList)["items"]
+    assert [item["model_name"] for item in items] == ["anomaly-detector", "usage-forecaster"]
+    champion = items[1]["champion"]
+    assert (champion["model_version"], champion["metrics"], champion["decided_by"]) == (3, {"rmase": 0.8}, "training")
+    assert champion["mlflow_run"] == run_of("usage-forecaster")
+    assert champion["card"] == f"{MLFLOW}/#/models/usage-forecaster/versions/3"
+    assert [row["model_version"] for row in items[1]["challengers"]] == [4]
+    theirs = service.theirs.get("/v1/models").json()["items"][1]["champion"]
+    assert theirs["card"] == f"{MLFLOW}/#/models/usage-forecaster-other/versions/3"
+    whole = service.read("/v1/backtests", BacktestPage)["items"]
+    assert [row["model_version"] for row in whole] == [4, 3, 2] * 2
+    assert service.walk("/v1/backtests", limit=1) == whole
+    assert [row["role"] for row in service.walk("/v1/backtests", limit=1, role="retired")] == ["retired"] * 2
+    assert len(service.walk("/v1/backtests", model="usage-forecaster")) == 3
+
+
+def test_freshness_says_age_and_grade_by_source(service: Service) -> None:
+    found = service.read("/v1/freshness", Freshness)
+    assert (found["as_of"], found["age_hours"]) == ("2026-01-10", 12.0)
+    assert found["usage"] == [{"source": "call", "grade": "A", "sims": 11}]
+    assert found["sources"] == [
+        {"source": "usage", "asked_at": "2026-01-11T03:00:00Z", "age_hours": 9.0, "under_way_since": None}
+    ]
+
+
+def test_reports_are_listed_newest_first(service: Service) -> None:
+    items = service.read("/v1/reports", ReportPage)["items"]
+    assert [item["as_of"] for item in items] == ["2026-01-10", "2026-01-09"]
+    assert service.walk("/v1/reports", limit=1) == items
+    assert "as of 2026-01-09" in service.ours.get(items[1]["href"]).text
