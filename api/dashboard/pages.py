@@ -30,11 +30,13 @@ from api.database import InvalidKeyError
 from api.dependencies import Iccid
 from api.errors import ProblemError
 from api.routes.alert_stream import follow
+from api.routes.history import KINDS
 from services.access.api_keys import Credential, NotAllowedError, has_form
 from services.questions.answers import EXAMPLES, Answer
 
 PAGE = 50
 USAGE_DAYS = 90
+FIRST_OF_TIMELINE = {"kinds": list(KINDS), "at": "infinity", "kind": "", "id": ""}
 STALE_AFTER = timedelta(days=2)
 SNOOZE = timedelta(days=7)
 FILES = {
@@ -193,7 +195,7 @@ async def sims(
 async def sim(request: Request, asked: SignedIn, iccid: Iccid) -> Response:
     which = {"iccid": iccid, "as_of": None}
     days = {"iccid": iccid, "first_day": None, "last_day": None, "days": USAGE_DAYS, "rows": USAGE_DAYS}
-    found, usage, forecast, ends, churn, advice, anomalies, alerts, life, last = await asked.read(
+    found, usage, forecast, ends, churn, advice, anomalies, alerts, history, last = await asked.read(
         ("api_sim", {"iccid": iccid}),
         ("api_usage", days),
         ("api_forecast", which),
@@ -202,7 +204,7 @@ async def sim(request: Request, asked: SignedIn, iccid: Iccid) -> Response:
         ("api_recommendation", which),
         ("dashboard_anomalies", {"iccid": iccid, "rows": 10}),
         ("dashboard_alerts", _first_alerts(rows=20, iccid=iccid)),
-        ("api_lifecycle", {"iccid": iccid, "day": date.min, "entry": 0, "rows": 1000}),
+        ("api_timeline", {**FIRST_OF_TIMELINE, "iccid": iccid, "rows": 40}),
         ("dashboard_connection", {"iccid": iccid}),
     )
     if not found:
@@ -225,7 +227,7 @@ async def sim(request: Request, asked: SignedIn, iccid: Iccid) -> Response:
         advice=advice[0] if advice else None,
         anomalies=anomalies,
         alerts=alerts,
-        life=life[::-1][:20],
+        history=history,
         connection=last[0] if last else None,
     )
 

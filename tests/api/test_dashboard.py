@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from api.conftest import Seeded, Serve
 
 from api.app import create_app
 from api.dashboard import german
@@ -20,6 +19,7 @@ from api.dashboard.signing import COOKIE, CSRF_HEADER, SESSION_HOURS, csrf_token
 from api.dashboard.web import HERE, STATIC, usage_and_forecast
 from resources.database.session import Database
 from services.access.api_keys import create_key, revoke_key
+from tests.api.conftest import Seeded, Serve
 from tests.conftest import LOCAL
 
 NOW = datetime(2026, 1, 11, 6, tzinfo=UTC)
@@ -100,6 +100,8 @@ def test_a_session_is_opened_with_a_key_and_ends(browser: httpx.Client, seeded: 
         "Secure"
         in browser.post("/sign-in", data={"key": key}, headers={"X-Forwarded-Proto": "https"}).headers["set-cookie"]
     )
+    browser.cookies.clear()
+    sign_in(browser, key)
     assert all(browser.get(path).status_code == 200 for path in PAGES)
     session = browser.cookies[COOKIE]
     # the cookie is no key of the API, so that no other site can make a browser use it there

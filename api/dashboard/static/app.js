@@ -56,6 +56,15 @@
     new ResizeObserver(() => plot.setSize({ width: place.clientWidth, height: place.clientHeight - 40 })).observe(place);
   }
 
+  // a link of `simsight serve --sign-in` has the key behind the #, which is not sent by itself
+  document.addEventListener("DOMContentLoaded", () => {
+    const field = document.querySelector(".sign #key");
+    if (!field || !location.hash.startsWith("#ss_")) return;
+    field.value = location.hash.slice(1);
+    history.replaceState(null, "", location.pathname);
+    field.form.submit();
+  });
+
   const start = (root) => root.querySelectorAll("figure.chart:not([data-drawn])").forEach((figure) => {
     figure.dataset.drawn = "";
     draw(figure);
