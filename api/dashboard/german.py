@@ -132,6 +132,7 @@ GERMAN = {
     "within 90 days: {share}": "in 90 Tagen: {share}",
     "likeliest cause": "wahrscheinlichste Ursache",
     "There is no churn prediction of this SIM.": "Von dieser SIM gibt es keine Abwanderungsprognose.",
+    "Last events of the network": "Letzte Ereignisse im Netz",
     "What happened": "Was geschah",
     "Nothing is known yet.": "Noch ist nichts bekannt.",
     # alerts

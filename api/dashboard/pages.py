@@ -36,7 +36,8 @@ from services.questions.answers import EXAMPLES, Answer
 
 PAGE = 50
 USAGE_DAYS = 90
-FIRST_OF_TIMELINE = {"kinds": list(KINDS), "at": "infinity", "kind": "", "id": ""}
+# events are many and mostly routine: they are shown by themselves
+FIRST_OF_TIMELINE = {"kinds": [kind for kind in KINDS if kind != "event"], "at": "infinity", "kind": "", "id": ""}
 STALE_AFTER = timedelta(days=2)
 SNOOZE = timedelta(days=7)
 FILES = {
@@ -195,7 +196,7 @@ async def sims(
 async def sim(request: Request, asked: SignedIn, iccid: Iccid) -> Response:
     which = {"iccid": iccid, "as_of": None}
     days = {"iccid": iccid, "first_day": None, "last_day": None, "days": USAGE_DAYS, "rows": USAGE_DAYS}
-    found, usage, forecast, ends, churn, advice, anomalies, alerts, history, last = await asked.read(
+    found, usage, forecast, ends, churn, advice, anomalies, alerts, history, events, last = await asked.read(
         ("api_sim", {"iccid": iccid}),
         ("api_usage", days),
         ("api_forecast", which),
@@ -204,7 +205,8 @@ async def sim(request: Request, asked: SignedIn, iccid: Iccid) -> Response:
         ("api_recommendation", which),
         ("dashboard_anomalies", {"iccid": iccid, "rows": 10}),
         ("dashboard_alerts", _first_alerts(rows=20, iccid=iccid)),
-        ("api_timeline", {**FIRST_OF_TIMELINE, "iccid": iccid, "rows": 40}),
+        ("api_timeline", {**FIRST_OF_TIMELINE, "iccid": iccid, "rows": 25}),
+        ("api_sim_events", {"iccid": iccid, "at": "infinity", "event_type": "", "severity": None, "rows": 8}),
         ("dashboard_connection", {"iccid": iccid}),
     )
     if not found:
@@ -228,6 +230,7 @@ async def sim(request: Request, asked: SignedIn, iccid: Iccid) -> Response:
         anomalies=anomalies,
         alerts=alerts,
         history=history,
+        events=events,
         connection=last[0] if last else None,
     )
 
