@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from threading import BoundedSemaphore
 
 from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from sqlalchemy import URL
 from starlette.routing import Route
 
 from api.alert_hub import Hub
-from api.called import called_address, called_prefix
+from api.called import called_address
+from api.dashboard import pages
 from api.database import Followers, Readers, Store, Streams, Writers
 from api.dependencies import KnownParameters
 from api.direct import Direct, compressing
@@ -120,6 +121,7 @@ def create_app(
     )
     app.state.store, app.state.streams, app.state.clock = store, streams, clock
     app.state.writers, app.state.live, app.state.acting = writers, live, acting
+    app.state.data_note = data_note
     app.state.bulk_places = BoundedSemaphore(bulk.STREAMS_AT_ONCE)
     app.state.mlflow_url = mlflow_url.rstrip("/")
     app.state.language_model = language_model
@@ -144,6 +146,7 @@ def create_app(
         bulk,
         stream_webhook,
         questions,
+        pages,
         assistant,
         free_sql,
         keys,
@@ -159,7 +162,9 @@ def create_app(
     app.add_middleware(Headers, headers=headers)
     app.take_the_short_way((route for module in modules for route in module.router.routes), headers)
     answer_problems(app)
+    pages.lead_to_sign_in(app)
     limits = RateLimits(per_key=guards.key_limit, wrong_keys=guards.failure_limit, store_url=guards.limit_store)
+    app.state.limits = limits
     tokens = Tokens(guards.oidc) if guards.oidc else None
     secure = {"Strict-Transport-Security": f"max-age={guards.hsts_days * 86_400}"} if guards.hsts_days else {}
     app.guard(lambda either_way: Gate(either_way, limits=limits, tokens=tokens, secure=secure))
@@ -172,10 +177,6 @@ def create_app(
 
         app.state.mcp = Mcp(app, list(mcp_hosts))
         app.router.routes.append(Route(PATH, app.state.mcp, include_in_schema=False))
-
-    @app.get("/", include_in_schema=False, dependencies=[KnownParameters])
-    def root(request: Request) -> RedirectResponse:
-        return RedirectResponse(f"{called_prefix(request)}/docs")
 
     @app.get("/openapi.json", include_in_schema=False, dependencies=[KnownParameters])
     def openapi(request: Request) -> JSONResponse:

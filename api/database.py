@@ -393,6 +393,21 @@ class Writers(_Pool):
             found = session.row(name, {"key_sha256": key.presented, **values})
             return str(found["outcome"]) if found else "unknown"
 
+    def open_session(self, key: Credential, session: Credential, hours: int) -> bool:
+        """Let a session of the dashboard stand for a key for some hours; whether the key is live.
+
+        Raises as Store.session does.
+        """
+        with self._transaction() as opened:
+            values = {"presented": key.presented, "session_sha256": session.sha256, "hours": hours}
+            found = opened.row("dashboard_open_session", values)
+            return bool(found and found["opened"])
+
+    def close_session(self, session: Credential) -> None:
+        """End a session. Raises as Store.session does."""
+        with self._transaction() as opened:
+            opened.row("dashboard_close_session", {"session_sha256": session.sha256})
+
     def change_key(self, name: str, key: Credential, values: Mapping[str, Any]) -> Row:
         """Run <name>.sql of sql/queries, which makes, rotates or revokes a key in the name of another; returns its row.
 

@@ -127,15 +127,15 @@ class Asked:
     """What a request may ask of the database: queries for the organization of its key."""
 
     def __init__(self, readers: Readers, key: Credential) -> None:
-        self._readers, self._key = readers, key
+        self._readers, self.key = readers, key
 
     async def read(self, *queries: tuple[str, Mapping[str, Any]]) -> list[list[Row]]:
         """Return the rows of each query, all as of one moment. Raises as Readers.read does."""
-        return await self._readers.read(self._key, *queries)
+        return await self._readers.read(self.key, *queries)
 
     async def rows(self, name: str, parameters: Mapping[str, Any]) -> list[Row]:
         """Return the rows of one query; raises as `read` does."""
-        return (await self._readers.read(self._key, (name, parameters)))[0]
+        return (await self._readers.read(self.key, (name, parameters)))[0]
 
 
 async def asked(

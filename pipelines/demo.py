@@ -296,6 +296,7 @@ def summarize(runtime: Runtime, console: Console, runs: list[RunOutcome]) -> int
     report = runtime.settings.report_folder.resolve() / "fleet-latest.html"
     if report.exists():
         console.print(f"Report: {report}")
+    console.print(f"Dashboard: {called_as()} serve --sign-in")
     console.print(f"Dagster UI: {called_as()} dev    API: {called_as()} serve    Figures: {called_as()} status")
     if any(run.blocked for run in runs):
         return 3

@@ -110,11 +110,14 @@ async def stream(
     """Send one event for each change of an alert: opened, severity, acknowledged, snoozed, reopened, resolved. The
     first event is `ready`. A comment every 15 seconds keeps the connection. After a break go on with the last id: no
     event is missed or repeated."""
+    return await follow(request, key, after=int(last_event_id) if last_event_id else after)
+
+
+async def follow(request: Request, key: Credential, *, after: int | None) -> Response:
+    """The events that come after one; None: from now on. Raises InvalidKeyError, and ProblemError 429."""
     hub: Hub = request.app.state.live
     organization = await hub.organization(key)
-    begin = int(last_event_id) if last_event_id else after
-    if begin is None:
-        begin = await hub.latest(organization)
+    begin = await hub.latest(organization) if after is None else after
     try:
         return _EventStream(hub, organization, key, begin)
     except TooManyStreamsError:

@@ -7,21 +7,29 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from pipelines.cli.common import console, runtime_of
+from resources.errors import UsageError
 from resources.settings import load_settings
+from services.access.api_keys import create_key
 
 app = typer.Typer()
 
 
 @app.command()
-def serve() -> None:
-    """Serve predictions over HTTP (SIMSIGHT_API_HOST, SIMSIGHT_API_PORT) until Ctrl-C. Make a key with `simsight
-    api-key create`.
+def serve(
+    sign_in: Annotated[
+        bool, typer.Option("--sign-in", help="Print a link that signs in to the dashboard, for 12 hours.")
+    ] = False,
+) -> None:
+    """Serve the dashboard and the HTTP API (SIMSIGHT_API_HOST, SIMSIGHT_API_PORT) until Ctrl-C. Sign in with a key of
+    `simsight api-key create`.
     """
     from api.database import Store
     from api.server import serve as serve_api
@@ -31,17 +39,26 @@ def serve() -> None:
 
     settings = load_settings()
     listen(settings.api_host, settings.api_port, free_it="set SIMSIGHT_API_PORT to a free one").close()
-    at = f"http://{settings.api_host}:{settings.api_port}/docs"
+    base = f"http://{settings.api_host}:{settings.api_port}"
+    at = f"Dashboard: {base}/    API: {base}/docs"
     if (login := service_login(settings)) is not None:  # it can neither migrate nor read what the pipeline does
         store = Store(login)
         note = store.data_note(settings.organization)
         store.close()
+        if sign_in:
+            raise UsageError("--sign-in makes a key, which this login cannot: leave it out")
         console.print(at)
         serve_api(settings, login, data_note=note)
         return
     with runtime_of(settings) as runtime:
         prepare(runtime)
         console.print(at)
+        if sign_in:
+            now = datetime.now(UTC)
+            name, hours = f"dashboard {now:%Y-%m-%d %H:%M:%S}", timedelta(hours=12)
+            key = create_key(runtime.database, name, now=now, valid_for=hours, scopes=("read", "alerts"))
+            # after the #: a browser sends it to nobody, and no log has it
+            console.print(f"Sign in: {base}/sign-in#{key}", soft_wrap=True)
         serve_api(settings, runtime.server.api, data_note=runtime.data_note)
 
 

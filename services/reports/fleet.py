@@ -18,6 +18,7 @@ from services.model_specs import QUOTA_POLICY
 TOP = 20
 TOP_REASONS = 10
 TOP_CHURN = 10
+TOP_CHANGES = 5
 MAX_ALERTS = 1000  # on the page; what is beyond is a file of its own
 SHOWN_DAYS = 90
 DAILY_SCHEMA = {"day": pl.Date, "bytes": pl.Int64}
@@ -70,6 +71,7 @@ class FleetFacts:
     anomalies: list[Row]
     silent: list[Row]
     top_consumers: list[Row]
+    changes: list[Row]
     places: list[Row]
     costs: list[Row]
     ticket_counts: list[Row]
@@ -84,6 +86,7 @@ class FleetFacts:
     alerts: list[Row]
     alerts_as_of: date | None
     data: Row
+    grades: list[Row]
     coverage: list[Row]
     quarantine: list[Row]
     poll_problems: list[Row]
@@ -112,6 +115,7 @@ def read_facts(runtime: Runtime, as_of: date) -> FleetFacts:
             "anomalies": transaction.rows("worst_anomalies", {**day, "top": TOP}),
             "silent": _silent(transaction, as_of),
             "top_consumers": _top_consumers(transaction, as_of),
+            "changes": transaction.rows("report_changes", {**day, "days": 7, "top": TOP_CHANGES}),
             "places": transaction.rows("report_places", {**day, "days": 30, "top": TOP}),
             "costs": transaction.rows("report_costs", day),
             "ticket_counts": transaction.rows("ticket_counts", day),
@@ -127,6 +131,7 @@ def read_facts(runtime: Runtime, as_of: date) -> FleetFacts:
             "alert_counts": transaction.rows("report_alert_counts", day),
             "alerts": transaction.rows("report_alerts", {**day, "kind": None, "top": MAX_ALERTS}),
             "alerts_as_of": evaluated["as_of"] if evaluated else None,
+            "grades": transaction.rows("exhaustion_counts", day),
             "coverage": transaction.rows("report_coverage", {**day, "days": 30}),
             "quarantine": transaction.rows("report_quarantine", {"top": TOP_REASONS}),
             "poll_problems": [

@@ -51,11 +51,11 @@ def render(facts: FleetFacts) -> str:
             ends_chart=_charts(lambda: plot_ends(facts)) if facts.first_ends.height else None,
             alerts_shown=TOP,
             first_ends=facts.first_ends.to_dicts(),
-            recent=[_recent(facts, days) for days in (7, 30)],
+            recent=[recent_usage(facts, days) for days in (7, 30)],
             outlook=fleet_expected(facts.fleet),
             alerts_open=sum(row["alerts"] for row in facts.alert_counts),
-            tickets_by=_by_category(facts.ticket_counts),
-            churn_by=_by_cause(facts.churn_counts),
+            tickets_by=counted_by_category(facts.ticket_counts),
+            churn_by=counted_by_cause(facts.churn_counts),
             policy=describe_policy(facts.policy) if facts.policy else "",
             by_severity=_counted(facts.alert_counts, "severity"),
             by_kind=_counted(facts.alert_counts, "kind"),
@@ -93,7 +93,7 @@ def _plotted_ends(ends: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _recent(facts: FleetFacts, days: int) -> dict[str, Any]:
+def recent_usage(facts: FleetFacts, days: int) -> dict[str, Any]:
     """Bytes of the last `days` days, and of as many before: None where the history does not reach back so far."""
     volumes = facts.daily["bytes"]
     first = facts.data["first_day"]
@@ -102,7 +102,7 @@ def _recent(facts: FleetFacts, days: int) -> dict[str, Any]:
     return {"days": days, "bytes": int(volumes[-days:].sum()), "before": before}
 
 
-def _by_category(rows: list[Row]) -> list[Row]:
+def counted_by_category(rows: list[Row]) -> list[Row]:
     """category, tickets, to_person, unsolved: the rows of a category added up, the most tickets first."""
     added: dict[str, Row] = {}
     for row in rows:
@@ -114,7 +114,7 @@ def _by_category(rows: list[Row]) -> list[Row]:
     return sorted(added.values(), key=lambda row: (-row["tickets"], row["category"]))
 
 
-def _by_cause(rows: list[Row]) -> list[Row]:
+def counted_by_cause(rows: list[Row]) -> list[Row]:
     """cause, high, medium, low (SIMs), expected: the rows of a cause together, the most ends first."""
     added: dict[str, Row] = {}
     for row in rows:

@@ -9,6 +9,7 @@ from typing import Any
 from resources.runtime import Runtime
 from services.reports.fleet import read_facts
 from services.reports.html import plot_fleet, render
+from services.reports.summary import summarize
 
 
 def make_report(runtime: Runtime, as_of: date) -> dict[str, Any]:
@@ -17,6 +18,7 @@ def make_report(runtime: Runtime, as_of: date) -> dict[str, Any]:
     page = render(facts)
     with runtime.database.transaction() as transaction:
         changed = transaction.execute("save_report", {"as_of": as_of, "html": page, "now": runtime.clock()})
+        transaction.execute("save_fleet_summary", {"as_of": as_of, "content": summarize(facts), "now": runtime.clock()})
     path = write_report(runtime.settings.report_folder, as_of, page)
     metadata: dict[str, Any] = {
         "report": path,

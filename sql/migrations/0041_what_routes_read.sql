@@ -1,20 +1,8 @@
 -- What the routes of one SIM's history and of freshness read.
 SET LOCAL ROLE simsight_owner;
 
--- wherever the table stands: a name of old may be a view in front of it
-DO $$
-DECLARE
-    alerts regclass;
-    events regclass;
-BEGIN
-    SELECT c.oid INTO alerts FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE c.relname = 'alerts' AND c.relkind IN ('r', 'p') AND n.nspowner = (SELECT oid FROM pg_roles WHERE rolname = 'simsight_owner');
-    EXECUTE format('CREATE INDEX alerts_by_sim ON %s (sim_key, opened_at DESC)', alerts);
-    SELECT c.oid INTO events FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE c.relname = 'sim_events' AND c.relkind IN ('r', 'p') AND n.nspowner = (SELECT oid FROM pg_roles WHERE rolname = 'simsight_owner');
-    EXECUTE format('CREATE INDEX sim_events_by_time ON %s (organization_id, occurred_at DESC)', events);
-END
-$$;
+CREATE INDEX alerts_by_sim ON predictions.alerts (sim_key, opened_at DESC);
+CREATE INDEX sim_events_by_time ON core.sim_events (organization_id, occurred_at DESC);
 
 CREATE FUNCTION ops.sim_actions(wanted text) RETURNS TABLE (
     action_id bigint, kind text, requested_by text, requested_at timestamptz, state text, sent_at timestamptz, message text)

@@ -1,0 +1,1 @@
+"""The dashboard: pages for people over the same database views, in the same process as the API."""
