@@ -16,7 +16,7 @@ from starlette.routing import Route
 from api.alert_hub import Hub
 from api.called import called_address
 from api.dashboard import pages
-from api.database import Followers, Readers, Store, Streams, Writers
+from api.database import Followers, Readers, Store
 from api.dependencies import KnownParameters
 from api.direct import Direct, compressing
 from api.errors import HEADERS, answer_problems
@@ -47,6 +47,7 @@ from api.routes import (
     stream_webhook,
     tickets,
 )
+from api.writing import Streams, Writers
 from services.access.tokens import OidcSettings, Tokens
 from services.actions.kinds import Acting
 from services.free_sql import FreeSql

@@ -28,16 +28,15 @@ from starlette.requests import HTTPConnection
 from api.called import called_prefix
 from api.database import (
     EXPORTS_AT_ONCE,
-    WRITER_POOL_SIZE,
     InvalidKeyError,
     Readers,
     Row,
     Session,
     Store,
-    Writers,
 )
 from api.errors import KEY_NEEDED, ONE_KEY_NEEDED, ProblemError, unauthorized, wrong_parameter
 from api.schemas.common import Cursor, FieldProblem
+from api.writing import WRITER_POOL_SIZE, Writers
 from resources.once.values import without_check_digit
 from services.access.api_keys import Credential, Scope, has_form, key_sha256, lacks
 

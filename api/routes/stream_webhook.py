@@ -20,9 +20,9 @@ from fastapi.security import HTTPBasic, HTTPBasicCredentials
 from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 
-from api.database import STREAM_POOL_SIZE, Streams
 from api.errors import ProblemError
 from api.schemas.common import Problem
+from api.writing import STREAM_POOL_SIZE, Streams
 from resources.bounded_json import at_most, size_within
 from resources.database.server import DatabaseUnavailableError
 from resources.once.stream_records import is_of_sms_forwarder
