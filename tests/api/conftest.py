@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 import httpx
@@ -22,7 +23,7 @@ from resources.database.server import driver_url
 from resources.database.session import Database
 from resources.ports import listen
 from services.access.api_keys import SCOPES, create_key
-from tests.conftest import LOCAL
+from tests.conftest import LOCAL, administer, copy_database
 
 # SIM n of `default` is 89...n and of `other` 99...n. The smaller n, the sooner it ends. n = 12 has no forecast.
 SEED = """
@@ -133,6 +134,9 @@ SELECT organization_id, '2025-12-01', 'all', 2, 300, 250, 'EUR', now() FROM core
 """
 
 
+_copies = count()
+
+
 @dataclass(frozen=True)
 class Seeded:
     """The filled database and a key for each organization."""
@@ -152,17 +156,35 @@ class Seeded:
             return cursor.fetchall() if cursor.description else []
 
 
-@pytest.fixture
-def seeded(database_url: URL) -> Seeded:
-    """Two organizations with 12 SIMs each, predictions as of two days, alerts, reports and a key each."""
+@pytest.fixture(scope="session")
+def seeded_template(postgres: URL, template: str) -> Iterator[Seeded]:
+    """Two organizations with 12 SIMs each, predictions as of two days, alerts, reports and a key each: to be copied."""
+    name = f"{template}_seeded"
+    copy_database(postgres, template, name)
     keys = {}
     for organization in ("default", "other"):
-        database = Database(database_url, organization)
+        database = Database(postgres.set(database=name), organization)
         keys[organization] = create_key(database, "tests", now=datetime.now(UTC), valid_for=None)
         database.close()
-    filled = Seeded(database_url, keys)
+    filled = Seeded(postgres.set(database=name), keys)
     filled.run(*SEED.split(";\n\n"))
-    return filled
+    # TimescaleDB's background workers connect to every database they may, and a template in use cannot be copied
+    administer(
+        postgres,
+        f"ALTER DATABASE {name} ALLOW_CONNECTIONS false",
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",
+    )
+    yield filled
+    administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def seeded(postgres: URL, seeded_template: Seeded) -> Iterator[Seeded]:
+    """The filled database, to change at will (a copy)."""
+    name = f"{seeded_template.url.database}_{next(_copies)}"
+    copy_database(postgres, str(seeded_template.url.database), name)
+    yield Seeded(postgres.set(database=name), seeded_template.keys)
+    administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 Serve = Callable[[FastAPI], AbstractContextManager[httpx.Client]]

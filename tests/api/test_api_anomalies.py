@@ -7,7 +7,6 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from sqlalchemy import URL
 
 from resources.database.server import driver_url
 from tests.api.test_api_routes import walk
@@ -30,8 +29,8 @@ FROM core.sims AS s JOIN predictions.incidents AS i USING (organization_id) ORDE
 
 
 @pytest.fixture
-def odd(client: httpx.Client, seeded: Any, database_url: URL) -> Any:
-    with psycopg.connect(driver_url(database_url, "").render_as_string(hide_password=False), autocommit=True) as admin:
+def odd(client: httpx.Client, seeded: Any) -> Any:
+    with psycopg.connect(driver_url(seeded.url, "").render_as_string(hide_password=False), autocommit=True) as admin:
         admin.execute(SEED.encode())
     return seeded
 

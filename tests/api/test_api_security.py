@@ -75,7 +75,8 @@ def test_the_report_opens_in_a_browser_with_the_key_as_password(stranger: httpx.
     assert "Basic" not in elsewhere.headers["www-authenticate"]
 
 
-def test_an_expired_and_a_revoked_key_stop_working(stranger: httpx.Client, seeded: Any, database: Database) -> None:
+def test_an_expired_and_a_revoked_key_stop_working(stranger: httpx.Client, seeded: Any) -> None:
+    database = Database(seeded.url, "default")
     keys = {name: create_key(database, name, now=NOW, valid_for=timedelta(days=1)) for name in ("lent", "lost")}
     for key in keys.values():
         assert stranger.get("/v1/sims", headers={"X-API-Key": key}).status_code == 200
@@ -88,6 +89,7 @@ def test_an_expired_and_a_revoked_key_stop_working(stranger: httpx.Client, seede
         ("lent", True),
         ("lost", False),
     ]
+    database.close()
 
 
 def test_a_key_is_stored_as_its_hash_only(seeded: Any) -> None:
