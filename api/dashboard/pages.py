@@ -27,7 +27,7 @@ from api.dashboard.signing import (
 )
 from api.dashboard.web import LANGUAGE_COOKIE, STATIC, chart, language, page, translate, usage_and_forecast
 from api.database import InvalidKeyError
-from api.dependencies import Iccid
+from api.dependencies import Iccid, KnownParameters
 from api.errors import ProblemError
 from api.routes.alert_stream import follow
 from api.routes.history import KINDS
@@ -50,7 +50,7 @@ FILES = {
     "LICENSES.txt": "text/plain",
 }
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[KnownParameters])
 
 
 def lead_to_sign_in(app: FastAPI) -> None:
@@ -127,8 +127,8 @@ def _set_cookie(request: Request, answer: Response, name: str, value: str, secon
 
 
 @router.get("/static/{name}")
-def static(name: str) -> Response:
-    """A file of the pages; its address changes with its content."""
+def static(name: str, v: str = "") -> Response:
+    """A file of the pages; v: a mark of its content, so that a browser may keep it."""
     if name not in FILES:
         raise ProblemError(404, f"There is no file {name[:100]}.")
     headers = {"Cache-Control": "public, max-age=31536000, immutable"}
