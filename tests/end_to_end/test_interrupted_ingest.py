@@ -20,7 +20,7 @@ SIMS = 115  # more than a batch of SIMs
 
 
 def _simulator() -> SimulatorServer:
-    return SimulatorServer(Fleet(seed=7, sims=SIMS, start=date(2026, 5, 1)), now=NOW)
+    return SimulatorServer(Fleet(seed=7, sims=SIMS, start=date(2026, 6, 20)), now=NOW)
 
 
 def _account(server: SimulatorServer) -> dict[str, str]:
