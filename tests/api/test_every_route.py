@@ -33,6 +33,9 @@ BODIES: dict[str, Any] = {
     "/v1/recommendations/{recommendation_id}/accept": {},
     "/v1/recommendations/{recommendation_id}/dismiss": {},
     "/v1/tickets/{case_id}/correction": {"category": "billing_question"},
+    "/v1/sql": {"sql": "SELECT iccid FROM core.sims_v1 WHERE iccid = '{iccid}'"},
+    "/v1/keys": {"name": "x"},
+    "/v1/keys/{name}/rotate": {},
     "/v1/ai/query": {"question": "usage of {iccid} yesterday"},
 }
 ALL_VIEWS = ("sims", "sim_usage", "usage_forecasts", "exhaustions", "anomalies", "churn_risks", "alerts", "tickets")
@@ -53,6 +56,7 @@ def ids(service: Service) -> dict[str, list[str]]:  # noqa: F811
         "iccid": [service.iccid(1, "other")],
         "rule_id": ["1"],
         "case_id": ["case 5"],
+        "name": ["tests"],  # both organizations have a key of this name
         "view": list(ALL_VIEWS),
         "dataset": list(ALL_SETS),
     }
