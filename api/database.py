@@ -37,6 +37,8 @@ POOL_SIZE = 2
 POOL_SPARE = 8
 # queries with one best plan whatever their parameters, whose planning would cost more than they do
 PLANNED_ONCE = frozenset({"api_exhaustions"})
+# queries whose best plan depends on their parameters: one for any days would take every choice of days for a small one
+PLANNED_EACH_TIME = frozenset({"api_events"})
 EXPORTS_AT_ONCE = 2
 FOLLOWER_POOL_SIZE = 2
 MAX_FACTS = 10_000
@@ -175,6 +177,8 @@ def _prepared(name: str) -> tuple[str, str, list[str]]:
     execute = f"EXECUTE {name} ({', '.join(['%s'] * len(names))})" if names else f"EXECUTE {name}"
     if name in PLANNED_ONCE:
         execute = f"SET LOCAL plan_cache_mode = force_generic_plan;{execute}"
+    if name in PLANNED_EACH_TIME:
+        execute = f"SET LOCAL plan_cache_mode = force_custom_plan;{execute}"
     return f"PREPARE {name} AS {text}", execute, list(names)
 
 

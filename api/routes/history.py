@@ -1,4 +1,4 @@
-"""What happened to a SIM: its events, and one list of all that is known of its past."""
+"""What happened: events of the fleet and of a SIM, and one list of all that is known of a SIM's past."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import Annotated, Literal, get_args
 from fastapi import APIRouter, Query, Request, Response
 
 from api.answers import answer, page
-from api.dependencies import Asking, Iccid, Limit, cursor_of, link
-from api.errors import LOST, no_sim, wrong_parameter
+from api.dependencies import Asking, Day, Iccid, Limit, OfSim, cursor_of, link
+from api.errors import LOST, PROBLEMS, no_sim, wrong_parameter
 from api.kept import ONE_SIM
 from api.schemas.history import (
+    FleetEvent,
+    FleetEventCursor,
+    FleetEventPage,
     SimEvent,
     SimEventCursor,
     SimEventPage,
@@ -21,7 +24,52 @@ from api.schemas.history import (
 
 router = APIRouter(tags=["SIMs"])
 KINDS: tuple[TimelineKind, ...] = get_args(TimelineKind)
+EventSeverity = Annotated[Literal["INFO", "WARN", "CRITICAL"] | None, Query(description="Only events of this severity")]
 After = Annotated[str, Query(max_length=3000, description="`next` of the page before")]
+
+
+@router.get(
+    "/v1/events", summary="Events of the fleet, the newest first", response_model=FleetEventPage, responses=PROBLEMS
+)
+async def list_events(
+    request: Request,
+    asking: Asking,
+    limit: Limit = 100,
+    after: After = "",
+    iccid: OfSim = None,
+    event_type: Annotated[
+        str | None,
+        Query(
+            alias="type",
+            max_length=1000,
+            pattern=r"^[^\x00]*$",
+            description="Only events of this type, 1NCE's sentence for it",
+            examples=["Update location received."],
+        ),
+    ] = None,
+    severity: EventSeverity = None,
+    first: Annotated[Day | None, Query(alias="from", description="Only events from this UTC day on")] = None,
+    last: Annotated[Day | None, Query(alias="to", description="Only events up to the end of this UTC day")] = None,
+) -> Response:
+    """As 1NCE told them, by the API or the Data Streamer. Pages are as fast at depth as at the beginning; a rare type
+    is looked for in all events of the days, so name days with it."""
+    if first and last and first > last:
+        raise wrong_parameter("from", f"{first} is after to, {last}")
+    cursor = cursor_of(FleetEventCursor, after)
+    place = cursor.model_dump() if cursor else {"at": "infinity", "event_type": "", "iccid": ""}
+    chosen = {"type": event_type, "severity": severity, "first": first, "last": last, "rows": limit + 1}
+    if iccid is None:
+        found = await asking.rows("api_events", place | chosen)
+    else:
+        found = await asking.rows("api_sim_events", place | chosen | {"iccid": iccid})
+    items = found[:limit]
+    following = None
+    if len(found) > limit:
+        final = items[-1]
+        following = FleetEventCursor(
+            at=final["occurred_at"], event_type=final["event_type"], iccid=final["iccid"]
+        ).encode()
+    return page(FleetEvent, items, following, link(request, following))
 
 
 @router.get(
@@ -33,14 +81,12 @@ async def list_events_of_sim(
     iccid: Iccid,
     limit: Limit = 100,
     after: After = "",
-    severity: Annotated[
-        Literal["INFO", "WARN", "CRITICAL"] | None, Query(description="Only events of this severity")
-    ] = None,
+    severity: EventSeverity = None,
 ) -> Response:
     """As 1NCE told them, by the API or the Data Streamer."""
     cursor = cursor_of(SimEventCursor, after)
     place = cursor.model_dump() if cursor else {"at": "infinity", "event_type": ""}
-    chosen = {"iccid": iccid, "severity": severity, "rows": limit + 1}
+    chosen = {"iccid": iccid, "type": None, "severity": severity, "first": None, "last": None, "rows": limit + 1}
     known, found = await asking.read(("api_known_sim", {"iccid": iccid}), ("api_sim_events", place | chosen))
     if not known:
         raise no_sim(iccid)

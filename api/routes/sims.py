@@ -5,20 +5,23 @@ Each route asks one or two named queries in the organization of the key and answ
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
+from math import inf
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
 
 from api.answers import answer, page, shaped
-from api.dependencies import Asking, Day, Iccid, Label, Limit, link
+from api.dependencies import DIGITS, Asking, Day, Iccid, Label, Limit, cursor_of, link
 from api.errors import LOST, PROBLEMS, no_sim, wrong_parameter
 from api.kept import ONE_SIM, QUOTA, USAGE
-from api.schemas.sims import Lifecycle, LifecycleEntry, Sim, SimPage, Usage, UsageDay, VolumeBand
-from ml.enums import SimState
+from api.schemas.sims import Lifecycle, LifecycleEntry, Sim, SimCursor, SimPage, SimSort, Usage, UsageDay, VolumeBand
+from ml.enums import ChurnLevel, SimState
 
 USAGE_DAYS = 90
 MAX_USAGE_DAYS = 1000
+Word = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")] | None
 
 router = APIRouter()
 
@@ -30,18 +33,76 @@ async def list_sims(
     request: Request,
     asking: Asking,
     limit: Limit = 100,
-    after: Annotated[str, Query(pattern="^([0-9]{19})?$", description="`next` of the page before")] = "",
+    after: Annotated[
+        str, Query(pattern="^([0-9]{19}|[A-Za-z0-9_-]{20,500})?$", description="`next` of the page before")
+    ] = "",
     label: Label = None,
     status: Annotated[Literal["Enabled", "Disabled"] | None, Query(description="Only SIMs of this status")] = None,
     state: Annotated[SimState | None, Query(description="Only SIMs in this state of their life")] = None,
+    country: Annotated[Word, Query(description="Only SIMs last seen in this country", examples=["Germany"])] = None,
+    operator: Annotated[Word, Query(description="Only SIMs last seen with this operator", examples=["Telekom"])] = None,
+    device: Annotated[
+        Annotated[str, Field(pattern="^[0-9]{1,15}$")] | None,
+        Query(
+            description="Only SIMs in devices whose IMEI begins so: 8 digits are a type of device",
+            examples=["35350072"],
+        ),
+    ] = None,
+    ends_within: Annotated[
+        Annotated[int, Field(ge=0, le=3650), DIGITS] | None,
+        Query(description="Only SIMs whose `ends_on` is at most so many days from today, or is past", examples=[14]),
+    ] = None,
+    risk: Annotated[
+        ChurnLevel | None, Query(description="Only SIMs of this risk of leaving, by the latest prediction")
+    ] = None,
+    sort: Annotated[
+        SimSort,
+        Query(
+            description="iccid; remaining: the least left first; ends_on: the soonest end first; last_used: the "
+            "longest unused first. SIMs without the value come last, equals by ICCID"
+        ),
+    ] = "iccid",
 ) -> Response:
-    """Return SIMs in the order of ICCIDs. A walk from page to page meets every SIM once, also while SIMs are added.
-    SIMs that are ordered and not in the SIM list yet are returned when they are asked for by their state."""
-    chosen = {"after": after, "label": label, "status": status, "state": state, "rows": limit + 1}
-    found = await asking.rows("api_ordered" if state == "ordered" else "api_sims", {"iccid": None, **chosen})
-    items = found[:limit]
-    following = items[-1]["iccid"] if len(found) > limit else None
+    """Return SIMs in the order of ICCIDs or as `sort` says. A walk in the order of ICCIDs meets every SIM once, also
+    while SIMs are added, and its pages are as fast at depth as at the beginning. The other orders look at the whole
+    fleet for every page; a SIM whose value changes during the walk may be met twice or not at all. SIMs that are
+    ordered and not in the SIM list yet are returned, by ICCID, when they are asked for by their state."""
+    ends_by = None if ends_within is None else _days_on(request, ends_within)
+    conditions = {"country": country, "operator": operator, "device": device, "risk": risk, "ends_by": ends_by}
+    chosen = {"label": label, "status": status, "state": state, "rows": limit + 1}
+    more = any(value is not None for value in conditions.values())
+    if sort == "iccid" or state == "ordered":
+        if after and not after.isdigit():
+            raise wrong_parameter("after", "is a cursor of another order: pass the sort it began with")
+        if state == "ordered":  # nothing is known of where they are and how they do
+            found = [] if more else await asking.rows("api_ordered", {"iccid": None, "after": after} | chosen)
+        else:
+            values = {"after": after} | chosen
+            found = await (
+                asking.rows("api_sims_chosen", values | conditions) if more else asking.rows("api_sims", values)
+            )
+        items = found[:limit]
+        following = items[-1]["iccid"] if len(found) > limit else None
+        return page(Sim, items, following, link(request, following))
+    cursor = cursor_of(SimCursor, after)
+    if cursor and cursor.sort != sort:
+        raise wrong_parameter("after", f"is a cursor of the order by {cursor.sort}: pass sort={cursor.sort}")
+    place = {"place": -inf, "after": ""}
+    if cursor:
+        place = {"place": inf if cursor.place is None else cursor.place, "after": cursor.iccid}
+    found = await asking.rows("api_sims_sorted", {"sort": sort} | place | chosen | conditions)
+    items, following = found[:limit], None
+    if len(found) > limit:
+        final = items[-1]
+        following = SimCursor(
+            sort=sort, place=None if final["place"] == inf else final["place"], iccid=final["iccid"]
+        ).encode()
     return page(Sim, items, following, link(request, following))
+
+
+def _days_on(request: Request, days: int) -> date:
+    today: date = request.app.state.clock().date()
+    return today + timedelta(days)
 
 
 @router.get("/v1/sims/{iccid}", tags=["SIMs"], summary="One SIM", response_model=Sim, responses=LOST)

@@ -36,6 +36,30 @@ class SimEventCursor(Cursor):
     event_type: str = Field(max_length=1000, pattern=r"^[^\x00]*$")
 
 
+class FleetEvent(BaseModel):
+    """Something that 1NCE told of a SIM of the fleet."""
+
+    occurred_at: datetime
+    iccid: str = Field(examples=["8988280666000000001"])
+    event_type: str = Field(description="1NCE's sentence for the kind of event", examples=["Update location received."])
+    severity: str | None = Field(description="INFO, WARN or CRITICAL", examples=["INFO"])
+    alert: bool | None = Field(description="1NCE's alert flag", examples=[False])
+    imei: str | None = Field(examples=["353500720000001"])
+    country: str | None = Field(description="Visited country", examples=["Germany"])
+    operator: str | None = Field(description="Visited operator", examples=["Telekom"])
+
+
+class FleetEventPage(BaseModel):
+    items: list[FleetEvent] = Field(description="Newest first")
+    next: str | None = Field(description="Pass as `after` for the next page; null on the last")
+
+
+class FleetEventCursor(SimEventCursor):
+    """The last event of a page."""
+
+    iccid: str = Field(pattern="^[0-9]{19}$")
+
+
 class TimelineEntry(BaseModel):
     """Something in the history of a SIM, of whatever kind."""
 

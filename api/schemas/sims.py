@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas.common import Amount
+from api.schemas.common import Amount, Cursor
 from ml.enums import SimState
 
 STATE_WORDS = (
@@ -42,6 +42,17 @@ class Sim(BaseModel):
         "/v1/sims/{iccid}/exhaustion says how sure that is",
         examples=["2026-03-01"],
     )
+
+
+SimSort = Literal["iccid", "remaining", "ends_on", "last_used"]
+
+
+class SimCursor(Cursor):
+    """The last SIM of a page that is sorted by more than ICCIDs."""
+
+    sort: SimSort
+    place: float | None = Field(description="What it is sorted by, as a number; null: it has none")
+    iccid: str = Field(pattern="^[0-9]{19}$")
 
 
 class SimPage(BaseModel):

@@ -33,7 +33,7 @@ BODIES: dict[str, Any] = {
     "/v1/recommendations/{recommendation_id}/accept": {},
     "/v1/recommendations/{recommendation_id}/dismiss": {},
     "/v1/tickets/{case_id}/correction": {"category": "billing_question"},
-    "/v1/sql": {"sql": "SELECT iccid FROM core.sims_v1"},
+    "/v1/sql": {"sql": "SELECT iccid FROM core.sims_v1 WHERE iccid = '{iccid}'"},
     "/v1/keys": {"name": "x"},
     "/v1/keys/{name}/rotate": {},
     "/v1/ai/query": {"question": "usage of {iccid} yesterday"},
@@ -56,7 +56,7 @@ def ids(service: Service) -> dict[str, list[str]]:  # noqa: F811
         "iccid": [service.iccid(1, "other")],
         "rule_id": ["1"],
         "case_id": ["case 5"],
-        "name": ["tests"],
+        "name": ["tests"],  # both organizations have a key of this name
         "view": list(ALL_VIEWS),
         "dataset": list(ALL_SETS),
     }

@@ -20,6 +20,7 @@ KEPT = {
     "/v1/sims/{iccid}/forecast": "private, max-age=120",
     "/v1/sims/{iccid}/usage-forecast": "private, max-age=120",
     "/v1/sims/{iccid}/exhaustion": "private, max-age=60",
+    "/v1/events": "private, max-age=300",
     "/v1/exhaustions": "private, max-age=300",
     "/v1/alerts": NOTHING,
     "/v1/alerts/{alert_id}": NOTHING,

@@ -28,11 +28,11 @@ from api.schemas.assistant import (
 )
 from api.schemas.batch import BatchAnswer
 from api.schemas.churn import ChurnRiskOfSim
-from api.schemas.history import SimEventPage, Timeline
+from api.schemas.history import FleetEventPage, SimEventPage, Timeline
 from api.schemas.models import BacktestPage, Freshness, ModelList, ReportPage
 from api.schemas.predictions import ExhaustionOfSim, UsageForecast
 from api.schemas.quota import RecommendationOfSim
-from api.schemas.sims import VolumeBand
+from api.schemas.sims import SimPage, VolumeBand
 from resources.database.session import Database
 from services.access.api_keys import create_key
 from tests.api.conftest import SEED, Seeded, _served
@@ -228,6 +228,88 @@ def test_a_band_of_what_is_left_has_no_number(service: Service) -> None:
         bands.append((found["band"], found["as_of"]))
     day = "2026-01-09"
     assert bands == [("empty", day), ("low", day), ("half", day), ("plenty", day), ("unknown", None), ("low", None)]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ({"country": "Germany"}, [1, 2, 3, 4, 5]),
+        ({"operator": "TIM", "status": "Enabled"}, [6, 7, 9, 10, 11]),
+        ({"operator": "TIM", "country": "Germany"}, []),
+        ({"device": "35350072"}, [6]),
+        ({"device": "353500720000002"}, []),
+        ({"ends_within": 11}, [1, 8]),  # until 2026-01-22, on which SIM 8 ends
+        ({"ends_within": 15, "country": "Germany"}, [1, 4, 5]),
+        ({"risk": "medium"}, [1]),
+        ({"risk": "high"}, []),
+        ({"state": "active", "country": "Germany"}, [3, 4, 5]),
+        ({"state": "ordered", "country": "Germany"}, []),
+        ({"label": "default-3", "country": "Germany", "sort": "ends_on"}, [3]),
+        ({"sort": "remaining"}, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]),
+        ({"sort": "ends_on"}, [1, 8, 7, 6, 5, 4, 3, 2, 9, 10, 11, 12]),
+        ({"sort": "ends_on", "country": "Italy"}, [8, 7, 6, 9, 10, 11]),
+        ({"sort": "last_used", "device": "3"}, [6]),
+    ],
+)
+def test_sims_are_chosen_and_sorted_and_a_walk_meets_each_once(
+    service: Service, chosen: dict[str, Any], expected: list[int]
+) -> None:
+    whole = service.read("/v1/sims", SimPage, **chosen)["items"]
+    assert [item["iccid"] for item in whole] == [service.iccid(n) for n in expected]
+    for limit in (1, 5):
+        assert service.walk("/v1/sims", limit=limit, **chosen) == whole
+    plain = {item["iccid"]: item for item in service.read("/v1/sims")["items"]}
+    assert whole == [plain[item["iccid"]] for item in whole]
+
+
+def test_a_sim_that_was_never_used_is_the_last_by_its_last_use(service: Service) -> None:
+    change = (
+        f"WHERE sim_key = (SELECT sim_key FROM core.sims WHERE iccid = '{service.iccid(9)}') AND day > '2026-01-01'"
+    )
+    service.seeded.run(f"UPDATE core.sim_usage SET bytes = 0, bytes_rx = 0, sms_mt = 0, sms_mo = 0 {change}")
+    try:
+        found = [item["iccid"] for item in service.walk("/v1/sims", limit=5, sort="last_used")]
+    finally:
+        service.seeded.run(
+            f"UPDATE core.sim_usage SET bytes = 1250000 + sim_key, bytes_rx = 250000, sms_mt = 1, sms_mo = 2 {change}"
+        )
+    assert found == [service.iccid(n) for n in (9, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12)]
+
+
+def test_a_cursor_belongs_to_its_order(service: Service) -> None:
+    cursor = service.read("/v1/sims", sort="remaining", limit=1)["next"]
+    for wrong in (
+        {"sort": "ends_on", "after": cursor},
+        {"after": cursor},
+        {"sort": "ends_on", "after": service.iccid(1)},
+    ):
+        answer = service.ours.get("/v1/sims", params=wrong)
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "after")
+    assert service.read("/v1/sims", state="ordered", sort="remaining")["items"][0]["state"] == "ordered"
+
+
+def test_events_of_the_fleet_come_newest_first_each_once(service: Service) -> None:
+    whole = service.read("/v1/events", FleetEventPage)["items"]
+    order = sorted(whole, key=lambda item: (item["event_type"], item["iccid"]))
+    assert (len(whole), whole) == (40, sorted(order, key=lambda item: item["occurred_at"], reverse=True))
+    for limit in (1, 5, 39):  # six events share each moment
+        assert service.walk("/v1/events", limit=limit) == whole
+    for chosen, expected in (
+        ({"type": "event 07"}, [item for item in whole if item["event_type"] == "event 07"]),
+        ({"severity": "WARN"}, [item for item in whole if item["severity"] == "WARN"]),
+        ({"iccid": service.iccid(2)}, [item for item in whole if item["iccid"] == service.iccid(2)]),
+        (
+            {"iccid": service.iccid(2), "type": "event 07"},
+            [item for item in whole if item["event_type"] == "event 07"][1:],
+        ),
+        ({"from": "2026-01-10"}, [item for item in whole if item["occurred_at"] >= "2026-01-10"]),
+        ({"to": "2026-01-09"}, [item for item in whole if item["occurred_at"] < "2026-01-10"]),
+        ({"iccid": service.iccid(1), "from": "2026-01-10", "to": "2026-01-10"}, whole[:4:2]),
+        ({"iccid": service.iccid(1, "other")}, []),
+        ({"to": "9999-12-31", "from": "0001-01-01"}, whole),
+    ):
+        assert service.walk("/v1/events", limit=3, **chosen) == expected, chosen
+    assert service.ours.get("/v1/events", params={"from": "2026-01-10", "to": "2026-01-09"}).status_code == 422
 
 
 def test_events_of_a_sim_come_newest_first_each_once(service: Service) -> None:

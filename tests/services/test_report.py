@@ -1,6 +1,7 @@
 """The fleet report on a real database: what it says, that it cannot be hurt by foreign text, and how it is written."""
 
 import html
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ from services.lifecycle import evaluate_lifecycle
 from services.reports.fleet import FleetFacts, read_facts
 from services.reports.html import render
 from services.reports.publish import make_report, write_report
+from services.reports.summary import summarize
 from services.scoring import score_day
 from tests.conftest import administer, copy_database
 
@@ -432,6 +434,20 @@ def test_the_other_organization_is_not_in_it(page: str) -> None:
     assert "8988280666000000130" not in page
 
 
+def test_the_dashboard_is_told_what_the_report_says(facts: FleetFacts) -> None:
+    told = json.loads(summarize(facts))
+    assert told["figures"] == facts.figures
+    last = facts.daily.row(-1, named=True)
+    assert (told["daily"]["day"][-1], told["daily"]["bytes"][-1]) == (last["day"].isoformat(), last["bytes"])
+    assert told["forecast"]["mean"] == facts.fleet["mean"].to_list()
+    assert all(low < high for low, high in zip(told["forecast"]["low"], told["forecast"]["high"], strict=True))
+    assert [row["iccid"] for row in told["first_ends"]] == facts.first_ends["iccid"].to_list()
+    differences = [abs(row["bytes"] - row["before"]) for row in told["changes"]]
+    assert len(differences) == 5
+    assert differences == sorted(differences, reverse=True)
+    assert told["note"] == facts.note
+
+
 def test_a_second_run_changes_nothing(runtime: Runtime) -> None:
     first = make_report(runtime, AS_OF)
     path = runtime.settings.report_folder / f"fleet-{AS_OF}.html"
@@ -439,6 +455,9 @@ def test_a_second_run_changes_nothing(runtime: Runtime) -> None:
     second = make_report(runtime, AS_OF)
     assert (first["changed"], second["changed"]) == (True, False)
     assert path.read_bytes() == before
+    with runtime.database.transaction() as transaction:
+        values = {"as_of": AS_OF, "content": summarize(read_facts(runtime, AS_OF)), "now": runtime.clock()}
+        assert transaction.execute("save_fleet_summary", values) == 0
     stored = runtime.database.row("api_report", {"as_of": AS_OF})
     assert stored is not None
     assert stored["html"].encode() == before == path.with_name("fleet-latest.html").read_bytes()
