@@ -214,7 +214,7 @@ def test_a_view_has_a_short_name_for_its_newest_version_and_is_there_as_soon_as_
         admin.execute("GRANT SELECT ON core.loose_v1 TO simsight_pipeline")
 
     assert answered(stored, "sims", f"iccid={A}", "version>2") == [(A, "10", "1.5", "{a,b}", '{"a": 1}')]
-    assert len(answered(stored, "sims_v1")[0]) == 17
+    assert len(answered(stored, "sims_v1")[0]) == 18
     with pytest.raises(UnknownViewError, match="there is no view 'loose' to export"):
         answered(stored, "loose")  # it would show the rows of every organization
 
