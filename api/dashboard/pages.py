@@ -7,8 +7,8 @@ row (predictions.fleet_summaries) and the open alerts, so that its cost does not
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Annotated, Any, Literal
-from urllib.parse import parse_qs, urlencode
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import parse_qsl, urlencode
 
 from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
@@ -31,10 +31,13 @@ from api.dependencies import Iccid, KnownParameters
 from api.errors import ProblemError
 from api.routes.alert_stream import follow
 from api.routes.history import KINDS
+from ml.enums import TicketCategory
 from services.access.api_keys import Credential, NotAllowedError, has_form
 from services.questions.answers import EXAMPLES, Answer
 
 PAGE = 50
+CHALLENGERS = 3  # of a model
+CATEGORIES: tuple[TicketCategory, ...] = get_args(TicketCategory)
 USAGE_DAYS = 90
 # events are many and mostly routine: they are shown by themselves
 FIRST_OF_TIMELINE = {"kinds": [kind for kind in KINDS if kind != "event"], "at": "infinity", "kind": "", "id": ""}
@@ -75,8 +78,7 @@ def sign_in_page(request: Request) -> Response:
 @router.post("/sign-in")
 async def sign_in(request: Request) -> Response:
     """Open a session with an API key."""
-    fields = parse_qs((await request.body()).decode("latin-1"))
-    key = fields.get("key", [""])[0].strip()
+    key = (await _fields(request)).get("key", "").strip()
     shown, session, limits = credential(request, key), new_session(), request.app.state.limits
     address = shown.address or "?"
     if wait := limits.blocked_s(address, shown.sha256):
@@ -87,6 +89,11 @@ async def sign_in(request: Request) -> Response:
     answer = RedirectResponse(f"{called_prefix(request)}/", 303)
     _set_cookie(request, answer, COOKIE, session, SESSION_HOURS * 3600)
     return answer
+
+
+async def _fields(request: Request) -> dict[str, str]:
+    """The fields of a form, the last of each name."""
+    return dict(parse_qsl((await request.body()).decode("latin-1")))
 
 
 def _open_session(request: Request, key: Credential, session: Credential) -> bool:
@@ -344,6 +351,38 @@ async def decide(
         session, ("api_recommendation_by_id", {"recommendation_id": recommendation_id})
     )
     return page(request, "advice_row.html", row=rows[0][0] if rows[0] else None, outcome=outcome)
+
+
+@router.get("/tickets")
+async def tickets(request: Request, asked: SignedIn, category: TicketCategory | None = None) -> Response:
+    found, counts = await asked.read(
+        ("dashboard_tickets", {"category": category, "rows": PAGE}), ("dashboard_ticket_counts", {})
+    )
+    total = sum(row["tickets"] for row in counts)
+    return page(
+        request, "tickets.html", tickets=found, counts=counts, total=total, category=category, categories=CATEGORIES
+    )
+
+
+@router.post("/tickets/{case_id}")
+async def correct_ticket(request: Request, session: Changing, case_id: str) -> Response:
+    """Say what a ticket is about and return its row as it is now."""
+    category = (await _fields(request)).get("category", "")
+    if category not in CATEGORIES:
+        raise ProblemError(422, f"There is no category {category[:60]!r}.")
+    values = {"case_id": case_id, "category": category, "note": None, "by": None, "now": request.app.state.clock()}
+    outcome = await run_in_threadpool(request.app.state.writers.outcome, "api_correct_ticket", session, values)
+    rows = await request.app.state.readers.read(session, ("api_ticket", {"case_id": case_id}))
+    row = rows[0][0] | {"label": None} if rows[0] else None
+    return page(request, "ticket_row.html", row=row, outcome=outcome, categories=CATEGORIES)
+
+
+@router.get("/models")
+async def models(request: Request, asked: SignedIn) -> Response:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in await asked.rows("api_models", {"challengers": CHALLENGERS}):
+        found.setdefault(row["model_name"], []).append(row)
+    return page(request, "models.html", models=found)
 
 
 @router.get("/ask")

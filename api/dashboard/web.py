@@ -26,7 +26,15 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-TABS = (("/", "Fleet"), ("/sims", "SIMs"), ("/alerts", "Alerts"), ("/money", "Money"), ("/ask", "Ask"))
+TABS = (
+    ("/", "Fleet"),
+    ("/sims", "SIMs"),
+    ("/alerts", "Alerts"),
+    ("/money", "Money"),
+    ("/tickets", "Tickets"),
+    ("/ask", "Ask"),
+    ("/models", "Models"),
+)
 
 
 def language(request: Request) -> str:

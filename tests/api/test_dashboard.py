@@ -23,7 +23,7 @@ from tests.api.conftest import Seeded, Serve
 from tests.conftest import LOCAL
 
 NOW = datetime(2026, 1, 11, 6, tzinfo=UTC)
-PAGES = ("/", "/sims", "/sims/8988280666000000002", "/alerts", "/money", "/ask")
+PAGES = ("/", "/sims", "/sims/8988280666000000002", "/alerts", "/money", "/tickets", "/ask", "/models")
 SUMMARY = {
     "note": "synthetic data",
     "probability": 0.5,
@@ -174,6 +174,16 @@ def test_alerts_and_recommendations_are_acted_on_by_our_pages_only(browser: http
     assert seeded.run("SELECT decision, decided_by FROM predictions.recommendation_decisions") == [
         ("accepted", "API key desk")
     ]
+
+    tickets = browser.get("/tickets").text
+    assert "ticket 1" in tickets
+    assert tickets.index("ticket 1") < tickets.index("ticket 2")  # by priority
+    assert browser.post("/tickets/case%201", data={"category": "account_management"}).status_code == 403
+    row = browser.post("/tickets/case%201", data={"category": "account_management"}, headers=csrf(tickets)).text
+    assert "API key desk" in row
+    assert "account" in row
+    assert browser.post("/tickets/case%201", data={"category": "x"}, headers=csrf(tickets)).status_code == 422
+    assert browser.post("/tickets/case%205", data={"category": "account_management"}, headers=csrf(tickets)).text == ""
 
     foreign = seeded.run("SELECT max(alert_id) FROM predictions.alerts WHERE organization_id = 2")[0][0]
     assert browser.post(f"/alerts/{foreign}/resolve", headers=csrf(page)).text.strip() == ""
