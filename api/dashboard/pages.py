@@ -41,6 +41,7 @@ CATEGORIES: tuple[TicketCategory, ...] = get_args(TicketCategory)
 USAGE_DAYS = 90
 # events are many and mostly routine: they are shown by themselves
 FIRST_OF_TIMELINE = {"kinds": [kind for kind in KINDS if kind != "event"], "at": "infinity", "kind": "", "id": ""}
+FIRST_EVENTS = {"at": "infinity", "event_type": "", **dict.fromkeys(("type", "severity", "first", "last"))}
 STALE_AFTER = timedelta(days=2)
 SNOOZE = timedelta(days=7)
 FILES = {
@@ -213,7 +214,7 @@ async def sim(request: Request, asked: SignedIn, iccid: Iccid) -> Response:
         ("dashboard_anomalies", {"iccid": iccid, "rows": 10}),
         ("dashboard_alerts", _first_alerts(rows=20, iccid=iccid)),
         ("api_timeline", {**FIRST_OF_TIMELINE, "iccid": iccid, "rows": 25}),
-        ("api_sim_events", {"iccid": iccid, "at": "infinity", "event_type": "", "severity": None, "rows": 8}),
+        ("api_sim_events", {**FIRST_EVENTS, "iccid": iccid, "rows": 8}),
         ("dashboard_connection", {"iccid": iccid}),
     )
     if not found:
