@@ -15,6 +15,7 @@
   function draw(figure) {
     const place = figure.querySelector(".plot");
     const data = JSON.parse(figure.querySelector("script[type='application/json']").textContent);
+    const height = place.classList.contains("low") ? 150 : 220; // the legend below takes what it needs
     const ink = resolved("--soft"), blue = resolved("--blue"), amber = resolved("--amber"), line = resolved("--line");
     const series = [{ label: data.x_label, value: (u, v) => (v == null ? "" : new Date(v * 1000).toISOString().slice(0, 10)) }];
     const bands = [];
@@ -28,7 +29,7 @@
     });
     const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line } };
     const options = {
-      width: place.clientWidth, height: place.clientHeight - 40, series, bands, tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), "Etc/UTC"),
+      width: place.clientWidth, height, series, bands, tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), "Etc/UTC"),
       axes: [{ ...axis, incrs: [1, 2, 7, 14, 30, 91, 182, 365].map((days) => days * 86400), values: (u, all) => all.map((v) => new Date(v * 1000).toISOString().slice(5, 10)) },
              { ...axis, size: 64, values: (u, all) => all.map((v) => v.toLocaleString(data.lang)) }],
       scales: { x: { range: (u, first, last) => [first - 43200, last + 43200] }, y: { range: (u, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
@@ -53,7 +54,7 @@
       says.textContent = [new Date(data.x[at] * 1000).toISOString().slice(0, 10),
         ...data.series.filter((one) => one.values[at] != null).map((one) => `${one.label} ${one.values[at].toLocaleString(data.lang)} ${data.unit}`)].join(", ");
     };
-    new ResizeObserver(() => plot.setSize({ width: place.clientWidth, height: place.clientHeight - 40 })).observe(place);
+    new ResizeObserver(() => plot.setSize({ width: place.clientWidth, height })).observe(place);
   }
 
   // a link of `simsight serve --sign-in` has the key behind the #, which is not sent by itself
