@@ -1,4 +1,4 @@
--- Every write of people and programs is a line of the log that actions have already: one chain an organization, so that no line can be
+-- Every write of people and programs is a line of the log that actions have: one chain an organization, so that no line can be
 -- taken out of one log while the other stays whole. The hash of a line is made as before: what was logged holds.
 SET LOCAL ROLE simsight_owner;
 
@@ -55,6 +55,9 @@ DECLARE
 BEGIN
     IF event IS NULL THEN
         RETURN;
+    END IF;
+    IF subject = 'rule' THEN  -- alerts close with their rule: the lock of their history comes before that of the chain, as for acts
+        PERFORM pg_advisory_xact_lock(7465003, organization);
     END IF;
     IF subject = 'session' THEN
         SELECT 'API key ' || k.name INTO who FROM ops.api_keys AS k WHERE k.key_id = (known ->> 'key_id')::integer;

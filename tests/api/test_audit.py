@@ -6,9 +6,12 @@ import asyncio
 import csv
 import io
 import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -16,9 +19,12 @@ import httpx
 import psycopg
 import pytest
 from sqlalchemy import URL
+from typer.testing import CliRunner
 
 from api.app import create_app
 from api.key_use import MAX_COUNTS, KeyUse
+from pipelines.cli.app import app as cli
+from resources.database.server import driver_url
 from resources.database.session import Database
 from resources.errors import SimsightError
 from services.access.api_keys import SCOPES, create_key
@@ -275,19 +281,62 @@ def test_a_write_that_is_taken_back_leaves_no_line(audited: Audited) -> None:
     assert len(audited.lines()) == before
 
 
+def test_whoever_waits_for_another_lock_holds_up_no_other_write(audited: Audited) -> None:
+    """Alerts take the lock of their history, then that of the chain: a rule that is switched does so too."""
+    audited.admin.post("/v1/alert-rules", json=RULE | {"name": "third"})
+    (rule,) = (one for one in audited.admin.get("/v1/alert-rules").json()["items"] if one["name"] == "third")
+    url = driver_url(audited.seeded.url, "").render_as_string(hide_password=False)
+    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(url) as other:
+        other.execute(
+            "SELECT pg_advisory_xact_lock(7465003, organization_id) FROM core.organizations WHERE slug = 'default'"
+        )
+        switched = pool.submit(audited.admin.delete, f"/v1/alert-rules/{rule['rule_id']}")
+        while not audited.seeded.run(waiting):
+            assert not switched.done()
+            time.sleep(0.02)
+        path = "/v1/tickets/case 2/correction"
+        assert audited.admin.post(path, json={"category": "billing_question"}).status_code < 300
+        other.rollback()
+        assert switched.result().status_code == 204
+
+
+def test_the_command_line_lists_exports_and_checks(
+    audited: Audited, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SIMSIGHT_DATABASE_URL", audited.seeded.url.render_as_string(hide_password=False))
+    monkeypatch.setenv("SIMSIGHT_HOME", str(tmp_path))
+
+    def said(*arguments: str, code: int = 0) -> str:
+        result = CliRunner().invoke(cli, ["audit", *arguments])
+        assert result.exit_code == code, result.output
+        return result.output
+
+    listed = json.loads(said("list", "--json", "--event", "login", "--who", "user ann"))
+    assert [line["event"] for line in listed] == ["login.revoked", "login.made"]
+    said("export", str(tmp_path / "audit.ndjson"))
+    exported = (tmp_path / "audit.ndjson").read_text().splitlines()
+    assert [json.loads(line) for line in exported] == audited.lines()[::-1]
+    assert said("export", "--format", "csv", "--event", "stream").count("stream.made") == 1
+    assert said("export", "--from", "2020-01-01", "--to", "2020-01-02") == ""
+    assert f"{len(exported)} rows, last {audited.lines()[-1]['sha256']}" in said("verify").replace("\n", " ")
+    said("verify", "--head", "00", code=1)
+
+
 def test_the_use_of_keys_is_counted_and_sealed(audited: Audited) -> None:
     audited.stranger.get("/v1/sims", headers={"X-API-Key": audited.secrets[-4]})  # of a key that was revoked
     audited.stranger.get("/v1/sims", headers={"X-API-Key": "ss_" + "x" * 43})
+    audited.admin.get("/v1/organizations")
     audited.admin.get("/v1/nowhere/at/all")
     asyncio.run(audited.app.state.key_use.flush())
-    audited.admin.get("/v1/keys")
-    audited.admin.get("/v1/keys")
+    audited.admin.get("/v1/organizations")
+    audited.admin.get("/v1/organizations")
     asyncio.run(audited.app.state.key_use.flush())
     admin = audited.admin.get("/v1/key-use?key=admin").json()["items"]
     counted = {(use["routes"], use["failed"]): use["uses"] for use in admin}
     asked = {use["address"] for use in admin}
     assert (asked, {use["day"] for use in admin}) == ({"127.0.0.1"}, {str(datetime.now(UTC).date())})
-    assert (counted["/v1/keys", False], counted["/v1/alert-rules", False], counted["*", False]) == (5, 5, 1)
+    assert (counted["/v1/organizations", False], counted["*", False]) == (3, 1)
     (revoked,) = audited.admin.get("/v1/key-use?key=app").json()["items"]
     assert (revoked["failed"], revoked["uses"], revoked["sealed"]) == (True, 1, False)
     assert {use["key"] for use in audited.theirs.get("/v1/key-use").json()["items"]} == {"admin"}
@@ -312,12 +361,12 @@ def test_the_use_of_keys_is_counted_and_sealed(audited: Audited) -> None:
     try:
         audited.seeded.run(
             "ALTER TABLE ops.key_use DISABLE TRIGGER sealed_stays",
-            "UPDATE ops.key_use SET uses = uses + 1 WHERE routes = '/v1/keys'",
+            "UPDATE ops.key_use SET uses = uses + 1 WHERE routes = '/v1/organizations'",
         )
         assert verify_log(audited.database)[0] == ["the use of keys of 2026-01-05 is not as it was sealed"]
     finally:
         audited.seeded.run(
-            "UPDATE ops.key_use SET uses = uses - 1 WHERE routes = '/v1/keys'",
+            "UPDATE ops.key_use SET uses = uses - 1 WHERE routes = '/v1/organizations'",
             "ALTER TABLE ops.key_use ENABLE TRIGGER sealed_stays",
         )
 
