@@ -286,7 +286,7 @@ def test_whoever_waits_for_another_lock_holds_up_no_other_write(audited: Audited
     audited.admin.post("/v1/alert-rules", json=RULE | {"name": "third"})
     (rule,) = (one for one in audited.admin.get("/v1/alert-rules").json()["items"] if one["name"] == "third")
     url = driver_url(audited.seeded.url, "").render_as_string(hide_password=False)
-    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
+    waiting = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
     with ThreadPoolExecutor(1) as pool, psycopg.connect(url) as other:
         other.execute(
             "SELECT pg_advisory_xact_lock(7465003, organization_id) FROM core.organizations WHERE slug = 'default'"
@@ -327,6 +327,7 @@ def test_the_use_of_keys_is_counted_and_sealed(audited: Audited) -> None:
     audited.stranger.get("/v1/sims", headers={"X-API-Key": audited.secrets[-4]})  # of a key that was revoked
     audited.stranger.get("/v1/sims", headers={"X-API-Key": "ss_" + "x" * 43})
     audited.admin.get("/v1/organizations")
+    audited.theirs.get("/v1/organizations")
     audited.admin.get("/v1/nowhere/at/all")
     asyncio.run(audited.app.state.key_use.flush())
     audited.admin.get("/v1/organizations")
