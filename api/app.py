@@ -21,6 +21,7 @@ from api.dependencies import KnownParameters
 from api.direct import Direct, compressing
 from api.errors import HEADERS, answer_problems
 from api.gate import Gate
+from api.key_use import KeyUse
 from api.limits import RateLimits
 from api.middleware import Headers, Heads, SmallBodies, cross_origin, header_text
 from api.openapi import DESCRIPTION, docs_page, openapi_document
@@ -30,6 +31,7 @@ from api.routes import (
     alerts,
     anomalies,
     assistant,
+    audit,
     batch,
     bulk,
     churn,
@@ -104,7 +106,7 @@ def create_app(
         app.state.stream_gate = stream_webhook.Gate()
         app.state.readers = Readers(database_url)
         live.start()
-        async with app.state.mcp.running() if app.state.mcp else nullcontext():
+        async with app.state.key_use.flushing(), app.state.mcp.running() if app.state.mcp else nullcontext():
             yield
         await live.stop()
         await app.state.readers.close()
@@ -122,7 +124,7 @@ def create_app(
     )
     app.state.store, app.state.streams, app.state.clock = store, streams, clock
     app.state.writers, app.state.live, app.state.acting = writers, live, acting
-    app.state.data_note = data_note
+    app.state.data_note, app.state.key_use = data_note, KeyUse(writers.count_key_use)
     app.state.bulk_places = BoundedSemaphore(bulk.STREAMS_AT_ONCE)
     app.state.mlflow_url = mlflow_url.rstrip("/")
     app.state.language_model = language_model
@@ -151,9 +153,11 @@ def create_app(
         assistant,
         free_sql,
         keys,
+        audit,
     )
     for module in modules:
         app.include_router(module.router)
+        app.state.key_use.know(module.router)
     app.state.routers = [app.router, *(module.router for module in modules)]
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
     app.add_middleware(SmallBodies)
@@ -168,7 +172,7 @@ def create_app(
     app.state.limits = limits
     tokens = Tokens(guards.oidc) if guards.oidc else None
     secure = {"Strict-Transport-Security": f"max-age={guards.hsts_days * 86_400}"} if guards.hsts_days else {}
-    app.guard(lambda either_way: Gate(either_way, limits=limits, tokens=tokens, secure=secure))
+    app.guard(lambda either_way: Gate(either_way, limits=limits, uses=app.state.key_use, tokens=tokens, secure=secure))
     if guards.cors_origins:
         app.guard(lambda gate: cross_origin(gate, guards.cors_origins))
 

@@ -207,6 +207,7 @@ def _query_parameters(dependant: Dependant) -> dict[str, bool]:
 Asking = Annotated[Asked, Security(asked, scopes=["read"])]
 AskingAsAdmin = Annotated[Asked, Security(asked, scopes=["admin"])]
 PresentedKey = Annotated[Credential, Security(presented_key, scopes=["read"])]
+PresentedAdminKey = Annotated[Credential, Security(presented_key, scopes=["admin"])]
 # scope: the connection goes back before a slow client has read the answer. max_concurrency: requests wait for one
 # without a thread, else the waiting ones could take every thread and those with a connection could not go on.
 OpenedForPage = Annotated[

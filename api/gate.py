@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.dependencies import TOKEN, shown_key
 from api.errors import ProblemError, problem_of
+from api.key_use import KeyUse
 from api.limits import RateLimits, Taken
 from services.access.api_keys import Credential, has_form, key_sha256
 from services.access.tokens import ProviderUnavailableError, TokenError, Tokens, looks_like_token
@@ -18,15 +19,22 @@ REFUSED = 401
 
 
 class Gate:
-    """Lets requests with a key through within the limits, and adds what a proxy that says https makes necessary.
+    """Lets requests with a key through within the limits, counts them, and adds what a proxy that says https needs.
 
+    uses     counts the use of keys
     secure   headers of every answer to a request by https
     """
 
     def __init__(
-        self, app: ASGIApp, *, limits: RateLimits, tokens: Tokens | None = None, secure: Mapping[str, str] | None = None
+        self,
+        app: ASGIApp,
+        *,
+        limits: RateLimits,
+        uses: KeyUse,
+        tokens: Tokens | None = None,
+        secure: Mapping[str, str] | None = None,
     ) -> None:
-        self._app, self._limits, self._tokens = app, limits, tokens
+        self._app, self._limits, self._uses, self._tokens = app, limits, uses, tokens
         self._secure = [(name.lower().encode(), value.encode()) for name, value in (secure or {}).items()]
         self._amount = (b"ratelimit-limit", str(limits.amount).encode())
 
@@ -56,6 +64,9 @@ class Gate:
             if not begun:
                 begun = True
                 status = message.get("status", 101)  # a WebSocket that is accepted has none
+                known = scope.get(TOKEN)  # the key that a token stands for
+                key = known.sha256 if isinstance(known, Credential) else shown
+                self._uses.count(key, address, scope["path"], refused=status == REFUSED)
                 if status == REFUSED:
                     await self._limits.failed(address, shown)
                 elif status < 500:

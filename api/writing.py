@@ -58,6 +58,11 @@ class Writers(Pool):
             assert found is not None
             return found
 
+    def count_key_use(self, counts: Mapping[str, Any]) -> None:
+        """Add the use of keys that was counted; seal the days that are over. Raises as Store.session does."""
+        with self._transaction() as session:
+            session.row("api_count_key_use", counts)
+
     def request_action(self, key: Credential, values: Mapping[str, Any]) -> Row:
         """Record a request for an action, or say what it would cost: outcome, action_id, cost_minor, currency.
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ml.enums import ActionKind, ActionState
+from pipelines.cli.audit import verify
 from pipelines.cli.common import ICCID, AsJson, console, opened, print_rows
 
 actions = typer.Typer(
@@ -155,19 +156,4 @@ def _switch(*, stopped: bool) -> None:
     console.print("actions are stopped" if stopped else "actions may be sent again")
 
 
-@actions.command("verify")
-def verify(
-    head: Annotated[
-        str | None, typer.Option(help="Hash that an earlier check printed: it must still be there.")
-    ] = None,
-) -> None:
-    """Check that nobody changed the log of actions; prints the hash of its last row, to be noted elsewhere."""
-    from services.actions.requests import verify_log
-
-    with opened() as runtime:
-        problems, rows, last = verify_log(runtime.database, head)
-    for problem in problems:
-        console.print(problem, markup=False, style="red")
-    if problems:
-        raise typer.Exit(1)
-    console.print(f"the log is whole: {rows} rows, last {last or '-'}", markup=False)
+actions.command("verify")(verify)

@@ -124,7 +124,7 @@ def enable(name: Annotated[str, typer.Argument(help="Name of the rule.")], force
     """Switch a rule on, after trying it on the last 30 days."""
     with opened() as runtime:
         replayed = enable_rule(
-            runtime.database, name, last=runtime.last_complete_day(), now=runtime.clock(), force=force
+            runtime.database, name, last=runtime.last_complete_day(), now=runtime.clock(), force=force, by=getuser()
         )
     console.print(f"{name} is on; {_fired(replayed)}", markup=False)
 
@@ -133,7 +133,7 @@ def enable(name: Annotated[str, typer.Argument(help="Name of the rule.")], force
 def disable(name: Annotated[str, typer.Argument(help="Name of the rule.")]) -> None:
     """Switch a rule off; its open alerts are closed."""
     with opened() as runtime:
-        closed = disable_rule(runtime.database, name, now=runtime.clock())
+        closed = disable_rule(runtime.database, name, now=runtime.clock(), by=getuser())
     console.print(f"{name} is off; {closed} alerts closed", markup=False)
 
 
@@ -141,7 +141,7 @@ def disable(name: Annotated[str, typer.Argument(help="Name of the rule.")]) -> N
 def delete_rule(name: Annotated[str, typer.Argument(help="Name of the rule.")]) -> None:
     """Delete a rule; its open alerts are closed, and all of them stay in the history."""
     with opened() as runtime:
-        closed = disable_rule(runtime.database, name, now=runtime.clock(), delete=True)
+        closed = disable_rule(runtime.database, name, now=runtime.clock(), delete=True, by=getuser())
     console.print(f"{name} is deleted; {closed} alerts closed", markup=False)
 
 

@@ -17,6 +17,7 @@ from pipelines.cli import (
     actions,
     alerts,
     ask,
+    audit,
     channels,
     churn,
     data,
@@ -62,6 +63,7 @@ for _name, _group in (
     ("tickets", tickets.tickets),
     ("churn", churn.churn),
     ("actions", actions.actions),
+    ("audit", audit.audit),
     ("recommendations", recommendations.recommendations),
 ):
     app.add_typer(_group, name=_name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from getpass import getuser
 from typing import Annotated
 
 import typer
@@ -23,7 +24,7 @@ def create(name: Name) -> None:
 
     with opened() as runtime:
         url = runtime.server.simsight
-        password = create_login(url, runtime.settings.organization, name, now=datetime.now(UTC))
+        password = create_login(url, runtime.settings.organization, name, now=datetime.now(UTC), by=f"user {getuser()}")
         server = url.host or url.query.get("host")
         typer.echo(f"database: {url.database} at {server}\nlogin:    {name}\npassword: {password}")
 
@@ -47,5 +48,5 @@ def revoke(name: Name) -> None:
     from services.access.downstream_logins import revoke_login
 
     with opened() as runtime:
-        revoke_login(runtime.server.simsight, runtime.settings.organization, name)
+        revoke_login(runtime.server.simsight, runtime.settings.organization, name, by=f"user {getuser()}")
         console.print(f"{name} is revoked", markup=False)

@@ -117,7 +117,7 @@ def create_stream(name: Annotated[str, typer.Argument(help="What the stream is f
 
     with runtime_of(load_settings()) as runtime:
         runtime.check_schema()
-        made = known.create_stream(runtime.database, name, now=runtime.clock())
+        made = known.create_stream(runtime.database, name, now=runtime.clock(), by=_me())
     typer.echo(f"URL path:  {made.path}\nuser name: {made.stream_id}\npassword:  {made.secret}")
 
 
@@ -143,5 +143,5 @@ def revoke_stream(name: Annotated[str, typer.Argument(help="Name of the stream."
 
     with runtime_of(load_settings()) as runtime:
         runtime.check_schema()
-        known.revoke_stream(runtime.database, name, now=runtime.clock())
+        known.revoke_stream(runtime.database, name, now=runtime.clock(), by=_me())
         console.print(f"{name} is revoked", markup=False)

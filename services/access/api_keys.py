@@ -26,7 +26,7 @@ SCOPES: dict[Scope, str] = {
     "read": "read what the service answers",
     "alerts": "act on alerts, write alert rules, correct tickets and decide on recommendations",
     "actions": "request and approve actions at 1NCE, which spend money",
-    "admin": "make, rotate and revoke keys",
+    "admin": "make, rotate and revoke keys, read the log of writes",
 }
 READ: tuple[Scope, ...] = ("read",)
 MAX_NETWORKS = 100

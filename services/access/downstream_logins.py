@@ -20,6 +20,7 @@ from sqlalchemy import URL
 
 from resources.database.server import driver_url
 from resources.errors import UsageError
+from sql import query
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 STATEMENT_SECONDS = 60
@@ -39,11 +40,12 @@ class Login:
     created_at: datetime
 
 
-def create_login(administrator: URL, organization: str, name: str, *, now: datetime) -> str:
+def create_login(administrator: URL, organization: str, name: str, *, now: datetime, by: str = "") -> str:
     """Make a login that reads the organization; returns its password, which cannot be shown again.
 
     administrator  URL of a login that may make roles, as the one that migrates
     name           of the login, on the whole server: lower-case letters, digits and _
+    by             who makes it; empty: the administrator's login
     Raises DownstreamError for another name, one that is taken, or where roles may not be made.
     """
     if not NAME.fullmatch(name) or name.startswith(("pg_", "simsight_")):
@@ -52,7 +54,7 @@ def create_login(administrator: URL, organization: str, name: str, *, now: datet
             "pg_ nor simsight_ at the beginning"
         )
     password = secrets.token_urlsafe(32)
-    with _as_administrator(administrator) as connection:
+    with _as_administrator(administrator, by) as connection:
         # hashed here: neither the server's log nor its statistics see the password
         hashed = connection.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
         try:
@@ -94,9 +96,9 @@ def list_logins(administrator: URL, organization: str) -> list[Login]:
         ).fetchall()
 
 
-def revoke_login(administrator: URL, organization: str, name: str) -> None:
+def revoke_login(administrator: URL, organization: str, name: str, *, by: str = "") -> None:
     """End the sessions of a login and remove it. Raises DownstreamError when the organization has none of this name."""
-    with _as_administrator(administrator) as connection:
+    with _as_administrator(administrator, by) as connection:
         gone = connection.execute(
             "DELETE FROM ops.downstream_logins AS d USING core.organizations AS o "
             "WHERE o.organization_id = d.organization_id AND slug = %s AND login = %s",
@@ -112,11 +114,12 @@ def revoke_login(administrator: URL, organization: str, name: str) -> None:
 
 
 @contextmanager
-def _as_administrator(administrator: URL) -> Iterator[psycopg.Connection[Any]]:
+def _as_administrator(administrator: URL, by: str = "") -> Iterator[psycopg.Connection[Any]]:
     """A transaction of the login that migrates."""
     text = driver_url(administrator, "").render_as_string(hide_password=False)
     try:
         with psycopg.connect(text) as connection:
+            connection.execute(query("act_as").encode(), {"by": by})
             yield connection
     except psycopg.errors.InsufficientPrivilege as error:
         raise DownstreamError(

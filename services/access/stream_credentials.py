@@ -49,10 +49,11 @@ def secret_sha256(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-def create_stream(database: Database, name: str, *, now: datetime) -> NewStream:
+def create_stream(database: Database, name: str, *, now: datetime, by: str = "") -> NewStream:
     """Make a stream that brings records for the database's organization; its secret cannot be shown again.
 
     name   what it is for; unique among the live streams
+    by     who makes it; empty: the login of the database
     Raises StreamError for an empty or taken name.
     """
     name = name.strip()
@@ -60,7 +61,10 @@ def create_stream(database: Database, name: str, *, now: datetime) -> NewStream:
         raise StreamError("a stream needs a name that says what it is for, such as 'usage and events'")
     made = NewStream(secrets.token_urlsafe(9), secrets.token_urlsafe(32))
     values = {"stream_id": made.stream_id, "name": name, "secret_sha256": secret_sha256(made.secret), "now": now}
-    if database.row("create_stream", values) is None:
+    with database.transaction() as transaction:
+        transaction.row("act_as", {"by": by})
+        found = transaction.row("create_stream", values)
+    if found is None:
         raise StreamError(f"a live stream named {name!r} exists: revoke it first or choose another name")
     return made
 
@@ -70,9 +74,10 @@ def list_streams(database: Database) -> list[Stream]:
     return [Stream(**row) for row in database.rows("list_streams")]
 
 
-def revoke_stream(database: Database, name: str, *, now: datetime) -> None:
+def revoke_stream(database: Database, name: str, *, now: datetime, by: str = "") -> None:
     """Make the stream stop working at once; what it brought stays. Raises StreamError when there is none to revoke."""
     with database.transaction() as transaction:
+        transaction.row("act_as", {"by": by})
         if not transaction.execute("revoke_stream", {"name": name.strip(), "now": now}):
             raise StreamError(
                 f"there is no stream named {name.strip()!r} to revoke; list the streams to see their names"

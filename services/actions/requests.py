@@ -101,12 +101,14 @@ def list_actions(
 
 
 def verify_log(database: Database, head: str | None = None) -> tuple[list[str], int, str | None]:
-    """Check the log of actions; returns what is wrong, how many rows it has, and the hash of the last (hexadecimal).
+    """Check the log of writes; returns what is wrong, how many rows it has, and the hash of the last (hexadecimal).
+
+    The first broken row comes first.
 
     head  a hash noted at an earlier check: without it rows cut from the end together with their actions go unseen
     """
     with database.transaction() as transaction:
-        problems = [row["problem"] for row in transaction.rows("verify_action_log")]
+        problems = [row["problem"] for row in transaction.rows("verify_action_log", {})]
         found = transaction.row("action_log_head") or {}
         if head is not None and not (transaction.row("action_log_has", {"head": head}) or {})["found"]:
             problems.append("the hash noted earlier is not in the log")

@@ -94,6 +94,7 @@ def add_rule(
     Raises RuleError, AlertError for a taken name.
     """
     with database.transaction() as transaction:
+        transaction.row("act_as", {"by": by})
         replayed = validate_rule(transaction, rule, last=last, force=force)
         values = rule.as_dict() | {
             "scope": json.dumps(rule.scope),
@@ -108,24 +109,30 @@ def add_rule(
     return saved, replayed
 
 
-def enable_rule(database: Database, name: str, *, last: date, now: datetime, force: bool = False) -> Replay:
+def enable_rule(
+    database: Database, name: str, *, last: date, now: datetime, force: bool = False, by: str = ""
+) -> Replay:
     """Validate a rule up to `last` and switch it on; returns the replay.
 
+    by   who does it; empty: the login of the database
     Raises AlertError for an unknown name, RuleError.
     """
     with database.transaction() as transaction:
+        transaction.row("act_as", {"by": by})
         row = _named(transaction, name)
         replayed = validate_rule(transaction, stored_rule(row), last=last, force=force)
         transaction.row("switch_rule", {"rule_id": row["rule_id"], "enabled": True, "deleted": False, "now": now})
     return replayed
 
 
-def disable_rule(database: Database, name: str, *, now: datetime, delete: bool = False) -> int:
+def disable_rule(database: Database, name: str, *, now: datetime, delete: bool = False, by: str = "") -> int:
     """Switch a rule off, or delete it; returns how many open alerts that closed.
 
+    by   who does it; empty: the login of the database
     Raises AlertError for an unknown name.
     """
     with database.transaction() as transaction:
+        transaction.row("act_as", {"by": by})
         which = {"rule_id": _named(transaction, name)["rule_id"], "enabled": False, "deleted": delete, "now": now}
         done = transaction.row("switch_rule", which)
     return int(done["closed"] or 0) if done else 0

@@ -313,6 +313,7 @@ def test_the_api_role_writes_through_its_functions_only(seeded: Any) -> None:
         "approve_action",
         "close_session",
         "correct_ticket",
+        "count_key_use",
         "decide_churn_action",
         "decide_recommendation",
         "end_api_key_by",

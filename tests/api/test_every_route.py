@@ -110,7 +110,10 @@ def test_every_cursor_of_another_organization_gives_nothing_of_it(service: Servi
         if not {"after", "limit"} <= parameters:
             continue
         theirs, ours = (path.replace("{iccid}", service.iccid(1, name)) for name in ("other", "default"))
-        cursor = service.theirs.get(theirs, params={"limit": 1}).json()["next"]
+        page = service.theirs.get(theirs, params={"limit": 1})
+        if page.status_code == 403:  # for administrators: test_audit tries these
+            continue
+        cursor = page.json()["next"]
         if cursor is None:
             continue
         walked.append(path)

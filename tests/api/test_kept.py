@@ -49,7 +49,13 @@ KEPT = {
     "/ai/sims/{iccid}/churn-risk": "private, max-age=120",
     "/ai/sims/{iccid}/quota-recommendation": "private, max-age=120",
 }
-ADMINISTERED = {"/v1/keys", "/v1/organizations"}  # a key that reads gets 403
+ADMINISTERED = {
+    "/v1/keys",
+    "/v1/organizations",
+    "/v1/audit",
+    "/v1/audit/export",
+    "/v1/key-use",
+}  # a key that reads gets 403
 ENDLESS = {"/v1/alerts/stream"}
 FORMS = ("{}", "W/{}", '"other", {}', "*")
 
