@@ -51,8 +51,8 @@ async def list_events(
     first: Annotated[Day | None, Query(alias="from", description="Only events from this UTC day on")] = None,
     last: Annotated[Day | None, Query(alias="to", description="Only events up to the end of this UTC day")] = None,
 ) -> Response:
-    """As 1NCE told them, by the API or the Data Streamer. Pages are as fast at depth as at the beginning; a rare type
-    is looked for in all events of the days, so name days with it."""
+    """As 1NCE told them, by the API or the Data Streamer. Each page looks through all events of the days: name days
+    where the fleet is large."""
     if first and last and first > last:
         raise wrong_parameter("from", f"{first} is after to, {last}")
     cursor = cursor_of(FleetEventCursor, after)

@@ -2,7 +2,6 @@
 SET LOCAL ROLE simsight_owner;
 
 CREATE INDEX alerts_by_sim ON predictions.alerts (sim_key, opened_at DESC);
-CREATE INDEX sim_events_by_time ON core.sim_events (organization_id, occurred_at DESC);
 
 CREATE FUNCTION ops.sim_actions(wanted text) RETURNS TABLE (
     action_id bigint, kind text, requested_by text, requested_at timestamptz, state text, sent_at timestamptz, message text)
