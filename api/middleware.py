@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MAX_BODY_BYTES = 1_000_000  # of what is posted under /v1 and /ai, which is read before the key is looked at
+MAX_BODY_BYTES = 1_000_000  # of what is posted, which is read before the key is looked at
 READ_SECONDS = 30.0  # until such a body is whole
 EXPOSED = (  # headers that a page of another origin may read
     "Link",
@@ -61,13 +61,16 @@ class Heads:
 
 
 class SmallBodies:
-    """Stops reading a body under /v1 or /ai at its limits, whatever the headers say: bytes, time, bodies at once."""
+    """Stops reading a body at its limits, whatever the headers say: bytes, time, bodies at once.
+
+    The webhook of the Data Streamer has limits of its own.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app, self._on_their_way = app, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(("/v1/", "/ai/")):
+        if scope["type"] != "http" or scope["path"].startswith("/streams/"):
             await self._app(scope, receive, send)
             return
         until = asyncio.get_running_loop().time() + READ_SECONDS

@@ -327,5 +327,6 @@ def test_the_api_role_writes_through_its_functions_only(seeded: Any) -> None:
 
 
 def test_a_body_is_read_up_to_its_limit_only(stranger: httpx.Client) -> None:
-    answer = stranger.post("/v1/alert-rules", content=(b" " * 100_000 for _ in range(20)))
-    assert (answer.status_code, answer.headers["content-type"]) == (413, "application/problem+json")
+    for path in ("/v1/alert-rules", "/sign-in"):
+        answer = stranger.post(path, content=(b" " * 100_000 for _ in range(20)))
+        assert (path, answer.status_code, answer.headers["content-type"]) == (path, 413, "application/problem+json")
