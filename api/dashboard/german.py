@@ -47,7 +47,7 @@ GERMAN = {
     "against the week before": "gegenüber der Woche davor",
     "Expected in {days} days": "Erwartet in {days} Tagen",
     "Money at stake": "Geld, um das es geht",
-    "a year, first {n} recommendations": "im Jahr, erste {n} Empfehlungen",
+    "in a year; recommendations save {amount}": "im Jahr; Empfehlungen sparen {amount}",
     "Data volume of the fleet a day": "Datenvolumen der Flotte am Tag",
     "Bars: MB used, to {day}.": "Balken: verbrauchte MB, bis {day}.",
     "Dashed: forecast with its 80 % band, model version {version}.": (
@@ -146,6 +146,9 @@ GERMAN = {
     "Resolve": "Erledigt",
     "Your key may read only.": "Ihr Schlüssel darf nur lesen.",
     # money
+    "{stake} are at stake in a year; the recommendations are expected to save {amount}.": (
+        "{stake} stehen im Jahr auf dem Spiel; die Empfehlungen sparen davon voraussichtlich {amount}."
+    ),
     "Recommendations, the highest saving first": "Empfehlungen, die höchste Ersparnis zuerst",
     "saves": "spart",
     "a year": "im Jahr",

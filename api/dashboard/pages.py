@@ -6,6 +6,7 @@ row (predictions.fleet_summaries) and the open alerts, so that its cost does not
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import parse_qsl, urlencode
@@ -120,10 +121,11 @@ async def sign_out(request: Request) -> Response:
 
 
 @router.post("/language/{chosen}")
-def choose_language(request: Request, chosen: Literal["en", "de"]) -> Response:
-    came_from = request.headers.get("referer", "")
-    base = called_address(request)
-    answer = RedirectResponse(came_from if came_from.startswith(base + "/") else f"{called_prefix(request)}/", 303)
+async def choose_language(request: Request, chosen: Literal["en", "de"]) -> Response:
+    """Show the page that asked, from now on in another language."""
+    asked = (await _fields(request)).get("path", "/")
+    back = asked if re.fullmatch(r"(/[A-Za-z0-9-]*)+", asked) and "//" not in asked else "/"
+    answer = RedirectResponse(called_prefix(request) + back, 303)
     _set_cookie(request, answer, LANGUAGE_COOKIE, chosen, 365 * 86_400)
     return answer
 

@@ -109,7 +109,7 @@ def chart(
         "series": series,
     }
     # "</" could end the element it stands in
-    text = orjson.dumps(drawn, option=orjson.OPT_SERIALIZE_NUMPY).decode().replace("<", "\\u003c")
+    text = orjson.dumps(drawn).decode().replace("<", "\\u003c")
     rows = list(zip(known, *(one["values"] for one in series), strict=True))
     return {"data": text, "labels": [one["label"] for one in series], "rows": rows[::-1], "unit": unit}
 

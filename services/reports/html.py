@@ -54,8 +54,8 @@ def render(facts: FleetFacts) -> str:
             recent=[recent_usage(facts, days) for days in (7, 30)],
             outlook=fleet_expected(facts.fleet),
             alerts_open=sum(row["alerts"] for row in facts.alert_counts),
-            tickets_by=counted_by_category(facts.ticket_counts),
-            churn_by=counted_by_cause(facts.churn_counts),
+            tickets_by=_by_category(facts.ticket_counts),
+            churn_by=_by_cause(facts.churn_counts),
             policy=describe_policy(facts.policy) if facts.policy else "",
             by_severity=_counted(facts.alert_counts, "severity"),
             by_kind=_counted(facts.alert_counts, "kind"),
@@ -102,7 +102,7 @@ def recent_usage(facts: FleetFacts, days: int) -> dict[str, Any]:
     return {"days": days, "bytes": int(volumes[-days:].sum()), "before": before}
 
 
-def counted_by_category(rows: list[Row]) -> list[Row]:
+def _by_category(rows: list[Row]) -> list[Row]:
     """category, tickets, to_person, unsolved: the rows of a category added up, the most tickets first."""
     added: dict[str, Row] = {}
     for row in rows:
@@ -114,7 +114,7 @@ def counted_by_category(rows: list[Row]) -> list[Row]:
     return sorted(added.values(), key=lambda row: (-row["tickets"], row["category"]))
 
 
-def counted_by_cause(rows: list[Row]) -> list[Row]:
+def _by_cause(rows: list[Row]) -> list[Row]:
     """cause, high, medium, low (SIMs), expected: the rows of a cause together, the most ends first."""
     added: dict[str, Row] = {}
     for row in rows:

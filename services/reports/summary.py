@@ -10,9 +10,9 @@ import polars as pl
 from services.forecasting import describe_backtest, fleet_expected
 from services.quota.policy import describe_policy
 from services.reports.fleet import FleetFacts
-from services.reports.html import counted_by_category, counted_by_cause, recent_usage
+from services.reports.html import recent_usage
 
-LISTS = ("states", "incidents", "top_consumers", "costs", "recommendations", "changes", "coverage", "quarantine")
+LISTS = ("states", "incidents", "top_consumers", "recommendations", "changes", "quarantine")
 
 
 def summarize(facts: FleetFacts) -> str:
@@ -26,7 +26,6 @@ def summarize(facts: FleetFacts) -> str:
     if facts.data["first_day"]:
         known = known.filter(pl.col("day") >= facts.data["first_day"])
     content: dict[str, Any] = {
-        "note": facts.note,
         "probability": facts.probability,
         "figures": facts.figures,
         "daily": known.to_dict(as_series=False),
@@ -35,7 +34,6 @@ def summarize(facts: FleetFacts) -> str:
         "recent": [recent_usage(facts, days) for days in (7, 30)],
         "model": {
             "version": facts.model["model_version"],
-            "run_id": facts.model["run_id"],
             "backtest": describe_backtest(facts.model["metrics"]),
         }
         if facts.model
@@ -44,10 +42,6 @@ def summarize(facts: FleetFacts) -> str:
         "data": facts.data,
         "money": facts.money["content"] if facts.money else None,
         "policy": describe_policy(facts.policy) if facts.policy else "",
-        "churn": facts.churn,
-        "churn_by_cause": counted_by_cause(facts.churn_counts),
-        "tickets": facts.tickets,
-        "tickets_by_category": counted_by_category(facts.ticket_counts),
         "grades": facts.grades,
     } | {name: getattr(facts, name) for name in LISTS}
-    return orjson.dumps(content, option=orjson.OPT_UTC_Z | orjson.OPT_SERIALIZE_NUMPY, default=str).decode()
+    return orjson.dumps(content, option=orjson.OPT_UTC_Z).decode()
