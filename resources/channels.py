@@ -8,13 +8,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import json
 import logging
+import os
 import re
+import signal
 import smtplib
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterable, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -25,6 +30,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 import httpx
 import orjson
 
+from resources import apprise_child
 from resources.bounded_http import no_cookies
 from resources.bounded_smtp import BoundedSmtp, BoundedSmtpOverTls
 from resources.errors import SimsightError, in_words
@@ -36,6 +42,7 @@ if TYPE_CHECKING:
 
 
 SEND_TIMEOUT_S = 15.0
+APPRISE_TIMEOUT_S = 30.0  # from a message to Apprise's word on it, which may be several requests
 MAX_RETRY_AFTER_S = 3600.0
 MAIL_PORTS = {"starttls": 587, "ssl": 465, "insecure": 25}  # by how the connection is encrypted
 RETRY_STATUSES = {408, 409, 425, 429}
@@ -72,7 +79,7 @@ class Channel(Protocol):
 def open_channel(row: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[Channel]:
     """Open the channel that a row of ops.channels describes. Raises ChannelBrokenError."""
     # these libraries write URLs to the log, and here a URL is a secret
-    for library in ("apprise", "httpx", "httpcore", "urllib3"):
+    for library in ("httpx", "httpcore"):
         logging.getLogger(library).setLevel(logging.WARNING)
     url = _variable(environment, row["url_variable"])
     if row["kind"] == "webhook":
@@ -92,7 +99,11 @@ def open_channel(row: Mapping[str, Any], environment: Mapping[str, str]) -> Iter
                 loop.run(client.aclose())
         return
     mail = url.lower().startswith(("mailto://", "mailtos://"))
-    yield Mail(url, row["url_variable"]) if mail else _apprise(url, row["url_variable"])
+    if mail:
+        yield Mail(url, row["url_variable"])
+        return
+    with closing(Apprise(url, row["url_variable"])) as channel:
+        yield channel
 
 
 def _variable(environment: Mapping[str, str], name: str) -> str:
@@ -166,15 +177,6 @@ def _untrusted(error: BaseException | None) -> str | None:
     while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
         error = error.__cause__ or error.__context__
     return error.verify_message if error else None
-
-
-def _apprise(url: str, variable: str) -> Channel:
-    import apprise
-
-    plugin = apprise.Apprise.instantiate(url, suppress_exceptions=True)
-    if plugin is None:
-        raise ChannelBrokenError(f"{variable} holds no URL that Apprise understands")
-    return Apprise(plugin, url)
 
 
 @dataclass(frozen=True)
@@ -331,42 +333,67 @@ class Mail:
 
 
 class Apprise:
-    """Slack, Teams, SMS and the other services that Apprise knows.
+    """Slack, Teams, SMS and the other services that Apprise knows, sent by a process of their own within limits.
 
-    Apprise only returns whether a service took the message. The reason of a failure is in Apprise's log.
+    Raises ChannelBrokenError where Apprise does not understand the URL.
     """
 
-    def __init__(self, plugin: Any, url: str) -> None:
-        self._plugin, self._url = plugin, url
+    def __init__(self, url: str, variable: str) -> None:
+        self._url, self._variable = url, variable
+        self._child: subprocess.Popen[str] | None = None
+        self._start()
 
     def send(self, message: Message, now: datetime) -> None:
-        warnings = _WarningCollector()
-        logger = logging.getLogger("apprise")
-        logger.addHandler(warnings)
-        try:
-            # declared as text, the body is escaped for each service: a label <!channel> must not call everyone in Slack
-            sent = self._plugin.notify(title=message.title, body=message.text, body_format="text")
-        except (TypeError, ValueError) as error:
-            raise RefusedError(redact(f"Apprise cannot send it: {error}", [self._url])) from None
-        finally:
-            logger.removeHandler(warnings)
-        if not sent:
-            said = redact("; ".join(warnings.lines) or "Apprise does not say why", [self._url])
+        if self._child is None:
+            self._start()
+        told = self._asked({"title": message.title, "text": message.text})
+        if not told["sent"]:
+            said = redact(told["said"] or "Apprise does not say why", [self._url])
+            if told["refused"]:
+                raise RefusedError(said)
             status = re.search(r"error=([0-9]{3})\b", said)
             raise _kind(int(status[1]) if status else None)(said)
 
+    def close(self) -> None:
+        """End the process; the next message starts another."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.communicate()
+            self._child = None
 
-class _WarningCollector(logging.Handler):
-    """Collects Apprise's warnings in this thread."""
+    def _start(self) -> None:
+        self._child = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", apprise_child.__name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        if self._asked(self._url) is None:
+            self.close()
+            raise ChannelBrokenError(f"{self._variable} holds no URL that Apprise understands")
 
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._mine = threading.get_ident()
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._mine:
-            self.lines.append(record.getMessage())
+    def _asked(self, line: object) -> Any:
+        """Return the process's answer to a line, within a time after which the process is killed."""
+        child = self._child
+        assert child and child.stdin and child.stdout  # noqa: PT018
+        clock = threading.Timer(APPRISE_TIMEOUT_S, child.kill)
+        clock.start()
+        try:
+            print(json.dumps(line), file=child.stdin, flush=True)
+            answer = child.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        finally:
+            clock.cancel()
+        if not answer:
+            killed = child.wait() == -signal.SIGKILL
+            self.close()
+            raise DeliveryError(
+                f"no answer within {APPRISE_TIMEOUT_S:g} s" if killed else "the process that sends by Apprise ended"
+            )
+        return json.loads(answer)
 
 
 MIN_SECRET_CHARACTERS = 4  # shorter parts of a URL are not removed from texts: they would hit innocent words

@@ -23,6 +23,7 @@ from aiosmtpd.smtp import AuthResult
 
 from resources import channels
 from resources.channels import ChannelBrokenError, DeliveryError, MailUrl, Message, RefusedError, open_channel
+from tests.receiver import hook_server
 from tests.tls import Authority
 
 NOW = datetime(2026, 1, 14, 12, tzinfo=UTC)
@@ -322,27 +323,29 @@ def test_teams_gets_an_adaptive_card(internet: Internet, trusted: None) -> None:
     assert "No usage for 4 days" in texts[1]
 
 
-@pytest.mark.parametrize("url", [SLACK_URL, TEAMS_URL])
-@pytest.mark.parametrize(
-    ("answer", "kind"),
-    [
-        ((403, "invalid_token"), ChannelBrokenError),
-        ((404, "no_service"), ChannelBrokenError),
-        ((410, "channel_is_archived"), ChannelBrokenError),
-        ((400, "invalid_payload"), RefusedError),
-        ((429, "rate_limited"), DeliveryError),
-        ((500, "rollup_error"), DeliveryError),
-    ],
-)
+REFUSALS: list[tuple[int, str, type[Exception]]] = [
+    (404, "no_service", ChannelBrokenError),
+    (400, "invalid_payload", RefusedError),
+    (500, "rollup_error", DeliveryError),
+    (403, "invalid_token", ChannelBrokenError),
+    (410, "channel_is_archived", ChannelBrokenError),
+    (429, "rate_limited", DeliveryError),
+]
+
+
+# Apprise waits 5.5 s between two posts to Teams: one of each kind
+@pytest.mark.parametrize(("url", "answers"), [(SLACK_URL, REFUSALS), (TEAMS_URL, REFUSALS[:3])], ids=["slack", "teams"])
 def test_what_slack_and_teams_refuse_is_told_apart(
-    internet: Internet, trusted: None, url: str, answer: tuple[int, str], kind: type[Exception]
+    internet: Internet, trusted: None, url: str, answers: list[tuple[int, str, type[Exception]]]
 ) -> None:
-    internet.answer = answer
-    with pytest.raises(kind, match=f"error={answer[0]}") as failed:
-        send(url)
-    assert type(failed.value) is kind
-    for part in ("CccccccccccccccccccccccC", "B0BBBBBBB", "sig0123456789", "wf0123456789"):
-        assert part not in str(failed.value)
+    with open_channel({"kind": "apprise", "url_variable": "URL"}, {"URL": url}) as channel:
+        for status, text, kind in answers:
+            internet.answer = status, text
+            with pytest.raises(kind, match=f"error={status}") as failed:
+                channel.send(message(), NOW)
+            assert type(failed.value) is kind, status
+            for part in ("CccccccccccccccccccccccC", "B0BBBBBBB", "sig0123456789", "wf0123456789"):
+                assert part not in str(failed.value)
 
 
 def test_a_token_that_slack_does_not_know_parks_the_channel(internet: Internet, trusted: None) -> None:
@@ -400,6 +403,29 @@ def test_the_body_of_a_webhooks_answer_is_not_read(
     with never_ending(OK_HEAD, rest, pause_s) as port:
         send(f"http://127.0.0.1:{port}/hook", secret=SECRET)
     assert time.monotonic() - began < 4
+
+
+@pytest.mark.parametrize(
+    ("rest", "pause_s", "said"),
+    [(b"x" * 65536, 0.0, "its answer is too large"), (b"x", 0.05, "no answer within 1 s")],
+    ids=["fast", "slow"],
+)
+def test_an_answer_without_end_is_a_failed_delivery_and_apprise_goes_on(
+    rest: bytes, pause_s: float, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with never_ending(OK_HEAD, rest, pause_s) as port:
+        row = {"kind": "apprise", "url_variable": "URL"}
+        with open_channel(row, {"URL": f"json://127.0.0.1:{port}/hook"}) as channel:
+            if pause_s:
+                monkeypatch.setattr(channels, "APPRISE_TIMEOUT_S", 1.0)
+            with pytest.raises(DeliveryError, match=said):
+                channel.send(message(), NOW)
+            monkeypatch.undo()
+    with hook_server("/hook") as hook:
+        monkeypatch.setattr(channel, "_url", hook.url.replace("http:", "json:"))
+        channel.send(message(), NOW)
+        channel.close()
+    assert len(hook.posts) == 1
 
 
 def test_headers_of_a_webhooks_answer_that_never_end_are_a_failed_delivery(monkeypatch: pytest.MonkeyPatch) -> None:
