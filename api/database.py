@@ -84,6 +84,20 @@ class Session:
         found = self.rows(name, parameters)
         return found[0] if found else None
 
+    def enter(self, key: Credential) -> None:
+        """Work for the organization of a key for the rest of the transaction. Raises as Store.session does."""
+        found = self.row("api_authenticate", {"key_sha256": key.sha256})
+        if found is None or found["organization_id"] is None:
+            raise InvalidKeyError
+        self.organization_id = int(found["organization_id"])
+        _check(_facts(self.rows("api_key_facts", {"key_sha256": key.sha256})), key)
+
+    @contextmanager
+    def in_one(self) -> Iterator[None]:
+        """Make what is done inside one transaction, where each statement would be one of its own."""
+        with self._connection.transaction():
+            yield
+
     def take_longer(self) -> None:
         """Give the queries that follow more time than others have."""
         self.seconds = EXPORT_SECONDS
@@ -321,11 +335,7 @@ class Store(Pool):
         if isinstance(key, str):
             key = Credential(key_sha256(key))
         with self._transaction() as session:
-            found = session.row("api_authenticate", {"key_sha256": key.sha256})
-            if found is None or found["organization_id"] is None:
-                raise InvalidKeyError
-            session.organization_id = int(found["organization_id"])
-            _check(_facts(session.rows("api_key_facts", {"key_sha256": key.sha256})), key)
+            session.enter(key)
             yield session
 
     def allowed(self, key: Credential) -> frozenset[str]:

@@ -250,7 +250,7 @@ RowId = Annotated[int, Field(ge=0, le=2**63 - 1), DIGITS]
 ICCID_FORM = "19 digits, or 20 with the check digit"
 Iccid = Annotated[
     str,
-    Path(pattern="^[0-9]{19,20}$", description=ICCID_FORM, examples=["8988280666000000001"]),
+    Path(pattern="^[0-9]{19,20}$", description=ICCID_FORM, examples=["8988228066033969969"]),
     AfterValidator(_short_iccid),
 ]
 OfSim = Annotated[
@@ -291,6 +291,8 @@ def _write_access(
 Caller = Annotated[
     WriteAccess, Security(_write_access, scopes=["alerts"], scope="function", max_concurrency=WRITER_POOL_SIZE)
 ]
+# one at a time: it may hold a connection for seconds
+BulkCaller = Annotated[WriteAccess, Security(_write_access, scopes=["alerts"], scope="function", max_concurrency=1)]
 ActionCaller = Annotated[
     WriteAccess, Security(_write_access, scopes=["actions"], scope="function", max_concurrency=WRITER_POOL_SIZE)
 ]

@@ -23,6 +23,17 @@ AnomalyKind = Literal[
 ]
 ActionKind = Literal["top_up", "auto_top_up", "reset", "disable", "enable", "limits"]
 ActionState = Literal["requested", "approved", "refused", "sending", "done", "failed", "unclear"]
+BulkAction = Literal[
+    "acknowledge-alerts",
+    "snooze-alerts",
+    "resolve-alerts",
+    "reopen-alerts",
+    "accept-recommendations",
+    "dismiss-recommendations",
+    "set-labels",
+    "remove-labels",
+]
+BulkState = Literal["pending", "expired", "done", "cancelled"]
 TicketCategory = Literal[
     "connectivity_issue",
     "billing_question",

@@ -77,7 +77,7 @@ class Action(BaseModel):
     )
 
 
-def _as_written(value: Any) -> Any:
+def as_written(value: Any) -> Any:
     """Refuse a number, which pydantic would take for seconds since 1970."""
     if not (isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d[Tt ]", value, re.ASCII)):
         raise ValueError("a time is written as 2026-01-12T08:00:00Z")
@@ -85,7 +85,7 @@ def _as_written(value: Any) -> Any:
 
 
 class Snooze(Action):
-    until: Annotated[datetime, Field(strict=False), BeforeValidator(_as_written)] = Field(
+    until: Annotated[datetime, Field(strict=False), BeforeValidator(as_written)] = Field(
         description="When it is open again, still to come; with a zone", examples=["2099-01-12T08:00:00Z"]
     )
 

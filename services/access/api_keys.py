@@ -24,7 +24,7 @@ FORM = re.compile(PREFIX + "[A-Za-z0-9_-]{43}")  # 32 bytes in base64
 Scope = Literal["read", "alerts", "actions", "admin"]
 SCOPES: dict[Scope, str] = {
     "read": "read what the service answers",
-    "alerts": "act on alerts, write alert rules, correct tickets and decide on recommendations",
+    "alerts": "act on alerts, write alert rules, correct tickets, label SIMs and decide on recommendations",
     "actions": "request and approve actions at 1NCE, which spend money",
     "admin": "make, rotate and revoke keys, read the log of writes",
 }

@@ -29,6 +29,8 @@ BODIES: dict[str, Any] = {
     "/v1/alert-rules/replay": {"name": "x", "metric": "usage_day_mb", "operator": ">", "threshold": 1},
     "/v1/alert-rules/{rule_id}": {"enabled": False},
     "/v1/actions": {"kind": "reset", "iccid": "{iccid}", "idempotency_key": "x"},
+    "/v1/bulk-actions": {"action": "set-labels", "ids": ["{iccid}"], "label": "x"},
+    "/v1/bulk-actions/{bulk_id}/confirm": {},
     "/v1/sims/{iccid}/churn-actions": {"decision": "accepted", "reason": "x"},
     "/v1/recommendations/{recommendation_id}/accept": {},
     "/v1/recommendations/{recommendation_id}/dismiss": {},
@@ -50,6 +52,7 @@ def ids(service: Service) -> dict[str, list[str]]:  # noqa: F811
     found = {
         "alert_id": "SELECT alert_id FROM predictions.alerts",
         "action_id": "SELECT action_id FROM ops.action_requests",
+        "bulk_id": "SELECT bulk_id FROM ops.bulk_actions",
         "recommendation_id": "SELECT recommendation_id FROM predictions.quota_recommendations",
     }
     return {name: [str(row[0]) for row in service.seeded.run(f"{query} {of}")] for name, query in found.items()} | {

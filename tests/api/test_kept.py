@@ -30,6 +30,8 @@ KEPT = {
     "/v1/sims/{iccid}/anomaly-score": "private, max-age=120",
     "/v1/incidents": "private, max-age=300",
     "/v1/actions": "private, no-cache",
+    "/v1/bulk-actions": "private, no-cache",
+    "/v1/bulk-actions/{bulk_id}": NOTHING,
     "/v1/sims/{iccid}/churn-risk": "private, no-cache",
     "/v1/churn-risks": "private, no-cache",
     "/v1/sims/{iccid}/quota-recommendation": "private, no-cache",
@@ -64,11 +66,11 @@ def test_every_answer_says_how_long_it_may_be_kept_and_is_asked_about_without_a_
     document = service.stranger.get("/openapi.json").json()["paths"]
     gets = {path for path, verbs in document.items() if "get" in verbs}
     assert gets == KEPT.keys() | ENDLESS | ADMINISTERED
-    named = {"iccid": service.iccid(1), "alert_id": "1", "case_id": "case 1", "view": "sims", "dataset": "anomalies"}
     for template, kept in KEPT.items():
         named = {
             "iccid": service.iccid(1),
             "alert_id": "1",
+            "bulk_id": "1",
             "case_id": "case 1",
             "view": "sims",
             "dataset": "anomalies",

@@ -97,6 +97,16 @@ INSERT INTO ops.action_requests (organization_id, kind, sim_key, parameters, ide
 SELECT organization_id, 'reset', sim_key, '{}', 'k', 0, 'ann', '2026-01-07Z', 'requested', 'ann', '2026-01-07Z'
 FROM core.sims WHERE right(iccid, 2) = '01';
 
+INSERT INTO ops.bulk_actions (organization_id, action, chosen, said, things, left_out, digest, prepared_by,
+    prepared_at, expires_at)
+SELECT organization_id, 'remove-labels', jsonb_build_object('label', slug || '-1'), '{}', 1, 0, sha256('x'), 'ann',
+    '2026-01-11 11:55Z', '2026-01-11 12:10Z'
+FROM core.organizations ORDER BY slug;
+
+INSERT INTO ops.bulk_sets (bulk_id, organization_id, things, marks)
+SELECT bulk_id, organization_id, ARRAY[sim_key], ARRAY[1] FROM ops.bulk_actions JOIN core.sims USING (organization_id)
+WHERE right(iccid, 2) = '01';
+
 INSERT INTO core.orders (organization_id, order_number, order_type, ordered_at, products, iccids, changed_at, status)
 SELECT organization_id, 8, 'TOPUP', '2026-01-06 12:00Z', '[]', ARRAY[iccid], now(), 'done' FROM core.sims
 WHERE right(iccid, 2) = '01';
