@@ -6,8 +6,9 @@ The simulated fleet's daily usage (synthetic), a data quota a SIM, no events. Bl
 at a time, as Dagster's executor does. Training learns from at most 20,000 SIMs. Then the same day again, where nothing
 is new: forecasts and exhaustion dates leave SIMs as they are, anomalies are looked for again. Then what came later to
 the daily run: tickets, churn (with a model trained on another simulated fleet, whose SIMs leave) and recommendations
-for quotas. The last line holds the daily run with these three against the one without: seconds, and the largest memory
-of a process. Uses a database of its own, which it drops.
+for quotas. The last line holds the daily run with these three against the one without: seconds by the clock, seconds of
+CPU (those of PostgreSQL's processes included where it runs on this machine), and the largest memory of a process. On a
+machine with other work only the CPU seconds say something. Uses a database of its own, which it drops.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,8 +28,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import psutil
 import psycopg
 from pydantic import SecretStr
+from sqlalchemy import URL
 
 from benchmarks.churn import histories_of
 from benchmarks.ingest import _text, server
@@ -114,48 +118,89 @@ def copy_usage(connection: psycopg.Connection[Any], sims: int, first: date, last
     connection.execute("VACUUM ANALYZE")
 
 
-def _scored(settings: Settings, part: str, block: Block) -> tuple[Staged, float]:
+@dataclass(frozen=True)
+class Cost:
+    """What a step took: seconds by the clock, seconds of CPU, and the largest memory of a process in MB."""
+
+    seconds: float = 0.0
+    cpu: float = 0.0
+    held: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        """Both, one after the other."""
+        return Cost(self.seconds + other.seconds, self.cpu + other.cpu, max(self.held, other.held))
+
+
+def _costing(settings: Settings, step: Callable[[Runtime], Any]) -> tuple[Any, Cost]:
+    """What a step returns and costs this process."""
+    began = time.process_time()
     with Runtime(settings) as runtime:
-        return score_block(runtime, PARTS[part], block), _held()
+        done = step(runtime)
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return done, Cost(0.0, time.process_time() - began, held)
 
 
-def _published(settings: Settings, part: str, staged: list[Staged]) -> float:
-    with Runtime(settings) as runtime:
-        publish(runtime, PARTS[part], AS_OF, staged, run_id="benchmark", show=False)
-    return _held()
+def _planned(settings: Settings, part: str) -> tuple[list[Block], Cost]:
+    return _costing(settings, lambda runtime: plan(runtime, PARTS[part], AS_OF, work_id="benchmark"))
 
 
-def _done(settings: Settings, step: Callable[[Runtime, date], object]) -> float:
-    with Runtime(settings) as runtime:
-        step(runtime, AS_OF)
-    return _held()
+def _scored(settings: Settings, part: str, block: Block) -> tuple[Staged, Cost]:
+    return _costing(settings, lambda runtime: score_block(runtime, PARTS[part], block))
 
 
-def _held() -> float:
-    """Largest memory of this process so far, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def _published(settings: Settings, part: str, staged: list[Staged]) -> Cost:
+    """Its metadata stay there: they may hold pictures."""
+    task = PARTS[part]
+    return _costing(settings, lambda runtime: publish(runtime, task, AS_OF, staged, run_id="benchmark", show=False))[1]
 
 
-def _alone(settings: Settings, step: Callable[[Runtime, date], object]) -> tuple[str, float]:
-    """A step in a process of its own, as Dagster runs it; returns what was done, and its memory in MB."""
+def _done(settings: Settings, step: Callable[[Runtime, date], object]) -> Cost:
+    return _costing(settings, lambda runtime: step(runtime, AS_OF))[1]
+
+
+def _alone(settings: Settings, step: Callable[[Runtime, date], object]) -> tuple[str, Cost]:
+    """A step in a process of its own, as Dagster runs it; returns what was done, and what it cost there."""
     with ProcessPoolExecutor(1, mp_context=FORKSERVER) as pool:
-        held = pool.submit(_done, settings, step).result()
-    return f"{held:.0f} MB", held
+        return "", pool.submit(_done, settings, step).result()
 
 
-def _in_blocks(settings: Settings, part: str, processes: int) -> tuple[str, float]:
-    """One part of an as-of day; returns what was done, and the largest memory of a process in MB."""
-    with Runtime(settings) as runtime:
-        blocks = plan(runtime, PARTS[part], AS_OF, work_id="benchmark")
+def _in_blocks(settings: Settings, part: str, processes: int) -> tuple[str, Cost]:
+    """One part of an as-of day; returns what was done, and what it cost the processes."""
+    with ProcessPoolExecutor(1, mp_context=FORKSERVER) as pool:
+        blocks, planning = pool.submit(_planned, settings, part).result()
     with ProcessPoolExecutor(processes, mp_context=FORKSERVER) as pool:
         done = list(pool.map(_scored, [settings] * len(blocks), [part] * len(blocks), blocks))
+    scoring = sum((cost for _, cost in done), Cost())
     with ProcessPoolExecutor(1, mp_context=FORKSERVER) as pool:
         writing = pool.submit(_published, settings, part, [staged for staged, _ in done]).result()
-    held = max(memory for _, memory in done)
     sims = sum(staged.scored for staged, _ in done)
-    return f"{sims} SIMs in {len(blocks)} blocks, {held:.0f} MB a process, {writing:.0f} MB to write", max(
-        held, writing
+    each = ", ".join(
+        f"{cost.cpu:.1f} CPU s and {cost.held:.0f} MB to {what}"
+        for what, cost in (("plan", planning), ("score", scoring), ("write", writing))
     )
+    return f"{sims} SIMs in {len(blocks)} blocks, {each}; ", planning + scoring + writing
+
+
+class Server:
+    """The CPU that PostgreSQL's processes have used, where they run on this machine."""
+
+    def __init__(self, url: URL) -> None:
+        self._postmaster: psutil.Process | None = None
+        with psycopg.connect(_text(url)) as connection, suppress(psutil.Error):
+            backend = psutil.Process(connection.info.backend_pid)
+            if backend.name() == "postgres":
+                self._postmaster = backend.parent()
+
+    def cpu(self) -> float:
+        """Seconds so far: of the server, of its processes that have ended, and of those that run."""
+        if self._postmaster is None:
+            return 0.0
+        times = self._postmaster.cpu_times()
+        seconds = times.user + times.system + times.children_user + times.children_system
+        for process in self._postmaster.children():
+            with suppress(psutil.Error):
+                seconds += sum(process.cpu_times()[:2])
+        return float(seconds)
 
 
 def _train_churn(runtime: Runtime, as_of: date) -> None:
@@ -205,18 +250,23 @@ def main() -> None:
             _env_file=None,
         )
 
-        def timed(what: str, step: Callable[[], tuple[str, float]]) -> tuple[float, float]:
-            """Seconds and MB of a step."""
-            began = time.perf_counter()
-            said, held = step()
-            seconds = time.perf_counter() - began
-            print(f"{what}: {seconds:.1f} s ({said})", flush=True)
-            return seconds, held
+        postgres = Server(url)
 
-        def alone(what: str, step: Callable[[Runtime, date], object]) -> tuple[float, float]:
+        def timed(what: str, step: Callable[[], tuple[str, Cost]]) -> Cost:
+            """What a step costs, by all processes."""
+            began, before = time.perf_counter(), postgres.cpu()
+            said, cost = step()
+            seconds, served = time.perf_counter() - began, postgres.cpu() - before
+            print(
+                f"{what}: {seconds:.1f} s ({said}{cost.cpu:.1f} CPU s, {served:.1f} of PostgreSQL, {cost.held:.0f} MB)",
+                flush=True,
+            )
+            return Cost(seconds, cost.cpu + served, cost.held)
+
+        def alone(what: str, step: Callable[[Runtime, date], object]) -> Cost:
             return timed(what, lambda: _alone(settings, step))
 
-        def in_blocks(part: str, when: str = "") -> tuple[float, float]:
+        def in_blocks(part: str, when: str = "") -> Cost:
             return timed(part + when, lambda: _in_blocks(settings, part, given.processes))
 
         alone("training of the forecaster, with its backtest", train)
@@ -231,11 +281,13 @@ def main() -> None:
         alone("training of the ticket classifier", train_classifier)
         alone("training of the churn model, on another fleet", _train_churn)
         added = [alone("tickets", _classify), in_blocks("churn risks"), in_blocks("recommendations for quotas")]
-        seconds, held = sum(one for one, _ in before), max(memory for _, memory in before)
-        longer, more = sum(one for one, _ in added), max(held, *(memory for _, memory in added))
+        without = sum(before, Cost())
+        whole = without + sum(added, Cost())
         print(
-            f"daily before={seconds:.0f}s,{held:.0f}MB with={seconds + longer:.0f}s,{more:.0f}MB "
-            f"time={1 + longer / seconds:.2f} memory={more / held:.2f}"
+            f"daily before={without.seconds:.0f}s,{without.cpu:.0f}cpu,{without.held:.0f}MB "
+            f"with={whole.seconds:.0f}s,{whole.cpu:.0f}cpu,{whole.held:.0f}MB "
+            f"time={whole.seconds / without.seconds:.2f} cpu={whole.cpu / without.cpu:.2f} "
+            f"memory={whole.held / without.held:.2f}"
         )
 
 

@@ -38,12 +38,14 @@ class Panel:
     values    (sims, days) float64 bytes, the last column is `as_of`; NaN before a SIM's first record and where a row
               was refused
     problems  one row a SIM and problem (PROBLEMS_SCHEMA): what was refused, and how many rows of it
+    span      (sims,) days from a SIM's first usable record to `as_of`, both included; the columns may be fewer
     """
 
     sim_keys: IntArray
     values: FloatArray
     as_of: date
     problems: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PROBLEMS_SCHEMA))
+    span: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def known_days(values: FloatArray) -> IntArray:
@@ -164,7 +166,7 @@ def dense(history: pl.DataFrame, *, as_of: date, lookback_days: int = LOOKBACK_D
     inside = days_back < width
     volume = history["bytes"].cast(pl.Float64).fill_null(np.nan).to_numpy()
     values[row[inside], width - 1 - days_back[inside]] = volume[inside]
-    return Panel(keys, values, as_of, problems)
+    return Panel(keys, values, as_of, problems, first + 1)
 
 
 def _days_back(days: pl.Series, as_of: date) -> IntArray:

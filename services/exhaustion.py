@@ -14,9 +14,10 @@ from ml.plots.exhaustion import plot_exhaustion
 from ml.plots.figures import sim_name
 from resources.database.session import Database
 from resources.runtime import Runtime
-from services.forecasting import forecast_block, load_inputs
+from services.forecasting import load_inputs, load_model
 from services.inputs import HORIZON, LAST_KEY, PATH_SAMPLES, load_quotas, load_sample
 from services.model_specs import FORECASTER
+from services.outlooks import load_outlook
 from services.scoring import Block, predictions
 
 FACTS_SCHEMA = {
@@ -79,11 +80,15 @@ def _score(runtime: Runtime, block: Block, shared: dict[str, Any], inputs: pl.Da
     used = inputs.filter(pl.col("usage_hash").is_not_null())
     ends = pl.DataFrame(schema=EXHAUSTION_SCHEMA | SMS_SCHEMA | LEFT_SCHEMA).drop("extrapolated")
     if used.height:
-        history, forecast = forecast_block(runtime, block, used["sim_key"])
-        limit = _monthly_limit(runtime)
-        context = SharedContext.from_dict(shared)
+        outlook = load_outlook(runtime, block, load_model(runtime, block.version), used)
         ends = exhaustion(
-            forecast, history, used, block.as_of, context=context, samples=PATH_SAMPLES, monthly_limit=limit
+            outlook.ahead,
+            outlook.recent,
+            used,
+            block.as_of,
+            context=SharedContext.from_dict(shared),
+            samples=PATH_SAMPLES,
+            monthly_limit=_monthly_limit(runtime),
         )
     ends = _rounded(with_expired(ends, inputs.filter("expired").select("sim_key"), block.as_of))
     return ends.join(

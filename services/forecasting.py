@@ -8,12 +8,13 @@ from typing import Any
 
 import polars as pl
 
-from ml.forecasting import QUANTILES, Forecast, ForecastModel, fit, predict, quantile_column
+from ml.forecasting import QUANTILES, Forecast, ForecastModel, fit, predict, predict_panel, quantile_column
 from ml.forecasting.aggregates import forecast_aggregate
 from ml.forecasting.backtest import backtest
 from ml.forecasting.comparison import compare
 from ml.forecasting.drift import SCORES_SCHEMA
 from ml.forecasting.promotion import MAX_COVERAGE, MIN_COVERAGE, decide
+from ml.history import Panel, dense
 from ml.plots.forecasting import plot_backtest, plot_coverage, plot_drift, plot_total_forecast
 from ml.words import megabytes, percent
 from resources.database.session import Database, Transaction
@@ -32,6 +33,7 @@ from services.model_specs import (
     register,
 )
 from services.models import registry_of, train_and_register
+from services.outlooks import FORECASTS, INPUTS_SCHEMA, Outlook, stage_outlook
 from services.scoring import Block, predictions
 
 # with the fleet at most 20 series: each is forecast several times
@@ -145,7 +147,10 @@ def score_drift(runtime: Runtime, as_of: date, *, show: bool = True) -> dict[str
     return metadata | {"over time": plot_drift(scores, note=runtime.data_note)}
 
 
-QUALITY_SCHEMA = {"sim_key": pl.Int32, "data_age_hours": pl.Int16, "data_grade": pl.Int16}
+HASH_SCHEMA, QUALITY_SCHEMA = (
+    {"sim_key": pl.Int32} | {name: INPUTS_SCHEMA[name] for name in names}
+    for names in (("usage_hash",), ("data_age_hours", "data_grade"))
+)
 FLEET_SCHEMA = {"day": pl.Date, "days": pl.Int32, "as_of": pl.Date} | dict.fromkeys(
     ("mean", "q025", "q10", "q50", "q90", "q975", "sum_mean_bytes", "sum_q10_bytes", "sum_q90_bytes"), pl.Int64
 )
@@ -158,9 +163,7 @@ def load_inputs(runtime: Runtime, block: Block) -> pl.DataFrame:
     D).
     """
     with runtime.database.transaction() as transaction:
-        usage = transaction.frame(
-            "usage_hashes", {"sim_key": pl.Int32, "usage_hash": pl.Int64}, block.range | {"days": HISTORY_DAYS}
-        )
+        usage = transaction.frame("usage_hashes", HASH_SCHEMA, block.range | {"days": HISTORY_DAYS})
         quality = transaction.frame("data_quality", QUALITY_SCHEMA, block.range)
     return usage.join(quality, on="sim_key", how="left", maintain_order="left")
 
@@ -170,14 +173,15 @@ def load_model(runtime: Runtime, version: Version) -> ForecastModel:
     return ForecastModel.from_dict(registry_of(runtime).load(version))
 
 
-def forecast_block(runtime: Runtime, block: Block, sim_keys: pl.Series) -> tuple[pl.DataFrame, Forecast]:
-    """The history and the forecast of some SIMs of a block. Deterministic: it need not be stored to be shared."""
-    history = load_history(runtime.database, block.as_of, sim_keys.to_list())
-    return history, predict(load_model(runtime, block.version), history, as_of=block.as_of, horizon=HORIZON)
+def forecast_block(runtime: Runtime, block: Block, sim_keys: pl.Series) -> tuple[Panel, Forecast]:
+    """The history and the forecast of some SIMs of a block."""
+    panel = dense(load_history(runtime.database, block.as_of, sim_keys.to_list()), as_of=block.as_of)
+    return panel, predict_panel(load_model(runtime, block.version), panel, horizon=HORIZON)
 
 
 def _score(runtime: Runtime, block: Block, shared: dict[str, Any], inputs: pl.DataFrame) -> pl.DataFrame:
-    _, forecast = forecast_block(runtime, block, inputs["sim_key"])
+    panel, forecast = forecast_block(runtime, block, inputs["sim_key"])
+    stage_outlook(runtime, block, inputs, Outlook.of(panel, forecast))
     return forecast.frame.select(
         "sim_key",
         "day",
@@ -191,7 +195,7 @@ def _show(runtime: Runtime, as_of: date) -> dict[str, Any]:
     return {"sims": (runtime.database.row("report_forecast", {"as_of": as_of}) or {"sims": 0})["sims"]}
 
 
-USAGE_FORECASTS = predictions("usage_forecasts", FORECASTER, "merge_usage_forecasts", load_inputs, _score, _show)
+USAGE_FORECASTS = predictions(FORECASTS, FORECASTER, "merge_usage_forecasts", load_inputs, _score, _show)
 
 
 def training_inputs(runtime: Runtime, as_of: date) -> TrainingInputs:

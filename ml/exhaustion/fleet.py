@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ml.exhaustion.extrapolation import LEVEL_DAYS, Extrapolation
+from ml.exhaustion.extrapolation import Extrapolation
 from ml.exhaustion.model import Calibration, quota_exhaustion, sms_exhaustion
-from ml.forecasting import Forecast
-from ml.history import dense
+from ml.forecasting import Sampler
+from ml.history import FloatArray
 
 LEFT_SCHEMA = {"remaining": pl.Int64, "expires_on": pl.Date, "sms_remaining": pl.Int32}
 
@@ -39,8 +39,8 @@ class SharedContext:
 
 
 def exhaustion(
-    forecast: Forecast,
-    history: pl.DataFrame,
+    forecast: Sampler,
+    recent: FloatArray,
     facts: pl.DataFrame,
     as_of: date,
     *,
@@ -50,7 +50,8 @@ def exhaustion(
 ) -> pl.DataFrame:
     """Exhaustion of every forecast SIM, with the volume, messages and expiry day it rests on.
 
-    history  the usage history that the forecast knew
+    recent   (sims, days) the bytes that the forecast knew of, up to `as_of`, NaN for unknown; the last eight weeks
+             count
     facts    one row a SIM: sim_key, quota_left, topup, topup_at, used_this_month in bytes, expires_on, sms_remaining,
              sms_days, sms_messages, sms_squares
     samples  sampled futures a SIM
@@ -62,7 +63,6 @@ def exhaustion(
     def column(name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
         return known[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
 
-    recent = dense(history, as_of=as_of, lookback_days=LEVEL_DAYS).values
     expiry = (known["expires_on"] - as_of).dt.total_days().cast(pl.Float64).fill_null(np.nan).to_numpy()
     remaining, topup, topup_at = column("quota_left"), column("topup"), column("topup_at")
     used_this_month = column("used_this_month")

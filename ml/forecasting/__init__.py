@@ -6,10 +6,13 @@ from ml.forecasting.model import (
     FloatPaths,
     Forecast,
     ForecastModel,
+    Sampler,
     fit,
     fit_predict,
     predict,
+    predict_panel,
     quantile_column,
+    sampler,
     seasonal_naive,
 )
 from ml.forecasting.segments import SEASON, SEGMENTS, YOUNG_DAYS
@@ -23,10 +26,13 @@ __all__ = [
     "FloatPaths",
     "Forecast",
     "ForecastModel",
+    "Sampler",
     "fit",
     "fit_predict",
     "forecast_usage",
     "predict",
+    "predict_panel",
     "quantile_column",
+    "sampler",
     "seasonal_naive",
 ]

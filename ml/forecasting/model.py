@@ -132,19 +132,16 @@ class ForecastModel:
 
 
 @dataclass(frozen=True, eq=False)
-class Forecast:
-    """Forecasts of `sims` SIMs over `horizon` days from as_of + 1.
+class Sampler:
+    """Draws futures of `sims` SIMs over `horizon` days from as_of + 1.
 
-    frame         one row a SIM and day: sim_key, day, mean and one column a quantile, float64 bytes
     sim_keys      (sims,) ascending, the order of every array here
     segments      (sims,) index into SEGMENTS
     history_days  (sims,) known days up to `as_of`
     centre, scale (sims, horizon) bytes: a path is centre + scale * error, never below zero
-    problems      what was wrong with which SIM's rows (`ml.history.PROBLEMS_SCHEMA`); only a SIM without a good row has
-                  no forecast
+    templates     the model's, and its seed
     """
 
-    frame: pl.DataFrame
     sim_keys: IntArray
     segments: IntArray
     history_days: IntArray
@@ -152,7 +149,6 @@ class Forecast:
     scale: FloatArray
     templates: tuple[FloatArray, ...]
     seed: int
-    problems: pl.DataFrame
 
     @property
     def ever_used(self) -> npt.NDArray[np.bool_]:
@@ -185,6 +181,19 @@ class Forecast:
             yield block, self.paths(samples, block)
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Forecast(Sampler):
+    """Forecasts of SIMs, and the futures around them.
+
+    frame         one row a SIM and day: sim_key, day, mean and one column a quantile, float64 bytes
+    problems      what was wrong with which SIM's rows (`ml.history.PROBLEMS_SCHEMA`); only a SIM without a good row has
+                  no forecast
+    """
+
+    frame: pl.DataFrame
+    problems: pl.DataFrame
+
+
 def fit(history: pl.DataFrame, *, as_of: date, horizon: int = 30, seed: int = 7) -> ForecastModel:
     """Fit which candidates to trust, and how far forecasts miss, from the fleet's own past.
 
@@ -207,7 +216,7 @@ def fit_predict(
     as they do."""
     panel = dense(history, as_of=as_of)
     model, past = _fit(panel, horizon, seed)
-    return model, _predict(model, panel, horizon, quantiles, past)
+    return model, predict_panel(model, panel, horizon=horizon, quantiles=quantiles, past=past)
 
 
 def _fit(panel: Panel, horizon: int, seed: int) -> tuple[ForecastModel, Past | None]:
@@ -273,16 +282,34 @@ def predict(
     forecast as zero. Broken rows are left out and listed in `problems`. Raises ValueError for another schema, for
     quantiles outside 0.0013 to 0.9987, or for a horizon longer than the one the model was fitted for.
     """
-    return _predict(model, dense(history, as_of=as_of), horizon, quantiles, None)
+    return predict_panel(model, dense(history, as_of=as_of), horizon=horizon, quantiles=quantiles)
 
 
-def _predict(
-    model: ForecastModel, panel: Panel, horizon: int, quantiles: Sequence[float], past: Past | None
+def predict_panel(
+    model: ForecastModel,
+    panel: Panel,
+    *,
+    horizon: int = 30,
+    quantiles: Sequence[float] = QUANTILES,
+    past: Past | None = None,
 ) -> Forecast:
-    """`predict` of a panel; its past is looked up block by block unless it is known already."""
+    """`predict` of a history that is laid out already; its past is looked up block by block unless it is known."""
+    tables = quantiles_at(model.table, quantiles)
+    drawn = sampler(model, panel, horizon=horizon, past=past)
+    segments, centre, scale = drawn.segments, drawn.centre, drawn.scale
+    week = week_of(model.horizon)[:horizon]
+    columns: dict[str, FloatArray] = {"mean": _mean_use(model.templates, segments, centre, scale)}
+    for index, level in enumerate(quantiles):
+        columns[quantile_column(level)] = np.maximum(centre + scale * tables[segments][:, week, index], 0)
+    frame = _long_frame(panel.sim_keys, panel.as_of, horizon, columns)
+    return Forecast(**vars(drawn), frame=frame, problems=panel.problems)
+
+
+def sampler(model: ForecastModel, panel: Panel, *, horizon: int = 30, past: Past | None = None) -> Sampler:
+    """The futures of `predict_panel` without its frame: for those who ask about paths only. Raises ValueError for a
+    horizon longer than the one the model was fitted for."""
     if not 1 <= horizon <= model.horizon:
         raise ValueError(f"horizon is {horizon} days, the model was fitted for 1 to {model.horizon}: fit it for more")
-    tables = quantiles_at(model.table, quantiles)
     sims = panel.sim_keys.size
     segments = np.empty(sims, np.int64)
     centre, scale = np.empty((2, sims, horizon))
@@ -294,21 +321,7 @@ def _predict(
         )
         centre[block] *= size[:, None]
         scale[block] *= size[:, None]
-    week = week_of(model.horizon)[:horizon]
-    columns: dict[str, FloatArray] = {"mean": _mean_use(model.templates, segments, centre, scale)}
-    for index, level in enumerate(quantiles):
-        columns[quantile_column(level)] = np.maximum(centre + scale * tables[segments][:, week, index], 0)
-    return Forecast(
-        frame=_long_frame(panel.sim_keys, panel.as_of, horizon, columns),
-        sim_keys=panel.sim_keys,
-        segments=segments,
-        history_days=known_days(panel.values),
-        centre=centre,
-        scale=scale,
-        templates=model.templates,
-        seed=model.seed,
-        problems=panel.problems,
-    )
+    return Sampler(panel.sim_keys, segments, known_days(panel.values), centre, scale, model.templates, model.seed)
 
 
 def seasonal_naive(

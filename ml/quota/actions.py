@@ -156,26 +156,26 @@ def evaluate(use: FloatArray, sims: Sims, prices: PriceList, *, actions: Sequenc
     count, kinds = len(use), len(chosen)
     possible = _possible(chosen, use, sims, prices)
     base = play(use, sims, prices, chosen[0])
-    figures = {name: np.empty((count, kinds)) for name in ("cost", "saving", "saving_p10", "saving_p90", "saves")}
-    outage_days, outage_p = np.empty((2, count, kinds))
-    spend = np.empty((count, kinds, MONTHS))
+    # what cannot be done has the figures of "nothing", and saves nothing
+    cost, outage_days, outage_p, spend = (np.repeat(part[:, None], kinds, axis=1) for part in _means(base))
+    saving, saving_p10, saving_p90, saves = np.zeros((4, count, kinds))
     for k, action in enumerate(chosen):
-        rows = possible[:, k]
-        outcome = base if action.kind == "nothing" else play(use[rows], sims.take(rows), prices, action)
-        if k and not rows.all():
-            outcome = _filled(base, outcome, rows)
-        saved = base.cost - outcome.cost
-        figures["cost"][:, k] = outcome.cost.mean(axis=1)
-        figures["saving"][:, k] = saved.mean(axis=1)
-        figures["saving_p10"][:, k], figures["saving_p90"][:, k] = np.quantile(saved, (0.1, 0.9), axis=1)
-        figures["saves"][:, k] = (saved > 0).mean(axis=1)
-        lost = outcome.outage_days.sum(axis=2)
-        outage_days[:, k], outage_p[:, k] = lost.mean(axis=1), (lost > 0).mean(axis=1)
-        spend[:, k] = outcome.spend.mean(axis=1)
+        rows = np.flatnonzero(possible[:, k])
+        if action.kind == "nothing" or not rows.size:
+            continue
+        outcome = play(use[rows], sims.take(rows), prices, action)
+        cost[rows, k], outage_days[rows, k], outage_p[rows, k], spend[rows, k] = _means(outcome)
+        saved = base.cost[rows] - outcome.cost
+        saving[rows, k], saves[rows, k] = saved.mean(axis=1), (saved > 0).mean(axis=1)
+        saving_p10[rows, k], saving_p90[rows, k] = np.quantile(saved, (0.1, 0.9), axis=1)
     first = (base.outage_days[:, :, 0] > 0).mean(axis=1)
     return Evaluation(
         chosen,
-        **figures,
+        cost=cost,
+        saving=saving,
+        saving_p10=saving_p10,
+        saving_p90=saving_p90,
+        saves=saves,
         outage_days=outage_days,
         outage_p=outage_p,
         spend=spend,
@@ -318,12 +318,10 @@ def _possible(actions: Sequence[Action], use: FloatArray, sims: Sims, prices: Pr
     return np.stack(columns, axis=1)
 
 
-def _filled(base: Outcome, some: Outcome, rows: BoolArray) -> Outcome:
-    """The outcome of all SIMs: `some` where it is possible, `base` elsewhere."""
-    filled = {name: values.copy() for name, values in vars(base).items()}
-    for name, values in vars(some).items():
-        filled[name][rows] = values
-    return Outcome(**filled)
+def _means(outcome: Outcome) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Over the paths of each SIM: cost, outage days, probability of any, and the money paid in each month."""
+    lost = outcome.outage_days.sum(axis=2)
+    return outcome.cost.mean(axis=1), lost.mean(axis=1), (lost > 0).mean(axis=1), outcome.spend.mean(axis=1)
 
 
 def _check(use: FloatArray, sims: Sims) -> None:

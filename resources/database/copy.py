@@ -8,6 +8,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.generators import fetch_many
+from psycopg.pq import ExecStatus
+from psycopg.waiting import Wait
 
 NULL = r"\N"  # on the way in only: Polars writes NULL and the empty text alike without it, PostgreSQL does not
 
@@ -53,12 +58,42 @@ def to_csv(frame: pl.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def from_csv(buffer: io.BytesIO, schema: Mapping[str, Any]) -> pl.DataFrame:
-    if buffer.tell() == 0:
+def all_of(copy: psycopg.Copy) -> io.BytesIO:
+    """Everything that a COPY TO STDOUT gives. Raises psycopg's errors, as `Copy.read` does.
+
+    PostgreSQL sends a message a row, and `Copy.read` takes a generator and a wait for each. Here one generator takes
+    all that has arrived, and waits only when nothing has: a third of the time.
+    """
+    connection = copy.connection.pgconn
+
+    def received() -> PQGen[io.BytesIO]:
+        content = io.BytesIO()
+        while True:
+            size, row = connection.get_copy_data(1)
+            if size > 0:
+                content.write(row)
+            elif size == 0:
+                while not (yield Wait.R):
+                    pass
+                connection.consume_input()
+            else:
+                break
+        # what `Copy` does itself when it has read the last row
+        (result,) = yield from fetch_many(connection)
+        if result.status != ExecStatus.COMMAND_OK:
+            raise psycopg.errors.error_from_result(result)
+        copy._finished = True
+        return content
+
+    return copy.connection.wait(received())
+
+
+def from_csv(content: io.BytesIO, schema: Mapping[str, Any]) -> pl.DataFrame:
+    if content.tell() == 0:
         return pl.DataFrame(schema=schema)
-    buffer.seek(0)
+    content.seek(0)
     as_text = {name: pl.String if _parsed_later(kind) else kind for name, kind in schema.items()}
-    frame = pl.read_csv(buffer, has_header=False, new_columns=list(schema), schema=as_text)
+    frame = pl.read_csv(content, has_header=False, new_columns=list(schema), schema=as_text)
     return frame.with_columns(
         *(
             pl.col(name).str.to_datetime("%Y-%m-%d %H:%M:%S%.f%#z", time_zone="UTC", time_unit="us")

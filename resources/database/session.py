@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from psycopg.rows import dict_row
 from sqlalchemy import URL, Engine, PoolProxiedConnection, create_engine, event
 from sqlalchemy.exc import OperationalError
 
-from resources.database.copy import BINARY, NULL, from_csv, to_binary, to_csv
+from resources.database.copy import BINARY, NULL, all_of, from_csv, to_binary, to_csv
 from resources.database.server import DatabaseUnavailableError, describe, reason
 from resources.errors import SimsightError
 from sql import query
@@ -72,11 +71,8 @@ class Transaction:
     def frame(self, name: str, schema: Mapping[str, Any], parameters: Parameters | None = None) -> pl.DataFrame:
         """Run a named query and return its rows as a frame of the given schema, whose order is the query's."""
         statement = b"COPY (" + query(name).strip().rstrip(";").encode() + b"\n) TO STDOUT (FORMAT csv)"
-        buffer = io.BytesIO()
         with self._connection.cursor() as cursor, cursor.copy(statement, parameters) as copy:
-            for block in copy:
-                buffer.write(block)
-        return from_csv(buffer, schema)
+            return from_csv(all_of(copy), schema)
 
     def stage(self, name: str, rows: pl.DataFrame) -> None:
         """COPY a frame into a temporary table `staged`, which lasts until the next one or the end of the transaction.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -11,13 +11,17 @@ import numpy.typing as npt
 import polars as pl
 
 from ml.exhaustion.extrapolation import Extrapolation
-from ml.forecasting import ForecastModel, predict
-from ml.history import FloatArray, dense
+from ml.forecasting import ForecastModel
+from ml.history import FloatArray, IntArray, dense, known_days
 from ml.quota.actions import Sims
 from ml.quota.use import monthly_use, with_churn
 from resources.database.session import Database
+from resources.runtime import Runtime
 from services.exhaustion import load_facts
-from services.inputs import HORIZON, LAST_KEY, NoUsageError, load_history, load_quotas
+from services.forecasting import load_inputs
+from services.inputs import LAST_KEY, NoUsageError, load_history, load_quotas
+from services.outlooks import Outlook, load_outlook, outlook_of
+from services.scoring import Block
 
 # so many futures a SIM say enough for a decision
 SAMPLES = 100
@@ -31,34 +35,56 @@ RISK_SCHEMA = {"sim_key": pl.Int32, "risk": pl.Float64}
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
-    """What is known of SIMs of neighbouring keys as of a day.
+class Terms:
+    """What is known of SIMs of neighbouring keys as of a day, beside their usage.
 
-    history  usage with the days on which a SIM could send nothing as unknown (bytes null)
     quotas   QUOTA_SCHEMA and FACTS_SCHEMA of services.inputs and services.exhaustion, with `expired`; one row a SIM
+    out      OUT_SCHEMA: stretches without volume, by events and orders
     names    NAMES_SCHEMA
     risks    RISK_SCHEMA
     """
 
     as_of: date
-    history: pl.DataFrame
     quotas: pl.DataFrame
+    out: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=OUT_SCHEMA))
     names: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=NAMES_SCHEMA))
     risks: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=RISK_SCHEMA))
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known of SIMs as of a day.
+
+    history  usage with the days on which a SIM could send nothing as unknown (bytes null)
+    """
+
+    terms: Terms
+    history: pl.DataFrame
+
+    @property
+    def as_of(self) -> date:
+        """The day."""
+        return self.terms.as_of
 
 
 def load_known(
     database: Database, as_of: date, first_key: int = 0, last_key: int = LAST_KEY, *, only: list[int] | None = None
 ) -> Known | None:
     """What is known of SIMs, or of those in `only`, up to the end of a day; None where they have no usage."""
-    which = {"as_of": as_of, "first_key": first_key, "last_key": last_key}
-    names = database.frame("labels_of_sims", NAMES_SCHEMA, which)
+    terms = load_terms(database, as_of, first_key, last_key)
     if only is not None:
-        names = names.filter(pl.col("sim_key").is_in(only))
+        terms = replace(terms, names=terms.names.filter(pl.col("sim_key").is_in(only)))
     try:
-        history = load_history(database, as_of, names["sim_key"].to_list())
+        history = load_history(database, as_of, terms.names["sim_key"].to_list())
     except NoUsageError:
         return None
+    return Known(terms, with_days_out(history, terms.out, terms.quotas, as_of))
+
+
+def load_terms(database: Database, as_of: date, first_key: int, last_key: int) -> Terms:
+    """What is known of SIMs beside their usage, up to the end of a day."""
+    which = {"as_of": as_of, "first_key": first_key, "last_key": last_key}
+    names = database.frame("labels_of_sims", NAMES_SCHEMA, which)
     quotas = load_quotas(database, as_of, first_key, last_key)
     expired = database.frame("expired_sims", {"sim_key": pl.Int32}, which).with_columns(expired=pl.lit(True))
     facts = load_facts(database, as_of, first_key, last_key)
@@ -69,7 +95,29 @@ def load_known(
     )
     out = database.frame("days_out", OUT_SCHEMA, which)
     risks = churn_risks(database, as_of, first_key, last_key)
-    return Known(as_of, with_days_out(history, out, quotas, as_of), quotas, names, risks)
+    return Terms(as_of, quotas, out, names, risks)
+
+
+def load_outlook_of_terms(runtime: Runtime, block: Block, model: ForecastModel, terms: Terms) -> Outlook | None:
+    """The outlook of a block of SIMs, as if the days on which one could send nothing were unknown; None where they have
+    no usage. Only of SIMs that may have such days is the history read.
+    """
+    inputs = load_inputs(runtime, block)
+    if inputs.is_empty():
+        return None
+    spent = terms.quotas.filter((pl.col("quota_left") <= 0) | _gone(block.as_of))
+    without = set(terms.out["sim_key"]) | set(spent["sim_key"])
+    keys = inputs.filter(pl.col("sim_key").is_in(list(without)))["sim_key"].to_list()
+    if not keys:
+        return load_outlook(runtime, block, model, inputs)
+    history = load_history(runtime.database, block.as_of, keys)
+    changed = with_days_out(history, terms.out, terms.quotas, block.as_of)
+    return load_outlook(runtime, block, model, inputs, changed)
+
+
+def _gone(as_of: date) -> pl.Expr:
+    """Whether a SIM expired so lately that its device is taken to wait."""
+    return pl.col("expires_on").is_between(as_of - timedelta(days=EXPIRED_DAYS), as_of)
 
 
 def with_days_out(history: pl.DataFrame, out: pl.DataFrame, quotas: pl.DataFrame, as_of: date) -> pl.DataFrame:
@@ -79,8 +127,7 @@ def with_days_out(history: pl.DataFrame, out: pl.DataFrame, quotas: pl.DataFrame
     quotas  sim_key, quota_left, expires_on: who has nothing left now, or has expired, is out since its last use
     """
     last = history.filter(pl.col("bytes") > 0).group_by("sim_key").agg(last=pl.col("day").max())
-    gone = pl.col("expires_on").is_between(as_of - timedelta(days=EXPIRED_DAYS), as_of)
-    now = quotas.join(last, on="sim_key").filter((pl.col("quota_left") <= 0) | gone)
+    now = quotas.join(last, on="sim_key").filter((pl.col("quota_left") <= 0) | _gone(as_of))
     begins = pl.col("last") + pl.duration(days=1)
     spent = pl.when(pl.col("quota_left") <= 0).then(begins).otherwise(pl.max_horizontal(begins, "expires_on"))
     since = now.select("sim_key", out_from=spent, out_to=pl.lit(as_of)).filter(pl.col("out_from") <= as_of)
@@ -121,16 +168,19 @@ class Futures:
 
 def futures(known: Known, model: ForecastModel, extrapolation: Extrapolation) -> Iterator[Futures]:
     """The futures of all SIMs, in the order of their keys, some hundred at a time: memory stays small."""
-    forecast = predict(model, known.history, as_of=known.as_of, horizon=HORIZON)
-    values = dense(known.history, as_of=known.as_of).values
-    sims = _sims(known, forecast.sim_keys, values)
-    keys = pl.DataFrame({"sim_key": forecast.sim_keys}, schema={"sim_key": pl.Int32})
-    risk = keys.join(known.risks, on="sim_key", how="left", maintain_order="left")["risk"].fill_null(np.nan).to_numpy()
-    idle_days = _idle_days(values)
-    for block, paths in forecast.path_blocks(SAMPLES):
-        later = extrapolation.extrapolate(paths, values[block])
+    return futures_ahead(known.terms, outlook_of(model, known.history, known.as_of), extrapolation)
+
+
+def futures_ahead(terms: Terms, outlook: Outlook, extrapolation: Extrapolation) -> Iterator[Futures]:
+    """The same of SIMs whose outlook is known."""
+    ahead, recent = outlook.ahead, outlook.recent
+    sims = _sims(terms, ahead.sim_keys, _active_share(outlook.used_days, ahead.history_days, recent))
+    keys = pl.DataFrame({"sim_key": ahead.sim_keys}, schema={"sim_key": pl.Int32})
+    risk = keys.join(terms.risks, on="sim_key", how="left", maintain_order="left")["risk"].fill_null(np.nan).to_numpy()
+    for block, paths in ahead.path_blocks(SAMPLES):
+        later = extrapolation.extrapolate(paths, recent[block])
         use = monthly_use(paths, later, extrapolation.step_days, months=MONTHS_AHEAD)
-        yield Futures(sims.take(block), with_churn(use, risk[block]), idle_days[block])
+        yield Futures(sims.take(block), with_churn(use, risk[block]), outlook.idle_days[block])
 
 
 def sims_of(known: Known, sim_keys: npt.NDArray[np.int64]) -> Sims:
@@ -139,34 +189,34 @@ def sims_of(known: Known, sim_keys: npt.NDArray[np.int64]) -> Sims:
     values = np.zeros((sim_keys.size, panel.values.shape[1]))
     found = np.isin(sim_keys, panel.sim_keys)
     values[found] = panel.values[np.searchsorted(panel.sim_keys, sim_keys[found])]
-    return _sims(known, sim_keys, values)
+    return _sims(known.terms, sim_keys, _active_share((values > 0).sum(axis=1), known_days(values), values))
 
 
-def _sims(known: Known, sim_keys: npt.NDArray[np.int64], values: FloatArray) -> Sims:
+def _active_share(used_days: IntArray, days: IntArray, values: FloatArray) -> FloatArray:
+    """Share of days with use among the known ones of the last RECENT_DAYS of values (sims, days); where none is, of all
+    its `days` known days."""
+    recent = values[:, -RECENT_DAYS:]
+    seen = known_days(recent)
+    of_all, of_recent = used_days / np.maximum(days, 1), (recent > 0).sum(axis=1) / np.maximum(seen, 1)
+    return np.where(seen == 0, of_all, of_recent)
+
+
+def _sims(terms: Terms, sim_keys: npt.NDArray[np.int64], active_share: FloatArray) -> Sims:
     rows = pl.DataFrame({"sim_key": sim_keys}, schema={"sim_key": pl.Int32}).join(
-        known.quotas, on="sim_key", how="left", maintain_order="left"
+        terms.quotas, on="sim_key", how="left", maintain_order="left"
     )
 
     def column(name: str) -> FloatArray:
         return np.asarray(rows[name].cast(pl.Float64).fill_null(np.nan).to_numpy(), dtype=np.float64)
 
     expired = rows["expired"].fill_null(False).to_numpy()
-    expiry = (rows["expires_on"] - known.as_of).dt.total_days().cast(pl.Float64).fill_null(np.nan).to_numpy()
-    recent = values[:, -RECENT_DAYS:]
-    nothing_known = np.isnan(recent).all(axis=1)
-    shares = [(part > 0).sum(axis=1) / np.maximum((~np.isnan(part)).sum(axis=1), 1) for part in (values, recent)]
+    expiry = (rows["expires_on"] - terms.as_of).dt.total_days().cast(pl.Float64).fill_null(np.nan).to_numpy()
     return Sims(
         sim_keys,
         # 1NCE says nothing of an expired SIM: it has nothing left
         np.where(expired & np.isnan(column("quota_left")), 0.0, column("quota_left")),
         np.where(expired, np.fmin(expiry, 0.0), expiry),
         ~np.isnan(column("topup")),
-        np.where(nothing_known, shares[0], shares[1]),
+        active_share,
         column("topup_at"),
     )
-
-
-def _idle_days(values: FloatArray) -> npt.NDArray[np.int64]:
-    used = values > 0
-    since = np.argmax(used[:, ::-1], axis=1)
-    return np.asarray(np.where(used.any(axis=1), since, (~np.isnan(values)).sum(axis=1)), dtype=np.int64)

@@ -26,7 +26,7 @@ from resources.runtime import Runtime
 from services.inputs import HORIZON
 from services.model_specs import QUOTA_POLICY, Champion, Log, Metric, ModelSpec, Trained, TrainingInputs, register
 from services.models import train_and_register
-from services.quota.futures import NAMES_SCHEMA, Known, futures, load_known, sims_of
+from services.quota.futures import NAMES_SCHEMA, Known, Terms, futures, load_known, sims_of
 from services.quota.prices import load_prices
 
 # so many that half a year of history, all that 1NCE gives of the past, holds 90 days before them, as the rules need
@@ -69,7 +69,7 @@ def training_inputs(runtime: Runtime, as_of: date) -> TrainingInputs:
         days = (as_of - first).days + 1 if isinstance(first, date) else 0
         return TrainingInputs({}, settings, f"not enough history to replay: {days} days, {needed} needed")
     prices = pl.DataFrame({"prices": [str(sorted(found.prices.to_dict().items()))]})
-    return TrainingInputs({"history": known.history, "quotas": known.quotas, "prices": prices}, settings)
+    return TrainingInputs({"history": known.history, "quotas": known.terms.quotas, "prices": prices}, settings)
 
 
 def train_policy(runtime: Runtime, as_of: date, inputs: TrainingInputs, champion: Champion | None, log: Log) -> Trained:
@@ -78,7 +78,7 @@ def train_policy(runtime: Runtime, as_of: date, inputs: TrainingInputs, champion
     """
     prices = load_prices(runtime.database, runtime.settings).prices
     assert prices is not None, "training_inputs says where there are none"
-    known = Known(as_of, inputs.frames["history"], inputs.frames["quotas"])
+    known = Known(Terms(as_of, inputs.frames["quotas"]), inputs.frames["history"])
     panel = dense(known.history, as_of=as_of)
     wanted = wanted_use(panel.values)
     sims = sims_of(known, panel.sim_keys)
@@ -121,7 +121,7 @@ def _metrics(ended: dict[str, Replayed], prices: PriceList) -> dict[str, float]:
 def _until(known: Known, month: int) -> Known:
     """What was known on the day before a month of the replay begins."""
     as_of = known.as_of - timedelta(days=REPLAYED_DAYS - MONTH_DAYS * month)
-    return Known(as_of, known.history.filter(pl.col("day") <= as_of), known.quotas)
+    return Known(Terms(as_of, known.terms.quotas), known.history.filter(pl.col("day") <= as_of))
 
 
 def _rules(known: Known, prices: PriceList) -> Policy:

@@ -28,8 +28,9 @@ from resources.runtime import Runtime
 from services.forecasting import load_model
 from services.inputs import HORIZON, NoUsageError, evenly, load_history, sims_between
 from services.model_specs import FORECASTER
+from services.outlooks import FORECASTS
 from services.quota.fleet import FleetView, fleet_view
-from services.quota.futures import Futures, futures, load_known
+from services.quota.futures import Futures, futures_ahead, load_outlook_of_terms, load_terms
 from services.quota.prices import KnownPrices, load_prices
 from services.scoring import Block, PublishContext, Scored, ScoringTask
 
@@ -72,18 +73,21 @@ def _score(runtime: Runtime, block: Block, shared: dict[str, Any]) -> Scored:
     block's part of the fleet's money. Which action is taken is decided for the fleet as a whole, in `_write`.
     """
     prices = _known_prices(shared).prices
-    known = None if prices is None else load_known(runtime.database, block.as_of, block.first_key, block.last_key)
-    if prices is None or known is None:
+    if prices is None:
+        return Scored(pl.DataFrame(), 0)
+    terms = load_terms(runtime.database, block.as_of, block.first_key, block.last_key)
+    outlook = load_outlook_of_terms(runtime, block, load_model(runtime, block.version), terms)
+    if outlook is None:
         return Scored(pl.DataFrame(), 0)
     extrapolation = Extrapolation(**shared["extrapolation"])
     view, tables = FleetView(prices, block.as_of), []
-    for part in futures(known, load_model(runtime, block.version), extrapolation):
+    for part in futures_ahead(terms, outlook, extrapolation):
         tables.append(_table(evaluate(part.use, part.sims, prices), part.sims))
-        view.add(part, _named(part, known.names))
+        view.add(part, _named(part, terms.names))
     if not tables:
         return Scored(pl.DataFrame(), 0)
-    quotas = known.quotas.select("sim_key", quota=pl.col("quota_left").clip(0))
-    rules = plain_rules(known.history, quotas, as_of=block.as_of, price_per_mb=prices.per_mb)
+    quotas = terms.quotas.select("sim_key", quota=pl.col("quota_left").clip(0))
+    rules = plain_rules(outlook.recent_history(block.as_of), quotas, as_of=block.as_of, price_per_mb=prices.per_mb)
     said = rules.select(
         pl.col("sim_key").cast(pl.Int64).alias("sim_keys"),
         rule_action="verdict",
@@ -137,6 +141,8 @@ def _write(transaction: Transaction, day: PublishContext, blocks: Iterator[pl.Da
     content = _content(evaluation, chosen, frame, known, limit) | fleet_view(day.summaries)
     _save_fleet(transaction, day, chosen.status, chosen.note, content)
     merged = _merged(transaction, day, _rows(frame, table, currency))
+    # nothing that comes later in a day looks at them
+    transaction.execute("forget_outlooks", {"work_id": day.run_id, "part": FORECASTS, "as_of": day.as_of})
     return {
         "dagster/row_count": merged.rows,
         "rows new": merged.new,

@@ -13,10 +13,12 @@ import polars as pl
 import pytest
 from sqlalchemy import URL
 
+from ml.exhaustion.extrapolation import LEVEL_DAYS
 from ml.exhaustion.fleet import exhaustion
 from ml.forecasting import Forecast, ForecastModel, fit, predict
 from ml.forecasting.backtest import Backtest
 from ml.forecasting.promotion import acceptance
+from ml.history import dense
 from pipelines.definitions import code_location
 from resources.registry import Registry, Version
 from resources.runtime import Runtime
@@ -230,8 +232,9 @@ def test_stored_exhaustions_are_what_the_model_returns(filled: tuple[Runtime, Tr
     _, history, forecast = champion_forecast(runtime, AS_OF)
     quotas = load_quotas(runtime.database, AS_OF)
     known = quotas.join(load_facts(runtime.database, AS_OF), on="sim_key", how="full", coalesce=True)
+    recent = dense(history, as_of=AS_OF, lookback_days=LEVEL_DAYS).values
     expected = exhaustion(
-        forecast, history, known, AS_OF, context=load_context(runtime, AS_OF, history), samples=PATH_SAMPLES
+        forecast, recent, known, AS_OF, context=load_context(runtime, AS_OF, history), samples=PATH_SAMPLES
     ).sort("sim_key")
     # published with four places
     chances = pl.col("^(sms_)?p_(7|14|30|90|limit)$")

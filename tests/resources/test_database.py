@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -49,6 +50,9 @@ STATEMENTS = {
     "nothing": "SELECT * FROM (VALUES (1::bigint, 'a', now())) AS v WHERE false",
     "wait": "SELECT pg_sleep(60)",
     "divide": "SELECT 1 / 0",
+    "divide late": "SELECT 1000000 / (30000 - n) AS number FROM generate_series(1, 40000) AS n",
+    "some, then none": "SELECT n AS number FROM generate_series(1, 40000) AS n WHERE n < 30000 OR pg_sleep(60) IS NULL",
+    "many": "SELECT n AS number FROM generate_series(1, 40000) AS n",
 }
 ODD = [
     "",
@@ -178,6 +182,28 @@ def test_text_with_line_breaks_survives_in_a_large_frame(database: Database) -> 
     # large enough for the reader to split it among threads
     frame = pl.DataFrame({"words": [f'{n}\n"{n}",\r\n' for n in range(50_000)]})
     assert_frame_equal(there_and_back(database, "words", frame), frame)
+
+
+@pytest.mark.usefixtures("statements")
+def test_a_query_that_fails_after_many_rows_says_why_and_leaves_the_connection_usable(database: Database) -> None:
+    with database.transaction() as transaction:
+        for _ in range(2):
+            with pytest.raises(psycopg.errors.DivisionByZero), transaction.connection.transaction():
+                transaction.frame("divide late", {"number": pl.Int64})
+            assert transaction.frame("many", {"number": pl.Int64})["number"].to_list() == list(range(1, 40_001))
+
+
+@pytest.mark.usefixtures("statements")
+def test_a_connection_that_breaks_while_rows_come_says_so(database: Database, postgres: URL) -> None:
+    def read_and_break() -> None:
+        with database.transaction() as transaction:
+            end = f"SELECT pg_terminate_backend({transaction.connection.info.backend_pid})"
+            threading.Timer(0.3, administer, (postgres, end)).start()
+            transaction.frame("some, then none", {"number": pl.Int64})
+
+    with pytest.raises(DatabaseUnavailableError, match="broke"):
+        read_and_break()
+    assert database.frame("many", {"number": pl.Int64}).height == 40_000
 
 
 @pytest.mark.usefixtures("statements")
