@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
-from fastapi import Query, Request
+from fastapi import Path, Query, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
@@ -34,20 +34,24 @@ async def alerts(
     found, counts = await asked.read(("dashboard_alerts", wanted), ("dashboard_alert_counts", {}))
     kept = {name: value for name, value in chosen.items() if value}
     last = found[PAGE - 1] if len(found) > PAGE else None
-    kinds: dict[str, int] = {}
-    for row in counts:
-        kinds[row["kind"]] = kinds.get(row["kind"], 0) + row["alerts"]
     return page(
         request,
         "alerts_rows.html" if request.headers.get("hx-request") else "alerts.html",
         alerts=found[:PAGE],
-        kinds=sorted(kinds.items(), key=lambda pair: -pair[1]),
-        total=sum(kinds.values()),
+        facets={name: _counted(counts, name) for name in chosen},
+        total=sum(row["alerts"] for row in counts),
         chosen=chosen,
         following=urlencode(kept | {"after": f"{last['rank']}-{last['alert_id']}"}) if last else "",
-        query=urlencode(kept),
-        with_kind=lambda value: urlencode({**kept, "kind": value}),
+        with_choice=lambda name, value: urlencode({key: one for key, one in (kept | {name: value}).items() if one}),
     )
+
+
+def _counted(counts: list[dict[str, Any]], name: str) -> list[tuple[str, int]]:
+    """The values of a property with how many open alerts have it, the most first."""
+    found: dict[str, int] = {}
+    for row in counts:
+        found[row[name]] = found.get(row[name], 0) + row["alerts"]
+    return sorted(found.items(), key=lambda pair: -pair[1])
 
 
 @router.get("/parts/alerts")
@@ -55,6 +59,15 @@ async def newest_alerts(request: Request, asked: SignedIn) -> Response:
     """The fleet page's alerts, asked for again when one changes."""
     found = await asked.rows("dashboard_alerts", first_alerts(rows=8))
     return page(request, "alerts_list.html", alerts=found)
+
+
+@router.get("/parts/alerts/{alert_id}/history")
+async def alert_history(
+    request: Request, asked: SignedIn, alert_id: Annotated[int, Path(ge=1, le=2**63 - 1)]
+) -> Response:
+    """What became of an alert: when, by whom, with what note."""
+    found = await asked.rows("api_alert_history", {"alert_id": alert_id})
+    return page(request, "alert_history.html", history=found)
 
 
 @router.post("/alerts/{alert_id}/{act}")

@@ -198,6 +198,142 @@ GERMAN = {
     "Snooze 7 days": "7 Tage ruhen",
     "Resolve": "Erledigt",
     "Your key may read only.": "Ihr Schlüssel darf nur lesen.",
+    # rules
+    "Rules": "Regeln",
+    "Alert rules": "Alarmregeln",
+    "Rules of your own": "Eigene Regeln",
+    "rule": "Regel",
+    "alerts when": "Alarm, wenn",
+    "for": "für",
+    "is": "ist",
+    "name": "Name",
+    "threshold": "Schwelle",
+    "days in a row": "Tage hintereinander",
+    "{n} days in a row": "{n} Tage hintereinander",
+    "all SIMs": "alle SIMs",
+    "on": "an",
+    "off": "aus",
+    "holds": "gilt",
+    "holds for now": "gilt jetzt für",
+    "would alert": "würde alarmieren",
+    "open alerts": "offene Alarme",
+    "Try it": "Ausprobieren",
+    "Try it on the past": "An der Vergangenheit ausprobieren",
+    "Trying it on the past …": "Wird an der Vergangenheit ausprobiert …",
+    "Switch on": "Einschalten",
+    "Switch off": "Ausschalten",
+    "Switch on all the same": "Trotzdem einschalten",
+    "Switch {name} off? Its open alerts close.": "{name} ausschalten? Ihre offenen Alarme schließen sich.",
+    "Delete": "Löschen",
+    "Delete {name}? Its open alerts close.": "{name} löschen? Ihre offenen Alarme schließen sich.",
+    "There is no rule of your own yet. Alerts that come with Simsight need none.": (
+        "Noch gibt es keine eigene Regel. Alarme, die Simsight mitbringt, brauchen keine."
+    ),
+    "New rule": "Neue Regel",
+    "A rule is tried on the last 60 days first: how often it would have alerted, and for which SIMs.": (
+        "Eine Regel wird zuerst an den letzten 60 Tagen ausprobiert: wie oft sie alarmiert hätte und für welche SIMs."
+    ),
+    "{name}, tried on the past": "{name}, an der Vergangenheit ausprobiert",
+    "Tried on the past": "An der Vergangenheit ausprobiert",
+    "It would have alerted {n} times on {days} days, for at most {most} of {sims} SIMs at once.": (
+        "Sie hätte an {days} Tagen {n}-mal alarmiert, für höchstens {most} von {sims} SIMs zugleich."
+    ),
+    "That is {share} of them: its threshold is probably wrong.": (
+        "Das sind {share} davon: die Schwelle stimmt wahrscheinlich nicht."
+    ),
+    "The rule on past days": "Die Regel an vergangenen Tagen",
+    "Bars: alerts it would have opened a day. Line: SIMs for which it held.": (
+        "Balken: Alarme, die sie am Tag geöffnet hätte. Linie: SIMs, für die sie galt."
+    ),
+    "Store and switch on": "Speichern und einschalten",
+    "Store, switched off": "Ausgeschaltet speichern",
+    "It would alert for more than a quarter of its SIMs at once. Switch it on?": (
+        "Sie würde für mehr als ein Viertel ihrer SIMs zugleich alarmieren. Einschalten?"
+    ),
+    "usage of the day": "Verbrauch des Tages",
+    "usage of the last 7 days": "Verbrauch der letzten 7 Tage",
+    "usage of the calendar month so far": "Verbrauch des Kalendermonats bisher",
+    "used share of the data volume": "verbrauchter Anteil des Datenvolumens",
+    "usage expected in the next 30 days": "erwarteter Verbrauch der nächsten 30 Tage",
+    "probability of the end within 7 days": "Wahrscheinlichkeit des Endes in 7 Tagen",
+    "probability of the end within 14 days": "Wahrscheinlichkeit des Endes in 14 Tagen",
+    "probability of the end within 30 days": "Wahrscheinlichkeit des Endes in 30 Tagen",
+    "probability of the end within 90 days": "Wahrscheinlichkeit des Endes in 90 Tagen",
+    "time without usage": "Zeit ohne Verbrauch",
+    "age of the last usage answer": "Alter der letzten Auskunft über Verbrauch",
+    "anomaly score": "Auffälligkeit",
+    "churn risk": "Abwanderungsrisiko",
+    "forecast error as a share of repeating last week": "Prognosefehler als Anteil des Fehlers der Vorwoche",
+    "share of usage within the 80 % interval": "Anteil des Verbrauchs im 80-%-Band",
+    # administration
+    "Admin": "Verwaltung",
+    "Log": "Protokoll",
+    "Keys": "Schlüssel",
+    "More pages": "Weitere Seiten",
+    "Who wrote what": "Wer was geschrieben hat",
+    "event": "Ereignis",
+    "who": "wer",
+    "about what": "worüber",
+    "from": "von",
+    "to": "bis",
+    "time (UTC)": "Zeit (UTC)",
+    "facts": "Angaben",
+    "hash": "Prüfsumme",
+    "No line fits this search.": "Keine Zeile passt zu dieser Suche.",
+    "These lines as a file": "Diese Zeilen als Datei",
+    "Each line is hashed together with the one before: `simsight audit verify` finds what was changed.": (
+        "Jede Zeile ist mit der davor verkettet: `simsight audit verify` findet, was geändert wurde."
+    ),
+    "API keys": "API-Schlüssel",
+    "New key": "Neuer Schlüssel",
+    "what it is for": "wofür er ist",
+    "valid for days": "gültig für Tage",
+    "until revoked": "bis zum Widerruf",
+    "only from these networks": "nur aus diesen Netzen",
+    "what it may do": "was er darf",
+    "read what the service answers": "lesen, was der Dienst antwortet",
+    "act on alerts, write alert rules, correct tickets and decide on recommendations": (
+        "Alarme bearbeiten, Alarmregeln schreiben, Tickets berichtigen und über Empfehlungen entscheiden"
+    ),
+    "request and approve actions at 1NCE, which spend money": (
+        "Maßnahmen bei 1NCE verlangen und freigeben, die Geld kosten"
+    ),
+    "make, rotate and revoke keys, read the log of writes": (
+        "Schlüssel machen, erneuern und widerrufen, das Protokoll lesen"
+    ),
+    "Make a key": "Schlüssel machen",
+    "The key {name}, shown this once": "Der Schlüssel {name}, nur dieses Mal gezeigt",
+    "It works until {time} UTC.": "Er gilt bis {time} UTC.",
+    "It works until it is revoked.": "Er gilt, bis er widerrufen wird.",
+    "The old one works until {time} UTC.": "Der alte gilt bis {time} UTC.",
+    "Keys there are": "Vorhandene Schlüssel",
+    "key": "Schlüssel",
+    "may": "darf",
+    "made": "gemacht",
+    "until": "bis",
+    "everywhere": "überall",
+    "expired": "abgelaufen",
+    "revoked": "widerrufen",
+    "has a successor": "hat einen Nachfolger",
+    "for tokens of the identity provider": "für Token des Identitätsanbieters",
+    "requests in {n} days": "Anfragen in {n} Tagen",
+    "last {day}": "zuletzt {day}",
+    "How long the old key works on": "Wie lange der alte Schlüssel weiter gilt",
+    "old one ends at once": "alter endet sofort",
+    "old one for 1 day": "alter noch 1 Tag",
+    "old one for {n} days": "alter noch {n} Tage",
+    "Rotate": "Erneuern",
+    "Revoke": "Widerrufen",
+    "Revoke {name}? What uses it stops working at once.": (
+        "{name} widerrufen? Was ihn benutzt, geht sofort nicht mehr."
+    ),
+    "history": "Verlauf",
+    "Reopen": "Wieder öffnen",
+    "Loading …": "Wird geladen …",
+    "Live updates are interrupted: what is shown may be old.": (
+        "Die laufende Aktualisierung ist unterbrochen: was zu sehen ist, kann alt sein."
+    ),
+    "That did not work. Try again in a moment.": "Das ging nicht. Versuchen Sie es gleich noch einmal.",
     # money
     "{stake} are at stake in a year; the recommendations are expected to save {amount}.": (
         "{stake} stehen im Jahr auf dem Spiel; die Empfehlungen sparen davon voraussichtlich {amount}."

@@ -28,14 +28,16 @@ POLICY = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 TONES = 4  # that bars of one chart can have
-TABS = (
-    ("/", "Fleet"),
-    ("/sims", "SIMs"),
-    ("/alerts", "Alerts"),
-    ("/money", "Money"),
-    ("/tickets", "Tickets"),
-    ("/ask", "Ask"),
-    ("/models", "Models"),
+# where, name, and what else is shown under it
+TABS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("/", "Fleet", ()),
+    ("/sims", "SIMs", ()),
+    ("/alerts", "Alerts", ("/rules",)),
+    ("/money", "Money", ()),
+    ("/tickets", "Tickets", ()),
+    ("/ask", "Ask", ()),
+    ("/models", "Models", ()),
+    ("/audit", "Admin", ("/keys",)),
 )
 
 
@@ -207,6 +209,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
         "asset": asset,
         "csrf": csrf_token(token) if token else "",
         "note": request.app.state.data_note,
+        "scopes_held": getattr(request.state, "scopes", frozenset()),
         "span": span,
     }
     text = _environment().get_template(template).render(common | values)

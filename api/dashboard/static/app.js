@@ -66,6 +66,10 @@
     field.form.submit();
   });
 
+  document.addEventListener("DOMContentLoaded", () => {
+    if (matchMedia("(max-width: 640px)").matches) document.querySelectorAll("details.side").forEach((one) => one.removeAttribute("open"));
+  });
+
   const start = (root) => root.querySelectorAll("figure.chart:not([data-drawn])").forEach((figure) => {
     figure.dataset.drawn = "";
     draw(figure);
@@ -88,6 +92,21 @@
     button.classList.add("done");
     setTimeout(() => button.classList.remove("done"), 1500);
   });
+  // what went wrong with a request is told in words; what was shown stays
+  const told = (text) => { const place = document.querySelector("#told"); if (place) place.textContent = text; };
+  document.addEventListener("htmx:before:request", () => told(""));
+  document.addEventListener("htmx:response:error", (event) => {
+    let detail = "";
+    try { detail = JSON.parse(event.detail.ctx.text).detail; } catch { /* not ours */ }
+    told(detail || document.querySelector("#told").dataset.failed);
+  });
+  document.addEventListener("htmx:error", (event) => {
+    if (!event.target.closest?.(".live")) told(document.querySelector("#told").dataset.failed);
+  });
+  // live updates that break off are said to have, until they come again
+  const live = (text) => document.querySelectorAll(".live[data-broken]").forEach((place) => { place.textContent = text ? place.dataset.broken : ""; });
+  document.addEventListener("htmx:sse:error", () => live(true));
+  document.addEventListener("htmx:sse:after:connection", () => live(false));
   // a live event makes panels ask again, at most once in two seconds
   let waiting = null;
   const EVENTS = ["opened", "severity", "acknowledged", "snoozed", "reopened", "resolved"];
