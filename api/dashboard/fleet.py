@@ -18,8 +18,12 @@ from api.routes.alert_stream import follow
 
 @router.get("/")
 async def fleet(request: Request, asked: SignedIn) -> Response:
-    rows, counts, alerts = await asked.read(
-        ("dashboard_fleet", {}), ("dashboard_alert_counts", {}), ("dashboard_alerts", first_alerts(rows=8))
+    rows, counts, alerts, savings, sources = await asked.read(
+        ("dashboard_fleet", {}),
+        ("dashboard_alert_counts", {}),
+        ("dashboard_alerts", first_alerts(rows=8)),
+        ("api_savings", {"as_of": None}),
+        ("api_source_passes", {}),
     )
     row = rows[0]
     content = row["content"]
@@ -32,11 +36,14 @@ async def fleet(request: Request, asked: SignedIn) -> Response:
         organization=row["organization"],
         as_of=row["as_of"],
         created_at=row["created_at"],
+        age=(request.app.state.clock().date() - row["as_of"]).days,
         stale=days_behind(request, row["as_of"]),
         fleet=content,
         usage=_fleet_chart(content, to),
         alerts=alerts,
         alerts_open=sum(one["alerts"] for one in counts),
+        realized=[one for one in savings[0]["realized"] if one["scope"] == "all"] if savings else [],
+        sources=sources,
         alerts_critical=sum(one["alerts"] for one in counts if one["severity"] == "critical"),
     )
 

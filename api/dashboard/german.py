@@ -34,6 +34,18 @@ GERMAN = {
     # fleet
     "The data is {days} days old.": "Die Daten sind {days} Tage alt.",
     "`simsight status` says which source is missing.": "`simsight status` sagt, welche Quelle fehlt.",
+    "Data to {day}": "Daten bis {day}",
+    "1 day ago": "vor 1 Tag",
+    "{n} days ago": "vor {n} Tagen",
+    "Savings": "Ersparnis",
+    "Saved in {month}: {amount} of {predicted} that were predicted.": (
+        "Gespart im {month}: {amount} von {predicted}, die vorhergesagt waren."
+    ),
+    "What was saved is known after the first whole month with decisions.": (
+        "Was gespart wurde, steht nach dem ersten ganzen Monat mit Entscheidungen fest."
+    ),
+    "asked {time}": "gefragt {time}",
+    "under way since {time}": "läuft seit {time}",
     "As of {day}": "Stand {day}",
     "written {time} UTC": "geschrieben {time} UTC",
     "data grade": "Datengüte",
@@ -361,6 +373,49 @@ GERMAN = {
     "role": "Rolle",
     "data to": "Daten bis",
     "on days it had not seen": "auf Tagen, die es nicht kannte",
+    "Do the forecasts still hold?": "Halten die Prognosen noch?",
+    "they hold": "sie halten",
+    "look into it": "nachsehen",
+    "Over {days} days up to {last}, the 80 % band held {share} of days (in the backtest {promised}).": (
+        "An {days} Tagen bis {last} hielt das 80-%-Band {share} der Tage (im Backtest {promised})."
+    ),
+    "The error was {ratio} times that of repeating last week.": (
+        "Der Fehler war {ratio}-mal der des Wiederholens der Vorwoche."
+    ),
+    "Of forecasts 1 to 7 days ahead. Bars: share of days within the 80 % band. Line: error, 100 % is as bad as "
+    "repeating last week.": (
+        "Von Prognosen 1 bis 7 Tage voraus. Balken: Anteil der Tage im 80-%-Band. Linie: Fehler, 100 % ist so schlecht "
+        "wie das Wiederholen der Vorwoche."
+    ),
+    "held by the 80 % band": "vom 80-%-Band gehalten",
+    "error, of that of repeating last week": "Fehler, von dem des Wiederholens der Vorwoche",
+    "No forecast is old enough to be held against what came: look again in a few days.": (
+        "Noch ist keine Prognose alt genug, um sie mit dem zu vergleichen, was kam: in ein paar Tagen wieder nachsehen."
+    ),
+    "Changes of champion": "Wechsel des Champions",
+    "None yet.": "Noch keiner.",
+    "all figures": "alle Zahlen",
+    "Data volume of each SIM and of the fleet, day by day": "Datenvolumen jeder SIM und der Flotte, Tag für Tag",
+    "Days on which a SIM is not as it was": "Tage, an denen eine SIM nicht ist, wie sie war",
+    "The risk that a SIM leaves": "Das Risiko, dass eine SIM geht",
+    "What to do about each SIM's volume": "Was mit dem Volumen jeder SIM zu tun ist",
+    "What a support ticket is about": "Worum es in einem Ticket geht",
+    "error, as a share of repeating last week": "Fehler, als Anteil des Wiederholens der Vorwoche",
+    "of days, held by the 80 % band": "der Tage, vom 80-%-Band gehalten",
+    "of days, held by the 95 % band": "der Tage, vom 95-%-Band gehalten",
+    "of 30-day sums, held by the 80 % band": "der 30-Tage-Summen, vom 80-%-Band gehalten",
+    "of injected anomalies found": "der eingebauten Auffälligkeiten gefunden",
+    "of 1,000 SIM-days flagged": "von 1.000 SIM-Tagen gemeldet",
+    "AUC: who leaves within 90 days": "AUC: wer in 90 Tagen geht",
+    "distance of stated risks from what came": "Abstand der genannten Risiken von dem, was kam",
+    "ends in the riskiest tenth, times a random tenth's": "Enden im riskantesten Zehntel, mal denen eines zufälligen",
+    "macro F1 of the categories": "Makro-F1 der Kategorien",
+    "of tickets it is sure of": "der Tickets, bei denen es sicher ist",
+    "right, of these": "richtig, von diesen",
+    "cost of its advice in past months": "Kosten seines Rats in vergangenen Monaten",
+    "cost of the plain rules": "Kosten der einfachen Regeln",
+    "cost of doing nothing": "Kosten des Nichtstuns",
+    "days without service, with its advice": "Tage ohne Dienst, mit seinem Rat",
     "No model is trained yet.": "Noch ist kein Modell trainiert.",
     # questions
     "Ask about the fleet": "Fragen zur Flotte",
