@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from functools import cache
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
@@ -21,11 +21,12 @@ from sqlalchemy import URL, create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from resources.database.catalog import Column
 from resources.database.server import DatabaseUnavailableError, describe, driver_url
 from resources.errors import SimsightError
 from resources.files.formats import StreamFormat
 from services.access.api_keys import Credential, KeyFacts, key_sha256
-from services.exports import Export, export, stream
+from services.exports import Export, export, stream, write_query
 from services.questions.answers import SECONDS as QUESTION_SECONDS
 from services.questions.answers import Answer, answer_question
 from services.questions.language_model import LanguageModel
@@ -108,6 +109,18 @@ class Session:
         self.take_longer()
         return export(self._connection, wanted, file)
 
+    def write_query(
+        self,
+        name: str,
+        parameters: Mapping[str, Any],
+        columns: list[Column],
+        format: Literal["csv", "parquet", "ndjson"],
+        file: IO[bytes],
+    ) -> int:
+        """Write the rows of a named query to a file, with the time of an export; returns its size in bytes."""
+        self.take_longer()
+        return write_query(self._connection, name, parameters, columns, format, file)
+
     def stream(self, wanted: Export, format: StreamFormat) -> Generator[bytes]:
         """Give the rows of an export in pieces, with the time of a slow client. Raises ExportError."""
         self.seconds = STREAM_SECONDS
@@ -188,12 +201,13 @@ def _prepared(name: str) -> tuple[str, str, list[str]]:
         lambda found: f"${names.setdefault(found[1], len(names) + 1)}" if found[1] else "%",
         query(name),
     )
-    execute = f"EXECUTE {name} ({', '.join(['%s'] * len(names))})" if names else f"EXECUTE {name}"
+    quoted = f'"{name}"'  # a name with a part in it has brackets
+    execute = f"EXECUTE {quoted} ({', '.join(['%s'] * len(names))})" if names else f"EXECUTE {quoted}"
     if name in PLANNED_ONCE:
         execute = f"SET LOCAL plan_cache_mode = force_generic_plan;{execute}"
     if name in PLANNED_EACH_TIME:
         execute = f"SET LOCAL plan_cache_mode = force_custom_plan;{execute}"
-    return f"PREPARE {name} AS {text}", execute, list(names)
+    return f"PREPARE {quoted} AS {text}", execute, list(names)
 
 
 def _facts(rows: list[Row]) -> KeyFacts:
@@ -247,6 +261,11 @@ class Readers:
             self._facts[key.sha256] = facts
         _check(facts, key)
         return found
+
+    def allowed(self, key: Credential) -> frozenset[str]:
+        """The scopes of a key that `read` let in."""
+        facts = self._facts.get(key.sha256)
+        return facts.allowed(key) if facts else frozenset()
 
     async def _ask(self, asked: list[tuple[str, Mapping[str, Any]]]) -> list[list[Row]]:
         while self._idle:

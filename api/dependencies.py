@@ -128,6 +128,11 @@ class Asked:
     def __init__(self, readers: Readers, key: Credential) -> None:
         self._readers, self.key = readers, key
 
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What the key may do, after it was let in."""
+        return self._readers.allowed(self.key)
+
     async def read(self, *queries: tuple[str, Mapping[str, Any]]) -> list[list[Row]]:
         """Return the rows of each query, all as of one moment. Raises as Readers.read does."""
         return await self._readers.read(self.key, *queries)

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import psycopg
 from psycopg import sql
 
 from resources.database.catalog import HIDDEN, Column, View, views
 from resources.files.formats import ExportError, ExportFileError, Format, StreamFormat
+from sql import query
 
 if TYPE_CHECKING:
     from resources.database.session import Database
@@ -82,6 +83,33 @@ def stream(connection: psycopg.Connection[Any], wanted: Export, format: StreamFo
     columns, statement, values = _copy(connection, wanted, guarded=False)
     with closing(_blocks(connection, statement, values)) as blocks:
         yield from STREAMS[format](columns, blocks)
+
+
+def write_query(
+    connection: psycopg.Connection[Any],
+    name: str,
+    parameters: Mapping[str, Any],
+    columns: list[Column],
+    format: Literal["csv", "parquet", "ndjson"],
+    file: IO[bytes],
+) -> int:
+    """Write the rows of sql/queries/<name>.sql to a binary file, a block at a time; returns its size in bytes.
+
+    columns  of the query, those to write
+    """
+    from resources.files.writers import STREAMS, WRITERS
+
+    statement = sql.SQL("COPY (SELECT {columns} FROM (\n{rows}\n) AS found) TO STDOUT (FORMAT csv)").format(
+        columns=sql.SQL(", ").join(_cell(column, guarded=format == "csv") for column in columns),
+        rows=sql.SQL(query(name)),
+    )
+    with closing(_blocks(connection, statement, parameters)) as blocks:
+        if format == "ndjson":
+            for piece in STREAMS[format](columns, blocks):
+                file.write(piece)
+        else:
+            WRITERS[format](file, columns, blocks)
+    return file.tell()
 
 
 def _copy(
@@ -203,7 +231,9 @@ def _condition(
     return sql.SQL("{} {}").format(name, held), parameters
 
 
-def _blocks(connection: psycopg.Connection[Any], statement: sql.Composed, values: list[Any]) -> Generator[list[bytes]]:
+def _blocks(
+    connection: psycopg.Connection[Any], statement: sql.Composed, values: list[Any] | Mapping[str, Any]
+) -> Generator[list[bytes]]:
     """The rows as lines of CSV, some at a time. The protocol gives one message a row."""
     rows: list[bytes] = []
     size = 0

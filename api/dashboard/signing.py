@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
+from dataclasses import replace
 from hashlib import sha256
 from typing import Annotated
 
@@ -61,6 +62,15 @@ async def signed_in(request: Request) -> Asked:
         await asked.read()
     except (InvalidKeyError, NotAllowedError):
         raise SignedOutError from None
+    request.state.scopes = asked.scopes  # pages show what the key may do
+    return asked
+
+
+async def signed_in_as_admin(request: Request) -> Asked:
+    """What a signed-in administrator may ask. Raises SignedOutError, and NotAllowedError for others."""
+    asked = await signed_in(request)
+    asked.key = replace(asked.key, needs="admin")
+    await asked.read()
     return asked
 
 
@@ -77,4 +87,5 @@ async def changing(request: Request) -> Credential:
 
 
 SignedIn = Annotated[Asked, Depends(signed_in)]
+SignedInAsAdmin = Annotated[Asked, Depends(signed_in_as_admin)]
 Changing = Annotated[Credential, Depends(changing)]

@@ -15,7 +15,8 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from api.called import called_prefix
-from api.dashboard.german import CODES, GERMAN
+from api.dashboard.codes import CODES
+from api.dashboard.german import GERMAN
 from api.dashboard.signing import COOKIE, csrf_token
 from ml import words
 
@@ -26,14 +27,17 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-TABS = (
-    ("/", "Fleet"),
-    ("/sims", "SIMs"),
-    ("/alerts", "Alerts"),
-    ("/money", "Money"),
-    ("/tickets", "Tickets"),
-    ("/ask", "Ask"),
-    ("/models", "Models"),
+TONES = 4  # that bars of one chart can have
+# where, name, and what else is shown under it
+TABS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("/", "Fleet", ()),
+    ("/sims", "SIMs", ()),
+    ("/alerts", "Alerts", ("/rules",)),
+    ("/money", "Money", ()),
+    ("/tickets", "Tickets", ()),
+    ("/ask", "Ask", ()),
+    ("/models", "Models", ()),
+    ("/audit", "Admin", ("/keys",)),
 )
 
 
@@ -115,12 +119,17 @@ def chart(
 
 
 def usage_and_forecast(
-    usage: list[tuple[date, int]], forecast: Sequence[Mapping[str, Any]], *, to: str
+    usage: list[tuple[date, int]],
+    forecast: Sequence[Mapping[str, Any]],
+    *,
+    to: str,
+    networks: Mapping[date, str] | None = None,
 ) -> dict[str, Any] | None:
     """A chart of daily MB with the forecast band; None without days.
 
     usage     day, bytes; days between that are missing stay empty
     forecast  day, mean, low, high: bytes
+    networks  where it was used, of days; the bars of several networks differ in tone
     """
     if not usage and not forecast:
         return None
@@ -132,9 +141,15 @@ def usage_and_forecast(
     def values(of: str) -> list[float | None]:
         return [_in_mb(ahead[day][of]) if day in ahead else None for day in days]
 
-    series: list[dict[str, Any]] = [
-        {"label": translate("used", to), "kind": "bars", "values": [_in_mb(used.get(day)) for day in days]}
-    ]
+    series: list[dict[str, Any]] = []
+    of_day = networks or {}
+    groups = _groups(used, of_day, other=translate("other networks", to))
+    for tone, (name, members) in enumerate(groups.items()):
+        shown = [_in_mb(used.get(day)) if of_day.get(day, "") in members else None for day in days]
+        series.append({"label": name, "kind": "bars", "tone": tone, "values": shown})
+    if len(groups) < 2:
+        shown = [_in_mb(used.get(day)) for day in days]
+        series = [{"label": translate("used", to), "kind": "bars", "values": shown}]
     if ahead:
         series += [
             {"label": translate("forecast", to), "kind": "line", "ahead": True, "values": values("mean")},
@@ -142,6 +157,20 @@ def usage_and_forecast(
             {"label": translate("80 % lower", to), "kind": "low", "values": values("low")},
         ]
     return chart(days, series, to=to, today=max(used) if used and ahead else None)
+
+
+def _groups(used: Mapping[date, int], networks: Mapping[date, str], *, other: str) -> dict[str, set[str]]:
+    """The networks with the most volume, each by itself, and all others together."""
+    volumes: dict[str, int] = {}
+    for day, volume in used.items():
+        name = networks.get(day, "")
+        volumes[name] = volumes.get(name, 0) + volume
+    most = sorted(volumes, key=lambda name: -volumes[name])
+    if len(most) <= TONES:
+        return {name or other: {name} for name in most}
+    return {name or other: {name} for name in most[: TONES - 1] if name} | {
+        other: {name for at, name in enumerate(most) if at >= TONES - 1 or not name}
+    }
 
 
 def _in_mb(volume: int | None) -> float | None:
@@ -180,6 +209,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
         "asset": asset,
         "csrf": csrf_token(token) if token else "",
         "note": request.app.state.data_note,
+        "scopes_held": getattr(request.state, "scopes", frozenset()),
         "span": span,
     }
     text = _environment().get_template(template).render(common | values)

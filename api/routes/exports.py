@@ -81,13 +81,13 @@ def export_view(
         raise
     size = file.tell()
     return StreamingResponse(
-        _pieces(file),
+        pieces_of(file),
         media_type=MEDIA_TYPES[format],
         headers={"Content-Disposition": f'attachment; filename="{view}.{format}"', "Content-Length": str(size)},
     )
 
 
-def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+def pieces_of(file: IO[bytes]) -> Iterator[bytes]:
     with file:
         file.seek(0)
         while piece := file.read(PIECE_BYTES):

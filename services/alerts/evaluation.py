@@ -62,6 +62,7 @@ def replay(queries: Queries, rule: Rule, *, last: date, days: int = REPLAY_DAYS)
         fired=sum(row["begins"] for row in rows),
         most=max((row["holding"] for row in rows), default=0),
         examples=examples[:MAX_EXAMPLES],
+        by_day=[{name: row[name] for name in ("day", "holding", "begins")} for row in rows],
     )
 
 

@@ -218,6 +218,7 @@ class Replay:
     fired      alerts it would have opened
     most       most SIMs for which it held on one day
     examples   the first of the alerts: day, iccid, label, value
+    by_day     of each of these days: day, holding (SIMs for which it held), begins (alerts it would have opened)
     """
 
     sims: int
@@ -225,6 +226,7 @@ class Replay:
     fired: int
     most: int
     examples: list[dict[str, Any]]
+    by_day: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def share(self) -> float:

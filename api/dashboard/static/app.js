@@ -21,7 +21,7 @@
     const bands = [];
     data.series.forEach((one, index) => {
       const own = { label: one.label, value: (u, v) => (v == null ? "–" : `${v.toLocaleString(data.lang)} ${data.unit}`), points: { show: false } };
-      if (one.kind === "bars") Object.assign(own, { stroke: blue, fill: faded(blue, 0.35), paths: uPlot.paths.bars({ size: [0.8, 40] }) });
+      if (one.kind === "bars") Object.assign(own, { stroke: faded(blue, [1, 0.8, 0.6, 0.5][one.tone ?? 0]), fill: faded(blue, [one.tone == null ? 0.35 : 0.75, 0.4, 0.2, 0.07][one.tone ?? 0]), paths: uPlot.paths.bars({ size: [0.8, 40] }) });
       else if (one.kind === "line") Object.assign(own, { stroke: one.ahead ? amber : blue, width: 2, dash: one.ahead ? [6, 4] : undefined });
       else Object.assign(own, { stroke: faded(amber, 0.5), width: 1 });
       if (one.kind === "high") bands.push({ series: [index + 1, index + 2], fill: faded(amber, 0.18) });
@@ -66,6 +66,10 @@
     field.form.submit();
   });
 
+  document.addEventListener("DOMContentLoaded", () => {
+    if (matchMedia("(max-width: 640px)").matches) document.querySelectorAll("details.side").forEach((one) => one.removeAttribute("open"));
+  });
+
   const start = (root) => root.querySelectorAll("figure.chart:not([data-drawn])").forEach((figure) => {
     figure.dataset.drawn = "";
     draw(figure);
@@ -85,10 +89,24 @@
     const button = event.target.closest("[data-copy]");
     if (!button) return;
     await navigator.clipboard.writeText(button.dataset.copy);
-    const before = button.textContent;
-    button.textContent = button.dataset.done;
-    setTimeout(() => (button.textContent = before), 1500);
+    button.classList.add("done");
+    setTimeout(() => button.classList.remove("done"), 1500);
   });
+  // what went wrong with a request is told in words; what was shown stays
+  const told = (text) => { const place = document.querySelector("#told"); if (place) place.textContent = text; };
+  document.addEventListener("htmx:before:request", () => told(""));
+  document.addEventListener("htmx:response:error", (event) => {
+    let detail = "";
+    try { detail = JSON.parse(event.detail.ctx.text).detail; } catch { /* not ours */ }
+    told(detail || document.querySelector("#told").dataset.failed);
+  });
+  document.addEventListener("htmx:error", (event) => {
+    if (!event.target.closest?.(".live")) told(document.querySelector("#told").dataset.failed);
+  });
+  // live updates that break off are said to have, until they come again
+  const live = (text) => document.querySelectorAll(".live[data-broken]").forEach((place) => { place.textContent = text ? place.dataset.broken : ""; });
+  document.addEventListener("htmx:sse:error", () => live(true));
+  document.addEventListener("htmx:sse:after:connection", () => live(false));
   // a live event makes panels ask again, at most once in two seconds
   let waiting = null;
   const EVENTS = ["opened", "severity", "acknowledged", "snoozed", "reopened", "resolved"];

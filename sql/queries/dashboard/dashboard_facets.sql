@@ -1,2 +1,18 @@
--- One row a state: SIMs in it, of the SIMs as they are listed. Parameters: none.
-SELECT state, count(*) AS sims FROM core.sim_states GROUP BY state ORDER BY sims DESC, state
+-- One row a value of each property of the chosen SIMs: how many have it, the commonest 12 of each; property 'all' has their number, and ends_0 how many
+-- have ended, ends_7, ends_14 and ends_30 how many end within these days. One pass over them. Parameters: those of dashboard_chosen_sims.
+WITH counted AS (
+    SELECT CASE WHEN grouping(state) = 0 THEN 'state' WHEN grouping(status) = 0 THEN 'status' WHEN grouping(country) = 0 THEN 'country'
+                WHEN grouping(operator) = 0 THEN 'operator' WHEN grouping(label_group) = 0 THEN 'label_group'
+                WHEN grouping(risk_level) = 0 THEN 'risk_level' WHEN grouping(alert) = 0 THEN 'alert' ELSE 'all' END AS property,
+           coalesce(state, status, country, operator, label_group, risk_level, alert, '') AS value, count(*) AS sims,
+           count(*) FILTER (WHERE days_left <= 0) AS ends_0, count(*) FILTER (WHERE days_left BETWEEN 1 AND 7) AS ends_7,
+           count(*) FILTER (WHERE days_left BETWEEN 1 AND 14) AS ends_14, count(*) FILTER (WHERE days_left BETWEEN 1 AND 30) AS ends_30,
+           max(as_of) AS as_of
+    FROM (
+{part}
+    ) AS chosen
+    GROUP BY GROUPING SETS ((state), (status), (country), (operator), (label_group), (risk_level), (alert), ())
+), ranked AS (
+    SELECT *, row_number() OVER (PARTITION BY property ORDER BY sims DESC, value) AS nth, count(*) OVER (PARTITION BY property) AS known FROM counted
+)
+SELECT property, value, sims, ends_0, ends_7, ends_14, ends_30, as_of, known FROM ranked WHERE nth <= 12 ORDER BY property, nth
