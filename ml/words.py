@@ -53,6 +53,11 @@ def count(value: int) -> str:
     return f"{value:,}"
 
 
+def money(minor: int, currency: str | None = None) -> str:
+    """An amount in minor units (hundredths), such as "1,234.50 EUR"."""
+    return f"{minor / 100:,.2f} {currency or ''}".rstrip()
+
+
 def day(value: date | None) -> str:
     """A day as 2026-06-30."""
     if value is None:

@@ -95,7 +95,7 @@ class FleetFacts:
 def read_facts(runtime: Runtime, as_of: date) -> FleetFacts:
     """Read everything the page shows, from the database; no clock is read."""
     probability = runtime.settings.exhaustion_probability
-    day = {"as_of": as_of}
+    day = {"as_of": as_of, "sims": None}
     with runtime.database.transaction() as transaction:
         forecast = transaction.row("report_forecast", day)
         model = transaction.row("report_model", {"scoring_id": forecast["scoring_id"]}) if forecast else None
@@ -111,7 +111,7 @@ def read_facts(runtime: Runtime, as_of: date) -> FleetFacts:
             "data": data,
             "daily": transaction.frame("report_fleet_days", DAILY_SCHEMA, {**day, "days": SHOWN_DAYS}),
             "first_ends": transaction.frame("report_first_ends", ENDS_SCHEMA, {**day, "top": TOP}),
-            "incidents": transaction.rows("report_incidents", {**day, "top": TOP}),
+            "incidents": transaction.rows("report_incidents", {**day, "days": 7, "top": TOP}),
             "anomalies": transaction.rows("worst_anomalies", {**day, "top": TOP}),
             "silent": _silent(transaction, as_of),
             "top_consumers": _top_consumers(transaction, as_of),
@@ -163,7 +163,7 @@ def _states(transaction: Transaction, as_of: date) -> list[Row]:
 
 def _silent(transaction: Transaction, as_of: date) -> list[Row]:
     """The longest silent SIMs with an open alert, each with its last active day, days silent and usual gap."""
-    alerts = transaction.rows("report_alerts", {"as_of": as_of, "kind": "silent", "top": TOP})
+    alerts = transaction.rows("report_alerts", {"as_of": as_of, "sims": None, "kind": "silent", "top": TOP})
     if not alerts:
         return []
     which = {"sim_keys": [row["sim_key"] for row in alerts], "as_of": as_of, "days": HISTORY_DAYS}
@@ -179,7 +179,7 @@ def _top_consumers(transaction: Transaction, as_of: date) -> list[Row]:
 
     A day without a row counts zero.
     """
-    rows = transaction.rows("report_top_consumers", {"as_of": as_of, "days": 30, "top": TOP})
+    rows = transaction.rows("report_top_consumers", {"as_of": as_of, "sims": None, "days": 30, "top": TOP})
     which = {"sim_keys": [row["sim_key"] for row in rows], "as_of": as_of, "days": 30}
     usage = transaction.frame("report_usage_of_sims", HISTORY_SCHEMA, which)
     place = {row["sim_key"]: index for index, row in enumerate(rows)}

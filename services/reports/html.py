@@ -6,13 +6,10 @@ import base64
 import io
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ml import words
 from ml.plots.exhaustion import plot_exhaustion
 from ml.plots.figures import date_axis, legend_above, sim_name
 from ml.plots.forecasting import plot_total_forecast
@@ -20,6 +17,7 @@ from resources.database.session import Row
 from services.forecasting import COLUMNS, describe_backtest, fleet_expected
 from services.quota.policy import describe_policy
 from services.reports.fleet import SHOWN_DAYS, TOP, FleetFacts
+from services.reports.page import environment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +41,7 @@ PHONE_INCHES = 3.6
 def render(facts: FleetFacts) -> str:
     """The page, as HTML text that needs nothing else. The same facts give the same text."""
     return (
-        _environment()
+        environment(sparkline=_sparkline)
         .get_template("fleet.html.j2")
         .render(
             facts=facts,
@@ -150,31 +148,6 @@ def _charts(plot: Callable[[], Figure | None]) -> dict[str, str]:
 def _data_url(figure: Figure) -> str:
     """The figure as an image of its own."""
     return f"data:image/svg+xml;base64,{base64.b64encode(svg(figure).encode()).decode()}"
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,  # labels and messages are foreign text
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "money": _money,
-        "mb": words.megabytes,
-        "percent": words.percent,
-        "change": words.change,
-        "count": words.count,
-        "sparkline": _sparkline,
-    }
-    environment.globals["span"] = words.span
-    return environment
-
-
-def _money(minor: int, currency: str | None) -> str:
-    """An amount in minor units (hundredths) as text, such as "1,234.50 EUR"."""
-    return f"{minor / 100:,.2f} {currency or ''}".rstrip()
 
 
 def _sparkline(volumes: list[int], width: int = 90, height: int = 20) -> str:

@@ -33,9 +33,14 @@ from services.forecasting import (
     train,
 )
 from services.lifecycle import evaluate_lifecycle
+from services.reports.collect import collect
 from services.reports.fleet import FleetFacts, read_facts
+from services.reports.formats import FORMATS
+from services.reports.formats import render as written
 from services.reports.html import render
 from services.reports.publish import make_report, write_report
+from services.reports.report import Report, Section
+from services.reports.sections.asking import ReportError, Wanted
 from services.reports.summary import summarize
 from services.scoring import score_day
 from tests.conftest import administer, copy_database
@@ -534,3 +539,137 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> Non
         write_report(tmp_path, AS_OF, "a lone surrogate: \ud800")
     assert path.read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 2
+
+
+# --- the report of a period ---
+
+
+def report_of(runtime: Runtime, wanted: Wanted) -> Report:
+    with runtime.database.transaction() as transaction:
+        return collect(transaction, wanted, note=runtime.data_note, probability=0.5)
+
+
+@pytest.fixture(scope="module")
+def month(runtime: Runtime) -> Report:
+    return report_of(runtime, Wanted(AS_OF - timedelta(days=29), AS_OF))
+
+
+def part(report: Report, name: str) -> Section:
+    return next(section for section in report.sections if section.name == name)
+
+
+def figures(report: Report) -> dict[str, float]:
+    return {row["figure"]: row["value"] for row in part(report, "key_figures").frame.iter_rows(named=True)}
+
+
+def test_its_figures_are_those_of_the_fleet_page(month: Report, facts: FleetFacts) -> None:
+    told = figures(month)
+    for figure, name in (
+        ("SIMs", "sims"),
+        ("Active in the last 7 days of the period", "active_7"),
+        ("End within 7 days", "ends_7"),
+        ("End within 14 days", "ends_14"),
+        ("End within 30 days", "ends_30"),
+        ("Exhausted", "exhausted"),
+        ("Expired", "expired"),
+    ):
+        assert told[figure] == facts.figures[name], figure
+    assert told["Open alerts on the last day"] == sum(row["alerts"] for row in facts.alert_counts)
+    assert told["Usage rows up to the last day"] == facts.data["usage_rows"]
+    last_30 = facts.daily["bytes"].tail(30)
+    assert told["Usage in the period"] == last_30.sum() / 1e6
+    assert part(month, "usage").frame["usage_mb"].to_list() == [volume / 1e6 for volume in last_30]
+    for one in fleet_expected(facts.fleet):
+        assert told[f"Usage expected in the next {one.days} days"] == one.expected / 1e6
+        assert one.text in part(month, "forecast").reading
+    assert part(month, "forecast").frame["expected_mb"].to_list() == [mean / 1e6 for mean in facts.fleet["mean"]]
+    shown = part(month, "first_ends").frame.head(20)
+    assert shown["iccid"].to_list() == facts.first_ends["iccid"].to_list()
+    assert shown["ends_on"].to_list() == facts.first_ends["ends_on"].to_list()
+    assert part(month, "top_consumers").frame["iccid"].to_list()[:20] == [row["iccid"] for row in facts.top_consumers]
+    assert {row["state"]: row["sims"] for row in facts.states} == dict(
+        part(month, "states").frame.select("state", "sims").iter_rows()
+    )
+    assert part(month, "models").reading == describe_backtest(facts.model["metrics"] if facts.model else {})
+    assert month.grades == {"A": 30}
+    assert (month.as_of, month.newest_day, month.note) == (AS_OF, AS_OF, "synthetic data")
+
+
+def test_every_format_of_it_names_no_sim_of_another_organization(month: Report) -> None:
+    for format in FORMATS:
+        content = written(month, format)
+        assert b"8988280666000000130" not in content
+        assert len(content) > 5_000, format
+
+
+def test_a_choice_of_sims_holds_in_every_section(runtime: Runtime, month: Report) -> None:
+    chosen = report_of(runtime, Wanted(month.first_day, AS_OF, label="meter 1"))
+    ours = {f"8988280666{n:09d}" for n in (1, *range(10, 20))}
+    told = figures(chosen)
+    assert told["SIMs"] == 11
+    used = [row["usage_mb"] for row in part(month, "top_consumers").frame.iter_rows(named=True) if row["iccid"] in ours]
+    assert told["Usage in the period"] == pytest.approx(sum(used))
+    assert part(chosen, "places").frame["sims"].sum() == 11
+    assert part(chosen, "coverage").frame["activated"].to_list() == [11] * 30
+    assert part(chosen, "states").frame["sims"].sum() == 11
+    assert sum(chosen.grades.values()) == 11
+    named = [section for section in chosen.sections if "iccid" in section.columns]
+    for section in named:
+        assert set(section.frame["iccid"].drop_nulls()) <= ours, section.name
+    assert {section.name for section in named if section.frame.height} >= {"top_consumers", "first_ends", "alerts"}
+    assert part(chosen, "alerts").frame["iccid"].null_count() == 0, "alerts of the fleet are of no SIM chosen"
+    assert part(chosen, "incidents").frame.is_empty()
+    assert part(chosen, "forecast").frame["low_mb"].null_count() == 30
+    assert 0 < part(chosen, "forecast").frame["expected_mb"].sum() < part(month, "forecast").frame["expected_mb"].sum()
+
+
+def test_a_country_chooses_the_sims_last_seen_there(runtime: Runtime, truth: psycopg.Connection[Any]) -> None:
+    seen = (
+        "INSERT INTO core.sim_connectivity (sim_key, day, organization_id, observed_at, status, operator, country)"
+        " SELECT sim_key, %(as_of)s::date - n, organization_id, now(), 'ONLINE', 'A1',"
+        " CASE WHEN n = 40 THEN 'Austria' WHEN right(iccid, 2) = '12' THEN 'Austria' ELSE 'Italy' END"
+        " FROM core.sims, unnest(ARRAY[3, 40]) AS n WHERE right(iccid, 2) IN ('11', '12') RETURNING 1"
+    )
+    truth.execute(seen.encode(), {"as_of": AS_OF})
+    try:
+        found = report_of(runtime, Wanted(AS_OF - timedelta(days=6), AS_OF, country="Austria"))
+        assert part(found, "top_consumers").frame["iccid"].to_list() == ["8988280666000000012"]
+        assert part(found, "places").frame.rows() == [
+            ("Austria", "A1", 1, pytest.approx(figures(found)["Usage in the period"]))
+        ]
+        both = Wanted(AS_OF - timedelta(days=6), AS_OF, label="meter 11", country="Austria")
+        assert figures(report_of(runtime, both))["SIMs"] == 0
+        before = report_of(runtime, Wanted(AS_OF - timedelta(days=36), AS_OF - timedelta(days=30), country="Austria"))
+        assert figures(before)["SIMs"] == 2, "both were there then"
+    finally:
+        truth.execute("DELETE FROM core.sim_connectivity")
+
+
+def test_where_nothing_is_there_every_section_says_so(runtime: Runtime, empty_runtime: Runtime) -> None:
+    nobody = report_of(runtime, Wanted(AS_OF, AS_OF, label="no such label"))
+    nothing = report_of(empty_runtime, Wanted(EMPTY_DAY, EMPTY_DAY))
+    for report in (nobody, nothing):
+        for section in report.sections:
+            assert section.reading, section.name
+            if section.name not in ("key_figures", "models", "forecast_scores"):
+                assert section.frame.is_empty(), section.name
+        for format in FORMATS:
+            assert written(report, format)
+    assert "no prediction" in part(nobody, "exhaustion").reading
+    assert (nothing.as_of, nothing.newest_day) == (None, None)
+
+
+def test_a_period_before_the_predictions_has_their_newest_day_up_to_it_and_no_later(runtime: Runtime) -> None:
+    before = report_of(runtime, Wanted(AS_OF - timedelta(days=200), AS_OF - timedelta(days=60)))
+    assert before.as_of is None
+    assert part(before, "usage").frame["day"].min() == AS_OF - timedelta(days=119), "the history begins there"
+    assert "Usage in as many days before" not in figures(before), "the history does not reach back so far"
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "message"),
+    [(AS_OF, AS_OF - timedelta(days=1), "ends before that"), (AS_OF - timedelta(days=800), AS_OF, "801 days")],
+)
+def test_a_period_that_is_none_is_refused(first: date, last: date, message: str) -> None:
+    with pytest.raises(ReportError, match=message):
+        Wanted(first, last)

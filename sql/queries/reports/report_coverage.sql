@@ -1,8 +1,8 @@
 -- One row a day, the last %(days)s up to %(as_of)s: SIMs activated by then, and those of them with a usage row for the day.
--- Index: sim_usage_by_day.
+-- Index: sim_usage_by_day. Of the SIMs with the keys %(sims)s; NULL: all.
 WITH fleet AS (
     SELECT sim_key, (activated_at AT TIME ZONE 'UTC')::date AS since FROM core.sims
-    WHERE (activated_at AT TIME ZONE 'UTC')::date <= %(as_of)s::date
+    WHERE (activated_at AT TIME ZONE 'UTC')::date <= %(as_of)s::date AND (%(sims)s::integer[] IS NULL OR sim_key = ANY(%(sims)s::integer[]))
 ), reported AS (
     SELECT u.day, count(*) AS sims FROM core.sim_usage AS u JOIN fleet AS f USING (sim_key)
     WHERE u.day > %(as_of)s::date - %(days)s::integer AND u.day <= %(as_of)s AND u.day >= f.since

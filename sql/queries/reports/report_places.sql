@@ -1,5 +1,6 @@
 -- One row a country and operator that SIMs were last seen in up to %(as_of)s (NULL: never seen), the %(top)s with the most SIMs: SIMs, and the
 -- bytes (millionths of a MB) that they used in the %(days)s days up to then, wherever that was. total: how many there are. Indexes: primary keys.
+-- Of the SIMs with the keys %(sims)s; NULL: all.
 SELECT coalesce(e.country, c.country) AS country, coalesce(e.operator, c.operator) AS operator, count(*) AS sims,
        coalesce(sum(u.bytes), 0)::bigint AS bytes, count(*) OVER () AS total
 FROM core.sims AS s
@@ -18,5 +19,6 @@ LEFT JOIN (
     WHERE day > %(as_of)s::date - %(days)s::integer AND day <= %(as_of)s
     GROUP BY sim_key
 ) AS u USING (sim_key)
+WHERE (%(sims)s::integer[] IS NULL OR s.sim_key = ANY(%(sims)s::integer[]))
 GROUP BY 1, 2
 ORDER BY 1 IS NULL, sims DESC, 1, 2 LIMIT %(top)s;
