@@ -112,7 +112,7 @@ def _drift_chart(scores: list[dict[str, Any]], to: str) -> dict[str, Any] | None
     def values(name: str) -> list[float | None]:
         return [None if row[name] is None else round(100 * row[name], 1) for row in scores]
 
-    series = [
+    series: list[dict[str, Any]] = [
         {"label": translate("held by the 80 % band", to), "kind": "bars", "values": values("coverage_80")},
         {
             "label": translate("error, of that of repeating last week", to),
