@@ -22,6 +22,7 @@ from api.dashboard.signing import (
     Changing,
     SignedIn,
     SignedOutError,
+    count_use,
     credential,
     new_session,
     session_token,
@@ -85,7 +86,9 @@ async def sign_in(request: Request) -> Response:
     address = shown.address or "?"
     if wait := limits.blocked_s(address, shown.sha256):
         raise ProblemError(429, f"Too many wrong keys came from your address: wait {wait} seconds.")
-    if not has_form(key) or not await run_in_threadpool(_open_session, request, shown, credential(request, session)):
+    opened = has_form(key) and await run_in_threadpool(_open_session, request, shown, credential(request, session))
+    count_use(request, shown, refused=not opened)
+    if not opened:
         await limits.failed(address, shown.sha256)
         return page(request, "sign_in.html", status=401, wrong=True)
     answer = RedirectResponse(f"{called_prefix(request)}/", 303)
