@@ -8,23 +8,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import BoundedSemaphore
 
-from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi import FastAPI
 from sqlalchemy import URL
 from starlette.routing import Route
 
 from api.alert_hub import Hub
-from api.called import called_address
 from api.dashboard import pages
 from api.database import Followers, Readers, Store
-from api.dependencies import KnownParameters
 from api.direct import Direct, compressing
+from api.docs import page as docs
 from api.errors import HEADERS, answer_problems
 from api.gate import Gate
 from api.key_use import KeyUse
 from api.limits import RateLimits
 from api.middleware import Headers, Heads, SmallBodies, cross_origin, header_text
-from api.openapi import DESCRIPTION, docs_page, openapi_document
+from api.openapi import DESCRIPTION, openapi_document
 from api.routes import (
     actions,
     alert_stream,
@@ -156,6 +154,7 @@ def create_app(
         free_sql,
         keys,
         audit,
+        docs,
     )
     for module in modules:
         app.include_router(module.router)
@@ -184,15 +183,5 @@ def create_app(
 
         app.state.mcp = Mcp(app, list(mcp_hosts))
         app.router.routes.append(Route(PATH, app.state.mcp, include_in_schema=False))
-
-    @app.get("/openapi.json", include_in_schema=False, dependencies=[KnownParameters])
-    def openapi(request: Request) -> JSONResponse:
-        return JSONResponse(app.openapi() | {"servers": [{"url": called_address(request)}]})
-
-    @app.get("/docs", include_in_schema=False, dependencies=[KnownParameters])
-    def docs(request: Request) -> HTMLResponse:
-        policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
-        page = docs_page(app.openapi(), called_address(request))
-        return HTMLResponse(page, headers={"Content-Security-Policy": policy})
 
     return app

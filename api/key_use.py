@@ -87,8 +87,8 @@ class KeyUse:
 
 
 def group_of(path: str) -> str:
-    """The first two segments of a path: /v1/sims of /v1/sims/8988."""
-    return "/".join(path.split("/", 3)[:3])
+    """The first segments of a path: /v1/sims of /v1/sims/8988; of a page of the dashboard /sims of /sims/8988."""
+    return "/".join(path.split("/", 3)[: 3 if path.startswith(("/v1/", "/ai/")) else 2])
 
 
 def _columns(counts: dict[Count, int]) -> dict[str, Any]:

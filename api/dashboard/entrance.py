@@ -11,7 +11,15 @@ from starlette.concurrency import run_in_threadpool
 
 from api.called import called_address, called_prefix
 from api.dashboard.routing import fields, router
-from api.dashboard.signing import COOKIE, SESSION_HOURS, SignedOutError, credential, new_session, session_token
+from api.dashboard.signing import (
+    COOKIE,
+    SESSION_HOURS,
+    SignedOutError,
+    count_use,
+    credential,
+    new_session,
+    session_token,
+)
 from api.dashboard.web import LANGUAGE_COOKIE, STATIC, page
 from api.database import InvalidKeyError
 from api.errors import ProblemError
@@ -52,7 +60,9 @@ async def sign_in(request: Request) -> Response:
     address = shown.address or "?"
     if wait := limits.blocked_s(address, shown.sha256):
         raise ProblemError(429, f"Too many wrong keys came from your address: wait {wait} seconds.")
-    if not has_form(key) or not await run_in_threadpool(_open_session, request, shown, credential(request, session)):
+    opened = has_form(key) and await run_in_threadpool(_open_session, request, shown, credential(request, session))
+    count_use(request, shown, refused=not opened)
+    if not opened:
         await limits.failed(address, shown.sha256)
         return page(request, "sign_in.html", status=401, wrong=True)
     answer = RedirectResponse(f"{called_prefix(request)}/", 303)

@@ -62,6 +62,7 @@ async def signed_in(request: Request) -> Asked:
         await asked.read()
     except (InvalidKeyError, NotAllowedError):
         raise SignedOutError from None
+    count_use(request, asked.key)
     request.state.scopes = asked.scopes  # pages show what the key may do
     return asked
 
@@ -74,8 +75,13 @@ async def signed_in_as_admin(request: Request) -> Asked:
     return asked
 
 
+def count_use(request: Request, shown: Credential, *, refused: bool = False) -> None:
+    """Count a request for the key that it shows, or that its session was opened with, as the gate does of the API."""
+    request.app.state.key_use.count(shown.sha256, shown.address or "?", request.url.path, refused=refused)
+
+
 async def changing(request: Request) -> Credential:
-    """The session of a request that changes something, not looked up yet.
+    """The session of a request that changes something.
 
     Raises SignedOutError, and ProblemError 403 for a request that no page of ours sent.
     """
@@ -83,7 +89,7 @@ async def changing(request: Request) -> Credential:
     shown = request.headers.get(CSRF_HEADER, "").encode("latin-1")
     if not hmac.compare_digest(shown, csrf_token(token).encode()):
         raise ProblemError(403, f"This change was not sent by a page of the dashboard: it lacks {CSRF_HEADER}.")
-    return credential(request, token)
+    return (await signed_in(request)).key
 
 
 SignedIn = Annotated[Asked, Depends(signed_in)]

@@ -101,7 +101,7 @@ def request_action(request: Request, caller: ActionCaller, wanted: ActionRequest
     summary="Approve an action",
     responses=problems(401, 403, 404, 409, 422, 503),
 )
-def approve(caller: ActionCaller, action_id: Annotated[RowId, Path(examples=[7])]) -> Action:
+def approve(caller: ActionCaller, action_id: Annotated[RowId, Path(examples=[1])]) -> Action:
     """Let an action that another key or person requested be sent."""
     outcome = caller.writers.outcome("api_approve_action", caller.key, {"action_id": action_id, "now": caller.now})
     if outcome == "may-not-act":

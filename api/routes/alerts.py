@@ -48,12 +48,12 @@ from services.alerts.evaluation import Act, replay, stored_rule, validate_rule
 from services.alerts.rules import Replay, Rule, RuleError, parse_threshold
 
 router = APIRouter(tags=["alerts"])
-AlertId = Annotated[int, Field(ge=1, le=2**63 - 1), DIGITS, Path(examples=[41])]
+AlertId = Annotated[int, Field(ge=1, le=2**63 - 1), DIGITS, Path(examples=[1])]
 RuleId = Annotated[
     int,
     Field(ge=1, le=2**31 - 1),
     DIGITS,
-    Path(description="As GET /v1/alert-rules gives it", examples=[3]),
+    Path(description="As GET /v1/alert-rules gives it", examples=[1]),
 ]
 
 

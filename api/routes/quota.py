@@ -21,7 +21,7 @@ from api.schemas.quota import (
 from ml.enums import QuotaAction
 
 router = APIRouter(tags=["predictions"])
-RecommendationId = Annotated[RowId, Path(description="As the lists give it", examples=[12])]
+RecommendationId = Annotated[RowId, Path(description="As the lists give it", examples=[1])]
 WRITING = problems(400, 401, 403, 404, 413, 422, 503)
 
 

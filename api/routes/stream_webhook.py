@@ -49,6 +49,16 @@ FOR_STREAM_ONLY = (
 HANG_UP = {"Connection": "close"}
 NO_STREAM = bytes(32)  # compared with where there is no stream, so that both cases take the same way
 
+EVENT = {
+    "id": 1,
+    "timestamp": "2026-01-10T08:00:00.000+0000",
+    "alert": False,
+    "description": "Update location received.",
+    "event_type": {"id": 1, "description": "Update location"},
+    "event_severity": {"id": 0, "description": "INFO"},
+    "sim": {"iccid": "8988228066033969969"},
+}
+
 router = APIRouter(tags=["service"])
 _basic = HTTPBasic(
     auto_error=False, scheme_name="Stream", description="The stream's id as user name, its secret as password"
@@ -87,7 +97,11 @@ def _problems(**words: str) -> dict[int | str, dict[str, Any]]:
         "requestBody": {
             "required": True,
             "description": "Usage and event records, at most 3,000 and 10 MB; Content-Encoding gzip is understood",
-            "content": {"application/json": {"schema": {"type": "array", "items": {"type": "object"}}}},
+            "content": {
+                "application/json": {
+                    "schema": {"type": "array", "items": {"type": "object"}, "examples": [[EVENT]]},
+                }
+            },
         }
     },
 )

@@ -14,7 +14,7 @@ from api.schemas.tickets import Correction, Ticket, TicketPage
 from ml.enums import TicketCategory, TicketPriority
 
 router = APIRouter(tags=["predictions"])
-CaseId = Annotated[str, Path(max_length=200, pattern=r"^[^\x00]+$", description="1NCE's id", examples=["00012345"])]
+CaseId = Annotated[str, Path(max_length=200, pattern=r"^[^\x00]+$", description="1NCE's id", examples=["10001"])]
 
 
 @router.get("/v1/tickets", summary="Support tickets", response_model=TicketPage, responses=PROBLEMS)

@@ -16,9 +16,9 @@ class ActionRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    kind: ActionKind
+    kind: ActionKind = Field(examples=["reset"])
     iccid: Annotated[str, Field(pattern="^[0-9]{19,20}$"), AfterValidator(without_check_digit)] | None = Field(
-        None, description="The SIM; null: all SIMs at once (limits)", examples=["8988280666000000001"]
+        None, description="The SIM; null: all SIMs at once (limits)", examples=["8988228066033969969"]
     )
     parameters: dict[str, Any] = Field(
         default_factory=dict,
@@ -31,7 +31,7 @@ class ActionRequest(BaseModel):
         max_length=200,
         pattern=r"^[^\x00]*$",
         description="Chosen by you: the same key again is the same request, and does nothing more",
-        examples=["top-up-2026-03-pump-001"],
+        examples=["reset-2026-03-pump-001"],
     )
     recommendation_id: int | None = Field(None, ge=1, le=2**63 - 1, description="Recommendation that it follows")
     dry_run: bool = Field(True, description="Only say what would be sent and what it may cost")
@@ -43,7 +43,7 @@ class PlannedAction(BaseModel):
     action_id: int | None = Field(description="null: a dry run", examples=[None])
     dry_run: bool
     method: str = Field(examples=["POST"])
-    path: str = Field(description="Below 1NCE's base URL", examples=["/v2/sims/8988280666000000001/topup"])
+    path: str = Field(description="Below 1NCE's base URL", examples=["/v2/sims/8988228066033969969/topup"])
     query: dict[str, str]
     body: dict[str, Any] | None = Field(
         description="What is sent; with a status also the label and IMEI lock that the SIM has by then"
@@ -58,8 +58,8 @@ class Action(BaseModel):
     """An action that was requested, and what became of it."""
 
     action_id: int = Field(description="Rises with time", examples=[7])
-    kind: ActionKind
-    iccid: str | None = Field(description="null: all SIMs", examples=["8988280666000000001"])
+    kind: ActionKind = Field(examples=["reset"])
+    iccid: str | None = Field(description="null: all SIMs", examples=["8988228066033969969"])
     parameters: dict[str, Any]
     idempotency_key: str
     recommendation_id: int | None

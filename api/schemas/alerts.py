@@ -19,7 +19,7 @@ class Alert(BaseModel):
     alert_id: int = Field(description="Rises with time", examples=[41])
     iccid: str | None = Field(
         description="null: about the fleet or an incident, which only kinds rule and incident are",
-        examples=["8988280666000000001"],
+        examples=["8988228066033969969"],
     )
     label: str | None = Field(examples=["pump-001"])
     kind: str = Field(
@@ -107,7 +107,7 @@ class AlertEvent(BaseModel):
     severity: Severity = Field(description="After the event")
     value: float | None = Field(description="What was measured last by then")
     as_of: date = Field(description="Last as-of day on which the alert had held by then")
-    iccid: str | None = Field(examples=["8988280666000000001"])
+    iccid: str | None = Field(examples=["8988228066033969969"])
     label: str | None = Field(examples=["pump-001"])
     kind: str = Field(examples=["rule"])
     rule_id: int | None
@@ -144,7 +144,7 @@ class NewRule(BaseModel):
     for_days: int = Field(1, ge=1, le=90, description="As-of days in a row on which it must hold")
     scope: dict[str, Any] = Field(
         default_factory=dict,
-        description='{} all SIMs; {"label_prefix": "pump-"}; {"iccids": ["8988280666000000001"]}',
+        description='{} all SIMs; {"label_prefix": "pump-"}; {"iccids": ["8988228066033969969"]}',
         examples=[{}],
     )
     severity: Severity = "warning"

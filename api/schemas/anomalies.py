@@ -14,7 +14,7 @@ class Anomaly(BaseModel):
     """A SIM that was unlike itself or its peers on a UTC day."""
 
     anomaly_id: int = Field(description="Rises with time", examples=[41])
-    iccid: str = Field(examples=["8988280666000000001"])
+    iccid: str = Field(examples=["8988228066033969969"])
     label: str | None = Field(examples=["pump-001"])
     day: date
     kind: str = Field(
@@ -53,7 +53,7 @@ class AnomalyScore(BaseModel):
     model_version: int = Field(examples=[3])
     as_of: date = Field(description="Last closed day the detector looked at")
     created_at: datetime = Field(description="When it did")
-    iccid: str = Field(examples=["8988280666000000001"])
+    iccid: str = Field(examples=["8988228066033969969"])
     is_anomaly: bool = Field(description="Whether there is any anomaly on as_of or on a day still under way")
     score: float = Field(
         description="The highest score of these anomalies; 0 without one: scores of ordinary days are not kept",

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from api.schemas.common import MlflowRun, Probability
 from ml.enums import ChurnCause, ChurnLevel, QuotaAction, Severity, TicketCategory, TicketPriority
 
-ICCID = "8988280666000000001"
+ICCID = "8988228066033969969"
 
 
 class Answered(BaseModel):

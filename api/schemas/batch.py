@@ -28,7 +28,7 @@ class Batch(BaseModel):
         min_length=1,
         max_length=MAX_SIMS,
         description="19 digits, or 20 with the check digit",
-        examples=[["8988280666000000001", "8988280666000000002"]],
+        examples=[["8988228066033969969", "8988228066033969970"]],
     )
     include: list[Part] = Field(["state"], min_length=1, max_length=20, examples=[["state", "exhaustion"]])
 
@@ -67,7 +67,7 @@ class AnomalySums(BaseModel):
 class SimOfBatch(BaseModel):
     """The parts that were asked for; a part that is null is not known of this SIM, one not asked for is left out."""
 
-    iccid: str = Field(examples=["8988280666000000001"])
+    iccid: str = Field(examples=["8988228066033969969"])
     state: Sim | None = None
     usage: UsageSums | None = None
     forecast: ForecastSums | None = None
@@ -79,4 +79,4 @@ class SimOfBatch(BaseModel):
 
 class BatchAnswer(BaseModel):
     items: list[SimOfBatch] = Field(description="SIMs of the organization, in the order asked for, each once")
-    unknown: list[str] = Field(description="Not in the organization", examples=[["8988280666000000009"]])
+    unknown: list[str] = Field(description="Not in the organization", examples=[["8988228066033960000"]])

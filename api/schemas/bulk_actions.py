@@ -32,7 +32,7 @@ class _Strict(BaseModel):
 class AlertConditions(_Strict):
     """Alerts that are not over and for which all of this holds; {} are all of them."""
 
-    kind: AlertKind | None = Field(None, examples=["silent"])
+    kind: AlertKind | None = Field(None, examples=["exhaustion"])
     severity: Severity | None = Field(None, examples=["info"])
     state: Literal["open", "acknowledged", "snoozed"] | None = Field(
         None, description="open: neither acknowledged nor snoozed; default: any"
@@ -86,7 +86,7 @@ class BulkOfAlerts(_Chosen):
         examples=["resolve-alerts"]
     )
     ids: Annotated[list[Number], Field(min_length=1, max_length=MAX_NAMED)] | None = None
-    filter: AlertConditions | None = Field(None, examples=[{"kind": "silent", "severity": "info"}])
+    filter: AlertConditions | None = Field(None, examples=[{"kind": "exhaustion"}])
     note: Annotated[str, Field(max_length=2000, pattern=TEXT)] | None = Field(None, examples=["new firmware on Monday"])
     until: Time | None = Field(None, description="For snooze-alerts: when they are open again")
 

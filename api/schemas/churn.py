@@ -15,7 +15,7 @@ from ml.enums import ChurnCause, ChurnLevel
 class ChurnRisk(BaseModel):
     """The risk that a SIM leaves: its device dies, it is switched off, or its device goes on with another SIM."""
 
-    iccid: str = Field(examples=["8988280666000000001"])
+    iccid: str = Field(examples=["8988228066033969969"])
     label: str | None = Field(examples=["pump-001"])
     as_of: date = Field(description="Last complete day that was known")
     p_30: float = Field(description="Probability that it leaves within 30 days", examples=[0.21])

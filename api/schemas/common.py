@@ -49,7 +49,7 @@ class Problem(BaseModel):
     type: Literal["about:blank"] = "about:blank"
     title: str = Field(examples=["Not Found"])
     status: int = Field(examples=[404])
-    detail: str = Field(examples=["There is no SIM with ICCID 8988280666000000009 in this organization."])
+    detail: str = Field(examples=["There is no SIM with ICCID 8988228066033960000 in this organization."])
     errors: list[FieldProblem] = Field([], description="The parameters that are wrong")
 
 

@@ -40,7 +40,7 @@ class FleetEvent(BaseModel):
     """Something that 1NCE told of a SIM of the fleet."""
 
     occurred_at: datetime
-    iccid: str = Field(examples=["8988280666000000001"])
+    iccid: str = Field(examples=["8988228066033969969"])
     event_type: str = Field(description="1NCE's sentence for the kind of event", examples=["Update location received."])
     severity: str | None = Field(description="INFO, WARN or CRITICAL", examples=["INFO"])
     alert: bool | None = Field(description="1NCE's alert flag", examples=[False])
@@ -77,7 +77,7 @@ class TimelineEntry(BaseModel):
 
 
 class Timeline(BaseModel):
-    iccid: str = Field(examples=["8988280666000000001"])
+    iccid: str = Field(examples=["8988228066033969969"])
     as_of: date | None = Field(description="Day of the newest prediction of when it runs out; null: none yet")
     items: list[TimelineEntry] = Field(description="Newest first")
     next: str | None = Field(description="Pass as `after` for the next page; null on the last")

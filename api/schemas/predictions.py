@@ -41,7 +41,7 @@ class ForecastDay(Prediction):
 
 
 class Forecast(BaseModel):
-    iccid: str = Field(examples=["8988280666000000001"])
+    iccid: str = Field(examples=["8988228066033969969"])
     items: list[ForecastDay] = Field(description="Nearest day first")
 
 
@@ -60,7 +60,7 @@ class ForecastQuantiles(BaseModel):
 class UsageForecast(Prediction):
     """What a SIM is expected to use on the next days."""
 
-    iccid: str = Field(examples=["8988280666000000001"])
+    iccid: str = Field(examples=["8988228066033969969"])
     days: int = Field(description="Days ahead in this answer", examples=[7])
     total_mean: Amount = Field(description="Expected usage of these days together")
     items: list[ForecastQuantiles] = Field(description="Nearest day first")
@@ -70,7 +70,7 @@ class UsageForecast(Prediction):
 class Exhaustion(Prediction):
     """When a SIM's data volume or its time runs out, whichever is first."""
 
-    iccid: str = Field(examples=["8988280666000000001"])
+    iccid: str = Field(examples=["8988228066033969969"])
     label: str | None = Field(examples=["pump-001"])
     status: str = Field(
         description="ok: dates within the forecast horizon; extrapolated: the median lies beyond it; exhausted or "

@@ -15,7 +15,7 @@ class Recommendation(BaseModel):
     """The action on a SIM's quota with the least expected cost. Amounts are minor units (hundredths) of `currency`."""
 
     recommendation_id: int = Field(examples=[12])
-    iccid: str = Field(examples=["8988280666000000001"])
+    iccid: str = Field(examples=["8988228066033969969"])
     label: str | None = Field(examples=["HAM01-MCH-0001"])
     as_of: date
     action: QuotaAction = Field(examples=["top_up"])

@@ -20,7 +20,7 @@ STATE_WORDS = (
 class Sim(BaseModel):
     """A SIM card, as the 1NCE SIM list last gave it, and the state of its life."""
 
-    iccid: str = Field(description="19 digits, without the Luhn digit", examples=["8988280666000000001"])
+    iccid: str = Field(description="19 digits, without the Luhn digit", examples=["8988228066033969969"])
     imei: str | None = Field(examples=["353500720000001"])
     msisdn: str | None = Field(examples=["882285000000001"])
     ip_address: str | None = Field(examples=["10.20.0.1"])
@@ -58,7 +58,7 @@ class SimCursor(Cursor):
 class SimPage(BaseModel):
     items: list[Sim]
     next: str | None = Field(
-        description="Pass as `after` for the next page; null on the last", examples=["8988280666000000001"]
+        description="Pass as `after` for the next page; null on the last", examples=["8988228066033969969"]
     )
 
 
@@ -82,7 +82,7 @@ class LifecycleEntry(BaseModel):
 class Lifecycle(BaseModel):
     """The state of a SIM and a page of the history that led there."""
 
-    iccid: str = Field(examples=["8988280666000000001"])
+    iccid: str = Field(examples=["8988228066033969969"])
     state: SimState | None = Field(description=f"{STATE_WORDS}. null until it is first evaluated", examples=["silent"])
     since: date | None = Field(description="UTC day from which it is in this state")
     cause: str | None = Field(
@@ -111,7 +111,7 @@ class UsageDay(BaseModel):
 class Usage(BaseModel):
     model_config = ConfigDict(populate_by_name=True)
 
-    iccid: str = Field(examples=["8988280666000000001"])
+    iccid: str = Field(examples=["8988228066033969969"])
     first_day: date | None = Field(alias="from", description="First day asked for; null for a SIM without usage")
     last_day: date | None = Field(alias="to", description="Last day asked for")
     items: list[UsageDay] = Field(description="Oldest day first")
@@ -120,7 +120,7 @@ class Usage(BaseModel):
 class VolumeBand(BaseModel):
     """About how much of its data volume a SIM has left, and nothing finer."""
 
-    iccid: str = Field(examples=["8988280666000000001"])
+    iccid: str = Field(examples=["8988228066033969969"])
     as_of: date | None = Field(
         description="UTC day of the look at the quota; null: only the SIM list's status is known"
     )

@@ -77,6 +77,7 @@ def add_channel(
             after_crash=after_crash,
             open_too=bool(send_open),
             now=runtime.clock(),
+            by=getuser(),
         )
     console.print(f"{name} is added; `simsight channels test {name}` tries it", markup=False)
     if already and send_open:
@@ -133,7 +134,7 @@ def try_channel(name: Annotated[str, typer.Argument(help="Name of the channel.")
     from services.notifications import outbox
 
     with opened() as runtime:
-        service.try_channel(runtime.database, name, now=datetime.now(UTC), environ=outbox.environment())
+        service.try_channel(runtime.database, name, now=datetime.now(UTC), environ=outbox.environment(), by=getuser())
     console.print(f"{name} took the test message", markup=False)
 
 
@@ -143,7 +144,7 @@ def delete_channel(name: Annotated[str, typer.Argument(help="Name of the channel
     from services.notifications import oncall as service
 
     with opened() as runtime:
-        dropped = service.delete_channel(runtime.database, name, now=runtime.clock())
+        dropped = service.delete_channel(runtime.database, name, now=runtime.clock(), by=getuser())
     console.print(f"{name} is deleted; {dropped} messages dropped", markup=False)
 
 
@@ -201,7 +202,15 @@ def escalate(
         parsed.append((float(minutes), channel))
     service.check_policy(name, parsed, min_severity=min_severity)
     with opened() as runtime:
-        service.add_policy(runtime.database, name, parsed, now=runtime.clock(), min_severity=min_severity, rule=rule)
+        service.add_policy(
+            runtime.database,
+            name,
+            parsed,
+            now=runtime.clock(),
+            min_severity=min_severity,
+            rule=rule,
+            by=getuser(),
+        )
     console.print(f"{name} is set", markup=False)
 
 
@@ -223,7 +232,14 @@ def quiet(
     service.check_quiet_hours(name, begin.time(), end.time(), time_zone=zone, days=chosen)
     with opened() as runtime:
         service.add_quiet_hours(
-            runtime.database, name, begin.time(), end.time(), time_zone=zone, days=chosen, channel=channel
+            runtime.database,
+            name,
+            begin.time(),
+            end.time(),
+            time_zone=zone,
+            days=chosen,
+            channel=channel,
+            by=getuser(),
         )
     console.print(f"{name} is set", markup=False)
 
@@ -257,5 +273,5 @@ def delete_oncall(
     from services.notifications import oncall as service
 
     with opened() as runtime:
-        service.delete_oncall(runtime.database, what, name)
+        service.delete_oncall(runtime.database, what, name, by=getuser())
     console.print(f"{name} is deleted", markup=False)

@@ -102,9 +102,11 @@ def add_channel(
     time_zone: str = "UTC",
     after_crash: str | None = None,
     open_too: bool = False,
+    by: str = "",
 ) -> int:
     """Add a channel: a webhook where it has a secret to sign with, else by Apprise. Raises AlertError.
 
+    by            who does it, here and below; empty: the login of the database
     open_too      the next pass also sends the alerts that are open now; else only what is opened from now on
     after_crash   default: `resend` for a webhook, whose receiver knows repeats by Idempotency-Key, else `park`
     """
@@ -124,7 +126,7 @@ def add_channel(
         "now": now,
         "open_too": open_too,
     }
-    made = _write(database, "add_channel", values)
+    made = _write(database, "add_channel", values, by=by)
     if made is None:
         raise AlertError(f"there is a channel named {name!r}: choose another name, or delete it first")
     return int(made["channel_id"])
@@ -135,13 +137,13 @@ def open_alerts(database: Database, min_severity: str) -> int:
     return int((database.row("open_alerts", {"min_severity": min_severity}) or {"alerts": 0})["alerts"])
 
 
-def delete_channel(database: Database, name: str, *, now: datetime) -> int:
+def delete_channel(database: Database, name: str, *, now: datetime, by: str = "") -> int:
     """Delete a channel; returns how many of its messages were pending. Raises AlertError."""
     channel_named(database, name)
-    return int((database.row("delete_channel", {"name": name, "now": now}) or {"dropped": 0})["dropped"])
+    return int((_write(database, "delete_channel", {"name": name, "now": now}, by=by) or {"dropped": 0})["dropped"])
 
 
-def try_channel(database: Database, name: str, *, now: datetime, environ: Mapping[str, str]) -> None:
+def try_channel(database: Database, name: str, *, now: datetime, environ: Mapping[str, str], by: str = "") -> None:
     """Send a test message at once, past the outbox. Success enables a disabled channel.
 
     Raises AlertError, DeliveryError.
@@ -152,9 +154,9 @@ def try_channel(database: Database, name: str, *, now: datetime, environ: Mappin
         with open_channel(channel, environ) as opened:
             opened.send(channel_test_message(key, organization=database.organization, channel=name, now=now), now)
     except ChannelBrokenError as error:
-        disable_channel(database, channel, str(error), now)
+        disable_channel(database, channel, str(error), now, by=by)
         raise
-    enable_channel(database, channel, now)
+    enable_channel(database, channel, now, by=by)
 
 
 def add_policy(
@@ -165,6 +167,7 @@ def add_policy(
     now: datetime,
     min_severity: str = "critical",
     rule: str | None = None,
+    by: str = "",
 ) -> None:
     """Write an escalation policy: (minutes after opening, channel) in order. Raises AlertError."""
     check_policy(name, steps, min_severity=min_severity)
@@ -176,7 +179,7 @@ def add_policy(
             raise AlertError(f"there is no rule named {rule!r}")
         rule_id = found[rule]
     values = {"name": name, "min_severity": min_severity, "rule_id": rule_id, "steps": json.dumps(written), "now": now}
-    _write(database, "add_policy", values)
+    _write(database, "add_policy", values, by=by)
 
 
 def add_quiet_hours(
@@ -188,6 +191,7 @@ def add_quiet_hours(
     time_zone: str,
     days: Sequence[int],
     channel: str | None = None,
+    by: str = "",
 ) -> None:
     """Write quiet hours: only critical messages are sent from `begin` to `end`. Raises AlertError.
 
@@ -196,7 +200,7 @@ def add_quiet_hours(
     check_quiet_hours(name, begin, end, time_zone=time_zone, days=days)
     channel_id = None if channel is None else channel_named(database, channel)["channel_id"]
     values = {"name": name, "channel_id": channel_id, "days": list(days), "from_time": begin, "to_time": end}
-    _write(database, "add_quiet_hours", values | {"time_zone": time_zone})
+    _write(database, "add_quiet_hours", values | {"time_zone": time_zone}, by=by)
 
 
 def add_maintenance(
@@ -205,21 +209,23 @@ def add_maintenance(
     """Write a maintenance window: before its end no message about alerts in the scope is sent. Raises AlertError."""
     check_maintenance(name, begin, end, scope=scope)
     values = {"name": name, "scope": json.dumps(scope), "starts_at": begin, "ends_at": end, "by": by}
-    _write(database, "add_maintenance", values)
+    _write(database, "add_maintenance", values, by=by)
 
 
-def delete_oncall(database: Database, what: str, name: str) -> None:
+def delete_oncall(database: Database, what: str, name: str, *, by: str = "") -> None:
     """Delete what people set up. Raises AlertError for an unknown name.
 
     what   "escalation", "quiet" (hours) or "maintenance" (window)
     """
-    if not (database.row("delete_oncall", {"what": what, "name": name}) or {"deleted": 0})["deleted"]:
+    if not (_write(database, "delete_oncall", {"what": what, "name": name}, by=by) or {"deleted": 0})["deleted"]:
         raise AlertError(f"there is no {what} named {name!r}")
 
 
-def _write(database: Database, name: str, values: dict[str, Any]) -> Row | None:
-    """Run an insert. Raises AlertError with the database's words where it rejects the values."""
+def _write(database: Database, name: str, values: dict[str, Any], *, by: str) -> Row | None:
+    """Run a query that writes. Raises AlertError with the database's words where it rejects the values."""
     try:
-        return database.row(name, values)
+        with database.transaction() as transaction:
+            transaction.row("act_as", {"by": by})
+            return transaction.row(name, values)
     except (psycopg.errors.CheckViolation, psycopg.errors.InvalidParameterValue, psycopg.DataError) as error:
         raise AlertError(f"refused: {error.diag.message_primary}") from error

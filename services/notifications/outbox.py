@@ -24,6 +24,7 @@ RETRY_DISABLED = timedelta(hours=1)
 MAX_PARALLEL_CHANNELS = 4  # fewer than the database has connections
 MAX_MESSAGES_PER_PASS = 100
 MAX_ALERTS_IN_MESSAGE = 100
+SENDER = "sender"  # in the log of writes
 
 Clock = Callable[[], datetime]
 
@@ -189,16 +190,20 @@ def _finish(
         )
 
 
-def disable_channel(database: Database, channel: Row, reason: str, now: datetime) -> None:
-    """Send nothing to a channel but one trial an hour. The database calls such a channel parked."""
-    _switch_channel(database, channel, reason, now)
+def disable_channel(database: Database, channel: Row, reason: str, now: datetime, *, by: str = SENDER) -> None:
+    """Send nothing to a channel but one trial an hour. The database calls such a channel parked.
+
+    by   who found that it does not work
+    """
+    _switch_channel(database, channel, reason, now, by=by)
 
 
-def enable_channel(database: Database, channel: Row, now: datetime) -> None:
+def enable_channel(database: Database, channel: Row, now: datetime, *, by: str = SENDER) -> None:
     """Send to a channel again; does nothing to one that is enabled."""
-    _switch_channel(database, channel, None, now)
+    _switch_channel(database, channel, None, now, by=by)
 
 
-def _switch_channel(database: Database, channel: Row, reason: str | None, now: datetime) -> None:
+def _switch_channel(database: Database, channel: Row, reason: str | None, now: datetime, *, by: str) -> None:
     with database.transaction() as transaction:
+        transaction.row("act_as", {"by": by})
         transaction.execute("switch_channel", {"channel_id": channel["channel_id"], "reason": reason, "now": now})

@@ -132,19 +132,22 @@ def test_a_method_that_is_not_there_is_answered_with_all_that_are(client: httpx.
 def test_the_address_in_the_documentation_is_the_one_that_was_called(client: httpx.Client) -> None:
     here = str(client.base_url).rstrip("/")
     assert client.get("/openapi.json").json()["servers"] == [{"url": here}]
-    assert f"{here}/v1/exhaustions" in client.get("/docs").text
+    assert f"{here}/v1/exhaustions" in client.get("/docs/plain").text
     proxy = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "fleet.example", "X-Forwarded-Prefix": "/simsight"}
     assert client.get("/openapi.json", headers=proxy).json()["servers"] == [{"url": "https://fleet.example/simsight"}]
-    assert "https://fleet.example/simsight/v1/exhaustions" in client.get("/docs", headers=proxy).text
+    assert "https://fleet.example/simsight/v1/exhaustions" in client.get("/docs/plain", headers=proxy).text
+    assert 'src="/simsight/docs/static/init.js' in client.get("/docs", headers=proxy).text
     assert client.get("/", headers=proxy).headers["location"] == "/simsight/sign-in"
     page = client.get("/v1/sims?limit=5", headers=proxy)
     assert page.links["next"]["url"].startswith("/simsight/v1/sims?limit=5&after=")
     hostile = {"X-Forwarded-Host": "<script>", "X-Forwarded-Prefix": '//evil.example/"'}
     assert client.get("/openapi.json", headers=hostile).json()["servers"] == [{"url": "/"}]
+    for page in ("/docs", "/docs/plain"):
+        assert "evil.example" not in client.get(page, headers=hostile).text
 
 
 def test_the_documentation_shows_bodies_and_answers(stranger: httpx.Client) -> None:
-    page = stranger.get("/docs").text
+    page = stranger.get("/docs/plain").text
     document = stranger.get("/openapi.json").json()
     for name, schema in document["components"]["schemas"].items():
         assert f'id="{name}"' in page
@@ -292,11 +295,21 @@ def test_the_openapi_document_holds_together(stranger: httpx.Client, admin: http
 
 
 def test_the_documentation_needs_nothing_from_outside(stranger: httpx.Client) -> None:
-    page = stranger.get("/docs").text
+    page = stranger.get("/docs/plain").text
     assert "<script" not in page
     assert not re.findall(r'(?:src|href)="https?:', page)
     for path in stranger.get("/openapi.json").json()["paths"]:
         assert path in page
+    tried = stranger.get("/docs")
+    assert "script-src 'self'; style-src 'self'; " in tried.headers["content-security-policy"]
+    files = re.findall(r'(?:src|href)="(/docs/static/[^"]+)"', tried.text)
+    assert len(files) == 4
+    assert not re.findall(r"<script[^>]*>[^<]|<style| style=| on[a-z]+=", tried.text), "nothing inline"
+    for file in [*files, "/docs/static/LICENSES.txt"]:
+        answer = stranger.get(file)
+        assert (answer.status_code, answer.headers["cache-control"]) == (200, "public, max-age=31536000, immutable")
+    assert stranger.get("/docs/static/samples.py").status_code == 404
+    assert stranger.get("/docs/static/..%2Fpage.py").status_code == 404
 
 
 def test_a_taken_port_is_told_with_the_setting_that_mends_it(tmp_path: Path) -> None:

@@ -6,12 +6,12 @@ import asyncio
 import csv
 import io
 import json
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from time import sleep
 from typing import Any
 from uuid import uuid4
 
@@ -22,6 +22,7 @@ from sqlalchemy import URL
 from typer.testing import CliRunner
 
 from api.app import create_app
+from api.dashboard.signing import COOKIE, CSRF_HEADER, csrf_token
 from api.key_use import MAX_COUNTS, KeyUse
 from pipelines.cli.app import app as cli
 from resources.database.server import driver_url
@@ -33,6 +34,8 @@ from services.access.stream_credentials import create_stream, revoke_stream
 from services.actions.requests import verify_log
 from services.alerts.evaluation import disable_rule
 from services.audit import written
+from services.notifications import oncall
+from services.notifications.outbox import disable_channel, enable_channel
 from tests.api.conftest import Seeded, _served
 from tests.conftest import LOCAL, administer, copy_database
 
@@ -142,11 +145,61 @@ def write(audited: Audited) -> None:
         token = {"presented": seeded.run("SELECT key_sha256 FROM ops.api_keys WHERE name = 'admin' LIMIT 1")[0][0]}
         session.row("dashboard_open_session", token | {"session_sha256": b"s" * 32, "hours": 1})
         session.row("dashboard_close_session", {"session_sha256": b"s" * 32})
+    write_by_page(audited, alert)
+    label = {"action": "set-labels", "ids": [iccid], "label": SAID}
+    bulk = admin.post("/v1/bulk-actions", json=label | {"by": "bob"}).json()["bulk_id"]
+    assert admin.post(f"/v1/bulk-actions/{bulk}/confirm").status_code == 200
+    write_on_call(audited.database)
+    with audited.database.transaction() as transaction:
+        about = {"model_name": "usage-forecaster", "now": NOW, "why": SAID}
+        for version in (1, 2):
+            record = {"model_version": version, "run_id": "r", "as_of": date(2026, 1, 1), "metrics": "{}"}
+            transaction.execute("record_backtest", about | record | {"role": "challenger", "comparison": None})
+        for version, before, by in ((2, 1, "training"), (1, 2, "ann")):
+            chosen = {"model_version": version, "from_version": before, "decided_by": by}
+            transaction.execute("retire_champion", {"model_name": "usage-forecaster"})
+            transaction.execute("promote_version", about | chosen)
     stream = create_stream(audited.database, "usage", now=NOW, by="user ann")
     revoke_stream(audited.database, "usage", now=NOW)
     login = f"audited_{uuid4().hex[:8]}"
     audited.secrets += [stream.secret, create_login(seeded.url, "default", login, now=NOW, by="user ann")]
     revoke_login(seeded.url, "default", login, by="user ann")
+
+
+def write_by_page(audited: Audited, alert: int) -> None:
+    """Sign in to the dashboard, read, acknowledge, and sign out; once with a wrong key."""
+    with httpx.Client(base_url=audited.stranger.base_url, timeout=30, **LOCAL) as browser:
+        assert browser.post("/sign-in", data={"key": "ss_wrong"}).status_code == 401
+        assert browser.post("/sign-in", data={"key": audited.secrets[0]}).status_code == 303
+        session = browser.cookies[COOKIE]
+        audited.secrets.append(session)
+        other = audited.admin.get("/v1/alerts").json()["items"][0]["alert_id"]
+        headers = {CSRF_HEADER: csrf_token(session)}
+        assert browser.post(f"/alerts/{other}/acknowledge", headers=headers).status_code == 200
+        for _ in range(3):
+            assert browser.get(f"/sims/{audited.seeded.iccid(1)}").status_code == 200
+        assert browser.post("/sign-out", headers=headers).status_code == 303
+        assert browser.get("/sims", headers={"Cookie": f"{COOKIE}={session}"}).status_code == 303
+
+
+def write_on_call(database: Database) -> None:
+    """Set up channels and who is told when, and take all of it back."""
+    oncall.add_channel(database, "mail", url_variable="MAIL_URL", now=NOW, by="ann")
+    channel = oncall.channel_named(database, "mail")
+    for _ in range(2):  # the second trial that fails changes nothing
+        disable_channel(database, channel, SAID, NOW)
+    enable_channel(database, channel, NOW)
+    oncall.add_policy(database, "night", [(30, "mail")], now=NOW, by="ann")
+    oncall.add_policy(database, "night", [(60, "mail")], now=NOW, by="bob")
+    oncall.add_quiet_hours(database, "lunch", time(12), time(13), time_zone="UTC", days=[1], by="ann")
+    oncall.add_maintenance(database, "works", NOW, NOW + timedelta(hours=1), scope={}, by="ann")
+    for what, name in (("escalation", "night"), ("quiet", "lunch"), ("maintenance", "works")):
+        oncall.delete_oncall(database, what, name, by="bob")
+    oncall.delete_channel(database, "mail", now=NOW)
+    said = {"iccid": None, "label": SAID, "kind": "spike", "note": SAID, "by": "ann", "now": NOW}
+    given = (database.row("add_feedback", said) or {})["feedback_id"]
+    with database.transaction() as transaction:
+        transaction.execute("undo_feedback", {"feedback_id": given, "by": "bob", "now": NOW})
 
 
 def test_every_kind_of_write_has_its_line_with_who_and_what(audited: Audited) -> None:
@@ -177,6 +230,26 @@ def test_every_kind_of_write_has_its_line_with_who_and_what(audited: Audited) ->
         ("rule.switched-off", "ann", "rule"),
         ("session.opened", key, "session"),
         ("session.closed", key, "session"),
+        ("session.opened", key, "session"),
+        ("alert.acknowledged", key, "alert"),
+        ("session.closed", key, "session"),
+        ("bulk.prepared", f"{key} by bob", "bulk"),
+        ("sim.labelled", f"{key} by bob", "sim"),
+        ("bulk.confirmed", f"{key} by bob", "bulk"),
+        ("channel.added", "ann", "channel"),
+        ("channel.disabled", "sender", "channel"),
+        ("channel.enabled", "sender", "channel"),
+        ("escalation.made", "ann", "escalation"),
+        ("escalation.changed", "bob", "escalation"),
+        ("quiet-hours.made", "ann", "quiet-hours"),
+        ("maintenance.made", "ann", "maintenance"),
+        ("escalation.removed", "bob", "escalation"),
+        ("quiet-hours.removed", "bob", "quiet-hours"),
+        ("maintenance.removed", "bob", "maintenance"),
+        ("channel.deleted", f"login {login}", "channel"),
+        ("feedback.given", "ann", "feedback"),
+        ("feedback.taken-back", "bob", "feedback"),
+        ("model.promoted", "ann", "model"),
         ("stream.made", "user ann", "stream"),
         ("stream.revoked", f"login {login}", "stream"),
         ("login.made", "user ann", "login"),
@@ -184,6 +257,10 @@ def test_every_kind_of_write_has_its_line_with_who_and_what(audited: Audited) ->
     ]
     first = audited.lines()[0]
     assert audited.seeded.run("SELECT min(key_id) FROM ops.api_keys")[0][0] == int(first["subject_id"])
+    (labelled,) = audited.lines(subject=f"sim:{audited.seeded.iccid(1)}")
+    assert (labelled["event"], labelled["facts"]) == ("sim.labelled", {})
+    (promoted,) = audited.lines(event="model")
+    assert (promoted["subject_id"], promoted["facts"]) == ("usage-forecaster", {"from_version": 2, "model_version": 1})
 
 
 def test_no_secret_and_no_text_of_anybody_is_in_the_log(audited: Audited) -> None:
@@ -203,11 +280,11 @@ def test_lines_are_searched_and_exported(audited: Audited) -> None:
     assert {line["event"] for line in audited.lines(event="alert")} == {
         f"alert.{what}" for what in ("acknowledged", "snoozed", "reopened", "resolved")
     }
-    assert len(audited.lines(who="API key admin", event="alert")) == 4
-    assert len(audited.lines(who="API key admin by bob")) == 2
+    assert len(audited.lines(who="API key admin", event="alert")) == 5
+    assert len(audited.lines(who="API key admin by bob")) == 5
     (churn,) = audited.lines(subject=f"churn-action:{audited.seeded.iccid(1)}")
     assert (churn["event"], churn["facts"]) == ("churn-action.accepted", {"action": "call"})
-    assert len(audited.lines(subject="session")) == 2
+    assert len(audited.lines(subject="session")) == 4
     today, yesterday = NOW.date(), NOW.date() - timedelta(1)
     assert audited.lines(**{"from": yesterday, "to": today + timedelta(1)}) == everything
     assert audited.lines(to=yesterday) == []
@@ -294,7 +371,7 @@ def test_whoever_waits_for_another_lock_holds_up_no_other_write(audited: Audited
         switched = pool.submit(audited.admin.delete, f"/v1/alert-rules/{rule['rule_id']}")
         while not audited.seeded.run(waiting):
             assert not switched.done()
-            time.sleep(0.02)
+            sleep(0.02)
         path = "/v1/tickets/case 2/correction"
         assert audited.admin.post(path, json={"category": "billing_question"}).status_code < 300
         other.rollback()
@@ -343,6 +420,14 @@ def test_the_use_of_keys_is_counted_and_sealed(audited: Audited) -> None:
     assert {use["key"] for use in audited.theirs.get("/v1/key-use").json()["items"]} == {"admin"}
     unknown = "SELECT address, routes, failed, uses FROM ops.key_use WHERE key_id IS NULL AND routes = '/v1/sims'"
     assert audited.seeded.run(unknown) == [("127.0.0.1", "/v1/sims", True, 1)]
+    # pages of the dashboard count for the key they were opened with, also after the session has ended
+    assert {path: counted[path, False] for path in ("/sign-in", "/sims", "/alerts")} == {
+        "/sign-in": 1,
+        "/sims": 3,
+        "/alerts": 1,
+    }
+    wrong = "SELECT failed, uses FROM ops.key_use WHERE key_id IS NULL AND routes = '/sign-in'"
+    assert audited.seeded.run(wrong) == [(True, 1)]
     page = audited.admin.get("/v1/key-use?limit=1").json()
     assert audited.admin.get(f"/v1/key-use?limit=1&after={page['next']}").json()["items"] != page["items"]
 
