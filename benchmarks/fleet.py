@@ -36,6 +36,7 @@ from sqlalchemy import URL
 from benchmarks.churn import histories_of
 from benchmarks.ingest import _text, server
 from ml.tickets import starter_tickets
+from pipelines.executors import PRELOADED
 from resources.database.migrations import ensure_organization, migrate, storage_grade
 from resources.runtime import Runtime
 from resources.settings import Settings
@@ -233,7 +234,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--database-url", help="a server where databases can be made")
     given = parser.parse_args()
-    FORKSERVER.set_forkserver_preload(["pipelines.definitions", "mlflow"])
+    FORKSERVER.set_forkserver_preload(PRELOADED)
     with server(given.database_url) as url, tempfile.TemporaryDirectory() as home:
         migrate(url)
         ensure_organization(url, "default")

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.enums import QuotaAction
-from ml.history import FloatArray
+from ml.history import FloatArray, IntArray
 from ml.quota.prices import PriceList
 from ml.quota.use import MONTH_DAYS
 
@@ -131,9 +131,36 @@ class Evaluation:
 
 
 @dataclass(frozen=True, eq=False)
+class Wanted:
+    """The use of futures as every action looks at it.
+
+    months      (MONTHS, sims, samples) bytes in the months of decision
+    later       (sims, samples, more) bytes in those after them
+    total       (sims, samples) their sum
+    used        (sims, samples) in how many of them something is used
+    """
+
+    months: FloatArray
+    later: FloatArray
+    total: FloatArray
+    used: IntArray
+
+    @classmethod
+    def of(cls, use: FloatArray) -> Wanted:
+        """use: (sims, samples, months)."""
+        later = use[:, :, MONTHS:]
+        months = np.ascontiguousarray(np.moveaxis(use[:, :, :MONTHS], 2, 0))
+        return cls(months, later, later.sum(axis=2), (later > 0).sum(axis=2))
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Wanted:
+        """That of some of the SIMs."""
+        return Wanted(self.months[:, rows], self.later[rows], self.total[rows], self.used[rows])
+
+
+@dataclass(frozen=True, eq=False)
 class Outcome:
-    """One action on every path: cost (sims, samples), outage days of each month (sims, samples, MONTHS) and money paid
-    in each (sims, samples, MONTHS)."""
+    """One action on every path: cost (sims, samples), outage days of each month (MONTHS, sims, samples) and money paid
+    in each (MONTHS, sims, samples)."""
 
     cost: FloatArray
     outage_days: FloatArray
@@ -155,7 +182,8 @@ def evaluate(use: FloatArray, sims: Sims, prices: PriceList, *, actions: Sequenc
     _check(use, sims)
     count, kinds = len(use), len(chosen)
     possible = _possible(chosen, use, sims, prices)
-    base = play(use, sims, prices, chosen[0])
+    wanted = Wanted.of(use)
+    base = play(wanted, sims, prices, chosen[0])
     # what cannot be done has the figures of "nothing", and saves nothing
     cost, outage_days, outage_p, spend = (np.repeat(part[:, None], kinds, axis=1) for part in _means(base))
     saving, saving_p10, saving_p90, saves = np.zeros((4, count, kinds))
@@ -163,12 +191,12 @@ def evaluate(use: FloatArray, sims: Sims, prices: PriceList, *, actions: Sequenc
         rows = np.flatnonzero(possible[:, k])
         if action.kind == "nothing" or not rows.size:
             continue
-        outcome = play(use[rows], sims.take(rows), prices, action)
+        outcome = play(wanted.take(rows), sims.take(rows), prices, action)
         cost[rows, k], outage_days[rows, k], outage_p[rows, k], spend[rows, k] = _means(outcome)
         saved = base.cost[rows] - outcome.cost
         saving[rows, k], saves[rows, k] = saved.mean(axis=1), (saved > 0).mean(axis=1)
         saving_p10[rows, k], saving_p90[rows, k] = np.quantile(saved, (0.1, 0.9), axis=1)
-    first = (base.outage_days[:, :, 0] > 0).mean(axis=1)
+    first = (base.outage_days[0] > 0).mean(axis=1)
     return Evaluation(
         chosen,
         cost=cost,
@@ -203,46 +231,47 @@ def realized_saving(
     for k, action in enumerate(actions):
         rows = np.flatnonzero(choice == k)
         if rows.size and action.kind != "nothing":
-            came, these = use[rows, None, :], sims.take(rows)
+            came, these = Wanted.of(use[rows, None, :]), sims.take(rows)
             done, left_alone = (play(came, these, prices, one).cost[:, 0] for one in (action, actions[0]))
             saved[rows] = left_alone - done
     return saved
 
 
-def play(use: FloatArray, sims: Sims, prices: PriceList, action: Action) -> Outcome:
-    """One action for every SIM, on each of its paths; arguments as in `evaluate`."""
+def play(wanted: Wanted, sims: Sims, prices: PriceList, action: Action) -> Outcome:
+    """One action for every SIM, on each of its paths."""
     kind, pack = action.kind, prices.top_up
-    left = np.repeat(np.nan_to_num(sims.left)[:, None], use.shape[1], axis=1)
+    count, samples = wanted.total.shape
+    left = np.repeat(np.nan_to_num(sims.left)[:, None], samples, axis=1)
     expiry = np.where(np.isnan(sims.expiry_days), np.inf, sims.expiry_days)
     automatic = sims.auto_top_up & (kind not in ("auto_top_up_off", "retire", "swap")) | (kind == "auto_top_up_on")
-    at = np.full(len(use), AUTO_AT * pack.volume) if sims.auto_at is None else sims.auto_at
+    at = np.full(count, AUTO_AT * pack.volume) if sims.auto_at is None else sims.auto_at
     at = np.where(np.isnan(at), AUTO_AT * pack.volume, at)[:, None]
     active = np.clip(sims.active_share, 1 / MONTH_DAYS, 1)[:, None] * MONTH_DAYS
-    lost = np.zeros((*use.shape[:2], MONTHS))
-    spend = np.zeros((*use.shape[:2], MONTHS))
-    for month in range(MONTHS):
-        wanted = use[:, :, month]
+    lost, spend = np.zeros((2, MONTHS, count, samples))
+    for month, use in enumerate(wanted.months):
         if action.month == month + 1 and kind != "nothing":
             paid, left, expiry = _bought(action, prices, left, expiry, month)
-            spend[:, :, month] += paid
+            spend[month] += paid
         if kind == "retire":
-            lost[:, :, month] = active * (wanted > 0)
+            lost[month] = active * (use > 0)
             continue
         living = np.clip((expiry - MONTH_DAYS * month) / MONTH_DAYS, 0, 1)[:, None]
-        usable = wanted * living
+        usable = use * living
         if kind == "lower_limit" and sims.limit is not None:
             usable = np.minimum(usable, sims.limit[:, None])
-        packs = np.where(automatic[:, None] & (living > 0), np.ceil((usable - left + at) / pack.volume), 0)
-        packs = np.maximum(packs, 0)
-        left = left + packs * pack.volume
+        spend[month] += prices.recurring
+        if automatic.any():
+            packs = np.where(automatic[:, None] & (living > 0), np.ceil((usable - left + at) / pack.volume), 0)
+            packs = np.maximum(packs, 0)
+            left = left + packs * pack.volume
+            spend[month] += packs * pack.price
         served = np.minimum(usable, np.maximum(left, 0))
         left = left - served
-        missed = np.where(wanted > 0, 1 - served / np.maximum(wanted, 1e-9), 0)
+        missed = np.where(use > 0, 1 - served / np.maximum(use, 1e-9), 0)
         # a millionth of a month is the rounding of sums, and no outage
-        lost[:, :, month] = np.where(missed > 1e-6, missed, 0) * active
-        spend[:, :, month] += packs * pack.price + prices.recurring
-    cost = spend.sum(axis=2) + lost.sum(axis=2) * prices.outage_day
-    return Outcome(cost + _afterwards(use[:, :, MONTHS:], left, expiry, active, prices, kind), lost, spend)
+        lost[month] = np.where(missed > 1e-6, missed, 0) * active
+    cost = spend.sum(axis=0) + lost.sum(axis=0) * prices.outage_day
+    return Outcome(cost + _afterwards(wanted, left, expiry, active, prices, kind), lost, spend)
 
 
 def _bought(
@@ -264,12 +293,11 @@ def _bought(
 
 
 def _afterwards(
-    use: FloatArray, left: FloatArray, expiry: FloatArray, active: FloatArray, prices: PriceList, kind: QuotaAction
+    use: Wanted, left: FloatArray, expiry: FloatArray, active: FloatArray, prices: PriceList, kind: QuotaAction
 ) -> FloatArray:
     """Cost of the months after those of decision: the cheaper of buying on and of being out of service."""
-    months = use.shape[2]
-    wanted, used_months = use.sum(axis=2), (use > 0).sum(axis=2)
-    outage = prices.outage_day * active * used_months
+    months, wanted = use.later.shape[2], use.total
+    outage = prices.outage_day * active * use.used
     pack, card = prices.top_up, prices.product("sim")
     if kind == "retire":
         if card is None:
@@ -282,11 +310,12 @@ def _afterwards(
     cost = np.minimum(buying, outage * missing / np.maximum(wanted, 1e-9))
     begins = MONTH_DAYS * (MONTHS + np.arange(months))
     gone = 1 - np.clip((expiry[:, None] - begins) / MONTH_DAYS, 0, 1)
-    after = (use > 0) * gone[:, None, :]
+    ends = np.flatnonzero(gone.any(axis=1))
+    after = (use.later[ends] > 0) * gone[ends, None, :]
     renewals = [product.price for product in (prices.product("extension"),) if product]
     renewals += [card.price + prices.swap_work] if card else []
     renewal = np.where(after.any(axis=2), min(renewals, default=np.inf), 0.0)
-    cost = cost + np.minimum(renewal, prices.outage_day * active * after.sum(axis=2))
+    cost[ends] += np.minimum(renewal, prices.outage_day * active[ends] * after.sum(axis=2))
     return np.asarray(cost + prices.recurring * months, dtype=np.float64)
 
 
@@ -320,8 +349,8 @@ def _possible(actions: Sequence[Action], use: FloatArray, sims: Sims, prices: Pr
 
 def _means(outcome: Outcome) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Over the paths of each SIM: cost, outage days, probability of any, and the money paid in each month."""
-    lost = outcome.outage_days.sum(axis=2)
-    return outcome.cost.mean(axis=1), lost.mean(axis=1), (lost > 0).mean(axis=1), outcome.spend.mean(axis=1)
+    lost = outcome.outage_days.sum(axis=0)
+    return outcome.cost.mean(axis=1), lost.mean(axis=1), (lost > 0).mean(axis=1), outcome.spend.mean(axis=2).T
 
 
 def _check(use: FloatArray, sims: Sims) -> None:

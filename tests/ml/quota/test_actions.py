@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ml.history import BYTES_PER_MB
-from ml.quota.actions import ACTIONS, MONTHS, Action, Evaluation, Sims, evaluate, play, realized_saving
+from ml.quota.actions import ACTIONS, MONTHS, Action, Evaluation, Sims, Wanted, evaluate, play, realized_saving
 from ml.quota.recommendations import RECOMMENDATION_SCHEMA, best, recommendations
 from ml.quota.use import monthly_use, with_churn
 from tests.ml.quota.cases import LIST, PACK, sims_of, steady
@@ -126,12 +126,12 @@ def test_all_paths_at_once_cost_what_one_costs_reckoned_by_hand() -> None:
     for auto in (False, True):
         sims = sims_of(left.tolist(), auto=auto)
         for action in (a for a in ACTIONS if a.kind in ("nothing", "top_up", "auto_top_up_on", "auto_top_up_off")):
-            found = play(use, sims, LIST, action)
+            found = play(Wanted.of(use), sims, LIST, action)
             for row in range(12):
                 for path in range(9):
                     cost, outage = slow_cost(use[row, path], left[row] * BYTES_PER_MB, auto, action)
                     assert found.cost[row, path] == pytest.approx(cost)
-                    assert found.outage_days[row, path].sum() == pytest.approx(outage, abs=1e-4)
+                    assert found.outage_days[:, row, path].sum() == pytest.approx(outage, abs=1e-4)
 
 
 def test_blocks_of_sims_give_what_all_together_give() -> None:
