@@ -94,6 +94,11 @@ class Chosen:
         """What an address of the list says."""
         return {name: value for name, value in asdict(self).items() if value}
 
+    @property
+    def chooses(self) -> bool:
+        """Whether some SIMs may be left out."""
+        return bool(self.words.strip()) or bool(self.kept.keys() - {"sort", "words"})
+
     def address(self, **changed: str) -> str:
         """The same choice with something changed, as an address says it."""
         return urlencode({name: value for name, value in (self.kept | changed).items() if value})
@@ -109,7 +114,9 @@ async def sims(
     query = ("dashboard_sims_sorted" if chosen.sort else "dashboard_sims") + "[dashboard_chosen_sims]"
     found, facets, lists = await asked.read(
         (query, chosen.parameters | _place(chosen, after) | {"rows": PAGE + 1}),
-        ("dashboard_facets[dashboard_chosen_sims]", chosen.parameters),
+        ("dashboard_facets[dashboard_chosen_sims]", chosen.parameters)
+        if chosen.chooses
+        else ("dashboard_facets_of_all", {}),
         ("dashboard_lists", {"presented": asked.key.presented}),
     )
     by_property: dict[str, list[dict[str, Any]]] = {}
