@@ -18,6 +18,7 @@ from api.dashboard.signing import Changing, SignedIn
 from api.dashboard.web import page
 from api.errors import ProblemError
 from api.routes.exports import pieces_of
+from ml.enums import BulkAction
 from resources.database.catalog import Column
 from services.access.api_keys import Credential
 
@@ -40,6 +41,9 @@ PROPERTIES = {
     "label_group": "labels begin with",
     "status": "status",
 }
+BULK_ACTIONS: tuple[BulkAction, ...] = (
+    *("acknowledge-alerts", "resolve-alerts", "accept-recommendations", "set-labels", "remove-labels"),
+)
 ENDS = (7, 14, 30)  # days; 0: it has ended
 PLACE = re.compile(r"(-?[0-9.e+]{1,30}|-?inf)~([0-9]{19})")
 TEXT = r"^[^\x00]*$"
@@ -139,6 +143,7 @@ async def sims(
         first=not after,
         lists=lists,
         kinds=list(MEDIA_TYPES),
+        bulk_actions=BULK_ACTIONS,
     )
 
 
