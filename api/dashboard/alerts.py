@@ -40,6 +40,7 @@ async def alerts(
         alerts=found[:PAGE],
         facets={name: _counted(counts, name) for name in chosen},
         total=sum(row["alerts"] for row in counts),
+        shown=sum(row["alerts"] for row in counts if all(value in ("", row[name]) for name, value in chosen.items())),
         chosen=chosen,
         following=urlencode(kept | {"after": f"{last['rank']}-{last['alert_id']}"}) if last else "",
         with_choice=lambda name, value: urlencode({key: one for key, one in (kept | {name: value}).items() if one}),

@@ -346,6 +346,28 @@ GERMAN = {
         "Die laufende Aktualisierung ist unterbrochen: was zu sehen ist, kann alt sein."
     ),
     "That did not work. Try again in a moment.": "Das ging nicht. Versuchen Sie es gleich noch einmal.",
+    # many at once
+    "Act on many": "Viele zugleich bearbeiten",
+    "which": "welche",
+    "SIMs that are ticked": "angekreuzte SIMs",
+    "all {n} of this list": "alle {n} dieser Liste",
+    "new label, where one is set": "neues Label, wo eines gesetzt wird",
+    "Show what would change": "Zeigen, was sich ändern würde",
+    "Act on all {n} alerts of this list": "Alle {n} Alarme dieser Liste bearbeiten",
+    "tick": "ankreuzen",
+    "tick all on this page": "alle auf dieser Seite ankreuzen",
+    "{n} things would change": "{n} würden sich ändern",
+    "New label": "Neues Label",
+    "{n} are so already, or are not there.": "{n} sind schon so oder nicht da.",
+    "Type “{phrase}” to confirm": "Zum Bestätigen „{phrase}“ eintippen",
+    "Do it": "Ausführen",
+    "Cancel": "Abbrechen",
+    "Nothing has changed yet. What was shown holds until {time} UTC.": (
+        "Noch hat sich nichts geändert. Was gezeigt ist, gilt bis {time} UTC."
+    ),
+    "done": "erledigt",
+    "Show the list anew": "Die Liste neu zeigen",
+    "Nothing was done.": "Es wurde nichts getan.",
     # money
     "{stake} are at stake in a year; the recommendations are expected to save {amount}.": (
         "{stake} stehen im Jahr auf dem Spiel; die Empfehlungen sparen davon voraussichtlich {amount}."

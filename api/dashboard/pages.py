@@ -5,9 +5,21 @@ Each module below adds its pages to the one router.
 
 from __future__ import annotations
 
-from api.dashboard import administration, alerts, desk, entrance, fleet, models, questions, rules, sim_list, sim_page
+from api.dashboard import (
+    administration,
+    alerts,
+    bulk,
+    desk,
+    entrance,
+    fleet,
+    models,
+    questions,
+    rules,
+    sim_list,
+    sim_page,
+)
 from api.dashboard.entrance import lead_to_sign_in
 from api.dashboard.routing import router
 
-PAGES = (administration, alerts, desk, entrance, fleet, models, questions, rules, sim_list, sim_page)
+PAGES = (administration, alerts, bulk, desk, entrance, fleet, models, questions, rules, sim_list, sim_page)
 __all__ = ["PAGES", "lead_to_sign_in", "router"]

@@ -18,6 +18,7 @@ from api.dashboard.signing import Changing, SignedIn
 from api.dashboard.web import page
 from api.errors import ProblemError
 from api.routes.exports import pieces_of
+from ml.enums import BulkAction
 from resources.database.catalog import Column
 from services.access.api_keys import Credential
 
@@ -40,6 +41,9 @@ PROPERTIES = {
     "label_group": "labels begin with",
     "status": "status",
 }
+BULK_ACTIONS: tuple[BulkAction, ...] = (
+    *("acknowledge-alerts", "resolve-alerts", "accept-recommendations", "set-labels", "remove-labels"),
+)
 ENDS = (7, 14, 30)  # days; 0: it has ended
 PLACE = re.compile(r"(-?[0-9.e+]{1,30}|-?inf)~([0-9]{19})")
 TEXT = r"^[^\x00]*$"
@@ -94,6 +98,11 @@ class Chosen:
         """What an address of the list says."""
         return {name: value for name, value in asdict(self).items() if value}
 
+    @property
+    def chooses(self) -> bool:
+        """Whether some SIMs may be left out."""
+        return bool(self.words.strip()) or bool(self.kept.keys() - {"sort", "words"})
+
     def address(self, **changed: str) -> str:
         """The same choice with something changed, as an address says it."""
         return urlencode({name: value for name, value in (self.kept | changed).items() if value})
@@ -109,7 +118,9 @@ async def sims(
     query = ("dashboard_sims_sorted" if chosen.sort else "dashboard_sims") + "[dashboard_chosen_sims]"
     found, facets, lists = await asked.read(
         (query, chosen.parameters | _place(chosen, after) | {"rows": PAGE + 1}),
-        ("dashboard_facets[dashboard_chosen_sims]", chosen.parameters),
+        ("dashboard_facets[dashboard_chosen_sims]", chosen.parameters)
+        if chosen.chooses
+        else ("dashboard_facets_of_all", {}),
         ("dashboard_lists", {"presented": asked.key.presented}),
     )
     by_property: dict[str, list[dict[str, Any]]] = {}
@@ -132,6 +143,7 @@ async def sims(
         first=not after,
         lists=lists,
         kinds=list(MEDIA_TYPES),
+        bulk_actions=BULK_ACTIONS,
     )
 
 

@@ -92,6 +92,15 @@
     button.classList.add("done");
     setTimeout(() => button.classList.remove("done"), 1500);
   });
+  // ticks: one for all on the page; a phrase lets its button be pressed once it is typed
+  document.addEventListener("change", (event) => {
+    const name = event.target.dataset?.all;
+    if (name) document.querySelectorAll(`input[type=checkbox][name="${name}"]`).forEach((one) => { one.checked = event.target.checked; });
+  });
+  document.addEventListener("input", (event) => {
+    const phrase = event.target.dataset?.phrase;
+    if (phrase) event.target.form.querySelector("button.main").disabled = event.target.value.trim() !== phrase;
+  });
   // what went wrong with a request is told in words; what was shown stays
   const told = (text) => { const place = document.querySelector("#told"); if (place) place.textContent = text; };
   document.addEventListener("htmx:before:request", () => told(""));
