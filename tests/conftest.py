@@ -5,11 +5,15 @@ The server is an embedded one in a temporary folder, or, to test on TimescaleDB,
 
 from __future__ import annotations
 
+import gc
 import os
+import re
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -30,24 +34,61 @@ os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "true")
 
 # options of an HTTP client of the tests' own servers: each without them reads all authorities' certificates, 40 ms
 LOCAL = proxy_options("http://127.0.0.1")
+ROOT = Path(__file__).parents[1]
 _numbers = count()
 
 
 def examples(number: int) -> int:
-    """How many examples a property test draws: all at a desk, a third in CI, where each costs every change time."""
-    return number // 3 if os.environ.get("CI") else number
+    """How many examples a property test draws: all at a desk and in `make nightly`, a tenth in CI, where each costs
+    every change time.
+    """
+    return max(number // 10, 5) if os.environ.get("CI") else number
 
 
 settings.register_profile("simsight", max_examples=examples(100), deadline=None)
 settings.load_profile("simsight")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put long files first.
+gc.disable()  # while the test modules are imported: what they make stays
 
-    Each file goes to one worker: a file of minutes that came last would leave all other workers without work.
+
+def pytest_collection_finish() -> None:
+    """Look for garbage in what tests make alone, and seldom: the imports have left a million objects."""
+    gc.freeze()
+    gc.enable()
+    gc.set_threshold(20_000, 20, 20)
+
+
+@cache
+def is_over_the_filled(file: str) -> bool:
+    """Whether tests of a file take the filled database (tests/fleet.py)."""
+    return re.search(r"\bfilled(_template)?: ", (ROOT / file).read_text()) is not None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what takes long first: what came last would leave all other workers without work."""
+
+    def place(item: pytest.Item) -> int:
+        if is_over_the_filled(item.nodeid.partition("::")[0]):
+            return 0
+        return 1 if item.path.parent.name == "end_to_end" else 2
+
+    items.sort(key=place)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each file to one worker, and all files over the filled database to the same: filling it takes longer than
+    most tests over it.
     """
-    items.sort(key=lambda item: item.path.parent.name != "end_to_end")
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "filled" if is_over_the_filled(file) else file
+
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

@@ -92,9 +92,13 @@ def test_a_value_that_speaks_sql_finds_nothing(client: httpx.Client) -> None:
     assert parquet(client, "sims").height == 12
 
 
+# one that keeps a core busy, and one that only waits
 ENDLESS = """
 CREATE VIEW core.endless_v1 WITH (security_invoker = true) AS
 SELECT a + b AS n FROM generate_series(1, 100000) AS a, generate_series(1, 100000) AS b;
+CREATE VIEW core.asleep_v1 WITH (security_invoker = true) AS
+SELECT n FROM generate_series(1, 100000) AS n, LATERAL (SELECT pg_sleep(sign(n) / 20) AS slept OFFSET 0) AS s
+WHERE slept IS NULL;
 """
 
 
@@ -102,9 +106,9 @@ def test_an_export_that_takes_too_long_is_stopped_and_others_go_on(
     client: httpx.Client, seeded: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "EXPORT_SECONDS", 3)
-    seeded.run(ENDLESS, "GRANT SELECT ON core.endless_v1 TO simsight_api")
+    seeded.run(ENDLESS, "GRANT SELECT ON core.endless_v1, core.asleep_v1 TO simsight_api")
     with ThreadPoolExecutor(4) as pool:
-        endless = [pool.submit(client.get, "/v1/export/endless?where=n<0") for _ in range(4)]
+        endless = [pool.submit(client.get, f"/v1/export/{path}") for path in ("endless?where=n<0", *["asleep"] * 3)]
         time.sleep(0.5)
         begun = time.monotonic()
         assert all(client.get(path).status_code == 200 for path in ("/v1/sims", "/v1/report", "/health") * 4)

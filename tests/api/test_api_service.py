@@ -25,6 +25,7 @@ from api.server import serve
 from resources.database.server import driver_url
 from resources.ports import PortInUseError
 from resources.settings import Settings
+from tests.forked import Forked, Process
 
 BAD_PARAMETERS = [
     ("/v1/sims?limit=0", "limit"),
@@ -351,14 +352,19 @@ def test_a_login_of_the_service_s_role_alone_serves(seeded: Any, tmp_path: Path,
     url = seeded.url.set(drivername="postgresql", username=login, password=password)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SIMSIGHT_")}
     given = {variable: url.render_as_string(hide_password=False), "SIMSIGHT_API_PORT": str(port)}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.cli", "serve"],
-        env=kept | given | {"SIMSIGHT_HOME": str(tmp_path / "home"), "PYTHONPATH": str(Path.cwd())},
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    environment = kept | given | {"SIMSIGHT_HOME": str(tmp_path / "home"), "PYTHONPATH": str(Path.cwd())}
+    process: Process
+    if variable == "SIMSIGHT_DATABASE_URL":
+        process = Forked(["simsight", "serve"], environment, tmp_path)
+    else:  # a wholly new process
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.cli", "serve"],
+            env=environment,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"X-API-Key": seeded.keys["default"]}) as served:
             for _ in range(300):

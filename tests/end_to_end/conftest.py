@@ -18,10 +18,10 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
-from end_to_end.forked import Forked, Process, clean_environment, forked_commands
 from sqlalchemy import URL
 
 from resources.database.server import driver_url
+from tests.forked import Forked, Process, clean_environment, forked_commands
 
 COMMAND = Path(sys.executable).with_name("simsight")
 SCHEMAS = ("core", "raw", "predictions")
@@ -43,12 +43,13 @@ class Home:
         work.mkdir(exist_ok=True)
         return work
 
-    def start(self, *arguments: str, **more: str) -> Process:
+    def start(self, *arguments: str, code: str | None = None, **more: str) -> Process:
         """Start the command in a session of its own; what it says goes to the process's stdout.
 
+        code   Python code that runs it otherwise than it runs itself
         It is forked from a process that has imported what it needs; `start_new` makes a wholly new one.
         """
-        process = Forked([str(COMMAND), *arguments], self.environment(**more), self._work())
+        process = Forked([str(COMMAND), *arguments], self.environment(**more), self._work(), code=code)
         self.started.append(process)
         return process
 

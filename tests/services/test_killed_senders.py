@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time as clock_time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from tests.forked import Forked, forked_code
 from tests.receiver import HookServer
 from tests.services.conftest import MINUTE, NOW, SECRET, Fleet, MailServer, mailto, server_url
 
@@ -30,12 +29,23 @@ outbox.notify(Database(make_url(os.environ["DATABASE"]), "default"), clock=lambd
 """
 
 
+class Kill:
+    """Kills a sender from the thread of a server that it talks to, maybe before its test knows that it has begun."""
+
+    def __init__(self) -> None:
+        self.pid: Future[int] = Future()
+
+    def __call__(self) -> None:
+        os.kill(self.pid.result(30), signal.SIGKILL)
+
+
 @contextmanager
-def sender(fleet: Fleet, now: datetime = NOW) -> Iterator[subprocess.Popen[bytes]]:
+def sender(fleet: Fleet, kill: Kill | None = None, now: datetime = NOW) -> Iterator[Forked]:
     """A sender in a process of its own, to be killed with SIGKILL."""
-    variables = os.environ | fleet.environ | {"DATABASE": fleet.url.render_as_string(hide_password=False)}
-    root = Path(__file__).resolve().parents[2]
-    process = subprocess.Popen([sys.executable, "-c", SENDER, now.isoformat()], env=variables, cwd=root)
+    variables = fleet.environ | {"DATABASE": fleet.url.render_as_string(hide_password=False)}
+    process = forked_code(SENDER, now.isoformat(), **variables)
+    if kill:
+        kill.pid.set_result(process.pid)
     try:
         yield process
     finally:
@@ -78,8 +88,8 @@ def test_killed_while_the_mail_server_has_taken_it(
 ) -> None:
     fleet.channel("mail", mailto(mail), after_crash=after_crash)
     fleet.alert()
-    with sender(fleet) as process:
-        mail.on_mail = lambda: os.kill(process.pid, signal.SIGKILL)
+    mail.on_mail = kill = Kill()
+    with sender(fleet, kill) as process:
         process.wait()
     mail.on_mail = lambda: None
     after_the_kill(fleet)
@@ -110,14 +120,17 @@ def test_killed_while_it_posts_a_webhook_gets_the_same_key_again_and_acts_once(
 ) -> None:
     fleet.channel("hook", hook.url, secret=SECRET)
     fleet.alert()
-    with psycopg.connect(server_url(fleet.url)) as blocker, sender(fleet) as process:
+    kill = Kill()
+    with psycopg.connect(server_url(fleet.url)) as blocker:
         if point == "taken":
-            hook.on_post = lambda: os.kill(process.pid, signal.SIGKILL)
+            hook.on_post = kill
         else:
             hook.on_post = lambda: blocker.execute("SELECT 1 FROM ops.notifications FOR UPDATE") and None
-            until(lambda: hook.posts and waits_for_a_lock(fleet))
-            process.kill()
-        process.wait()
+        with sender(fleet, kill) as process:
+            if point == "answered":
+                until(lambda: hook.posts and waits_for_a_lock(fleet))
+                process.kill()
+            process.wait()
     hook.on_post = lambda: None
     after_the_kill(fleet)
     assert fleet.states() == [("opened", "sent")]
@@ -127,8 +140,9 @@ def test_killed_while_it_posts_a_webhook_gets_the_same_key_again_and_acts_once(
 def test_killed_at_the_second_message_the_first_is_not_sent_again(fleet: Fleet, mailed: MailServer) -> None:
     fleet.alert(1, "critical")
     fleet.alert(2, "warning")
-    with sender(fleet) as process:
-        mailed.on_mail = lambda: (len(mailed.mails) > 1 and os.kill(process.pid, signal.SIGKILL)) or None
+    kill = Kill()
+    mailed.on_mail = lambda: kill() if len(mailed.mails) > 1 else None
+    with sender(fleet, kill) as process:
         process.wait()
     mailed.on_mail = lambda: None
     after_the_kill(fleet)

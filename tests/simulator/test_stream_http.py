@@ -7,8 +7,6 @@ import logging
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -31,6 +29,7 @@ from simulator.stream_feed import Feed, records
 from simulator.stream_files import Folder, write_files
 from simulator.stream_http import Disturbance, Streamer, StreamFailedError
 from tests.conftest import LOCAL
+from tests.forked import Forked
 
 BEGIN = datetime(2026, 6, 19, 23, 59, 59, tzinfo=UTC)
 END = BEGIN + timedelta(days=2)
@@ -372,15 +371,10 @@ def free_port() -> int:
     return port
 
 
-def run_simulator(arguments: list[str], **environment: str) -> subprocess.Popen[str]:
+def run_simulator(arguments: list[str], **environment: str) -> Forked:
     known = {name: value for name, value in os.environ.items() if not name.startswith(("SIMSIGHT_", "ONCE_"))}
-    return subprocess.Popen(
-        [sys.executable, "-m", "pipelines.cli", "simulate", "--sims", "40", "--port", "0", *arguments],
-        env=known | {"SIMSIGHT_NOW": "2026-06-22T12:00:00Z"} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = ["simsight", "simulate", "--sims", "40", "--port", "0", *arguments]
+    return Forked(command, known | {"SIMSIGHT_NOW": "2026-06-22T12:00:00Z"} | environment, Path.cwd())
 
 
 def test_the_command_sends_history_and_goes_on_live_and_never_shows_the_secret(receiver: Receiver) -> None:
@@ -393,7 +387,7 @@ def test_the_command_sends_history_and_goes_on_live_and_never_shows_the_secret(r
         until(lambda: len(receiver.arrived) >= len(expected) or process.poll() is not None, 60)
     finally:
         process.send_signal(signal.SIGINT)
-        said = "".join(process.communicate(timeout=20))
+        said, _ = process.communicate(timeout=20)
     assert receiver.arrived[: len(expected)] == expected
     assert SECRET not in said
     assert all("end_timestamp" in r or "timestamp" in r for r in receiver.arrived[len(expected) :])
@@ -452,7 +446,7 @@ def test_the_command_serves_a_hybrid_account(tmp_path: Path) -> None:
 )
 def test_the_command_says_what_a_stream_lacks(arguments: list[str], environment: dict[str, str]) -> None:
     process = run_simulator(arguments, **environment)
-    _, error = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert "--stream-url" in error
-    assert SECRET not in error
+    assert "--stream-url" in said
+    assert SECRET not in said
