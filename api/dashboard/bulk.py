@@ -56,7 +56,7 @@ async def prepare_for_alerts(request: Request, session: Changing) -> Response:
     """Show what an act would change: on all alerts of a list."""
     given = await all_fields(request)
     action = _one_of(OF_ALERTS, given)
-    conditions = {name: given[name][-1] for name in ("kind", "severity", "state") if name in given}
+    conditions: dict[str, Any] = {name: given[name][-1] for name in ("kind", "severity", "state") if name in given}
     now = request.app.state.clock()
     said = {"until": now + SNOOZE} if action == "snooze-alerts" else {}
     wanted = Wanted(action, conditions=conditions, said=said)
