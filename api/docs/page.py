@@ -48,7 +48,7 @@ def docs(request: Request) -> HTMLResponse:
     ) + "".join(f'<script src="{prefix}{asset(name)}" defer></script>' for name in ("swagger-ui-bundle.js", "init.js"))
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>Simsight API</title>{head}</head><body>"
+        f'<title>Simsight API</title><link rel="icon" href="data:,">{head}</head><body>'
         f'<noscript><p>Without scripts there is <a href="{prefix}/docs/plain">the same on one page</a>, and '
         f'<a href="{prefix}/openapi.json">the description for tools</a>.</p></noscript>'
         f'<div id="swagger-ui" data-document="{prefix}/openapi.json"></div></body></html>'

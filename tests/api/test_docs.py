@@ -156,7 +156,6 @@ def test_the_samples_of_curl_and_javascript_run_too(documented: Documented, tmp_
         "capture_output": True,
         "text": True,
         "timeout": 120,
-        "check": False,
     }
     done = subprocess.run(["bash", "-c", script], check=False, **run)
     said = [line for line in done.stdout.splitlines() if line.partition(" ")[2] in samples]

@@ -47,7 +47,7 @@ window.addEventListener("DOMContentLoaded", () => {
     url: place.dataset.document,
     domNode: place,
     deepLinking: true,
-    docExpansion: "none",
+    docExpansion: "list",
     defaultModelsExpandDepth: 0,
     displayRequestDuration: true,
     filter: true,
