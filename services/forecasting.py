@@ -33,7 +33,7 @@ from services.model_specs import (
     register,
 )
 from services.models import registry_of, train_and_register
-from services.outlooks import FORECASTS, INPUTS_SCHEMA, Outlook, stage_outlook
+from services.outlooks import FORECASTS, HASH_SCHEMA, Outlook, history_state, stage_outlook
 from services.scoring import Block, predictions
 
 # with the fleet at most 20 series: each is forecast several times
@@ -147,10 +147,7 @@ def score_drift(runtime: Runtime, as_of: date, *, show: bool = True) -> dict[str
     return metadata | {"over time": plot_drift(scores, note=runtime.data_note)}
 
 
-HASH_SCHEMA, QUALITY_SCHEMA = (
-    {"sim_key": pl.Int32} | {name: INPUTS_SCHEMA[name] for name in names}
-    for names in (("usage_hash",), ("data_age_hours", "data_grade"))
-)
+QUALITY_SCHEMA = {"sim_key": pl.Int32, "data_age_hours": pl.Int16, "data_grade": pl.Int16}
 FLEET_SCHEMA = {"day": pl.Date, "days": pl.Int32, "as_of": pl.Date} | dict.fromkeys(
     ("mean", "q025", "q10", "q50", "q90", "q975", "sum_mean_bytes", "sum_q10_bytes", "sum_q90_bytes"), pl.Int64
 )
@@ -180,8 +177,9 @@ def forecast_block(runtime: Runtime, block: Block, sim_keys: pl.Series) -> tuple
 
 
 def _score(runtime: Runtime, block: Block, shared: dict[str, Any], inputs: pl.DataFrame) -> pl.DataFrame:
+    state = history_state(runtime, block, inputs)
     panel, forecast = forecast_block(runtime, block, inputs["sim_key"])
-    stage_outlook(runtime, block, inputs, Outlook.of(panel, forecast))
+    stage_outlook(runtime, block, state, Outlook.of(panel, forecast))
     return forecast.frame.select(
         "sim_key",
         "day",

@@ -18,15 +18,16 @@ import polars as pl
 from ml.forecasting import ForecastModel, Sampler, sampler
 from ml.history import FloatArray, IntArray, Panel, dense
 from resources.runtime import Runtime
-from services.inputs import HORIZON, load_history
+from services.inputs import HISTORY_DAYS, HORIZON, UNKNOWN_SCHEMA, load_history
 from services.packing import unpack
 from services.scoring import Block, stage_value
 
 FORECASTS = "usage_forecasts"
 # as far back as the plain rules for quotas look
 RECENT_DAYS = 90
-# what a forecast rests on, beside the version
-INPUTS_SCHEMA = {"usage_hash": pl.Int64, "data_age_hours": pl.Int16, "data_grade": pl.Int16}
+# what a SIM's history is: a hash of what is stored, and since when nobody knows of it
+HASH_SCHEMA = {"sim_key": pl.Int32, "usage_hash": pl.Int64}
+STATE = ["sim_key", "usage_hash", "unknown_from"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,13 +105,24 @@ def outlook_of(model: ForecastModel, history: pl.DataFrame, as_of: date) -> Outl
     return Outlook.of(panel, sampler(model, panel, horizon=HORIZON))
 
 
-def stage_outlook(runtime: Runtime, block: Block, inputs: pl.DataFrame, outlook: Outlook) -> None:
+def usage_hashes(runtime: Runtime, block: Block) -> pl.DataFrame:
+    """The SIMs of a block that have usage, with a hash of it (HASH_SCHEMA)."""
+    return runtime.database.frame("usage_hashes", HASH_SCHEMA, block.range | {"days": HISTORY_DAYS})
+
+
+def history_state(runtime: Runtime, block: Block, inputs: pl.DataFrame) -> pl.DataFrame:
+    """What the history of the SIMs of `inputs` (HASH_SCHEMA) is now: STATE. To be asked before the history is read."""
+    which = {"as_of": block.as_of, "sim_keys": inputs["sim_key"].to_list()}
+    unknown = runtime.database.frame("usage_unknown_days", UNKNOWN_SCHEMA, which)
+    return inputs.join(unknown, on="sim_key", how="left", maintain_order="left").select(STATE)
+
+
+def stage_outlook(runtime: Runtime, block: Block, state: pl.DataFrame, outlook: Outlook) -> None:
     """Leave the outlook of a block of forecasts for the predictions that follow in its run.
 
-    inputs  sim_key and INPUTS_SCHEMA of its SIMs, as they were before the history was read
+    state  `history_state` of its SIMs before the history was read
     """
-    rested = inputs.select("sim_key", *INPUTS_SCHEMA)
-    rows = outlook.to_frame().join(rested, on="sim_key", how="left", maintain_order="left")
+    rows = outlook.to_frame().join(state, on="sim_key", how="left", maintain_order="left")
     stage_value(runtime, FORECASTS, _place(block), rows)
 
 
@@ -123,7 +135,7 @@ def load_outlook(
 ) -> Outlook:
     """The outlook of some SIMs of a block, in the order of their keys.
 
-    inputs   sim_key and INPUTS_SCHEMA of the SIMs, which have usage
+    inputs   HASH_SCHEMA of the SIMs, which have usage
     changed  the history of those of them whose history is not to count as it is stored
     """
     stored = inputs if changed is None else inputs.join(changed, on="sim_key", how="anti")
@@ -131,10 +143,9 @@ def load_outlook(
     with runtime.database.transaction() as transaction:
         found = transaction.row("staged_value", _place(block))
     if found is not None:
-        kept = unpack(found["content"]).join(
-            stored, on=["sim_key", *INPUTS_SCHEMA], how="semi", nulls_equal=True, maintain_order="left"
-        )
-        parts.append(kept.drop(*INPUTS_SCHEMA))
+        state = history_state(runtime, block, stored)
+        kept = unpack(found["content"]).join(state, on=STATE, how="semi", nulls_equal=True, maintain_order="left")
+        parts.append(kept.drop(STATE[1:]))
         stored = stored.join(kept, on="sim_key", how="anti")
     if stored.height:
         history = load_history(runtime.database, block.as_of, stored["sim_key"].to_list())

@@ -17,10 +17,8 @@ from ml.quota.actions import Sims
 from ml.quota.use import monthly_use, with_churn
 from resources.database.session import Database
 from resources.runtime import Runtime
-from services.exhaustion import load_facts
-from services.forecasting import load_inputs
 from services.inputs import LAST_KEY, NoUsageError, load_history, load_quotas
-from services.outlooks import Outlook, load_outlook, outlook_of
+from services.outlooks import Outlook, load_outlook, outlook_of, usage_hashes
 from services.scoring import Block
 
 # so many futures a SIM say enough for a decision
@@ -30,6 +28,7 @@ RECENT_DAYS = 60
 # a device whose SIM expired longer ago is taken to have found another
 EXPIRED_DAYS = 90
 OUT_SCHEMA = {"sim_key": pl.Int32, "out_from": pl.Date, "out_to": pl.Date}
+TOPUP_SCHEMA = {"sim_key": pl.Int32, "topup": pl.Int64, "topup_at": pl.Int64}
 NAMES_SCHEMA = {"sim_key": pl.Int32, "iccid": pl.String, "label": pl.String}
 RISK_SCHEMA = {"sim_key": pl.Int32, "risk": pl.Float64}
 
@@ -38,7 +37,7 @@ RISK_SCHEMA = {"sim_key": pl.Int32, "risk": pl.Float64}
 class Terms:
     """What is known of SIMs of neighbouring keys as of a day, beside their usage.
 
-    quotas   QUOTA_SCHEMA and FACTS_SCHEMA of services.inputs and services.exhaustion, with `expired`; one row a SIM
+    quotas   TOPUP_SCHEMA and QUOTA_SCHEMA of services.inputs, with `expired`; one row a SIM
     out      OUT_SCHEMA: stretches without volume, by events and orders
     names    NAMES_SCHEMA
     risks    RISK_SCHEMA
@@ -87,9 +86,9 @@ def load_terms(database: Database, as_of: date, first_key: int, last_key: int) -
     names = database.frame("labels_of_sims", NAMES_SCHEMA, which)
     quotas = load_quotas(database, as_of, first_key, last_key)
     expired = database.frame("expired_sims", {"sim_key": pl.Int32}, which).with_columns(expired=pl.lit(True))
-    facts = load_facts(database, as_of, first_key, last_key)
+    topups = database.frame("topups", TOPUP_SCHEMA, which)
     quotas = (
-        facts.join(quotas, on="sim_key", how="left", maintain_order="left")
+        topups.join(quotas, on="sim_key", how="left", maintain_order="left")
         .join(expired, on="sim_key", how="left", maintain_order="left")
         .with_columns(pl.col("expired").fill_null(False))
     )
@@ -102,7 +101,7 @@ def load_outlook_of_terms(runtime: Runtime, block: Block, model: ForecastModel, 
     """The outlook of a block of SIMs, as if the days on which one could send nothing were unknown; None where they have
     no usage. Only of SIMs that may have such days is the history read.
     """
-    inputs = load_inputs(runtime, block)
+    inputs = usage_hashes(runtime, block)
     if inputs.is_empty():
         return None
     spent = terms.quotas.filter((pl.col("quota_left") <= 0) | _gone(block.as_of))

@@ -18,9 +18,9 @@ from ml.history import USAGE_SCHEMA
 from ml.quota.rules import plain_rules
 from resources.runtime import Runtime
 from services import outlooks
-from services.exhaustion import EXHAUSTIONS
+from services.exhaustion import EXHAUSTIONS, load_facts
 from services.forecasting import USAGE_FORECASTS, load_model
-from services.inputs import HORIZON, load_history
+from services.inputs import HORIZON, LAST_KEY, load_history
 from services.models import champion_of
 from services.outlooks import Outlook, outlook_of
 from services.quota import futures
@@ -116,6 +116,11 @@ def test_a_run_reads_and_forecasts_a_sim_once_unless_its_data_change(
     spent = set(truth.column("SELECT sim_key FROM predictions.exhaustions WHERE status IN ('exhausted', 'expired')"))
     sims = set(truth.column("SELECT DISTINCT sim_key FROM predictions.usage_forecasts"))
     begin(truth)
+    # both tasks say the same of automatic top-ups, each by its own query
+    which = {"as_of": AS_OF, "first_key": 0, "last_key": LAST_KEY}
+    topups = runtime.database.frame("topups", futures.TOPUP_SCHEMA, which)
+    assert_frame_equal(topups, load_facts(runtime.database, AS_OF).select(topups.columns))
+    assert topups["topup"].count() > 0
 
     score_day(runtime, USAGE_FORECASTS, AS_OF, run_id="day")
     assert truth.one(waiting) == 1
