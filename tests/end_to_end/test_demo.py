@@ -69,7 +69,7 @@ def demo() -> Iterator[Demo]:
         ended = threading.Event()
 
         def watch() -> None:
-            while not ended.wait(0.5):  # looking through all processes takes 30 ms
+            while not ended.wait(1):  # looking through all processes takes 50 ms
                 peaks.append(sum(_resident(process) for process in home.processes()))
 
         watcher = threading.Thread(target=watch)
