@@ -84,6 +84,7 @@ def create_app(
     mcp_hosts: Sequence[str] = (),
     free_sql_urls: Sequence[URL | str] = (),
     guards: Guards = Guards(),
+    exhaustion_probability: float = 0.5,
 ) -> Direct:
     """The service over one database, which it uses as role simsight_api.
 
@@ -93,6 +94,7 @@ def create_app(
     language_model  asked to read questions that the grammar does not understand
     mcp_hosts   values of the header Host that the MCP server at /mcp answers; none: there is no MCP server
     guards      limits, tokens and what browsers are told
+    exhaustion_probability  from which a report counts a SIM as running out
     data_note   shown wherever the data is, such as 'synthetic data': header X-Data-Note and the description
     mlflow_url  where people reach MLflow, for links to runs; without it answers have the runs' ids
     The database need not be there yet: until it is, answers are 503.
@@ -126,6 +128,7 @@ def create_app(
     app.state.data_note, app.state.key_use = data_note, KeyUse(writers.count_key_use)
     app.state.bulk_places = BoundedSemaphore(bulk.STREAMS_AT_ONCE)
     app.state.mlflow_url = mlflow_url.rstrip("/")
+    app.state.exhaustion_probability = exhaustion_probability
     app.state.language_model = language_model
     app.state.free_sql = FreeSql(free_sql_urls) if free_sql_urls else None
     # the live stream stands before /v1/alerts/{alert_id}

@@ -44,6 +44,7 @@ PAGES_AT_ONCE = 2
 QUESTIONS_AT_ONCE = 4
 C = TypeVar("C", bound=Cursor)
 SQL_AT_ONCE = 2
+REPORTS_AT_ONCE = 1  # each takes a processor for a second
 TOKEN = "simsight.token"  # noqa: S105 - the name under which a request keeps what its token stands for
 
 
@@ -220,6 +221,9 @@ OpenedForPage = Annotated[
 ]
 OpenedForExport = Annotated[
     Session, Security(_by_header, scopes=["read"], scope="function", max_concurrency=EXPORTS_AT_ONCE)
+]
+OpenedForReport = Annotated[
+    Session, Security(_by_header, scopes=["read"], scope="function", max_concurrency=REPORTS_AT_ONCE)
 ]
 OpenedForSql = Annotated[Session, Security(_by_header, scopes=["read"], scope="function", max_concurrency=SQL_AT_ONCE)]
 OpenedForQuestion = Annotated[

@@ -16,13 +16,19 @@ OPENED_BY = "Authorization, X-API-Key"  # another key may open another organizat
 
 
 class Kept(Response):
-    """JSON that its client, and nobody between, may keep; 304 without a body to a client that has it already.
+    """JSON, or a file, that its client, and nobody between, may keep; 304 without a body to one that has it already.
 
     The ETag is weak: the same rows may come compressed or not.
     """
 
-    def __init__(self, body: bytes, seconds: int, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(body, media_type="application/json", headers=headers)
+    def __init__(
+        self,
+        body: bytes,
+        seconds: int,
+        headers: Mapping[str, str] | None = None,
+        media_type: str = "application/json",
+    ) -> None:
+        super().__init__(body, media_type=media_type, headers=headers)
         self.headers["Cache-Control"] = f"private, max-age={seconds}" if seconds else "private, no-cache"
         self.headers["ETag"] = f'W/"{blake2b(body, digest_size=12).hexdigest()}"'
         self.headers["Vary"] = OPENED_BY

@@ -52,6 +52,7 @@ def serve(settings: Settings, database_url: URL | str, *, data_note: str = "") -
         language_model=model_of(settings),
         mcp_hosts=settings.mcp_allowed_hosts,
         free_sql_urls=settings.free_sql_urls,
+        exhaustion_probability=settings.exhaustion_probability,
     )
     with listen(settings.api_host, settings.api_port, free_it="set SIMSIGHT_API_PORT to a free one") as listener:
         config = uvicorn.Config(

@@ -6,6 +6,7 @@ from datetime import timedelta
 import dagster as dg
 
 from assets.common import OWNERS, RuntimeParam
+from services.reports.kept import forget_old
 
 RETRIED_WITHIN_S = 86_400
 
@@ -16,13 +17,14 @@ def raw_landings(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg
 
     What they said stays in the core tables. Quarantined records are kept until they are resolved, and as long after.
     What scoring left staged is deleted a day after its run ended without publishing it; until then the run can be
-    retried from where it failed.
+    retried from where it failed. Reports of periods are kept for SIMSIGHT_REPORT_DAYS.
     """
     before = runtime.clock() - timedelta(days=runtime.settings.raw_days)
     gone = runtime.database.row("purge_raw", {"before": before}) or {}
     works = [row["work_id"] for row in runtime.database.rows("staged_works")]
     over = [work_id for work_id in works if _is_over(context.instance, work_id)]
     gone |= runtime.database.row("unstage_works", {"work_ids": over}) or {}
+    gone |= forget_old(runtime)
     return dg.MaterializeResult(metadata={f"{name} deleted": count for name, count in gone.items()})
 
 

@@ -1,4 +1,4 @@
-"""The fleet report: one self-contained HTML page a day, for people who never open the Dagster UI."""
+"""The fleet report, one HTML page a day for people who never open the Dagster UI, and the reports of periods."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import dagster as dg
 
 from assets.common import AS_OF_DAYS, OWNERS, RuntimeParam, as_metadata, as_of_days
 from services.reports.publish import make_report
+from services.reports.schedules import make_due
 
 
 @dg.asset(
@@ -39,3 +40,19 @@ def fleet_report(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg
         metadata = make_report(runtime, as_of)
         metadata["open it"] = dg.MetadataValue.url(metadata["report"].as_uri())
     return dg.MaterializeResult(metadata=as_metadata(context, metadata))
+
+
+@dg.asset(
+    deps=[fleet_report],
+    group_name="report",
+    kinds={"python", "postgres"},
+    owners=OWNERS,
+    metadata={"dagster/table_name": "predictions.period_reports"},
+)
+def period_reports(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
+    """The reports that schedules (`simsight reports schedule`) ask for: of a day, a week or a month, once it is over.
+
+    Each is kept with its files, and put into the outbox for the channels that get it, in one transaction: it is made
+    and sent once, however often this runs. A report of which a format cannot be made holds up no other.
+    """
+    return dg.MaterializeResult(metadata=as_metadata(context, make_due(runtime)))

@@ -15,7 +15,7 @@ from assets.lifecycle import sim_lifecycle
 from assets.maintenance import raw_landings
 from assets.quality import checks
 from assets.quota import realized_savings
-from assets.report import fleet_report
+from assets.report import fleet_report, period_reports
 from assets.scoring_ops import IO_MANAGER, StagedValues
 from assets.stream import stream_file_batches, stream_records
 from assets.usage_book import usage_book
@@ -30,6 +30,7 @@ from pipelines.jobs import (
     alert_rules,
     import_file,
     ingest,
+    make_reports,
     measure_savings,
     notify,
     predict,
@@ -45,6 +46,7 @@ from pipelines.jobs import (
 from pipelines.schedules import (
     daily_predictions,
     daily_tidying,
+    due_reports,
     due_training,
     hourly_ingest,
     hourly_rules,
@@ -86,6 +88,7 @@ def code_location(runtime: Runtime) -> dg.Definitions:
             *BROUGHT_DAILY,
             realized_savings,
             raw_landings,
+            period_reports,
         ],
         asset_checks=[*checks(), forecasts_hold],
         jobs=[
@@ -99,6 +102,7 @@ def code_location(runtime: Runtime) -> dg.Definitions:
             read_stream_files,
             tidy,
             measure_savings,
+            make_reports,
             alert_rules,
             notify,
             refresh_sims,
@@ -110,6 +114,7 @@ def code_location(runtime: Runtime) -> dg.Definitions:
             *timed_trainings,
             daily_predictions,
             daily_tidying,
+            due_reports,
             hourly_rules,
             monthly_savings,
         ],

@@ -13,7 +13,7 @@ from assets.ingest import INGEST, POOL, sim_usage
 from assets.lifecycle import sim_lifecycle
 from assets.maintenance import raw_landings
 from assets.quota import quota_policy, quota_recommendations, realized_savings
-from assets.report import fleet_report
+from assets.report import fleet_report, period_reports
 from assets.stream import stream_file_batches, stream_records
 from assets.tickets import ticket_classes, ticket_classifier
 from assets.usage_book import usage_book
@@ -183,6 +183,12 @@ measure_savings = dg.define_asset_job(
     "measure_savings",
     dg.AssetSelection.assets(realized_savings),
     description="Hold the recommendations of the month before against what came.",
+)
+make_reports = dg.define_asset_job(
+    "make_reports",
+    dg.AssetSelection.assets(period_reports),
+    executor_def=dg.in_process_executor,
+    description="Make the reports of periods that are due, and put them into the outbox.",
 )
 import_file = dg.define_asset_job(
     "import_file",

@@ -6,10 +6,11 @@ from datetime import date
 import dagster as dg
 
 from pipelines.common import RUNNING, as_of_day
-from pipelines.jobs import alert_rules, ingest, measure_savings, score, tidy, train
+from pipelines.jobs import alert_rules, ingest, make_reports, measure_savings, score, tidy, train
 from resources.runtime import Runtime
 from services.known_models import specs
 from services.model_specs import ModelSpec
+from services.reports.schedules import what_is_due
 
 
 @dg.schedule(
@@ -96,6 +97,20 @@ timed_trainings = [_training_at(cron) for cron in sorted({spec.cron for spec in 
 def daily_predictions(context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.RunRequest:
     as_of = as_of_day(runtime, context.scheduled_execution_time)
     return dg.RunRequest(partition_key=as_of.isoformat())
+
+
+@dg.schedule(
+    job=make_reports,
+    cron_schedule="*/15 * * * *",
+    execution_timezone="UTC",
+    default_status=RUNNING,
+    description="Make the reports of periods that are due (simsight reports schedule); looked at every 15 minutes.",
+)
+def due_reports(
+    context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]
+) -> dg.RunRequest | dg.SkipReason:
+    due = what_is_due(runtime)
+    return dg.RunRequest() if due else dg.SkipReason("no report is due")
 
 
 @dg.schedule(

@@ -281,6 +281,9 @@ class Mail:
         mail["Subject"] = message.title
         mail["Auto-Submitted"] = "auto-generated"
         mail.set_content(message.text)
+        for file in message.attachments:
+            main, _, sub = file.media_type.partition(";")[0].partition("/")
+            mail.add_attachment(file.content, maintype=main, subtype=sub, filename=file.name)
         recipients = [*url.to, *url.cc, *url.bcc]
         try:
             with self._connect() as smtp:
@@ -400,13 +403,23 @@ MIN_SECRET_CHARACTERS = 4  # shorter parts of a URL are not removed from texts: 
 
 
 @dataclass(frozen=True)
+class Attachment:
+    """A file that a mail brings along."""
+
+    name: str
+    media_type: str
+    content: bytes
+
+
+@dataclass(frozen=True)
 class Message:
-    """A message: a title of one line, a text, and the same as values for programs."""
+    """A message: a title of one line, a text, and the same as values for programs; files for mail alone."""
 
     key: str
     title: str
     text: str
     values: dict[str, Any]
+    attachments: tuple[Attachment, ...] = ()
 
 
 def sign(secret: str, timestamp: int, body: bytes) -> str:

@@ -167,6 +167,7 @@ class Settings(BaseSettings):
         25_000, ge=1, description="SIMs that are scored together: the unit of memory, of retry and of distribution"
     )
     raw_days: int = Field(30, ge=1, description="Days that answers and files are kept as they came")
+    report_days: int = Field(400, ge=1, description="Days that reports of a period are kept")
     executor: Literal["multiprocess", "in_process"] = Field(
         "multiprocess", description="How the steps of a run are executed: each in a process of its own, or all in one"
     )

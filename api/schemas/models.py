@@ -96,6 +96,27 @@ class Report(BaseModel):
     href: str = Field(examples=["/v1/report?as_of=2026-01-10"])
 
 
+class KeptReport(BaseModel):
+    """A report of a period that is kept; `href`?format= is its file."""
+
+    report_id: int = Field(examples=[1])
+    name: str = Field(examples=["weekly"])
+    first_day: date
+    last_day: date
+    as_of: date | None = Field(description="Of its predictions; null: it has none")
+    label: str | None = Field(description="Only of SIMs whose label begins so; null: of all")
+    country: str | None = Field(description="Only of SIMs last seen there; null: of all")
+    data_note: str = Field(description="Such as synthetic data; empty for a real fleet")
+    made_at: datetime
+    formats: list[str] = Field(examples=[["pdf", "xlsx"]])
+    href: str = Field(examples=["/v1/reports/kept/1"])
+
+
+class KeptReportPage(BaseModel):
+    items: list[KeptReport] = Field(description="Newest first")
+    next: int | None = Field(description="Pass as `after` for the next page; null on the last")
+
+
 class ReportPage(BaseModel):
     items: list[Report] = Field(description="Newest first")
     next: str | None = Field(description="Pass as `after` for the next page; null on the last")

@@ -26,6 +26,7 @@ from pipelines.cli import (
     keys,
     models,
     recommendations,
+    reports,
     runs,
     servers,
     sim,
@@ -49,7 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (runs, simulate, data, servers, models, status, sim, ask, sql):
+for _module in (runs, simulate, data, servers, models, status, sim, ask, sql, reports):
     app.add_typer(_module.app)
 for _name, _group in (
     ("api-key", keys.keys),
@@ -65,6 +66,7 @@ for _name, _group in (
     ("actions", actions.actions),
     ("audit", audit.audit),
     ("recommendations", recommendations.recommendations),
+    ("reports", reports.reports),
 ):
     app.add_typer(_group, name=_name)
 app.command()(channels.notify)

@@ -1,4 +1,4 @@
-"""The formats that tables are read from and written to."""
+"""The formats that tables and reports are read from and written to."""
 
 from __future__ import annotations
 
@@ -11,6 +11,22 @@ Format = Literal["csv", "xlsx", "parquet"]
 StreamFormat = Literal["ndjson", "arrow", "parquet"]  # what can be sent while it is being made
 Source = bytes | Path
 FORMATS: tuple[Format, ...] = get_args(Format)
+ReportFormat = Literal["json", "csv", "xlsx", "html", "pdf"]  # csv: a zip of one file a table
+REPORT_FORMATS: tuple[ReportFormat, ...] = get_args(ReportFormat)
+REPORT_SUFFIXES: dict[ReportFormat, str] = {
+    "json": "json",
+    "csv": "zip",
+    "xlsx": "xlsx",
+    "html": "html",
+    "pdf": "pdf",
+}
+REPORT_MEDIA_TYPES: dict[ReportFormat, str] = {
+    "json": "application/json",
+    "csv": "application/zip",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "html": "text/html; charset=utf-8",
+    "pdf": "application/pdf",
+}
 
 
 class ImportRejectedError(SimsightError):

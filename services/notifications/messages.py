@@ -1,4 +1,7 @@
-"""The text of messages about alerts, and when a failed one is tried again. Pure: no network, clock or random number."""
+"""The text of messages about alerts and of those that bring reports, and when a failed one is tried again.
+
+Pure: no network, clock or random number.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ml.plain_text import one_line, printable
-from resources.channels import Message
+from resources.channels import Attachment, Message
+from resources.files.formats import REPORT_MEDIA_TYPES
 
 MAX_ATTEMPTS = 8  # over about an hour
 FIRST_RETRY_S = 30.0
 MAX_RETRY_S = 3600.0
 MAX_ALERTS_IN_TEXT = 20
+MAX_ATTACHED_BYTES = 15_000_000  # mail servers take about 25 MB, and an attachment grows by a third
 # by kind of alert, what a person does next
 ADVICE = {
     "exhaustion": "how much is left and what uses it; top the SIM up, or order a replacement, before the date.",
@@ -81,6 +86,54 @@ def compose(
     }
     title = one_line(title, 200)  # a label may hold anything, a line feed would end a mail's header
     return Message(str(notification["delivery_key"]), title, "\n".join(lines) or "No alert is open.", values)
+
+
+def report_message(
+    notification: Mapping[str, Any],
+    report: Mapping[str, Any],
+    files: Sequence[Mapping[str, Any]],
+    *,
+    organization: str,
+    api_url: str = "",
+) -> Message:
+    """Write the message that brings a report of a period; a mail has its files, other channels say where they are.
+
+    report   report_id, name, first_day, last_day, as_of, label, country, data_note, reading
+    files    format, file_name, content
+    """
+    first, last = report["first_day"], report["last_day"]
+    period = str(first) if first == last else f"{first} to {last}"
+    note = f" ({report['data_note']})" if report["data_note"] else ""
+    chosen = [f"label beginning with {report['label']}"] if report["label"] else []
+    chosen += [f"last seen in {report['country']}"] if report["country"] else []
+    lines = [str(report["reading"]), f"Organization: {organization}. Period: {period} (UTC days)."]
+    lines += [f"Only SIMs: {', '.join(chosen)}."] if chosen else []
+    small = sum(len(file["content"]) for file in files) <= MAX_ATTACHED_BYTES
+    if not small:
+        lines.append("Its files are too large for a mail.")
+    lines.append(f"It is kept as number {report['report_id']}: simsight reports get {report['report_id']}")
+    href = f"{api_url.rstrip('/')}/v1/reports/kept/{report['report_id']}" if api_url else ""
+    if href:
+        lines += [f"{file['format']}: {href}?format={file['format']}" for file in files]
+    if report["data_note"]:
+        lines.append(f"Note on the data: {report['data_note']}.")
+    key, title = str(notification["delivery_key"]), one_line(f"Report {report['name']}: {period}{note}", 200)
+    values = {
+        "id": key,
+        "type": "report",
+        "organization": organization,
+        "data_note": report["data_note"],
+        "created_at": _plain(notification["created_at"]),
+        "title": title,
+        "count": 0,
+        "alerts": [],
+        "report": {name: _plain(value) for name, value in report.items()}
+        | {"formats": [file["format"] for file in files], "href": href},
+    }
+    attached = tuple(
+        Attachment(str(file["file_name"]), REPORT_MEDIA_TYPES[file["format"]], bytes(file["content"])) for file in files
+    )
+    return Message(key, title, "\n".join(printable(line) for line in lines), values, attached if small else ())
 
 
 def channel_test_message(key: str, *, organization: str, channel: str, now: datetime) -> Message:

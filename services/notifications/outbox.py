@@ -17,7 +17,7 @@ from typing import Literal
 
 from resources.channels import ChannelBrokenError, DeliveryError, Message, RefusedError, open_channel
 from resources.database.session import Database, Row
-from services.notifications.messages import MAX_ATTEMPTS, compose, retry_after
+from services.notifications.messages import MAX_ATTEMPTS, compose, report_message, retry_after
 
 LEASE = timedelta(minutes=2)  # longer than any sending takes
 RETRY_DISABLED = timedelta(hours=1)
@@ -127,6 +127,11 @@ def _claim(database: Database, channel: Row, now: datetime) -> Row | None:
 
 def _message(database: Database, channel: Row, claimed: Row, data_note: str, api_url: str) -> Message:
     with database.transaction() as transaction:
+        if claimed["report_id"] is not None:
+            of = {"report_id": claimed["report_id"]}
+            report, files = transaction.row("report_of_notification", of), transaction.rows("files_of_report", of)
+            assert report is not None, "one that waits to be sent is not deleted"
+            return report_message(claimed, report, files, organization=database.organization, api_url=api_url)
         if claimed["digest_day"] is None:
             counts = None
             alerts = transaction.rows(

@@ -7,10 +7,9 @@ from services.reports.sections import ends, events, money, quality, usage
 from services.reports.sections.asking import Asked, Reader, Wanted
 
 
-def collect(reader: Reader, wanted: Wanted, *, note: str, probability: float, title: str = "Fleet report") -> Report:
+def collect(reader: Reader, wanted: Wanted, *, probability: float, title: str = "Fleet report") -> Report:
     """Read everything a report says.
 
-    note         what is to be said of the data, such as "synthetic data"
     probability  from which a SIM is counted as running out
     """
     about = reader.row("report_as_of", {"last": wanted.last_day})
@@ -58,7 +57,7 @@ def collect(reader: Reader, wanted: Wanted, *, note: str, probability: float, ti
         as_of=about["as_of"],
         newest_day=data.get("newest_day"),
         grades=dict(sorted(grades.items())),
-        note=note,
+        note=about["data_note"],
         label=wanted.label,
         country=wanted.country,
         sections=sections,

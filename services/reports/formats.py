@@ -1,33 +1,14 @@
-"""The formats a report is written in."""
+"""A report written in any of its formats."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
+
+from resources.files.formats import ReportFormat
 
 if TYPE_CHECKING:
     from services.reports.report import Report
-
-ReportFormat = Literal["json", "csv", "xlsx", "html", "pdf"]
-FORMATS: tuple[ReportFormat, ...] = get_args(ReportFormat)
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How a file of a format is named and sent."""
-
-    suffix: str
-    media_type: str
-
-
-KINDS: dict[ReportFormat, Kind] = {
-    "json": Kind("json", "application/json"),
-    "csv": Kind("zip", "application/zip"),
-    "xlsx": Kind("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
-    "html": Kind("html", "text/html; charset=utf-8"),
-    "pdf": Kind("pdf", "application/pdf"),
-}
 
 
 def render(report: Report, format: ReportFormat) -> bytes:

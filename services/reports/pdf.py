@@ -61,6 +61,9 @@ def as_pdf(report: Report) -> bytes:
 def _section(section: Section) -> dict[str, Any]:
     columns = list(section.columns.values())
     rows = [[_clean(cell) for cell in row] for row in shown_rows(section)]
+    # a column of nothing would be an empty strip
+    full = [place for place in range(len(columns)) if not rows or any(row[place] for row in rows)]
+    columns, rows = [columns[place] for place in full], [[row[place] for place in full] for row in rows]
     long = {columns[place].title for place in long_texts(rows)}
     titles = [column.title for column in columns]
     if long and len(titles) > NARROW and "ICCID" in titles:
@@ -76,6 +79,8 @@ def _section(section: Section) -> dict[str, Any]:
         "headings": [column.heading for column in columns],
         "right": [column.is_number for column in columns],
         "long": [column.title in long for column in columns],
+        # so many narrow tables stand beside each other
+        "beside": {1: 4, 2: 4, 3: 3, 4: 2}.get(len(columns), 1) if columns[0].kind == "day" else 1,
         "rows": rows,
     }
 

@@ -74,6 +74,13 @@ SELECT organization_id, as_of, '<!doctype html><style>p{color:red}</style><p>' |
     now()
 FROM core.organizations, (VALUES (date '2026-01-09'), (date '2026-01-10')) AS days (as_of);
 
+INSERT INTO predictions.period_reports (organization_id, name, first_day, last_day, as_of, data_note, reading, made_at)
+SELECT organization_id, slug || n, date '2026-01-04', date '2026-01-10', date '2026-01-10', '', slug || ' says', now()
+FROM core.organizations, generate_series(1, 2) AS n ORDER BY organization_id, n;
+INSERT INTO predictions.report_files (report_id, format, organization_id, file_name, content)
+SELECT report_id, format, organization_id, name || '.' || format, convert_to(name || ' as ' || format, 'UTF8')
+FROM predictions.period_reports, unnest(ARRAY['pdf', 'json']) AS format;
+
 INSERT INTO core.sim_states (organization_id, sim_key, state, since, evidence, as_of, decided_by, decided_at)
 SELECT organization_id, sim_key, CASE WHEN right(iccid, 2) < '03' THEN 'silent' ELSE 'active' END,
     date '2026-01-05', 'seeded',

@@ -53,6 +53,7 @@ def ids(service: Service) -> dict[str, list[str]]:  # noqa: F811
         "alert_id": "SELECT alert_id FROM predictions.alerts",
         "action_id": "SELECT action_id FROM ops.action_requests",
         "bulk_id": "SELECT bulk_id FROM ops.bulk_actions",
+        "report_id": "SELECT report_id FROM predictions.period_reports",
         "recommendation_id": "SELECT recommendation_id FROM predictions.quota_recommendations",
     }
     return {name: [str(row[0]) for row in service.seeded.run(f"{query} {of}")] for name, query in found.items()} | {

@@ -40,6 +40,9 @@ KEPT = {
     "/v1/tickets": "private, no-cache",
     "/v1/tickets/{case_id}": "private, no-cache",
     "/v1/reports": "private, max-age=300",
+    "/v1/reports/kept": "private, no-cache",
+    "/v1/reports/kept/{report_id}": "private, max-age=300",
+    "/v1/reports/make": "private, no-cache",
     "/v1/report": NOTHING,
     "/v1/models": "private, max-age=300",
     "/v1/backtests": "private, max-age=300",
@@ -74,6 +77,7 @@ def test_every_answer_says_how_long_it_may_be_kept_and_is_asked_about_without_a_
             "case_id": "case 1",
             "view": "sims",
             "dataset": "anomalies",
+            "report_id": "1",
         }
         path = template.format(**named)
         answer = service.ours.get(path)

@@ -99,6 +99,7 @@ def test_every_job_schedule_and_sensor_has_a_description(location: dg.Definition
         "read_stream_files",
         "tidy",
         "measure_savings",
+        "make_reports",
         "alert_rules",
         "notify",
         "refresh_sims",

@@ -9,7 +9,6 @@ import json
 import re
 import time
 import zipfile
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -20,9 +19,12 @@ import polars as pl
 import pypdf
 import pytest
 
+from resources.files.formats import REPORT_FORMATS as FORMATS
+from resources.files.formats import ReportFormat
 from services.reports import pdf
 from services.reports.charts import described, draw
-from services.reports.formats import FORMATS, KINDS, ReportFormat, render
+from services.reports.formats import render
+from services.reports.kept import file_name
 from services.reports.report import Chart, Column, Report, Section, shown_rows
 
 FIRST = date(2026, 5, 30)
@@ -286,6 +288,5 @@ def test_without_the_extra_a_pdf_says_what_to_install(report: Report, monkeypatc
 
 
 def test_the_file_of_each_format_has_a_name_of_its_own(report: Report) -> None:
-    named: Callable[[ReportFormat], str] = lambda format: f"{report.file_stem}.{KINDS[format].suffix}"  # noqa: E731
-    assert named("csv") == "simsight-default-2026-05-30-to-2026-06-28.zip"
-    assert len({named(format) for format in FORMATS}) == len(FORMATS)
+    assert file_name(report, "csv") == "simsight-default-2026-05-30-to-2026-06-28.zip"
+    assert len({file_name(report, format) for format in FORMATS}) == len(FORMATS)

@@ -76,8 +76,8 @@ def key_figures(asked: Asked, data: Row) -> Section:
         )
     elif ends.get("scored"):
         reading += (
-            f" {words.count(ends['ends_14'])} of them end within 14 days with a probability of "
-            f"{words.percent(asked.probability)} or more; the predictions are as of {words.day(asked.as_of)}."
+            f" SIMs that end within 14 days with a probability of {words.percent(asked.probability)} or more: "
+            f"{words.count(ends['ends_14'])}; the predictions are as of {words.day(asked.as_of)}."
         )
     rows = [{"figure": name, "value": value, "unit": unit} for name, value, unit in figures if value is not None]
     columns = {"figure": Column("Figure"), "value": Column("Value", "figure"), "unit": Column("Unit")}

@@ -14,4 +14,4 @@ WHERE notification_id = (
                 OR (l.at::time < q.to_time AND extract(isodow FROM l.at - interval '1 day') = ANY(q.days)) END))
     ORDER BY array_position(ARRAY['critical', 'warning', 'info'], n.severity), n.notification_id
     LIMIT 1 FOR UPDATE OF n SKIP LOCKED)
-RETURNING notification_id, delivery_key, stage, severity, digest_day, digest_since, created_at, attempts
+RETURNING notification_id, delivery_key, stage, severity, digest_day, digest_since, report_id, created_at, attempts

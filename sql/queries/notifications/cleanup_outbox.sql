@@ -10,7 +10,7 @@ WITH lost AS (
     RETURNING n.state
 ), dropped AS (
     UPDATE ops.notifications AS n SET state = 'dropped', last_error = 'all was over or seen to before it was sent'
-    WHERE n.state = 'pending' AND n.attempts = 0 AND n.digest_day IS NULL AND n.stage <> 'resolved'
+    WHERE n.state = 'pending' AND n.attempts = 0 AND n.digest_day IS NULL AND n.report_id IS NULL AND n.stage <> 'resolved'
       AND NOT EXISTS (
         SELECT FROM ops.notified_alerts AS l JOIN predictions.alerts AS a USING (alert_id)
         WHERE l.notification_id = n.notification_id
