@@ -389,6 +389,7 @@ class _Server:
 
 def main(path: str) -> None:
     new = f"{path}.new"
+    Path(new).unlink(missing_ok=True)  # of one that was killed
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(new)
     listener.listen()

@@ -321,25 +321,6 @@ def test_a_taken_port_is_told_with_the_setting_that_mends_it(tmp_path: Path) -> 
             serve(settings, "postgresql://localhost/simsight")
 
 
-def test_the_service_loads_no_pipeline_and_no_training_library() -> None:
-    heavy = [
-        "dagster",
-        "mlflow",
-        "statsforecast",
-        "pandas",
-        "polars",
-        "great_expectations",
-        "matplotlib",
-        "sklearn",
-        "numpy",
-        "pyarrow",
-        "xlsxwriter",
-    ]
-    code = f"import sys, api.app; print([name for name in {heavy} if name in sys.modules])"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "[]"
-
-
 @pytest.mark.parametrize("variable", ["SIMSIGHT_API_DATABASE_URL", "SIMSIGHT_DATABASE_URL"])
 def test_a_login_of_the_service_s_role_alone_serves(seeded: Any, tmp_path: Path, variable: str) -> None:
     login, password = f"service_{os.getpid()}_{variable.lower()}", "only-serves"
