@@ -304,8 +304,8 @@ GERMAN = {
     "only from these networks": "nur aus diesen Netzen",
     "what it may do": "was er darf",
     "read what the service answers": "lesen, was der Dienst antwortet",
-    "act on alerts, write alert rules, correct tickets and decide on recommendations": (
-        "Alarme bearbeiten, Alarmregeln schreiben, Tickets berichtigen und über Empfehlungen entscheiden"
+    "act on alerts, write alert rules, correct tickets, label SIMs and decide on recommendations": (
+        "Alarme bearbeiten, Alarmregeln schreiben, Tickets berichtigen, SIMs benennen und über Empfehlungen entscheiden"
     ),
     "request and approve actions at 1NCE, which spend money": (
         "Maßnahmen bei 1NCE verlangen und freigeben, die Geld kosten"
