@@ -72,7 +72,13 @@ def test_pages_are_silent_accessible_and_fit_a_phone(browser: Any, desk: Desk) -
         serious = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
         assert serious == [], path
         narrow.goto(at(desk, path))
-        assert narrow.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        wide_ones = (
+            "[...document.querySelectorAll('main *')].filter((e) => e.getBoundingClientRect().right > innerWidth)"
+        )
+        assert narrow.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
+            path,
+            narrow.evaluate(f"{wide_ones}.map((e) => e.outerHTML.slice(0, 90))"),
+        )
         assert narrow.evaluate("document.documentElement.lang") == "de"
         said[:] = [one for one in said if not (path.endswith("7000000000000000000") and "404" in one)]
         assert said == [], path
@@ -89,7 +95,6 @@ def test_pages_are_used_by_keyboard(browser: Any, desk: Desk) -> None:  # noqa: 
     page.goto(at(desk, "/sims"))
     page.keyboard.press("/")
     page.keyboard.type("default-7")
-    page.wait_for_function("document.querySelectorAll('table.sims tbody tr').length === 1")
-    page.keyboard.press("Escape")
+    playwright.expect(page.locator("table.sims tbody tr")).to_have_count(1)
     assert "words=default-7" in page.url
     assert said == []
