@@ -115,7 +115,7 @@ def _drift_chart(scores: list[dict[str, Any]], to: str) -> dict[str, Any] | None
     series: list[dict[str, Any]] = [
         {"label": translate("held by the 80 % band", to), "kind": "bars", "values": values("coverage_80")},
         {
-            "label": translate("error, of that of repeating last week", to),
+            "label": translate("error against last week", to),
             "kind": "line",
             "ahead": True,
             "values": values("ratio"),

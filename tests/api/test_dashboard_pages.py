@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import polars as pl
@@ -70,7 +71,7 @@ class Desk:
         found, seen = [], set()
         while path:
             text = (browser or self.admin).get(path).text
-            found += re.findall(r'<tr><td><a class="id" href="/sims/\d{17}(\d\d)"', text)
+            found += re.findall(r'<a class="id" href="/sims/\d{17}(\d\d)"', text)
             following = re.search(r'class="button" href="([^"]*after=[^"]*)"', text)
             assert path not in seen
             seen.add(path)
@@ -131,15 +132,15 @@ def test_choices_say_how_many_sims_they_leave_and_leave_these(desk: Desk, monkey
     for name, title in sim_list.PROPERTIES.items():
         for value, sims in whole.get(title, {}).items():
             code = next((code for code, words in CODES.items() if words[0] == value), value)
-            assert len(desk.listed(f"/sims?{name}={code}")) == sims, (name, value)
+            assert len(desk.listed("/sims?" + urlencode({name: code}))) == sims, (name, value)
     italy = counts(desk.admin.get("/sims?country=Italy&status=Disabled").text)
-    assert italy["operator"] == {"TIM": 2}
+    assert italy["operator"] == {"TIM": 1}
     assert desk.listed("/sims?country=Italy&status=Disabled") == ["08"]
     assert desk.listed("/sims?words=DEFAULT-1") == ["01", "10", "11", "12"]
     # of SIMs 4 to 8 the median end is given; n ends 20 - n days after the last day
     ends = [f"{n:02d}" for n in range(1, 9)]
     assert sorted(desk.listed("/sims?ends=30")) == ends
-    assert whole["runs out"] == {"has ended": 0, "within 7 days": 0, "within 14 days": 3, "within 30 days": 8}
+    assert whole["runs out"] == {"has ended": 0, "within 7 days": 0, "within 14 days": 4, "within 30 days": 8}
     assert "No SIM fits" in desk.admin.get("/sims?ends=7").text
 
 
@@ -150,7 +151,7 @@ def test_a_list_is_walked_in_its_order_and_each_sim_comes_once(
     monkeypatch.setattr(sim_list, "PAGE", 5)
     found = desk.listed(f"/sims?sort={sort}")
     assert sorted(found) == [f"{n:02d}" for n in range(1, 13)]
-    first = {"": "01", "ends_on": "08", "remaining": "01", "last_used": "01", "used": "11", "alerts": "01"}[sort]
+    first = {"": "01", "ends_on": "01", "remaining": "01", "last_used": "01", "used": "11", "alerts": "01"}[sort]
     assert found[0] == first, found
     assert desk.admin.get(f"/sims?sort={sort}&after=x").status_code == 422
 
@@ -204,14 +205,16 @@ def test_a_list_that_is_kept_is_seen_by_its_owner_alone(desk: Desk) -> None:
 
 def test_what_lists_sort_by_is_what_the_api_says_and_only_rows_that_differ_are_written(desk: Desk) -> None:
     differing = (
-        "SELECT iccid FROM predictions.sim_summaries AS m JOIN core.sims AS s USING (sim_key) JOIN core.sims_v1 AS v "
-        "USING (organization_id, iccid) WHERE (m.country, m.operator, m.last_used_on, m.ends_on) IS DISTINCT FROM "
-        "(v.country, v.operator, v.last_used_on, v.ends_on) OR m.remaining IS DISTINCT FROM v.remaining_mb * 1000000"
+        "SELECT v.iccid FROM predictions.sim_summaries AS m JOIN core.sims AS s USING (sim_key) JOIN core.sims_v1 AS v "
+        "ON (v.organization_id, v.iccid) = (s.organization_id, s.iccid) WHERE m.remaining <> v.remaining_mb * 1000000 "
+        "OR (m.country, m.operator, m.last_used_on, m.ends_on) IS DISTINCT FROM "
+        "(v.country, v.operator, v.last_used_on, v.ends_on)"
     )
     assert desk.seeded.run(differing) == []
-    assert desk.seeded.run(
-        "SELECT count(*), min(used_30 / 30) > 1250000 FROM predictions.sim_summaries WHERE used_30 > 0"
-    )[0] == (22, False)
+    used = (
+        "SELECT used_30 - (30 * 1250000 + 30 * sim_key) FROM predictions.sim_summaries JOIN core.sims USING (sim_key)"
+    )
+    assert desk.seeded.run(f"{used} WHERE iccid LIKE '%01'") == [(0,), (0,)]
     database = Database(desk.seeded.url, "default")
     with database.transaction() as transaction:
         assert transaction.execute("save_sim_summaries", {"as_of": date(2026, 1, 9)}) == 0, "a day before the newest"
@@ -227,8 +230,6 @@ def test_a_sims_page_says_where_it_was_used_and_which_sessions_moved_nothing(des
     assert "Telekom, Germany" in text
     other = desk.admin.get(f"/sims/{desk.seeded.iccid(4)}").text
     assert "No session is known of the last 30 days." in other
-    later = desk.admin.get(f"/sims/{desk.seeded.iccid(9)}").text
-    assert "not within ten years" not in later
 
 
 def test_the_timeline_goes_back_page_by_page(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,12 +264,12 @@ def test_bars_differ_in_tone_by_network_and_what_is_beyond_the_most_used_is_toge
 
 
 def test_a_rule_is_tried_on_the_past_before_it_is_switched_on(desk: Desk) -> None:
-    form = {"name": "thirsty", "metric": "usage_day_mb", "operator": ">", "threshold": "1", "for_days": "1"}
+    form = {"name": "thirsty", "metric": "exhaustion_p14", "operator": ">", "threshold": "20 %", "for_days": "1"}
     form |= {"label_prefix": "", "severity": "warning"}
     tried = desk.send(desk.reader, "/rules/try", **form).text
-    assert "for at most 11 of 12 SIMs at once" in tried
+    assert "5 times on 2 days, for at most 5 of 12 SIMs at once" in tried
     assert "its threshold is probably wrong" in tried
-    assert re.search(r'"label":"holds".*?"values":\[[^\]]*11', html.unescape(tried)), tried
+    assert re.search(r'"label":"holds".*?"values":\[[^\]]*5', html.unescape(tried)), tried
     refused = desk.send(desk.admin, "/rules", **form, enabled="1")
     assert (refused.status_code, "more than 25 %" in refused.json()["detail"]) == (422, True)
     assert desk.send(desk.reader, "/rules", **form).status_code == 403
@@ -293,6 +294,52 @@ def test_a_rule_is_tried_on_the_past_before_it_is_switched_on(desk: Desk) -> Non
         ({"metric": "x"}, "no metric"),
     ):
         assert said in html.unescape(desk.send(desk.admin, "/rules/try", **(form | wrong)).text)
+
+
+def test_many_things_are_changed_after_a_look_and_above_ten_a_typed_phrase(desk: Desk) -> None:
+    assert (
+        desk.send(desk.reader, "/bulk/sims", action="set-labels", which="all", query="", label="x").status_code == 403
+    )
+    ticked = [desk.seeded.iccid(5), desk.seeded.iccid(6)]
+    shown = desk.send(desk.admin, "/bulk/sims", action="set-labels", iccid=ticked, query="", label="in the yard").text
+    assert ("2 things would change" in shown, "data-phrase" in shown) == (True, False)
+    own = "SELECT count(*) FROM core.sims WHERE own_label = 'in the yard'"
+    assert desk.seeded.run(own) == [(0,)]
+    confirm = re.search(r'hx-post="(/bulk/\d+)/confirm"', shown)
+    assert confirm
+    assert desk.send(desk.theirs, f"{confirm[1]}/confirm").status_code == 409, "of another organization"
+    assert ">done<" in desk.send(desk.admin, f"{confirm[1]}/confirm").text
+    assert desk.seeded.run(own) == [(2,)]
+    assert desk.listed("/sims?label=in the yard") == ["05", "06"]
+
+    shown = desk.send(desk.admin, "/bulk/sims", action="remove-labels", which="all", query="").text
+    confirm = re.search(r'hx-post="(/bulk/\d+)/cancel"', shown)
+    assert confirm
+    assert "Nothing was done" in desk.send(desk.admin, f"{confirm[1]}/cancel").text
+    shown = desk.send(desk.admin, "/bulk/sims", action="set-labels", which="all", query="sort=used", label="y").text
+    phrase = re.search(r'data-phrase="([^"]+)"', shown)
+    confirm = re.search(r'hx-post="(/bulk/\d+)/confirm"', shown)
+    assert phrase
+    assert confirm
+    assert (phrase[1], "and 2 more" in shown) == ("label 12 SIMs", True)
+    assert desk.send(desk.admin, f"{confirm[1]}/confirm", phrase="label 11 SIMs").status_code == 409
+    assert desk.send(desk.admin, f"{confirm[1]}/cancel").status_code == 200
+
+    # three SIMs have two open alerts each; only those of what is chosen
+    shown = desk.send(
+        desk.admin, "/bulk/sims", action="resolve-alerts", which="all", query="words=default-1&alert=warning"
+    )
+    assert "2 things would change" in shown.text
+    assert "3 things" in desk.send(desk.admin, "/bulk/alerts", action="snooze-alerts", kind="quota_80").text
+    for wrong in (
+        {"action": "set-labels", "query": "", "label": "x"},
+        {"action": "set-labels", "query": "", "which": "all", "label": " "},
+        {"action": "snooze-alerts", "query": "", "which": "all"},
+        {"action": "remove-labels", "query": "x=1", "which": "all"},
+        {"action": "remove-labels", "query": "ends=x", "which": "all"},
+        {"action": "remove-labels", "query": "", "iccid": "' OR 1"},
+    ):
+        assert desk.send(desk.admin, "/bulk/sims", **wrong).status_code == 422, wrong
 
 
 def test_an_alert_shows_what_became_of_it(desk: Desk) -> None:
@@ -322,7 +369,7 @@ def test_administrators_search_the_log_and_take_it_away(desk: Desk) -> None:
     rows = list(csv.DictReader(io.StringIO(desk.admin.get("/files/audit.csv?event=key").text)))
     assert {row["event"].partition(".")[0] for row in rows} == {"key"}
     assert len(desk.admin.get("/files/audit.ndjson?who=command%20line").text.splitlines()) == len(rows)
-    assert "API key desk" not in desk.theirs.get("/audit").text
+    assert "key desk" not in desk.theirs.get("/audit").text.replace('placeholder="API key desk"', "")
 
 
 def test_administrators_make_rotate_and_revoke_keys(desk: Desk) -> None:
