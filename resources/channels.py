@@ -31,6 +31,7 @@ import httpx
 import orjson
 
 from resources import apprise_child
+from resources.attachments import Attachment, attach
 from resources.bounded_http import no_cookies
 from resources.bounded_smtp import BoundedSmtp, BoundedSmtpOverTls
 from resources.errors import SimsightError, in_words
@@ -281,9 +282,7 @@ class Mail:
         mail["Subject"] = message.title
         mail["Auto-Submitted"] = "auto-generated"
         mail.set_content(message.text)
-        for file in message.attachments:
-            main, _, sub = file.media_type.partition(";")[0].partition("/")
-            mail.add_attachment(file.content, maintype=main, subtype=sub, filename=file.name)
+        attach(mail, message.attachments)
         recipients = [*url.to, *url.cc, *url.bcc]
         try:
             with self._connect() as smtp:
@@ -400,15 +399,6 @@ class Apprise:
 
 
 MIN_SECRET_CHARACTERS = 4  # shorter parts of a URL are not removed from texts: they would hit innocent words
-
-
-@dataclass(frozen=True)
-class Attachment:
-    """A file that a mail brings along."""
-
-    name: str
-    media_type: str
-    content: bytes
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ml.plain_text import one_line, printable
-from resources.channels import Attachment, Message
+from resources.attachments import Attachment
+from resources.channels import Message
 from resources.files.formats import REPORT_MEDIA_TYPES
 
 MAX_ATTEMPTS = 8  # over about an hour

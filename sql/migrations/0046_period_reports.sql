@@ -88,6 +88,27 @@ ALTER TABLE ops.notifications ADD CONSTRAINT notifications_report_once UNIQUE (r
 COMMENT ON COLUMN ops.notifications.report_id IS 'The report it brings (predictions.period_reports), once a channel; NULL: it is about alerts';
 COMMENT ON COLUMN ops.notifications.stage IS 'opened, raised, open again, resolved, escalation, digest, report or test: which message of the life of its alerts it is';
 
--- what a report says of faults in the data, for whoever asks the HTTP service for one
-GRANT SELECT (organization_id, source, reason, resolved_at) ON ops.quarantine TO simsight_api;
-GRANT SELECT (organization_id, sim_key, source, problem) ON ops.polls TO simsight_api;
+-- What a report says of faults in the data, counted: the HTTP service reads neither the records nor who was asked.
+CREATE FUNCTION ops.quarantine_counts() RETURNS TABLE (source text, reason text, records bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT q.source, q.reason, count(*) FROM ops.quarantine AS q
+    WHERE q.organization_id = (SELECT ops.current_organization()) AND q.resolved_at IS NULL
+    GROUP BY q.source, q.reason;
+END;
+COMMENT ON FUNCTION ops.quarantine_counts() IS 'One row a source and reason of open quarantined records of the organization of the session';
+REVOKE ALL ON FUNCTION ops.quarantine_counts() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ops.quarantine_counts() TO simsight_api, simsight_pipeline;
+
+CREATE FUNCTION ops.poll_problems(of_sims integer[]) RETURNS TABLE (source text, problem text, sims bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT p.source, p.problem, count(*) FROM ops.polls AS p
+    WHERE p.organization_id = (SELECT ops.current_organization()) AND p.problem IS NOT NULL
+        AND (of_sims IS NULL OR p.sim_key = ANY (of_sims))
+    GROUP BY p.source, p.problem;
+END;
+COMMENT ON FUNCTION ops.poll_problems(integer[]) IS
+    'SIMs whose last call gave nothing, by call and problem, for the organization of the session; of some SIMs, or of all (NULL)';
+REVOKE ALL ON FUNCTION ops.poll_problems(integer[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ops.poll_problems(integer[]) TO simsight_api, simsight_pipeline;

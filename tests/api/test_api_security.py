@@ -179,6 +179,7 @@ FORBIDDEN = [
     "SELECT 1 FROM ops.api_keys",
     "SELECT 1 FROM raw.landings",
     "SELECT 1 FROM ops.quarantine",
+    "SELECT 1 FROM ops.polls",
     "UPDATE core.sims SET label = 'mine'",
     "DELETE FROM predictions.alerts",
     "INSERT INTO core.organizations (slug) VALUES ('mine')",

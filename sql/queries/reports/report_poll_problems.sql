@@ -1,4 +1,2 @@
--- poll_problems of the SIMs with the keys %(sims)s; NULL: all.
-SELECT source, problem, count(*) AS sims FROM ops.polls
-WHERE problem IS NOT NULL AND (%(sims)s::integer[] IS NULL OR sim_key = ANY(%(sims)s::integer[]))
-GROUP BY source, problem ORDER BY source, problem;
+-- SIMs whose last call gave nothing, by call and problem: of the SIMs with the keys %(sims)s; NULL: all.
+SELECT source, problem, sims FROM ops.poll_problems(%(sims)s::integer[]) ORDER BY source, problem;
