@@ -159,7 +159,7 @@ def _is_file(call: Call) -> bool:
 
 def _file(call: Call) -> str:
     """A name for the answer of a route that gives a file."""
-    endings = {"text/csv": "csv", "application/x-ndjson": "ndjson", "text/html": "html"}
+    endings = {"text/csv": "csv", "application/x-ndjson": "ndjson", "text/html": "html", "application/pdf": "pdf"}
     name = call.url.partition("?")[0].rstrip("/").rpartition("/")[2]
     return f"{name}.{endings.get(call.kind.partition(';')[0], 'bin')}"
 

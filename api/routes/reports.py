@@ -69,9 +69,10 @@ REPORT_DAYS = 30
 FILE: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The file, as an attachment",
+        # the default first: samples of code are written for it
         "content": {
-            kind.partition(";")[0]: {"schema": {"type": "string", "format": "binary"}}
-            for kind in REPORT_MEDIA_TYPES.values()
+            REPORT_MEDIA_TYPES[format].partition(";")[0]: {"schema": {"type": "string", "format": "binary"}}
+            for format in sorted(REPORT_MEDIA_TYPES, key="pdf".__ne__)
         },
     }
 }
