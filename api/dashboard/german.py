@@ -47,6 +47,7 @@ GERMAN = WORK | {
         "Was gespart wurde, steht nach dem ersten ganzen Monat mit Entscheidungen fest."
     ),
     "asked {time}": "gefragt {time}",
+    "1NCE no longer answers this call, since {day}": "1NCE beantwortet diesen Aufruf nicht mehr, seit {day}",
     "under way since {time}": "läuft seit {time}",
     "As of {day}": "Stand {day}",
     "written {time} UTC": "geschrieben {time} UTC",
@@ -193,6 +194,7 @@ GERMAN = WORK | {
     "There is no forecast of this SIM.": "Von dieser SIM gibt es keine Prognose.",
     "When it runs out": "Wann sie leer ist",
     "of {mb} MB": "von {mb} MB",
+    "{mb} MB when 1NCE was last asked": "{mb} MB, als 1NCE zuletzt gefragt wurde",
     "not within ten years": "nicht in zehn Jahren",
     "What to do": "Was zu tun ist",
     "Anomalies": "Auffälligkeiten",

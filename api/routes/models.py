@@ -78,7 +78,8 @@ async def get_freshness(request: Request, asking: Asking) -> Response:
             "grades": {row["grade"]: row["sims"] for row in grades},
             "usage": usage,
             "sources": [
-                {name: row[name] for name in ("source", "asked_at", "age_hours", "under_way_since")} for row in sources
+                {name: row[name] for name in ("source", "asked_at", "age_hours", "under_way_since", "gone_since")}
+                for row in sources
             ],
         }
     )

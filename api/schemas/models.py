@@ -65,6 +65,9 @@ class SourceAge(BaseModel):
     asked_at: datetime | None = Field(description="When the last complete pass over the fleet ended; null: never")
     age_hours: float | None = Field(description="Hours since then", examples=[9.0])
     under_way_since: datetime | None = Field(description="When the pass that is under way began; null: none is")
+    gone_since: datetime | None = Field(
+        description="Since when 1NCE answers the call in no version of its API; null: it does"
+    )
 
 
 class UsageSource(BaseModel):

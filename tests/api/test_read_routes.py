@@ -117,6 +117,13 @@ WHERE as_of = '2026-01-10' AND sim_key IN (SELECT sim_key FROM core.sims WHERE r
 INSERT INTO ops.sweeps (organization_id, source, first_day, last_day, started_at, finished_at)
 SELECT organization_id, 'usage', '2026-01-09', '2026-01-10', '2026-01-11 02:00Z',
     '2026-01-11 03:00Z' FROM core.organizations;
+
+INSERT INTO ops.sweeps (organization_id, source, first_day, last_day, started_at)
+VALUES (1, 'tickets', '2026-01-10', '2026-01-10', '2026-01-11 03:00+00');
+
+INSERT INTO ops.once_calls (organization_id, call, version, gone_since, checked_at)
+VALUES (1, 'tickets', 'v1', '2026-01-09 00:00+00', '2026-01-11 03:00+00'),
+       (1, 'usage', 'v1', NULL, '2026-01-11 03:00+00');
 """
 MLFLOW = "https://mlflow.example.com"
 
@@ -552,7 +559,20 @@ def test_freshness_says_age_and_grade_by_source(service: Service) -> None:
     assert (found["as_of"], found["age_hours"]) == ("2026-01-10", 12.0)
     assert found["usage"] == [{"source": "call", "grade": "A", "sims": 11}]
     assert found["sources"] == [
-        {"source": "usage", "asked_at": "2026-01-11T03:00:00Z", "age_hours": 9.0, "under_way_since": None}
+        {
+            "source": "tickets",
+            "asked_at": None,
+            "age_hours": None,
+            "under_way_since": None,  # 1NCE has ended the call, and nothing will end this pass
+            "gone_since": "2026-01-09T00:00:00Z",
+        },
+        {
+            "source": "usage",
+            "asked_at": "2026-01-11T03:00:00Z",
+            "age_hours": 9.0,
+            "under_way_since": None,
+            "gone_since": None,
+        },
     ]
 
 
