@@ -427,7 +427,7 @@ def test_times_with_a_blank_and_sums_of_usage_are_understood(account: Account, m
 
 def test_a_sim_whose_call_keeps_failing_is_noted_and_stops_no_other(account: Account) -> None:
     ingest(account.runtime, "sims")
-    account.server.set_faults(Faults(server_error_rate=0.4))
+    account.server.set_faults(Faults(server_error_rate=0.7))
 
     landed = ingest(account.runtime, "status", once=impatient(account.runtime, max_attempts=2))["status"]
 
