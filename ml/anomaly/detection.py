@@ -39,7 +39,7 @@ PERSISTENCE = 14  # days that are looked back for its beginning
 # states that may last, how long each is news, and of how many days: flagged on all but one of so many of these days it
 # counts as reported until it ends. A level is left and reached again, by SIMs that report rarely on few days
 LASTING = {
-    "silence": (("silence", "missed"), 5, 5),
+    "silence": (("silence", "missed"), PERSISTENCE, PERSISTENCE),
     "dead": (("silence", "missed"), PERSISTENCE, PERSISTENCE),
     "rarer": (("rarer",), 5, 5),
     "more": (("rise_7", "rise_28"), 6, PERSISTENCE),
