@@ -63,6 +63,7 @@ MAX_RESIDUAL = 3.0  # log units: a day further off counts no more for a level
 HELD = 0.5  # of a level that the day itself must have
 JUMP = 3.0  # standard deviations: so high a day may be an update of its device type
 LEVEL_NOISE = 0.3  # spread above which a SIM's levels count the less the more it is restless
+MOST_UPDATE = 4.5  # log units, 90 times the usual, that an update may take: more costs too much to be passed over
 MOST_UPDATE_DAYS = 2  # in a row on which a SIM may take an update: what lasts longer is none
 UPDATED = 0.05, 3.0  # share of a device type's SIMs above the usual, and evidence, of an update
 LASTS = 3  # days that the last SIMs may take part after one on which many did
@@ -267,10 +268,11 @@ def _taken_part(
     jump = own > JUMP * spread
     jumps = shared(jump, ~np.isnan(own), types, days, fleet, "jumps", limits=UPDATED, lasting=LASTS) > 0
     jump = np.pad(jump, ((0, 0), (max(days + MOST_UPDATE_DAYS - long, 0), 0)))
-    lasts = np.logical_and.reduce(
+    none = np.logical_and.reduce(
         [jump[:, jump.shape[1] - days - back : jump.shape[1] - back] for back in range(MOST_UPDATE_DAYS + 1)]
     )
-    return together, jumps & (together["sessions"] == 0) & ~lasts, still & (together["missed"] == 0)
+    none |= np.nan_to_num(own[:, -days:]) > MOST_UPDATE
+    return together, jumps & (together["sessions"] == 0) & ~none, still & (together["missed"] == 0)
 
 
 def _as_wide(panel: Panel, width: int) -> Panel:

@@ -102,6 +102,9 @@ def test_an_update_of_a_device_type_is_no_spike_and_an_outage_of_an_operator_is_
     volume, sessions = usual()
     volume[100:140, -3] *= 40
     assert "spike" not in look(volume, sessions, 4)["kind"].drop_nulls()
+    costly, _ = usual()
+    costly[100:140, -3] *= 200
+    assert "spike" in look(costly, sessions, 4)["kind"].drop_nulls(), "a loop burns more than an update"
     alone, _ = usual()
     alone[120, -3] *= 8
     assert look(alone, sessions, 4).filter("is_anomaly")["kind"].to_list()[:1] == ["spike"]
