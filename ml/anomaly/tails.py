@@ -27,11 +27,10 @@ MIN_COUNTED_DAYS = 300
 MIN_TYPE_DAYS = 1_500  # SIM-days that a device type must have for counts of its own
 NORMAL_95 = 1.645
 # decades by which a channel, from a statistic on, counts as more anomalous than it is rare: a SIM where or when it
-# has no business to be, or that falls silent, matters; use that falls costs nothing. The limits are counted with it
+# has no business to be matters; use that falls costs nothing. The limits are counted with it
 PRIORS = {
     "device": (UNKNOWN_TYPE, 1.0),
     **dict.fromkeys(("country", "operator"), (2.5, 1.0)),
-    **dict.fromkeys(("silence", "missed"), (0.0, 0.3)),
     "hours": (0.0, 0.1),
     **dict.fromkeys(("fall_7", "fall_28", "rarer"), (0.0, -0.3)),
 }

@@ -169,7 +169,7 @@ def test_a_silence_longer_than_the_sims_heartbeat_surprises_whatever_the_heartbe
     surprise, _ = missed(volume, np.full(2, ""), 5, FleetStatistics())
     assert (surprise[0, :2] < 1).all(), "two days between reports are its heartbeat"
     assert surprise[0, 2] > 1.5
-    assert surprise[1, 1] > 2.5
+    assert surprise[1, 1] > 2.2, "as sure as one may be that a day gets lost for anybody"
 
 
 def test_a_sim_is_held_against_the_pauses_that_most_of_its_device_type_had() -> None:
