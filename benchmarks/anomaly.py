@@ -398,7 +398,7 @@ def main() -> None:
     parser.add_argument("--incident", action="store_true")
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--unseen", action="store_true", help="fleets of kinds that nobody had in mind, alone")
-    parser.add_argument("--half", choices=("A", "B", "C"), default="B", help="of these kinds")
+    parser.add_argument("--half", choices=("A", "B", "C", "D"), default="B", help="of these kinds")
     parser.add_argument("--history", type=int, default=180, help="days known of them at most")
     arguments = parser.parse_args()
     if arguments.speed:

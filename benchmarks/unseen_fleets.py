@@ -1,7 +1,7 @@
-"""How anomalies are found in fleets of kinds that nobody had in mind: `simulator.field_kinds`, in three parts.
+"""How anomalies are found in fleets of kinds that nobody had in mind: `simulator.field_kinds`, in four parts.
 
 Half A may be looked at while the detector is made; half B says how it does on kinds that are not in A, and half C, the
-younger one, on kinds that are in neither.
+younger one, on kinds that are in neither. The kinds of D are drawn by its seed: TUNING_SEEDS may be looked at, too.
 `python -m benchmarks.anomaly --unseen [--half A] [--sims 600]`; SEEDS of A are those that settings were chosen on.
 """
 
@@ -18,7 +18,8 @@ from ml.anomaly import PERIOD_SCHEMA, detect, fit, group
 from simulator.field import FieldFleet
 
 STARTS = (date(2025, 8, 1), date(2025, 2, 1))  # with Christmas in the days tested, and with summer
-SEEDS = {"A": (1, 2), "B": (101, 102), "C": (201, 202)}
+SEEDS = {"A": (1, 2), "B": (101, 102), "C": (201, 202), "D": (401, 402)}
+TUNING_SEEDS = (301, 302, 303, 304)  # of half D that settings may be chosen on
 BEFORE = 90  # days before the first fit
 STEP = 14
 
@@ -80,7 +81,8 @@ def recall(fleet: FieldFleet, found: pl.DataFrame) -> pl.DataFrame:
 
 
 def held(fleet: FieldFleet, found: pl.DataFrame) -> list[float]:
-    """Of the SIMs whose firmware loops, the share that is in an incident of their device type, on each of its days."""
+    """Of the SIMs whose firmware loops, the share that is in an incident of their device type, on each of its days on
+    which any of them is active."""
     sims, first, length = fleet.loop
     name = fleet.types[int(sims[0])]
     shares = []
@@ -90,7 +92,8 @@ def held(fleet: FieldFleet, found: pl.DataFrame) -> list[float]:
         ours = grouped.incidents.filter(pl.col("scope").struct.field("device_type") == name)["number"]
         members = grouped.members.filter(pl.col("number").is_in(ours.implode()))["sim_key"].to_list()
         active = fleet.history.filter(pl.col("day") == day, pl.col("sim_key").is_in(sims.tolist()))["sim_key"].to_list()
-        shares.append(len(set(members) & set(active)) / max(len(active), 1))
+        if active:
+            shares.append(len(set(members) & set(active)) / len(active))
     return shares
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from simulator.field_kinds import FIELD_KINDS, FieldKind
+from simulator.field_kinds import FIELD_KINDS, FieldKind, drawn_kinds
 from simulator.hashing import Ints, draw
 
 Floats = NDArray[np.float64]
@@ -45,7 +45,7 @@ OUTAGE_HOURS = (9, 15)
 class FieldFleet:
     """A fleet, the same for the same arguments.
 
-    half    of FIELD_KINDS that it is made of; faulty, whether anything is done to it
+    half    of FIELD_KINDS, or D, that it is made of; faulty, whether anything is done to it
     first   its first day; days, how many
     """
 
@@ -63,7 +63,9 @@ class FieldFleet:
 
     @property
     def kinds(self) -> list[FieldKind]:
-        """The kinds that it is made of."""
+        """The kinds that it is made of; of half D, those that its seed draws."""
+        if self.half == "D":
+            return list(drawn_kinds(self.seed))
         return [kind for kind in FIELD_KINDS if kind.half == self.half]
 
     @cached_property

@@ -5,9 +5,13 @@ Half of the kinds ("A") may be looked at while a detector is made; the other hal
 which nobody thought. What makes kinds of B odd (weeks at sea, weather over a city, tests every third day, bad cells)
 is in no kind of A. Half C was written after the detector had been measured on B, with oddities that neither has:
 content that a company sends to all its screens, machines that stand still while it rains, solar power that fails.
+Kinds of "D" are nobody's thought: each seed draws its own, of the oddities that the others have in any mixture.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
 
 FLAT = (1.0,) * 7
 WORKDAYS = (1.05, 1.1, 1.1, 1.05, 1.0, 0.12, 0.06)
@@ -224,3 +228,56 @@ FIELD_KINDS = (
         messages=0.02,
     ),
 )
+
+DRAWN = 7  # kinds of a fleet of half D
+
+
+@lru_cache
+def drawn_kinds(seed: int) -> tuple[FieldKind, ...]:
+    """The kinds of half D of a seed, each with the oddities of other kinds by chance."""
+    rng = np.random.default_rng(seed)
+    return tuple(_drawn(f"drawn_{number}", rng) for number in range(DRAWN))
+
+
+def _drawn(name: str, rng: np.random.Generator) -> FieldKind:
+    def between(low: float, high: float) -> float:
+        return float(low + (high - low) * rng.random())
+
+    def happens(chance: float) -> bool:
+        return bool(rng.random() < chance)
+
+    least = float(10 ** between(3.7, 6.5))
+    calm = between(0.03, 0.3)
+    reports = ((0.985, 1.0), (0.985, 1.0), (0.9, 0.99), (0.75, 0.95))[int(rng.integers(4))]
+    week = (FLAT, FLAT, FLAT, WORKDAYS, SHOPS, LEISURE)[int(rng.integers(6))]
+    closed = happens(0.3)
+    season = between(-1.6, 1.0) if happens(0.3) else 0.0
+    return FieldKind(
+        name,
+        "D",
+        (least, least * between(4, 12)),
+        (calm, calm + between(0.05, 0.35)),
+        float(10 ** between(0.1, 0.9)),
+        week=week,
+        reports=reports,
+        every=int(rng.integers(2, 4)) if happens(0.15) else 1,
+        hours=24 if happens(0.5) else int(rng.integers(3, 17)),
+        rests=(between(8, 30), between(3, 10), 0.04 if happens(0.5) else 0.0) if happens(0.25) else None,
+        bursts=(between(0.004, 0.03), between(3, 6), between(8, 40), int(rng.integers(1, 6)), int(rng.integers(3)))
+        if happens(0.3)
+        else None,
+        closes=(between(0.2, 0.6), int(rng.integers(4, 8)), int(rng.integers(10, 22))) if closed else None,
+        holidays=closed and happens(0.7),
+        season=season,
+        wintry=season < 0 and happens(0.5),
+        weather=between(0.1, 0.4) if happens(0.25) else 0.0,
+        updates=between(4, 60) if happens(0.3) else 0.0,
+        cells=between(0.004, 0.03) if happens(0.25) else 0.0,
+        at_sea=(between(25, 50), int(rng.integers(3, 7)), int(rng.integers(10, 29))) if happens(0.1) else None,
+        roams=int(rng.integers(2, 5)) if happens(0.25) else 1,
+        campaigns=(int(rng.integers(2, 5)), between(2, 4), between(5, 12), int(rng.integers(1, 4)))
+        if happens(0.1)
+        else None,
+        idle=between(0.005, 0.05) if happens(0.1) else 0.0,
+        messages=between(0.0, 0.03),
+    )

@@ -9,7 +9,7 @@ from ml.anomaly.gaps import LONG_DAYS
 from ml.anomaly.places import Bools, Floats
 from ml.anomaly.together import LAG
 
-MIN_DAYS = 21  # known days before counts of sessions and messages are held against their usual
+MIN_DAYS = 14  # known days before counts of sessions and messages are held against their usual
 
 
 def last(values: Floats, days: int) -> Floats:

@@ -9,6 +9,7 @@ from typing import Any, get_args
 import numpy as np
 import polars as pl
 
+from ml.anomaly.control import corrected
 from ml.anomaly.explanations import bits, explained_silences, in_words
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.hours import spans
@@ -35,17 +36,18 @@ KIND_OF = {
     "pattern": "new_pattern",
 }
 PERSISTENCE = 14  # days that are looked back for its beginning
-# states that may last, and how long each is news: flagged on all but one of so many days in a row it counts as reported
-# until it ends
+# states that may last, how long each is news, and of how many days: flagged on all but one of so many of these days it
+# counts as reported until it ends. A level is left and reached again, by SIMs that report rarely on few days
 LASTING = {
-    "silence": (("silence", "missed"), PERSISTENCE),
-    "dead": (("silence", "missed"), PERSISTENCE),
-    "rarer": (("rarer",), 5),
-    "more": (("rise_7", "rise_28"), 7),
-    "less": (("fall_7", "fall_28"), 7),
+    "silence": (("silence", "missed"), PERSISTENCE, PERSISTENCE),
+    "dead": (("silence", "missed"), PERSISTENCE, PERSISTENCE),
+    "rarer": (("rarer",), 5, 5),
+    "more": (("rise_7", "rise_28"), 6, PERSISTENCE),
+    "less": (("fall_7", "fall_28"), 6, PERSISTENCE),
 }
 # permanently inactive (kind "dead"): silent for that many days, and that many times the usual gap
 INACTIVE_DAYS, INACTIVE_GAPS = 14, 4
+LEAST_SPIKE = 0.9  # log units: less than two and a half times the usual is no spike
 FLAPPING_DECADES = 2.0  # decades: a SIM with so unusually many sessions flaps, whatever its hours
 FEEDBACK_PENALTY = 1.0  # decades that an acknowledged false alarm adds to what is needed, at most MAX_FEEDBACK_PENALTY
 MAX_FEEDBACK_PENALTY = 3.0
@@ -103,6 +105,7 @@ def detect(
     fits = ~np.isnan(found.bytes) & ~found.explained
     scores = _channel_scores(model, found, shown)
     needed = -np.log10(false_alarms_per_1000 / 1000)
+    scores["high"][found.extra["above"] < least_spike(needed)] = 0
     reported = _already_reported(model, found, scores, fits, needed)
     for name, decades in found.shared.items():  # what the group has lasts as long as it does
         scores[name] = np.maximum(scores[name], decades)
@@ -120,6 +123,12 @@ def detect(
     return Detection(explained_silences(_described(frame, needed), found, periods, shown), found, suppressed)
 
 
+def least_spike(needed: float) -> float:
+    """How far, in log units, a day lies above the usual at least to be a spike: LEAST_SPIKE where one false alarm in
+    1,000 is allowed, less where more are, and nothing where ten are."""
+    return LEAST_SPIKE * min(max(needed - 2, 0.0), 1.0)
+
+
 def _channel_scores(model: AnomalyModel, found: Signals, shown: int) -> dict[str, Floats]:
     """How anomalous each channel is, as scores by name; the Isolation Forest looks at the last `shown` days only."""
     classes, channels = classes_of(found), scaled(found, model.scales)
@@ -135,7 +144,7 @@ def _channel_scores(model: AnomalyModel, found: Signals, shown: int) -> dict[str
         pattern[rows] = isolation(forest, found, rows)
         scores["pattern"] = anomaly_scores("pattern", model.tails["pattern"], pattern, classes["pattern"], found.types)
         scores["pattern"][:, : found.days - shown] = 0
-    return scores
+    return {name: corrected(values, model.corrections.get(name, {}), found.types) for name, values in scores.items()}
 
 
 def _already_reported(
@@ -146,12 +155,12 @@ def _already_reported(
     reported, inactive = np.zeros_like(fits), _permanently_inactive(found)
     alone = {
         names: fits & (model.score(np.maximum.reduce([scores[name] for name in names])) >= needed)
-        for names, _ in LASTING.values()
+        for names, *_ in LASTING.values()
     }
-    for state, (names, days) in LASTING.items():
+    for state, (names, days, within) in LASTING.items():
         flagged = alone[names] & {"silence": ~inactive, "dead": inactive}.get(state, fits)
-        before = np.cumsum(np.pad(flagged, ((0, 0), (days + 1, 0))), axis=1)
-        long = flagged & (before[:, days:-1] - before[:, : -days - 1] >= days - 1)
+        before = np.cumsum(np.pad(flagged, ((0, 0), (within + 1, 0))), axis=1)
+        long = flagged & (before[:, within:-1] - before[:, : -within - 1] >= days - 1)
         for name in names:
             scores[name][long] = 0
         reported |= long

@@ -145,6 +145,7 @@ WORDS = {
     "deactivated": "it has been off for long",
     "not_asked": "1NCE was not asked for its usage yet",
     "resting": "most SIMs of its label are silent, too",
+    "still": "most SIMs of its device type and operator are silent, too, and others of its operator are not",
     "outage": "hardly any SIM was heard of: an outage of ours",
     "seasonal": "it rested in the same weeks a year before",
     "seasonal_peers": "it rests with the season, as most of its peers do",
@@ -158,10 +159,12 @@ def explained_silences(frame: pl.DataFrame, found: Signals, periods: pl.DataFram
             "sim_key": np.repeat(found.sim_keys.astype(np.int32), shown),
             "outage": np.tile(found.outage[-shown:], len(found.sim_keys)),
             "resting": found.resting[:, -shown:].ravel(),
+            "still": found.still[:, -shown:].ravel(),
         }
     )
-    frame = frame.with_columns(reason["outage", "resting"])
+    frame = frame.with_columns(reason["outage", "resting", "still"])
     why: Any = pl.when("outage").then(pl.lit("outage")).when("resting").then(pl.lit("resting"))
+    why = why.when("still").then(pl.lit("still"))
     if periods is not None and periods.height:
         held = frame.select("sim_key", "day").join(
             periods.with_columns(pl.col("last_day").fill_null(found.as_of)), on="sim_key", how="inner"

@@ -43,7 +43,8 @@ def gaps_of(volume: Floats, days: int) -> tuple[Floats, Floats, Floats]:
 
 
 def usual_gaps(gap: Floats, gaps: Floats, volume: Floats, types: Types, fleet: FleetStatistics) -> Floats:
-    """Usual gaps, of SIMs with fewer than MIN_OWN_GAPS of them at least the 95 % quantile of their device type.
+    """Usual gaps: at least the median of their device type, for what most of it did at times the others may do; of SIMs
+    with fewer than MIN_OWN_GAPS gaps at least the 95 % quantile.
 
     Without peers a SIM that is known for less than LONG_DAYS days has no usual gap.
     """
@@ -51,19 +52,20 @@ def usual_gaps(gap: Floats, gaps: Floats, volume: Floats, types: Types, fleet: F
     usual = np.where((known < LONG_DAYS) & (gaps < MIN_OWN_GAPS), 0, gap)
     least = fleet.of("gaps", _gaps_of_types, gap, types)
     for name, rows in of_type(types, least):
-        usual[rows] = np.where(
-            (gaps[rows] < MIN_OWN_GAPS) & (gap[rows] > 0), np.maximum(gap[rows], least[name]), gap[rows]
-        )
+        middle, most = least[name]
+        of_peers = np.where(gaps[rows] < MIN_OWN_GAPS, most, middle)
+        usual[rows] = np.where(gap[rows] > 0, np.maximum(gap[rows], of_peers), 0)
     return usual
 
 
 def _gaps_of_types(gap: Floats, types: Types) -> dict[str, Floats]:
-    """The 95 % quantile of the usual gaps of each device type on each day, (days,); 0 where it has not peers enough."""
+    """The median and the 95 % quantile of the usual gaps of each device type on each day, (2, days); 0 where it has not
+    peers enough."""
     found = {}
     for name, rows in of_type(types):
         ordered = np.sort(gap[rows], axis=0)  # SIMs without a usual gap first
         known = (ordered > 0).sum(axis=0)
-        at = len(rows) - known + np.ceil(0.95 * np.maximum(known - 1, 0)).astype(np.int64)
-        quantile = np.take_along_axis(ordered, np.minimum(at, len(rows) - 1)[None], 0)[0]
-        found[name] = np.where(known >= MIN_PEERS, quantile, 0).astype(np.float32)
+        at = len(rows) - known + np.ceil(np.array([[0.5], [0.95]]) * np.maximum(known - 1, 0)).astype(np.int64)
+        quantiles = np.take_along_axis(ordered, np.minimum(at, len(rows) - 1), 0)
+        found[name] = np.where(known >= MIN_PEERS, quantiles, 0).astype(np.float32)
     return found

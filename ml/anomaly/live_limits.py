@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from ml.anomaly.detection import least_spike
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.model import AnomalyModel, classes_of
 from ml.anomaly.places import Floats, Types, of_type
 from ml.anomaly.signals import LOG_OFFSET_BYTES, Signals
-from ml.anomaly.tails import LEVELS, OF_TYPE, STEPS, slope_of
+from ml.anomaly.tails import BY_TYPE, LEVELS, OF_TYPE, STEPS, slope_of
 
 STATE_SCHEMA: dict[str, Any] = {
     "sim_key": pl.Int32,
@@ -54,7 +55,11 @@ def limits(
     usual = np.where(np.isnan(usual), np.nanmax(np.column_stack([usual, np.full(sims, -1.0)]), axis=1)[:, None], usual)
     known = usual > 0
     with np.errstate(over="ignore"):  # infinite: no limit
-        top = (np.maximum(usual, 0) + LOG_OFFSET_BYTES) * np.exp(shift + z * found.spread[:, -1])[:, None] * LATE
+        top = (
+            (np.maximum(usual, 0) + LOG_OFFSET_BYTES)
+            * np.exp(shift + np.maximum(z * found.spread[:, -1], least_spike(needed)))[:, None]
+            * LATE
+        )
     bytes_limits = np.where(known & np.isfinite(top) & (top < NO_LIMIT), top, NO_LIMIT).astype(np.int64)
     counts = {
         name: _count_limit(
@@ -81,10 +86,13 @@ def limits(
     )
 
 
-def _inverse(model: AnomalyModel, channel: str, classes: np.ndarray, types: Types, combined: float) -> Floats:
+def _inverse(model: AnomalyModel, channel: str, classes: np.ndarray, types: Types, needed: float) -> Floats:
     """The statistic from which a channel alone makes an anomaly, for each SIM by its class and its device type."""
 
-    def least(tail: list[float]) -> float:
+    lowered = model.corrections.get(channel, {})
+
+    def least(tail: list[float], kind: str = "") -> float:
+        combined = needed + lowered.get(kind, lowered.get("", 0.0))
         logs, values = -np.log10(LEVELS[: len(tail)]), np.array(tail)
         slope = slope_of(values, STEPS[channel])
         value = np.interp(combined, logs, values) if combined <= logs[-1] else tail[-1] + (combined - logs[-1]) * slope
@@ -95,7 +103,8 @@ def _inverse(model: AnomalyModel, channel: str, classes: np.ndarray, types: Type
     for number in np.unique(classes):
         found[classes == number] = least(tails.get(str(int(number)), tails["all"]))
     for name, rows in of_type(types, {key.removeprefix(OF_TYPE) for key in tails if key.startswith(OF_TYPE)}):
-        found[rows] = np.maximum(found[rows], least(tails[OF_TYPE + name]))
+        of_kind = least(tails[OF_TYPE + name], name)
+        found[rows] = of_kind if channel in BY_TYPE else np.maximum(found[rows], of_kind)
     return found.astype(np.float32)
 
 

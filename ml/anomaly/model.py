@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from ml.anomaly import typical
+from ml.anomaly import control, typical
 from ml.anomaly.places import MIN_PEERS, Bools, Floats, Types, of_type
 from ml.anomaly.signals import CHANNELS, FEATURES, SLOW, Signals, signals
 from ml.anomaly.tails import (
@@ -29,7 +29,6 @@ from ml.anomaly.tails import (
     MIN_COUNTED_DAYS,
     STEPS,
     bounded,
-    combine,
     drawn_to_typical,
     tails_of,
 )
@@ -38,7 +37,7 @@ from ml.history import FloatArray
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest
 
-VERSION = 4
+VERSION = 5
 TRAINING_DAYS = 84
 WARMUP_DAYS = 56  # days of history before those that the fit uses
 MIN_TRAINING_DAYS = 42  # that the fit uses all the same where there are fewer
@@ -74,6 +73,7 @@ class AnomalyModel:
     tails      by channel and class: statistic at each share of LEVELS, falling share; the fleet's own where the class
                is small
     limits     combined anomaly score at each of `shares`, both ascending in it
+    corrections  by channel and device type, decades that scores are lowered by (`ml.anomaly.control`)
     scales     by slow channel and group of SIMs (device type; "0" to "2" how noisy, for the others): what `scaled`
                makes them comparable by
     forest     rows of features that the Isolation Forest is grown from, and its seed
@@ -84,6 +84,7 @@ class AnomalyModel:
     tails: dict[str, dict[str, list[float]]]
     limits: list[float]
     shares: list[float]
+    corrections: dict[str, dict[str, float]]
     scales: dict[str, dict[str, list[float]]]
     forest: list[list[float]]
     seed: int
@@ -97,6 +98,7 @@ class AnomalyModel:
             "tails": self.tails,
             "limits": self.limits,
             "shares": self.shares,
+            "corrections": self.corrections,
             "scales": self.scales,
             "forest": self.forest,
             "seed": self.seed,
@@ -111,7 +113,9 @@ class AnomalyModel:
                 f"the anomaly model has format {values.get('format')}; this code reads {VERSION}: "
                 "materialize anomaly_detector"
             )
-        fields = {name: values[name] for name in ("tails", "limits", "shares", "scales", "forest", "seed")}
+        fields = {
+            name: values[name] for name in ("tails", "limits", "shares", "corrections", "scales", "forest", "seed")
+        }
         return cls(as_of=date.fromisoformat(values["as_of"]), fitted_on=values["learnt"], **fields)
 
     def grown(self) -> IsolationForest | None:
@@ -182,7 +186,9 @@ def fit(
     }
     if lacking:
         tails |= {name: drawn_to_typical(name, tails[name], lacking) for name in typical.TAILS}
-    combined = combine(tails, channels, classes, found.types)
+    shared = np.logical_or.reduce([decades > 0 for decades in found.shared.values()])
+    corrections = control.corrections(channels, classes, kept, fits & ~shared, found.types)
+    combined = control.combine(tails, corrections, channels, classes, found.types)
     counted = kept & ~np.isnan(pattern) if forest is not None else kept
     limits = _limits(combined, counted)
     fitted_on = {
@@ -191,7 +197,15 @@ def fit(
         "left_out": float(1 - kept.sum() / max(fits.sum(), 1)),
     }
     return AnomalyModel(
-        as_of, tails, limits.tolist(), RATES.tolist(), scales, np.round(sample, 4).tolist(), seed, fitted_on
+        as_of,
+        tails,
+        limits.tolist(),
+        RATES.tolist(),
+        corrections,
+        scales,
+        np.round(sample, 4).tolist(),
+        seed,
+        fitted_on,
     )
 
 

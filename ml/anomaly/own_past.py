@@ -11,9 +11,13 @@ from ml.history import IntArray
 RECORD_DAYS = 84  # days that a day's use is held against
 MIN_RECORD_DAYS = 14  # days with use among them that are needed
 LEAST_SCALE, MOST_SCALE = 0.15, 1.2  # log units
-HEARTBEAT_DAYS = 56
+HEARTBEAT_DAYS = 84
 MIN_HEARTBEAT_DAYS = 21
+SILENT_DAYS = 1.0  # silent days for which the device type's rate counts beside the SIM's own
+LEAST_RATE, MOST_RATE = 5e-3, 0.9  # of silent days, that a device type is taken to have: a day gets lost for anybody
+LEAST_CHANCE = 5e-3  # of a silent day: what it is beyond cannot be known from weeks
 STAYS = 0.2  # chance that a silent device is silent the day after as well, before the fleet's past says more
+WEEKLY = 0.78  # chance of a silent weekday from which on it is a habit: it says whether a silence goes on
 STAYS_DAYS = 5.0  # silent days for which what is more widely known counts
 LENGTHS = 4  # silences of one day, of two, of three, and longer ones go on with chances of their own
 LONGEST = 14  # days: a longer silence says nothing of usual ones
@@ -61,7 +65,11 @@ def missed(volume: Floats, types: Types, days: int, fleet: FleetStatistics) -> t
     known &= begun
     idle = (volume == 0) & known
     silent, seen = (_before(values, HEARTBEAT_DAYS, span) for values in (idle, known))
-    share = (silent + 0.5) / (seen + 1)
+    rates = fleet.of("silent days", _silent_share, idle, known, types)
+    usual = np.broadcast_to(rates[""][-span:], seen.shape).copy()
+    for name, rows in of_type(types, rates):
+        usual[rows] = rates[name][-span:]
+    share = (silent + SILENT_DAYS) / (seen + SILENT_DAYS / usual)
     pad = max(span + 56 - width, 0)
     idle_wide, known_wide = (np.pad(values, ((0, 0), (pad, 0)))[:, -span - 56 :] for values in (idle, known))
     same_idle, same_known = (
@@ -72,10 +80,15 @@ def missed(volume: Floats, types: Types, days: int, fleet: FleetStatistics) -> t
         for values in (idle_wide, known_wide)
     )
     on_weekday = (same_idle + 2 * share) / (same_known + 2)
-    after = np.pad(idle, ((0, 0), (1, 0)))[:, :-1]  # silent the day before
-    again, tried = (_before(values, HEARTBEAT_DAYS, span) for values in (idle & after, known & after))
-    run = _days_silent(idle, known)[:, -span:]
-    length = np.clip(run, 1, LENGTHS).astype(np.int64) - 1
+    run = _days_silent(idle, known)
+    lengths = np.minimum(run, LENGTHS).astype(np.int8)
+    again, tried = np.zeros((2, sims, span), np.float32)
+    for nth in range(1, LENGTHS + 1):
+        so_long = known & (lengths == nth)
+        now = so_long[:, -span:]
+        tried[now] = _before(so_long, HEARTBEAT_DAYS, span)[now]
+        again[now] = _before(so_long & idle, HEARTBEAT_DAYS, span)[now]
+    length = np.maximum(lengths[:, -span:], 1).astype(np.int64) - 1
     goes_on = fleet.of("silences go on", _goes_on, idle, known, types)
     usually = np.take_along_axis(goes_on[""][-span:], length.T, axis=1).T
     for name, rows in of_type(types, goes_on):
@@ -84,8 +97,9 @@ def missed(volume: Floats, types: Types, days: int, fleet: FleetStatistics) -> t
     surprise, running = np.zeros((sims, span), np.float32), np.zeros(sims, np.float32)
     for day in range(span):
         here, place = idle[:, width - span + day], width - span + day
-        chance = np.where(running > 0, np.maximum(on_weekday[:, day], stays[:, day]), on_weekday[:, day])
-        step = -np.log10(np.clip(chance, 1e-3, 1))
+        weekly = np.where(on_weekday[:, day] >= WEEKLY, on_weekday[:, day], 0)
+        chance = np.where(running > 0, np.maximum(weekly, stays[:, day]), on_weekday[:, day])
+        step = -np.log10(np.clip(chance, LEAST_CHANCE, 1))
         running = np.where(here, running + step, np.where(known[:, place], 0, running))
         surprise[:, day] = np.where(here & (seen[:, day] >= MIN_HEARTBEAT_DAYS), running, 0)
     return surprise[:, -days:], share[:, -days:].astype(np.float32)
@@ -98,6 +112,18 @@ def _days_silent(idle: Bools, known: Bools) -> Floats:
         found[:, day] = run
         run = np.where(idle[:, day], run + 1, np.where(known[:, day], 0, run))
     return found
+
+
+def _silent_share(idle: Bools, known: Bools, types: Types) -> dict[str, Floats]:
+    """The share of silent days, on all days before each, (days,): of each device type, and of the fleet as ""."""
+
+    def so_far(where: Bools) -> Floats:
+        return np.asarray(np.cumsum(np.pad(where.sum(axis=0), (1, 0))[:-1]), np.float32)
+
+    found = {"": (so_far(idle) + 1) / (so_far(known) + 20)}
+    for name, rows in of_type(types):
+        found[name] = (so_far(idle[rows]) + 20 * found[""]) / (so_far(known[rows]) + 20)
+    return {name: np.clip(share, LEAST_RATE, MOST_RATE) for name, share in found.items()}
 
 
 def _goes_on(idle: Bools, known: Bools, types: Types) -> dict[str, Floats]:

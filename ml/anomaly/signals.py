@@ -62,9 +62,15 @@ USUAL_DAYS = 28  # known days that what was usual before a lasting change rests 
 MAX_RESIDUAL = 3.0  # log units: a day further off counts no more for a level
 HELD = 0.5  # of a level that the day itself must have
 JUMP = 3.0  # standard deviations: so high a day may be an update of its device type
-MOST_UPDATE = 3.0  # log units above the usual that an update may take: more costs too much to be passed over
+LEVEL_NOISE = 0.3  # spread above which a SIM's levels count the less the more it is restless
+MOST_UPDATE = 4.5  # log units, 90 times the usual, that an update may take: more costs too much to be passed over
+MOST_UPDATE_DAYS = 2  # in a row on which a SIM may take an update: what lasts longer is none
+UPDATED = 0.05, 3.0  # share of a device type's SIMs above the usual, and evidence, of an update
+LASTS = 3  # days that the last SIMs may take part after one on which many did
+STILL = 0.6, 6.0  # the same of the SIMs of a type and an operator: so many are silent that they stand still
 RESTLESS = 1.0  # on the Anscombe scale: so many sessions more than usual that it may take part in what its type does
 LESS_USE, SURPRISED = 0.35, 0.9  # log units, decades: so little use, or such a silence, that it may be its operator's
+MOST_STILL_DAYS = 7  # days: who is silent for longer does not wait for the weather
 MIN_HEARD_SHARE = 0.5  # of the usual number of SIMs heard of; less is an outage of ours
 
 
@@ -82,6 +88,7 @@ class Signals:
     extra     by name: sms, usual_sms, sessions, usual_sessions, and what `unusual_hours` adds
     explained (sims, days) out of service or not asked for: nothing is anomalous then
     resting   (sims, days) silent with most others of its label: no anomaly of its own
+    still     (sims, days) silent with most others of its device type and operator, alone among the operator's
     shared    by channel, (sims, days): decades of evidence that the group has a fault in which the SIM takes part
     outage    (days,) hardly any SIM was heard of: an outage of ours
     type_shifts  by device type, (days,): how far it as a whole is from its usual, in log units
@@ -104,6 +111,7 @@ class Signals:
     extra: dict[str, Floats]
     explained: Bools
     resting: Bools
+    still: Bools
     shared: dict[str, Floats]
     outage: Bools
     type_shifts: dict[str, Floats]
@@ -164,11 +172,10 @@ def signals(
     silent, gap, gaps = gaps_of(volume, days)
     gap = usual_gaps(gap, gaps, volume, types, fleet)
     age = np.cumsum(known := ~np.isnan(volume), axis=1, dtype=np.float32)
-    levels = [_level(own, usual, age[:, -span:], types, window, days, fleet) for window in (7, 28)]
+    calm = _calm(spread, days)
     channels = {
         "high": np.minimum(np.clip(z[:, -days:], 0, 50), 2 * record(volume, logs, days, last_day)),
-        **{name: np.maximum(level, 0) for name, level in zip(("rise_7", "rise_28"), levels, strict=True)},
-        **{name: np.maximum(-level, 0) for name, level in zip(("fall_7", "fall_28"), levels, strict=True)},
+        **_levels(own, usual, age, calm, types, fleet),
         "silence": np.where((gap > 0) & (silent > 0), (silent + 1) / np.maximum(gap, 1), 0).astype(np.float32),
     }
     long = min(days + PAST + LAG, width)
@@ -177,8 +184,11 @@ def signals(
     channels["rarer"], reports, fewest = rarer(volume, days)
     channels["rarer"][silent == 0] = 0
     sms = counts_of(history, panel, "sms") if "sms" in history.columns else np.zeros_like(volume)
-    extra: dict[str, Floats] = {"quiet": quiet, "reports": reports, "fewest_reports": fewest}
-    extra["rising"] = _rising(apart * spread[:, -(days + MEMORY) :], days)
+    extra: dict[str, Floats] = {
+        **{"quiet": quiet, "reports": reports, "fewest_reports": fewest},
+        "above": np.nan_to_num(np.minimum(own, relative)[:, -days:]),
+        "rising": _rising(apart * spread[:, -(days + MEMORY) :], days),
+    }
     channels["messages"], extra["sms"], extra["usual_sms"] = unusual(sms, known, days, fleet, "sms")
     begun = counts_of(events, panel, "sessions") if events is not None else np.zeros_like(volume)
     seen = (volume > 0) & (np.cumsum(begun, axis=1) > 0)  # a day without data has no session
@@ -190,11 +200,12 @@ def signals(
     channels["hours"], of_hours = unusual_hours(hours, volume > 0, types, days, fleet)
     extra |= of_hours
     channels |= places(events, panel, types, days, fleet)
-    together, updates = _taken_part(
+    together, updates, still = _taken_part(
         volume, surprise, own[:, -long:], spread[:, -long:], restless, seen[:, -long:], types, operators, days, fleet
     )
     channels["high"][updates] = 0
-    silenced = explained[:, -days:] | at_rest[:, -days:] | outage[None, -days:]
+    still &= silent <= MOST_STILL_DAYS
+    silenced = explained[:, -days:] | at_rest[:, -days:] | outage[None, -days:] | still
     for name, values in channels.items():
         channels[name] = np.where(silenced & (name not in ("device", "country", "operator")), 0, values).astype(
             np.float32
@@ -208,7 +219,7 @@ def signals(
         np.where(silenced, np.nan, panel.values[:, -days:]).astype(np.float32),
         (np.exp(usual[:, -days:]) - LOG_OFFSET_BYTES).astype(np.float32),
         spread[:, -days:],
-        _calm(spread, days),
+        calm,
         age[:, -days:],
         silent,
         gap,
@@ -216,6 +227,7 @@ def signals(
         extra,
         explained[:, -days:],
         at_rest[:, -days:],
+        still,
         together,
         outage[-days:],
         {name: shift[-days:] for name, shift in type_shifts.items()},
@@ -236,21 +248,31 @@ def _taken_part(
     operators: Types,
     days: int,
     fleet: FleetStatistics,
-) -> tuple[dict[str, Floats], Bools]:
-    """Evidence of faults that SIMs share, by channel (Signals.shared), and where an update of the whole device type
-    explains high use: many of the type jump, and none is restless. All but volume: of the days that `shared` needs."""
+) -> tuple[dict[str, Floats], Bools, Bools]:
+    """Evidence of faults that SIMs share, by channel (Signals.shared); where an update of the whole device type
+    explains high use: many of the type jump, for a day or two each, and none is restless; and where SIMs are silent
+    with most others of their type and operator, while the operator's other SIMs are not: bad weather, say. All but
+    volume: of the days that `shared` needs."""
     long = own.shape[1]
     in_use = (~np.isnan(volume) & (np.cumsum(volume > 0, axis=1) > 0))[:, -long:]
-    lacking = (volume[:, -long:] == 0) & (surprise > SURPRISED)
+    idle = volume[:, -long:] == 0
+    lacking = idle & (surprise > SURPRISED)
     lacking &= ~np.pad(lacking, ((0, 0), (1, 0)))[:, :-1]  # the day on which it fell silent
     lacking |= own < -np.maximum(LESS_USE, 1.5 * spread)
     together = {
-        "sessions": shared(restless > RESTLESS, seen, types, days, fleet, "sessions"),
-        "missed": shared(lacking, in_use, operators, days, fleet, "operator"),
+        "sessions": shared(restless > RESTLESS, seen, types, days, fleet, "sessions", lasting=LASTS),
+        "missed": shared(lacking, in_use, operators, days, fleet, "operator", kinds=types),
     }
-    jumps = shared(own > JUMP * spread, ~np.isnan(own), types, days, fleet, "jumps")
-    modest = np.nan_to_num(own[:, -days:]) < MOST_UPDATE
-    return together, (jumps > 0) & (together["sessions"] == 0) & modest
+    places = np.where((types == "") | (operators == ""), "", np.char.add(np.char.add(operators, " "), types))
+    still = shared(idle, in_use, places, days, fleet, "still", limits=STILL) > 0
+    jump = own > JUMP * spread
+    jumps = shared(jump, ~np.isnan(own), types, days, fleet, "jumps", limits=UPDATED, lasting=LASTS) > 0
+    jump = np.pad(jump, ((0, 0), (max(days + MOST_UPDATE_DAYS - long, 0), 0)))
+    none = np.logical_and.reduce(
+        [jump[:, jump.shape[1] - days - back : jump.shape[1] - back] for back in range(MOST_UPDATE_DAYS + 1)]
+    )
+    none |= np.nan_to_num(own[:, -days:]) > MOST_UPDATE
+    return together, jumps & (together["sessions"] == 0) & ~none, still & (together["missed"] == 0)
 
 
 def _as_wide(panel: Panel, width: int) -> Panel:
@@ -363,6 +385,19 @@ def _middle(values: Floats) -> Floats:
     count = (~np.isnan(ordered)).sum(axis=0)
     middle = np.take_along_axis(ordered, np.maximum((count - 1) // 2, 0)[None], 0)[0]
     return np.where(count >= MIN_PEERS, middle, np.nan).astype(np.float32)
+
+
+def _levels(
+    own: Floats, usual: Floats, age: Floats, calm: Floats, types: Types, fleet: FleetStatistics
+) -> dict[str, Floats]:
+    """The SLOW channels: levels over a week and over four, which count the less the more restless a SIM is."""
+    found: dict[str, Floats] = {}
+    days = calm.shape[1]
+    for window in (7, 28):
+        level = _level(own, usual, age[:, -own.shape[1] :], types, window, days, fleet)
+        level /= np.maximum(calm / LEVEL_NOISE, 1)
+        found |= {f"rise_{window}": np.maximum(level, 0), f"fall_{window}": np.maximum(-level, 0)}
+    return found
 
 
 def _level(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from ml.anomaly import typical
 from ml.anomaly.places import UNKNOWN_TYPE, Bools, Floats, Types, of_type
-from ml.anomaly.signals import CHANNELS, SLOW
+from ml.anomaly.signals import SLOW
 from ml.history import FloatArray
 
 LEVELS = np.array([1e-1, 5e-2, 2e-2, 1e-2, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4, 5e-5, 2e-5, 1e-5])
@@ -18,7 +17,7 @@ STEPS = dict.fromkeys((*SLOW, "missed", "messages", "sessions"), 0.5)
 STEPS |= {"high": 0.4, "rarer": 0.7, "hours": 1.0, "pattern": 0.01}
 # channels in which a type alone counts, for one moves or pauses and another does not; and those in which only the
 # fleet does
-BY_TYPE, BY_FLEET = ("country", "missed", "rarer"), ("device", "operator")
+BY_TYPE, BY_FLEET = ("high", "country", "missed", "rarer"), ("device", "operator")
 OF_TYPE = "type "  # before a device type where its own counts are kept
 CLASS_GROUP = 100  # classes whose numbers differ in the last two digits only may share their counts
 MIN_CLASS_DAYS = (
@@ -27,11 +26,12 @@ MIN_CLASS_DAYS = (
 MIN_COUNTED_DAYS = 300
 MIN_TYPE_DAYS = 1_500  # SIM-days that a device type must have for counts of its own
 NORMAL_95 = 1.645
-# decades by which a channel, from a statistic on, counts as more anomalous than it is rare: a SIM where it has no
-# business to be matters, use that falls costs nothing. The limits are counted with it
+# decades by which a channel, from a statistic on, counts as more anomalous than it is rare: a SIM where or when it
+# has no business to be matters; use that falls costs nothing. The limits are counted with it
 PRIORS = {
     "device": (UNKNOWN_TYPE, 1.0),
     **dict.fromkeys(("country", "operator"), (2.5, 1.0)),
+    "hours": (0.0, 0.1),
     **dict.fromkeys(("fall_7", "fall_28", "rarer"), (0.0, -0.3)),
 }
 
@@ -76,13 +76,27 @@ def bounded(values: Floats, sims: Any, shares: FloatArray) -> tuple[FloatArray, 
     """
     if not len(values):
         return np.zeros(len(shares)), np.zeros(len(shares), dtype=bool)
+    days = len(values)
+    most = int(days * float(shares.max())) + 1  # no more can be allowed
+    if most < days:
+        upper = np.flatnonzero(values >= np.partition(values, days - most)[days - most])
+        values, sims = values[upper], sims[upper]
     order = np.argsort(-values, kind="stable")
     values, sims = values[order], sims[order]
     # after each day taken in: how many, and the sum of squares of how many a SIM
-    nth = pl.DataFrame({"sim": sims}).select(pl.int_range(pl.len()).over("sim")).to_series().to_numpy()
-    bound = (np.arange(1, len(values) + 1) + NORMAL_95 * np.sqrt(np.cumsum(2 * nth + 1)) + 1) / len(values)
+    bound = (np.arange(1, len(values) + 1) + NORMAL_95 * np.sqrt(np.cumsum(2 * _so_often(sims) + 1)) + 1) / days
     allowed = np.searchsorted(bound, shares, side="right")
     return values[np.minimum(allowed, len(values) - 1)].astype(np.float64), np.asarray(allowed > 0)
+
+
+def _so_often(values: Any) -> Any:
+    """How often each value stood before it, (n,)."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    first = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))
+    found = np.empty(len(values), np.int64)
+    found[order] = np.arange(len(values)) - np.repeat(first, np.diff(first, append=len(values)))
+    return found
 
 
 def drawn_to_typical(name: str, tails: dict[str, list[float]], lacking: float) -> dict[str, list[float]]:
@@ -93,17 +107,6 @@ def drawn_to_typical(name: str, tails: dict[str, list[float]], lacking: float) -
         own = np.interp(logs, own_logs, tail) + np.maximum(logs - own_logs[-1], 0) * slope
         found[group] = typical.drawn_to(own, name, lacking).tolist()
     return found
-
-
-def combine(
-    tails: dict[str, dict[str, list[float]]], channels: dict[str, Floats], classes: dict[str, Any], types: Types
-) -> Floats:
-    """The most anomalous channel of each SIM-day: minus the decimal logarithm of its share in its class, carried on
-    beyond the counts."""
-    combined = np.zeros_like(channels["high"])
-    for name in CHANNELS:
-        np.maximum(combined, anomaly_scores(name, tails[name], channels[name], classes[name], types), out=combined)
-    return combined
 
 
 def anomaly_scores(name: str, tails: dict[str, list[float]], values: Floats, classes: Any, types: Types) -> Floats:

@@ -19,7 +19,9 @@ LONGEST_REST = 28  # days; a longer silence is no rest
 LAST_SIGN = 7  # days before the company rests within which a SIM that rests with it was active
 WEEKS = 8
 PAST, LAG = 56, 14  # days that tell how many are usual, and how long before a day these end
-SHARED_EXCESS, SHARED_DECADES = 0.15, 6.0  # share of the group above the usual, and evidence, that make it shared
+SHARED = 0.15, 6.0  # share of the group above the usual, and evidence, that make it shared
+SHARED_BY_OTHERS = 0.05, 2.0  # the same of a group's device types but the LEFT_OUT of which the most take part
+LEFT_OUT = 2
 MOST_DECADES = 12.0
 
 
@@ -70,22 +72,41 @@ def _by_group(values: Bools, number: IntArray, groups: int) -> Floats:
     return counts
 
 
-def shared(taking_part: Bools, known: Bools, groups: Types, days: int, fleet: FleetStatistics, name: str) -> Floats:
-    """Decades of evidence that the group of a SIM has a fault, on the last `days`, where the SIM takes part; else 0.
+def shared(
+    taking_part: Bools,
+    known: Bools,
+    groups: Types,
+    days: int,
+    fleet: FleetStatistics,
+    name: str,
+    *,
+    kinds: Types | None = None,
+    limits: tuple[float, float] = SHARED,
+    lasting: int = 0,
+) -> Floats:
+    """Decades of evidence that the group of a SIM has a cause of its own, on the last `days`, where the SIM takes part;
+    else 0.
 
-    taking_part, known  (SIMs, at least days + PAST + LAG)
+    taking_part, known  (SIMs, at least days + lasting + PAST + LAG)
+    kinds    device types: something of it must show without those of which the most take part, where others are enough
+    limits   share of the group, above the usual, that must take part, and the least evidence
+    lasting  days before a day whose evidence holds for it, too
     """
-    pad = ((0, 0), (max(days + PAST + LAG - known.shape[1], 0), 0))
+    span = days + lasting
+    pad = ((0, 0), (max(span + PAST + LAG - known.shape[1], 0), 0))
     taking_part, known = np.pad(taking_part, pad), np.pad(known, pad)
-    decades = fleet.of(f"shared {name}", _decades, taking_part, known, groups, days)
+    evidence = fleet.of(f"shared {name}", _decades, taking_part, known, groups, span, kinds, limits)
     found = np.zeros((len(groups), days), np.float32)
-    for group, rows in of_type(groups, decades):
-        found[rows] = np.where(taking_part[rows, -days:], decades[group], 0)
+    for group, rows in of_type(groups, evidence):
+        longest = np.maximum.reduce([evidence[group][lasting - back : span - back] for back in range(lasting + 1)])
+        found[rows] = np.where(taking_part[rows, -days:], longest, 0)
     return found
 
 
-def _decades(taking_part: Bools, known: Bools, groups: Types, days: int) -> dict[str, Floats]:
-    """By group, the evidence on each of the last `days`; only groups with a fault."""
+def _decades(
+    taking_part: Bools, known: Bools, groups: Types, days: int, kinds: Types | None, limits: tuple[float, float]
+) -> dict[str, Floats]:
+    """By group, the evidence on each of the last `days`; only groups with a cause."""
     names, number = np.unique(groups, return_inverse=True)
     hits, sims = (_by_group(values, number, len(names)) for values in (taking_part & known, known))
     sums = [np.pad(np.cumsum(values, axis=1, dtype=np.float64), ((0, 0), (1, 0))) for values in (hits, sims)]
@@ -97,9 +118,31 @@ def _decades(taking_part: Bools, known: Bools, groups: Types, days: int) -> dict
     k, n = hits[:, -days:], sims[:, -days:]
     others = (k.sum(axis=0) - k + 1) / (n.sum(axis=0) - n + 20)
     expected = np.clip(np.maximum(usual, others), 0.01, 0.99)
-    excess = k / np.maximum(n, 1) - expected
+    decades = np.where(of_past[1] >= n * 7, _evidence(k, n, expected, *limits), 0)
+    if kinds is not None:
+        without = _without_the_most(taking_part[:, -days:] & known[:, -days:], known[:, -days:], number, kinds)
+        alone = (without[1] >= MIN_PEERS) & (_evidence(*without, expected, *SHARED_BY_OTHERS) == 0)
+        decades = np.where(alone, 0, decades)
+    decades = decades.astype(np.float32)
+    return {str(name): decades[place] for place, name in enumerate(names) if name and decades[place].any()}
+
+
+def _evidence(k: Floats, n: Floats, expected: Floats, least: float, least_decades: float) -> Floats:
+    """Decades of evidence that more than expected take part, 0 where they are too few."""
     z = (k - n * expected) / np.sqrt(n * expected * (1 - expected) + 1)
     decades = np.minimum(z**2 / (2 * np.log(10)), MOST_DECADES)
-    fits = (excess >= SHARED_EXCESS) & (decades >= SHARED_DECADES) & (n >= MIN_PEERS) & (of_past[1] >= n * 7)
-    decades = np.where(fits, decades, 0).astype(np.float32)
-    return {str(name): decades[place] for place, name in enumerate(names) if name and decades[place].any()}
+    fits = (k / np.maximum(n, 1) - expected >= least) & (decades >= least_decades) & (z > 0) & (n >= MIN_PEERS)
+    return np.where(fits, decades, 0)
+
+
+def _without_the_most(taking_part: Bools, known: Bools, number: IntArray, kinds: Types) -> tuple[Floats, Floats]:
+    """How many SIMs of each group take part, and how many there are, without the LEFT_OUT device types of which the
+    most do."""
+    types, of_kind = np.unique(kinds, return_inverse=True)
+    groups, days = int(number.max(initial=-1)) + 1, known.shape[1]
+    k, n = (
+        _by_group(values, number * len(types) + of_kind, groups * len(types)).reshape(groups, len(types), days)
+        for values in (taking_part, known)
+    )
+    rest = np.argsort(-k, axis=1, kind="stable")[:, LEFT_OUT:]
+    return np.take_along_axis(k, rest, axis=1).sum(axis=1), np.take_along_axis(n, rest, axis=1).sum(axis=1)

@@ -10,7 +10,9 @@ import polars as pl
 import pytest
 
 from ml.anomaly import AnomalyModel, detect, fit, group, typical
+from ml.anomaly.control import corrected, corrections
 from ml.anomaly.fleet import FleetStatistics
+from ml.anomaly.gaps import usual_gaps
 from ml.anomaly.own_past import missed, rarer, record
 from ml.anomaly.signals import CHANNELS
 from ml.anomaly.together import resting, shared
@@ -98,8 +100,11 @@ def test_a_loop_of_few_sessions_holds_its_sims_in_one_incident_while_it_lasts() 
 
 def test_an_update_of_a_device_type_is_no_spike_and_an_outage_of_an_operator_is_one_incident() -> None:
     volume, sessions = usual()
-    volume[100:140, -3] *= 8
+    volume[100:140, -3] *= 40
     assert "spike" not in look(volume, sessions, 4)["kind"].drop_nulls()
+    costly, _ = usual()
+    costly[100:140, -3] *= 200
+    assert "spike" in look(costly, sessions, 4)["kind"].drop_nulls(), "a loop burns more than an update"
     alone, _ = usual()
     alone[120, -3] *= 8
     assert look(alone, sessions, 4).filter("is_anomaly")["kind"].to_list()[:1] == ["spike"]
@@ -154,6 +159,92 @@ def test_silence_surprises_less_in_device_types_whose_silences_go_on() -> None:
     types = np.repeat(["a", "b", "c"], 20)
     surprise, _ = missed(volume, types, 2, FleetStatistics())
     assert surprise[20, 1] - surprise[20, 0] > surprise[0, 1] - surprise[0, 0] + 0.3
+
+
+def test_a_silence_longer_than_the_sims_heartbeat_surprises_whatever_the_heartbeat_is() -> None:
+    volume = np.zeros((2, 120), np.float32)
+    volume[0, ::3] = 1  # every third day
+    volume[1] = 1
+    volume[:, -5:] = 0  # since a day on which both reported
+    surprise, _ = missed(volume, np.full(2, ""), 5, FleetStatistics())
+    assert (surprise[0, :2] < 1).all(), "two days between reports are its heartbeat"
+    assert surprise[0, 2] > 1.5
+    assert surprise[1, 1] > 2.2, "as sure as one may be that a day gets lost for anybody"
+
+
+def test_a_sim_is_held_against_the_pauses_that_most_of_its_device_type_had() -> None:
+    gap = np.full((20, 1), 9, np.float32)
+    gap[0] = 2
+    found = usual_gaps(gap, np.full((20, 1), 30, np.float32), np.ones((20, 90)), np.full(20, "a"), FleetStatistics())
+    assert found[0, 0] == 9
+    gap[1:] = 1
+    alone = usual_gaps(gap, np.full((20, 1), 30, np.float32), np.ones((20, 90)), np.full(20, "a"), FleetStatistics())
+    assert alone[0, 0] == 2
+
+
+def test_a_day_of_less_than_two_and_a_half_times_the_usual_is_no_spike() -> None:
+    volume, sessions = usual()
+    volume[120:124, -3] *= np.array([1.9, 1.9, 4, 6])
+    spikes = look(volume, sessions, 3).filter("is_anomaly", kind="spike")
+    assert set(spikes["sim_key"]) == {122, 123}
+
+
+def test_a_device_type_with_more_alarms_than_its_past_promised_is_believed_less() -> None:
+    rng = np.random.default_rng(5)
+    types = np.repeat(["a", "b"], 60)
+    values = rng.exponential(size=(120, 84)).astype(np.float32)
+    values[:60, -28:][rng.random((60, 28)) < 0.02] += 20
+    channels = dict.fromkeys(CHANNELS, np.zeros_like(values)) | {"sessions": values}
+    classes = dict.fromkeys(CHANNELS, np.zeros(values.shape, int))
+    every = np.ones(values.shape, bool)
+    found = corrections(channels, classes, every, every, types)["sessions"]
+    assert found["a"] > 0.5
+    assert found["b"] < 0.3
+    known = every.copy()
+    known[:60, -28:] = False  # a fault of the whole type says nothing
+    assert corrections(channels, classes, every, known, types)["sessions"]["a"] < 0.3
+    scores = corrected(np.full((120, 1), 4, np.float32), found, types)
+    assert scores[0, 0] == pytest.approx(4 - found["a"])
+    assert corrected(np.zeros((120, 1), np.float32), found, types).max() == 0
+    assert corrections(channels, classes, every[:, :20], every[:, :20], types) == {}, "of a few days nothing is said"
+
+
+def test_weather_over_one_device_type_is_no_outage_of_its_operator() -> None:
+    operators, kinds = np.tile(["o", "p"], 100), np.repeat(["a", "b", "c", "d"], 50)
+    part = np.random.default_rng(2).random((200, 100)) < 0.03
+    known = np.ones_like(part)
+    of_one = part.copy()
+    of_one[(operators == "o") & (kinds == "a"), -1] = True
+    assert not shared(of_one, known, operators, 1, FleetStatistics(), "x", kinds=kinds).any()
+    assert shared(of_one, known, np.char.add(operators, kinds), 1, FleetStatistics(), "x", limits=(0.6, 6.0)).sum() > 0
+    of_all = part.copy()
+    of_all[(operators == "o") & (np.arange(200) % 4 < 3), -1] = True
+    assert (shared(of_all, known, operators, 1, FleetStatistics(), "x", kinds=kinds) > 0).sum() >= 90
+
+
+def test_the_last_sims_that_take_part_are_of_the_same_cause() -> None:
+    part = np.random.default_rng(2).random((200, 100)) < 0.01
+    part[:, -3:] = False
+    part[:60, -3] = True
+    part[60:62, -1] = True
+    groups, known = np.repeat(["a", "b"], 100), np.ones_like(part)
+    assert not shared(part, known, groups, 1, FleetStatistics(), "x").any()
+    assert (shared(part, known, groups, 1, FleetStatistics(), "x", lasting=3)[60:62] > 0).all()
+
+
+def test_sims_that_stand_still_together_are_told_and_no_anomalies() -> None:
+    volume, sessions = usual()
+    known = frames(volume, sessions)
+    weather = (np.arange(SIMS) % 2 == 1) & (np.arange(SIMS) // 50 == 0)  # one type of four, on one operator
+    volume[weather, -2:] = 0
+    known["history"] = frames(volume, sessions)["history"]
+    peers = known["peers"].with_columns(
+        device_type=pl.format("3600000{}", pl.col("sim_key") // 50), label_prefix=pl.lit("")
+    )
+    frame = detect(model(), known["history"], known["events"], AS_OF, days=2, peers=peers).frame
+    rested = frame.filter(pl.col("sim_key").is_in(np.flatnonzero(weather).tolist()))
+    assert not rested["is_anomaly"].any()
+    assert rested["reasons"].str.contains("most SIMs of its device type and operator are silent, too").all()
 
 
 def test_a_company_of_four_rests_together() -> None:

@@ -11,12 +11,12 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from simulator.field import EVENTS, FieldFleet
-from simulator.field_kinds import FIELD_KINDS
+from simulator.field_kinds import DRAWN, FIELD_KINDS, drawn_kinds
 
 FIRST = date(2025, 9, 1)
 
 
-@pytest.mark.parametrize("half", ["A", "B", "C"])
+@pytest.mark.parametrize("half", ["A", "B", "C", "D"])
 def test_what_is_recorded_is_all_that_is_done_to_a_fleet(half: str) -> None:
     faulty = FieldFleet(5, 400, half, faulty=True, first=FIRST)
     clean = replace(faulty, faulty=False)
@@ -43,6 +43,12 @@ def test_the_halves_share_no_kind_and_each_kind_is_odd_in_its_own_way() -> None:
     at_sea = sent[names == "container"]
     assert np.lib.stride_tricks.sliding_window_view(~at_sea, 6, axis=1).all(axis=2).any(axis=1).mean() > 0.5
     assert sent[names == "elevator"].mean() < 0.4
+
+
+def test_kinds_of_half_d_are_drawn_by_the_seed() -> None:
+    assert len(drawn_kinds(5)) == DRAWN
+    assert drawn_kinds(5) == drawn_kinds(5) != drawn_kinds(6)
+    assert FieldFleet(5, 70, "D", faulty=False, first=FIRST).kinds == list(drawn_kinds(5))
 
 
 def test_screens_of_a_company_take_its_content_together_and_machines_rest_in_bad_weather() -> None:
