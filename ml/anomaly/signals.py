@@ -16,12 +16,13 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from ml.anomaly.counts import last, unusual, wide, within
+from ml.anomaly.counts import last, unusual
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.gaps import LONG_DAYS, gaps_of, usual_gaps
 from ml.anomaly.hours import hours_of, unusual_hours
+from ml.anomaly.levels import both, levels, middle_of_peers
 from ml.anomaly.own_past import missed, rarer, record
-from ml.anomaly.places import MIN_PEERS, Bools, Floats, Types, counts_of, of_sims, of_type, places
+from ml.anomaly.places import Bools, Floats, Types, counts_of, of_sims, of_type, places
 from ml.anomaly.together import LAG, PAST, resting, shared
 from ml.history import PROBLEMS_SCHEMA, IntArray, Panel, dense
 from ml.spread import stretches_as_days
@@ -58,11 +59,7 @@ LOOK_BACK = 400  # days of gaps
 MIN_SPREAD = 0.2  # a change by less than a fifth is not anomalous, however steady the SIM
 LOG_OFFSET_BYTES = 100.0  # bytes; below about this size differences do not count
 MAX_SHIFT_PER_DAY = 0.2  # log units a day by which peers may shift together without being a cause
-USUAL_DAYS = 28  # known days that what was usual before a lasting change rests on
-MAX_RESIDUAL = 3.0  # log units: a day further off counts no more for a level
-HELD = 0.5  # of a level that the day itself must have
 JUMP = 3.0  # standard deviations: so high a day may be an update of its device type
-LEVEL_NOISE = 0.3  # spread above which a SIM's levels count the less the more it is restless
 MOST_UPDATE = 4.5  # log units, 90 times the usual, that an update may take: more costs too much to be passed over
 MOST_UPDATE_DAYS = 2  # in a row on which a SIM may take an update: what lasts longer is none
 UPDATED = 0.05, 3.0  # share of a device type's SIMs above the usual, and evidence, of an update
@@ -167,7 +164,7 @@ def signals(
     volume[at_rest] = np.nan
     last_day = int(np.datetime64(as_of, "D").astype(np.int64))
     logs, usual, spread, own, relative, type_shifts = _residuals(volume, types, span, fleet)
-    apart = (_both(own, relative) / spread)[:, -(days + MEMORY) :]  # NaN on days without use
+    apart = (both(own, relative) / spread)[:, -(days + MEMORY) :]  # NaN on days without use
     z = np.nan_to_num(apart)
     silent, gap, gaps = gaps_of(volume, days)
     gap = usual_gaps(gap, gaps, volume, types, fleet)
@@ -175,7 +172,7 @@ def signals(
     calm = _calm(spread, days)
     channels = {
         "high": np.minimum(np.clip(z[:, -days:], 0, 50), 2 * record(volume, logs, days, last_day)),
-        **_levels(own, usual, age, calm, types, fleet),
+        **levels(own, usual, age, calm, types, fleet),
         "silence": np.where((gap > 0) & (silent > 0), (silent + 1) / np.maximum(gap, 1), 0).astype(np.float32),
     }
     long = min(days + PAST + LAG, width)
@@ -368,7 +365,7 @@ def _type_shifts(own: Floats, types: Types) -> dict[str, Floats]:
     followed, a fault is not."""
     type_shifts = {}
     for name, rows in of_type(types):
-        middle = _middle(own[rows])
+        middle = middle_of_peers(own[rows])
         known = middle[~np.isnan(middle)]
         followed, at = np.zeros(own.shape[1], np.float32), known[0] if len(known) else np.float32(0)
         for day, value in enumerate(middle):
@@ -379,72 +376,9 @@ def _type_shifts(own: Floats, types: Types) -> dict[str, Floats]:
     return type_shifts
 
 
-def _middle(values: Floats) -> Floats:
-    """The median of each day, NaN where fewer than MIN_PEERS are known."""
-    ordered = np.sort(values, axis=0)  # NaN last
-    count = (~np.isnan(ordered)).sum(axis=0)
-    middle = np.take_along_axis(ordered, np.maximum((count - 1) // 2, 0)[None], 0)[0]
-    return np.where(count >= MIN_PEERS, middle, np.nan).astype(np.float32)
-
-
-def _levels(
-    own: Floats, usual: Floats, age: Floats, calm: Floats, types: Types, fleet: FleetStatistics
-) -> dict[str, Floats]:
-    """The SLOW channels: levels over a week and over four, which count the less the more restless a SIM is."""
-    found: dict[str, Floats] = {}
-    days = calm.shape[1]
-    for window in (7, 28):
-        level = _level(own, usual, age[:, -own.shape[1] :], types, window, days, fleet)
-        level /= np.maximum(calm / LEVEL_NOISE, 1)
-        found |= {f"rise_{window}": np.maximum(level, 0), f"fall_{window}": np.maximum(-level, 0)}
-    return found
-
-
-def _level(
-    own: Floats, usual: Floats, age: Floats, types: Types, window: int, days: int, fleet: FleetStatistics
-) -> Floats:
-    """How far the days with use among the last `window` lie, together, from what was usual before them and from their
-    device type; 0 on a day that is not itself HELD of that way off.
-
-    The mean of their logarithms against the usual of `window` days ago, without the day that says the most for it (one
-    day is no level), weighed down by half a window of days on which nothing is anomalous; 0 with fewer than MIN_VALUES
-    such days, or where what was usual then rests on fewer than USUAL_DAYS known ones. Of the two, own past and peers,
-    the smaller.
-    """
-    span = min(days + window - 1, own.shape[1] - window)
-    if span < MIN_VALUES:
-        return np.zeros((len(own), days), np.float32)
-    now, before = slice(own.shape[1] - span, None), slice(own.shape[1] - span - window, own.shape[1] - window)
-    far = np.where(age[:, before] >= USUAL_DAYS, own[:, now] + usual[:, now] - usual[:, before], np.nan)
-    values = np.nan_to_num(np.clip(far, -MAX_RESIDUAL, MAX_RESIDUAL))
-    total = within(values, window, days)
-    count = within((~np.isnan(far)).astype(np.float32), window, days)
-    each = np.lib.stride_tricks.sliding_window_view(wide(values, window + days - 1), window, axis=1)
-    total -= np.where(total > 0, each.max(axis=2), each.min(axis=2))
-    level = np.where(count >= MIN_VALUES, total / (count - 1 + window / 2), np.nan).astype(np.float32)
-    apart = level.copy()
-    middle = fleet.of(f"level of {window} days", _middles, level, types)
-    for name, rows in of_type(types, middle):
-        apart[rows] -= middle[name]
-    today = wide(values, days) * np.sign(level)
-    return np.where(today >= HELD * np.abs(level), np.nan_to_num(_both(level, apart)), 0).astype(np.float32)
-
-
-def _middles(values: Floats, types: Types) -> dict[str, Floats]:
-    """The median of each day, of each device type; 0 where fewer than MIN_PEERS are known."""
-    return {name: np.nan_to_num(_middle(values[rows])) for name, rows in of_type(types)}
-
-
 def _calm(spread: Floats, days: int) -> Floats:
     before = np.pad(spread, ((0, 0), (MEMORY, 0)), mode="edge")[:, :-MEMORY]
     return np.minimum(spread, before)[:, -days:]
-
-
-def _both(own: Floats, relative: Floats) -> Floats:
-    """What is anomalous against the SIM's own past and against its peers: the smaller of the two where they agree in
-    sign, else 0."""
-    smaller = np.minimum(np.abs(own), np.abs(relative)) * np.sign(own)
-    return np.where(np.isnan(own) | (np.sign(own) == np.sign(relative)), smaller, 0).astype(np.float32)
 
 
 def _rising(apart: Floats, days: int) -> Floats:
