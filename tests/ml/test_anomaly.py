@@ -31,8 +31,9 @@ from ml.anomaly.hours import spans, unusual_hours
 from ml.anomaly.injection_test import DAYS as TEST_DAYS
 from ml.anomaly.injection_test import KINDS as TEST_KINDS
 from ml.anomaly.injection_test import run_injection_test
+from ml.anomaly.levels import _level
 from ml.anomaly.places import KNOWN_TYPE, SAME_TYPE, TWO_SIMS, UNKNOWN_TYPE
-from ml.anomaly.signals import SLOW, _level
+from ml.anomaly.signals import SLOW
 
 AS_OF = date(2026, 6, 3)  # a Wednesday
 DAYS, SIMS = 160, 120
