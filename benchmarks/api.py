@@ -67,6 +67,7 @@ SINGLE = {
 }
 LISTS = {"SIMs": "/v1/sims", "exhaustions": "/v1/exhaustions"}
 PAGE = 1000
+CONNECTING_S = 0.5  # all clients connect at once, which is not what is measured
 BARE = f"/bare/{ICCID}"
 
 
@@ -147,6 +148,9 @@ def ask(work: Connection) -> None:
             await loop.create_connection(lambda seed=n: _Client(request, each, seed), "127.0.0.1", port)  # type: ignore[misc]
             for n in range(clients)
         ]
+        await asyncio.sleep(CONNECTING_S)
+        for _, client in opened:
+            client.seconds.clear()
         await asyncio.sleep(seconds)
         for transport, _ in opened:
             transport.abort()
