@@ -41,7 +41,7 @@ SHOWN_SCHEMA = {
 def load_facts(database: Database, as_of: date, first_key: int = 0, last_key: int = LAST_KEY) -> pl.DataFrame:
     """What the end of a SIM rests on beside its data quota, as of a day (FACTS_SCHEMA; see exhaustion_facts.sql)."""
     which = {"as_of": as_of, "first_key": first_key, "last_key": last_key}
-    return database.frame("exhaustion_facts", FACTS_SCHEMA, which)
+    return database.frame("exhaustion_facts[topup_habit]", FACTS_SCHEMA, which)
 
 
 def _prepare(runtime: Runtime, as_of: date) -> dict[str, Any]:

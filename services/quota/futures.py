@@ -86,7 +86,7 @@ def load_terms(database: Database, as_of: date, first_key: int, last_key: int) -
     names = database.frame("labels_of_sims", NAMES_SCHEMA, which)
     quotas = load_quotas(database, as_of, first_key, last_key)
     expired = database.frame("expired_sims", {"sim_key": pl.Int32}, which).with_columns(expired=pl.lit(True))
-    topups = database.frame("topups", TOPUP_SCHEMA, which)
+    topups = database.frame("topups[topup_habit]", TOPUP_SCHEMA, which)
     quotas = (
         topups.join(quotas, on="sim_key", how="left", maintain_order="left")
         .join(expired, on="sim_key", how="left", maintain_order="left")

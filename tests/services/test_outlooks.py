@@ -118,7 +118,7 @@ def test_a_run_reads_and_forecasts_a_sim_once_unless_its_data_change(
     begin(truth)
     # both tasks say the same of automatic top-ups, each by its own query
     which = {"as_of": AS_OF, "first_key": 0, "last_key": LAST_KEY}
-    topups = runtime.database.frame("topups", futures.TOPUP_SCHEMA, which)
+    topups = runtime.database.frame("topups[topup_habit]", futures.TOPUP_SCHEMA, which)
     assert_frame_equal(topups, load_facts(runtime.database, AS_OF).select(topups.columns))
     assert topups["topup"].count() > 0
 
