@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,8 +116,10 @@ class Registry:
 
     def load(self, version: Version) -> dict[str, Any]:
         """What a version was saved as."""
-        folder = self._client.download_artifacts(version.run_id, MODEL_FILE)
-        values: dict[str, Any] = json.loads(Path(folder).read_text())
+        # MLflow copies even what lies on this machine, and leaves the copy where it is not told a folder
+        with tempfile.TemporaryDirectory() as folder:
+            copy = self._client.download_artifacts(version.run_id, MODEL_FILE, folder)
+            values: dict[str, Any] = json.loads(Path(copy).read_text())
         return values
 
     def point(self, role: str, version: Version, before: Version | None = None, *, why: str | None = None) -> None:

@@ -86,6 +86,19 @@ def test_a_fit_comes_back_as_it_was_saved(registry: Registry, runtime: Runtime, 
     assert str(run.info.artifact_uri).startswith(runtime.mlflow_artifacts)
 
 
+def test_loading_leaves_no_copy_of_the_model_behind(
+    registry: Registry,
+    fit: Callable[..., Version],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    version = fit(registry)
+    temporary = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    registry.load(version)
+    assert list(temporary.iterdir()) == []
+
+
 def test_a_better_one_takes_the_alias_and_a_worse_one_leaves_it(
     registry: Registry, runtime: Runtime, fit: Callable[..., Version]
 ) -> None:
