@@ -277,7 +277,9 @@ def summarize(runtime: Runtime, console: Console, runs: list[RunOutcome]) -> int
             f"at high risk {count(leaving['high'])}, at medium risk {count(leaving['medium'])}."
         )
     else:
-        console.print("Churn: no model yet: too few SIMs have left to learn from; the asset churn_model says how many.")
+        console.print(
+            "Churn: no model yet: too few SIMs have left to learn from; the line churn_model above says how many."
+        )
     if (money := runtime.database.row("quota_fleet", {"as_of": None})) and money["state"] != "no_prices":
         content = money["content"]
         stake, saving = (f"{content[name] / 100:,.0f}" for name in ("at_stake_minor", "saving_minor"))

@@ -347,4 +347,5 @@ def train(runtime: Runtime, as_of: date, *, log: Log = lambda text: None) -> dic
     try:
         return train_and_register(runtime, SPEC, as_of, log=log)
     except NotEnoughHistoryError as error:
+        log(f"trained nothing: {error}")
         return {"trained": f"no: {error}"}

@@ -64,6 +64,7 @@ def train_and_register(
     """
     inputs = spec.inputs(runtime, as_of)
     if inputs.missing:
+        log(f"trained nothing: {inputs.missing}")
         return {"trained": f"no: {inputs.missing}"}
     registry, seed, code = registry_of(runtime, spec.name), runtime.settings.seed, code_version()
     registry.hide_default()

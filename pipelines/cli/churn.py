@@ -28,4 +28,9 @@ def list_risks(
     with opened() as runtime:
         found = runtime.database.rows("churn_first", {"as_of": None, "level": level, "cause": cause, "rows": rows})
     columns = ("iccid", "label", "risk_level", "cause", "p_30", "p_90", "value_minor", "currency", "reasons", "action")
-    print_rows(found, columns, as_json=as_json, none="no risk: the fleet may be too young for a model")
+    print_rows(
+        found,
+        columns,
+        as_json=as_json,
+        none="no risk: too few SIMs have left to learn from; the asset churn_model says how many",
+    )
