@@ -186,6 +186,8 @@ def predictions(
                 scoring_id = int(scoring["scoring_id"])
             named = rows.with_columns(pl.lit(scoring_id, pl.Int32).alias("scoring_id"), pl.lit(name).alias("part"))
             merged += transaction.merge(merge, named)
+            # without statistics of the rows just written, the next merge may look at all of a day for each SIM
+            transaction.rows("analyze_new_tables")
             scored_sims = named.select("part", "as_of", "sim_key", "scoring_id", "input_hash").unique("sim_key")
             transaction.merge("merge_scored_sims", scored_sims)
         if scoring_id is not None and not merged.new + merged.changed:

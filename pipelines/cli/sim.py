@@ -30,7 +30,7 @@ def sim(
     for key in ("iccid", "label", "status", "state", "imei", "msisdn", "ip_address", "activated_at", "country"):
         _line(key.replace("_", " "), found[key])
     _line("last used on", found["last_used_on"])
-    _line("remaining MB", _volume(found["remaining_mb"], found["quota_total_mb"]))
+    _line("remaining MB when 1NCE was last asked", _volume(found["remaining_mb"], found["quota_total_mb"]))
     _line("end", _end(found["prediction"]))
     console.print(f"usage of its last {USAGE_DAYS} days:")
     rows = [row | {"meaning": GRADES.get(row["grade"], "")} for row in found["usage_sources"]]

@@ -8,10 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 import dagster as dg
+import polars as pl
 import pytest
 
 from assets.scoring_ops import RETRY
 from pipelines.definitions import code_location
+from resources.database.session import Merged, Transaction
 from resources.runtime import Runtime
 from services import forecasting
 from services.exhaustion import EXHAUSTIONS
@@ -27,6 +29,8 @@ FORECASTS = "SELECT sim_key, day, mean, q025, q10, q50, q90, q975 FROM predictio
 ENDS = """
 SELECT sim_key, status, cause, p_7, p_14, p_30, p10_date, p50_date, p90_date FROM predictions.exhaustions ORDER BY 1
 """
+
+ROWS_KNOWN = "SELECT reltuples FROM pg_class WHERE oid = 'predictions.exhaustions'::regclass"
 
 
 @pytest.fixture
@@ -59,6 +63,28 @@ def test_only_sims_with_new_data_are_scored_again(divided: tuple[Runtime, Truth]
     truth.rows("DELETE FROM predictions.usage_forecasts WHERE sim_key IN (4, 5)")
     assert both(runtime, "rows lost") == [(2, sims - 2), (0, ends)]
     assert truth.one("SELECT count(*) FROM ops.staged_blocks") == 0
+
+
+def test_rows_of_a_new_table_have_statistics_before_others_look_at_them(
+    divided: tuple[Runtime, Truth], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # without them, a look at the row of each SIM has read all rows of the day each time: hours for 100,000 SIMs
+    runtime, truth = divided
+    merge = Transaction.merge
+    counted: list[float] = []
+
+    def watched(self: Transaction, name: str, rows: pl.DataFrame) -> Merged:
+        if name == "merge_scored_sims":
+            found = self.connection.execute(ROWS_KNOWN).fetchone()
+            counted.append(found[0] if found else -1)
+        return merge(self, name, rows)
+
+    monkeypatch.setattr(Transaction, "merge", watched)
+    truth.rows("TRUNCATE predictions.exhaustions")
+    sims = score_day(runtime, EXHAUSTIONS, AS_OF, run_id="first day")["SIMs scored"]
+    assert len(counted) == 3  # blocks
+    assert counted[0] == 15
+    assert truth.one("SELECT count(*) FROM predictions.exhaustions") == sims
 
 
 def test_sims_have_the_same_rows_in_whatever_block_they_are(divided: tuple[Runtime, Truth]) -> None:
