@@ -114,6 +114,9 @@ WHERE right(iccid, 2) = '01';
 UPDATE predictions.exhaustions SET p50_date = p50_date - 9
 WHERE as_of = '2026-01-10' AND sim_key IN (SELECT sim_key FROM core.sims WHERE right(iccid, 2) = '01');
 
+UPDATE predictions.exhaustions SET status = 'not_enough_evidence'
+WHERE as_of < '2026-01-10' AND sim_key IN (SELECT sim_key FROM core.sims WHERE right(iccid, 2) = '07');
+
 INSERT INTO ops.sweeps (organization_id, source, first_day, last_day, started_at, finished_at)
 SELECT organization_id, 'usage', '2026-01-09', '2026-01-10', '2026-01-11 02:00Z',
     '2026-01-11 03:00Z' FROM core.organizations;
@@ -363,6 +366,8 @@ def test_a_timeline_has_all_that_happened_in_one_list(service: Service) -> None:
         assert service.walk(path, limit=limit) == items
     moved = next(item for item in items if item["kind"] == "exhaustion")
     assert moved["title"] == "Its median end moved from 2026-01-28 to 2026-01-20"
+    (changed,) = service.walk(f"/v1/sims/{service.iccid(7)}/timeline", kinds="exhaustion")
+    assert changed["title"] == "End: predicted (before: too little known)"
     some = service.walk(path, limit=1, kinds="anomaly,order")
     assert [item["kind"] for item in some] == ["anomaly", "anomaly", "order", "anomaly"]
     assert service.ours.get(path, params={"kinds": "anomaly,oddity"}).status_code == 422

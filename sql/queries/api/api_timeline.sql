@@ -4,6 +4,10 @@
 -- Indexes: sims_organization_id_iccid_key, and by SIM: sim_events_pkey, anomalies_pkey, alerts_by_sim, sim_lifecycle_pkey,
 -- ticket_classes_by_sim, exhaustions_pkey; it looks through the orders.
 WITH sim AS (SELECT sim_key FROM core.sims WHERE iccid = %(iccid)s::text),
+words (code, words) AS (
+    VALUES ('ok', 'predicted'), ('extrapolated', 'far ahead'), ('exhausted', 'volume used up'), ('expired', 'expired'),
+           ('not_enough_evidence', 'too little known')
+),
 entries AS (
     (SELECT e.occurred_at AS at, 'event' AS kind, e.event_type AS id, e.event_type AS title, lower(e.severity) AS severity,
             jsonb_build_object('alert', e.alert, 'imei', e.imei, 'country', e.country, 'operator', e.operator) AS details
@@ -47,7 +51,7 @@ entries AS (
     WHERE 'action' = ANY (%(kinds)s::text[])
     UNION ALL
     SELECT as_of::timestamp AT TIME ZONE 'UTC', 'exhaustion', as_of::text,
-           CASE WHEN status IS DISTINCT FROM before_status THEN concat('Its end is ', status, ' and was ', before_status)
+           CASE WHEN status IS DISTINCT FROM before_status THEN concat('End: ', now.words, ' (before: ', before.words, ')')
                 ELSE concat('Its median end moved from ', coalesce(before_date::text, 'none'), ' to ', coalesce(p50_date::text, 'none')) END,
            NULL, jsonb_build_object('status', status, 'status_before', before_status, 'date', p50_date, 'date_before', before_date,
                                     'as_of', as_of)
@@ -58,6 +62,8 @@ entries AS (
         WHERE sim_key = (SELECT sim_key FROM sim) AND 'exhaustion' = ANY (%(kinds)s::text[])
         WINDOW days AS (ORDER BY as_of)
     ) AS e
+    LEFT JOIN words AS now ON now.code = e.status
+    LEFT JOIN words AS before ON before.code = e.before_status
     WHERE place > 1 AND (status IS DISTINCT FROM before_status OR (p50_date IS NULL) <> (before_date IS NULL)
                          OR abs(p50_date - before_date) >= 3)
 )
