@@ -192,16 +192,13 @@ def _scores(
     scores = {}
     for name, part in parts.items():
         y = actual[:, part]
-        scores[name] = pl.DataFrame(
-            {
-                "mase": mase(y, q[0.5][:, part], scale),
-                "pinball": known_mean(loss[:, part]) / scale,
-                "coverage_80": known_mean(np.where(np.isnan(y), y, (y >= q[0.1][:, part]) & (y <= q[0.9][:, part]))),
-                "coverage_95": known_mean(
-                    np.where(np.isnan(y), y, (y >= q[0.025][:, part]) & (y <= q[0.975][:, part]))
-                ),
-            }
-        ).with_columns(pl.all().fill_nan(None))
+        figures: dict[str, FloatArray] = {
+            "mase": mase(y, q[0.5][:, part], scale),
+            "pinball": known_mean(loss[:, part]) / scale,
+            "coverage_80": known_mean(np.where(np.isnan(y), y, (y >= q[0.1][:, part]) & (y <= q[0.9][:, part]))),
+            "coverage_95": known_mean(np.where(np.isnan(y), y, (y >= q[0.025][:, part]) & (y <= q[0.975][:, part]))),
+        }
+        scores[name] = pl.DataFrame(figures).with_columns(pl.all().fill_nan(None))
     known = ~np.isnan(actual) & in_use[:, None]
     below = (actual[:, :, None] <= quantiles)[known].sum(axis=0)
     return scores, pl.DataFrame({"level": list(QUANTILES), "below": below, "days": int(known.sum())})

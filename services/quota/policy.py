@@ -129,7 +129,8 @@ def _rules(known: Known, prices: PriceList) -> Policy:
 
     def decide(month: int, sims: Sims) -> npt.NDArray[np.int64]:
         then = _until(known, month)
-        quotas = pl.DataFrame({"sim_key": sims.sim_keys, "quota": np.maximum(sims.left, 0).astype(np.int64)})
+        left: npt.NDArray[np.int64] = np.maximum(sims.left, 0).astype(np.int64)
+        quotas = pl.DataFrame({"sim_key": sims.sim_keys, "quota": left})
         found = plain_rules(then.history, quotas, as_of=then.as_of, price_per_mb=prices.per_mb)
         over = (found["verdict"] == "upgrade").to_numpy() & ~sims.auto_top_up
         return np.where(over, ONE_PACK, 0).astype(np.int64)
