@@ -14,7 +14,6 @@ import json
 import os
 import shutil
 import stat
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -27,7 +26,7 @@ import psycopg
 
 from resources.database import backup_tools
 from resources.database.archive import MARK, WAL, archive_command, line_of
-from resources.database.server import AlreadyRunningError, Server, driver_url, only_one
+from resources.database.server import Server, driver_url, only_one
 from resources.errors import SimsightError, in_words
 from resources.runtime import Runtime
 from resources.settings import Settings, SettingsError
@@ -181,10 +180,8 @@ def make_backup(runtime: Runtime, *, full: bool = False) -> Made:
     settings, server = runtime.settings, runtime.server
     line = line_of(settings.home, folder_of(settings))
     line.mkdir(parents=True, exist_ok=True)
-    _await_orphans(line)
-    with only_one(line / ".lock", "a backup") as lock:
-        for left in [*line.glob(".part-*"), *line.glob(".gone-*")]:  # of one that was killed
-            shutil.rmtree(left)
+    with only_one(line / ".lock", "a backup"):
+        _remove_left(line)
         with _owner(server) as connection:
             version, started = _check_server(connection, server, line)
         earlier = [backup for backup in backups_in(line.parent) if backup.folder.parent == line]
@@ -192,7 +189,7 @@ def make_backup(runtime: Runtime, *, full: bool = False) -> Made:
         part = line / f".part-{os.getpid()}"
         try:
             part.mkdir(mode=0o700)
-            base, why_full = _copy_server(server, part / DATA, base, why_full, lock)
+            base, why_full = _copy_server(server, part / DATA, base, why_full)
             with _owner(server) as connection:
                 finished = _now(connection)
             files = _copy_files(settings, part / FILES, earlier[-1] if earlier else None)
@@ -233,16 +230,15 @@ def make_backup(runtime: Runtime, *, full: bool = False) -> Made:
         return Made(backup, why_full, removed)
 
 
-def _await_orphans(line: Path) -> None:
-    """Wait a while for the programs of a backup whose process was killed: they end as soon as they notice."""
-    deadline = time.monotonic() + ORPHANS_END_S
-    while time.monotonic() < deadline:
-        makers = [int(part.name.rpartition("-")[2]) for part in line.glob(".part-*")]
-        if not makers or any(map(psutil.pid_exists, makers)):
-            return
-        with suppress(AlreadyRunningError), only_one(line / ".lock", "a backup"):
-            return
-        time.sleep(0.1)
+def _remove_left(line: Path) -> None:
+    """Remove what a backup whose process was killed has left; its programs go on until somebody ends them."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.name() == "pg_basebackup" and any(f"{line}/.part-" in part for part in process.cmdline()):
+                process.kill()
+                process.wait(ORPHANS_END_S)
+    for left in [*line.glob(".part-*"), *line.glob(".gone-*")]:
+        shutil.rmtree(left)
 
 
 def _base(earlier: Sequence[Backup], now: datetime, server: Server) -> tuple[Backup | None, str]:
@@ -262,17 +258,15 @@ def _base(earlier: Sequence[Backup], now: datetime, server: Server) -> tuple[Bac
     return earlier[-1], ""
 
 
-def _copy_server(
-    server: Server, folder: Path, base: Backup | None, why_full: str, lock: int
-) -> tuple[Backup | None, str]:
+def _copy_server(server: Server, folder: Path, base: Backup | None, why_full: str) -> tuple[Backup | None, str]:
     """Copy what changed since a backup, or everything where the server cannot tell; returns what it goes on from."""
     try:
-        backup_tools.base_backup(server.simsight, folder, after=base.folder / DATA if base else None, keeps=[lock])
+        backup_tools.base_backup(server.simsight, folder, after=base.folder / DATA if base else None)
     except backup_tools.BackupToolError as error:
         if base is None or not _lacks_summaries(error):
             raise
         shutil.rmtree(folder, ignore_errors=True)
-        backup_tools.base_backup(server.simsight, folder, after=None, keeps=[lock])
+        backup_tools.base_backup(server.simsight, folder, after=None)
         return None, "the server did not keep what an incremental one needs"
     return base, why_full
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,19 +18,17 @@ from resources.errors import SimsightError
 MANIFEST = "backup_manifest"
 START = re.compile(r"START WAL LOCATION: \S+ \(file ([0-9A-F]{24})\)")
 SYNC: list[str] = []  # that what is written is brought to the disk; tests do without
-DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
 
 class BackupToolError(SimsightError):
     """A program of PostgreSQL failed; the message says which, and what it said."""
 
 
-def base_backup(url: URL, folder: Path, *, after: Path | None, keeps: Sequence[int]) -> None:
+def base_backup(url: URL, folder: Path, *, after: Path | None) -> None:
     """Copy all databases of a server into a new folder, with the log that makes them consistent.
 
     url    of any database of the server, by a login that may replicate
     after  data folder of an earlier backup: only what changed since then is copied
-    keeps  descriptors that stay open in the program, as it may outlive this process for a moment
     """
     address = driver_url(url, "")
     command = ["--pgdata", str(folder), "--dbname", address.set(password=None, database="postgres").render_as_string()]
@@ -41,7 +37,7 @@ def base_backup(url: URL, folder: Path, *, after: Path | None, keeps: Sequence[i
         command += [f"--incremental={after / MANIFEST}"]
     # a password on the command line would be seen by every user of the machine
     secret = {"PGPASSWORD": str(address.password)} if address.password else {}
-    _run("pg_basebackup", *command, more=secret, keeps=keeps)
+    _run("pg_basebackup", *command, more=secret)
 
 
 def verify(folder: Path) -> None:
@@ -72,13 +68,7 @@ def version() -> int:
     return int(_run("pg_basebackup", "--version").rpartition(") ")[2].partition(".")[0])
 
 
-def _die_with_parent() -> None:
-    """The program ends when this process is killed, and does not go on writing a backup that nobody waits for."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
-
-
-def _run(program: str, *arguments: str, more: Mapping[str, str] | None = None, keeps: Sequence[int] = ()) -> str:
+def _run(program: str, *arguments: str, more: Mapping[str, str] | None = None) -> str:
     kept = {name: value for name, value in os.environ.items() if not re.match(r"PG|LC_|LANG", name)}
     done = subprocess.run(  # noqa: S603
         [installed_programs() / program, *arguments],
@@ -87,8 +77,6 @@ def _run(program: str, *arguments: str, more: Mapping[str, str] | None = None, k
         capture_output=True,
         text=True,
         errors="replace",
-        pass_fds=keeps,
-        preexec_fn=_die_with_parent,
         check=False,
     )
     if done.returncode:

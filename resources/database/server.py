@@ -224,11 +224,8 @@ def _text(url: URL) -> str:
 
 
 @contextmanager
-def only_one(lock: Path, what: str) -> Iterator[int]:
-    """Hold a lock file while the block lasts, and as long as a child that is given the descriptor.
-
-    Raises AlreadyRunningError when another process holds it.
-    """
+def only_one(lock: Path, what: str) -> Iterator[None]:
+    """Hold a lock file while the block lasts. Raises AlreadyRunningError when another process holds it."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -239,6 +236,6 @@ def only_one(lock: Path, what: str) -> Iterator[int]:
             f"{what} is already running with the same home folder; wait for it or stop it"
         ) from error
     try:
-        yield handle
+        yield
     finally:
         os.close(handle)
