@@ -22,6 +22,7 @@ from pipelines.cli import (
     channels,
     churn,
     data,
+    deletion,
     downstream,
     feedback,
     keys,
@@ -67,6 +68,8 @@ for _name, _group in (
     ("actions", actions.actions),
     ("audit", audit.audit),
     ("backup", backup.backup),
+    ("forget", deletion.forget),
+    ("organization", deletion.organization),
     ("recommendations", recommendations.recommendations),
     ("reports", reports.reports),
 ):

@@ -1,0 +1,67 @@
+"""`simsight forget sim`, `simsight organization remove`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.common import ICCID, By, console, opened
+from resources.errors import UsageError
+
+forget = typer.Typer(help="Delete for good what is known of a SIM.", no_args_is_help=True)
+organization = typer.Typer(help="Organizations of the database.", no_args_is_help=True)
+
+
+@forget.command("sim")
+def forget_sim(
+    iccid: Annotated[str, typer.Argument(**ICCID)],
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it only show what would be deleted.")] = False,
+    by: By = None,
+) -> None:
+    """Delete a SIM from every table, and its numbers from all texts: without --yes only show how many rows."""
+    from services.deletion import delete_sim
+
+    with opened() as runtime:
+        rows = delete_sim(runtime.server.simsight, runtime.settings.organization, iccid, by=_who(by), dry_run=not yes)
+    _show(rows, done=yes)
+    if yes:
+        console.print("If 1NCE still lists it, it comes back, without its past. Backups hold it until they go.")
+
+
+@organization.command("remove")
+def remove(
+    name: Annotated[str, typer.Argument(help="Short name of the organization.")],
+    confirm: Annotated[
+        str | None, typer.Option(help="The name again: delete; without it only show what would be deleted.")
+    ] = None,
+    by: By = None,
+) -> None:
+    """Delete an organization with all its rows and its folder of reports: without --confirm only show how many rows."""
+    import shutil
+
+    from services.access.downstream_logins import list_logins, revoke_login
+    from services.deletion import delete_organization
+
+    if confirm is not None and confirm != name:
+        raise UsageError(f"--confirm {confirm}: to delete the organization, type its name, {name}")
+    with opened() as runtime:
+        for login in list_logins(runtime.server.simsight, name) if confirm else ():
+            revoke_login(runtime.server.simsight, name, login.login, by=_who(by))
+        rows = delete_organization(runtime.server.simsight, name, by=_who(by), dry_run=confirm is None)
+        if confirm:
+            shutil.rmtree(runtime.settings.home / "reports" / name, ignore_errors=True)
+    _show(rows, done=confirm is not None)
+
+
+def _who(by: str | None) -> str:
+    import getpass
+
+    return by or f"user {getpass.getuser()}"
+
+
+def _show(rows: dict[str, int], *, done: bool) -> None:
+    for table, number in rows.items():
+        console.print(f"{table}: {number}", markup=False)
+    total = sum(rows.values())
+    console.print(f"{total} rows deleted or erased" if done else f"{total} rows would be deleted or erased")
