@@ -1,16 +1,17 @@
-"""`simsight forget sim`, `simsight organization remove`."""
+"""`simsight forget sim`, `simsight organization`."""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
 
-from pipelines.cli.common import ICCID, By, console, opened
+from pipelines.cli.common import ICCID, AsJson, By, console, opened, print_rows
 from resources.errors import UsageError
 
 forget = typer.Typer(help="Delete for good what is known of a SIM.", no_args_is_help=True)
-organization = typer.Typer(help="Organizations of the database.", no_args_is_help=True)
+organization = typer.Typer(help="Add, list and remove organizations of the database.", no_args_is_help=True)
 
 
 @forget.command("sim")
@@ -27,6 +28,29 @@ def forget_sim(
     _show(rows, done=yes)
     if yes:
         console.print("If 1NCE still lists it, it comes back, without its past. Backups hold it until they go.")
+
+
+@organization.command("add")
+def add(name: Annotated[str, typer.Argument(help="Short name: a to z, 0 to 9 and -.")]) -> None:
+    """Add an organization; work for it with SIMSIGHT_ORGANIZATION set to its name. Adding again does nothing."""
+    from resources.database.migrations import ensure_organization
+
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", name):
+        raise UsageError(f"{name!r} cannot name an organization: use up to 63 of a to z, 0 to 9 and -, no - first")
+    with opened() as runtime:
+        ensure_organization(runtime.server.simsight, name)
+    console.print(f"the organization {name} is there: set SIMSIGHT_ORGANIZATION={name} to work for it", markup=False)
+
+
+@organization.command("list")
+def list_organizations(as_json: AsJson = False) -> None:
+    """List the organizations of the database, with their SIMs and the newest day of usage."""
+    from services.organizations import organizations
+
+    with opened() as runtime:
+        rows = organizations(runtime.server.simsight)
+    columns = ("name", "sims", "newest_day", "rows_of_usage", "data_note", "created_at")
+    print_rows(rows, columns, as_json=as_json, none="no organization")
 
 
 @organization.command("remove")

@@ -6,12 +6,13 @@ import json
 import shutil
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from pipelines.cli.common import console, runtime_of
+from pipelines.cli.common import check_target, console, runtime_of
 from resources.errors import SimsightError
 from resources.settings import Settings, load_settings
 
@@ -102,6 +103,29 @@ def doctor() -> None:
     for problem in wrong:
         console.print(f"[red]to fix:[/red] {escape(problem)}")
     raise typer.Exit(1 if wrong else 0)
+
+
+@app.command("support-bundle")
+def support_bundle(
+    file: Annotated[Path, typer.Argument(callback=check_target, help="Zip file to write; it must not exist.")],
+) -> None:
+    """Pack what a support engineer asks for: doctor's checks, versions, settings, storage, runs and failures.
+
+    Secrets, numbers of SIMs and names of logins are left out; look through it before you send it.
+    """
+    import psycopg
+
+    from services.support import bundle
+
+    with console.capture() as checks:
+        try:
+            doctor()
+        except typer.Exit:
+            pass
+        except (SimsightError, psycopg.Error, OSError) as error:
+            console.print(str(error), markup=False)
+    names = bundle(load_settings(), file, doctor=checks.get())
+    console.print(f"{', '.join(names)} in {file}", markup=False)
 
 
 def _known_calls(runtime: Runtime) -> tuple[dict[str, dict[str, Any]], str | None] | None:
