@@ -108,12 +108,11 @@ def _versions() -> dict[str, str]:
 
 def _settings(settings: Settings) -> dict[str, Any]:
     """Each setting by its variable; of a secret only whether it is set."""
-    return {
-        variable_of(name): ("set" if value else None)
-        if isinstance(value, SecretStr) or name == "once_username"
-        else value
-        for name, value in settings
-    }
+    shown: dict[str, Any] = {}
+    for name, value in settings:
+        is_secret = isinstance(value, SecretStr) or name == "once_username"
+        shown[variable_of(name)] = ("set" if value else None) if is_secret else value
+    return shown
 
 
 def _rows(url: URL | str, statement: str) -> list[dict[str, Any]]:
