@@ -77,7 +77,7 @@ class Backup:
             about["files"] = {path: tuple(what) for path, what in about["files"].items()}
             return cls(folder=folder, **about)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BackupError(f"{folder / ABOUT} cannot be read ({in_words(error)}): the backup is damaged") from error
+            raise BackupError(f"{folder / ABOUT} cannot be read ({in_words(error)}): move this backup away") from error
 
     def write(self) -> None:
         about = asdict(self)
