@@ -100,6 +100,14 @@ class Settings(BaseSettings):
     mlflow_artifacts: str | None = Field(
         None, description="Where MLflow keeps artifacts (a folder or object store URI); home/mlflow if unset"
     )
+    backups: Path | None = Field(
+        None,
+        description="Folder of backups, best on another disk; the embedded server copies its write-ahead log there, so "
+        "that any time can be restored. None are made if unset",
+    )
+    backup_chains: int = Field(
+        3, ge=1, description="Full backups that are kept, each with the incremental ones and the log after it"
+    )
     organization: str = Field(
         "default", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Organization the pipeline works for"
     )

@@ -15,6 +15,7 @@ from resources.database.session import Transaction
 from resources.once.calls import CallBook, v1_warning
 from resources.once.errors import problem_in_words
 from resources.runtime import Runtime
+from services.backup import newest_verified
 from services.ingest.call_states import call_states
 from services.ingest.poll_planner import LEARN_DAYS, RESOLUTIONS, STATE_SCHEMA, resolution
 from services.ingest.staleness import staleness
@@ -27,6 +28,7 @@ def collect(runtime: Runtime) -> dict[str, Any]:
     server = runtime.server
     with psycopg.connect(driver_url(server.simsight, "").render_as_string(hide_password=False)) as connection:
         grade, version = storage_grade(connection), schema_version(connection)
+        backup = newest_verified(connection)
     calls, book = call_states(runtime.database, runtime.settings.once_api, runtime.clock())
     with runtime.database.transaction() as transaction:
         counts = transaction.row("status", {"now": runtime.clock()}) or {}
@@ -84,6 +86,7 @@ def collect(runtime: Runtime) -> dict[str, Any]:
             "database": describe(server.simsight),
             "schema_version": version,
         },
+        "backup": backup,
         "freshness": {row["name"]: {"changed_at": row["changed_at"], "asked_at": row["asked_at"]} for row in fresh},
     }
     plain = _plain(status)

@@ -18,9 +18,11 @@ from pipelines.cli import (
     alerts,
     ask,
     audit,
+    backup,
     channels,
     churn,
     data,
+    deletion,
     downstream,
     feedback,
     keys,
@@ -50,7 +52,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (runs, simulate, data, servers, models, status, sim, ask, sql, reports):
+for _module in (runs, simulate, data, servers, models, status, backup, sim, ask, sql, reports):
     app.add_typer(_module.app)
 for _name, _group in (
     ("api-key", keys.keys),
@@ -65,6 +67,9 @@ for _name, _group in (
     ("churn", churn.churn),
     ("actions", actions.actions),
     ("audit", audit.audit),
+    ("backup", backup.backup),
+    ("forget", deletion.forget),
+    ("organization", deletion.organization),
     ("recommendations", recommendations.recommendations),
     ("reports", reports.reports),
 ):

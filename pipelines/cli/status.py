@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from pipelines.cli.common import console, runtime_of
+from pipelines.cli.common import check_target, console, runtime_of
 from resources.errors import SimsightError
 from resources.settings import Settings, load_settings
 
@@ -52,6 +54,7 @@ def doctor() -> None:
 
     from resources.database.migrations import pending_views, schema_version, storage_grade
     from resources.database.server import describe, driver_url
+    from services.backup import age_in_words, newest_verified
     from sql import migrations
 
     settings = load_settings()
@@ -67,6 +70,8 @@ def doctor() -> None:
         with psycopg.connect(driver_url(server.simsight, "").render_as_string(hide_password=False)) as connection:
             grade, version = storage_grade(connection), schema_version(connection)
             views = pending_views(connection)
+            newest = migrations()[-1].version
+            backup = newest_verified(connection) if version == newest else None
         console.print(
             f"database: {describe(server.simsight)}{' (embedded)' if server.embedded else ''}, "
             f"PostgreSQL {grade.postgres}"
@@ -74,13 +79,15 @@ def doctor() -> None:
         console.print(f"storage grade: {grade.name}{f' {grade.timescaledb}' if grade.timescaledb else ''}")
         if grade.lacks:
             console.print(f"  it lacks: {'; '.join(grade.lacks)}. Nothing else is affected.")
-        newest = migrations()[-1].version
         console.print(f"schema: version {version} of {newest}")
         if version != newest:
             wrong.append("the schema is not up to date: run `simsight migrate`")
         elif views:
             names = ", ".join(view.name for view in views)
             wrong.append(f"views are missing or not up to date ({names}): run `simsight migrate`")
+        told, problem = age_in_words(backup, settings, datetime.now(UTC))
+        console.print(f"backup: {told}")
+        wrong += [problem] if problem else []
         known = _known_calls(runtime) if version == newest else None
     if settings.account_problem:
         console.print("1NCE account: only half of it is set")
@@ -96,6 +103,29 @@ def doctor() -> None:
     for problem in wrong:
         console.print(f"[red]to fix:[/red] {escape(problem)}")
     raise typer.Exit(1 if wrong else 0)
+
+
+@app.command("support-bundle")
+def support_bundle(
+    file: Annotated[Path, typer.Argument(callback=check_target, help="Zip file to write; it must not exist.")],
+) -> None:
+    """Pack what a support engineer asks for: doctor's checks, versions, settings, storage, runs and failures.
+
+    Secrets, numbers of SIMs and names of logins are left out; look through it before you send it.
+    """
+    import psycopg
+
+    from services.support import bundle
+
+    with console.capture() as checks:
+        try:
+            doctor()
+        except typer.Exit:
+            pass
+        except (SimsightError, psycopg.Error, OSError) as error:
+            console.print(str(error), markup=False)
+    names = bundle(load_settings(), file, doctor=checks.get())
+    console.print(f"{', '.join(names)} in {file}", markup=False)
 
 
 def _known_calls(runtime: Runtime) -> tuple[dict[str, dict[str, Any]], str | None] | None:

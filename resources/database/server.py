@@ -109,7 +109,7 @@ def running_server(settings: Settings) -> Iterator[Server]:
         yield _with_databases(settings, main, embedded=False)
         return
     _unset(LIBPQ_VARIABLES)
-    with _embedded(settings.home) as main:
+    with _embedded(settings.home, settings.backups) as main:
         yield _with_databases(settings, main, embedded=True)
 
 
@@ -146,7 +146,8 @@ def _unset(names: re.Pattern[str]) -> None:
 
 
 @contextmanager
-def _embedded(home: Path) -> Iterator[URL]:
+def _embedded(home: Path, backups: Path | None) -> Iterator[URL]:
+    from resources.database.archive import archive_of
     from resources.database.embedded import SUPERUSER, StartError, shared_server
 
     data = home.resolve() / "postgres"
@@ -159,7 +160,8 @@ def _embedded(home: Path) -> Iterator[URL]:
                     f"the disk of {data.parent} has {free / 1e6:.0f} MB free and PostgreSQL needs "
                     f"{FREE_BYTES_NEEDED / 1e6:.0f}; free some space, or set SIMSIGHT_HOME to a folder on another disk"
                 )
-            sockets = stack.enter_context(shared_server(data))
+            archive = archive_of(home, backups) if backups else None
+            sockets = stack.enter_context(shared_server(data, archive))
         except (StartError, OSError) as error:
             log = data / "log"
             raise DatabaseUnavailableError(
@@ -223,7 +225,7 @@ def _text(url: URL) -> str:
 
 @contextmanager
 def only_one(lock: Path, what: str) -> Iterator[None]:
-    """Hold a lock file while the block lasts. Raises RuntimeError when another process holds it."""
+    """Hold a lock file while the block lasts. Raises AlreadyRunningError when another process holds it."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:

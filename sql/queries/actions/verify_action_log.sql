@@ -20,9 +20,11 @@ WITH chain AS (
     SELECT NULL, format('action %%s: it is %%s, and the log says %%s', coalesce(r.action_id, l.action_id), coalesce(r.state, 'gone'),
                   coalesce(l.event, 'nothing of it'))
     FROM ops.action_requests AS r FULL JOIN latest AS l USING (action_id)
-    WHERE r.state IS DISTINCT FROM l.event OR r.kind <> l.facts ->> 'kind' OR r.parameters <> l.facts -> 'parameters'
+    WHERE (r.state IS DISTINCT FROM l.event OR r.kind <> l.facts ->> 'kind' OR r.parameters <> l.facts -> 'parameters'
         OR r.sim_key IS DISTINCT FROM (l.facts ->> 'sim_key')::integer OR r.cost_minor <> (l.facts ->> 'cost_minor')::bigint
-        OR r.attempts <> (l.facts ->> 'attempts')::smallint
+        OR r.attempts <> (l.facts ->> 'attempts')::smallint)
+        -- with a SIM that was deleted for good its actions go, and the log says so
+        AND NOT (r.action_id IS NULL AND (l.facts ->> 'sim_key') IN (SELECT facts ->> 'id' FROM ops.action_log WHERE event = 'sim.deleted'))
     UNION ALL
     SELECT NULL, 'the kill switch is not as the log says' FROM ops.action_switches AS w LEFT JOIN switched ON true
     WHERE (CASE WHEN w.stopped THEN 'stopped' ELSE 'started' END) IS DISTINCT FROM switched.event
