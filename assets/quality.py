@@ -15,7 +15,7 @@ from services.quality.validation import as_moments, validate
 
 
 def _check(suite: Suite) -> dg.AssetChecksDefinition:
-    about = f"{suite.description} When it is red: {suite.when_red}"
+    about = f"{suite.description} If it is red: {suite.when_red}"
 
     @dg.asset_check(name=suite.name, asset=suite.asset, description=about, blocking=suite.blocking)
     def check(runtime: RuntimeParam) -> dg.AssetCheckResult:

@@ -173,7 +173,7 @@ def test_every_check_says_what_to_do_when_it_is_red(filled: tuple[Runtime, Truth
     said = {key.name: graph.get_check_spec(key).description or "" for key in graph.asset_check_keys}
 
     assert said.keys() >= {suite.name for suite in SUITES} | {"forecasts_hold", "exhaustion_dates_are_calibrated"}
-    silent = [name for name, text in said.items() if not re.search(r"\. When it is red: \S.{20,}\.$", text)]
+    silent = [name for name, text in said.items() if not re.search(r"\. If it is red: \S.{20,}\.$", text)]
     assert silent == []
 
 
