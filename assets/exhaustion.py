@@ -58,8 +58,8 @@ PLOT = "stated and achieved probability"
             asset="exhaustion_backtest",
             blocking=True,
             description="P10 to P90 of hypothetical exhaustion dates, from days in the fleet's own past, covered "
-            "about 80 % of what then came: 72 to 88 %, and more room the fewer SIMs there are. If it is red: look at "
-            "the plot and at days with odd usage, correct them or wait for more days, and run `simsight run` again; "
+            "about 80 % of what then came: 72 to 88 %, and more room the fewer SIMs there are.\n\nIf it is red: look "
+            "at the plot and at days with odd usage, correct them or wait for more days, and run `simsight run` again; "
             "until then no exhaustion date is published.",
         )
     ],

@@ -75,7 +75,7 @@ def forecast_drift(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> 
     name="forecasts_hold",
     asset="forecast_drift",
     description="Over the last three closed days, forecasts of the next week covered what they promised, beat "
-    "repeating last week, and did not lie to one side. A model that goes bad fails it within three days. If it is "
+    "repeating last week, and did not lie to one side. A model that goes bad fails it within three days.\n\nIf it is "
     "red: compare versions with `simsight models`, and go back to a better one with `simsight rollback`.",
 )
 def forecasts_hold(runtime: RuntimeParam) -> dg.AssetCheckResult:
