@@ -179,9 +179,9 @@ def _largest(features: pl.DataFrame, names: list[str], added: FloatArray) -> pl.
     flat = pl.DataFrame(
         {
             "row": rows,
-            "feature": np.array(names, dtype=object)[which],
+            "feature": [names[at] for at in which],
             "number": numbers,
-            "text": texts,
+            "text": texts.tolist(),
             "log_odds": added[rows, which],
         },
         schema={"row": pl.Int64, **CONTRIBUTION},

@@ -23,7 +23,7 @@ from ml.churn import (
     snapshot,
     train_hazard,
 )
-from ml.churn.actions import CONTRIBUTIONS, MIN_REASON, REASONS, VALUE_SCHEMA, contributions, importance
+from ml.churn.actions import CONTRIBUTIONS, MIN_REASON, REASONS, VALUE_SCHEMA, _largest, contributions, importance
 from ml.churn.competing import HORIZONS, by_months, cumulative_incidence
 from ml.churn.ends import CAUSES, FACT_SCHEMA, chance_of_return, closing_lags, ends_of
 from ml.churn.evaluation import lines
@@ -317,6 +317,22 @@ def test_contributions_of_a_horizon_are_the_mean_of_its_months_and_add_up_to_the
     assert np.abs(found).max() > MIN_REASON
     with pytest.raises(ValueError, match="7 months are not within 1 and 6"):
         contributions(model, cause, features, months=7)
+
+
+def test_a_contribution_has_a_number_or_a_text_or_neither_in_whatever_order_they_come() -> None:
+    features = pl.DataFrame({"use_30": [3.0, None, 4.0], "device_type": [None, "A", None]})
+    added = np.array([[0.2, 0.01], [-0.3, 0.5], [0.04, 0.0]])
+
+    def one(feature: str, log_odds: float, number: float | None = None, text: str | None = None) -> dict[str, object]:
+        return {"feature": feature, "number": number, "text": text, "log_odds": log_odds}
+
+    for order in ([0, 1, 2], [2, 1, 0]):
+        expected = [[one("use_30", 0.2, 3.0)], [one("device_type", 0.5, text="A"), one("use_30", -0.3)], []]
+        found = _largest(features[order], features.columns, added[order]).to_list()
+        assert found == [expected[at] for at in order]
+    assert _largest(features[[0]].select("device_type"), ["device_type"], np.array([[0.7]])).to_list() == [
+        [one("device_type", 0.7)]
+    ]
 
 
 def test_every_feature_of_a_fleet_has_words(histories: Histories) -> None:
