@@ -34,6 +34,12 @@ SHOWN_WIDTH = 460
 WHOLE_DPI = 110  # of the whole image behind it
 SHOWN_CHARACTERS = 1_000  # of Markdown: the UI hides a longer text behind a button
 OWNERS = ["team:data"]
+# of what 1NCE is asked for
+IF_RED = (
+    "If it is red: see the failed run's last message. Wrong credentials: set ONCE_USERNAME and ONCE_PASSWORD and check "
+    "them with `simsight doctor`. 1NCE out of reach: nothing is to be done, the next hourly run goes on where this one "
+    "stopped. What was stored before stays."
+)
 RuntimeParam = dg.ResourceParam[Runtime]
 
 

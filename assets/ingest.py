@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 import dagster as dg
 
-from assets.common import DAYS, OWNERS, RuntimeParam
+from assets.common import DAYS, IF_RED, OWNERS, RuntimeParam
 from resources.once.errors import OnceCallGoneError, OnceCredentialsError
 from resources.runtime import Runtime
 from resources.settings import SettingsError
@@ -15,11 +15,6 @@ from services.ingest.ingest_run import IngestResult, Progress, ingest_account, i
 RETRY = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL)
 # whatever asks 1NCE shares one budget of requests: one at a time
 POOL = "once_api"
-IF_RED = (
-    "If it is red: see the failed run's last message. Wrong credentials: set ONCE_USERNAME and ONCE_PASSWORD and check "
-    "them with `simsight doctor`. 1NCE out of reach: nothing is to be done, the next hourly run goes on where this one "
-    "stopped. What was stored before stays."
-)
 
 
 def _account_asset(endpoint: Endpoint, table: str, description: str) -> dg.AssetsDefinition:
