@@ -23,6 +23,10 @@ def alert_rules_evaluated(context: dg.AssetExecutionContext, runtime: RuntimePar
     Each rule is one query over all SIMs. The error of a rule that fails is in predictions.alert_rules_v1 and in this
     asset's metadata; the other rules are evaluated all the same. Alerts are about the present: a day before the last
     complete one changes nothing.
+
+    If it is red: the database could not be read or written, for the rules that fail by themselves do not turn it
+    red. Open the failed run, mend what its last message says, and start `simsight run` again. Alerts that are open
+    stay open until then.
     """
     metadata: dict[str, Any] = {}
     for as_of in as_of_days(context):
@@ -45,6 +49,9 @@ def alerts(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.Mater
 
     An alert is one row from its opening to its end. It is closed when its condition no longer holds. Alerts are about
     the present: a day before the last complete one changes nothing.
+
+    If it is red: no alert of this day was opened or closed. Open the failed run: where an asset before it is red,
+    mend that one first; then start `simsight run` again.
     """
     metadata: dict[str, Any] = {}
     for as_of in as_of_days(context):

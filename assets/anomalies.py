@@ -24,6 +24,9 @@ def anomaly_detector(context: dg.AssetExecutionContext, runtime: RuntimeParam) -
     Control charts, Isolation Forest and surprise at places and hours, made comparable by the share of the fleet's own
     past days that were as odd. Tested by anomalies injected into the last two weeks. Trained anew every week; within a
     week the version there is stays.
+
+    If it is red: the last champion stays in use and anomalies are still found. Open the failed run; most often too
+    little usage is stored, which `simsight status` shows. It is trained again on Monday, or by `simsight run`.
     """
     return dg.MaterializeResult(metadata=as_metadata(context, train(runtime, as_of_day(context, runtime))))
 
@@ -48,6 +51,9 @@ def anomalies(usage_history: Any, sim_lifecycle: Any, usage_forecasts: Any, anom
     fleet with nothing wrong are flagged. The limits of the days under way are prepared too, for what the Data Streamer
     brings. The same day again writes the same. Read it through `predictions.anomalies_v1` and
     `predictions.incidents_v1`.
+
+    If it is red: this day's anomalies are missing, older ones stay. Open the failed run; a block that failed can be
+    tried again alone with "Re-execute from failure". Without a champion run `simsight run`, which trains one.
     """
     blocks = _plan(
         usage_history=usage_history,

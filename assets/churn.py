@@ -22,6 +22,9 @@ def churn_model(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.
     The day is the partition of the run, or else the last complete day. Tested on later months of SIMs that the tested
     training did not see, beside simpler ways. Trained on the 1st of each month. A fleet with too few ends trains
     nothing: the metadata say what lacks, and the champion stays.
+
+    If it is red: the last champion stays in use. Open the failed run and mend what its last message says; too short
+    a history does not turn it red. It is trained again on the 1st of the month, or by `simsight run`.
     """
     return dg.MaterializeResult(
         metadata=as_metadata(context, train(runtime, as_of_day(context, runtime), log=context.log.info))
@@ -53,6 +56,9 @@ def churn_risks(
     cause, with reasons in words, a retention action and the value at stake; over blocks of SIMs.
 
     Empty while the fleet is too young for a model. Read it through `predictions.churn_risks_v1`.
+
+    If it is red: the risks of the day before stay, and recommendations wait. Open the failed run and use
+    "Re-execute from failure": blocks that were scored are not scored again.
     """
     blocks = _plan(
         usage_history=usage_history,

@@ -29,8 +29,17 @@ AS_OF_DAYS = dg.DailyPartitionsDefinition(
     timezone="UTC",
     end_offset=-SETTINGS.lateness_days,
 )
-SHOWN_WIDTH = 640  # pixels: a wider image does not fit the column of values in the UI
+# pixels: a wider image does not fit the column of values on an asset's page, and cuts the texts beside it off as well
+SHOWN_WIDTH = 460
+WHOLE_DPI = 110  # of the whole image behind it
+SHOWN_CHARACTERS = 1_000  # of Markdown: the UI hides a longer text behind a button
 OWNERS = ["team:data"]
+# of what 1NCE is asked for
+IF_RED = (
+    "If it is red: see the failed run's last message. Wrong credentials: set ONCE_USERNAME and ONCE_PASSWORD and check "
+    "them with `simsight doctor`. 1NCE out of reach: nothing is to be done, the next hourly run goes on where this one "
+    "stopped. What was stored before stays."
+)
 RuntimeParam = dg.ResourceParam[Runtime]
 
 
@@ -49,23 +58,32 @@ def picture(
 ) -> dg.MetadataValue[Any]:
     """A figure as metadata that the Dagster UI shows.
 
-    The UI shows Markdown of less than 1,000 characters by itself, and hides a longer one behind a button: too few for
-    an image. So the image is a file beside the run's logs, from where the UI's server gives it out. Without the folder
+    The UI shows Markdown of less than SHOWN_CHARACTERS by itself: too few for an image. So the image is a file beside
+    the run's logs, from where the UI's server gives it out, and a click on it gives the whole one. Without the folder
     of these logs (SIMSIGHT_DAGSTER_FOLDER) the image is in the Markdown.
     """
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=min(90, SHOWN_WIDTH / figure.get_figwidth()))
-    image, folder = buffer.getvalue(), os.environ.get("SIMSIGHT_DAGSTER_FOLDER")
+    image, folder = (
+        _drawn(figure, min(90, SHOWN_WIDTH / figure.get_figwidth())),
+        os.environ.get("SIMSIGHT_DAGSTER_FOLDER"),
+    )
     if not folder:
         return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(image).decode()})")
     run, stem = (
         context.run.run_id,
         f"{re.sub('[^a-z0-9]+', '-', name.lower())}-{hashlib.sha256(image).hexdigest()[:12]}",
     )
-    path = Path(folder) / run / "plots" / f"{stem}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(image)
-    return dg.MetadataValue.md(f"![{name}](/logs/{run}/plots/{stem}/png)")
+    plots = Path(folder) / run / "plots"
+    plots.mkdir(parents=True, exist_ok=True)
+    (plots / f"{stem}.png").write_bytes(image)
+    (plots / f"{stem}-whole.png").write_bytes(_drawn(figure, WHOLE_DPI))
+    there = f"/logs/{run}/plots/{stem}"
+    return dg.MetadataValue.md(f"[![{name}]({there}/png)]({there}-whole/png)")
+
+
+def _drawn(figure: Figure, dpi: float) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
 
 
 def as_metadata(context: dg.AssetExecutionContext | dg.OpExecutionContext, values: dict[str, Any]) -> dict[str, Any]:

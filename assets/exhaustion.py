@@ -20,7 +20,7 @@ _plan, _score_block, _publish = scoring_ops(EXHAUSTIONS, ("usage_forecasts", "si
         for name in ("usage_forecasts", "sim_quota", "exhaustion_backtest")
     },
     partitions_def=AS_OF_DAYS,
-    group_name="forecast",
+    group_name="running_out",
     kinds={"python", "postgres"},
     owners=OWNERS,
     metadata={"dagster/table_name": "predictions.exhaustions"},
@@ -32,6 +32,9 @@ def quota_exhaustions(usage_forecasts: Any, sim_quota: Any, exhaustion_backtest:
     One row a SIM and as-of day (the partition), from sampled futures of the usage forecast, gone on beyond its horizon
     as SIMs of the same kind did and calibrated by `exhaustion_backtest`; read it through `predictions.exhaustions_v1`.
     SIMs whose usage, quota and model version are those they were scored from are left as they are.
+
+    If it is red: no date of this day is published, and alerts and recommendations wait. If the check of
+    `exhaustion_backtest` is red, begin there; otherwise open the failed run and use "Re-execute from failure".
     """
     blocks = _plan(usage_forecasts=usage_forecasts, sim_quota=sim_quota, exhaustion_backtest=exhaustion_backtest)
     return _publish(blocks.map(_score_block).collect())
@@ -45,7 +48,7 @@ PLOT = "stated and achieved probability"
     name="exhaustion_backtest",
     deps=["usage_history"],
     partitions_def=AS_OF_DAYS,
-    group_name="forecast",
+    group_name="running_out",
     kinds={"python", "postgres"},
     owners=OWNERS,
     metadata={"dagster/table_name": "predictions.exhaustion_backtests"},
@@ -55,8 +58,8 @@ PLOT = "stated and achieved probability"
             asset="exhaustion_backtest",
             blocking=True,
             description="P10 to P90 of hypothetical exhaustion dates, from days in the fleet's own past, covered "
-            "about 80 % of what then came: 72 to 88 %, and more room the fewer SIMs there are. When it is red: look at "
-            "the plot and at days with odd usage, correct them or wait for more days, and run `simsight run` again; "
+            "about 80 % of what then came: 72 to 88 %, and more room the fewer SIMs there are.\n\nIf it is red: look "
+            "at the plot and at days with odd usage, correct them or wait for more days, and run `simsight run` again; "
             "until then no exhaustion date is published.",
         )
     ],
@@ -69,6 +72,9 @@ def exhaustion_backtested(context: dg.AssetExecutionContext, runtime: RuntimePar
     One row an as-of day (the partition), with the calibration that the day's dates are made with. When too few or too
     many dates lie between P10 and P90, the blocking check stops `quota_exhaustions`: no date is published that cannot
     be relied on.
+
+    If it is red: open the failed run. If only its check is red, the check says what to do; if the asset is, usage
+    of the past could not be read: see `usage_history`.
     """
     as_of = as_of_days(context)[-1]
     tested = save_backtest(runtime, as_of, load_sample(runtime, as_of))

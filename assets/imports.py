@@ -32,7 +32,7 @@ class ImportedFile(dg.Config):
 
 
 @dg.asset(
-    group_name="ingest",
+    group_name="files_and_stream",
     kinds={"python", "csv", "excel", "parquet"},
     owners=OWNERS,
     metadata={"tables": sorted({schema.table for schema in FILE_SCHEMAS.values()})},
@@ -42,6 +42,9 @@ def imported_files(config: ImportedFile, runtime: RuntimeParam) -> dg.Materializ
     quarantined.
 
     The kind is what the file's name begins with (usage where it says nothing); the columns of each are in docs/data.md.
+
+    If it is red: nothing of the file was stored. The failed run says which row or column is wrong and how to write
+    it; correct the file and drop it again, or try it with `simsight import FILE`.
     """
     path = Path(config.path)
     path = path if path.is_absolute() else runtime.settings.landing_folder / path.name

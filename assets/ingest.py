@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 import dagster as dg
 
-from assets.common import DAYS, OWNERS, RuntimeParam
+from assets.common import DAYS, IF_RED, OWNERS, RuntimeParam
 from resources.once.errors import OnceCallGoneError, OnceCredentialsError
 from resources.runtime import Runtime
 from resources.settings import SettingsError
@@ -22,10 +22,10 @@ def _account_asset(endpoint: Endpoint, table: str, description: str) -> dg.Asset
 
     @dg.asset(
         name=table.split(".")[1],
-        group_name="ingest",
+        group_name="from_1nce",
         kinds={"python", "postgres"},
         owners=OWNERS,
-        description=description,
+        description=f"{description}\n\n{IF_RED}",
         metadata={"dagster/table_name": table},
         pool=POOL,
         retry_policy=RETRY,
@@ -42,10 +42,10 @@ def _fleet_asset(endpoint: Endpoint, table: str, description: str) -> dg.AssetsD
     @dg.asset(
         name=table.split(".")[1],
         deps=[sims],
-        group_name="ingest",
+        group_name="from_1nce",
         kinds={"python", "postgres"},
         owners=OWNERS,
-        description=description,
+        description=f"{description}\n\n{IF_RED}",
         metadata={"dagster/table_name": table},
         pool=POOL,
         retry_policy=RETRY,
@@ -95,7 +95,7 @@ tickets = _account_asset(TICKETS, "core.tickets", "Support requests with their m
     deps=[sims],
     partitions_def=DAYS,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    group_name="ingest",
+    group_name="from_1nce",
     kinds={"python", "postgres"},
     owners=OWNERS,
     metadata={"dagster/table_name": "core.sim_usage"},
@@ -110,6 +110,10 @@ def sim_usage(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.Ma
     (`services.ingest.poll_planner`). The present day grows until it ends; later corrections replace a day and what
     they replace is kept. Rows that break a rule are in ops.quarantine. API v2 has no usage call: without
     v1's, the asset asks nobody and says so.
+
+    If it is red: see the failed run's last message. Wrong credentials: set ONCE_USERNAME and ONCE_PASSWORD and
+    check them with `simsight doctor`. 1NCE out of reach: the next hourly run goes on where this one stopped. Red
+    checks stop predictions, and say themselves what to do.
     """
     days = context.partition_key_range
     first, last = date.fromisoformat(days.start), date.fromisoformat(days.end)

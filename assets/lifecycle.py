@@ -11,7 +11,7 @@ from services.lifecycle import evaluate_lifecycle
 @dg.asset(
     deps=["usage_history", "sim_quota", "sim_events", "sim_connectivity", "orders"],
     partitions_def=AS_OF_DAYS,
-    group_name="alerts",
+    group_name="sim_states",
     kinds={"python", "postgres"},
     owners=OWNERS,
     metadata={"dagster/table_name": "core.sim_states"},
@@ -23,6 +23,9 @@ def sim_lifecycle(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> d
     from what evidence and who decided; changes of device and of visited country and top-ups are in it too. States move
     forward in time only: a day before the last evaluated one changes nothing. Read `core.sim_states_v1` and
     `core.sim_lifecycle_v1`.
+
+    If it is red: the states of the day before stay. Open the failed run, mend what its last message says, and start
+    `simsight run` again.
     """
     metadata: dict[str, Any] = {}
     for as_of in as_of_days(context):

@@ -18,6 +18,9 @@ def raw_landings(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg
     What they said stays in the core tables. Quarantined records are kept until they are resolved, and as long after.
     What scoring left staged is deleted a day after its run ended without publishing it; until then the run can be
     retried from where it failed. Reports of periods are kept for SIMSIGHT_REPORT_DAYS.
+
+    If it is red: nothing is lost, the database only grows. Look at free disk space with `simsight doctor` and at
+    the failed run; it is tried again the next night.
     """
     before = runtime.clock() - timedelta(days=runtime.settings.raw_days)
     gone = runtime.database.row("purge_raw", {"before": before}) or {}

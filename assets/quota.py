@@ -14,7 +14,7 @@ from services.quota.recommending import RECOMMENDATIONS
 
 @dg.asset(
     deps=["usage_history", "sim_quota", "products", "orders"],
-    group_name="quota",
+    group_name="recommendations",
     kinds={"python", "mlflow"},
     owners=OWNERS,
     metadata={"dagster/table_name": "predictions.backtests"},
@@ -25,6 +25,9 @@ def quota_policy(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg
 
     Champion only where it is not dearer than the plain rules at no more outage days. Replayed every month, on at most
     2,000 SIMs; with less than 150 days of history, or without prices, it says so and nothing is registered.
+
+    If it is red: the last champion stays in use. Open the failed run and mend what its last message says; too short
+    a history and missing prices do not turn it red. It is replayed again next month, or by `simsight run`.
     """
     metadata = train(runtime, as_of_day(context, runtime), log=context.log.info)
     return dg.MaterializeResult(metadata=as_metadata(context, metadata))
@@ -37,7 +40,7 @@ _plan, _score_block, _publish = scoring_ops(RECOMMENDATIONS, AFTER)
 @dg.graph_asset(
     ins={name: dg.AssetIn(name, dagster_type=dg.Nothing) for name in AFTER},
     partitions_def=AS_OF_DAYS,
-    group_name="quota",
+    group_name="recommendations",
     kinds={"python", "postgres"},
     owners=OWNERS,
     metadata={"dagster/table_name": "predictions.quota_recommendations"},
@@ -50,6 +53,9 @@ def quota_recommendations(quota_exhaustions: Any, churn_risks: Any, products: An
     products, within the budget and the limit of risk of the settings; and the fleet's money as a whole. Where prices
     are missing the metadata say which, and nothing is recommended. Read it through
     `predictions.quota_recommendations_v1`.
+
+    If it is red: the recommendations of the day before stay until they end. Open the failed run and use "Re-execute
+    from failure"; if `products` or `orders` is red, begin there, for prices come from them.
     """
     blocks = _plan(quota_exhaustions=quota_exhaustions, churn_risks=churn_risks, products=products, orders=orders)
     return _publish(blocks.map(_score_block).collect())
@@ -57,7 +63,7 @@ def quota_recommendations(quota_exhaustions: Any, churn_risks: Any, products: An
 
 @dg.asset(
     deps=["quota_recommendations"],
-    group_name="quota",
+    group_name="recommendations",
     kinds={"python", "postgres"},
     owners=OWNERS,
     metadata={"dagster/table_name": "predictions.realized_savings"},
@@ -67,6 +73,9 @@ def realized_savings(context: dg.AssetExecutionContext, runtime: RuntimeParam) -
     and of all.
 
     The same measure as the expected saving, with the use that came in place of the futures.
+
+    If it is red: recommendations are not touched, only what they came to is unknown. Open the failed run, mend what
+    its last message says, and start the job `measure_savings` again.
     """
     today = runtime.clock().date()
     month = (today.replace(day=1) - timedelta(days=1)).replace(day=1)

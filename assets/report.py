@@ -22,7 +22,7 @@ from services.reports.schedules import make_due
         "churn_risks",
     ],
     partitions_def=AS_OF_DAYS,
-    group_name="report",
+    group_name="reports",
     kinds={"python", "html"},
     owners=OWNERS,
     metadata={"dagster/table_name": "predictions.reports"},
@@ -34,6 +34,9 @@ def fleet_report(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg
     quality. This one HTML file needs no network and no script. It is stored in predictions.reports, served by the API
     and written to the report folder as `fleet-<day>.html`; `fleet-latest.html` is the newest. The same data give the
     same bytes.
+
+    If it is red: the report of the day before stays. Open the failed run; where the report folder cannot be
+    written, free or mend it; then start `simsight run` again.
     """
     metadata: dict[str, Any] = {}
     for as_of in as_of_days(context):
@@ -44,7 +47,7 @@ def fleet_report(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg
 
 @dg.asset(
     deps=[fleet_report],
-    group_name="report",
+    group_name="reports",
     kinds={"python", "postgres"},
     owners=OWNERS,
     metadata={"dagster/table_name": "predictions.period_reports"},
@@ -54,5 +57,8 @@ def period_reports(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> 
 
     Each is kept with its files, and put into the outbox for the channels that get it, in one transaction: it is made
     and sent once, however often this runs. A report of which a format cannot be made holds up no other.
+
+    If it is red: the reports that are due were not made and not sent. Open the failed run; every quarter of an hour
+    it is tried again, and a report is sent once only.
     """
     return dg.MaterializeResult(metadata=as_metadata(context, make_due(runtime)))

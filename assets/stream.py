@@ -13,7 +13,7 @@ POOL = "stream"
 
 @dg.asset(
     deps=["sims"],
-    group_name="ingest",
+    group_name="files_and_stream",
     kinds={"python", "postgres"},
     owners=OWNERS,
     metadata={"dagster/table_name": "core.stream_usage"},
@@ -27,13 +27,16 @@ def stream_records(runtime: RuntimeParam) -> dg.MaterializeResult[None]:
     (sim_usage) are two views of the same bytes and are never added: core.sim_usage_early_v1 combines them. Records
     that break a rule are in ops.quarantine. An anomaly on a day under way is found at once (predictions.anomalies_v1,
     live).
+
+    If it is red: records wait in raw.stream_batches and none is lost. Open the failed run, mend what its last
+    message says; the next records, or the job `process_stream`, take them all in.
     """
     done = process_batches(runtime.database, now=runtime.clock())
     return dg.MaterializeResult(metadata=done.metadata() | detect_live(runtime))
 
 
 @dg.asset(
-    group_name="ingest",
+    group_name="files_and_stream",
     kinds={"python", "json", "csv"},
     owners=OWNERS,
     metadata={"dagster/table_name": "raw.stream_batches"},
@@ -44,6 +47,9 @@ def stream_file_batches(context: dg.AssetExecutionContext, runtime: RuntimeParam
 
     A file that cannot be read is noted in ops.quarantine and stops no other. Move a local file into the folder when it
     is complete.
+
+    If it is red: some files were not read. The failed run names them and says why; give Simsight the right to read
+    them, and they are read by the next run.
     """
     where = runtime.settings.stream_files
     if where is None:

@@ -8,7 +8,7 @@ from services.ingest.usage_book import update_book
 
 @dg.asset(
     deps=["sim_usage", "sim_quota", "sim_events", "orders", "stream_records"],
-    group_name="ingest",
+    group_name="usage",
     kinds={"python", "postgres"},
     owners=OWNERS,
     metadata={"dagster/table_name": "core.sim_usage"},
@@ -20,5 +20,8 @@ def usage_book(runtime: RuntimeParam) -> dg.MaterializeResult[None]:
     Source: records of the Data Streamer of days that have ended, and differences between looks at the quota. Each row
     has its source and grade: A exact, B known but for an outage of the stream or the hours of a look, C spread over a
     stretch of which only the sum is known. The best source of a SIM-day wins; sources are never added.
+
+    If it is red: days without an answer of the usage call stay open. Open the failed run; the next hourly ingest
+    tries again, and no day is lost.
     """
     return dg.MaterializeResult(metadata=update_book(runtime.database, runtime.clock()).metadata())

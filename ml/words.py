@@ -6,11 +6,47 @@ Pure and light: plain values in, text out.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import date, datetime
 
 BYTES_PER_MB = 1_000_000
 # a date later than this says no more than that the end is far off
 FAR_DAYS = 730
+# what churn models look at, and how a value of it is said
+CHURN_FACTS: Mapping[str, tuple[str, str]] = {
+    "days_since_activity": ("the last sign of it", "nothing was heard of it for {:.0f} days"),
+    "gap_share": ("its silence", "its silence is at {:.0%} of the longest usual one"),
+    "active_7": ("its activity in the last 7 days", "it was active on {:.0%} of the last 7 days"),
+    "active_30": ("its activity in the last 30 days", "it was active on {:.0%} of the last 30 days"),
+    "active_change": (
+        "the change of its share of active days",
+        "its share of active days changed by {:+.0%} against the 60 days before",
+    ),
+    "spread_30": ("the spread of its days", "its days vary by {:.1f} times their mean"),
+    "trend_7": ("its use of the last week", "its use of the last week is at {:.0%} of the month's"),
+    "trend_30": ("its use of the last month", "its use of the last month is at {:.0%} of the two months' before"),
+    "usual_gap": ("how often it reports", "it reports every {:.0f} days at the longest"),
+    "use_30": ("its daily use", "it uses {:,.1f} kB a day"),
+    "age_days": ("its time in service", "it has been in service for {:.0f} days"),
+    "group_gone": ("how many of its place are gone", "{:.0%} of the SIMs of its place are gone or silent"),
+    "group_trend": (
+        "the use of the other SIMs of its place",
+        "the use of the other SIMs of its place is at {:.0%} of the month's",
+    ),
+    "group_size": ("the size of its place", "{:.0f} other SIMs are at its place"),
+    "quota_used": ("the use of its quota", "{:.0%} of its quota is used"),
+    "days_to_expiry": ("its expiry", "it expires in {:.0f} days"),
+    "sessions_30": ("its number of sessions", "it opens {:.1f} sessions a day"),
+    "empty_share_30": ("its share of empty sessions", "{:.0%} of its sessions carried nothing"),
+    "quality_30": ("its connection quality", "its connection quality is {:.0%}"),
+    "quality_change": ("the change of its connection quality", "its connection quality changed by {:+.0%}"),
+    "tickets_90": ("its tickets", "{:.0f} tickets about it in 90 days"),
+    "anomaly_days_30": ("its anomalous days in 30 days", "{:.0f} anomalous days in 30 days"),
+    "anomaly_days_90": ("its anomalous days in 90 days", "{:.0f} anomalous days in 90 days"),
+    "device_type": ("its device type", "its device type is {}"),
+    "peer_group": ("its peer group", "its peer group is {}"),
+}
+_LOGARITHMS = ("trend_7", "trend_30", "group_trend")
 
 
 def percent(share: float | None, digits: int = 0) -> str:
@@ -80,6 +116,26 @@ def span(first: date | None, last: date | None, *, as_of: date) -> str:
     if (last - as_of).days > FAR_DAYS:
         return f"from {day(first)}, perhaps not before {last.year}"
     return day(first) if first == last else f"{day(first)} to {day(last)}"
+
+
+def churn_fact(
+    name: str,
+    value: float | str | None,
+    facts: Mapping[str, tuple[str, str]] = CHURN_FACTS,
+    unknown: str = "{} is not known",
+) -> str:
+    """What a churn model saw of a SIM: a feature and its value in words.
+
+    facts, unknown  of another language than English
+    """
+    subject, text = facts.get(name, (name.replace("_", " "), name.replace("_", " ") + ": {}"))
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return unknown.format(subject)
+    if name in _LOGARITHMS:
+        value = math.exp(float(value))
+    elif name == "use_30":
+        value = 10.0 ** float(value) / 1000
+    return text.format(value).replace("%", " %")
 
 
 def _half_up(value: float, digits: int) -> float:

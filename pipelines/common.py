@@ -26,6 +26,12 @@ UNDER_WAY = [
 ]
 
 
+def described(what: str) -> str:
+    """What a schedule or sensor does; where they begin switched off, it says that and what to do."""
+    off = "It begins switched off: switch it on here, or all of them by SIMSIGHT_SCHEDULES."
+    return what if SETTINGS.schedules else f"{what} {off}"
+
+
 def as_of_day(runtime: Runtime, now: datetime) -> date:
     """The last usage day that counts as complete at a time."""
     return now.date() - timedelta(days=1 + runtime.settings.lateness_days)

@@ -66,30 +66,69 @@ from pipelines.sensors import (
 )
 from pipelines.terminal_logger import terminal
 from resources.runtime import Runtime
+from services.known_models import specs
+from sql.columns import table_columns
 
 # the daily run begins at 02:00 UTC: an hour or two late is worth a look, more is a fault
 DAILY = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_window=timedelta(hours=30))
-# a model is trained every week, and what is brought every hour is watched by its checks
-BROUGHT_DAILY = dg.map_asset_specs(
-    lambda spec: dg.apply_freshness_policy(spec, DAILY) if spec.partitions_def == AS_OF_DAYS else spec,
-    [*FORECAST, *ANOMALY, *TICKETS, *CHURN, *MONEY, sim_lifecycle, alerts, alert_rules_evaluated, fleet_report],
+# 1NCE is asked every hour: a pass or two that 1NCE did not answer are made up for by the next
+HOURLY = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=4), fail_window=timedelta(hours=26))
+MONTHLY = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=33), fail_window=timedelta(days=40))
+RETRAINED = {
+    spec.asset: dg.FreshnessPolicy.time_window(
+        warn_window=timedelta(days=spec.retrain_days + 2), fail_window=timedelta(days=spec.retrain_days + 9)
+    )
+    for spec in specs()
+}
+FRESH: dict[str, dg.FreshnessPolicy] = {
+    **{asset.key.to_user_string(): HOURLY for asset in (*INGEST, usage_book)},
+    **RETRAINED,
+    realized_savings.key.to_user_string(): MONTHLY,
+    raw_landings.key.to_user_string(): DAILY,
+}
+
+
+def _as_shown(spec: dg.AssetSpec) -> dg.AssetSpec:
+    """An asset with what the UI shows beside it: the columns of its table, and until when it counts as fresh.
+
+    What comes when somebody sends it, files and records of the Data Streamer, is never late.
+    """
+    columns = table_columns(spec.metadata.get("dagster/table_name", ""))
+    if columns:
+        shown = [dg.TableColumn(one.name, type=one.type, description=one.comment) for one in columns]
+        spec = spec.merge_attributes(metadata={"dagster/column_schema": dg.TableSchema(columns=shown)})
+    policy = FRESH.get(spec.key.to_user_string()) or (DAILY if spec.partitions_def == AS_OF_DAYS else None)
+    return dg.apply_freshness_policy(spec, policy) if policy else spec
+
+
+ASSETS = dg.map_asset_specs(
+    _as_shown,
+    [
+        *INGEST,
+        imported_files,
+        stream_records,
+        stream_file_batches,
+        usage_book,
+        *FORECAST,
+        *ANOMALY,
+        *TICKETS,
+        *CHURN,
+        *MONEY,
+        sim_lifecycle,
+        alerts,
+        alert_rules_evaluated,
+        fleet_report,
+        realized_savings,
+        raw_landings,
+        period_reports,
+    ],
 )
 
 
 def code_location(runtime: Runtime) -> dg.Definitions:
     """Everything of the code location, working with a given runtime."""
     return dg.Definitions(
-        assets=[
-            *INGEST,
-            imported_files,
-            stream_records,
-            stream_file_batches,
-            usage_book,
-            *BROUGHT_DAILY,
-            realized_savings,
-            raw_landings,
-            period_reports,
-        ],
+        assets=ASSETS,
         asset_checks=[*checks(), forecasts_hold],
         jobs=[
             ingest,

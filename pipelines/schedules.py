@@ -5,7 +5,7 @@ from datetime import date
 
 import dagster as dg
 
-from pipelines.common import RUNNING, as_of_day
+from pipelines.common import RUNNING, as_of_day, described
 from pipelines.jobs import alert_rules, ingest, make_reports, measure_savings, score, tidy, train
 from resources.runtime import Runtime
 from services.known_models import specs
@@ -18,8 +18,9 @@ from services.reports.schedules import what_is_due
     cron_schedule="35 * * * *",
     execution_timezone="UTC",
     default_status=RUNNING,
-    description="Evaluate the alert rules every hour as of the last complete day: late data and new rules count the "
-    "same day.",
+    description=described(
+        "Evaluate the alert rules every hour as of the last complete day: late data and new rules count the same day."
+    ),
 )
 def hourly_rules(context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.RunRequest:
     return dg.RunRequest(partition_key=as_of_day(runtime, context.scheduled_execution_time).isoformat())
@@ -30,7 +31,9 @@ def hourly_rules(context: dg.ScheduleEvaluationContext, runtime: dg.ResourcePara
     cron_schedule="5 * * * *",
     execution_timezone="UTC",
     default_status=RUNNING,
-    description="Ask 1NCE every hour; the usage of the last days is asked for again, since it may have been corrected.",
+    description=described(
+        "Ask 1NCE every hour; the usage of the last days is asked for again, since it may have been corrected."
+    ),
 )
 def hourly_ingest(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return dg.RunRequest(partition_key=context.scheduled_execution_time.date().isoformat())
@@ -47,8 +50,10 @@ def _training(as_of: date, models: Iterable[ModelSpec]) -> dg.RunRequest:
     cron_schedule="0 1 * * *",
     execution_timezone="UTC",
     default_status=RUNNING,
-    description="Look at 01:00 UTC which models are due, and train these: of which there is none yet, and whose newest "
-    "version is too old (a week; a month for what is trained monthly).",
+    description=described(
+        "Look at 01:00 UTC which models are due, and train these: of which there is none yet, and whose newest "
+        "version is too old (a week; a month for what is trained monthly)."
+    ),
 )
 def due_training(
     context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]
@@ -76,7 +81,7 @@ def _training_at(cron: str) -> dg.ScheduleDefinition:
         cron_schedule=cron,
         execution_timezone="UTC",
         default_status=RUNNING,
-        description=f"Train {' and '.join(spec.name for spec in models)}, whatever its age.",
+        description=described(f"Train {' and '.join(spec.name for spec in models)}, whatever its age."),
     )
     def training(context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.RunRequest:
         return _training(as_of_day(runtime, context.scheduled_execution_time), models)
@@ -92,7 +97,7 @@ timed_trainings = [_training_at(cron) for cron in sorted({spec.cron for spec in 
     cron_schedule="0 2 * * *",
     execution_timezone="UTC",
     default_status=RUNNING,
-    description="Score, alert and report every day at 02:00 UTC, as of the last complete day.",
+    description=described("Score, alert and report every day at 02:00 UTC, as of the last complete day."),
 )
 def daily_predictions(context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.RunRequest:
     as_of = as_of_day(runtime, context.scheduled_execution_time)
@@ -104,7 +109,9 @@ def daily_predictions(context: dg.ScheduleEvaluationContext, runtime: dg.Resourc
     cron_schedule="*/15 * * * *",
     execution_timezone="UTC",
     default_status=RUNNING,
-    description="Make the reports of periods that are due (simsight reports schedule); looked at every 15 minutes.",
+    description=described(
+        "Make the reports of periods that are due (simsight reports schedule); looked at every 15 minutes."
+    ),
 )
 def due_reports(
     context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]
@@ -118,7 +125,7 @@ def due_reports(
     cron_schedule="30 3 * * *",
     execution_timezone="UTC",
     default_status=RUNNING,
-    description="Delete raw answers that are older than SIMSIGHT_RAW_DAYS, every day.",
+    description=described("Delete raw answers that are older than SIMSIGHT_RAW_DAYS, every day."),
 )
 def daily_tidying(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return dg.RunRequest()
@@ -129,7 +136,7 @@ def daily_tidying(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     cron_schedule="30 4 2 * *",
     execution_timezone="UTC",
     default_status=RUNNING,
-    description="Hold the recommendations of the month before against what came, on the 2nd of each month.",
+    description=described("Hold the recommendations of the month before against what came, on the 2nd of each month."),
 )
 def monthly_savings(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return dg.RunRequest()

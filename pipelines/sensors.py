@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from pipelines.common import SENSING, cause, day_range, under_way
+from pipelines.common import SENSING, cause, day_range, described, under_way
 from pipelines.jobs import (
     Sims,
     import_file,
@@ -32,7 +32,7 @@ MAX_REFRESHED_SIMS = 200  # SIMs a run: under two minutes at 10 requests/s
     job=notify,
     minimum_interval_seconds=10,
     default_status=SENSING,
-    description="Put new messages into the outbox and start a sender when some are due; one run at a time.",
+    description=described("Put new messages into the outbox and start a sender when some are due; one run at a time."),
 )
 def alert_outbox(
     context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
@@ -48,7 +48,9 @@ def alert_outbox(
     job=send_actions,
     minimum_interval_seconds=60,
     default_status=SENSING,
-    description="Start a sender when an action may be sent, or the answer to one was lost; one run at a time.",
+    description=described(
+        "Start a sender when an action may be sent, or the answer to one was lost; one run at a time."
+    ),
 )
 def waiting_actions(
     context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
@@ -63,7 +65,9 @@ def waiting_actions(
     job=refresh_sims,
     minimum_interval_seconds=60,
     default_status=SENSING,
-    description="Ask 1NCE about a SIM now when an alert of it becomes critical and its data is older than ten minutes.",
+    description=described(
+        "Ask 1NCE about a SIM now when an alert of it becomes critical and its data is older than ten minutes."
+    ),
 )
 def critical_alerts(
     context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
@@ -89,8 +93,10 @@ def critical_alerts(
     job=import_file,
     minimum_interval_seconds=30,
     default_status=SENSING,
-    description="Start an import for every CSV, XLSX or Parquet file that arrives in the landing folder; a changed one "
-    "is imported again.",
+    description=described(
+        "Start an import for every CSV, XLSX or Parquet file that arrives in the landing folder; a changed one "
+        "is imported again."
+    ),
 )
 def landing_folder(
     context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
@@ -128,8 +134,10 @@ def landing_folder(
     job=rescore,
     minimum_interval_seconds=300,
     default_status=SENSING,
-    description="Compute again the as-of days whose predictions late corrections made stale, and only those; days in a "
-    "row are one run.",
+    description=described(
+        "Compute again the as-of days whose predictions late corrections made stale, and only those; days in a "
+        "row are one run."
+    ),
 )
 def stale_predictions(
     context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
@@ -145,8 +153,9 @@ def stale_predictions(
     job=process_stream,
     minimum_interval_seconds=15,
     default_status=SENSING,
-    description="Process pending records of the Data Streamer, also when a SIM they were kept for is listed; one run "
-    "at a time.",
+    description=described(
+        "Process pending records of the Data Streamer, also when a SIM they were kept for is listed; one run at a time."
+    ),
 )
 def stream_arrivals(
     context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
@@ -163,7 +172,9 @@ def stream_arrivals(
     job=read_stream_files,
     minimum_interval_seconds=60,
     default_status=SENSING,
-    description="Read new files of stream records in SIMSIGHT_STREAM_FILES, a folder or bucket; one run at a time.",
+    description=described(
+        "Read new files of stream records in SIMSIGHT_STREAM_FILES, a folder or bucket; one run at a time."
+    ),
 )
 def stream_files(
     context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]
@@ -181,7 +192,9 @@ def stream_files(
 @dg.sensor(
     minimum_interval_seconds=60,
     default_status=SENSING,
-    description="Open an incident when a stream that used to deliver delivers nothing; close it when it does again.",
+    description=described(
+        "Open an incident when a stream that used to deliver delivers nothing; close it when it does again."
+    ),
 )
 def stream_outage(context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.SkipReason:
     return dg.SkipReason(watch_stream(runtime.database, now=runtime.clock()) or "no stream is out")
@@ -189,7 +202,9 @@ def stream_outage(context: dg.SensorEvaluationContext, runtime: dg.ResourceParam
 
 @dg.run_failure_sensor(
     default_status=SENSING,
-    description="Write every failed run, with what went wrong, to ops.run_failures, where downstream apps see it.",
+    description=described(
+        "Write every failed run, with what went wrong, to ops.run_failures, where downstream apps see it."
+    ),
 )
 def run_failures(context: dg.RunFailureSensorContext, runtime: dg.ResourceParam[Runtime]) -> None:
     runtime.database.rows(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -235,6 +237,7 @@ def _score(runtime: Runtime, block: Block, shared: dict[str, Any], inputs: pl.Da
         pl.col("level").alias("risk_level"),
         "cause",
         "reasons",
+        "contributions",
         "action",
         "value_minor",
         "currency",
@@ -244,13 +247,25 @@ def _score(runtime: Runtime, block: Block, shared: dict[str, Any], inputs: pl.Da
 
 
 def _reasons(model: Hazard, histories: Histories, risks: pl.DataFrame, as_of: date) -> pl.DataFrame:
-    """sim_key, reasons of the SIMs in service."""
+    """sim_key, reasons and contributions (JSON) of the SIMs in service."""
     found = reasons_of(model, snapshot(histories, as_of), risks, horizon_days=MAIN_DAYS)
     silent = silent_sims(histories, as_of).select(
         "sim_key",
         reasons=pl.format("nothing was heard of it for {} days, longer than is usual for it", "days_since_activity"),
+        contributions=pl.lit("[]"),
     )
-    return pl.concat([found.select("sim_key", "reasons"), silent])
+    written = pl.Series("contributions", [_json(kept) for kept in found["contributions"]], dtype=pl.String)
+    return pl.concat([found.select("sim_key", "reasons", written), silent])
+
+
+def _json(contributions: Iterable[Mapping[str, Any]]) -> str:
+    """Contributions of one SIM as the database keeps them; a value in six digits."""
+    kept = []
+    for one in contributions:
+        number, text = one["number"], one["text"]
+        value = text if number is None else float(f"{number:.6g}")
+        kept.append({"feature": one["feature"], "value": value, "log_odds": round(one["log_odds"], 3)})
+    return json.dumps(kept, separators=(",", ":"))
 
 
 def outer_risks(ends: pl.DataFrame, as_of: date) -> pl.DataFrame:

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("api", "assets", "ml", "pipelines", "resources", "services", "simulator", "sql")
 MAX_LINES = 450
-MAX_ASSET_LINES = 170
+MAX_ASSET_LINES = 180  # of which a third are descriptions that the Dagster UI shows
 # assets are thin: numbers are worked out in services and ml
 ASSETS_WITH_NUMBERS = {
     "quality.py": "shows the checked rows as a table",

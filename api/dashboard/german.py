@@ -201,6 +201,17 @@ GERMAN = WORK | {
     "None was found.": "Keine wurde gefunden.",
     "Will it leave?": "Wird sie gehen?",
     "within 90 days: {share}": "in 90 Tagen: {share}",
+    "What moves its risk most": "Was ihr Risiko am meisten bewegt",
+    "To the right: raises the odds of its likeliest end, {cause}; to the left: lowers them. × 2 doubles them.": (
+        "Nach rechts: erhöht die Chance ihres wahrscheinlichsten Endes, {cause}; nach links: senkt sie. × 2 verdoppelt "
+        "sie."
+    ),
+    "what is known": "was bekannt ist",
+    "direction": "Richtung",
+    "odds times": "Chance mal",
+    "log odds": "Log-Odds",
+    "raises the risk": "erhöht das Risiko",
+    "lowers the risk": "senkt das Risiko",
     "There is no churn prediction of this SIM.": "Von dieser SIM gibt es keine Abwanderungsprognose.",
     "What happened": "Was geschah",
     "Nothing is known yet.": "Noch ist nichts bekannt.",

@@ -11,6 +11,7 @@ from fastapi import Query, Request
 from fastapi.responses import Response
 
 from api.dashboard.alerts import first_alerts
+from api.dashboard.churn import contribution_bars
 from api.dashboard.routing import days_behind, router
 from api.dashboard.signing import SignedIn
 from api.dashboard.web import language, page, usage_and_forecast
@@ -65,6 +66,7 @@ async def sim(request: Request, asked: SignedIn, iccid: Iccid) -> Response:
         clocks=_clocks(ends[0]) if ends else None,
         churn=churn[0] if churn else None,
         causes=sorted(CAUSES, key=lambda cause: -churn[0][f"p_{cause}"]) if churn else (),
+        moved_by=contribution_bars(churn[0]["contributions"], language(request)) if churn else (),
         advice=advice[0] if advice else None,
         anomalies=anomalies,
         alerts=alerts,

@@ -72,7 +72,7 @@ class AssistantChurn(Answered):
     churn_probability_30d: float = Field(examples=[0.21])
     risk_level: ChurnLevel = Field(examples=["medium"])
     cause: ChurnCause = Field(description="The likeliest", examples=["dead_device"])
-    reasons: list[str] = Field(examples=[["its silence is at 80% of the longest usual one"]])
+    reasons: list[str] = Field(examples=[["its silence is at 80 % of the longest usual one"]])
     recommended_actions: list[str] = Field(
         description="What could be done; empty for a SIM of the hold-out, of which nothing is to be done",
         examples=[["check power, antenna and network from afar, and restart the connection"]],

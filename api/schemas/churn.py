@@ -12,6 +12,18 @@ from api.schemas.common import MlflowRun
 from ml.enums import ChurnCause, ChurnLevel
 
 
+class Contribution(BaseModel):
+    """How far one thing that the model knows of a SIM moves its risk."""
+
+    feature: str = Field(description="What the model looks at", examples=["gap_share"])
+    value: float | str | None = Field(description="Its value for this SIM; null: not known", examples=[0.8])
+    log_odds: float = Field(
+        description="What it adds to the log odds of the likeliest cause, on the mean of the months within 90 days; "
+        "above 0 it raises the risk",
+        examples=[0.93],
+    )
+
+
 class ChurnRisk(BaseModel):
     """The risk that a SIM leaves: its device dies, it is switched off, or its device goes on with another SIM."""
 
@@ -31,7 +43,11 @@ class ChurnRisk(BaseModel):
     risk_level: ChurnLevel = Field(description="By p_90 and the settings", examples=["medium"])
     cause: ChurnCause = Field(description="The likeliest of the causes for which it leaves", examples=["dead_device"])
     reasons: str = Field(
-        description="What raises its risk most", examples=["its silence is at 80% of the longest usual one"]
+        description="What raises its risk most", examples=["its silence is at 80 % of the longest usual one"]
+    )
+    contributions: list[Contribution] = Field(
+        description="What moves its risk most, either way: five at most, the largest first; empty for a SIM that is "
+        "silent already"
     )
     action: str = Field(
         description="What could be done. No effect is claimed",

@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ml.churn.competing import MONTHS
+from ml.churn.competing import MONTH_DAYS, MONTHS
 from ml.churn.ends import CAUSES, DEAD_DEVICE, SWAPPED, SWITCHED_OFF
 from ml.churn.hazard import AHEAD, Hazard
 from ml.history import FloatArray
+from ml.words import churn_fact
 
 HIGH, MEDIUM, LOW = "high", "medium", "low"
 ACTIONS: Mapping[str, Mapping[str, str]] = {
@@ -35,10 +36,18 @@ ACTIONS: Mapping[str, Mapping[str, str]] = {
 }
 ACTIONABILITY = {DEAD_DEVICE: 0.5, SWITCHED_OFF: 0.6, SWAPPED: 0.3}
 REASONS = 3
+CONTRIBUTIONS = 5  # that are kept of a SIM
 MIN_REASON = 0.05  # log odds that are worth a word
 NO_REASON = "nothing stands out"
 
-REASON_SCHEMA = {"sim_key": pl.Int32, "cause": pl.String, "reasons": pl.String}
+# the value of a feature is a number or a text; neither where it is not known
+CONTRIBUTION = {"feature": pl.String, "number": pl.Float64, "text": pl.String, "log_odds": pl.Float64}
+REASON_SCHEMA = {
+    "sim_key": pl.Int32,
+    "cause": pl.String,
+    "reasons": pl.String,
+    "contributions": pl.List(pl.Struct(CONTRIBUTION)),
+}
 ACTION_SCHEMA = {
     "sim_key": pl.Int32,
     "level": pl.String,
@@ -125,7 +134,8 @@ def _draws(sim_keys: npt.NDArray[Any], seed: int) -> FloatArray:
 
 
 def reasons_of(model: Hazard, features: pl.DataFrame, risks: pl.DataFrame, *, horizon_days: int = 90) -> pl.DataFrame:
-    """Why each SIM is at risk (REASON_SCHEMA): its likeliest learnt cause, and the things that raise its risk most.
+    """Why each SIM is at risk (REASON_SCHEMA): its likeliest learnt cause, in words what raises its risk most, and the
+    CONTRIBUTIONS features that move it most, either way, the largest first.
 
     features  as `ml.churn.features.snapshot` makes them; risks  of the same SIMs (RISK_SCHEMA)
     """
@@ -134,16 +144,51 @@ def reasons_of(model: Hazard, features: pl.DataFrame, risks: pl.DataFrame, *, ho
         risks.filter(pl.col("horizon_days") == horizon_days), on="sim_key", how="left", maintain_order="left"
     )
     likeliest = rows.select(chances).fill_null(0.0).to_numpy().argmax(axis=1) if rows.height else np.empty(0, np.int64)
-    texts = pl.Series("reasons", [None] * features.height, dtype=pl.String)
+    names = [column.name for column in model.columns.columns]
+    added = np.zeros((features.height, len(names)))
     for at, cause in enumerate(CAUSES):
         which = np.flatnonzero(likeliest == at)
         if which.size and cause in model.learners:
-            some = features[which]
-            said = _said(some, [column.name for column in model.columns.columns], contributions(model, cause, some))
-            texts = texts.scatter(which, said)
-    causes = pl.Series("cause", np.array(CAUSES)[likeliest], dtype=pl.String)
-    found = pl.DataFrame([features["sim_key"], causes, texts.fill_null(NO_REASON)])
-    return found.select(pl.col(name).cast(kind) for name, kind in REASON_SCHEMA.items())
+            added[which] = contributions(model, cause, features[which], months=horizon_days // MONTH_DAYS)
+    found = pl.DataFrame(
+        [
+            features["sim_key"],
+            pl.Series("cause", np.array(CAUSES)[likeliest], dtype=pl.String),
+            _said(features, names, added).fill_null(NO_REASON).alias("reasons"),
+            _largest(features, names, added),
+        ]
+    )
+    return found.cast(REASON_SCHEMA)  # type: ignore[arg-type]
+
+
+def _largest(features: pl.DataFrame, names: list[str], added: FloatArray) -> pl.Series:
+    """The CONTRIBUTIONS columns of `added` that move each SIM's log odds most, as REASON_SCHEMA has them."""
+    best = np.argsort(-np.abs(added), axis=1)[:, :CONTRIBUTIONS]
+    rows, places = np.nonzero(np.abs(np.take_along_axis(added, best, axis=1)) >= MIN_REASON)
+    which = best[rows, places]
+    numbers = np.full(rows.size, np.nan)
+    texts = np.full(rows.size, None, dtype=object)
+    for at in np.unique(which):
+        here = which == at
+        if names[at] in features.columns:
+            values = features[names[at]].gather(rows[here])
+            if values.dtype == pl.String:
+                texts[here] = values.to_numpy()
+            else:
+                numbers[here] = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    flat = pl.DataFrame(
+        {
+            "row": rows,
+            "feature": [names[at] for at in which],
+            "number": numbers,
+            "text": texts.tolist(),
+            "log_odds": added[rows, which],
+        },
+        schema={"row": pl.Int64, **CONTRIBUTION},
+    ).with_columns(pl.col("number").fill_nan(None))
+    by_row = flat.group_by("row", maintain_order=True).agg(contributions=pl.struct(list(CONTRIBUTION)))
+    every = pl.DataFrame({"row": np.arange(features.height)}, schema={"row": pl.Int64})
+    return every.join(by_row, on="row", how="left", maintain_order="left")["contributions"].fill_null([])
 
 
 def _said(features: pl.DataFrame, names: list[str], added: FloatArray) -> pl.Series:
@@ -158,22 +203,25 @@ def _said(features: pl.DataFrame, names: list[str], added: FloatArray) -> pl.Ser
     for at in np.unique(best[worth]):
         rows, places = np.nonzero((best == at) & worth)
         values = features[names[at]].gather(rows).to_list() if names[at] in features.columns else [None] * rows.size
-        by_value = {value: in_words(names[at], value) for value in dict.fromkeys(values)}
+        by_value = {value: churn_fact(names[at], value) for value in dict.fromkeys(values)}
         words[rows, places] = [by_value[value] for value in values]
     parts = [pl.Series(str(place), words[:, place].tolist(), dtype=pl.String) for place in range(best.shape[1])]
     joined = pl.concat_str([part.name for part in parts], separator="; ", ignore_nulls=True)
     return pl.DataFrame(parts).select(pl.when(pl.lit(pl.Series(worth.any(axis=1)))).then(joined))[:, 0]
 
 
-def contributions(model: Hazard, cause: str, features: pl.DataFrame, *, month: int = 1) -> FloatArray:
-    """What each column adds to the log odds of a cause in a month ahead, (rows, columns); of `months_ahead` nothing."""
-    if not 1 <= month <= MONTHS:
-        raise ValueError(f"month {month} is not within 1 and {MONTHS}")
-    matrix = model.columns.matrix(features.with_columns(pl.lit(float(month)).alias(AHEAD)))
-    added = model.learners[cause].contributions(matrix)[:, :-1]
+def contributions(model: Hazard, cause: str, features: pl.DataFrame, *, months: int = 1) -> FloatArray:
+    """What each column adds to the log odds of a cause, (rows, columns): the mean over the first months ahead; of
+    `months_ahead` nothing."""
+    if not 1 <= months <= MONTHS:
+        raise ValueError(f"{months} months are not within 1 and {MONTHS}")
     owner = np.array(model.columns.owner)
     names = [column.name for column in model.columns.columns]
-    found = np.stack([added[:, owner == at].sum(axis=1) for at in range(len(names))], axis=1)
+    found = np.zeros((features.height, len(names)))
+    for month in range(1, months + 1):
+        matrix = model.columns.matrix(features.with_columns(pl.lit(float(month)).alias(AHEAD)))
+        added = model.learners[cause].contributions(matrix)[:, :-1]
+        found += np.stack([added[:, owner == at].sum(axis=1) for at in range(len(names))], axis=1) / months
     found[:, [at for at, name in enumerate(names) if name == AHEAD]] = 0
     return found
 
@@ -188,45 +236,3 @@ def importance(model: Hazard, features: pl.DataFrame) -> pl.DataFrame:
         if name != AHEAD
     ]
     return pl.DataFrame(rows, schema={"cause": pl.String, "feature": pl.String, "weight": pl.Float64}, orient="row")
-
-
-_WORDS = {
-    "days_since_activity": "nothing was heard of it for {:.0f} days",
-    "gap_share": "its silence is at {:.0%} of the longest usual one",
-    "active_7": "it was active on {:.0%} of the last 7 days",
-    "active_30": "it was active on {:.0%} of the last 30 days",
-    "active_change": "its share of active days changed by {:+.0%} against the 60 days before",
-    "spread_30": "its days vary by {:.1f} times their mean",
-    "trend_7": "its use of the last week is at {:.0%} of the month's",
-    "trend_30": "its use of the last month is at {:.0%} of the two months' before",
-    "usual_gap": "it reports every {:.0f} days at the longest",
-    "use_30": "it uses {} kB a day",
-    "age_days": "it has been in service for {:.0f} days",
-    "group_gone": "{:.0%} of the SIMs of its place are gone or silent",
-    "group_trend": "the use of the other SIMs of its place is at {:.0%} of the month's",
-    "group_size": "{:.0f} other SIMs are at its place",
-    "quota_used": "{:.0%} of its quota is used",
-    "days_to_expiry": "it expires in {:.0f} days",
-    "sessions_30": "it opens {:.1f} sessions a day",
-    "empty_share_30": "{:.0%} of its sessions carried nothing",
-    "quality_30": "its connection quality is {:.0%}",
-    "quality_change": "its connection quality changed by {:+.0%}",
-    "tickets_90": "{:.0f} tickets about it in 90 days",
-    "anomaly_days_30": "{:.0f} anomalous days in 30 days",
-    "anomaly_days_90": "{:.0f} anomalous days in 90 days",
-    "device_type": "its device type is {}",
-    "peer_group": "its peer group is {}",
-}
-
-
-def in_words(name: str, value: object) -> str:
-    """A feature and its value in words."""
-    text = _WORDS.get(name, name.replace("_", " ") + " is {}")
-    if value is None or (isinstance(value, float) and np.isnan(value)):
-        return f"{name.replace('_', ' ')} is not known"
-    if isinstance(value, float | int):
-        if name in ("trend_7", "trend_30", "group_trend"):
-            value = float(np.exp(value))
-        if name == "use_30":
-            value = f"{10.0**value / 1000:,.1f}"
-    return text.format(value)

@@ -117,9 +117,12 @@ WHERE s.iccid LIKE '%01' AND r.as_of = '2026-01-10' AND case_id <> 'case 4' AND 
 
 INSERT INTO predictions.churn_risks (organization_id, sim_key, as_of, scoring_id, p_30, p_60, p_90, p_180,
     p_dead_device, p_switched_off, p_swapped, p_exhausted, p_expired, any_end, risk_level, cause, reasons, action,
-    worth, held_out)
+    worth, held_out, contributions)
 SELECT organization_id, sim_key, r.as_of, scoring_id, 0.2, 0.3, 0.5, 0.6, 0.4, 0.1, 0, 0, 0, 0.5, 'medium',
-    'dead_device', 'it is silent', 'call', 0, false
+    'dead_device', 'it is silent', 'call', 0, false,
+    '[{"feature": "gap_share", "value": 0.8, "log_odds": 0.69},
+      {"feature": "quality_30", "value": null, "log_odds": -0.4},
+      {"feature": "device_type", "value": "tracker", "log_odds": 0.1}]'
 FROM core.sims AS s JOIN predictions.scorings AS r USING (organization_id)
 WHERE s.iccid LIKE '%01' AND r.as_of = '2026-01-10';
 INSERT INTO predictions.quota_recommendations (organization_id, sim_key, as_of, scoring_id, action, month, cost_minor,

@@ -21,9 +21,11 @@ from sqlalchemy import URL
 
 from api.app import create_app
 from api.dashboard import german, models, sim_list, sim_page
+from api.dashboard.churn import GERMAN_FACTS
 from api.dashboard.codes import CODES
 from api.dashboard.signing import CSRF_HEADER
 from api.dashboard.web import usage_and_forecast
+from ml.words import CHURN_FACTS
 from resources.database.session import Database
 from services.access.api_keys import SCOPES, create_key
 from services.alerts.rules import METRICS
@@ -230,6 +232,30 @@ def test_a_sims_page_says_where_it_was_used_and_which_sessions_moved_nothing(des
     assert "Telekom, Germany" in text
     other = desk.admin.get(f"/sims/{desk.seeded.iccid(4)}").text
     assert "No session is known of the last 30 days." in other
+
+
+def test_a_sims_page_says_what_moves_its_risk_and_which_way(desk: Desk) -> None:
+    path = f"/sims/{desk.seeded.iccid(1)}"
+    card = html.unescape(desk.admin.get(path).text.partition("Will it leave?")[2].partition("</section>")[0])
+    bars = re.findall(
+        r'<dt>([^<]*)</dt><dd><svg.*?(class="raises")? x="([\d.]+)" width="([\d.]+)".*?× ([\d.]+)</dd>', card
+    )
+    assert bars == [
+        ("its silence is at 80 % of the longest usual one", 'class="raises"', "50.0", "50.0", "1.99"),
+        ("its connection quality is not known", "", "21.0", "29.0", "0.67"),
+        ("its device type is tracker", 'class="raises"', "50.0", "7.2", "1.11"),
+    ]
+    table = re.findall(r"<tr><td>(.*?)</td><td>(.*?)</td><td[^>]*>(.*?)</td><td[^>]*>(.*?)</td></tr>", card)
+    assert [row[1:] for row in table] == [
+        ("raises the risk", "1.99", "+0.69"),
+        ("lowers the risk", "0.67", "-0.40"),
+        ("raises the risk", "1.11", "+0.10"),
+    ]
+    said = html.unescape(desk.admin.get(path, headers={"Accept-Language": "de"}).text)
+    for words in ("ihre Stille ist bei 80 % der längsten üblichen", "ihre Verbindungsgüte ist nicht bekannt"):
+        assert words in said
+    assert GERMAN_FACTS.keys() == CHURN_FACTS.keys()
+    assert all(said.count("{") == CHURN_FACTS[name][1].count("{") for name, (_, said) in GERMAN_FACTS.items())
 
 
 def test_the_timeline_goes_back_page_by_page(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from assets.quality import _table
 from pipelines.definitions import code_location
 from resources.runtime import Runtime
 from services.quality.suites import SUITES, Suite
@@ -173,8 +174,21 @@ def test_every_check_says_what_to_do_when_it_is_red(filled: tuple[Runtime, Truth
     said = {key.name: graph.get_check_spec(key).description or "" for key in graph.asset_check_keys}
 
     assert said.keys() >= {suite.name for suite in SUITES} | {"forecasts_hold", "exhaustion_dates_are_calibrated"}
-    silent = [name for name, text in said.items() if not re.search(r"\. When it is red: \S.{20,}\.$", text)]
+    silent = [name for name, text in said.items() if not re.search(r"\.\n\nIf it is red: \S.{20,}\.$", text)]
     assert silent == []
+
+
+def test_a_short_table_is_shown_by_itself_and_a_long_one_with_typed_columns() -> None:
+    rows = pl.DataFrame({"day": [AS_OF, None], "bytes": [1, 2]})
+    short, long = _table(rows), _table(pl.concat([rows] * 40))
+    assert isinstance(short, dg.MarkdownMetadataValue)
+    assert f"| {AS_OF} | 1 |" in (short.value or "")
+    assert isinstance(long, dg.TableMetadataValue)
+    assert [(one.name, one.type) for one in long.schema.columns] == [("day", "date"), ("bytes", "int64")]
+    assert [record.data for record in long.records[:2]] == [
+        {"day": AS_OF.isoformat(), "bytes": 1},
+        {"day": None, "bytes": 2},
+    ]
 
 
 def test_every_suite_is_broken_by_one_of_the_faults_here() -> None:

@@ -19,7 +19,7 @@ from dagster._utils.error import serializable_error_info_from_exc_info
 from dagster_shared.error import SerializableErrorInfo
 from sqlalchemy import URL
 
-from assets.common import AS_OF_DAYS, DAYS, as_metadata
+from assets.common import AS_OF_DAYS, DAYS, SHOWN_WIDTH, as_metadata
 from ml.plots.figures import new_figure
 from pipelines import definitions
 from pipelines.common import as_of_day, cause
@@ -34,7 +34,10 @@ from services.known_models import specs
 from services.quality.suites import SUITES
 from tests.fleet import AS_OF, CORE, NOW, TODAY, Account, Truth, ingest, settings_for
 
-GROUPS = {"ingest", "forecast", "anomalies", "churn", "quota", "tickets", "alerts", "report", "maintenance"}
+GROUPS = {
+    *("from_1nce", "files_and_stream", "usage", "sim_states", "usage_forecasts", "running_out", "anomalies", "churn"),
+    *("recommendations", "support_tickets", "alerts", "reports", "maintenance"),
+}
 GOOD = "iccid,day,mb\n{iccid},2025-09-01,1.5\n{iccid},2025-09-02,much\n"
 
 
@@ -70,12 +73,38 @@ def test_every_asset_says_what_it_is_whose_it_is_and_what_it_is_made_with(locati
     assert len(specs) > 10
     for spec in specs:
         name = spec.key.to_user_string()
-        assert len(spec.description or "") > 20, name
+        said, red, then = (spec.description or "").partition("\n\nIf it is red: ")
+        assert len(said) > 20, name
+        assert red, f"{name} does not say what to do when it is red"
+        assert re.search(r"\S.{40,}\.$", then, re.DOTALL), name
         assert spec.group_name in GROUPS, name
         assert spec.owners, name
         assert spec.kinds, name
         table = spec.metadata.get("dagster/table_name")
         assert table is None or "." in table, name
+
+
+def test_an_asset_shows_the_columns_of_its_table_as_the_database_has_them(
+    location: dg.Definitions, database_url: URL
+) -> None:
+    truth = Truth(database_url)
+    for spec in location.resolve_all_asset_specs():
+        table = spec.metadata.get("dagster/table_name")
+        if table is None:
+            continue
+        shown = spec.metadata["dagster/column_schema"]
+        assert isinstance(shown, dg.TableSchema)
+        known = truth.rows(
+            "SELECT attname, atttypid::regtype::text AS kind, col_description(attrelid, attnum) AS said"
+            " FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+            (table,),
+        )
+        assert [one.name for one in shown.columns] == [row["attname"] for row in known], table
+        kinds = [truth.one("SELECT %s::regtype::text", (one.type,)) for one in shown.columns]
+        assert kinds == [row["kind"] for row in known], table
+        assert [one.description for one in shown.columns] == [row["said"] for row in known], table
+        assert all(one.description for one in shown.columns), table
+    truth.close()
 
 
 def test_every_core_table_is_an_asset(location: dg.Definitions) -> None:
@@ -444,12 +473,22 @@ def test_the_uis_partitions_begin_where_the_data_begins(account: Account) -> Non
     assert days_shown(chosen) == {}, "what is set stays"
 
 
-def test_what_the_daily_run_brings_is_late_after_a_day(location: dg.Definitions) -> None:
-    watched = {spec.key.to_user_string() for spec in location.resolve_all_asset_specs() if spec.freshness_policy}
+def test_what_is_brought_by_the_clock_is_late_when_its_run_is_missing(location: dg.Definitions) -> None:
+    policies = {spec.key.to_user_string(): spec.freshness_policy for spec in location.resolve_all_asset_specs()}
 
-    brought = {key.to_user_string() for key in location.resolve_job_def("score").asset_layer.selected_asset_keys}
-    assert watched == brought
-    assert "fleet_report" in watched
+    def watched(policy: dg.FreshnessPolicy) -> set[str]:
+        return {name for name, one in policies.items() if one == policy}
+
+    def brought(job: str) -> set[str]:
+        return {key.to_user_string() for key in location.resolve_job_def(job).asset_layer.selected_asset_keys}
+
+    assert watched(definitions.DAILY) == brought("score") | {"raw_landings"}
+    assert watched(definitions.HOURLY) == brought("ingest")
+    assert watched(definitions.MONTHLY) == {"realized_savings"}
+    assert all(policies[spec.asset] == definitions.RETRAINED[spec.asset] for spec in specs())
+    assert {name for name, policy in policies.items() if policy is None} == {
+        *("imported_files", "stream_records", "stream_file_batches", "period_reports")
+    }, "what somebody sends or asks for is never late"
 
 
 def test_no_description_holds_what_the_ui_takes_for_html(location: dg.Definitions) -> None:
@@ -458,7 +497,7 @@ def test_no_description_holds_what_the_ui_takes_for_html(location: dg.Definition
     texts += [
         one.description for one in (*repository.get_all_jobs(), *repository.schedule_defs, *repository.sensor_defs)
     ]
-    texts += [suite.description for suite in SUITES]
+    texts += [f"{suite.description} {suite.when_red}" for suite in SUITES]
 
     assert [text for text in texts if re.search(r"<\w+>", re.sub(r"`[^`]*`", "", text or ""))] == []
 
@@ -478,9 +517,11 @@ def test_a_plot_is_a_file_beside_the_logs_that_the_ui_shows_by_itself(
 
     text = made.metadata["days ahead"].value
     assert isinstance(text, str)
-    found = re.fullmatch(r"!\[days ahead\]\(/logs/(.+)/png\)", text)
+    found = re.fullmatch(r"\[!\[days ahead\]\(/logs/(.+)/png\)\]\(/logs/(.+)/png\)", text)
     assert found
     assert len(text) < 1000, "the UI hides longer Markdown behind a button"
     logs = LocalComputeLogManager(str(tmp_path))  # as the UI's server finds it
-    assert Path(logs.get_captured_local_path(found[1].split("/"), "png")).read_bytes().startswith(b"\x89PNG")
+    shown, whole = (Path(logs.get_captured_local_path(found[n].split("/"), "png")).read_bytes() for n in (1, 2))
+    assert shown.startswith(b"\x89PNG")
+    assert int.from_bytes(shown[16:20]) <= SHOWN_WIDTH < int.from_bytes(whole[16:20]), "pixels of width"
     assert isinstance(made.metadata["run"], dg.UrlMetadataValue)

@@ -24,6 +24,7 @@ from assets.scoring_ops import IO_MANAGER, StagedValues
 from ml.churn import learner, snapshot
 from ml.churn.evaluation import Evaluation, not_tested
 from ml.churn.features import WINDOW_DAYS
+from ml.words import churn_fact
 from pipelines.cli import app
 from resources.runtime import Runtime
 from services.access.api_keys import create_key
@@ -176,9 +177,18 @@ def test_the_assets_train_test_and_score_a_fleet(
         level = "high" if row["p_90"] >= 0.7 else "medium" if row["p_90"] >= 0.4 else "low"
         assert (row["risk_level"], row["held_out"]) == (level, False)
         assert row["reasons"]
+        sizes = [abs(one["log_odds"]) for one in row["contributions"]]
+        assert len(sizes) <= 5
+        assert sizes == sorted(sizes, reverse=True)
+        if row["reasons"].startswith("nothing was heard"):
+            assert sizes == []  # no model spoke
+        elif row["reasons"] != "nothing stands out":
+            first = next(one for one in row["contributions"] if one["log_odds"] > 0)
+            assert row["reasons"].startswith(churn_fact(first["feature"], first["value"])[:20])
         # of SIMs without an order, the median of 1500 and four times 1000
         assert (row["value_minor"], row["currency"]) == (1500 if row["sim_key"] == 1 else 1000, "EUR")
         assert row["worth"] <= row["p_90"] * row["value_minor"]
+    assert sum(len(row["contributions"]) == 5 for row in rows) > 20
     off = "SELECT count(*) FROM core.sim_lifecycle WHERE sim_key = ANY(%s)"
     assert truth.one(off, ([row["sim_key"] for row in rows],)) == 0
     assert champion_of(runtime, CHURN).version == 1
@@ -434,6 +444,9 @@ def test_the_service_gives_risks_and_takes_decisions(churned: tuple[Runtime, Tru
             best[0]["action"],
         )
         assert (one["model_name"], one["decision"]) == ("churn-model", None)
+        assert one["contributions"] == best[0]["contributions"] != []
+        (listed,) = get("/v1/churn-risks", limit=1).json()["items"]
+        assert listed["contributions"] == one["contributions"]
         assert get(f"/v1/sims/{best[0]['iccid']}/churn-risk", as_of=LAST - DAY).status_code == 404
         assert get("/v1/sims/8988280666000000001/churn-risk").status_code == 404
 

@@ -215,7 +215,7 @@ def other_merges(sim: int) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
                 **dict.fromkeys(("p_30", "p_60", "p_90", "p_180", "any_end", "worth"), 0.1),
                 **dict.fromkeys(("p_dead_device", "p_switched_off", "p_swapped", "p_exhausted", "p_expired"), 0.0),
                 **{"as_of": DAY, "scoring_id": 1, "risk_level": "low", "cause": "swapped", "held_out": False},
-                **{"reasons": "it is silent", "action": "watch"},
+                **{"reasons": "it is silent", "action": "watch", "contributions": "[]"},
             },
             {"p_90": 0.1 + 0.2, "value_minor": 1000, "currency": "EUR"},
         ),

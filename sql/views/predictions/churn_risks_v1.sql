@@ -29,7 +29,8 @@ SELECT
     r.model_name,
     r.model_version,
     r.run_id,
-    r.created_at
+    r.created_at,
+    c.contributions
 FROM predictions.churn_risks AS c
 JOIN core.sims AS s USING (sim_key)
 JOIN predictions.scorings AS r USING (scoring_id)
@@ -39,7 +40,7 @@ LEFT JOIN LATERAL (
 ) AS d ON true;
 
 COMMENT ON VIEW predictions.churn_risks_v1 IS
-    'One row a SIM in service and as-of day: the risk that it leaves within 30 to 180 days, at 90 days by cause, why, '
-    'what could be done about it, and the newest decision of a person. value_minor in minor units of the currency';
+    'One row a SIM in service and as-of day: the risk that it leaves within 30 to 180 days, at 90 days by cause, why (in '
+    'words, and which features move the log odds of its likeliest cause most), what could be done about it, and the newest decision of a person. value_minor in minor units of the currency';
 
 GRANT SELECT ON predictions.churn_risks_v1 TO simsight_pipeline, simsight_api;

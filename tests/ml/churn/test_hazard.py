@@ -23,14 +23,15 @@ from ml.churn import (
     snapshot,
     train_hazard,
 )
-from ml.churn.actions import MIN_REASON, REASONS, VALUE_SCHEMA, contributions, importance, in_words
+from ml.churn.actions import CONTRIBUTIONS, MIN_REASON, REASONS, VALUE_SCHEMA, _largest, contributions, importance
 from ml.churn.competing import HORIZONS, by_months, cumulative_incidence
 from ml.churn.ends import CAUSES, FACT_SCHEMA, chance_of_return, closing_lags, ends_of
 from ml.churn.evaluation import lines
-from ml.churn.features import SIM_SCHEMA
+from ml.churn.features import SCHEMAS, SIM_SCHEMA
 from ml.churn.hazard import OUTER_SCHEMA, RISK_SCHEMA, labels_of, month_ends, sim_months
 from ml.history import USAGE_SCHEMA
 from ml.plots.churn import plot_churn_calibration, plot_churn_lift, plot_churn_reasons
+from ml.words import CHURN_FACTS, churn_fact
 
 FIRST, DAYS = date(2024, 1, 1), 500
 LAST = FIRST + timedelta(days=DAYS - 1)
@@ -277,17 +278,72 @@ def test_reasons_of_many_sims_are_those_of_each_by_itself(
     assert reasons["sim_key"].to_list() == features["sim_key"].to_list()
     names = [column.name for column in model.columns.columns]
     by_sim = {row["sim_key"]: [row[f"p_{cause}"] for cause in CAUSES] for row in risks.iter_rows(named=True)}
-    known, added = features.to_dicts(), {cause: contributions(model, cause, features) for cause in model.learners}
+    known = features.to_dicts()
+    added = {cause: contributions(model, cause, features, months=3) for cause in model.learners}
     seen = set()
-    for row, (sim, cause, said) in enumerate(reasons.iter_rows()):
+    for row, (sim, cause, said, kept) in enumerate(reasons.iter_rows()):
         assert cause == CAUSES[int(np.argmax(by_sim.get(sim, [0])))]
         weights = added[cause][row] if cause in added else np.zeros(len(names))
         best = [at for at in np.argsort(-weights)[:REASONS] if weights[at] >= least]
-        expected = "; ".join(in_words(names[at], known[row].get(names[at])) for at in best)
+        expected = "; ".join(churn_fact(names[at], known[row].get(names[at])) for at in best)
         assert said == (expected or "nothing stands out")
+        largest = [at for at in np.argsort(-np.abs(weights))[:CONTRIBUTIONS] if abs(weights[at]) >= least]
+        assert [one["feature"] for one in kept] == [names[at] for at in largest]
+        assert [one["log_odds"] for one in kept] == [weights[at] for at in largest]
+        for one in kept:
+            value = known[row][one["feature"]]
+            assert (one["text"] if isinstance(value, str) else one["number"]) == value
+            assert isinstance(value, str) == (one["number"] is None and one["text"] is not None)
         seen.add(len(best))
     assert seen >= ({1, 2, 3} if least == MIN_REASON else {0, 1})
     assert reasons_of(model, features.clear(), risks).schema == reasons.schema
+
+
+def test_contributions_of_a_horizon_are_the_mean_of_its_months_and_add_up_to_the_log_odds(
+    histories: Histories, model: Hazard
+) -> None:
+    features = snapshot(histories, LAST - 160 * DAY).head(50)
+    cause = next(iter(model.learners))
+    learner, columns = model.learners[cause], [column.name for column in model.columns.columns]
+    by_month = []
+    for month in (1.0, 2.0, 3.0):
+        matrix = model.columns.matrix(features.with_columns(months_ahead=month))
+        every = learner.contributions(matrix)
+        assert every.sum(axis=1) == pytest.approx(learner.logit(matrix))
+        by_month.append(every[:, [at for at, owner in enumerate(model.columns.owner) if columns[owner] == "trend_30"]])
+    mean = np.mean([one.sum(axis=1) for one in by_month], axis=0)
+    found = contributions(model, cause, features, months=3)[:, columns.index("trend_30")]
+    assert found == pytest.approx(mean)
+    assert np.abs(found).max() > MIN_REASON
+    with pytest.raises(ValueError, match="7 months are not within 1 and 6"):
+        contributions(model, cause, features, months=7)
+
+
+def test_a_contribution_has_a_number_or_a_text_or_neither_in_whatever_order_they_come() -> None:
+    features = pl.DataFrame({"use_30": [3.0, None, 4.0], "device_type": [None, "A", None]})
+    added = np.array([[0.2, 0.01], [-0.3, 0.5], [0.04, 0.0]])
+
+    def one(feature: str, log_odds: float, number: float | None = None, text: str | None = None) -> dict[str, object]:
+        return {"feature": feature, "number": number, "text": text, "log_odds": log_odds}
+
+    for order in ([0, 1, 2], [2, 1, 0]):
+        expected = [[one("use_30", 0.2, 3.0)], [one("device_type", 0.5, text="A"), one("use_30", -0.3)], []]
+        found = _largest(features[order], features.columns, added[order]).to_list()
+        assert found == [expected[at] for at in order]
+    assert _largest(features[[0]].select("device_type"), ["device_type"], np.array([[0.7]])).to_list() == [
+        [one("device_type", 0.7)]
+    ]
+
+
+def test_every_feature_of_a_fleet_has_words(histories: Histories) -> None:
+    quiet = replace(
+        histories,
+        quota=pl.DataFrame(schema=SCHEMAS["quota"]),
+        connection=pl.DataFrame(schema=SCHEMAS["connection"]),
+        tickets=pl.DataFrame(schema=SCHEMAS["tickets"]),
+        anomalies=pl.DataFrame(schema=SCHEMAS["anomalies"]),
+    )
+    assert set(snapshot(quiet, LAST).columns) - {"sim_key"} == CHURN_FACTS.keys()
 
 
 def test_reasons_name_what_fades(histories: Histories, model: Hazard) -> None:
