@@ -308,6 +308,12 @@ class Settings(BaseSettings):
     api_hsts_days: int = Field(
         365, ge=0, description="Days that browsers keep to https once they came by it (HSTS); 0: not said"
     )
+    api_metrics_token: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Token that Prometheus shows at /metrics, 32 random characters or more; there are no metrics if "
+        "unset",
+    )
     oidc_issuer: str = Field(
         "", description="URL of an OpenID Connect provider whose tokens are accepted as keys; none if unset"
     )
