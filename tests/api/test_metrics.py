@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import URL
 
@@ -203,3 +208,86 @@ def test_the_database_is_asked_once_in_some_seconds_and_what_the_service_counts_
     assert away["simsight_database_up",] == 0
     assert ("simsight_sims", "default") not in away
     assert away["simsight_http_request_seconds_count", "GET", "/metrics", "2xx"] > 1
+
+
+RULES = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())
+ALERTS = [rule for group in RULES["groups"] for rule in group["rules"] if "alert" in rule]
+RECORDS = {rule["record"] for group in RULES["groups"] for rule in group["rules"] if "record" in rule}
+BOARDS = {path.stem: json.loads(path.read_text()) for path in (ROOT / "deploy/grafana/dashboards").glob("*.json")}
+
+
+def test_rules_and_dashboards_ask_for_nothing_that_is_not_told(service: Service) -> None:
+    expressions = {rule.get("alert", rule.get("record")): rule["expr"] for g in RULES["groups"] for rule in g["rules"]}
+    for name, board in BOARDS.items():
+        for panel in board["panels"]:
+            for target in panel["targets"]:
+                expressions[f"{name}: {panel['title']} {target['refId']}"] = target["expr"]
+    told: dict[str, set[str]] = {name: set() for name in (*NEVER_ARCHIVED, *RECORDS)}
+    for family in text_string_to_metric_families(service.read()):
+        for sample in family.samples:
+            told.setdefault(sample.name, set()).update(sample.labels)
+
+    asked = set()
+    for where, expression in expressions.items():
+        for name, _, matchers in re.findall(r"\b(simsight[\w:]+)(\{([^}]*)\})?", expression):
+            assert name in told, f"{where}: {name}"
+            asked.add(name)
+            for label in re.findall(r"(\w+) ?=", matchers):
+                assert label in told[name], f"{where}: {name} has no label {label}"
+
+    shown = {re.sub("_(bucket|count|sum)$", "", name) for name in asked}
+    everything = {re.sub("_(bucket|count|sum)$", "", name) for name in told}
+    assert everything - shown == set(), "no rule and no dashboard shows these"
+
+
+def test_every_alert_says_how_bad_it_is_and_what_to_do_and_is_tried() -> None:
+    runbook = (ROOT / "docs/runbook.md").read_text()
+    anchors = {title.lower() for title in re.findall(r"^### (\w+)$", runbook, re.MULTILINE)}
+    tried = yaml.safe_load((ROOT / "deploy/prometheus/rules_test.yml").read_text())["tests"]
+    fired = {check["alertname"] for test in tried for check in test["alert_rule_test"] if check["exp_alerts"]}
+
+    names = [rule["alert"] for rule in ALERTS]
+    assert len(names) == len(set(names)) >= 19
+    for rule in ALERTS:
+        assert rule["labels"]["severity"] in ("critical", "warning", "none"), rule["alert"]
+        assert re.fullmatch(r"\d+[mh]", rule["for"]), rule["alert"]
+        assert len(rule["annotations"]["summary"]) > 10, rule["alert"]
+        assert rule["annotations"]["runbook"] == f"docs/runbook.md#{rule['alert'].lower()}"
+    assert anchors == {name.lower() for name in names}
+    assert fired == set(names)
+
+
+def test_dashboards_have_fixed_names_and_the_data_source_that_is_provided() -> None:
+    sources = yaml.safe_load((ROOT / "deploy/grafana/provisioning/datasources/datasources.yml").read_text())
+    uids = {source["uid"] for source in sources["datasources"]}
+
+    assert {name: board["uid"] for name, board in BOARDS.items()} == {
+        name: f"simsight-{name}" for name in ("api", "fleet", "models", "pipeline")
+    }
+    for name, board in BOARDS.items():
+        panels = board["panels"]
+        assert len({panel["id"] for panel in panels}) == len(panels) > 5, name
+        cells = [
+            (x, y)
+            for p in panels
+            for x in range(p["gridPos"]["x"], p["gridPos"]["x"] + p["gridPos"]["w"])
+            for y in range(p["gridPos"]["y"], p["gridPos"]["y"] + p["gridPos"]["h"])
+        ]
+        assert len(cells) == len(set(cells)), f"{name}: panels overlap"
+        assert max(x for x, _ in cells) < 24, name
+        for panel in panels:
+            assert panel["title"], name
+            assert {panel["datasource"]["uid"], *(t["datasource"]["uid"] for t in panel["targets"])} <= uids
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian's prometheus)")
+def test_promtool_takes_the_rules_and_the_settings(tmp_path: Path) -> None:
+    folder = tmp_path / "prometheus"
+    shutil.copytree(ROOT / "deploy/prometheus", folder)
+    token = folder / "metrics_token"
+    token.write_text(TOKEN)
+    settings = (folder / "prometheus.yml").read_text()
+    (folder / "prometheus.yml").write_text(settings.replace("/run/secrets/metrics_token", str(token)))
+    for command in (("check", "config", "prometheus.yml"), ("test", "rules", "rules_test.yml")):
+        done = subprocess.run(["promtool", *command], cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
