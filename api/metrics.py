@@ -29,7 +29,7 @@ KEPT_SECONDS = 10.0  # for which what the database said is not asked again
 ROUTE = "simsight.route"  # in a scope: the template of the route that answers past FastAPI
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER = "other"
-disable_created_metrics()  # when each counter was made: nobody asks
+disable_created_metrics()  # type: ignore[no-untyped-call]  # when each counter was made: nobody asks
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
