@@ -154,7 +154,7 @@ BEGIN
 
     IF to_regclass('ops.backups') IS NOT NULL THEN  -- a later migration makes it
         RETURN QUERY EXECUTE
-            'SELECT ''backup'', NULL::text, b.kind, extract(epoch FROM max(b.finished_at))::double precision FROM ops.backups AS b GROUP BY b.kind';
+            'SELECT ''backup'', NULL::text, b.kind, extract(epoch FROM max(b.finished_at))::double precision FROM ops.backups AS b WHERE b.verified GROUP BY b.kind';
     END IF;
 END
 $$;

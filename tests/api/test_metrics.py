@@ -64,10 +64,12 @@ FROM ops.channels,
         ago);
 INSERT INTO ops.quarantine (organization_id, source, record_key, reason, record, first_seen_at, last_seen_at)
 SELECT organization_id, 'usage', 'k', 'bad', '{}', now(), now() FROM core.organizations;
-CREATE TABLE IF NOT EXISTS ops.backups
+DROP TABLE IF EXISTS ops.backups;
+CREATE TABLE ops.backups
     (finished_at timestamptz NOT NULL, kind text NOT NULL, bytes bigint NOT NULL, verified boolean NOT NULL);
 ALTER TABLE ops.backups OWNER TO simsight_owner;
-INSERT INTO ops.backups VALUES ('2026-01-10Z', 'full', 7, true), ('2026-01-11Z', 'full', 7, true)
+INSERT INTO ops.backups VALUES ('2026-01-10Z', 'full', 7, true), ('2026-01-11Z', 'full', 7, true),
+    ('2026-01-12Z', 'full', 7, false)
 """
 
 
