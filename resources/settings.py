@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from resources.errors import UsageError
 from resources.once.acts import ACTS
+from resources.secret_files import FILE, SecretFiles, holds_secret, variable_of
 
 SYNTHETIC = "synthetic data"
 ENV_FILE = ".env"
-FILE = "_FILE"
 # variables that are read and are no settings; the tests' own begin with SIMSIGHT_TEST_ and SIMSIGHT_CI_
 OTHER_VARIABLES = frozenset(
     {"SIMSIGHT_COMMIT", "SIMSIGHT_DAGSTER_FOLDER", "SIMSIGHT_STREAM_SECRET", "SIMSIGHT_OPENAPI_DIR"}
@@ -67,39 +65,6 @@ def _all_postgres(value: SecretStr) -> SecretStr:
 
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres)]
 Actions = Annotated[str, AfterValidator(_actions)]
-
-
-class SecretFiles(PydanticBaseSettingsSource):
-    """Secrets from files: for a secret of the variable NAME, NAME_FILE is the path of a file that holds it.
-
-    Where NAME is set as well, it wins.
-    """
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        return None, field_name, False  # all are read at once below
-
-    def __call__(self) -> dict[str, Any]:
-        env_file = self.current_state.get("env_file", self.config.get("env_file"))
-        given = _variables(str(env_file) if env_file else None)
-        found = {}
-        for field in secret_fields():
-            name = variable_of(field)
-            path = given.get(f"{name}{FILE}")
-            if not path or given.get(name):  # a command gives its children the secrets themselves
-                continue
-            try:
-                found[field] = Path(path).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                raise SettingsError(f"{name}{FILE}: {path} cannot be read ({type(error).__name__})") from None
-        return {field: secret for field, secret in found.items() if secret}
-
-
-def _variables(env_file: str | None) -> dict[str, str | None]:
-    """The variables of .env and of the environment, which wins, by their names in capitals."""
-    from dotenv import dotenv_values
-
-    named = dotenv_values(env_file, interpolate=False) if env_file else {}
-    return {name.upper(): value for source in (named, os.environ) for name, value in source.items()}
 
 
 class Settings(BaseSettings):
@@ -446,18 +411,9 @@ class Settings(BaseSettings):
         return self.now or datetime.now(UTC)
 
 
-def variable_of(field: str) -> str:
-    """The environment variable of a field of Settings."""
-    return field.upper() if field.lower().startswith("once_") else f"SIMSIGHT_{field.upper()}"
-
-
 def secret_fields() -> list[str]:
     """The fields of Settings that hold secrets."""
-    return [name for name, field in Settings.model_fields.items() if _holds_secret(field.annotation)]
-
-
-def _holds_secret(kind: Any) -> bool:
-    return kind is SecretStr or any(map(_holds_secret, get_args(kind)))
+    return [name for name, field in Settings.model_fields.items() if holds_secret(field.annotation)]
 
 
 def unknown_variables(environ: Iterable[str]) -> dict[str, str | None]:

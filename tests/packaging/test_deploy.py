@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from resources.settings import OTHER_VARIABLES, Settings, secret_fields, variable_of
+from resources.secret_files import variable_of
+from resources.settings import OTHER_VARIABLES, Settings, secret_fields
 
 ROOT = Path(__file__).parents[2]
 BIN = ROOT / ".venv/bin"

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from resources.settings import Settings, secret_fields, variable_of
+from resources.secret_files import variable_of
+from resources.settings import Settings, secret_fields
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy/kubernetes"

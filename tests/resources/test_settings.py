@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from resources.errors import UsageError
 from resources.runtime import Runtime
 from resources.settings import Settings, SettingsError, load_settings, secret_fields, unknown_variables
 
@@ -211,7 +212,7 @@ def test_a_file_of_a_secret_that_is_gone_is_named_and_the_variable_itself_wins(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ONCE_PASSWORD_FILE", str(tmp_path / "gone"))
-    with pytest.raises(SettingsError, match=r"ONCE_PASSWORD_FILE: .*gone cannot be read \(FileNotFoundError\)"):
+    with pytest.raises(UsageError, match=r"ONCE_PASSWORD_FILE: .*gone cannot be read \(FileNotFoundError\)"):
         load_settings()
     monkeypatch.setenv("ONCE_PASSWORD", SECRET)
     password = load_settings().once_password
