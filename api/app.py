@@ -21,6 +21,7 @@ from api.errors import HEADERS, answer_problems
 from api.gate import Gate
 from api.key_use import KeyUse
 from api.limits import RateLimits
+from api.metrics import Measured, Metrics, MetricsSettings
 from api.middleware import Headers, Heads, SmallBodies, cross_origin, header_text
 from api.openapi import DESCRIPTION, openapi_document
 from api.routes import (
@@ -39,6 +40,7 @@ from api.routes import (
     health,
     history,
     keys,
+    metrics,
     models,
     predictions,
     questions,
@@ -85,6 +87,7 @@ def create_app(
     free_sql_urls: Sequence[URL | str] = (),
     guards: Guards = Guards(),
     exhaustion_probability: float = 0.5,
+    measured: MetricsSettings | None = None,
 ) -> Direct:
     """The service over one database, which it uses as role simsight_api.
 
@@ -94,6 +97,7 @@ def create_app(
     language_model  asked to read questions that the grammar does not understand
     mcp_hosts   values of the header Host that the MCP server at /mcp answers; none: there is no MCP server
     guards      limits, tokens and what browsers are told
+    measured    who may read /metrics; None: nobody, and nothing is measured
     exhaustion_probability  from which a report counts a SIM as running out
     data_note   shown wherever the data is, such as 'synthetic data': header X-Data-Note and the description
     mlflow_url  where people reach MLflow, for links to runs; without it answers have the runs' ids
@@ -158,6 +162,7 @@ def create_app(
         keys,
         audit,
         docs,
+        metrics,
     )
     for module in modules:
         app.include_router(module.router)
@@ -179,6 +184,10 @@ def create_app(
     app.guard(lambda either_way: Gate(either_way, limits=limits, uses=app.state.key_use, tokens=tokens, secure=secure))
     if guards.cors_origins:
         app.guard(lambda gate: cross_origin(gate, guards.cors_origins))
+
+    app.state.metrics = Metrics(store, measured) if measured else None
+    if (figures := app.state.metrics) is not None:
+        app.guard(lambda guarded: Measured(guarded, figures))
 
     app.state.mcp = None
     if mcp_hosts:

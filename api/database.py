@@ -376,6 +376,11 @@ class Store(Pool):
         with self._transaction() as session:
             return str((session.row("api_data_note", {"slug": slug}) or {"data_note": ""})["data_note"])
 
+    def metrics(self) -> list[Row]:
+        """Figures of all organizations for monitoring; raises as `session` does, but for the key."""
+        with self._transaction() as session:
+            return session.rows("api_metrics")
+
     def schema_version(self) -> int:
         """The newest migration applied; raises as `session` does, but for the key."""
         with self._transaction() as session:

@@ -20,6 +20,7 @@ from starlette_compress import CompressMiddleware, add_compress_type, remove_com
 
 from api.dependencies import Asked, asked, one_key
 from api.errors import EXPECTED, ProblemError, problem_of
+from api.metrics import ROUTE
 from services.access import api_keys
 
 COMPRESSED_BYTES = 1000  # from which on answers are compressed
@@ -48,6 +49,7 @@ class _Read:
     def __init__(self, route: APIRoute) -> None:
         dependant = route.dependant
         self.path: re.Pattern[str] = route.path_regex
+        self.template = route.path
         self._function = route.endpoint
         asking = next(other for other in dependant.dependencies if other.call is asked)
         self._asking = str(asking.name)
@@ -127,6 +129,7 @@ class Direct(FastAPI):
                 break
         else:
             return None
+        scope[ROUTE] = read.template
         scope["app"] = self  # as FastAPI does: functions read its state
         request = Request(scope)
         try:

@@ -14,6 +14,7 @@ from sqlalchemy import URL
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.app import Guards, create_app
+from api.metrics import MetricsSettings
 from resources.ports import listen
 from resources.settings import Settings
 from services.access.api_keys import PREFIX
@@ -42,6 +43,7 @@ def serve(settings: Settings, database_url: URL | str, *, data_note: str = "") -
         cors_origins=tuple(origin.strip() for origin in settings.api_cors_origins.split(",") if origin.strip()),
         hsts_days=settings.api_hsts_days,
     )
+    token, home = settings.api_metrics_token, settings.home
     app = create_app(
         database_url,
         data_note=data_note,
@@ -53,6 +55,7 @@ def serve(settings: Settings, database_url: URL | str, *, data_note: str = "") -
         mcp_hosts=settings.mcp_allowed_hosts,
         free_sql_urls=settings.free_sql_urls,
         exhaustion_probability=settings.exhaustion_probability,
+        measured=MetricsSettings(token.get_secret_value(), home if home.is_dir() else None) if token else None,
     )
     with listen(settings.api_host, settings.api_port, free_it="set SIMSIGHT_API_PORT to a free one") as listener:
         config = uvicorn.Config(

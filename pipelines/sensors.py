@@ -1,11 +1,15 @@
 """What runs because something happened."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC
 
 import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
-from pipelines.common import SENSING, cause, day_range, described, under_way
+from pipelines.common import SENSING, UNDER_WAY, cause, day_range, described, under_way
 from pipelines.jobs import (
     Sims,
     import_file,
@@ -23,6 +27,7 @@ from services.ingest.file_schemas import FILE_SCHEMAS
 from services.ingest.stream import watch_stream
 from services.ingest.stream_files import new_files
 from services.notifications import outbox
+from services.pipeline_watch import note_pipeline
 from services.scoring import invalidated_days
 
 MAX_REFRESHED_SIMS = 200  # SIMs a run: under two minutes at 10 requests/s
@@ -198,6 +203,35 @@ def stream_files(
 )
 def stream_outage(context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.SkipReason:
     return dg.SkipReason(watch_stream(runtime.database, now=runtime.clock()) or "no stream is out")
+
+
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=SENSING,
+    description=described(
+        "Write runs under way and failed checks to ops.pipeline_watch, where the HTTP service's /metrics finds them."
+    ),
+)
+def pipeline_watch(context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.SkipReason:
+    records = context.instance.get_run_records(dg.RunsFilter(statuses=UNDER_WAY))
+    runs = [(record.dagster_run.job_name, record.create_timestamp.replace(tzinfo=UTC)) for record in records]
+    failed = Counter(_failed_checks(context))
+    note_pipeline(runtime, runs, failed[False], failed[True])
+    return dg.SkipReason(f"{len(runs)} runs under way; failed checks: {failed[True]} blocking, {failed[False]} other")
+
+
+def _failed_checks(context: dg.SensorEvaluationContext) -> Iterator[bool]:
+    """Of each check whose last execution failed: whether it stops what follows."""
+    if context.repository_def is None:
+        return
+    keys = sorted(context.repository_def.asset_graph.asset_check_keys)
+    for found in context.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys).values():
+        if found.status == AssetCheckExecutionRecordStatus.FAILED:
+            seen = found.event.dagster_event.event_specific_data if found.event and found.event.dagster_event else None
+            if isinstance(seen, AssetCheckEvaluation):
+                yield bool(seen.blocking) and seen.severity == dg.AssetCheckSeverity.ERROR
+            else:  # it came to no result, which stops what follows too
+                yield True
 
 
 @dg.run_failure_sensor(

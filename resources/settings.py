@@ -6,14 +6,15 @@ import difflib
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from resources.errors import UsageError
-from resources.once.acts import ACTS
+from resources.secret_files import FILE, SecretFiles, holds_secret, variable_of
+from resources.setting_types import Actions, InUtc, PostgresUrl, PostgresUrls, names_of
 
 SYNTHETIC = "synthetic data"
 ENV_FILE = ".env"
@@ -27,47 +28,10 @@ class SettingsError(UsageError):
     """A setting is missing or wrong; the message names it and says how to fix it."""
 
 
-def _in_utc(value: datetime) -> datetime:
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-def _postgres(value: SecretStr) -> SecretStr:
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        driver = make_url(value.get_secret_value()).drivername
-    except (ArgumentError, ValueError):
-        driver = ""
-    if driver.partition("+")[0] not in ("postgresql", "postgres"):
-        raise ValueError(
-            "must look like postgresql://user:password@host:port/database, with the password percent-encoded"
-        )
-    return value
-
-
-def _names(value: str) -> frozenset[str]:
-    return frozenset(name.strip() for name in value.split(",")) - {""}
-
-
-def _actions(value: str) -> str:
-    if unknown := _names(value) - ACTS.keys():
-        raise ValueError(f"{', '.join(sorted(unknown))}: there are {', '.join(ACTS)}")
-    return value
-
-
-def _all_postgres(value: SecretStr) -> SecretStr:
-    for url in value.get_secret_value().split():
-        _postgres(SecretStr(url))
-    return value
-
-
-PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres)]
-Actions = Annotated[str, AfterValidator(_actions)]
-
-
 class Settings(BaseSettings):
     """Settings of the whole pipeline. Variables are prefixed SIMSIGHT_, except the 1NCE account's ONCE_*.
+
+    A secret may stand in a file that the variable with _FILE at its end names.
 
     Nothing is required: without a database URL an embedded PostgreSQL lives under `home`; without a 1NCE account
     only the demo and the simulator have something to ingest.
@@ -81,6 +45,17 @@ class Settings(BaseSettings):
         populate_by_name=True,
         hide_input_in_errors=True,
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, dotenv_settings, SecretFiles(settings_cls)
 
     home: Path = Field(
         Path(".simsight"), description="Folder of the embedded server, artifacts, reports and landing files"
@@ -164,7 +139,7 @@ class Settings(BaseSettings):
         description="First as-of day of the predictions in the Dagster UI; the first there is if unset, and an "
         "earlier one to fill in the past",
     )
-    now: Annotated[datetime, AfterValidator(_in_utc)] | None = Field(
+    now: InUtc | None = Field(
         None, description="Pretend that it is this time (ISO 8601, UTC if no zone); the system clock if unset"
     )
     lateness_days: int = Field(1, ge=0, le=7, description="Days after its end until a usage day counts as complete")
@@ -274,7 +249,7 @@ class Settings(BaseSettings):
     mlflow_url: str = Field(
         "", description="Address at which people reach MLflow, for links in answers of the HTTP service; none if unset"
     )
-    free_sql: Annotated[SecretStr, AfterValidator(_all_postgres)] = Field(
+    free_sql: PostgresUrls = Field(
         SecretStr(""),
         description="URLs of logins (simsight downstream create) that run free SQL, one an organization, with spaces; "
         "switched off if unset",
@@ -316,6 +291,12 @@ class Settings(BaseSettings):
     api_hsts_days: int = Field(
         365, ge=0, description="Days that browsers keep to https once they came by it (HSTS); 0: not said"
     )
+    api_metrics_token: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Token that Prometheus shows at /metrics, 32 random characters or more; there are no metrics if "
+        "unset",
+    )
     oidc_issuer: str = Field(
         "", description="URL of an OpenID Connect provider whose tokens are accepted as keys; none if unset"
     )
@@ -355,12 +336,12 @@ class Settings(BaseSettings):
     @property
     def actions_on(self) -> frozenset[str]:
         """The kinds of action that are switched on."""
-        return _names(self.actions)
+        return names_of(self.actions)
 
     @property
     def actions_to_approve(self) -> frozenset[str]:
         """The kinds of action that a second key or person must approve."""
-        return _names(self.actions_approval)
+        return names_of(self.actions_approval)
 
     @property
     def free_sql_urls(self) -> list[str]:
@@ -370,7 +351,7 @@ class Settings(BaseSettings):
     @property
     def mcp_allowed_hosts(self) -> list[str]:
         """Hosts that the MCP server answers; empty: there is none."""
-        return sorted(_names(self.mcp_hosts))
+        return sorted(names_of(self.mcp_hosts))
 
     @property
     def top_up_minor(self) -> int | None:
@@ -399,9 +380,9 @@ class Settings(BaseSettings):
         return self.now or datetime.now(UTC)
 
 
-def variable_of(field: str) -> str:
-    """The environment variable of a field of Settings."""
-    return field.upper() if field.lower().startswith("once_") else f"SIMSIGHT_{field.upper()}"
+def secret_fields() -> list[str]:
+    """The fields of Settings that hold secrets."""
+    return [name for name, field in Settings.model_fields.items() if holds_secret(field.annotation)]
 
 
 def unknown_variables(environ: Iterable[str]) -> dict[str, str | None]:
@@ -412,6 +393,7 @@ def unknown_variables(environ: Iterable[str]) -> dict[str, str | None]:
     from dotenv import dotenv_values
 
     known = {*map(variable_of, Settings.model_fields), *OTHER_VARIABLES}
+    known |= {f"{variable_of(field)}{FILE}" for field in secret_fields()}
     names = {*environ, *dotenv_values(ENV_FILE, interpolate=False)}
     return {
         name: next(iter(difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.75)), None)

@@ -360,6 +360,7 @@ class OnceClient:
                 raise
             answered = isinstance(got, Came) or got.alive
             self._breaker.report(number, answered=answered, probing=probing)
+            self.stats.breaker_open = self._breaker.is_open
             if isinstance(got, Came):
                 return got
             if probing and not answered:

@@ -33,6 +33,7 @@ class ClientStats:
     bytes_received: int = 0
     seconds_rate_limited: float = 0.0
     seconds_backed_off: float = 0.0
+    breaker_open: bool = False
 
 
 @dataclass(frozen=True)
@@ -241,6 +242,11 @@ class Breaker:
         self._failing: set[int] = set()
         self._open = False
         self._probe: asyncio.Future[bool] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the service counts as down."""
+        return self._open
 
     def error(self, last: str) -> OnceUnavailableError:
         return OnceUnavailableError(

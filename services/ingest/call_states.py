@@ -9,6 +9,7 @@ import polars as pl
 
 from resources.database.session import Database
 from resources.once.calls import CALLS, VERSIONS, Api, CallBook, CallState
+from resources.once.client import OnceClient
 from services.ingest.schemas import UTC_TIME, Schema
 
 SCHEMA: Schema = {
@@ -29,9 +30,9 @@ def load(database: Database, book: CallBook) -> CallBook:
     return book
 
 
-def save(database: Database, book: CallBook) -> None:
-    """Keep what a client has learnt."""
-    rows = []
+def save(database: Database, once: OnceClient, now: datetime) -> None:
+    """Keep what a client has learnt of calls, and add what it asked to the figures of the organization."""
+    book, rows = once.calls, []
     for call, version in sorted(book.changed):
         state = book.states[call, version]
         rows.append((call, version, state.last_success_at, state.gone_since, state.checked_at))
@@ -39,6 +40,9 @@ def save(database: Database, book: CallBook) -> None:
         with database.transaction() as transaction:
             transaction.merge("merge_once_calls", pl.DataFrame(rows, schema=SCHEMA, orient="row"))
     book.changed.clear()
+    if once.stats.requests:
+        figures = ("requests", "retries", "throttled", "reauthentications", "breaker_open")
+        database.rows("add_once_use", {name: getattr(once.stats, name) for name in figures} | {"now": now})
 
 
 def call_states(database: Database, api: Api, now: datetime) -> tuple[dict[str, dict[str, Any]], CallBook]:

@@ -194,7 +194,7 @@ def ingest_account(database: Database, make_client: MakeClient, endpoint: Endpoi
             raise
         return IngestResult(endpoint.name, requests=once.stats.requests, gone=str(gone))
     finally:
-        save(database, once.calls)
+        save(database, once, clock())
 
 
 def _account_list(database: Database, once: OnceClient, endpoint: Endpoint, clock: Clock) -> IngestResult:
@@ -328,7 +328,7 @@ def ingest_fleet(
     try:
         asyncio.run(fleet_run.run(once, sims))
     finally:
-        save(database, once.calls)
+        save(database, once, clock())
     with database.transaction() as transaction:
         if only is None and not result.gone:
             transaction.execute("finish_ingest_run", {"sweep_id": begun["sweep_id"], "now": clock()})

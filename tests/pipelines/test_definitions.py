@@ -26,7 +26,7 @@ from pipelines.common import as_of_day, cause
 from pipelines.definitions import code_location
 from pipelines.runs import days_shown
 from pipelines.schedules import daily_predictions, due_training, hourly_ingest, timed_trainings
-from pipelines.sensors import landing_folder
+from pipelines.sensors import landing_folder, pipeline_watch
 from resources.database.server import DatabaseUnavailableError
 from resources.runtime import Runtime
 from resources.settings import Settings
@@ -414,6 +414,38 @@ def test_a_failed_run_is_written_down_with_what_went_wrong(runtime: Runtime, dat
     assert row["message"].startswith("imported_files: ")
     assert "gone.csv cannot be read" in row["message"]
     assert "Error" not in row["message"]
+
+
+def test_the_watch_writes_down_what_runs_and_which_checks_failed(
+    runtime: Runtime, location: dg.Definitions, database_url: URL
+) -> None:
+    repository = location.get_repository_def()
+    stops, warns, good = sorted(repository.asset_graph.asset_check_keys)[:3]
+    with dg.DagsterInstance.ephemeral() as instance:
+        for key, passed, blocking in (
+            (stops, False, True),
+            (warns, False, False),
+            (good, False, True),
+            (good, True, True),
+        ):
+            instance.report_runless_asset_event(
+                dg.AssetCheckEvaluation(asset_key=key.asset_key, check_name=key.name, passed=passed, blocking=blocking)
+            )
+        for job, status in (("score", "STARTED"), ("ingest", "STARTING"), ("ingest", "STARTED"), ("notify", "SUCCESS")):
+            instance.add_run(dg.DagsterRun(job_name=job, status=dg.DagsterRunStatus[status]))
+        began = datetime.now(UTC).timestamp()
+        context = dg.build_sensor_context(instance, repository_def=repository, resources={"runtime": runtime})
+
+        pipeline_watch(context)
+        pipeline_watch(context)
+
+    truth = Truth(database_url)
+    (row,) = truth.rows("SELECT * FROM ops.pipeline_watch")
+    truth.close()
+    assert (row["seen_at"], row["failed_blocking_checks"], row["failed_checks"]) == (NOW, 1, 1)
+    assert {job: count for job, (count, _) in row["runs"].items()} == {"score": 1, "ingest": 2}
+    assert all(abs(since - began) < 60 for _, since in row["runs"].values())
+    assert (row["newest_usage_day"], row["requests_per_hour"]) == (None, None)
 
 
 def test_the_cause_of_a_failed_step_is_what_our_own_code_says_of_it_or_else_where_it_began() -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from resources.errors import UsageError
 from resources.runtime import Runtime
-from resources.settings import Settings, SettingsError, load_settings, unknown_variables
+from resources.settings import Settings, SettingsError, load_settings, secret_fields, unknown_variables
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 SECRET = "hunter2"
@@ -24,6 +25,7 @@ SECRETS = {
     "SIMSIGHT_OIDC_SECRET": SECRET,
     "ONCE_PASSWORD": SECRET,
     "SIMSIGHT_LLM_API_KEY": SECRET,
+    "SIMSIGHT_API_METRICS_TOKEN": SECRET * 5,
 }
 
 
@@ -189,3 +191,30 @@ def test_a_misspelt_variable_is_found_with_the_nearest_name() -> None:
         "SIMSIGHT_LATENES_DAYS": "SIMSIGHT_LATENESS_DAYS",
         "SIMSIGHT_XYZZY": None,
     }
+
+
+def test_every_secret_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert {variable(field) for field in secret_fields()} == SECRETS.keys()
+    for name, value in SECRETS.items():
+        (tmp_path / name).write_text(f"{value}\n")
+        monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
+    monkeypatch.delenv("ONCE_PASSWORD_FILE")
+    Path(".env").write_text(f"ONCE_PASSWORD_FILE={tmp_path / 'ONCE_PASSWORD'}\n")
+
+    settings = load_settings()
+
+    told = {variable(field): getattr(settings, field).get_secret_value() for field in secret_fields()}
+    assert told == SECRETS
+    assert unknown_variables(os.environ) == {}
+
+
+def test_a_file_of_a_secret_that_is_gone_is_named_and_the_variable_itself_wins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ONCE_PASSWORD_FILE", str(tmp_path / "gone"))
+    with pytest.raises(UsageError, match=r"ONCE_PASSWORD_FILE: .*gone cannot be read \(FileNotFoundError\)"):
+        load_settings()
+    monkeypatch.setenv("ONCE_PASSWORD", SECRET)
+    password = load_settings().once_password
+    assert password is not None
+    assert password.get_secret_value() == SECRET

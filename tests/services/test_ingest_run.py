@@ -439,6 +439,29 @@ def test_a_sim_whose_call_keeps_failing_is_noted_and_stops_no_other(account: Acc
     assert account.truth.one("SELECT count(*) FROM core.sim_connectivity") == landed.sims - sum(noted.values())
 
 
+def test_what_was_asked_of_1nce_is_counted_over_all_ingest_runs_and_whether_it_answered_at_the_end(
+    account: Account,
+) -> None:
+    def use() -> dict[str, Any]:
+        (row,) = account.truth.rows("SELECT requests, retries, breaker_open, changed_at FROM ops.once_use")
+        return row
+
+    ingest(account.runtime, "sims")
+    asked = use()
+    assert asked == {"requests": len(account.server.requests), "retries": 0, "breaker_open": False, "changed_at": NOW}
+
+    account.server.set_faults(Faults(server_error_rate=1.0))
+    with pytest.raises(OnceUnavailableError):
+        ingest(account.runtime, "status", once=impatient(account.runtime, max_attempts=2))
+    down = use()
+    assert (down["requests"], down["breaker_open"]) == (len(account.server.requests), True)
+    assert down["retries"] > 0
+
+    account.server.set_faults(Faults())
+    ingest(account.runtime, "status")
+    assert (use()["requests"], use()["breaker_open"]) == (len(account.server.requests), False)
+
+
 def test_a_token_that_ends_in_the_middle_is_renewed(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.ingest.ingest_run.BATCH_SIMS", 4)
     ingest(account.runtime, "sims")

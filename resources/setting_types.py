@@ -1,0 +1,52 @@
+"""Types of settings that are checked when they are read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, SecretStr
+
+from resources.once.acts import ACTS
+
+
+def _in_utc(value: datetime) -> datetime:
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _postgres(value: SecretStr) -> SecretStr:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        driver = make_url(value.get_secret_value()).drivername
+    except (ArgumentError, ValueError):
+        driver = ""
+    if driver.partition("+")[0] not in ("postgresql", "postgres"):
+        raise ValueError(
+            "must look like postgresql://user:password@host:port/database, with the password percent-encoded"
+        )
+    return value
+
+
+def names_of(value: str) -> frozenset[str]:
+    """The names in a list with commas."""
+    return frozenset(name.strip() for name in value.split(",")) - {""}
+
+
+def _actions(value: str) -> str:
+    if unknown := names_of(value) - ACTS.keys():
+        raise ValueError(f"{', '.join(sorted(unknown))}: there are {', '.join(ACTS)}")
+    return value
+
+
+def _all_postgres(value: SecretStr) -> SecretStr:
+    for url in value.get_secret_value().split():
+        _postgres(SecretStr(url))
+    return value
+
+
+PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres)]
+Actions = Annotated[str, AfterValidator(_actions)]
+PostgresUrls = Annotated[SecretStr, AfterValidator(_all_postgres)]
+InUtc = Annotated[datetime, AfterValidator(_in_utc)]

@@ -1,0 +1,7 @@
+-- Adds what one client asked of 1NCE, as of %(now)s.
+INSERT INTO ops.once_use AS u (organization_id, requests, retries, throttled, reauthentications, breaker_open, changed_at)
+VALUES ((SELECT ops.current_organization()), %(requests)s, %(retries)s, %(throttled)s, %(reauthentications)s, %(breaker_open)s, %(now)s)
+ON CONFLICT (organization_id) DO UPDATE SET
+    requests = u.requests + excluded.requests, retries = u.retries + excluded.retries, throttled = u.throttled + excluded.throttled,
+    reauthentications = u.reauthentications + excluded.reauthentications, breaker_open = excluded.breaker_open,
+    changed_at = excluded.changed_at;
