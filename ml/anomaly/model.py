@@ -171,6 +171,7 @@ def fit(
     pattern = np.full(fits.shape, np.nan, np.float32)
     if forest is not None:
         pattern[scored] = isolation(forest, found, scored)
+        pattern[found.updates] = np.nan
         beyond = _beyond("pattern", pattern, classes, fits & ~np.isnan(pattern))
         out |= beyond & ~_usual_in(beyond, fits, found.types)[:, None]
         kept &= ~_around(out, EXCLUDED_DAYS)
