@@ -66,7 +66,7 @@ UPDATED = 0.05, 3.0  # share of a device type's SIMs above the usual, and eviden
 LASTS = 3  # days that the last SIMs may take part after one on which many did
 STILL = 0.6, 6.0  # the same of the SIMs of a type and an operator: so many are silent that they stand still
 RESTLESS = 1.0  # on the Anscombe scale: so many sessions more than usual that it may take part in what its type does
-LESS_USE, SURPRISED = 0.35, 0.9  # log units, decades: so little use, or such a silence, that it may be its operator's
+LESS_USE, SURPRISED = 0.25, 0.9  # log units, decades: so little use, or such a silence, that it may be its operator's
 MOST_STILL_DAYS = 7  # days: who is silent for longer does not wait for the weather
 MIN_HEARD_SHARE = 0.5  # of the usual number of SIMs heard of; less is an outage of ours
 
@@ -260,7 +260,7 @@ def _taken_part(
     idle = volume[:, -long:] == 0
     lacking = idle & (surprise > SURPRISED)
     lacking &= ~np.pad(lacking, ((0, 0), (1, 0)))[:, :-1]  # the day on which it fell silent
-    lacking |= own < -np.maximum(LESS_USE, 1.5 * spread)
+    lacking |= own < -np.maximum(LESS_USE, spread)
     together = {
         "sessions": shared(restless > RESTLESS, seen, types, days, fleet, "sessions", lasting=LASTS),
         "missed": shared(lacking, in_use, operators, days, fleet, "operator", kinds=types, limits=OF_OPERATOR),
