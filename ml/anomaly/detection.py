@@ -43,7 +43,7 @@ LASTING = {
     "dead": (("silence", "missed"), PERSISTENCE, PERSISTENCE),
     "rarer": (("rarer",), 5, 5),
     "more": (("rise_7", "rise_28"), 6, PERSISTENCE),
-    "less": (("fall_7", "fall_28"), 6, PERSISTENCE),
+    "less": (("fall_7", "fall_28"), 4, PERSISTENCE),
 }
 # permanently inactive (kind "dead"): silent for that many days, and that many times the usual gap
 INACTIVE_DAYS, INACTIVE_GAPS = 14, 4
@@ -144,6 +144,7 @@ def _channel_scores(model: AnomalyModel, found: Signals, shown: int) -> dict[str
         pattern[rows] = isolation(forest, found, rows)
         scores["pattern"] = anomaly_scores("pattern", model.tails["pattern"], pattern, classes["pattern"], found.types)
         scores["pattern"][:, : found.days - shown] = 0
+        scores["pattern"][found.updates] = 0
     return {name: corrected(values, model.corrections.get(name, {}), found.types) for name, values in scores.items()}
 
 

@@ -37,7 +37,7 @@ from ml.history import FloatArray
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest
 
-VERSION = 5
+VERSION = 6
 TRAINING_DAYS = 84
 WARMUP_DAYS = 56  # days of history before those that the fit uses
 MIN_TRAINING_DAYS = 42  # that the fit uses all the same where there are fewer
@@ -171,6 +171,7 @@ def fit(
     pattern = np.full(fits.shape, np.nan, np.float32)
     if forest is not None:
         pattern[scored] = isolation(forest, found, scored)
+        pattern[found.updates] = np.nan
         beyond = _beyond("pattern", pattern, classes, fits & ~np.isnan(pattern))
         out |= beyond & ~_usual_in(beyond, fits, found.types)[:, None]
         kept &= ~_around(out, EXCLUDED_DAYS)

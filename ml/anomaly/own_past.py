@@ -127,21 +127,22 @@ def _silent_share(idle: Bools, known: Bools, types: Types) -> dict[str, Floats]:
 
 
 def _goes_on(idle: Bools, known: Bools, types: Types) -> dict[str, Floats]:
-    """The chance that a silence goes on, on all days before each, (days, LENGTHS) by its days so far: of each device
-    type, and of the fleet as ""."""
+    """The chance that a silence goes on, by the silences that had ended before each day, (days, LENGTHS) by its days so
+    far: of each device type, and of the fleet as "". One that has not ended may be a fault."""
     run = _days_silent(idle, known)
-    tried = known & (run > 0) & (run <= LONGEST)
-    length = np.minimum(run, LENGTHS)
+    run = np.where(known & ~idle & (run <= LONGEST), run, 0)
 
-    def so_far(where: Bools, rows: IntArray | slice) -> Floats:
-        daily = np.stack([(where & (length == nth))[rows].sum(axis=0) for nth in range(1, LENGTHS + 1)], axis=1)
-        return np.asarray(np.cumsum(np.pad(daily, ((1, 0), (0, 0)))[:-1], axis=0), np.float32)
+    def so_far(longer: int, rows: IntArray | slice) -> Floats:
+        """How many silences had lasted for a length and were `longer` days longer, on all days before each."""
+        nth = [np.clip(run[rows] - length - longer + 1, 0, 1).sum(axis=0) for length in range(1, LENGTHS)]
+        nth.append(np.maximum(run[rows] - LENGTHS - longer + 1, 0).sum(axis=0))
+        return np.asarray(np.cumsum(np.pad(np.stack(nth, axis=1), ((1, 0), (0, 0)))[:-1], axis=0), np.float32)
 
     everyone = slice(None)
-    of_fleet = (so_far(tried & idle, everyone) + STAYS_DAYS * STAYS) / (so_far(tried, everyone) + STAYS_DAYS)
+    of_fleet = (so_far(1, everyone) + STAYS_DAYS * STAYS) / (so_far(0, everyone) + STAYS_DAYS)
     found = {"": of_fleet}
     for name, rows in of_type(types):
-        found[name] = (so_far(tried & idle, rows) + STAYS_DAYS * of_fleet) / (so_far(tried, rows) + STAYS_DAYS)
+        found[name] = (so_far(1, rows) + STAYS_DAYS * of_fleet) / (so_far(0, rows) + STAYS_DAYS)
     return found
 
 

@@ -23,7 +23,7 @@ from ml.anomaly.hours import hours_of, unusual_hours
 from ml.anomaly.levels import both, levels, middle_of_peers
 from ml.anomaly.own_past import missed, rarer, record
 from ml.anomaly.places import Bools, Floats, Types, counts_of, of_sims, of_type, places
-from ml.anomaly.together import LAG, PAST, resting, shared
+from ml.anomaly.together import LAG, OF_OPERATOR, PAST, resting, shared
 from ml.history import PROBLEMS_SCHEMA, IntArray, Panel, dense
 from ml.spread import stretches_as_days
 
@@ -66,7 +66,7 @@ UPDATED = 0.05, 3.0  # share of a device type's SIMs above the usual, and eviden
 LASTS = 3  # days that the last SIMs may take part after one on which many did
 STILL = 0.6, 6.0  # the same of the SIMs of a type and an operator: so many are silent that they stand still
 RESTLESS = 1.0  # on the Anscombe scale: so many sessions more than usual that it may take part in what its type does
-LESS_USE, SURPRISED = 0.35, 0.9  # log units, decades: so little use, or such a silence, that it may be its operator's
+LESS_USE, SURPRISED = 0.25, 0.9  # log units, decades: so little use, or such a silence, that it may be its operator's
 MOST_STILL_DAYS = 7  # days: who is silent for longer does not wait for the weather
 MIN_HEARD_SHARE = 0.5  # of the usual number of SIMs heard of; less is an outage of ours
 
@@ -86,6 +86,7 @@ class Signals:
     explained (sims, days) out of service or not asked for: nothing is anomalous then
     resting   (sims, days) silent with most others of its label: no anomaly of its own
     still     (sims, days) silent with most others of its device type and operator, alone among the operator's
+    updates   (sims, days) much use with many of its device type, for a day or two: an update of them
     shared    by channel, (sims, days): decades of evidence that the group has a fault in which the SIM takes part
     outage    (days,) hardly any SIM was heard of: an outage of ours
     type_shifts  by device type, (days,): how far it as a whole is from its usual, in log units
@@ -109,6 +110,7 @@ class Signals:
     explained: Bools
     resting: Bools
     still: Bools
+    updates: Bools
     shared: dict[str, Floats]
     outage: Bools
     type_shifts: dict[str, Floats]
@@ -198,8 +200,9 @@ def signals(
     extra |= of_hours
     channels |= places(events, panel, types, days, fleet)
     together, updates, still = _taken_part(
-        volume, surprise, own[:, -long:], spread[:, -long:], restless, seen[:, -long:], types, operators, days, fleet
-    )
+        volume, surprise, own[:, -long:], usual[:, -long:], spread[:, -long:],
+        restless, seen[:, -long:], types, operators, days, fleet,
+    )  # fmt: skip
     channels["high"][updates] = 0
     still &= silent <= MOST_STILL_DAYS
     silenced = explained[:, -days:] | at_rest[:, -days:] | outage[None, -days:] | still
@@ -225,6 +228,7 @@ def signals(
         explained[:, -days:],
         at_rest[:, -days:],
         still,
+        updates,
         together,
         outage[-days:],
         {name: shift[-days:] for name, shift in type_shifts.items()},
@@ -238,6 +242,7 @@ def _taken_part(
     volume: Floats,
     surprise: Floats,
     own: Floats,
+    usual: Floats,
     spread: Floats,
     restless: Floats,
     seen: Bools,
@@ -255,10 +260,10 @@ def _taken_part(
     idle = volume[:, -long:] == 0
     lacking = idle & (surprise > SURPRISED)
     lacking &= ~np.pad(lacking, ((0, 0), (1, 0)))[:, :-1]  # the day on which it fell silent
-    lacking |= own < -np.maximum(LESS_USE, 1.5 * spread)
+    lacking |= own < -np.maximum(LESS_USE, spread)
     together = {
         "sessions": shared(restless > RESTLESS, seen, types, days, fleet, "sessions", lasting=LASTS),
-        "missed": shared(lacking, in_use, operators, days, fleet, "operator", kinds=types),
+        "missed": shared(lacking, in_use, operators, days, fleet, "operator", kinds=types, limits=OF_OPERATOR),
     }
     places = np.where((types == "") | (operators == ""), "", np.char.add(np.char.add(operators, " "), types))
     still = shared(idle, in_use, places, days, fleet, "still", limits=STILL) > 0
@@ -268,7 +273,9 @@ def _taken_part(
     none = np.logical_and.reduce(
         [jump[:, jump.shape[1] - days - back : jump.shape[1] - back] for back in range(MOST_UPDATE_DAYS + 1)]
     )
-    none |= np.nan_to_num(own[:, -days:]) > MOST_UPDATE
+    padded = np.pad(usual, ((0, 0), (max(days + 6 - long, 0), 0)), constant_values=np.nan)[:, -days - 6 :]
+    of_week = np.fmax.reduce([padded[:, 6 - back : 6 - back + days] for back in range(7)])
+    none |= np.nan_to_num((own + usual)[:, -days:] - of_week) > MOST_UPDATE
     return together, jumps & (together["sessions"] == 0) & ~none, still & (together["missed"] == 0)
 
 

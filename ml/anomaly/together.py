@@ -7,6 +7,8 @@ fleet would have it, the evidence is the group's: each SIM that takes part is an
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ml.anomaly.fleet import FleetStatistics
@@ -16,12 +18,16 @@ from ml.history import IntArray
 MIN_COMPANY = 3  # SIMs of a label that are a company, and that rest together
 RESTING_SHARE, RESTING_EXCESS = 0.6, 0.3  # of a company's SIMs, and above what is usual on the weekday: it rests
 LONGEST_REST = 28  # days; a longer silence is no rest
+FIRST_DAYS = 7  # days since the first sign of a company: they do not say yet what is usual
 LAST_SIGN = 7  # days before the company rests within which a SIM that rests with it was active
 WEEKS = 8
 PAST, LAG = 56, 14  # days that tell how many are usual, and how long before a day these end
 SHARED = 0.15, 6.0  # share of the group above the usual, and evidence, that make it shared
-SHARED_BY_OTHERS = 0.05, 2.0  # the same of a group's device types but the LEFT_OUT of which the most take part
-LEFT_OUT = 2
+OF_OPERATOR = 0.08, 6.0  # the same of an operator's SIMs, of which an outage of hours leaves many unharmed
+SHARED_BY_OTHERS = 0.06, 4.0  # the same of a group's device types but the LEFT_OUT of which the most take part
+LEFT_OUT = 0.3  # share of the device types
+MIN_GROUPS = 4  # with so many, the one in which the most take part does not say what is usual in the fleet
+SAME_DAYS = 40  # SIM-days for which what is usual on all weekdays counts beside what is on the same
 MOST_DECADES = 12.0
 
 
@@ -50,8 +56,10 @@ def _resting_since(idle: Bools, last: IntArray, labels: Types) -> dict[str, IntA
     found = {}
     for place in np.flatnonzero((all_of.max(axis=1, initial=0) >= MIN_COMPANY) & (names != "")):
         begun, now = np.full(width, -1), -1
-        for day in range(7, width):
-            same = share[place, max(day - 7 * WEEKS, day % 7) : day : 7]
+        first = int(np.argmax(all_of[place] > 0)) + FIRST_DAYS
+        for day in range(first + 7, width):
+            at = day - 7 * min(WEEKS, (day - first) // 7)
+            same = share[place, at:day:7]
             most = paused[place, day] >= MIN_COMPANY and share[place, day] >= RESTING_SHARE
             if not most:
                 now = -1
@@ -109,22 +117,40 @@ def _decades(
     """By group, the evidence on each of the last `days`; only groups with a cause."""
     names, number = np.unique(groups, return_inverse=True)
     hits, sims = (_by_group(values, number, len(names)) for values in (taking_part & known, known))
+    expected, enough = _expected(hits, sims, days)
+    decades = np.where(enough, _evidence(hits[:, -days:], sims[:, -days:], expected, *limits), 0)
+    if kinds is not None:
+        hits, sims = _without_the_most(taking_part & known, known, number, kinds)
+        expected, _ = _expected(hits, sims, days)
+        most = _evidence(hits[:, -days:], sims[:, -days:], expected, *SHARED_BY_OTHERS) == 0
+        decades = np.where((sims[:, -days:] >= MIN_PEERS) & most, 0, decades)
+    decades = decades.astype(np.float32)
+    return {str(name): decades[place] for place, name in enumerate(names) if name and decades[place].any()}
+
+
+def _expected(hits: Floats, sims: Floats, days: int) -> tuple[Floats, Bools]:
+    """The share of each group that is expected to take part on each of the last `days`: as usual, as usual on the same
+    weekday, or as in the rest of the fleet, whichever is largest; and whether enough of its past is known."""
     sums = [np.pad(np.cumsum(values, axis=1, dtype=np.float64), ((0, 0), (1, 0))) for values in (hits, sims)]
     end = sums[0].shape[1] - 1 - LAG
     of_past = [
         values[:, end - days + 1 : end + 1] - values[:, end - days + 1 - PAST : end + 1 - PAST] for values in sums
     ]
     usual = (of_past[0] + 1) / (of_past[1] + 20)
+    at = np.arange(hits.shape[1] - days, hits.shape[1])
+    same = [sum(values[:, at - 7 * k] for k in range(LAG // 7, (PAST + LAG) // 7 + 1)) for values in (hits, sims)]
+    on_weekday = (same[0] + SAME_DAYS * usual) / (same[1] + SAME_DAYS)
     k, n = hits[:, -days:], sims[:, -days:]
-    others = (k.sum(axis=0) - k + 1) / (n.sum(axis=0) - n + 20)
-    expected = np.clip(np.maximum(usual, others), 0.01, 0.99)
-    decades = np.where(of_past[1] >= n * 7, _evidence(k, n, expected, *limits), 0)
-    if kinds is not None:
-        without = _without_the_most(taking_part[:, -days:] & known[:, -days:], known[:, -days:], number, kinds)
-        alone = (without[1] >= MIN_PEERS) & (_evidence(*without, expected, *SHARED_BY_OTHERS) == 0)
-        decades = np.where(alone, 0, decades)
-    decades = decades.astype(np.float32)
-    return {str(name): decades[place] for place, name in enumerate(names) if name and decades[place].any()}
+    most = _largest_other(k) if len(k) >= MIN_GROUPS else 0  # another group's cause is none of the fleet's
+    others = (k.sum(axis=0) - k - most + 1) / (n.sum(axis=0) - n + 20)
+    expected = np.clip(np.maximum(np.maximum(usual, on_weekday), others), 0.01, 0.99)
+    return np.asarray(expected, np.float32), np.asarray(of_past[1] >= n * 7)
+
+
+def _largest_other(values: Floats) -> Floats:
+    """The largest value of each day among the other groups."""
+    ordered = np.sort(values, axis=0)
+    return np.asarray(np.where(values == ordered[-1], ordered[-2], ordered[-1]), np.float32)
 
 
 def _evidence(k: Floats, n: Floats, expected: Floats, least: float, least_decades: float) -> Floats:
@@ -144,5 +170,5 @@ def _without_the_most(taking_part: Bools, known: Bools, number: IntArray, kinds:
         _by_group(values, number * len(types) + of_kind, groups * len(types)).reshape(groups, len(types), days)
         for values in (taking_part, known)
     )
-    rest = np.argsort(-k, axis=1, kind="stable")[:, LEFT_OUT:]
+    rest = np.argsort(-k, axis=1, kind="stable")[:, math.ceil(LEFT_OUT * len(types)) :]
     return np.take_along_axis(k, rest, axis=1).sum(axis=1), np.take_along_axis(n, rest, axis=1).sum(axis=1)

@@ -9,13 +9,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml.anomaly import AnomalyModel, detect, fit, group, typical
+from ml.anomaly import AnomalyModel, detect, fit, group, signals, typical
 from ml.anomaly.control import corrected, corrections
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.gaps import usual_gaps
 from ml.anomaly.own_past import missed, rarer, record
 from ml.anomaly.signals import CHANNELS
-from ml.anomaly.together import resting, shared
+from ml.anomaly.together import OF_OPERATOR, resting, shared
 from simulator.field import FieldFleet
 
 AS_OF = date(2026, 6, 3)
@@ -296,3 +296,63 @@ def test_a_group_takes_part_only_where_the_others_do_not() -> None:
     quiet = np.ones((20, 60), np.float32)
     quiet[:4, -3:] = 0
     assert not resting(quiet, np.array(["c"] * 20), FleetStatistics()).any()
+
+
+def test_sims_that_take_turns_do_not_rest() -> None:
+    sims, days = np.arange(24)[:, None], np.arange(120)
+    volume = ((sims + days) % 3 == 0).astype(np.float32)
+    assert not resting(volume, np.full(24, "c"), FleetStatistics()).any(), "two in three are silent on every day"
+    volume[:, -4:] = 0
+    found = resting(volume, np.full(24, "c"), FleetStatistics())
+    assert found[:, -1].all()
+    assert not found[:, :-4].any()
+
+
+def test_a_weekday_on_which_a_device_type_is_always_restless_is_no_fault_of_it() -> None:
+    part = np.random.default_rng(2).random((200, 120)) < 0.03
+    groups, known = np.repeat(["a", "b"], 100), np.ones_like(part)
+    part[:40, 6::7] = True  # the last such day is the last but one
+    assert not shared(part, known, groups, 2, FleetStatistics(), "x").any()
+    part[:40, -1] = True
+    assert (shared(part, known, groups, 2, FleetStatistics(), "x")[:40, 1] > 6).all()
+
+
+def test_what_one_device_type_does_says_nothing_of_another() -> None:
+    part = np.random.default_rng(2).random((200, 100)) < 0.01
+    groups, known = np.repeat(["a", "b", "c", "d"], 50), np.ones_like(part)
+    part[:50, -1] = True  # all of "a"
+    part[50:62, -1] = True
+    assert (shared(part, known, groups, 1, FleetStatistics(), "x")[50:62] > 6).all()
+
+
+def test_an_outage_shows_in_a_tenth_of_an_operators_sims_of_all_types() -> None:
+    operators, kinds = np.tile(["o", "p"], 300), np.repeat(list("abcdefghij"), 60)
+    part = np.random.default_rng(2).random((600, 100)) < 0.1
+    known = np.ones_like(part)
+    part[(operators == "o") & (np.arange(600) % 8 < 2), -1] = True
+    found = shared(part, known, operators, 1, FleetStatistics(), "x", kinds=kinds, limits=OF_OPERATOR)
+    assert (found > 0).sum() >= 75
+    part[:, -1] = part[:, -2]
+    part[(operators == "o") & (np.arange(600) < 180), -1] = True  # weather over three of ten
+    assert not shared(part, known, operators, 1, FleetStatistics(), "x", kinds=kinds, limits=OF_OPERATOR).any()
+
+
+def test_a_silence_that_has_not_ended_says_nothing_of_usual_ones() -> None:
+    volume = np.ones((40, 120), np.float32)
+    volume[np.arange(1, 40), np.arange(1, 40) * 2] = 0  # one lost day each
+    volume[20:30, -20:] = 0  # a quarter is dead by now
+    volume[0, -2:] = 0
+    surprise, _ = missed(volume, np.full(40, "a"), 2, FleetStatistics())
+    assert surprise[0, 1] - surprise[0, 0] > 1
+
+
+def test_an_update_is_measured_by_the_larger_days_of_a_week() -> None:
+    volume, sessions = usual()
+    weekend = np.array([(AS_OF - DAY * int(back)).weekday() >= 5 for back in range(DAYS)])[::-1]
+    volume[:, weekend] *= 0.06
+    on_sunday = np.flatnonzero(weekend)[-1]
+    volume[100:140, on_sunday] *= 16 * 12
+    known = frames(volume, sessions)
+    found = signals(known["history"], known["events"], AS_OF, days=7, peers=known["peers"])
+    assert found.updates[100:140, on_sunday - DAYS].all()
+    assert not found.updates[:100].any()
