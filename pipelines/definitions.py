@@ -12,7 +12,7 @@ from assets.forecasting import (
 from assets.imports import imported_files
 from assets.ingest import INGEST
 from assets.lifecycle import sim_lifecycle
-from assets.maintenance import raw_landings
+from assets.maintenance import compressed_days, raw_landings
 from assets.quality import checks
 from assets.quota import realized_savings
 from assets.report import fleet_report, period_reports
@@ -89,6 +89,7 @@ def code_location(runtime: Runtime) -> dg.Definitions:
             realized_savings,
             raw_landings,
             period_reports,
+            compressed_days,
         ],
         asset_checks=[*checks(), forecasts_hold],
         jobs=[
