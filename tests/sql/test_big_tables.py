@@ -15,6 +15,7 @@ import pytest
 from psycopg.errors import InsufficientPrivilege, UndefinedTable, WithCheckOptionViolation
 from sqlalchemy import URL
 
+from resources.database.migrations import ensure_organization, migrate
 from resources.database.server import driver_url
 from sql import query
 from tests.sql.behind_views import BIG, put_behind_views
@@ -70,6 +71,9 @@ SHOWN = {
     "core.sim_last_connection": "country",
     "predictions.newest_forecasts": "as_of",
 }
+N = 66600666
+TABLES = [name for name in SHOWN if name.split(".")[1] in BIG]
+BEFORE = 47  # the last migration without the schema of the big tables
 WAYS = (
     "SELECT count(*) FROM {view} WHERE public.leak({column})",
     "SELECT count(*) FROM {view} AS v WHERE public.leak(v.*)",
@@ -221,6 +225,48 @@ def test_a_new_column_is_shown_after_the_views_are_made_again(admin: psycopg.Con
         ("blue", 800),
         ("red", 800),
     ]
+
+
+def test_published_views_stay_barriers_when_their_files_are_applied_again(
+    admin: psycopg.Connection[Any], database_url: URL
+) -> None:
+    barriers = "SELECT oid::regclass::text FROM pg_class WHERE 'security_barrier=true' = ANY (reloptions) ORDER BY 1"
+    before = {name for (name,) in admin.execute(barriers)}
+    assert {view for view in SHOWN if view.endswith("_v1")} - before == {"core.sims_v1"}, "that looks up single values"
+    admin.execute("DELETE FROM ops.schema_views")
+    assert "core.sim_usage_v1" in {done.name for done in migrate(database_url)}
+    assert {name for (name,) in admin.execute(barriers)} == before
+    migrate(database_url)
+    assert {name for (name,) in admin.execute(barriers)} == before
+
+
+def test_a_filled_database_of_older_tables_is_moved_whole_or_not_at_all(empty_url: URL) -> None:
+    migrate(empty_url, to=BEFORE)
+    for slug in ("default", "other"):
+        ensure_organization(empty_url, slug)
+    text = driver_url(empty_url, "").render_as_string(hide_password=False)
+    with psycopg.connect(text, autocommit=True) as admin:
+        admin.execute(SEED)
+        sums = "SELECT " + ", ".join(f"(SELECT md5(string_agg(t::text, ' ' ORDER BY t)) FROM {t} AS t)" for t in TABLES)
+        before = admin.execute(sums.encode()).fetchone()
+        migrate(empty_url)
+        assert admin.execute(sums.encode()).fetchone() == before
+        secured = "SELECT count(*) FROM pg_class WHERE relrowsecurity AND relname = ANY (%s)"
+        assert admin.execute(secured, (list(BIG),)).fetchone() == (6,), "this server does not compress"
+
+        admin.execute("CREATE TABLE big.stream_usage (n integer)")  # in the way of the last table
+        with pytest.raises(psycopg.errors.DuplicateTable):
+            put_behind_views(admin)
+        admin.execute("RESET ROLE")
+        admin.execute("DROP TABLE big.stream_usage")
+        assert admin.execute(secured, (list(BIG),)).fetchone() == (6,)
+        assert admin.execute("SELECT to_regclass('big.sim_usage')").fetchone() == (None,)
+
+        put_behind_views(admin)
+        assert admin.execute(sums.encode()).fetchone() == before
+        with acting(admin, "simsight_api", "other") as session:
+            assert session.execute("SELECT count(*), sum(bytes) FROM core.sim_usage_v1").fetchone() == (800, 800 * N)
+            assert "leaked 5" not in told(session, "SELECT count(*) FROM core.sim_usage_v1 WHERE public.leak(bytes)")
 
 
 # named queries of the service about one SIM or some, and their parameters
