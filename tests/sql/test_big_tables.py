@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -303,3 +304,10 @@ def test_what_asks_for_one_sim_goes_through_an_index(admin: psycopg.Connection[A
     # a row by its key, not all that the organization has
     conditions = re.findall(r"Index Cond: \((.*)\)", text)
     assert any(re.search(r"sim_key|organization_id = o(_1)?\.", condition) for condition in conditions), text
+
+
+def test_the_service_s_queries_do_not_name_what_is_closed_to_it() -> None:
+    folders = ("actions", "alerts", "api", "bulk", "dashboard", "ops", "questions", "reports")
+    files = [file for folder in folders for file in Path("sql/queries", folder).rglob("*.sql")]
+    assert len(files) > 100
+    assert [file for file in files if re.search(r"\bown\.\w|\bbig\.\w", file.read_text())] == []

@@ -2,10 +2,10 @@
 WITH changed (name, source, changed_at) AS (
     VALUES
         ('core.sims', 'sims', (SELECT max(changed_at) FROM core.sims)),
-        ('core.sim_usage', 'usage', (SELECT max(known_at) FROM own.sim_usage)),
-        ('core.sim_quota', 'quota', (SELECT max(observed_at) FROM own.sim_quota)),
-        ('core.sim_connectivity', 'status', (SELECT max(observed_at) FROM own.sim_connectivity)),
-        ('core.sim_events', 'events', (SELECT max(occurred_at) FROM own.sim_events)),
+        ('core.sim_usage', 'usage', (SELECT max(known_at) FROM core.sim_usage)),
+        ('core.sim_quota', 'quota', (SELECT max(observed_at) FROM core.sim_quota)),
+        ('core.sim_connectivity', 'status', (SELECT max(observed_at) FROM core.sim_connectivity)),
+        ('core.sim_events', 'events', (SELECT max(occurred_at) FROM core.sim_events)),
         ('core.sim_sms', 'sms', (SELECT max(submitted_at) FROM core.sim_sms)),
         ('core.products', 'products', (SELECT max(changed_at) FROM core.products)),
         ('core.orders', 'orders', (SELECT max(changed_at) FROM core.orders)),

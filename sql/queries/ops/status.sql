@@ -6,8 +6,8 @@ SELECT (SELECT count(*) FROM core.sims) AS sims,
        (SELECT count(DISTINCT as_of) FROM ops.stale_predictions) AS stale_prediction_days,
        (SELECT count(*) FROM ops.quarantine WHERE resolved_at IS NULL) AS quarantined_rows,
        (SELECT count(*) FROM raw.stream_batches WHERE processed_at IS NULL) AS stream_batches_waiting,
-       (SELECT count(*) FROM own.usage_forecasts) AS forecasts,
-       (SELECT max(as_of) FROM predictions.newest_forecasts) AS forecasts_as_of,
+       (SELECT count(*) FROM predictions.usage_forecasts) AS forecasts,
+       (SELECT max(as_of) FROM predictions.usage_forecasts) AS forecasts_as_of,
        (SELECT count(*) FROM predictions.exhaustions) AS exhaustions,
        (SELECT count(*) FROM predictions.alerts WHERE closed_at IS NULL) AS open_alerts,
        (SELECT count(*) FROM predictions.alert_rules WHERE enabled AND deleted_at IS NULL AND error IS NOT NULL) AS alert_rules_with_errors,
@@ -19,5 +19,5 @@ FROM (SELECT max(as_of) AS as_of FROM predictions.reports) AS report
 CROSS JOIN LATERAL (
     SELECT count(*) AS usage_rows, count(*) FILTER (WHERE day <= report.as_of) AS usage_rows_up_to_report,
            max(day) AS newest_usage_day
-    FROM own.sim_usage
+    FROM core.sim_usage
 ) AS used;

@@ -6,7 +6,7 @@ FROM (
     SELECT sim_key,
            coalesce(sum(bytes) FILTER (WHERE day > %(as_of)s::date - %(days)s::integer), 0)::bigint AS bytes,
            coalesce(sum(bytes) FILTER (WHERE day <= %(as_of)s::date - %(days)s::integer), 0)::bigint AS before
-    FROM own.sim_usage
+    FROM core.sim_usage
     WHERE day > %(as_of)s::date - 2 * %(days)s::integer AND day <= %(as_of)s AND (%(sims)s::integer[] IS NULL OR sim_key = ANY(%(sims)s::integer[]))
     GROUP BY sim_key
 ) AS u JOIN core.sims AS s USING (sim_key)

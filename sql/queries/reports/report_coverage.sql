@@ -4,7 +4,7 @@ WITH fleet AS (
     SELECT sim_key, (activated_at AT TIME ZONE 'UTC')::date AS since FROM core.sims
     WHERE (activated_at AT TIME ZONE 'UTC')::date <= %(as_of)s::date AND (%(sims)s::integer[] IS NULL OR sim_key = ANY(%(sims)s::integer[]))
 ), reported AS (
-    SELECT u.day, count(*) AS sims FROM own.sim_usage AS u JOIN fleet AS f USING (sim_key)
+    SELECT u.day, count(*) AS sims FROM core.sim_usage AS u JOIN fleet AS f USING (sim_key)
     WHERE u.day > %(as_of)s::date - %(days)s::integer AND u.day <= %(as_of)s AND u.day >= f.since
     GROUP BY u.day
 ), joined AS (

@@ -2,7 +2,7 @@
 -- %(days)s days up to %(as_of)s and since. Index: sim_usage_by_day.
 -- Of the SIMs with the keys %(sims)s; NULL: all.
 WITH by_day AS (
-    SELECT day, count(*) AS usage_rows FROM own.sim_usage
+    SELECT day, count(*) AS usage_rows FROM core.sim_usage
     WHERE day <= %(as_of)s AND (%(sims)s::integer[] IS NULL OR sim_key = ANY(%(sims)s::integer[])) GROUP BY day
 )
 SELECT coalesce(sum(usage_rows), 0)::bigint AS usage_rows, count(*) AS days, min(day) AS first_day, max(day) AS newest_day,

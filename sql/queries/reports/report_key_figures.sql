@@ -4,7 +4,7 @@
 SELECT (SELECT count(*) FROM core.sims WHERE (%(sims)s::integer[] IS NULL OR sim_key = ANY(%(sims)s::integer[]))) AS sims,
        (SELECT count(*) FROM core.sims WHERE (activated_at AT TIME ZONE 'UTC')::date <= %(as_of)s::date
             AND (%(sims)s::integer[] IS NULL OR sim_key = ANY(%(sims)s::integer[]))) AS activated,
-       (SELECT count(DISTINCT sim_key) FROM own.sim_usage
+       (SELECT count(DISTINCT sim_key) FROM core.sim_usage
         WHERE day > %(as_of)s::date - 7 AND day <= %(as_of)s AND bytes > 0
             AND (%(sims)s::integer[] IS NULL OR sim_key = ANY(%(sims)s::integer[]))) AS active_7,
        count(*) AS scored,

@@ -5,17 +5,17 @@ SELECT coalesce(e.country, c.country) AS country, coalesce(e.operator, c.operato
        coalesce(sum(u.bytes), 0)::bigint AS bytes, count(*) OVER () AS total
 FROM core.sims AS s
 LEFT JOIN LATERAL (
-    SELECT country, operator FROM own.sim_events
+    SELECT country, operator FROM core.sim_events
     WHERE sim_key = s.sim_key AND occurred_at < (%(as_of)s::date + 1)::timestamp AT TIME ZONE 'UTC' AND country IS NOT NULL
     ORDER BY occurred_at DESC LIMIT 1
 ) AS e ON true
 LEFT JOIN LATERAL (
-    SELECT country, operator FROM own.sim_connectivity
+    SELECT country, operator FROM core.sim_connectivity
     WHERE e.country IS NULL AND sim_key = s.sim_key AND day <= %(as_of)s AND country IS NOT NULL
     ORDER BY day DESC LIMIT 1
 ) AS c ON true
 LEFT JOIN (
-    SELECT sim_key, sum(bytes) AS bytes FROM own.sim_usage
+    SELECT sim_key, sum(bytes) AS bytes FROM core.sim_usage
     WHERE day > %(as_of)s::date - %(days)s::integer AND day <= %(as_of)s
     GROUP BY sim_key
 ) AS u USING (sim_key)

@@ -3,13 +3,13 @@
 SELECT coalesce(array_agg(s.sim_key ORDER BY s.sim_key), '{}') AS sims
 FROM core.sims AS s
 LEFT JOIN LATERAL (
-    SELECT country FROM own.sim_events
+    SELECT country FROM core.sim_events
     WHERE %(country)s::text IS NOT NULL AND sim_key = s.sim_key AND country IS NOT NULL
         AND occurred_at < (%(as_of)s::date + 1)::timestamp AT TIME ZONE 'UTC'
     ORDER BY occurred_at DESC LIMIT 1
 ) AS e ON true
 LEFT JOIN LATERAL (
-    SELECT country FROM own.sim_connectivity
+    SELECT country FROM core.sim_connectivity
     WHERE %(country)s::text IS NOT NULL AND e.country IS NULL AND sim_key = s.sim_key AND day <= %(as_of)s AND country IS NOT NULL
     ORDER BY day DESC LIMIT 1
 ) AS c ON true

@@ -4,7 +4,7 @@
 SELECT s.sim_key, s.iccid, coalesce(s.own_label, s.label) AS label, u.bytes, u.total, u.fleet_bytes
 FROM (
     SELECT sim_key, sum(bytes)::bigint AS bytes, count(*) OVER () AS total, (sum(sum(bytes)) OVER ())::bigint AS fleet_bytes
-    FROM own.sim_usage
+    FROM core.sim_usage
     WHERE day > %(as_of)s::date - %(days)s::integer AND day <= %(as_of)s AND bytes > 0
         AND (%(sims)s::integer[] IS NULL OR sim_key = ANY(%(sims)s::integer[]))
     GROUP BY sim_key ORDER BY 2 DESC, 1 LIMIT %(top)s

@@ -7,7 +7,7 @@ SELECT s.sim_key, s.organization_id, %(as_of)s::date, substring(v.label FROM '^[
 FROM core.sims AS s
 JOIN core.sims_v1 AS v USING (organization_id, iccid)
 LEFT JOIN (
-    SELECT sim_key, sum(bytes)::bigint AS bytes FROM own.sim_usage WHERE day > %(as_of)s::date - 30 AND day <= %(as_of)s::date GROUP BY sim_key
+    SELECT sim_key, sum(bytes)::bigint AS bytes FROM core.sim_usage WHERE day > %(as_of)s::date - 30 AND day <= %(as_of)s::date GROUP BY sim_key
 ) AS u ON u.sim_key = s.sim_key
 LEFT JOIN predictions.churn_risks AS r ON r.sim_key = s.sim_key AND r.as_of = (SELECT max(c.as_of) FROM predictions.churn_risks AS c)
 WHERE NOT EXISTS (SELECT FROM predictions.sim_summaries AS newer WHERE newer.as_of > %(as_of)s::date)
