@@ -31,6 +31,26 @@ def raw_landings(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg
     return dg.MaterializeResult(metadata={f"{name} deleted": count for name, count in gone.items()})
 
 
+@dg.asset(
+    group_name="maintenance", kinds={"postgres"}, owners=OWNERS, metadata={"dagster/table_name": "core.sim_usage"}
+)
+def compressed_days(runtime: RuntimeParam) -> dg.MaterializeResult[None]:
+    """Daily usage, quotas, connections and forecasts older than SIMSIGHT_COMPRESS_DAYS, compressed where the server is
+    TimescaleDB Community; elsewhere they stay as they are.
+
+    Readers and late corrections see no difference. Pieces of 30 days are compressed in a transaction each, the oldest
+    first; one that got rows since is compressed anew.
+
+    If it is red: nothing is lost, older days only take more room. Look at the failed run; it is tried again the next
+    night.
+    """
+    before = (runtime.clock() - timedelta(days=runtime.settings.compress_days)).date()
+    done: list[str] = []
+    while chunk := (runtime.database.row("compress_next", {"before": before, "done": done}) or {})["chunk"]:
+        done.append(chunk)
+    return dg.MaterializeResult(metadata={"chunks compressed": len(done)})
+
+
 def _is_over(instance: dg.DagsterInstance, work_id: str) -> bool:
     """Whether the run that staged something is gone or has ended, and no retry of it goes on or was begun of late."""
     record = instance.get_run_record_by_id(work_id)

@@ -151,6 +151,9 @@ class Settings(BaseSettings):
     )
     raw_days: int = Field(30, ge=1, description="Days that answers and files are kept as they came")
     report_days: int = Field(400, ge=1, description="Days that reports of a period are kept")
+    compress_days: int = Field(
+        45, ge=7, description="Days after which daily rows are compressed, on TimescaleDB Community"
+    )
     executor: Literal["multiprocess", "in_process"] = Field(
         "multiprocess", description="How the steps of a run are executed: each in a process of its own, or all in one"
     )

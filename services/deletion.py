@@ -20,7 +20,7 @@ from sqlalchemy import URL
 from resources.database.server import driver_url
 from resources.errors import UsageError
 
-SCHEMAS = ["raw", "core", "predictions", "ops"]
+SCHEMAS = ["raw", "core", "predictions", "ops", "big"]
 LOG = "ops.action_log"
 MARK = "[deleted]"
 # rows that name a SIM are deleted here: answers as they came, and reports, which can be made again; elsewhere its

@@ -87,8 +87,9 @@ def migrate(url: URL, *, to: int | None = None) -> list[Migration | ViewDefiniti
     """Apply what is missing, up to and with version `to` (default: all), and return what was applied, in order.
 
     Each migration is one transaction. One more makes the views that are missing or whose files changed, unless `to` is
-    an older version: the views of today may read what it lacks. An advisory lock lets one migrator in at a time.
-    Applying again does nothing.
+    an older version: the views of today may read what it lacks. On TimescaleDB Community a last one moves the big
+    tables behind views, which lets them be compressed. An advisory lock lets one migrator in at a time. Applying again
+    does nothing.
     Raises UnknownVersionError; MigrationError when a migration or a view fails, when a migration that was applied has
     changed since, or when the database is ahead of this version of Simsight.
     """
@@ -121,6 +122,7 @@ def migrate(url: URL, *, to: int | None = None) -> list[Migration | ViewDefiniti
             pending = pending_views(connection)
             _apply_views(connection, pending)
             applied += pending
+            _put_big_tables_behind_views(connection)
     return applied
 
 
@@ -240,6 +242,7 @@ def _apply_views(connection: psycopg.Connection, views: list[ViewDefinition]) ->
                     " ON CONFLICT (name) DO UPDATE SET sha256 = excluded.sha256, applied_at = excluded.applied_at",
                     (at.name, at.sha256),
                 )
+            connection.execute("SELECT ops.raise_barriers()")
     except psycopg.errors.InsufficientPrivilege as error:
         raise _needs_rights(f"view {at.name}", error) from error
     except psycopg.errors.InvalidTableDefinition as error:  # CREATE OR REPLACE VIEW only adds columns at the end
@@ -251,6 +254,18 @@ def _apply_views(connection: psycopg.Connection, views: list[ViewDefinition]) ->
     except psycopg.Error as error:
         raise MigrationError(
             f"view {at.name} failed and no view was changed: {error.diag.message_primary or error}"
+        ) from error
+
+
+def _put_big_tables_behind_views(connection: psycopg.Connection) -> None:
+    """Where the server compresses, put views in the place of the big tables, which lose row-level security."""
+    try:
+        with connection.transaction():
+            connection.execute("SET LOCAL ROLE simsight_owner")
+            connection.execute("SELECT ops.put_behind_views() WHERE ops.can_compress()")
+    except psycopg.Error as error:
+        raise MigrationError(
+            f"the big tables were not moved behind views, and stay as they were: {error.diag.message_primary or error}"
         ) from error
 
 

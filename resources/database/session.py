@@ -149,6 +149,8 @@ class Database:
                 cursor.execute("SET ROLE simsight_pipeline")
                 cursor.execute("SET TIME ZONE 'UTC'")
                 cursor.execute("SET work_mem = '32MB'")  # a block of usage is joined with the book in memory
+                # late corrections of compressed days have no limit; other servers do not ask for it
+                cursor.execute("SET timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
                 cursor.execute("SELECT ops.enter(%s)", (organization,))
                 if cursor.fetchone() in (None, (None,)):
                     raise UnknownOrganizationError(

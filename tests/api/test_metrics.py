@@ -65,8 +65,10 @@ FROM ops.channels,
 INSERT INTO ops.quarantine (organization_id, source, record_key, reason, record, first_seen_at, last_seen_at)
 SELECT organization_id, 'usage', 'k', 'bad', '{}', now(), now() FROM core.organizations;
 INSERT INTO ops.backups (name, kind, started_at, finished_at, bytes, verified, removed_at) VALUES
-    ('a', 'full', '2026-01-10Z', '2026-01-10Z', 7, true, NULL), ('b', 'full', '2026-01-11Z', '2026-01-11Z', 7, true, NULL),
-    ('c', 'full', '2026-01-12Z', '2026-01-12Z', 7, false, NULL), ('d', 'full', '2026-01-13Z', '2026-01-13Z', 7, true, '2026-01-14Z')
+    ('a', 'full', '2026-01-10Z', '2026-01-10Z', 7, true, NULL),
+    ('b', 'full', '2026-01-11Z', '2026-01-11Z', 7, true, NULL),
+    ('c', 'full', '2026-01-12Z', '2026-01-12Z', 7, false, NULL),
+    ('d', 'full', '2026-01-13Z', '2026-01-13Z', 7, true, '2026-01-14Z')
 """
 
 

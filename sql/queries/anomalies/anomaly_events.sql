@@ -3,7 +3,7 @@
 SELECT sim_key, (occurred_at AT TIME ZONE 'UTC')::date AS day, imei, country, operator,
        count(*) FILTER (WHERE event_type ILIKE 'create pdp%%')::integer AS sessions,
        bit_or(1 << extract(hour FROM occurred_at AT TIME ZONE 'UTC')::integer) FILTER (WHERE event_type ILIKE 'create pdp%%') AS hours
-FROM core.sim_events
+FROM own.sim_events
 WHERE occurred_at >= (%(as_of)s::date - %(days)s::integer + 1)::timestamp AT TIME ZONE 'UTC'
   AND occurred_at < (%(as_of)s::date + 1)::timestamp AT TIME ZONE 'UTC'
   AND (imei IS NOT NULL OR country IS NOT NULL OR operator IS NOT NULL OR event_type ILIKE 'create pdp%%')

@@ -6,7 +6,7 @@ SELECT s.sim_key, coalesce(s.own_label, s.label) AS label, left(s.imei, 8) AS de
        c.country, c.operator, to_char(s.activated_at AT TIME ZONE 'UTC', 'YYYY-MM') AS batch
 FROM core.sims AS s
 LEFT JOIN LATERAL (
-    SELECT country, operator FROM core.sim_events
+    SELECT country, operator FROM own.sim_events
     WHERE sim_key = s.sim_key AND occurred_at < (%(as_of)s::date + 1)::timestamp AT TIME ZONE 'UTC' AND country IS NOT NULL
     ORDER BY occurred_at DESC LIMIT 1
 ) AS c ON true

@@ -2,10 +2,10 @@
 -- limits prepared with the closed days. Those known are not written again, but for a higher value. %(now)s timestamptz, %(score)s the score
 -- of the limit. One statement over all SIMs that were heard of. Indexes stream_usage_by_sim, sim_events primary key, anomaly_state primary key.
 WITH heard AS (
-    SELECT DISTINCT sim_key, day FROM core.stream_usage
+    SELECT DISTINCT sim_key, day FROM own.stream_usage
     WHERE known_at > %(since)s AND day >= (%(now)s::timestamptz AT TIME ZONE 'UTC')::date - 2
     UNION
-    SELECT DISTINCT sim_key, (occurred_at AT TIME ZONE 'UTC')::date FROM core.sim_events
+    SELECT DISTINCT sim_key, (occurred_at AT TIME ZONE 'UTC')::date FROM own.sim_events
     WHERE record_id IS NOT NULL AND occurred_at > %(since)s::timestamptz - interval '1 day' AND occurred_at <= %(now)s
 ), about AS (
     SELECT h.sim_key, h.day, t.as_of, t.model_version, t.sms_limit, t.sessions_limit, t.imei, t.countries, t.operators,
@@ -15,13 +15,13 @@ WITH heard AS (
     WHERE h.day > t.as_of
 ), used AS (
     SELECT a.sim_key, a.day, sum(u.bytes)::bigint AS bytes, sum(u.sms)::bigint AS sms
-    FROM about AS a JOIN core.stream_usage AS u USING (sim_key, day) GROUP BY a.sim_key, a.day
+    FROM about AS a JOIN own.stream_usage AS u USING (sim_key, day) GROUP BY a.sim_key, a.day
 ), seen AS (
     SELECT a.sim_key, a.day, count(*) FILTER (WHERE e.event_type ILIKE 'create pdp%%') AS sessions,
            (array_agg(e.imei ORDER BY e.occurred_at DESC) FILTER (WHERE e.imei IS NOT NULL))[1] AS imei,
            (array_agg(e.country ORDER BY e.occurred_at DESC) FILTER (WHERE e.country IS NOT NULL))[1] AS country,
            (array_agg(e.operator ORDER BY e.occurred_at DESC) FILTER (WHERE e.operator IS NOT NULL))[1] AS operator
-    FROM about AS a JOIN core.sim_events AS e
+    FROM about AS a JOIN own.sim_events AS e
         ON e.sim_key = a.sim_key AND e.occurred_at >= a.day::timestamp AT TIME ZONE 'UTC'
            AND e.occurred_at < (a.day + 1)::timestamp AT TIME ZONE 'UTC'
     GROUP BY a.sim_key, a.day

@@ -2,7 +2,7 @@
 -- with no days for a SIM without any, and the first day with data there. Index sim_usage_key, chunk exclusion.
 WITH used AS (
     SELECT sim_key, day, lag(day) OVER (PARTITION BY sim_key ORDER BY day) AS before, min(day) OVER (PARTITION BY sim_key) AS known_from
-    FROM core.sim_usage
+    FROM own.sim_usage
     WHERE sim_key = ANY(%(sim_keys)s::integer[]) AND day <= %(as_of)s AND day > %(as_of)s::date - %(days)s::integer AND bytes > 0
 )
 SELECT DISTINCT sim_key, known_from, CASE WHEN is_rest THEN before + 1 END AS first_day, CASE WHEN is_rest THEN day - 1 END AS last_day

@@ -7,8 +7,7 @@ FROM core.sim_usage_v1
 WHERE iccid = %(iccid)s::text
   AND day >= CASE WHEN %(first_day)s::date IS NOT NULL THEN %(first_day)s::date
                   WHEN %(last_day)s::date IS NOT NULL THEN %(last_day)s::date - %(days)s::integer + 1
-                  ELSE (SELECT max(u.day) FROM core.sim_usage AS u
-                        WHERE u.sim_key = (SELECT s.sim_key FROM core.sims AS s WHERE s.iccid = %(iccid)s::text)) - %(days)s::integer + 1 END
+                  ELSE (SELECT n.usage_day FROM core.sim_newest AS n WHERE n.iccid = %(iccid)s::text) - %(days)s::integer + 1 END
   AND day <= CASE WHEN %(last_day)s::date IS NOT NULL THEN %(last_day)s::date ELSE 'infinity'::date END
 ORDER BY day
 LIMIT %(rows)s::integer

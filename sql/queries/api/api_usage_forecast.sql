@@ -7,7 +7,6 @@ SELECT model_name, model_version, run_id, as_of, created_at, data_age_hours, dat
 FROM predictions.usage_forecasts_v1 AS v
 WHERE iccid = %(iccid)s::text
   AND as_of = CASE WHEN %(as_of)s::date IS NOT NULL THEN %(as_of)s::date ELSE (
-      SELECT max(f.as_of) FROM predictions.usage_forecasts AS f
-      WHERE f.sim_key = (SELECT s.sim_key FROM core.sims AS s WHERE s.iccid = %(iccid)s::text)) END
+      SELECT n.forecast_as_of FROM core.sim_newest AS n WHERE n.iccid = %(iccid)s::text) END
 ORDER BY day
 LIMIT %(days)s::integer

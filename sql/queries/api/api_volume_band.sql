@@ -9,8 +9,5 @@ SELECT s.iccid, q.day AS as_of,
             WHEN q.amount_left <= 0.6 * coalesce(q.amount_total, s.quota_total) THEN 'half'
             ELSE 'plenty' END AS band
 FROM core.sims AS s
-LEFT JOIN LATERAL (
-    SELECT k.day, k.amount_left, k.amount_total FROM core.sim_quota AS k
-    WHERE k.sim_key = s.sim_key AND k.kind = 'data' ORDER BY k.day DESC LIMIT 1
-) AS q ON true
+LEFT JOIN core.sim_last_quota AS q ON q.iccid = %(iccid)s::text
 WHERE s.iccid = %(iccid)s::text

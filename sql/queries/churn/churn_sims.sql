@@ -14,12 +14,12 @@ LEFT JOIN LATERAL (
     ORDER BY occurred_on, entry_id LIMIT 1
 ) AS i ON true
 LEFT JOIN LATERAL (
-    SELECT country FROM core.sim_events
+    SELECT country FROM own.sim_events
     WHERE sim_key = s.sim_key AND occurred_at < (%(as_of)s::date + 1)::timestamp AT TIME ZONE 'UTC' AND country IS NOT NULL
     ORDER BY occurred_at LIMIT 1
 ) AS e ON true
 LEFT JOIN LATERAL (
-    SELECT day FROM core.sim_usage WHERE sim_key = s.sim_key AND day <= %(as_of)s ORDER BY day DESC LIMIT 1
+    SELECT day FROM own.sim_usage WHERE sim_key = s.sim_key AND day <= %(as_of)s ORDER BY day DESC LIMIT 1
 ) AS u ON true
 WHERE s.sim_key = ANY(%(sim_keys)s::integer[])
     AND least(s.first_seen_at, s.activated_at) < (%(as_of)s::date + 1)::timestamp AT TIME ZONE 'UTC'

@@ -16,5 +16,5 @@ LEFT JOIN LATERAL (
     ORDER BY day DESC LIMIT 1
 ) AS c ON true
 WHERE u.sim_key = (SELECT sim_key FROM sim)
-  AND u.day > (SELECT max(l.day) FROM core.sim_usage AS l WHERE l.sim_key = (SELECT sim_key FROM sim)) - %(days)s::integer
+  AND u.day > (SELECT n.usage_day FROM core.sim_newest AS n WHERE n.iccid = %(iccid)s::text) - %(days)s::integer
 ORDER BY u.day

@@ -7,7 +7,7 @@ WITH habit AS (
 {part}
 ), seen AS (
     SELECT DISTINCT ON (sim_key, kind) sim_key, kind, day, amount_left, amount_total, last_added
-    FROM core.sim_quota
+    FROM own.sim_quota
     WHERE day BETWEEN %(as_of)s::date - 31 AND %(as_of)s::date + 7 AND sim_key BETWEEN %(first_key)s AND %(last_key)s
     ORDER BY sim_key, kind, abs(day - %(as_of)s::date), day
 ), counted AS (
@@ -17,7 +17,7 @@ WITH habit AS (
            sum(n.sms) FILTER (WHERE u.day <= %(as_of)s::date AND u.day > q.day) AS until,
            sum(n.sms) FILTER (WHERE u.day <= %(as_of)s::date) AS messages,
            sum(n.sms * n.sms) FILTER (WHERE u.day <= %(as_of)s::date) AS squares
-    FROM core.sim_usage AS u
+    FROM own.sim_usage AS u
     CROSS JOIN LATERAL (SELECT (coalesce(u.sms_mt, 0) + coalesce(u.sms_mo, 0) + coalesce(u.sms_unsplit, 0))::bigint AS sms) AS n
     LEFT JOIN seen AS q ON q.sim_key = u.sim_key AND q.kind = 'sms'
     WHERE u.day > %(as_of)s::date - 182 AND u.day <= %(as_of)s::date + 7 AND u.sim_key BETWEEN %(first_key)s AND %(last_key)s
@@ -35,6 +35,6 @@ LEFT JOIN habit AS h USING (sim_key)
 LEFT JOIN seen AS d ON d.sim_key = s.sim_key AND d.kind = 'data'
 LEFT JOIN seen AS m ON m.sim_key = s.sim_key AND m.kind = 'sms'
 LEFT JOIN counted AS c ON c.sim_key = s.sim_key
-LEFT JOIN LATERAL (SELECT min(u.day) AS first_day FROM core.sim_usage AS u WHERE u.sim_key = s.sim_key) AS f ON true
+LEFT JOIN LATERAL (SELECT min(u.day) AS first_day FROM own.sim_usage AS u WHERE u.sim_key = s.sim_key) AS f ON true
 WHERE s.sim_key BETWEEN %(first_key)s AND %(last_key)s
 ORDER BY s.sim_key;

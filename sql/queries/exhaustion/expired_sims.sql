@@ -7,7 +7,7 @@ UNION
 SELECT s.sim_key
 FROM core.sims AS s
 CROSS JOIN LATERAL (
-    SELECT expires_at FROM core.sim_quota
+    SELECT expires_at FROM own.sim_quota
     WHERE sim_key = s.sim_key AND kind = 'data' AND day <= %(as_of)s::date + 7
     ORDER BY day DESC LIMIT 1
 ) AS q

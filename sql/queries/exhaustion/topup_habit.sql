@@ -2,7 +2,7 @@
 -- exhaustion; the quota given on the day of activation is no top-up. To be put into queries of the SIMs from %(first_key)s to %(last_key)s.
 WITH noticed AS (
     SELECT sim_key, occurred_at, CASE WHEN event_type ILIKE '%%topped up%%' THEN 'top_up' WHEN event_type ILIKE '%%threshold%%' THEN 'threshold' ELSE 'gone' END AS kind
-    FROM core.sim_events JOIN core.sims AS s USING (sim_key)
+    FROM own.sim_events JOIN core.sims AS s USING (sim_key)
     WHERE occurred_at >= (%(as_of)s::date - 182)::timestamp AT TIME ZONE 'UTC' AND occurred_at < (%(as_of)s::date + 1)::timestamp AT TIME ZONE 'UTC'
       AND sim_key BETWEEN %(first_key)s AND %(last_key)s
       AND event_type ILIKE '%%data quota%%' AND (event_type ILIKE '%%topped up%%' OR event_type ILIKE '%%threshold%%' OR event_type ILIKE '%%exhausted%%')

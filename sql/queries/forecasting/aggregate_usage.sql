@@ -2,7 +2,7 @@
 -- the first separator) and the %(countries)s commonest countries (where a SIM was seen: the nearest observation, at most a month off); groups of one SIM are left out.
 -- One row a group and day with usage; sims is the number of SIMs in the group. Primary keys and chunk exclusion.
 WITH placed AS (
-    SELECT DISTINCT ON (sim_key) sim_key, country FROM core.sim_connectivity
+    SELECT DISTINCT ON (sim_key) sim_key, country FROM own.sim_connectivity
     WHERE day BETWEEN %(as_of)s::date - 31 AND %(as_of)s::date + 7 AND country IS NOT NULL
     ORDER BY sim_key, abs(day - %(as_of)s::date), day
 ), grouped AS (
@@ -19,7 +19,7 @@ WITH placed AS (
     FROM grouped AS g LEFT JOIN labels AS l USING (label) LEFT JOIN countries AS c USING (country)
 ), totals AS (
     SELECT m.label, m.country, u.day, sum(u.bytes)::bigint AS bytes, grouping(m.label) AS all_labels, grouping(m.country) AS all_countries
-    FROM core.sim_usage AS u JOIN members AS m USING (sim_key)
+    FROM own.sim_usage AS u JOIN members AS m USING (sim_key)
     WHERE u.day <= %(as_of)s AND u.day > %(as_of)s::date - %(days)s::integer
     GROUP BY GROUPING SETS ((u.day), (m.label, u.day), (m.country, u.day))
 )

@@ -13,21 +13,21 @@ FROM core.sims AS s
 LEFT JOIN ops.polls AS p ON p.sim_key = s.sim_key AND p.source = 'usage'
 LEFT JOIN LATERAL (
     SELECT greatest(p.covered_to, (
-               SELECT max(u.day) FROM core.sim_usage AS u WHERE u.sim_key = s.sim_key
+               SELECT max(u.day) FROM own.sim_usage AS u WHERE u.sim_key = s.sim_key
                    AND u.spread_from IS NULL
                    AND (u.source <> 'c' OR u.known_at >= (u.day + 1)::timestamp AT TIME ZONE 'UTC')
            )) AS known_to,
            (
-               SELECT max(u.known_at) FROM core.sim_usage AS u
+               SELECT max(u.known_at) FROM own.sim_usage AS u
                WHERE u.sim_key = s.sim_key AND u.source IN ('s', 'q') AND u.day > %(as_of)s::date - 60
            ) AS booked_at,
            EXISTS (
-               SELECT FROM core.sim_usage AS u
+               SELECT FROM own.sim_usage AS u
                WHERE u.sim_key = s.sim_key AND u.day = %(as_of)s::date AND u.spread_from IS NOT NULL
            ) AS is_spread
 ) AS known ON true
 LEFT JOIN (
-    SELECT DISTINCT sim_key FROM core.sim_quota
+    SELECT DISTINCT sim_key FROM own.sim_quota
     WHERE kind = 'data' AND day BETWEEN %(as_of)s::date - 2 AND %(as_of)s::date + 7
       AND sim_key BETWEEN %(first_key)s AND %(last_key)s
 ) AS q ON q.sim_key = s.sim_key

@@ -10,7 +10,7 @@ WITH compared AS (
                IS DISTINCT FROM (o.model_name, o.model_version, t.mean, t.q025, t.q10, t.q50, t.q90, t.q975, t.data_age_hours, t.data_grade)
                AS differs
     FROM staged AS s
-    LEFT JOIN predictions.usage_forecasts AS t ON t.sim_key = s.sim_key AND t.as_of = s.as_of AND t.day = s.day
+    LEFT JOIN own.usage_forecasts AS t ON t.sim_key = s.sim_key AND t.as_of = s.as_of AND t.day = s.day
     LEFT JOIN predictions.scorings AS n ON n.scoring_id = s.scoring_id
     LEFT JOIN predictions.scorings AS o ON o.scoring_id = t.scoring_id
 ), touched AS (
@@ -18,11 +18,11 @@ WITH compared AS (
 ), marked AS (
     SELECT *, NOT is_new AND (sim_key, as_of) IN (SELECT sim_key, as_of FROM touched) AS is_changed FROM compared
 ), added AS (
-    INSERT INTO predictions.usage_forecasts (organization_id, sim_key, as_of, day, scoring_id, mean, q025, q10, q50, q90, q975, data_age_hours, data_grade)
+    INSERT INTO own.usage_forecasts (organization_id, sim_key, as_of, day, scoring_id, mean, q025, q10, q50, q90, q975, data_age_hours, data_grade)
     SELECT (SELECT ops.current_organization()), sim_key, as_of, day, scoring_id, mean, q025, q10, q50, q90, q975, data_age_hours, data_grade
     FROM compared WHERE is_new
 ), changed AS (
-    INSERT INTO predictions.usage_forecasts (organization_id, sim_key, as_of, day, scoring_id, mean, q025, q10, q50, q90, q975, data_age_hours, data_grade)
+    INSERT INTO own.usage_forecasts (organization_id, sim_key, as_of, day, scoring_id, mean, q025, q10, q50, q90, q975, data_age_hours, data_grade)
     SELECT (SELECT ops.current_organization()), sim_key, as_of, day, scoring_id, mean, q025, q10, q50, q90, q975, data_age_hours, data_grade
     FROM marked WHERE is_changed
     ON CONFLICT (sim_key, as_of, day) DO UPDATE SET

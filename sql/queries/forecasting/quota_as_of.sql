@@ -3,14 +3,14 @@
 -- Of the day of the observation counts the part before it, as if a day's use were spread evenly over the time it is known for.
 WITH observed AS (
     SELECT DISTINCT ON (sim_key) sim_key, day, observed_at, amount_left, amount_total, expires_at
-    FROM core.sim_quota
+    FROM own.sim_quota
     WHERE kind = 'data' AND day BETWEEN %(as_of)s::date - 31 AND %(as_of)s::date + 7
       AND sim_key BETWEEN %(first_key)s AND %(last_key)s
     ORDER BY sim_key, abs(extract(epoch FROM observed_at - (%(as_of)s::date + 1)::timestamp AT TIME ZONE 'UTC'))
 ), recent AS MATERIALIZED (
     SELECT sim_key, day, bytes, day::timestamp AT TIME ZONE 'UTC' AS begins,
            least(known_at, (day + 1)::timestamp AT TIME ZONE 'UTC') AS reaches
-    FROM core.sim_usage
+    FROM own.sim_usage
     WHERE day BETWEEN %(as_of)s::date - 31 AND %(as_of)s::date + 7
       AND sim_key BETWEEN %(first_key)s AND %(last_key)s
 ), counted AS (

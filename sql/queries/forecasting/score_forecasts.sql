@@ -3,7 +3,7 @@
 -- without a usage row was zero if 1NCE was asked for it, and is left out if not, and where only a sum is known. Indexes: usage_forecasts_by_as_of, sim_usage_key.
 WITH forecast AS MATERIALIZED (
     SELECT f.sim_key, f.day - f.as_of AS lead, f.mean, f.q025, f.q10, f.q50, f.q90, f.q975, r.model_name, r.model_version
-    FROM predictions.usage_forecasts AS f
+    FROM own.usage_forecasts AS f
     JOIN predictions.scorings AS r USING (scoring_id)
     JOIN predictions.backtests AS b
         ON b.model_name = r.model_name AND b.model_version = r.model_version AND b.as_of <= f.as_of
@@ -16,7 +16,7 @@ WITH forecast AS MATERIALIZED (
            coalesce(max(bytes) FILTER (WHERE day = %(day)s::date - 14), 0) AS week_2,
            coalesce(max(bytes) FILTER (WHERE day = %(day)s::date - 21), 0) AS week_3,
            coalesce(max(bytes) FILTER (WHERE day = %(day)s::date - 28), 0) AS week_4
-    FROM core.sim_usage WHERE day BETWEEN %(day)s::date - 28 AND %(day)s
+    FROM own.sim_usage WHERE day BETWEEN %(day)s::date - 28 AND %(day)s
     GROUP BY sim_key
 ), known AS (
     SELECT f.*, coalesce(u.used, 0) AS used, u.scale,

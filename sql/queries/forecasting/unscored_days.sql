@@ -2,7 +2,7 @@
 -- the day came or was corrected since. Indexes: primary key, sim_usage_by_day.
 SELECT d.day::date AS day
 FROM generate_series(%(first)s::date, %(last)s::date, interval '1 day') AS d (day)
-CROSS JOIN LATERAL (SELECT max(known_at) AS known_at FROM core.sim_usage AS u WHERE u.day = d.day::date) AS used
+CROSS JOIN LATERAL (SELECT max(known_at) AS known_at FROM own.sim_usage AS u WHERE u.day = d.day::date) AS used
 CROSS JOIN LATERAL (
     SELECT min(scored_at) AS scored_at FROM predictions.forecast_scores AS s WHERE s.model_name = %(model_name)s AND s.day = d.day::date
 ) AS scored

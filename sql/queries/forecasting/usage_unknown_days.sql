@@ -8,7 +8,7 @@ FROM core.sims AS s
 CROSS JOIN gone AS g
 LEFT JOIN ops.polls AS p ON p.sim_key = s.sim_key AND p.source = 'usage'
 CROSS JOIN LATERAL (
-    SELECT day, source FROM core.sim_usage WHERE sim_key = s.sim_key AND day <= %(as_of)s ORDER BY day DESC LIMIT 1
+    SELECT day, source FROM own.sim_usage WHERE sim_key = s.sim_key AND day <= %(as_of)s ORDER BY day DESC LIMIT 1
 ) AS u
 WHERE (%(sim_keys)s::integer[] IS NULL OR s.sim_key = ANY(%(sim_keys)s::integer[]))
   AND (g.for_all OR p.problem = 'OnceNotOnV1Error' OR u.source IN ('s', 'q'))

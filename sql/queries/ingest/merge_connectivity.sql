@@ -5,9 +5,9 @@ WITH compared AS (
            t.sim_key IS NOT NULL AND s.observed_at >= t.observed_at
                AND (s.status, s.operator, s.country, s.rat_type, s.located_at)
                IS DISTINCT FROM (t.status, t.operator, t.country, t.rat_type, t.located_at) AS is_changed
-    FROM staged AS s LEFT JOIN core.sim_connectivity AS t ON t.sim_key = s.sim_key AND t.day = s.day
+    FROM staged AS s LEFT JOIN own.sim_connectivity AS t ON t.sim_key = s.sim_key AND t.day = s.day
 ), written AS (
-    INSERT INTO core.sim_connectivity (organization_id, sim_key, day, status, operator, country, rat_type, located_at, observed_at)
+    INSERT INTO own.sim_connectivity (organization_id, sim_key, day, status, operator, country, rat_type, located_at, observed_at)
     SELECT (SELECT ops.current_organization()), sim_key, day, status, operator, country, rat_type, located_at, observed_at
     FROM compared WHERE is_new OR is_changed
     ON CONFLICT (sim_key, day) DO UPDATE SET

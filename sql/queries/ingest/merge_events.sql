@@ -5,9 +5,9 @@ WITH compared AS (
            t.sim_key IS NOT NULL
                AND (s.severity, s.alert, s.imei, s.imsi, s.country, s.operator)
                IS DISTINCT FROM (t.severity, t.alert, t.imei, t.imsi, t.country, t.operator) AS is_changed
-    FROM staged AS s LEFT JOIN core.sim_events AS t ON t.sim_key = s.sim_key AND t.occurred_at = s.occurred_at AND t.event_type = s.event_type
+    FROM staged AS s LEFT JOIN own.sim_events AS t ON t.sim_key = s.sim_key AND t.occurred_at = s.occurred_at AND t.event_type = s.event_type
 ), written AS (
-    INSERT INTO core.sim_events (organization_id, sim_key, occurred_at, event_type, severity, alert, imei, imsi, country, operator)
+    INSERT INTO own.sim_events (organization_id, sim_key, occurred_at, event_type, severity, alert, imei, imsi, country, operator)
     SELECT (SELECT ops.current_organization()), sim_key, occurred_at, event_type, severity, alert, imei, imsi, country, operator
     FROM compared WHERE is_new OR is_changed
     ON CONFLICT (sim_key, occurred_at, event_type) DO UPDATE SET

@@ -8,9 +8,9 @@ WITH compared AS (
                AND (s.amount_left, s.amount_total, s.expires_at, s.last_added, s.status_changed_at, s.amount_accumulated)
                IS DISTINCT FROM
                (t.amount_left, t.amount_total, t.expires_at, t.last_added, t.status_changed_at, t.amount_accumulated) AS is_changed
-    FROM staged AS s LEFT JOIN core.sim_quota AS t ON t.sim_key = s.sim_key AND t.kind = s.kind AND t.day = s.day
+    FROM staged AS s LEFT JOIN own.sim_quota AS t ON t.sim_key = s.sim_key AND t.kind = s.kind AND t.day = s.day
 ), written AS (
-    INSERT INTO core.sim_quota AS q (organization_id, sim_key, kind, day, amount_left, amount_total, expires_at, last_added, status_changed_at, amount_accumulated, observed_at)
+    INSERT INTO own.sim_quota AS q (organization_id, sim_key, kind, day, amount_left, amount_total, expires_at, last_added, status_changed_at, amount_accumulated, observed_at)
     SELECT (SELECT ops.current_organization()), sim_key, kind, day, amount_left, amount_total, expires_at, last_added, status_changed_at, amount_accumulated, observed_at
     FROM compared WHERE is_new OR is_changed OR is_later
     ON CONFLICT (sim_key, kind, day) DO UPDATE SET
@@ -29,7 +29,7 @@ WITH compared AS (
         amount_accumulated = excluded.amount_accumulated,
         observed_at = excluded.observed_at
 ), earlier AS (
-    UPDATE core.sim_quota AS q SET
+    UPDATE own.sim_quota AS q SET
         first_observed_at = c.observed_at, first_left = c.amount_left, first_total = c.amount_total, first_added = c.last_added,
         first_changed_at = c.status_changed_at, first_accumulated = c.amount_accumulated
     FROM compared AS c

@@ -17,7 +17,7 @@ WITH differing AS MATERIALIZED (
            t.sms_unsplit AS old_sms_unsplit
     FROM staged AS s
     LEFT JOIN (
-        SELECT * FROM core.sim_usage
+        SELECT * FROM own.sim_usage
         WHERE sim_key = ANY(%(sim_keys)s::integer[]) AND day BETWEEN %(first_day)s AND %(last_day)s
     ) AS t ON t.sim_key = s.sim_key AND t.day = s.day
     WHERE t.known_at IS NULL
@@ -42,13 +42,13 @@ WITH differing AS MATERIALIZED (
     FROM differing WHERE old_known_at >= (day + 1)::timestamp AT TIME ZONE 'UTC'
     ON CONFLICT (sim_key, day, known_from) DO NOTHING
 ), added AS (
-    INSERT INTO core.sim_usage
+    INSERT INTO own.sim_usage
         (organization_id, sim_key, day, bytes, bytes_rx, sms_mt, sms_mo, known_at, source, grade, spread_from, spread_to, sms_unsplit)
     SELECT (SELECT ops.current_organization()),
            sim_key, day, bytes, bytes_rx, sms_mt, sms_mo, known_at, source, grade, spread_from, spread_to, sms_unsplit
     FROM differing WHERE old_known_at IS NULL
 ), corrected AS (
-    INSERT INTO core.sim_usage
+    INSERT INTO own.sim_usage
         (organization_id, sim_key, day, bytes, bytes_rx, sms_mt, sms_mo, known_at, source, grade, spread_from, spread_to, sms_unsplit)
     SELECT (SELECT ops.current_organization()),
            sim_key, day, bytes, bytes_rx, sms_mt, sms_mo, known_at, source, grade, spread_from, spread_to, sms_unsplit

@@ -36,22 +36,22 @@ WITH asked AS (
     SELECT sim_key, p_14, p_30, status IN ('exhausted', 'expired') AS exhausted
     FROM predictions.exhaustions WHERE as_of = (SELECT max(as_of) FROM predictions.exhaustions)
 ), streamed AS (
-    SELECT sim_key, max(known_at) AS streamed_at FROM core.stream_usage
+    SELECT sim_key, max(known_at) AS streamed_at FROM own.stream_usage
     WHERE day >= (%(now)s AT TIME ZONE 'UTC')::date - 1 GROUP BY sim_key
 ), alerting AS (
     SELECT DISTINCT sim_key FROM predictions.alerts WHERE closed_at IS NULL
 ), active AS (
-    SELECT sim_key FROM core.sim_usage WHERE day >= (%(now)s AT TIME ZONE 'UTC')::date - 8 AND bytes > 0
+    SELECT sim_key FROM own.sim_usage WHERE day >= (%(now)s AT TIME ZONE 'UTC')::date - 8 AND bytes > 0
     -- without a usage call its traffic may not be known yet
-    UNION SELECT sim_key FROM core.sim_connectivity
+    UNION SELECT sim_key FROM own.sim_connectivity
     WHERE day >= (%(now)s AT TIME ZONE 'UTC')::date - 8 AND status = 'ONLINE' AND sim_key IN (SELECT sim_key FROM gone)
 ), steady AS (
     -- of days spread over the stretch between two looks, a change between two stretches shows
     SELECT sim_key,
            count(*) >= 7 AND max(bytes) <= 2 * avg(bytes)
-           AND (SELECT min(day) FROM core.sim_usage AS b WHERE b.sim_key = u.sim_key)
+           AND (SELECT min(day) FROM own.sim_usage AS b WHERE b.sim_key = u.sim_key)
                <= (%(now)s AT TIME ZONE 'UTC')::date - %(learn_days)s::integer AS steady
-    FROM core.sim_usage AS u
+    FROM own.sim_usage AS u
     WHERE day BETWEEN (%(now)s AT TIME ZONE 'UTC')::date - 21 AND (%(now)s AT TIME ZONE 'UTC')::date - 1
       AND sim_key IN (SELECT sim_key FROM gone)
     GROUP BY sim_key

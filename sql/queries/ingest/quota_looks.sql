@@ -11,14 +11,14 @@ WITH asked AS (
     CROSS JOIN LATERAL (
         SELECT array_agg(d.day ORDER BY d.day DESC) AS days
         FROM (
-            SELECT q.day FROM core.sim_quota AS q
+            SELECT q.day FROM own.sim_quota AS q
             WHERE q.sim_key = a.sim_key AND q.kind = k.kind AND q.day < a.look_day ORDER BY q.day DESC LIMIT 4
         ) AS d
     ) AS b
 ), seen AS (
     SELECT q.*, b.days[4] AS begins, CASE WHEN b.days[4] IS NOT NULL THEN b.days[2] END AS emit_from
     FROM begun AS b
-    JOIN core.sim_quota AS q ON q.sim_key = b.sim_key AND q.kind = b.kind AND (b.days[4] IS NULL OR q.day >= b.days[4])
+    JOIN own.sim_quota AS q ON q.sim_key = b.sim_key AND q.kind = b.kind AND (b.days[4] IS NULL OR q.day >= b.days[4])
 )
 SELECT sim_key, kind, day, false AS is_last, first_observed_at AS observed_at, first_left AS amount_left, first_total AS amount_total,
        first_added AS last_added, first_changed_at AS status_changed_at, first_accumulated AS amount_accumulated,

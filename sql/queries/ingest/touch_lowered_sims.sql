@@ -3,7 +3,7 @@
 -- Index sim_usage_by_day.
 INSERT INTO ops.usage_touched AS w (organization_id, sim_key, look_day, stream_day)
 SELECT (SELECT ops.current_organization()), u.sim_key, min(u.day), min(u.day)
-FROM core.sim_usage AS u
+FROM own.sim_usage AS u
 LEFT JOIN ops.polls AS p ON p.sim_key = u.sim_key AND p.source = 'usage'
 WHERE u.day = ANY(%(days)s::date[]) AND u.source = 's' AND u.grade = 'A' AND (p.covered_to IS NULL OR p.covered_to < u.day)
 GROUP BY u.sim_key ORDER BY u.sim_key

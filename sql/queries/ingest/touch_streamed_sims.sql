@@ -6,7 +6,7 @@ WITH touched AS (
     FROM core.sims AS s
     LEFT JOIN ops.polls AS p ON p.sim_key = s.sim_key AND p.source = 'usage'
     WHERE (p.covered_to IS NULL OR p.covered_to < %(last)s::date)
-      AND EXISTS (SELECT FROM core.stream_usage AS t WHERE t.sim_key = s.sim_key AND t.day <= %(last)s::date)
+      AND EXISTS (SELECT FROM own.stream_usage AS t WHERE t.sim_key = s.sim_key AND t.day <= %(last)s::date)
     ORDER BY s.sim_key
     ON CONFLICT (sim_key) DO UPDATE SET stream_day = least(w.stream_day, excluded.stream_day)
 )

@@ -6,7 +6,7 @@ WITH bounds AS (
            date_trunc('day', %(now)s::timestamptz AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS high
 ), seen AS MATERIALIZED (
     SELECT e.sim_key, e.occurred_at, (e.occurred_at AT TIME ZONE 'UTC')::date AS day, e.imei, e.country, e.operator
-    FROM core.sim_events AS e, bounds AS b
+    FROM own.sim_events AS e, bounds AS b
     WHERE e.occurred_at >= b.low AND e.occurred_at < b.high AND (e.imei IS NOT NULL OR e.country IS NOT NULL)
 ), ends AS (
     (SELECT DISTINCT ON (sim_key, day) sim_key, day, 'imei_change' AS kind, imei AS value, left(imei, 14) AS identity, occurred_at, operator
@@ -20,7 +20,7 @@ WITH bounds AS (
     SELECT c.*, coalesce(c.before, p.before) AS from_value
     FROM compared AS c CROSS JOIN bounds AS b
     LEFT JOIN LATERAL (
-        SELECT CASE c.kind WHEN 'imei_change' THEN e.imei ELSE e.country END AS before FROM core.sim_events AS e
+        SELECT CASE c.kind WHEN 'imei_change' THEN e.imei ELSE e.country END AS before FROM own.sim_events AS e
         WHERE c.before IS NULL AND e.sim_key = c.sim_key AND e.occurred_at < b.low
             AND CASE c.kind WHEN 'imei_change' THEN e.imei ELSE e.country END IS NOT NULL
         ORDER BY e.occurred_at DESC LIMIT 1

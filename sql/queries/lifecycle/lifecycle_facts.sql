@@ -42,12 +42,12 @@ LEFT JOIN ordered AS o ON o.iccid = s.iccid
 LEFT JOIN ops.polls AS p ON p.sim_key = s.sim_key AND p.source = 'usage'
 LEFT JOIN core.sim_states AS t ON t.sim_key = s.sim_key
 LEFT JOIN LATERAL (  -- a day of the stream or of a quota is in the book when it is known
-    SELECT day FROM core.sim_usage
+    SELECT day FROM own.sim_usage
     WHERE sim_key = s.sim_key AND source IN ('s', 'q') AND day <= %(as_of)s AND day > %(as_of)s::date - 60
     ORDER BY day DESC LIMIT 1
 ) AS b ON true
 LEFT JOIN LATERAL (
-    SELECT amount_left, amount_total, expires_at, observed_at, status_changed_at FROM core.sim_quota
+    SELECT amount_left, amount_total, expires_at, observed_at, status_changed_at FROM own.sim_quota
     WHERE sim_key = s.sim_key AND kind = 'data' AND day <= (%(now)s::timestamptz AT TIME ZONE 'UTC')::date
         AND observed_at <= %(now)s
     ORDER BY day DESC LIMIT 1
@@ -55,28 +55,28 @@ LEFT JOIN LATERAL (
 -- the SIM list knows no amount; its word counts where it is the newer one
 CROSS JOIN LATERAL (SELECT coalesce(q.observed_at >= l.at, q.observed_at IS NOT NULL) AS by_quota) AS x
 LEFT JOIN LATERAL (  -- a network is named by what a network saw
-    SELECT occurred_at AS at FROM core.sim_events
+    SELECT occurred_at AS at FROM own.sim_events
     WHERE sim_key = s.sim_key AND occurred_at <= %(now)s AND (country IS NOT NULL OR operator IS NOT NULL)
     ORDER BY occurred_at DESC LIMIT 1
 ) AS e ON true
 LEFT JOIN LATERAL (  -- of use for a SIM without a history only
-    SELECT occurred_at AS at FROM core.sim_events
+    SELECT occurred_at AS at FROM own.sim_events
     WHERE t.sim_key IS NULL AND sim_key = s.sim_key AND occurred_at <= %(now)s
         AND (country IS NOT NULL OR operator IS NOT NULL)
     ORDER BY occurred_at LIMIT 1
 ) AS f ON true
 LEFT JOIN LATERAL (
-    SELECT located_at AS at FROM core.sim_connectivity
+    SELECT located_at AS at FROM own.sim_connectivity
     WHERE sim_key = s.sim_key AND day <= (%(now)s::timestamptz AT TIME ZONE 'UTC')::date AND located_at <= %(now)s
     ORDER BY day DESC LIMIT 1
 ) AS c ON true
 LEFT JOIN LATERAL (
-    SELECT event_type ~* 'SIM changed from ''?(suspended|disabled|deactivated)' AS was_off FROM core.sim_events
+    SELECT event_type ~* 'SIM changed from ''?(suspended|disabled|deactivated)' AS was_off FROM own.sim_events
     WHERE sim_key = s.sim_key AND occurred_at > %(now)s AND event_type ~* 'SIM changed from .* to '
     ORDER BY occurred_at LIMIT 1
 ) AS n ON true
 LEFT JOIN LATERAL (
-    SELECT max(occurred_at) AS at FROM core.sim_events
+    SELECT max(occurred_at) AS at FROM own.sim_events
     WHERE coalesce(n.was_off, s.status = 'Disabled') AND sim_key = s.sim_key AND occurred_at <= %(now)s
         AND event_type ~* 'SIM changed from .* to ''?(suspended|disabled|deactivated)'
 ) AS d ON true

@@ -4,7 +4,7 @@
 WITH events AS (
     SELECT e.sim_key, (e.occurred_at AT TIME ZONE 'UTC')::date AS day, e.event_type,
            CASE WHEN e.event_type ~* 'sms' THEN 'sms' ELSE 'data' END AS quota, e.event_type ~* 'to ''?exhausted' AS is_exhaustion
-    FROM core.sim_events AS e JOIN core.sims AS s USING (sim_key)
+    FROM own.sim_events AS e JOIN core.sims AS s USING (sim_key)
     WHERE e.occurred_at >= %(first)s::date AND e.occurred_at <= %(now)s
         AND e.event_type ~* 'quota' AND e.event_type ~* '(to ''?exhausted|topped up)'
         AND (e.event_type !~* 'topped up'
@@ -17,7 +17,7 @@ WITH events AS (
 ), observed AS (
     SELECT sim_key, kind AS quota, day, amount_left, amount_total,
            lag(day) OVER w AS day_before, lag(amount_left) OVER w AS left_before, lag(amount_total) OVER w AS total_before
-    FROM core.sim_quota
+    FROM own.sim_quota
     WHERE day >= %(first)s::date - 31 AND observed_at <= %(now)s
     WINDOW w AS (PARTITION BY sim_key, kind ORDER BY day)
 ), risen AS (  -- a total that stays says that usage was corrected, not that volume was added

@@ -5,13 +5,13 @@ WITH begun AS (
     SELECT s.sim_key, p.covered_to, b.day
     FROM core.sims AS s
     LEFT JOIN ops.polls AS p ON p.sim_key = s.sim_key AND p.source = 'usage'
-    CROSS JOIN LATERAL (SELECT min(t.day) AS day FROM core.stream_usage AS t WHERE t.sim_key = s.sim_key) AS b
+    CROSS JOIN LATERAL (SELECT min(t.day) AS day FROM own.stream_usage AS t WHERE t.sim_key = s.sim_key) AS b
     WHERE b.day IS NOT NULL
 ), streamed AS (
-    SELECT sim_key, day, sum(bytes)::bigint AS bytes FROM core.stream_usage
+    SELECT sim_key, day, sum(bytes)::bigint AS bytes FROM own.stream_usage
     WHERE day = ANY(%(days)s::date[]) GROUP BY sim_key, day
 ), booked AS (
-    SELECT * FROM core.sim_usage WHERE day = ANY(%(days)s::date[])
+    SELECT * FROM own.sim_usage WHERE day = ANY(%(days)s::date[])
 )
 SELECT b.sim_key, core.usage_source(coalesce(u.source, 'c')) AS source, count(*) AS days,
        sum(coalesce(u.bytes, 0))::bigint AS book_bytes, sum(coalesce(t.bytes, 0))::bigint AS other_bytes

@@ -2,7 +2,7 @@
 -- out_to (dates), from the day after it was used up to the day before the next top-up. Index: primary key of core.sim_events.
 WITH noticed AS (
     SELECT sim_key, (occurred_at AT TIME ZONE 'UTC')::date AS day, event_type !~* 'topped up' AS is_end
-    FROM core.sim_events
+    FROM own.sim_events
     WHERE occurred_at >= (%(as_of)s::date - 365)::timestamp AT TIME ZONE 'UTC'
       AND occurred_at < (%(as_of)s::date + 1)::timestamp AT TIME ZONE 'UTC' AND sim_key BETWEEN %(first_key)s AND %(last_key)s
       AND event_type ~* 'data quota' AND event_type ~* '(to ''?exhausted|topped up)'

@@ -4,7 +4,7 @@ WITH habit AS (
 {part}
 ), seen AS (
     SELECT DISTINCT ON (sim_key) sim_key, amount_total, last_added
-    FROM core.sim_quota
+    FROM own.sim_quota
     WHERE day BETWEEN %(as_of)s::date - 31 AND %(as_of)s::date + 7 AND sim_key BETWEEN %(first_key)s AND %(last_key)s AND kind = 'data'
     ORDER BY sim_key, abs(day - %(as_of)s::date), day
 )

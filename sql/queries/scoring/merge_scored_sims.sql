@@ -6,7 +6,7 @@ WITH written AS (
     SELECT (SELECT ops.current_organization()), part, as_of, sim_key, coalesce(
         CASE part
             WHEN 'usage_forecasts' THEN (
-                SELECT f.scoring_id FROM predictions.usage_forecasts AS f
+                SELECT f.scoring_id FROM own.usage_forecasts AS f
                 WHERE f.sim_key = staged.sim_key AND f.as_of = staged.as_of AND f.day = staged.as_of + 1)
             WHEN 'exhaustions' THEN (
                 SELECT e.scoring_id FROM predictions.exhaustions AS e WHERE e.sim_key = staged.sim_key AND e.as_of = staged.as_of)

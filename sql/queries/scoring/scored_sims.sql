@@ -6,7 +6,7 @@ WITH scored AS (
     WHERE d.part = %(part)s AND d.as_of = %(as_of)s AND d.sim_key BETWEEN %(first_key)s AND %(last_key)s
       AND r.model_name = %(model_name)s AND r.model_version = %(model_version)s
     UNION ALL
-    SELECT sim_key, scoring_id, NULL FROM predictions.usage_forecasts
+    SELECT sim_key, scoring_id, NULL FROM own.usage_forecasts
     WHERE %(part)s = 'usage_forecasts' AND as_of = %(as_of)s AND day - as_of = 1 AND sim_key BETWEEN %(first_key)s AND %(last_key)s
     UNION ALL
     SELECT sim_key, scoring_id, NULL FROM predictions.exhaustions

@@ -2,5 +2,5 @@
 -- up to %(as_of)s. Primary key.
 SELECT block::integer AS block, min(sim_key) AS first_key, max(sim_key) AS last_key
 FROM (SELECT sim_key, (row_number() OVER (ORDER BY sim_key) - 1) / %(size)s::integer AS block FROM core.sims) AS numbered
-WHERE EXISTS (SELECT FROM core.sim_usage WHERE day <= %(as_of)s)
+WHERE EXISTS (SELECT FROM own.sim_usage WHERE day <= %(as_of)s)
 GROUP BY block ORDER BY block;

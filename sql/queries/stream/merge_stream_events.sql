@@ -4,10 +4,10 @@
 WITH differing AS (
     SELECT DISTINCT s.record_id
     FROM staged AS s
-    JOIN core.sim_events AS t ON t.organization_id = (SELECT ops.current_organization()) AND t.record_id = s.record_id
+    JOIN own.sim_events AS t ON t.organization_id = (SELECT ops.current_organization()) AND t.record_id = s.record_id
     WHERE (t.sim_key, t.occurred_at, t.event_type) IS DISTINCT FROM (s.sim_key, s.occurred_at, s.event_type)
 ), written AS (
-    INSERT INTO core.sim_events
+    INSERT INTO own.sim_events
         (organization_id, sim_key, occurred_at, event_type, severity, alert, imei, imsi, country, operator, record_id)
     SELECT (SELECT ops.current_organization()), sim_key, occurred_at, event_type, severity, alert, imei, imsi, country, operator, record_id
     FROM staged WHERE record_id NOT IN (SELECT record_id FROM differing)

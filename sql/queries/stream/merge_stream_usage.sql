@@ -6,10 +6,10 @@ WITH compared AS (
            bool_or((t.sim_key, t.kind, t.started_at, t.ended_at) IS DISTINCT FROM (s.sim_key, s.kind, s.started_at, s.ended_at)
                    OR t.day = s.day AND (t.bytes, t.bytes_rx, t.sms) IS DISTINCT FROM (s.bytes, s.bytes_rx, s.sms)) AS differs
     FROM staged AS s
-    JOIN core.stream_usage AS t ON t.organization_id = (SELECT ops.current_organization()) AND t.record_id = s.record_id
+    JOIN own.stream_usage AS t ON t.organization_id = (SELECT ops.current_organization()) AND t.record_id = s.record_id
     GROUP BY s.record_id
 ), written AS (
-    INSERT INTO core.stream_usage
+    INSERT INTO own.stream_usage
         (organization_id, record_id, sim_key, day, kind, started_at, ended_at, bytes, bytes_rx, sms, known_at)
     SELECT (SELECT ops.current_organization()), record_id, sim_key, day, kind, started_at, ended_at, bytes, bytes_rx, sms, known_at
     FROM staged WHERE record_id NOT IN (SELECT record_id FROM compared)

@@ -12,17 +12,17 @@ SELECT w.place - 1 AS place, s.iccid, l.state,
 FROM unnest(%(iccids)s::text[], %(moments)s::timestamptz[]) WITH ORDINALITY AS w (iccid, at, place)
 JOIN core.sims AS s ON s.iccid = w.iccid
 LEFT JOIN LATERAL (
-    SELECT amount_left, amount_total, expires_at FROM core.sim_quota
+    SELECT amount_left, amount_total, expires_at FROM own.sim_quota
     WHERE sim_key = s.sim_key AND kind = 'data' AND day <= (w.at AT TIME ZONE 'UTC')::date AND observed_at <= w.at
     ORDER BY day DESC LIMIT 1
 ) AS q ON true
 LEFT JOIN LATERAL (
-    SELECT amount_left FROM core.sim_quota
+    SELECT amount_left FROM own.sim_quota
     WHERE sim_key = s.sim_key AND kind = 'sms' AND day <= (w.at AT TIME ZONE 'UTC')::date AND observed_at <= w.at
     ORDER BY day DESC LIMIT 1
 ) AS m ON true
 LEFT JOIN LATERAL (
-    SELECT located_at FROM core.sim_connectivity
+    SELECT located_at FROM own.sim_connectivity
     WHERE sim_key = s.sim_key AND day <= (w.at AT TIME ZONE 'UTC')::date AND located_at <= w.at
     ORDER BY day DESC LIMIT 1
 ) AS c ON true
@@ -30,10 +30,10 @@ CROSS JOIN LATERAL (
     SELECT max(occurred_at) FILTER (WHERE event_type ~* '^data quota .*to ''?exhausted') AS exhausted_at,
            max(occurred_at) FILTER (WHERE event_type ~* '^data quota topped up') AS topped_up_at,
            max(occurred_at) FILTER (WHERE country IS NOT NULL OR operator IS NOT NULL) AS attached_at
-    FROM core.sim_events WHERE sim_key = s.sim_key AND occurred_at <= w.at
+    FROM own.sim_events WHERE sim_key = s.sim_key AND occurred_at <= w.at
 ) AS x
 LEFT JOIN LATERAL (  -- a day counts when it has ended
-    SELECT day FROM core.sim_usage
+    SELECT day FROM own.sim_usage
     WHERE sim_key = s.sim_key AND day < (w.at AT TIME ZONE 'UTC')::date
         AND (bytes > 0 OR sms_mt > 0 OR sms_mo > 0 OR sms_unsplit > 0)
     ORDER BY day DESC LIMIT 1

@@ -9,7 +9,7 @@ SELECT
     e.imei,
     e.country,
     e.operator
-FROM core.sim_events AS e
+FROM own.sim_events AS e
 JOIN core.sims AS s USING (sim_key);
 
 COMMENT ON VIEW core.sim_events_v1 IS 'One row an event of a SIM';

@@ -9,7 +9,7 @@ SELECT
     q.expires_at,
     q.observed_at,
     q.amount_accumulated
-FROM core.sim_quota AS q
+FROM own.sim_quota AS q
 JOIN core.sims AS s USING (sim_key);
 
 COMMENT ON VIEW core.sim_quota_v1 IS

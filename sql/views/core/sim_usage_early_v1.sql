@@ -20,12 +20,12 @@ CROSS JOIN LATERAL (
         END AS early
     FROM (
         SELECT u.day, u.bytes AS booked, u.source = 'q' AND u.grade <> 'C' AS looked
-        FROM core.sim_usage AS u
+        FROM own.sim_usage AS u
         WHERE u.sim_key = s.sim_key
     ) AS book
     FULL JOIN (
         SELECT t.day, sum(t.bytes)::bigint AS streamed
-        FROM core.stream_usage AS t
+        FROM own.stream_usage AS t
         WHERE t.sim_key = s.sim_key
         GROUP BY t.day
     ) AS stream USING (day)

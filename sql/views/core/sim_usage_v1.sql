@@ -17,7 +17,7 @@ SELECT
     u.spread_from,
     u.spread_to,
     u.sms_unsplit
-FROM core.sim_usage AS u
+FROM own.sim_usage AS u
 JOIN core.sims AS s USING (sim_key);
 
 COMMENT ON VIEW core.sim_usage_v1 IS

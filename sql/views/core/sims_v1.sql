@@ -15,16 +15,16 @@ SELECT
     t.since AS state_since,
     -- each looked up for the rows that are asked for, by primary keys
     (
-        SELECT q.amount_left / 1e6::numeric FROM core.sim_quota AS q
+        SELECT q.amount_left / 1e6::numeric FROM own.sim_quota AS q
         WHERE q.sim_key = s.sim_key AND q.kind = 'data' ORDER BY q.day DESC LIMIT 1
     ) AS remaining_mb,
     (
-        SELECT u.day FROM core.sim_usage AS u
+        SELECT u.day FROM own.sim_usage AS u
         WHERE u.sim_key = s.sim_key AND (u.bytes > 0 OR u.sms_mt > 0 OR u.sms_mo > 0 OR u.sms_unsplit > 0)
         ORDER BY u.day DESC LIMIT 1
     ) AS last_used_on,
     (
-        SELECT c.country FROM core.sim_connectivity AS c
+        SELECT c.country FROM own.sim_connectivity AS c
         WHERE c.sim_key = s.sim_key AND c.country IS NOT NULL ORDER BY c.day DESC LIMIT 1
     ) AS country,
     (
@@ -37,11 +37,11 @@ SELECT
         WHERE e.sim_key = s.sim_key ORDER BY e.as_of DESC LIMIT 1
     ) AS ends_on,
     (
-        SELECT c.operator FROM core.sim_connectivity AS c
+        SELECT c.operator FROM own.sim_connectivity AS c
         WHERE c.sim_key = s.sim_key AND c.operator IS NOT NULL ORDER BY c.day DESC LIMIT 1
     ) AS operator,
     (
-        SELECT u.day FROM core.sim_usage AS u
+        SELECT u.day FROM own.sim_usage AS u
         WHERE u.sim_key = s.sim_key ORDER BY u.day LIMIT 1
     ) AS first_usage_on
 FROM core.sims AS s

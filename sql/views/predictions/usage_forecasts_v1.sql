@@ -16,7 +16,7 @@ SELECT
     r.created_at,
     f.data_age_hours,
     substr('ABCD', f.data_grade, 1) AS data_grade
-FROM predictions.usage_forecasts AS f
+FROM own.usage_forecasts AS f
 JOIN core.sims AS s USING (sim_key)
 JOIN predictions.scorings AS r USING (scoring_id);
 

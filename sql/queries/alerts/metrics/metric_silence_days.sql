@@ -11,4 +11,4 @@ FROM core.sims AS s
 CROSS JOIN generate_series(%(first)s::date, %(last)s::date, interval '1 day') AS d (day)
 LEFT JOIN active AS a ON a.sim_key = s.sim_key AND a.since <= d.day AND d.day < coalesce(a.until, 'infinity')
 WHERE (s.activated_at AT TIME ZONE 'UTC')::date <= d.day AND s.status IS DISTINCT FROM 'Disabled'
-    AND d.day <= (SELECT max(day) FROM core.sim_usage)
+    AND d.day <= (SELECT max(usage_day) FROM core.sim_newest)
