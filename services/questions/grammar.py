@@ -293,6 +293,9 @@ def _read_layout(draft: Draft) -> None:
         re.compile(r"(?<![\w])(?:sorted|ordered|sortiert|ranked|geordnet) (?=by|nach)"),
         lambda _: draft.found.append(("rank", "top")),
     )
+    draft.take(
+        re.compile(r"(?<![\w])(?:day by day|tag fuer tag)(?![\w])"), lambda _: draft.found.append(("daily", True))
+    )
     draft.take(PERIODIC, lambda found: draft.found.append(("group", "month" if found[0].startswith("mon") else "week")))
     draft.take(ASKED_GROUP, asked)
     draft.take(COUNTED_GROUP, asked)
