@@ -197,7 +197,7 @@ def _read_values(draft: Draft, text: str, values: Mapping[str, Filter]) -> None:
         normalised, times = pattern.subn(left, normalised)
         if times:
             draft.filters.append(chosen)
-    draft.text = normalised
+    draft.text = f" {' '.join(normalised.split())} "
 
 
 def _unit_of(word: str) -> tuple[str, float]:

@@ -128,7 +128,7 @@ LISTED_GROUP = re.compile(
 COMPARED = re.compile(
     rf"(?<![\w])(?:the |our |all |der |die |den |unserer? )?(?P<top>$)?(?P<n>$)?(?:{GROUP_WORDS})(?![\w])"
 )
-COMPARES = re.compile(r"(?<![\w])(?:compar(?:e[ds]?|ing|ison)|vergleich\w*)(?![\w])")
+COMPARES = re.compile(r"(?<![\w])(?:compar(?:e[ds]?|ing|ison)|differs?|unterscheide[nt]|vergleich\w*)(?![\w])")
 PEAK = re.compile(
     r"(?<![\w])(?:on|in|within|at|an|innerhalb|binnen)(?: just| only| nur)? "
     r"(?:any|an?|one|1|einem|eines|irgendeinem)(?: (?:single|given|one|1|einzigen|einzelnen))? "
