@@ -120,9 +120,7 @@ def _asked(store: Store, key: str, text: str) -> float:
     try:
         with store.session(key) as session:
             answer = session.answer(text, NOW, None)
-        if not answer.understood:
-            raise ValueError(f"not understood: {text}")
-        if answer.as_of != date(2026, 1, 10):
+        if answer.understood and answer.as_of != date(2026, 1, 10):
             raise ValueError(f"another day: {answer.as_of}")
     except TooSlowError:
         pass

@@ -13,12 +13,14 @@ from typing import Any, Literal
 import psycopg
 from psycopg.rows import dict_row
 
-from services.questions.compiler import UNIT_OF, VIEW_OF, Compiled, compile_question
+from services.questions.compiler import UNIT_OF, VIEW_OF, compile_question
+from services.questions.devices import names_of_device, part_of_label
 from services.questions.draft import NotUnderstoodError
 from services.questions.grammar import Reading, read
 from services.questions.language_model import LanguageModel
 from services.questions.lexicon import respelled
 from services.questions.question import Filter, Question, QuestionError
+from services.questions.sentences import NAMES, sentence, told
 from services.questions.words import clean, language_of, normal
 from sql import query
 
@@ -66,36 +68,6 @@ EXAMPLES = {
         "Wie viele offene Tickets gibt es nach Kategorie?",
         "Wie viele offene Alarme gibt es?",
     ],
-}
-NAMES = {
-    "usage": ("usage", "Verbrauch"),
-    "sms": ("SMS", "SMS"),
-    "remaining": ("remaining volume", "Restvolumen"),
-    "remaining_share": ("share of the quota that is left", "verbleibender Anteil am Kontingent"),
-    "used_share": ("share of the quota that is used", "verbrauchter Anteil am Kontingent"),
-    "forecast": ("forecast usage", "prognostizierter Verbrauch"),
-    "exhaustion": ("end of the volume", "Ende des Volumens"),
-    "expiry": ("expiry", "Ablauf"),
-    "inactive": ("SIMs without usage", "SIMs ohne Verbrauch"),
-    "active": ("SIMs with usage", "SIMs mit Verbrauch"),
-    "sims": ("SIMs", "SIMs"),
-    "churn": ("churn risk within 90 days", "Abwanderungsrisiko in 90 Tagen"),
-    "savings": ("expected savings", "erwartete Einsparung"),
-    "anomalies": ("anomalies", "Auffälligkeiten"),
-    "alerts": ("alerts", "Alarme"),
-    "tickets": ("tickets", "Tickets"),
-    "incidents": ("incidents", "Vorfälle"),
-    "orders": ("orders", "Bestellungen"),
-    "cost": ("cost of orders", "Kosten der Bestellungen"),
-}
-MADE = {
-    "list": ("list", "Liste"),
-    "count": ("number", "Anzahl"),
-    "sum": ("total", "Summe"),
-    "average": ("average", "Durchschnitt"),
-    "median": ("median", "Median"),
-    "maximum": ("maximum", "Maximum"),
-    "minimum": ("minimum", "Minimum"),
 }
 
 
@@ -198,7 +170,8 @@ def _understood(connection: psycopg.Connection[Any], text: str, today: date, lan
         if not error.unknown or len(error.unknown) > MAX_UNKNOWN:
             raise
         first = error
-    values = _looked_up(connection, text, first.unknown)
+    spoken = language or language_of(clean(text))
+    values = _looked_up(connection, text, first.unknown, spoken)
     try:
         if values:
             return read(text, today, language=language, values=values)
@@ -213,7 +186,6 @@ def _understood(connection: psycopg.Connection[Any], text: str, today: date, lan
             mended = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", meant, mended)
     if len(changed) < len(set(first.unknown)):
         raise first
-    spoken = language or language_of(clean(text))
     reading = read(mended, today, language=spoken, values=values)
     for word, meant in changed.items():
         reading.assumed.append(
@@ -222,8 +194,15 @@ def _understood(connection: psycopg.Connection[Any], text: str, today: date, lan
     return reading
 
 
-def _looked_up(connection: psycopg.Connection[Any], text: str, unknown: list[str]) -> dict[str, Filter]:
-    """Filters for unknown words, alone or in a row, that are an operator or begin a label of this organization."""
+def _no_such_device(word: str, parts: list[str], language: str) -> str:
+    known = ", ".join(parts[:12])
+    if language == "de":
+        return f"Kein Label steht für {word!r}. " + (f"Teile von Labels sind: {known}." if parts else "")
+    return f"No label stands for {word!r}. " + (f"Parts of labels are: {known}." if parts else "")
+
+
+def _looked_up(connection: psycopg.Connection[Any], text: str, unknown: list[str], language: str) -> dict[str, Filter]:
+    """Filters for unknown words, alone or in a row, that are an operator, a kind of device or begin a label here."""
     words = normal(clean(text)).split()
     runs = {word for word in unknown if len(word) > 1}
     for size in (2, 3):
@@ -231,9 +210,22 @@ def _looked_up(connection: psycopg.Connection[Any], text: str, unknown: list[str
             run = words[start : start + size]
             if any(word in runs for word in run):
                 runs.add(" ".join(run))
+    devices = {word: names for word in runs if (names := names_of_device(word))}
+    asked = runs.union(*devices.values())
     found: dict[str, Filter] = {}
-    for row in _rows(connection, "question_values", {"words": sorted(runs)}):
+    for row in _rows(connection, "question_values", {"words": sorted(asked)}):
         found.setdefault(row["word"], Filter(field=row["field"], values=(row["value"],)))
+    parts: list[str] | None = None
+    for word, names in devices.items():
+        same = next((found[name] for name in (word, *names) if name in found), None)
+        if same is None:
+            if parts is None:
+                parts = [row["part"] for row in _rows(connection, "question_label_parts", {})]
+            part = part_of_label(word, parts)
+            if part is None:
+                raise NotUnderstoodError(_no_such_device(word, parts, language))
+            same = Filter(field="label_part", values=(part,))
+        found[word] = same
     return dict(sorted(found.items(), key=lambda item: -len(item[0])))
 
 
@@ -260,7 +252,7 @@ def _answered(connection: psycopg.Connection[Any], reading: Reading, today: date
         reading.language,
         "grammar",
         question,
-        _told(question, german),
+        told(question, german),
         compiled.sql,
         {name: value.isoformat() if isinstance(value, date) else value for name, value in compiled.parameters.items()},
         columns,
@@ -272,7 +264,13 @@ def _answered(connection: psycopg.Connection[Any], reading: Reading, today: date
         reading.assumed,
         _chart(question),
     )
-    answer.sentence = _sentence(answer, compiled, german)
+    if any(row.get("sum_of_sims") for row in rows):
+        answer.assumed.append(
+            "Es ist die Summe der Prognosen der einzelnen SIMs: als Ganzes ist es nicht vorhergesagt."
+            if german
+            else "It is the sum of the forecasts of its SIMs: it is not forecast as a whole."
+        )
+    answer.sentence = sentence(question, rows, answer.more, compiled, german)
     return answer
 
 
@@ -288,76 +286,6 @@ def _chart(question: Question) -> Chart:
     if question.aggregation != "list":
         return "number"
     return "bar" if question.top and question.metric in UNIT_OF and UNIT_OF[question.metric] != "date" else "table"
-
-
-def _amount(value: Any, unit: str | None, german: bool) -> str:
-    """A number as people write it: 1,234.5 MB, 1.234,5 MB."""
-    if value is None:
-        return "-"
-    if not isinstance(value, int | float):
-        return str(value)
-    text = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
-    if german:
-        text = text.translate(str.maketrans(",.", ".,"))
-    return f"{text} {unit}" if unit and unit != "currency" else text
-
-
-def _told(question: Question, german: bool) -> str:
-    """The question in one fixed form, from which a reader sees how it was taken."""
-    name = NAMES[question.metric][german]
-    parts = [f"{MADE[question.aggregation][german]}: {name}"]
-    unit = UNIT_OF.get(question.metric, "")
-    if question.daily:
-        parts.append("je SIM und Tag" if german else "a SIM and day")
-    parts += [f"{one.operator} {_amount(one.value, unit, german)}" for one in question.comparisons]
-    for chosen in question.filters:
-        means = {"label": "label begins with" if not german else "Label beginnt mit"}.get(
-            chosen.field, chosen.field.replace("_", " ")
-        )
-        shown = chosen.values[0] if chosen.field == "country" else " / ".join(chosen.values)
-        parts.append(f"{'nicht ' if german and chosen.negated else 'not ' if chosen.negated else ''}{means}: {shown}")
-    if question.period:
-        first, last = question.period.first, question.period.last
-        parts.append(str(first) if first == last else f"{first} {'bis' if german else 'to'} {last}")
-    if question.horizon is not None:
-        parts.append(
-            f"in den nächsten {question.horizon} Tagen" if german else f"within the next {question.horizon} days"
-        )
-    if question.group:
-        parts.append(f"{'nach' if german else 'by'} {question.group.replace('_', ' ')}")
-    if question.top:
-        lowest = (
-            ("lowest", "niedrigste") if question.metric not in ("exhaustion", "expiry") else ("soonest", "früheste")
-        )
-        parts.append(f"{(lowest if question.ascending else ('top', 'Top'))[german]} {question.top}")
-    return "; ".join(parts)
-
-
-def _sentence(answer: Answer, compiled: Compiled, german: bool) -> str:
-    question = answer.question
-    assert question is not None
-    name, rows = NAMES[question.metric][german], answer.rows
-    told = answer.as_understood.partition(": ")[2]
-    if question.aggregation != "list" and question.group is None:
-        shown = ", ".join(
-            f"{_amount(row['value'], compiled.unit, german)}{' ' + str(row['currency']) if row.get('currency') else ''}"
-            for row in rows
-        )
-        return f"{MADE[question.aggregation][german]} ({told}): {shown or '0'}."
-    if not rows:
-        return f"Keine Zeile ({told})." if german else f"None ({told})."
-    more = ("more than ", "mehr als ")[german] if answer.more else ""
-    if question.group:
-        top = rows[0]
-        unit = compiled.unit
-        shown = f"{top[question.group]}: {_amount(top['value'], unit, german)}"
-        return (
-            f"{more}{len(rows)} {'Gruppen' if german else 'groups'} ({told}); "
-            f"{'zuerst' if german else 'first'} {shown}."
-        )
-    subject = name if question.metric in ("anomalies", "alerts", "tickets", "incidents", "orders", "cost") else "SIMs"
-    subject = subject[:-1] if subject == "SIMs" and len(rows) == 1 and not more else subject
-    return f"{more}{len(rows)} {subject} ({told})."
 
 
 def _refused(text: str, why: str, language: str) -> Answer:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
+from services.questions.metrics import OF_RECOMMENDATIONS
 from services.questions.question import MAX_ROWS, Comparison, Filter, Period, Question, QuestionError
+from services.questions.totals import sql_of_total
 
 DEFAULT_ROWS = 100
 VIEW_OF = {
@@ -27,6 +29,8 @@ VIEW_OF = {
     "expiry": "predictions.exhaustions_v1",
     "churn": "predictions.churn_risks_v1",
     "savings": "predictions.quota_recommendations_v1",
+    "recommendations": "predictions.quota_recommendations_v1",
+    "recommended_cost": "predictions.quota_recommendations_v1",
     "anomalies": "predictions.anomalies_v1",
     "alerts": "predictions.alerts_v1",
     "tickets": "predictions.tickets_v1",
@@ -51,6 +55,7 @@ UNIT_OF = {
 SIM_FIELDS = {
     "iccid": "s.iccid",
     "label": "s.label",
+    "label_part": "s.label",
     "country": "s.country",
     "operator": "s.operator",
     "device_type": "left(s.imei, 8)",
@@ -159,6 +164,10 @@ def compile_question(question: Question, today: date) -> Compiled:
         return _of_rows(question)
     if question.group in TIMES:
         return _by_time(question)
+    if question.metric == "forecast" and question.aggregation == "sum" and not question.comparisons:
+        by_sims = _of_sims(question, today)
+        by_sims.sql = sql_of_total(question, by_sims.sql, by_sims.parameters)
+        return by_sims
     return _of_sims(question, today)
 
 
@@ -168,7 +177,10 @@ def _filters(filters: tuple[Filter, ...], fields: Mapping[str, str], writer: _Wr
         if chosen.field not in fields:
             raise QuestionError(f"there is no {chosen.field.replace('_', ' ')} to choose by")
         column = fields[chosen.field]
-        if chosen.field == "label":
+        if chosen.field == "label_part":
+            parts = writer.put("label_part", [value.casefold() for value in chosen.values])
+            condition = f"regexp_split_to_array(lower({column}), '[-_/:. ]+') && {parts}::text[]"
+        elif chosen.field == "label":
             # as it is written, case aside: no sign of it is a pattern
             beginnings = writer.put("label", [value.casefold() for value in chosen.values])
             condition = (
@@ -279,6 +291,8 @@ _Measure = tuple[str, str, list[str], list[str]]
 def _measure(question: Question, today: date, writer: _Writer) -> _Measure:
     if question.metric in ("usage", "sms", "active", "inactive"):
         if question.period is None:
+            if question.metric == "inactive":
+                return "", "s.last_used_on", ["s.state"], ["s.last_used_on IS NULL"]
             raise QuestionError(f"{question.metric} needs a period")
         return _of_usage(question, question.period, today, writer)
     if question.metric in ("sims", "remaining", "remaining_share", "used_share"):
@@ -294,7 +308,8 @@ def _of_usage(question: Question, period: Period, today: date, writer: _Writer) 
             f" AND u.day BETWEEN {first}::date AND {last}::date AND (bytes > 0 OR {MESSAGES} > 0))"
         )
         return "", "s.last_used_on", ["s.state"], [none]
-    amount = f"sum({MESSAGES})::float8" if question.metric == "sms" else "sum(bytes) / 1e6::float8"
+    made = "max" if question.peak else "sum"
+    amount = f"{made}({MESSAGES})::float8" if question.metric == "sms" else f"{made}(bytes) / 1e6::float8"
     join = f"""LEFT JOIN (
     SELECT iccid, {amount} AS amount
     FROM core.sim_usage_v1
@@ -340,9 +355,10 @@ def _of_predictions(question: Question, writer: _Writer) -> _Measure:
     join = f"JOIN {view} AS p ON p.iccid = s.iccid AND p.as_of = {newest}"
     if metric == "churn":
         return join, "100 * p.p_90::float8", ["p.risk_level"], []
-    if metric == "savings":
-        worth = ["p.action <> 'nothing'", "p.saving_minor > 0"]
-        return join, "p.saving_minor / 100.0::float8", ["p.action", "p.currency"], worth
+    if metric in OF_RECOMMENDATIONS:
+        conditions = ["p.action <> 'nothing'", *(["p.saving_minor > 0"] if metric == "savings" else [])]
+        amount = "p.spend_minor" if metric == "recommended_cost" else "p.saving_minor"
+        return join, f"{amount} / 100.0::float8", ["p.action", "p.currency"], conditions
     value = "p.expires_on" if metric == "expiry" else "p.p50_date"
     conditions = []
     if not any(chosen.field == "status" for chosen in question.filters):
@@ -356,6 +372,7 @@ def _of_sims(question: Question, today: date) -> Compiled:
     writer = _Writer()
     join, value, more, conditions = _measure(question, today, writer)
     fields = SIM_FIELDS | ({"status": "p.status"} if question.metric in ("exhaustion", "expiry") else {})
+    fields |= {"action": "p.action"} if question.metric in OF_RECOMMENDATIONS else {}
     fields |= {"risk_level": "p.risk_level"} if question.metric == "churn" else {}
     conditions = [*_filters(question.filters, fields, writer), *conditions]
     columns = ["s.iccid", "s.label", f"{value} AS value", *more]
@@ -368,7 +385,7 @@ def _of_sims(question: Question, today: date) -> Compiled:
     inner = f"SELECT {', '.join(columns)}\nFROM core.sims_v1 AS s" + (f"\n{join}" if join else "") + _where(conditions)
     outer = _where(_compared(question.comparisons, writer))
     order = "ASC" if question.ascending else "DESC"
-    currency = question.metric == "savings"
+    currency = question.metric in OF_RECOMMENDATIONS
     unit = "currency" if currency else UNIT_OF.get(question.metric)
     if question.aggregation == "list":
         shown = [
@@ -382,7 +399,7 @@ def _of_sims(question: Question, today: date) -> Compiled:
         )
         return _finish(writer, text, question, unit)
     if question.aggregation == "count":
-        made, unit = "count(*)", "SIMs"
+        made, unit = "count(*)", "recommendations" if question.metric == "recommendations" else "SIMs"
     elif unit in (None, "date") or question.metric in ("inactive", "active"):
         raise QuestionError(f"{question.metric} can be counted and listed only")
     elif question.daily and question.aggregation == "average":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 # the name first, as 1NCE writes it; other names and codes; adjectives after the bar
 _TABLE = """
 United States,US,USA,United States of America,Vereinigte Staaten,Vereinigten Staaten,Amerika|american,amerikanische
@@ -101,3 +103,35 @@ def _names() -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]], di
 
 
 NAMES, ADJECTIVES, CODES = _names()
+
+
+# German names that are not the only other one
+_GERMAN = """
+Deutschland Frankreich Italien Spanien Grossbritannien Irland Niederlande Belgien Luxemburg Oesterreich Schweiz
+Polen Tschechien Slowakei Ungarn Rumaenien Bulgarien Griechenland Kroatien Slowenien Serbien Daenemark Schweden
+Norwegen Finnland Estland Lettland Litauen Tuerkei Kanada Mexiko Brasilien Argentinien Kolumbien Australien
+Neuseeland Hongkong Suedkorea Indien Singapur Indonesien Philippinen Aegypten Marokko Suedafrika Kenia Island Zypern
+Russland USA
+"""
+
+
+def _english_and_german() -> dict[str, tuple[str, str]]:
+    """For every name and code of a country its English and its German name."""
+    found: dict[str, tuple[str, str]] = {}
+    german_names = set(_GERMAN.split())
+    for line in _TABLE.strip().splitlines():
+        first, *others = line.partition("|")[0].split(",")
+        german = next((name for name in others if name in german_names), first)
+        if german != first:
+            for written, letter in (("Oe", "Ö"), ("Ae", "Ä"), ("ae", "ä"), ("ue", "ü"), ("Gross", "Groß")):
+                german = german.replace(written, letter)
+        found |= {name.casefold(): (first, german) for name in (first, *others)}
+    return found
+
+
+_SHOWN = _english_and_german()
+
+
+def shown(values: Sequence[str], *, german: bool = False) -> list[str]:
+    """The countries that names and codes stand for, each once, as people write them."""
+    return list(dict.fromkeys(_SHOWN.get(value.casefold(), (value, value))[german] for value in values))

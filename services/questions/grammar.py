@@ -18,12 +18,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from services.questions.countries import ADJECTIVES, CODES, NAMES
+from services.questions.devices import names_of_device
 from services.questions.draft import Draft
 from services.questions.lexicon import (
     ASKED_GROUP,
     BARE_OF_QUOTA,
     BETWEEN,
     COMPARE,
+    COMPARED,
+    COMPARES,
     COMPILED,
     COUNTED_GROUP,
     COUNTRY_BEFORE,
@@ -34,6 +37,7 @@ from services.questions.lexicon import (
     OPS,
     OR_MORE,
     OUTSIDE,
+    PEAK,
     PERIODIC,
     STOP,
     TOP,
@@ -58,7 +62,7 @@ class Reading:
 def _country_rules() -> list[tuple[re.Pattern[str], Mapping[str, tuple[str, ...]]]]:
     rules: list[tuple[re.Pattern[str], Mapping[str, tuple[str, ...]]]] = []
     names = "|".join(sorted((re.escape(name) for name in NAMES), key=len, reverse=True))
-    rules.append((re.compile(rf"(?<![\w]){COUNTRY_BEFORE}(?P<name>{names})(?![\w])"), NAMES))
+    rules.append((re.compile(rf"(?<![\w]){COUNTRY_BEFORE}(?P<name>{names})s?(?![\w])"), NAMES))
     us = {"us": NAMES["usa"], "u.s.": NAMES["usa"], "u.s": NAMES["usa"], "u s": NAMES["usa"]}
     rules.append(
         (re.compile(rf"(?<![\w])(?:(?P<not>{OUTSIDE})|in|from|of|for)(?: the)? (?P<name>us|u\.s\.?|u s)(?![\w])"), us)
@@ -89,6 +93,8 @@ def read(text: str, today: date, *, language: str | None = None, values: Mapping
     try:
         _read_limits(draft)
         _read_places(draft)
+        if any(unit in ("mb", "sms") for _, _, unit in draft.all("limit")):
+            draft.take(PEAK, lambda _: draft.found.append(("peak", True)))
         _read_periods(draft, today)
         _read_layout(draft)
     except (ValueError, KeyError, OverflowError):
@@ -181,15 +187,17 @@ def _read_values(draft: Draft, text: str, values: Mapping[str, Filter]) -> None:
         text = re.sub(r"\b(?P<not>$)?(?P<code>US|USA|UK|DE|FR|ES|IT|NL|PL|AT|CH)[ -](?=SIM|sim|devices)", code, text)
     normalised = f" {normal(text)} "
     for word, chosen in values.items():
+        # a kind of device stands for SIMs, any other value for itself
+        left = " sims " if chosen.field == "label_part" or names_of_device(word) else " | "
         pattern = re.compile(
             rf"(?<![\w])(?:(?:on|via|with|using|bei|ueber|mit|im|in|by|from|the|der|dem|den|operator|network|netz"
             rf"|netzbetreiber|betreiber|label|labelled|labeled|named|called|namens"
             rf"|label is) )*{re.escape(word)}(?: (?:network|netz|operator))?(?![\w])"
         )
-        normalised, times = pattern.subn(" | ", normalised)
+        normalised, times = pattern.subn(left, normalised)
         if times:
             draft.filters.append(chosen)
-    draft.text = normalised
+    draft.text = f" {' '.join(normalised.split())} "
 
 
 def _unit_of(word: str) -> tuple[str, float]:
@@ -285,9 +293,14 @@ def _read_layout(draft: Draft) -> None:
         re.compile(r"(?<![\w])(?:sorted|ordered|sortiert|ranked|geordnet) (?=by|nach)"),
         lambda _: draft.found.append(("rank", "top")),
     )
+    draft.take(
+        re.compile(r"(?<![\w])(?:day by day|tag fuer tag)(?![\w])"), lambda _: draft.found.append(("daily", True))
+    )
     draft.take(PERIODIC, lambda found: draft.found.append(("group", "month" if found[0].startswith("mon") else "week")))
     draft.take(ASKED_GROUP, asked)
     draft.take(COUNTED_GROUP, asked)
     draft.take(LISTED_GROUP, asked)
     draft.take(TOP, top)
     draft.take(GROUP, group)
+    if COMPARES.search(draft.text) and not (draft.has("group") or draft.has("daily")):
+        draft.take(COMPARED, asked)

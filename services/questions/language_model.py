@@ -34,11 +34,13 @@ MEANINGS: dict[str, str] = {
     "forecast": "MB expected in the `horizon` days after today",
     "exhaustion": "SIMs by the day their volume or time ends, within `horizon` days",
     "expiry": "SIMs by the day their quota expires, within `horizon` days",
-    "inactive": "SIMs without any use in `period`",
+    "inactive": "SIMs without any use in `period`; without a period: never used",
     "active": "SIMs with use in `period`",
     "sims": "SIMs as they are now",
     "churn": "probability in % to leave within 90 days",
     "savings": "money that recommended actions would save",
+    "recommendations": "SIMs that an action is recommended for (top_up, retire, extend, swap, ...)",
+    "recommended_cost": "money that recommended actions would cost",
     "anomalies": "unusual days of SIMs, in `period`",
     "alerts": "alerts opened in `period`",
     "tickets": "support tickets opened in `period`",
@@ -138,7 +140,8 @@ aggregation: {", ".join(get_args(Aggregation))}; list shows rows.
 daily: only with usage and sms: a day's average instead of the period's sum.
 comparisons: limits on the metric's value, in its own unit (1 GB is 1000 MB).
 filters: {", ".join(get_args(Field_))}; countries in English; a label is meant by its beginning.
-period: needed by usage, sms, active and inactive; without one in the question, the 30 days before today.
+peak: only with usage and sms, for limits on a single day: each SIM's largest day.
+period: needed by usage, sms and active; without one in the question, the 30 days before today.
 group: {", ".join(get_args(Group))}. Not every metric has every group ({groups}; others: those of SIMs).
 sims: count SIMs and not rows. top: the first so many, ascending: the lowest first.
 What is not asked for is null, empty or false.

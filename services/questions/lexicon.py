@@ -10,7 +10,7 @@ from importlib import resources
 from services.questions.countries import NAMES
 from services.questions.periods import MONTHS, WEEKDAYS
 
-SIM_WORD = r"(?:sim ?cards?|sims?|sim ?karten?|karten?|cards?|devices?|geraete?n?|fleet|flotte|iccids?)"
+SIM_WORD = r"(?:sim ?cards?|sims?|sim ?karten?|karten?|cards?|devices?|geraete?n?|iccids?)"
 QUOTA = (
     r"(?:data |monthly |daten)?(?:quotas?|limits?|allowances?|caps?|kontingente?s?|volumengrenze|datenlimits?"
     r"|datenvolumens?|inklusivvolumens?|datenkontingents?|obergrenze|volumens?|plan)"
@@ -102,6 +102,7 @@ GROUPS = {
     "risk_level": r"(?:(?:churn |abwanderungs|kuendigungs)?(?:risk levels?|risk class(?:es)?|risikostufen?"
     r"|risikoklassen?))",
     "order_type": r"(?:order types?|bestellarten?|bestelltyp(?:en)?)",
+    "action": r"(?:(?:recommended |empfohlene[nr]? )?(?:actions?|aktion(?:en)?|massnahmen?))",
     "kind": r"(?:kinds?|types?|art(?:en)?|typ(?:en)?)",
     "sim": SIM_WORD,
 }
@@ -123,6 +124,15 @@ COUNTED_GROUP = re.compile(
 )
 LISTED_GROUP = re.compile(
     rf"(?<![\w])(?:the|die|top) (?P<top>$)?(?P<n>$)?(?:{GROUP_WORDS})(?= (?:with|mit|that|which|die|by|nach|am)\b)"
+)
+COMPARED = re.compile(
+    rf"(?<![\w])(?:the |our |all |der |die |den |unserer? )?(?P<top>$)?(?P<n>$)?(?:{GROUP_WORDS})(?![\w])"
+)
+COMPARES = re.compile(r"(?<![\w])(?:compar(?:e[ds]?|ing|ison)|differs?|unterscheide[nt]|vergleich\w*)(?![\w])")
+PEAK = re.compile(
+    r"(?<![\w])(?:on|in|within|at|an|innerhalb|binnen)(?: just| only| nur)? "
+    r"(?:any|an?|one|1|einem|eines|irgendeinem)(?: (?:single|given|one|1|einzigen|einzelnen))? "
+    r"(?:days?|tag(?:e?s)?)(?![\w])"
 )
 PERIODIC = re.compile(
     rf"(?<![\w])(?:monthly|monatlich(?:e[nrsm]?)?|weekly|woechentlich(?:e[nrsm]?)?)(?! {QUOTA})(?![\w])"

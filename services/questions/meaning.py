@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import Any
 
 from services.questions.draft import Draft, NotUnderstoodError
+from services.questions.layout import Layout, joined
 from services.questions.metrics import (
     ALLOWED,
-    AMOUNTS,
     ANOMALY_DAYS,
     DATED,
     DEFAULT_DAYS,
-    DEFAULT_TOP,
-    GROUPS_OF,
     KIND_OF_ALERT,
     NEAR_QUOTA,
-    ONE,
+    OF_RECOMMENDATIONS,
     PER_SIM,
     PRECEDENCE,
-    SHARES,
     STATUS_OF_TICKET,
-    TIMES,
     UNIT_OF,
 )
 from services.questions.periods import Ahead, Span
@@ -49,6 +44,7 @@ class _Meaning:
         self.ahead: Ahead | None = None
         self.horizon: int | None = None
         self.metric = ""
+        self.never = False  # without use in any period
 
     def question(self) -> Question:
         self._read_periods()
@@ -63,10 +59,10 @@ class _Meaning:
             {
                 "metric": self.metric,
                 "comparisons": self.comparisons,
-                "filters": _joined(self.filters),
+                "filters": joined(self.filters),
                 "period": Period(first=self.span.first, last=self.span.last) if self.span else None,
                 "horizon": self.horizon,
-                **self._layout(),
+                **Layout(self.draft, self.metric, self.comparisons, self.filters).fields(),
             }
         )
 
@@ -102,6 +98,8 @@ class _Meaning:
             named = ["anomalies", *named]
         if not named and draft.has("group", "risk_level"):
             named = ["churn"]
+        if self._is_recommended():
+            named = ["recommendations", *named]
         if not named and draft.has("order_type"):
             named = ["orders"]
         metric = next((name for name in PRECEDENCE if name in named), None)
@@ -115,6 +113,13 @@ class _Meaning:
             )
         return metric
 
+    def _is_recommended(self) -> bool:
+        """Whether actions are meant that are recommended, not those that were done: `should be topped up`."""
+        draft, others = self.draft, set(self.named) - {"orders", "cost"}
+        if draft.has("action"):
+            return not others or "recommendations" in self.named
+        return draft.has("should") and draft.has("order_type")
+
     def _unnamed_metric(self) -> str:
         draft = self.draft
         if "mb" in self.units or draft.has("weak", "data"):
@@ -123,13 +128,25 @@ class _Meaning:
             return "sms"
         if draft.has("weak", "risk"):
             return "churn"
-        if draft.has("subject") or self.states:
+        if draft.has("subject") or draft.has("whole") or self.states:
             return "sims"
         raise self._fail("It names nothing that can be measured.", "Es wird nichts genannt, das gemessen werden kann.")
 
+    def _renamed(self) -> str:
+        """The metric, where the words for it name another one in this company."""
+        metric, named = self.metric, self.named
+        if metric == "recommendations" and "cost" in named:
+            return "recommended_cost"
+        if metric == "quota" and "usage" in named and (self.span or self.ahead or "mb" in self.units):
+            return "usage"  # the volume that was used
+        if metric == "never_used":
+            self.never = not self.span and not self.ahead
+            return "inactive"
+        return metric
+
     def _settle_metric(self) -> None:
         """Tell apart what the same words mean in different company."""
-        metric, share = self.metric, "%" in self.units
+        metric, share = self._renamed(), "%" in self.units
         coming = bool(self.ahead) or self.draft.has("future") or self.draft.has("soon")
         if metric == "usage" and (self.ahead or (self.draft.has("future") and not self.span)):
             metric = "forecast"
@@ -199,12 +216,14 @@ class _Meaning:
     def _settle_days(self) -> None:
         metric = self.metric
         if metric in ("usage", "sms", "active", "inactive") or metric in DATED:
+            if self.ahead and self.ahead.note == "in" and metric == "inactive":
+                self.span, self.ahead = Span(self.today - timedelta(self.ahead.days), self.yesterday), None
             if self.ahead:
                 raise self._fail(
                     f"{self._name()} of the future: only forecasts look ahead.",
                     f"{self._name()} der Zukunft: nur Prognosen blicken voraus.",
                 )
-            if self.span is None and metric not in DATED:
+            if self.span is None and metric not in DATED and not self.never:
                 self._assume_back(DEFAULT_DAYS)
             elif self.span is None and metric == "anomalies" and not self.draft.has("aggregation"):
                 self._assume_back(ANOMALY_DAYS)
@@ -275,8 +294,9 @@ class _Meaning:
             statuses = ["open"]
             draft.note("Without a period it is the open alerts.", "Ohne Zeitraum sind es die offenen Alarme.")
         self._put("status", statuses, {"tickets", "alerts"})
-        quota = ["quota_exhausted"] if metric == "tickets" and "quota" in self.named else []
-        self._put("category", draft.all("category") + quota, {"tickets"})
+        topics = {"quota": "quota_exhausted", "cost": "billing_question"} if metric == "tickets" else {}
+        categories = draft.all("category") + [topic for name, topic in topics.items() if name in self.named]
+        self._put("category", categories, {"tickets"})
 
     def _put_words_of_filters(self) -> None:
         """Filters by words whose meaning depends on the metric, and what a metric has no SIMs for."""
@@ -291,124 +311,31 @@ class _Meaning:
             draft.note(
                 "Likely to leave means a high churn risk.", "Wahrscheinlich heißt: ein hohes Abwanderungsrisiko."
             )
-        if draft.has("order_type"):
+        topped = ["top_up"] if draft.has("order_type") and metric in OF_RECOMMENDATIONS else []
+        self._put("action", [*topped, *draft.all("action")], OF_RECOMMENDATIONS)
+        if draft.has("order_type") and not topped:
             self._put("order_type", ["TOPUP", "BULK_TOPUP"], {"orders", "cost"})
+        self._check_words_with_conditions("country" in fields)
         if metric in ("cost", "orders", "incidents") and fields & (PER_SIM | {"iccid"}):
             raise self._fail(
                 f"{self._name()} is not known by SIM, country or label.",
                 f"{self._name()} ist nicht nach SIM, Land oder Label bekannt.",
             )
 
-    def _layout(self) -> dict[str, Any]:
-        """How the answer is laid out: a list, a number, or groups; in which order, how many."""
+    def _check_words_with_conditions(self, in_country: bool) -> None:
+        """Refuse words that mean something only together with others."""
         draft, metric = self.draft, self.metric
-        aggregations, tops, ranks = draft.all("aggregation"), draft.all("top"), draft.all("rank")
-        if len(tops) > 1 or len(aggregations) > 1:
+        if draft.has("roam") and not in_country and not draft.has("group", "country"):
             raise self._fail(
-                "It asks for several sums at once: ask for one.",
-                "Es fragt nach mehreren Größen zugleich: fragen Sie nach einer.",
+                "Roaming is known by country only: name one, as in `outside Germany`.",
+                "Roaming ist nur nach Land bekannt: nennen Sie eines, wie in `außerhalb von Deutschland`.",
             )
-        aggregation = aggregations[0] if aggregations else None
-        group, daily = self._group(aggregation)
-        if group == "sim" and aggregation in ("average", "median") and not self.comparisons:
-            group = None  # an average is over SIMs anyway
-        made = "list" if group == "sim" else self._grouped(aggregation) if group else self._made(aggregation)
-        group = None if group == "sim" else group
-        if metric == "usage" and made == "count" and not self.comparisons:
-            self.comparisons.append(Comparison(operator=">", value=0))
-        top = tops[0] if tops else None
-        ends = metric in ("exhaustion", "expiry")
-        if top is None and ranks and (made == "list" or group) and ("first" not in ranks or ends):
-            top = 1 if self._asks_for_one() and not ends else DEFAULT_TOP
-        small_first = (
-            metric in ("exhaustion", "expiry", "remaining", "remaining_share") and made == "list" and "top" not in ranks
-        )
-        return {
-            "aggregation": made,
-            "daily": daily,
-            "comparisons": self.comparisons,
-            "group": group,
-            "sims": made == "count" and draft.has("subject") and metric in ("anomalies", "alerts"),
-            "top": top,
-            "ascending": "bottom" in ranks or small_first or (ends and bool(ranks) and made == "list"),
-        }
-
-    def _asks_for_one(self) -> bool:
-        asked = self.draft.all("asked")
-        return self.draft.all("subject") == ["sim"] or bool(asked and ONE.search(asked[0]))
-
-    def _group(self, aggregation: str | None) -> tuple[str | None, bool]:
-        """What to group by, and whether the value is a day's average."""
-        metric, groups, daily = self.metric, self.draft.all("group"), self.draft.has("daily")
-        if len(groups) > 1 and "sim" in groups:
-            groups.remove("sim")
-        if len(groups) > 1:
+        if draft.has("should") and metric not in OF_RECOMMENDATIONS:
             raise self._fail(
-                "It groups by several things: group by one.", "Es gruppiert nach mehrerem: gruppieren Sie nach einem."
+                "What should be done is known as recommendations: top up, retire, extend, swap, lower the limit.",
+                "Was getan werden sollte, sagen Empfehlungen: aufladen, stilllegen, verlängern, tauschen.",
             )
-        group = groups[0] if groups else None
-        group = "order_type" if group == "kind" and metric in ("cost", "orders") else group
-        group = "status" if group == "state" and metric in ("alerts", "tickets") else group
-        averaged = metric in ("usage", "sms") and (
-            aggregation in ("average", "median") or bool(self.comparisons) or bool(group)
-        )
-        if daily and not averaged:
-            if group or metric not in (*DATED, "usage", "sms"):
-                raise self._fail(
-                    f"{self._name()} by day is not known.", f"{self._name()} nach Tagen ist nicht bekannt."
-                )
-            group = "day"
-        if group and group not in GROUPS_OF.get(metric, PER_SIM):
-            raise self._fail(
-                f"{self._name()} cannot be grouped by {group.replace('_', ' ')}.",
-                f"{self._name()} lässt sich nicht nach {group.replace('_', ' ')} gruppieren.",
+        if metric == "recommended_cost":
+            draft.note(
+                "The cost is what the actions take in three months.", "Die Kosten sind die der ersten drei Monate."
             )
-        if group in TIMES and aggregation in ("average", "median"):
-            raise self._fail(
-                "Averages by day, week or month are not offered: ask for the sums.",
-                "Durchschnitte nach Tag, Woche oder Monat gibt es nicht: fragen Sie nach den Summen.",
-            )
-        if group == "sim" and metric in DATED:
-            raise self._fail(
-                f"{self._name()} by SIM are not offered: ask for the list.",
-                f"{self._name()} je SIM gibt es nicht: fragen Sie nach der Liste.",
-            )
-        return group, daily and averaged
-
-    def _grouped(self, aggregation: str | None) -> str:
-        """What is said of each group."""
-        counted = self.draft.has("count")
-        if self.metric in AMOUNTS and not (counted and self.comparisons):
-            return aggregation or "sum"
-        if self.metric in SHARES and not counted and not self.comparisons:
-            return aggregation if aggregation in ("average", "median") else "average"
-        return "count"
-
-    def _made(self, aggregation: str | None) -> str:
-        """What is said where nothing is grouped."""
-        draft, metric = self.draft, self.metric
-        if draft.has("count"):
-            of_data = metric == "sms" or (metric == "usage" and draft.has("weak", "data")) or not draft.has("subject")
-            return "sum" if metric in AMOUNTS and of_data and not self.comparisons else "count"
-        if aggregation and not (self.comparisons and aggregation in ("average", "median")):
-            if metric in AMOUNTS | SHARES:
-                return aggregation
-            if aggregation != "sum":
-                raise self._fail(
-                    f"There is no average of {self._name()}.", f"Es gibt keinen Durchschnitt von {self._name()}."
-                )
-            return "count"
-        if metric not in AMOUNTS or self.comparisons or draft.all("rank"):
-            return "list"
-        listed = draft.has("subject") and (draft.has("list") or metric in ("remaining", "savings"))
-        return "list" if listed and not draft.has("much") and metric != "cost" else "sum"
-
-
-def _joined(filters: list[Filter]) -> list[Filter]:
-    """One filter a field: what is said of it twice means either."""
-    joined: dict[tuple[str, bool], Filter] = {}
-    for chosen in filters:
-        key = chosen.field, chosen.negated
-        before = joined[key].values if key in joined else ()
-        joined[key] = chosen.model_copy(update={"values": tuple(dict.fromkeys([*before, *chosen.values]))})
-    return list(joined.values())

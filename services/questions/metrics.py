@@ -9,19 +9,21 @@ ANOMALY_DAYS = 7
 DEFAULT_TOP = 10
 NEAR_QUOTA = 80
 ALLOWED: dict[str, set[str]] = {
-    "tickets": {"quota", "usage", "sims"},
+    "tickets": {"quota", "usage", "sims", "cost"},
     "alerts": {"quota", "silent", "inactive", "exhaustion", "ended", "anomalies", "usage", "near_quota"},
     "incidents": set(),
     "anomalies": {"usage", "sms", "silent"},
-    "churn": {"active"},
-    "savings": {"cost"},
+    "churn": {"active", "forecast"},
+    "savings": {"cost", "recommendations"},
+    "recommendations": {"cost"},
     "cost": {"orders"},
     "orders": set(),
     "expiry": {"quota", "exhaustion"},
     "near_quota": {"quota", "usage", "remaining", "ended", "exhaustion"},
     "exhaustion": {"quota", "ended", "usage", "forecast", "remaining"},
     "remaining": {"quota", "usage"},
-    "forecast": {"usage"},
+    "forecast": {"usage", "quota"},
+    "never_used": {"inactive", "usage"},
     "silent": {"inactive"},
     "inactive": {"usage", "silent"},
     "sms": {"usage"},
@@ -37,6 +39,7 @@ PRECEDENCE = [
     "churn",
     "savings",
     "anomalies",
+    "recommendations",
     "cost",
     "orders",
     "expiry",
@@ -45,6 +48,7 @@ PRECEDENCE = [
     "ended",
     "remaining",
     "forecast",
+    "never_used",
     "silent",
     "inactive",
     "sms",
@@ -60,6 +64,9 @@ GROUPS_OF: dict[str, set[str]] = {
     "incidents": {"month", "week", "kind", "severity"},
     "anomalies": {"month", "week", "day", "kind", "severity"} | PER_SIM,
     "churn": {"risk_level"} | PER_SIM,
+    "savings": {"action"} | PER_SIM,
+    "recommendations": {"action"} | PER_SIM,
+    "recommended_cost": {"action"} | PER_SIM,
     "cost": {"month", "week", "day", "order_type", "kind"},
     "orders": {"month", "week", "day", "order_type", "kind"},
     "usage": {"month", "week", "day"} | PER_SIM,
@@ -77,8 +84,10 @@ UNIT_OF = {
     "churn": "%",
     "cost": "eur",
     "savings": "eur",
+    "recommended_cost": "eur",
 }
-AMOUNTS = {"usage", "sms", "forecast", "remaining", "cost", "savings"}
+AMOUNTS = {"usage", "sms", "forecast", "remaining", "cost", "savings", "recommended_cost"}
+OF_RECOMMENDATIONS = {"savings", "recommendations", "recommended_cost"}
 SHARES = {"used_share", "remaining_share", "churn"}
 TIMES = {"month", "week", "day"}
 KIND_OF_ALERT = {

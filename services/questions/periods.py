@@ -55,6 +55,20 @@ UNIT_DAYS = {
     "jahr": 365,
     "quarter": 91,
 }
+ORDINALS = {
+    "1st": 1,
+    "fir": 1,
+    "ers": 1,
+    "2nd": 2,
+    "sec": 2,
+    "zwe": 2,
+    "3rd": 3,
+    "thi": 3,
+    "dri": 3,
+    "4th": 4,
+    "fou": 4,
+    "vie": 4,
+}
 MONTH = "(?:" + "|".join(sorted(MONTHS, key=len, reverse=True)) + ")"
 DAY = "(?:" + "|".join(sorted(WEEKDAYS, key=len, reverse=True)) + ")"
 UNIT = r"(days?|tage?n?|weeks?|wochen?|months?|monate?n?|monats|years?|jahre?n?)"
@@ -263,6 +277,11 @@ RULES: list[Rule] = [
     _rule(r"(?:month to date|mtd|seit monatsanfang)", lambda _, t: Span(t.replace(day=1), t)),
     _rule(r"(?:year to date|ytd|seit jahresanfang|seit jahresbeginn)", lambda _, t: Span(t.replace(month=1, day=1), t)),
     _rule(rf"{IN}q([1-4])(?: (?:of |in )?(\d{{4}}))?", lambda m, t: _noted(_quarter_of(int(m[1]), m[2], t))),
+    _rule(
+        rf"{IN}(1st|first|erste[nsm]?|2nd|second|zweite[nsm]?|3rd|third|dritte[nsm]?|4th|fourth|vierte[nsm]?) "
+        r"(?:quarter|quartals?)(?: (?:of |in )?(\d{4}))?",
+        lambda m, t: _noted(_quarter_of(ORDINALS[m[1][:3]], m[2], t)),
+    ),
     _rule(rf"{IN}{LAST} ({DAY})s?", lambda m, t: _weekday(m[1], t)),
     _rule(rf"{IN}({DAY})", lambda m, t: _weekday(m[1], t)),
     _rule(rf"{IN}({DATE})", lambda m, t: Span(parse_date(m[1], t), parse_date(m[1], t))),
@@ -279,7 +298,7 @@ IN_DAYS = re.compile(rf"(?<![\w.])in (?:(\d{{1,4}}|a|an|one|einer|einem) ){UNIT}
 
 def in_days(found: re.Match[str]) -> Ahead:
     """`in 7 days`: ahead, where what is asked lies ahead."""
-    return Ahead(_days(found[1] if found[1].isdigit() else None, found[2]))
+    return Ahead(_days(found[1] if found[1].isdigit() else None, found[2]), "in")
 
 
 def _noted(span: Span) -> Span:

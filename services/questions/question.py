@@ -18,11 +18,13 @@ Metric = Literal[
     "forecast",  # MB expected from the day after as_of, horizon days
     "exhaustion",  # median day of the end of volume or time
     "expiry",  # day on which the quota ends whatever is used
-    "inactive",  # SIMs without use in a period
+    "inactive",  # SIMs without use in a period; without a period: never used
     "active",  # SIMs with use in a period
     "sims",  # SIMs
     "churn",  # probability to leave within 90 days, in %
     "savings",  # what the recommended actions would save
+    "recommendations",  # SIMs that something is recommended for
+    "recommended_cost",  # what the recommended actions would cost in three months
     "anomalies",
     "alerts",
     "tickets",
@@ -35,6 +37,7 @@ Operator = Literal[">", ">=", "<", "<=", "="]
 Field_ = Literal[
     "iccid",
     "label",
+    "label_part",
     "country",
     "operator",
     "device_type",
@@ -46,6 +49,7 @@ Field_ = Literal[
     "status",
     "risk_level",
     "order_type",
+    "action",
 ]
 Group = Literal[
     "sim",
@@ -64,6 +68,7 @@ Group = Literal[
     "status",
     "risk_level",
     "order_type",
+    "action",
 ]
 Value = Annotated[str, Field(max_length=200)]
 MAX_ROWS = 1000
@@ -85,7 +90,7 @@ class Comparison(_Part):
 
 
 class Filter(_Part):
-    """Any of the values (a label: any of these beginnings), or none of them."""
+    """Any of the values, or none of them. Of a label: any of these beginnings; of its parts: any between separators."""
 
     field: Field_
     values: tuple[Value, ...] = Field(min_length=1, max_length=50)
@@ -105,6 +110,7 @@ class Question(_Part):
     metric: Metric
     aggregation: Aggregation = "list"
     daily: bool = Field(False, description="usage and sms: a day's average instead of the period's sum")
+    peak: bool = Field(False, description="usage and sms of SIMs: the largest day instead of the period's sum")
     comparisons: tuple[Comparison, ...] = Field((), max_length=4)
     filters: tuple[Filter, ...] = Field((), max_length=10)
     period: Period | None = None

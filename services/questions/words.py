@@ -33,185 +33,35 @@ NUMBER_WORDS = {
     }.items()
     for word in words.split()
 }
-GERMAN = frozenset(
-    [
-        "welche",
-        "welcher",
-        "welches",
-        "wie",
-        "viele",
-        "viel",
-        "der",
-        "die",
-        "das",
-        "den",
-        "dem",
-        "des",
-        "haben",
-        "hat",
-        "gestern",
-        "heute",
-        "und",
-        "oder",
-        "mit",
-        "ohne",
-        "fuer",
-        "von",
-        "im",
-        "am",
-        "zum",
-        "ist",
-        "sind",
-        "wurden",
-        "wurde",
-        "werden",
-        "nach",
-        "pro",
-        "je",
-        "mehr",
-        "als",
-        "weniger",
-        "zeige",
-        "zeig",
-        "mir",
-        "liste",
-        "alle",
-        "letzten",
-        "letzte",
-        "letzter",
-        "letztem",
-        "letzte",
-        "gibt",
-        "es",
-        "verbrauch",
-        "verbraucht",
-        "anzahl",
-        "unter",
-        "ueber",
-        "seit",
-        "innerhalb",
-        "tagen",
-        "monat",
-        "woche",
-        "karten",
-        "land",
-        "laender",
-        "wir",
-        "uns",
-        "unser",
-        "unsere",
-        "ein",
-        "eine",
-        "einer",
-        "einem",
-        "kosten",
-        "ausgegeben",
-        "offene",
-        "auffaelligkeiten",
-        "durchschnitt",
-        "durchschnittlicher",
-        "durchschnittliche",
-        "stumme",
-        "inaktive",
-        "prognose",
-        "vorhersage",
-        "sparen",
-        "naechsten",
-        "naechste",
-        "bestellungen",
-        "alarme",
-        "kuendigungsrisiko",
-        "bald",
-        "nahe",
-        "kurz",
-        "fast",
-        "kontingent",
-        "restvolumen",
-        "status",
-        "datenverbrauch",
-        "gesamtverbrauch",
-        "wer",
-        "wem",
-        "was",
-        "aktive",
-    ]
-)
-ENGLISH = frozenset(
-    [
-        "which",
-        "what",
-        "who",
-        "how",
-        "many",
-        "much",
-        "the",
-        "a",
-        "an",
-        "of",
-        "in",
-        "and",
-        "or",
-        "with",
-        "without",
-        "for",
-        "from",
-        "is",
-        "are",
-        "were",
-        "was",
-        "have",
-        "has",
-        "had",
-        "yesterday",
-        "today",
-        "show",
-        "list",
-        "all",
-        "last",
-        "than",
-        "more",
-        "less",
-        "per",
-        "by",
-        "each",
-        "month",
-        "week",
-        "days",
-        "usage",
-        "used",
-        "use",
-        "data",
-        "number",
-        "our",
-        "we",
-        "us",
-        "there",
-        "do",
-        "does",
-        "did",
-        "will",
-        "run",
-        "out",
-        "between",
-        "since",
-        "sims",
-        "open",
-        "average",
-        "total",
-        "most",
-        "highest",
-        "closest",
-        "near",
-        "close",
-        "least",
-        "top",
-        "over",
-        "under",
-        "left",
-        "remaining",
-        "forecast",
-    ]
-)
+_GERMAN = """
+welche welcher welches wie viele viel der die das den dem des haben hat gestern heute und oder mit ohne fuer von im
+am zum ist sind wurden wurde werden nach pro je mehr als weniger zeige zeig mir liste alle letzten letzte letzter
+letztem gibt es verbrauch verbraucht anzahl unter ueber seit innerhalb tagen monat woche karten land laender wir uns
+unser unsere ein eine einer einem kosten ausgegeben offene auffaelligkeiten durchschnitt durchschnittlicher
+durchschnittliche stumme inaktive prognose vorhersage sparen naechsten naechste bestellungen alarme
+kuendigungsrisiko bald nahe kurz fast kontingent restvolumen status datenverbrauch gesamtverbrauch wer wem was
+aktive laufen laeuft gehen geht ab aus bei dieses diesen dieser diese diesem jahr jahres wochen monate monaten tage
+tag bis sollten sollte sollen soll muessen muss koennen koennten wuerden aufgeladen aufladen aufladungen
+empfehlungen empfohlen empfohlene empfohlenen noch nie niemals nicht keine kein auf dort welchen welchem sich zur
+seid ihr wann warum karte geraete geraet zaehler kameras netz netze netzen anomalien anomalie gesperrte gesperrten
+stumm leer leere abgelaufen ablaufen kuendigen verbrauchen genutzt meisten wenigsten hoechsten schon aktuell
+aktuelle derzeit rechnungen rechnung abrechnung ausgaben gesamtkosten anzeigen vergleiche vergleichen ersparnis
+einsparung prozent euro mindestens hoechstens ausserhalb laufenden kommenden vergangenen vorigen januar februar
+maerz juni juli oktober dezember durchschnittlich durchschnittsverbrauch tagesverbrauch wochenverbrauch
+monatsverbrauch nachrichten verschickt gesendet stilllegen stillgelegt ueberall insgesamt deutschland frankreich
+italien spanien oesterreich schweiz volumen datenvolumen einzigen
+"""
+GERMAN = frozenset(_GERMAN.split())
+_ENGLISH = """
+which what who how many much the a of and or with without for from is are were have has had yesterday today show
+list all last than more less per by each month week days usage used use number our we us there do does did will run
+out between since average total most highest closest near close least over under left remaining forecast to be been
+should could would any my me give that this these next never not on at it its they their expected predicted months
+weeks day year lowest cost costs savings save alerts devices device cards sent expire expires expiring going dry
+compare trackers meters cameras within before after yet seen recommended recommendations retire topped network
+networks country countries below above
+"""
+ENGLISH = frozenset(_ENGLISH.split())
 
 
 def clean(text: str) -> str:
@@ -230,10 +80,10 @@ def plain(text: str) -> str:
 
 
 def language_of(text: str) -> str:
-    """`de` or `en`, by the words of it that belong to one language only."""
+    """`de` or `en`, by the words of it that belong to one language only; a letter that English has not counts too."""
     words = set(re.findall(r"[a-z]+", plain(text)))
     german, english = len(words & (GERMAN - ENGLISH)), len(words & (ENGLISH - GERMAN))
-    return "de" if german > english else "en"
+    return "de" if german + bool(re.search("[äöüß]", text.casefold())) > english else "en"
 
 
 def number(text: str, language: str) -> float:
@@ -262,6 +112,7 @@ def normal(text: str) -> str:
     text = re.sub(r"[^\w\s.,%<>=&+/-]|_", " ", text)
     text = re.sub(r"(\d)(gb|mb|kb|tb|gigabytes?|megabytes?|%|days?|d|eur|sms)\b", r"\1 \2", text)
     text = re.sub(r"(\d)%", r"\1 %", text)
+    text = re.sub(r"\b([a-z]{5,})(?=tickets?\b)", r"\1 ", text)
     text = re.sub(r"\b(tages|gesamt|durchschnitts)(?=daten|verbrauch|nutzung|volumen|kosten)", r"\1 ", text)
     text = re.sub(r"\b(\d+) d\b", r"\1 days", text)
     return " ".join(str(NUMBER_WORDS.get(word, word)) for word in text.split())

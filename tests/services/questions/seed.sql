@@ -49,8 +49,15 @@ SELECT organization_id, sim_key, scoring_id, as_of,
     CASE n WHEN 1 THEN 0.95 WHEN 2 THEN 0.3 ELSE 0 END, CASE n WHEN 1 THEN 1 WHEN 2 THEN 0.7 ELSE 0 END,
     CASE WHEN n IN (1, 2) THEN 1 WHEN n = 4 THEN 0.6 ELSE 0 END, NULL,
     CASE WHEN n IN (5, 22, 24) THEN NULL ELSE as_of + CASE n WHEN 1 THEN 3 WHEN 2 THEN 10 WHEN 4 THEN 25 WHEN 6 THEN 40 ELSE 200 + n END END,
-    NULL, 5000000, '2030-01-01'
+    NULL, 5000000, CASE n WHEN 10 THEN date '2026-02-20' WHEN 11 THEN '2026-11-30' ELSE '2030-01-01' END
 FROM predictions.scorings JOIN core.sims USING (organization_id), LATERAL (SELECT right(iccid, 3)::integer AS n) AS a;
+
+INSERT INTO predictions.aggregate_forecasts (organization_id, as_of, kind, name, day, method, sims, mean, q025, q10, q50, q90, q975,
+    sum_mean_bytes, sum_q025_bytes, sum_q10_bytes, sum_q50_bytes, sum_q90_bytes, sum_q975_bytes, created_at)
+SELECT organization_id, as_of, kind, name, as_of + ahead, 'usage-forecaster', 8, mb * 1000000, 1, 2, 3, 4, 5,
+    mb * ahead * 1000000, mb * ahead * 700000, mb * ahead * 800000, mb * ahead * 990000, mb * ahead * 1200000, mb * ahead * 1300000, now()
+FROM predictions.scorings, generate_series(1, 30) AS ahead, (VALUES ('fleet', 'fleet', 60::bigint), ('label', 'meter', 22), ('label', 'tracker', 20),
+    ('country', 'France', 15), ('country', 'United States', 13)) AS e (kind, name, mb);
 
 INSERT INTO predictions.anomalies (organization_id, sim_key, day, kind, score, severity, reasons, value, expected, unit, first_day, model_version,
     as_of, detected_at, live)
@@ -101,7 +108,8 @@ DROP VIEW IF EXISTS predictions.quota_recommendations_v1;
 
 CREATE VIEW predictions.quota_recommendations_v1 AS
 SELECT s.organization_id, iccid, s.label, date '2026-01-10' AS as_of, CASE WHEN n <= 6 THEN 'top_up' WHEN n <= 9 THEN 'retire' ELSE 'nothing' END AS action,
-    (CASE WHEN n <= 9 THEN n * 100 ELSE 0 END)::bigint AS saving_minor, 'EUR' AS currency
+    (CASE WHEN n <= 9 THEN n * 100 ELSE 0 END)::bigint AS saving_minor, (CASE WHEN n <= 9 THEN n * 50 ELSE 0 END)::bigint AS spend_minor,
+    'EUR' AS currency, NULL::text AS decision
 FROM core.sims AS s, LATERAL (SELECT right(iccid, 3)::integer AS n) AS a
 WHERE organization_id = ops.current_organization();
 

@@ -8,17 +8,24 @@ from typing import Any
 
 from tests.services.questions.conftest import Fleet
 
-FILES = ("golden_first.toml", "golden_second.toml", "golden_held_out.toml")
+FILES = (
+    "golden_first.toml",
+    "golden_second.toml",
+    "golden_held_out.toml",
+    "golden_a.toml",
+    "golden_b.toml",
+    "golden_c.toml",
+)
 NEEDED = 0.95
 
 
-def meanings() -> list[dict[str, Any]]:
+def meanings(kind: str = "meaning") -> list[dict[str, Any]]:
     folder = Path(__file__).parent
     return [
         meaning
         for name in FILES
         if (folder / name).exists()
-        for meaning in tomllib.loads((folder / name).read_text())["meaning"]
+        for meaning in tomllib.loads((folder / name).read_text()).get(kind, [])
     ]
 
 
@@ -49,3 +56,11 @@ def test_golden_questions_have_their_right_answers(fleet: Fleet) -> None:
     assert asked >= 200
     assert german >= 60
     assert len(wrong) <= (1 - NEEDED) * asked, f"{len(wrong)} of {asked}\n" + "\n".join(wrong)
+
+
+def test_questions_that_cannot_be_answered_are_refused(fleet: Fleet) -> None:
+    for text in (text for one in meanings("refusal") for language in ("en", "de") for text in one[language]):
+        answer = fleet.ask(text)
+        assert not answer.understood, (text, answer.sentence)
+        assert answer.rows == [], text
+    assert "alarm, meter, tracker" in fleet.ask("show me all cameras").sentence

@@ -79,9 +79,9 @@ def test_an_answer_says_what_it_rests_on(fleet: Fleet) -> None:
     assert "%(limit)s" in answer.sql
     assert answer.parameters["limit"] == 1000
     assert answer.unit == "MB"
-    assert answer.sentence.startswith("3 SIMs (usage; > 1,000 MB; 2025-12-12 to 2026-01-10)")
+    assert answer.sentence.startswith("3 SIMs used more than 1,000 MB from 2025-12-12 to 2026-01-10.")
     german = fleet.ask("Welche SIMs haben mehr als 1,5 GB verbraucht?")
-    assert german.sentence.startswith("1 SIM (Verbrauch; > 1.500 MB; 2025-12-12 bis 2026-01-10)")
+    assert german.sentence.startswith("1 SIM hat vom 2025-12-12 bis 2026-01-10 mehr als 1.500 MB verbraucht.")
     assert german.assumed == ["Ohne Zeitraum sind es die letzten 30 Tage."]
 
 
@@ -126,3 +126,16 @@ def test_a_missing_view_is_a_clear_answer(fleet: Fleet) -> None:
         assert "predictions.churn_risks_v1 is missing" in answer.sentence
     finally:
         fleet.administrator.execute("ALTER VIEW predictions.away RENAME TO churn_risks_v1")
+
+
+def test_a_total_forecast_is_the_published_one_and_a_sum_of_sims_is_said(fleet: Fleet) -> None:
+    whole = fleet.ask("Was verbraucht die Flotte in den nächsten 30 Tagen?")
+    assert whole.rows == [{"value": 1800, "low": 1440, "high": 2160, "sims": 8, "sum_of_sims": False}]
+    assert whole.sentence == (
+        "Prognostizierter Verbrauch in den nächsten 30 Tagen: 1.800 MB (mit 80 % zwischen 1.440 und 2.160 MB)."
+    )
+    assert whole.assumed == []
+    summed = fleet.ask("forecast for Germany or France for the next 7 days")
+    assert summed.rows[0]["sum_of_sims"]
+    assert summed.assumed == ["It is the sum of the forecasts of its SIMs: it is not forecast as a whole."]
+    assert "in Germany or France within the next 7 days" in summed.sentence

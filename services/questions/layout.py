@@ -1,0 +1,156 @@
+"""How the answer to a question is laid out: a list, a number, or groups; in which order, how many."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.questions.draft import Draft, NotUnderstoodError
+from services.questions.metrics import (
+    AMOUNTS,
+    DATED,
+    DEFAULT_TOP,
+    GROUPS_OF,
+    OF_RECOMMENDATIONS,
+    ONE,
+    PER_SIM,
+    SHARES,
+    TIMES,
+)
+from services.questions.question import Comparison, Filter
+
+
+class Layout:
+    """The layout of one question, whose metric is settled."""
+
+    def __init__(self, draft: Draft, metric: str, comparisons: list[Comparison], filters: list[Filter]) -> None:
+        self.draft, self.metric, self.comparisons, self.filters = draft, metric, comparisons, filters
+
+    def _fail(self, english: str, german: str) -> NotUnderstoodError:
+        return self.draft.fail(english, german)
+
+    def _name(self) -> str:
+        return self.metric.replace("_", " ")
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of a Question that say how it is laid out. Raises NotUnderstoodError."""
+        draft, metric = self.draft, self.metric
+        aggregations, tops, ranks = draft.all("aggregation"), draft.all("top"), draft.all("rank")
+        if len(tops) > 1 or len(aggregations) > 1:
+            raise self._fail(
+                "It asks for several sums at once: ask for one.",
+                "Es fragt nach mehreren Größen zugleich: fragen Sie nach einer.",
+            )
+        aggregation = aggregations[0] if aggregations else None
+        group, daily = self._group(aggregation)
+        if group == "sim" and aggregation in ("average", "median") and not self.comparisons:
+            group = None  # an average is over SIMs anyway
+        made = "list" if group == "sim" else self._grouped(aggregation) if group else self._made(aggregation)
+        group = None if group == "sim" else group
+        if metric == "usage" and made == "count" and not self.comparisons:
+            self.comparisons.append(Comparison(operator=">", value=0))
+        top = tops[0] if tops else None
+        ends = metric in ("exhaustion", "expiry")
+        if top is None and ranks and (made == "list" or group) and ("first" not in ranks or ends):
+            top = 1 if self._asks_for_one() and not ends else DEFAULT_TOP
+        small_first = (
+            metric in ("exhaustion", "expiry", "remaining", "remaining_share") and made == "list" and "top" not in ranks
+        )
+        return {
+            "aggregation": made,
+            "daily": daily,
+            "peak": draft.has("peak"),
+            "comparisons": self.comparisons,
+            "group": group,
+            "sims": made == "count" and draft.has("subject") and metric in ("anomalies", "alerts"),
+            "top": top,
+            "ascending": "bottom" in ranks or small_first or (ends and bool(ranks) and made == "list"),
+        }
+
+    def _asks_for_one(self) -> bool:
+        asked = self.draft.all("asked")
+        return self.draft.all("subject") == ["sim"] or bool(asked and ONE.search(asked[0]))
+
+    def _group(self, aggregation: str | None) -> tuple[str | None, bool]:
+        """What to group by, and whether the value is a day's average."""
+        metric, groups, daily = self.metric, self.draft.all("group"), self.draft.has("daily")
+        if len(groups) > 1 and "sim" in groups:
+            groups.remove("sim")
+        if not groups and self.draft.has("compare"):
+            several = [chosen.field for chosen in joined(self.filters) if len(chosen.values) > 1]
+            groups = ["country"] if several == ["country"] else groups
+            if not groups and not daily:
+                raise self._fail(
+                    "It compares without saying by what: name it, as in `by country`.",
+                    "Es vergleicht, ohne zu sagen wonach: nennen Sie es, wie in `nach Land`.",
+                )
+        if len(groups) > 1:
+            raise self._fail(
+                "It groups by several things: group by one.", "Es gruppiert nach mehrerem: gruppieren Sie nach einem."
+            )
+        group = groups[0] if groups else None
+        group = "order_type" if group == "kind" and metric in ("cost", "orders") else group
+        group = "action" if group == "kind" and metric in OF_RECOMMENDATIONS else group
+        group = "status" if group == "state" and metric in ("alerts", "tickets") else group
+        averaged = metric in ("usage", "sms") and (
+            aggregation in ("average", "median") or bool(self.comparisons) or bool(group)
+        )
+        if daily and not averaged:
+            if group or metric not in (*DATED, "usage", "sms"):
+                raise self._fail(
+                    f"{self._name()} by day is not known.", f"{self._name()} nach Tagen ist nicht bekannt."
+                )
+            group = "day"
+        if group and group not in GROUPS_OF.get(metric, PER_SIM):
+            raise self._fail(
+                f"{self._name()} cannot be grouped by {group.replace('_', ' ')}.",
+                f"{self._name()} lässt sich nicht nach {group.replace('_', ' ')} gruppieren.",
+            )
+        if group in TIMES and aggregation in ("average", "median"):
+            raise self._fail(
+                "Averages by day, week or month are not offered: ask for the sums.",
+                "Durchschnitte nach Tag, Woche oder Monat gibt es nicht: fragen Sie nach den Summen.",
+            )
+        if group == "sim" and metric in DATED:
+            raise self._fail(
+                f"{self._name()} by SIM are not offered: ask for the list.",
+                f"{self._name()} je SIM gibt es nicht: fragen Sie nach der Liste.",
+            )
+        return group, daily and averaged
+
+    def _grouped(self, aggregation: str | None) -> str:
+        """What is said of each group."""
+        counted = self.draft.has("count")
+        if self.metric in AMOUNTS and not (counted and self.comparisons):
+            return aggregation or "sum"
+        if self.metric in SHARES and not counted and not self.comparisons:
+            return aggregation if aggregation in ("average", "median") else "average"
+        return "count"
+
+    def _made(self, aggregation: str | None) -> str:
+        """What is said where nothing is grouped."""
+        draft, metric = self.draft, self.metric
+        if draft.has("count"):
+            of_data = metric == "sms" or (metric == "usage" and draft.has("weak", "data")) or not draft.has("subject")
+            return "sum" if metric in AMOUNTS and of_data and not self.comparisons else "count"
+        if aggregation and not (self.comparisons and aggregation in ("average", "median")):
+            if metric in AMOUNTS | SHARES:
+                return aggregation
+            if aggregation != "sum":
+                raise self._fail(
+                    f"There is no average of {self._name()}.", f"Es gibt keinen Durchschnitt von {self._name()}."
+                )
+            return "count"
+        if metric not in AMOUNTS or self.comparisons or draft.all("rank"):
+            return "list"
+        listed = draft.has("subject") and (draft.has("list") or metric in ("remaining", "savings"))
+        return "list" if listed and not draft.has("much") and metric != "cost" else "sum"
+
+
+def joined(filters: list[Filter]) -> list[Filter]:
+    """One filter a field: what is said of it twice means either."""
+    joined: dict[tuple[str, bool], Filter] = {}
+    for chosen in filters:
+        key = chosen.field, chosen.negated
+        before = joined[key].values if key in joined else ()
+        joined[key] = chosen.model_copy(update={"values": tuple(dict.fromkeys([*before, *chosen.values]))})
+    return list(joined.values())
