@@ -15,8 +15,8 @@ from ml.enums import ChurnCause, ChurnLevel
 class Contribution(BaseModel):
     """How far one thing that the model knows of a SIM moves its risk."""
 
-    feature: str = Field(description="What the model looks at", examples=["gap_share"])
     value: float | str | None = Field(description="Its value for this SIM; null: not known", examples=[0.8])
+    feature: str = Field(description="What the model looks at", examples=["gap_share"])
     log_odds: float = Field(
         description="What it adds to the log odds of the likeliest cause, on the mean of the months within 90 days; "
         "above 0 it raises the risk",
