@@ -246,7 +246,10 @@ def _where(filters: Sequence[Filter], german: bool) -> str:
             found += f" {words[german]} {values}"
             continue
         no = (" without", " ohne") if chosen.negated else (" with", " mit")
-        means = {"label": ("a label that begins with", "Label-Anfang"), "label_part": ("in the label:", "im Label:")}
+        means = {
+            "label": ("a label that begins with", "Label-Anfang"),
+            "label_part": ("a label that holds", "einem Label mit"),
+        }
         found += f"{no[german]} {means.get(field, _FIELDS[field])[german]} {values}"
     return found
 
