@@ -100,7 +100,7 @@ def restore(
     from services.restore import restore as restore_home
 
     settings = load_settings()
-    if to is not None and to > datetime.now(UTC):
+    if to is not None and to > datetime.now(UTC):  # of the server, whatever SIMSIGHT_NOW says
         raise UsageError(f"--to {to:%Y-%m-%dT%H:%M:%S} is still to come")
     done = restore_home(
         folder_of(settings), target, to=to, name=name, say=lambda text: console.print(text, markup=False)
