@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -20,9 +19,9 @@ from ml.churn import (
     NotEnoughHistoryError,
     RiskRules,
     evaluate_churn,
-    predict_hazard,
     reasons_of,
     retention_actions,
+    risks_of,
     snapshot,
     train_hazard,
 )
@@ -37,7 +36,7 @@ from ml.churn.features import (
     SIM_SCHEMA,
     TICKET_SCHEMA,
     WINDOW_DAYS,
-    silent_sims,
+    heard_and_silent,
 )
 from ml.churn.hazard import labels_of
 from ml.churn.learner import LEAVES
@@ -207,7 +206,8 @@ def _score(runtime: Runtime, block: Block, shared: dict[str, Any], inputs: pl.Da
         histories = load_histories(transaction, as_of, inputs["sim_key"], days=WINDOW_DAYS).checked()
         ends = transaction.frame("churn_ends", ENDS_SCHEMA, block.range)
         invoiced = transaction.frame("churn_values", INVOICED_SCHEMA, block.range)
-    risks = predict_hazard(model, histories, as_of=as_of, outer=outer_risks(ends, as_of))
+    heard, silent = heard_and_silent(histories, as_of)
+    risks = risks_of(model, heard, silent, outer=outer_risks(ends, as_of))
     values = inputs.select("sim_key").join(invoiced, on="sim_key", how="left")
     known = pl.col("value_minor").is_not_null()
     values = values.with_columns(
@@ -225,7 +225,7 @@ def _score(runtime: Runtime, block: Block, shared: dict[str, Any], inputs: pl.Da
     table = (
         main.join(by_horizon, on="sim_key")
         .join(actions.select("sim_key", "level", "cause", "action", "worth", "held_out"), on="sim_key")
-        .join(_reasons(model, histories, risks, as_of), on="sim_key", how="left")
+        .join(_reasons(model, heard, silent, risks), on="sim_key", how="left")
         .join(values, on="sim_key", how="left")
     )
     chances = pl.col("^p_.*$", "any_end")
@@ -246,26 +246,30 @@ def _score(runtime: Runtime, block: Block, shared: dict[str, Any], inputs: pl.Da
     )
 
 
-def _reasons(model: Hazard, histories: Histories, risks: pl.DataFrame, as_of: date) -> pl.DataFrame:
+def _reasons(model: Hazard, heard: pl.DataFrame, silent: pl.DataFrame, risks: pl.DataFrame) -> pl.DataFrame:
     """sim_key, reasons and contributions (JSON) of the SIMs in service."""
-    found = reasons_of(model, snapshot(histories, as_of), risks, horizon_days=MAIN_DAYS)
-    silent = silent_sims(histories, as_of).select(
+    found = reasons_of(model, heard, risks, horizon_days=MAIN_DAYS)
+    silent = silent.select(
         "sim_key",
         reasons=pl.format("nothing was heard of it for {} days, longer than is usual for it", "days_since_activity"),
         contributions=pl.lit("[]"),
     )
-    written = pl.Series("contributions", [_json(kept) for kept in found["contributions"]], dtype=pl.String)
-    return pl.concat([found.select("sim_key", "reasons", written), silent])
+    return pl.concat([found.select("sim_key", "reasons", _json(found["contributions"])), silent])
 
 
-def _json(contributions: Iterable[Mapping[str, Any]]) -> str:
-    """Contributions of one SIM as the database keeps them; a value in six digits."""
-    kept = []
-    for one in contributions:
-        number, text = one["number"], one["text"]
-        value = text if number is None else float(f"{number:.6g}")
-        kept.append({"feature": one["feature"], "value": value, "log_odds": round(one["log_odds"], 3)})
-    return json.dumps(kept, separators=(",", ":"))
+def _json(contributions: pl.Series) -> pl.Series:
+    """The contributions of each SIM as the database keeps them; a value in six digits."""
+    rows = contributions.to_frame("one").with_row_index("row").explode("one").unnest("one")
+    texts = {text: json.dumps(text) for text in rows["text"].unique().drop_nulls()}
+    value = pl.coalesce(
+        pl.col("number").round_sig_figs(6).cast(pl.String),
+        pl.col("text").replace_strict(texts, return_dtype=pl.String),
+        pl.lit("null"),
+    )
+    one = pl.format('{{"feature":"{}","value":{},"log_odds":{}}}', "feature", value, pl.col("log_odds").round(3))
+    by_row = rows.group_by("row").agg(pl.format("[{}]", one.str.join(",")).alias(contributions.name))
+    every = contributions.to_frame().with_row_index("row").select("row")
+    return every.join(by_row, on="row", how="left", maintain_order="left")[contributions.name].fill_null("[]")
 
 
 def outer_risks(ends: pl.DataFrame, as_of: date) -> pl.DataFrame:

@@ -5,7 +5,7 @@ from ml.churn.actions import RiskRules, reasons_of, retention_actions, risk_leve
 from ml.churn.ends import CAUSES, FACT_SCHEMA
 from ml.churn.evaluation import Evaluation, evaluate_churn
 from ml.churn.features import Histories, snapshot
-from ml.churn.hazard import OUTER_SCHEMA, RISK_SCHEMA, Hazard, predict_hazard, train_hazard
+from ml.churn.hazard import OUTER_SCHEMA, RISK_SCHEMA, Hazard, predict_hazard, risks_of, train_hazard
 from ml.churn.model import ChurnModel, NotEnoughHistoryError, predict_churn, train_churn
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "reasons_of",
     "retention_actions",
     "risk_level",
+    "risks_of",
     "snapshot",
     "train_churn",
     "train_hazard",

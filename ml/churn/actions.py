@@ -135,7 +135,7 @@ def _draws(sim_keys: npt.NDArray[Any], seed: int) -> FloatArray:
 
 def reasons_of(model: Hazard, features: pl.DataFrame, risks: pl.DataFrame, *, horizon_days: int = 90) -> pl.DataFrame:
     """Why each SIM is at risk (REASON_SCHEMA): its likeliest learnt cause, in words what raises its risk most, and the
-    CONTRIBUTIONS features that move it most, either way, the largest first.
+    CONTRIBUTIONS features that move it most, either way, the largest first, in the horizon's middle month.
 
     features  as `ml.churn.features.snapshot` makes them; risks  of the same SIMs (RISK_SCHEMA)
     """
@@ -149,7 +149,7 @@ def reasons_of(model: Hazard, features: pl.DataFrame, risks: pl.DataFrame, *, ho
     for at, cause in enumerate(CAUSES):
         which = np.flatnonzero(likeliest == at)
         if which.size and cause in model.learners:
-            added[which] = contributions(model, cause, features[which], months=horizon_days // MONTH_DAYS)
+            added[which] = contributions(model, cause, features[which], month=(horizon_days // MONTH_DAYS + 1) // 2)
     found = pl.DataFrame(
         [
             features["sim_key"],
@@ -210,18 +210,15 @@ def _said(features: pl.DataFrame, names: list[str], added: FloatArray) -> pl.Ser
     return pl.DataFrame(parts).select(pl.when(pl.lit(pl.Series(worth.any(axis=1)))).then(joined))[:, 0]
 
 
-def contributions(model: Hazard, cause: str, features: pl.DataFrame, *, months: int = 1) -> FloatArray:
-    """What each column adds to the log odds of a cause, (rows, columns): the mean over the first months ahead; of
-    `months_ahead` nothing."""
-    if not 1 <= months <= MONTHS:
-        raise ValueError(f"{months} months are not within 1 and {MONTHS}")
+def contributions(model: Hazard, cause: str, features: pl.DataFrame, *, month: int = 1) -> FloatArray:
+    """What each column adds to the log odds of a cause in a month ahead, (rows, columns); of `months_ahead` nothing."""
+    if not 1 <= month <= MONTHS:
+        raise ValueError(f"month {month} is not within 1 and {MONTHS}")
     owner = np.array(model.columns.owner)
     names = [column.name for column in model.columns.columns]
-    found = np.zeros((features.height, len(names)))
-    for month in range(1, months + 1):
-        matrix = model.columns.matrix(features.with_columns(pl.lit(float(month)).alias(AHEAD)))
-        added = model.learners[cause].contributions(matrix)[:, :-1]
-        found += np.stack([added[:, owner == at].sum(axis=1) for at in range(len(names))], axis=1) / months
+    matrix = model.columns.matrix(features.with_columns(pl.lit(float(month)).alias(AHEAD)))
+    added = model.learners[cause].contributions(matrix)[:, :-1]
+    found = np.stack([added[:, owner == at].sum(axis=1) for at in range(len(names))], axis=1)
     found[:, [at for at, name in enumerate(names) if name == AHEAD]] = 0
     return found
 

@@ -103,19 +103,20 @@ class Histories:
 
 def snapshot(histories: Histories, day: date, *, everyone: bool = False) -> pl.DataFrame:
     """The features of each SIM that is at risk at a day's end, by SIM: it was heard of within its usual gap, and is
-    neither off, nor exhausted, nor expired. `silent_sims` has those that are silent.
+    neither off, nor exhausted, nor expired.
 
     Columns: sim_key, and what is known; counts and shares over the last 30 or 90 days, volumes as logarithms.
     everyone  silent SIMs, too
     """
+    return _known(histories, day).drop("silent_after") if everyone else heard_and_silent(histories, day)[0]
+
+
+def heard_and_silent(histories: Histories, day: date) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The snapshot of a day, and sim_key, days_since_activity of the SIMs in service that are silent for longer than is
+    usual for them."""
     found = _known(histories, day)
-    return found.filter(everyone | (pl.col("days_since_activity") <= pl.col("silent_after"))).drop("silent_after")
-
-
-def silent_sims(histories: Histories, day: date) -> pl.DataFrame:
-    """sim_key, days_since_activity of SIMs in service that are silent for longer than is usual for them."""
-    found = _known(histories, day).filter(pl.col("days_since_activity") > pl.col("silent_after"))
-    return found.select("sim_key", "days_since_activity")
+    heard = pl.col("days_since_activity") <= pl.col("silent_after")
+    return found.filter(heard).drop("silent_after"), found.filter(~heard).select("sim_key", "days_since_activity")
 
 
 def _known(histories: Histories, day: date) -> pl.DataFrame:

@@ -23,7 +23,7 @@ import polars as pl
 from ml.churn.columns import Columns, learn_columns
 from ml.churn.competing import HORIZONS, MONTH_DAYS, MONTHS, by_months, cumulative_incidence, months_of
 from ml.churn.ends import CAUSES, chance_of_return, closing_lags, ends_of, rhythm, usual_gaps
-from ml.churn.features import Histories, silent_sims, snapshot
+from ml.churn.features import Histories, heard_and_silent, snapshot
 from ml.churn.learner import LEAVES, Learner, fit_learner, log_odds, odds, shift_to
 from ml.churn.model import MIN_ENDS, enough
 from ml.history import FloatArray
@@ -254,11 +254,12 @@ def predict_hazard(
            the three learnt ones.
     A SIM that is silent for longer than usual is dead with 1 - P(returns | gap), at every horizon.
     """
-    histories = histories.checked().until(as_of)
-    features = snapshot(histories, as_of)
-    keys = features["sim_key"]
-    risky = _combined(keys, model.hazards(features), outer)
-    silent = silent_sims(histories, as_of)
+    return risks_of(model, *heard_and_silent(histories.checked().until(as_of), as_of), outer=outer)
+
+
+def risks_of(model: Hazard, heard: pl.DataFrame, silent: pl.DataFrame, *, outer: pl.DataFrame | None) -> pl.DataFrame:
+    """As `predict_hazard`, of SIMs as `ml.churn.features.heard_and_silent` finds them."""
+    risky = _combined(heard["sim_key"], model.hazards(heard), outer)
     gap = np.clip(silent["days_since_activity"].to_numpy(), 1, len(model.returns)).astype(np.int64)
     dead = np.clip(1 - np.nan_to_num(model.returns[gap - 1], nan=0.5), 0, 1)
     hazards = np.zeros((silent.height, MONTHS, len(CAUSES)))

@@ -279,7 +279,7 @@ def test_reasons_of_many_sims_are_those_of_each_by_itself(
     names = [column.name for column in model.columns.columns]
     by_sim = {row["sim_key"]: [row[f"p_{cause}"] for cause in CAUSES] for row in risks.iter_rows(named=True)}
     known = features.to_dicts()
-    added = {cause: contributions(model, cause, features, months=3) for cause in model.learners}
+    added = {cause: contributions(model, cause, features, month=2) for cause in model.learners}
     seen = set()
     for row, (sim, cause, said, kept) in enumerate(reasons.iter_rows()):
         assert cause == CAUSES[int(np.argmax(by_sim.get(sim, [0])))]
@@ -299,24 +299,21 @@ def test_reasons_of_many_sims_are_those_of_each_by_itself(
     assert reasons_of(model, features.clear(), risks).schema == reasons.schema
 
 
-def test_contributions_of_a_horizon_are_the_mean_of_its_months_and_add_up_to_the_log_odds(
-    histories: Histories, model: Hazard
-) -> None:
+def test_contributions_of_a_month_ahead_add_up_to_its_log_odds(histories: Histories, model: Hazard) -> None:
     features = snapshot(histories, LAST - 160 * DAY).head(50)
     cause = next(iter(model.learners))
     learner, columns = model.learners[cause], [column.name for column in model.columns.columns]
-    by_month = []
-    for month in (1.0, 2.0, 3.0):
-        matrix = model.columns.matrix(features.with_columns(months_ahead=month))
+    for month in (1, 2, 3):
+        matrix = model.columns.matrix(features.with_columns(months_ahead=float(month)))
         every = learner.contributions(matrix)
         assert every.sum(axis=1) == pytest.approx(learner.logit(matrix))
-        by_month.append(every[:, [at for at, owner in enumerate(model.columns.owner) if columns[owner] == "trend_30"]])
-    mean = np.mean([one.sum(axis=1) for one in by_month], axis=0)
-    found = contributions(model, cause, features, months=3)[:, columns.index("trend_30")]
-    assert found == pytest.approx(mean)
-    assert np.abs(found).max() > MIN_REASON
-    with pytest.raises(ValueError, match="7 months are not within 1 and 6"):
-        contributions(model, cause, features, months=7)
+        its_own = [at for at, owner in enumerate(model.columns.owner) if columns[owner] == "trend_30"]
+        found = contributions(model, cause, features, month=month)
+        assert found[:, columns.index("trend_30")] == pytest.approx(every[:, its_own].sum(axis=1))
+        assert np.abs(found[:, columns.index("trend_30")]).max() > MIN_REASON
+        assert not found[:, columns.index("months_ahead")].any()
+    with pytest.raises(ValueError, match="month 7 is not within 1 and 6"):
+        contributions(model, cause, features, month=7)
 
 
 def test_a_contribution_has_a_number_or_a_text_or_neither_in_whatever_order_they_come() -> None:
