@@ -19,6 +19,7 @@ import psycopg
 import pytest
 from hypothesis import settings
 from sqlalchemy import URL
+from threadpoolctl import threadpool_limits
 
 from resources.database.migrations import ensure_organization, migrate
 from resources.database.server import driver_url
@@ -57,6 +58,7 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
     gc.set_threshold(20_000, 20, 20)
+    threadpool_limits(1, user_api="blas")  # as pipelines/__init__.py has it
 
 
 @cache
