@@ -32,7 +32,7 @@ COMMENT ON COLUMN predictions.anomalies_v1.day IS 'UTC day on which it is anomal
 COMMENT ON COLUMN predictions.anomalies_v1.kind IS
     'spike: far above its usual; runaway: keeps rising; drift: a lasting new level; silence: nothing for far longer than its usual gap; dead: silence that is not expected to end; new_pattern: an unusual mix; sms_flood; flapping: connects again and again; unusual_hours: active at hours (UTC) at which it never was; imei_change; unexpected_country; unexpected_operator';
 COMMENT ON COLUMN predictions.anomalies_v1.score IS
-    'How rare it is among clean SIM-days: minus the decimal logarithm of the share at least as odd; 3 is one in 1,000';
+    'How rare it is among clean SIM-days: minus the decimal logarithm of the share that are at least as anomalous; 3 is one in 1,000';
 COMMENT ON COLUMN predictions.anomalies_v1.severity IS 'info, warning or critical, from size, cost at risk and persistence';
 COMMENT ON COLUMN predictions.anomalies_v1.reasons IS 'Why, in a sentence with numbers';
 COMMENT ON COLUMN predictions.anomalies_v1.value IS 'What was measured, in the unit';

@@ -57,7 +57,7 @@ COMMENT ON COLUMN predictions.churn_risks_v1.p_exhausted IS 'That its data volum
 COMMENT ON COLUMN predictions.churn_risks_v1.p_expired IS 'That its validity ends it first within 90 days';
 COMMENT ON COLUMN predictions.churn_risks_v1.any_end IS 'Within 90 days, by any cause: p_90, p_exhausted and p_expired together';
 COMMENT ON COLUMN predictions.churn_risks_v1.risk_level IS 'high, medium or low, by p_90 (SIMSIGHT_CHURN_HIGH, SIMSIGHT_CHURN_MEDIUM)';
-COMMENT ON COLUMN predictions.churn_risks_v1.cause IS 'The likeliest of the three learnt causes';
+COMMENT ON COLUMN predictions.churn_risks_v1.cause IS 'The likeliest cause of p_90: dead_device, switched_off or swapped';
 COMMENT ON COLUMN predictions.churn_risks_v1.reasons IS 'What raises its risk most, in words';
 COMMENT ON COLUMN predictions.churn_risks_v1.action IS 'Retention action of its level and cause';
 COMMENT ON COLUMN predictions.churn_risks_v1.value_minor IS
