@@ -1,6 +1,4 @@
-"""The house as docs/architecture.md draws it: arrows between rooms, what the HTTP service loads, sizes, and names on
-the page.
-"""
+"""The house as docs/architecture.md draws it: arrows between rooms, what the HTTP service loads, sizes."""
 
 from __future__ import annotations
 
@@ -87,20 +85,3 @@ def test_no_file_is_too_long_to_read() -> None:
     files = [*modules(*ROOMS, "benchmarks"), *(ROOT / "sql" / "queries").rglob("*.sql")]
     sizes = {path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in files}
     assert not {name: lines for name, lines in sizes.items() if lines > MAX_LINES}
-
-
-def test_the_page_names_files_and_functions_that_there_are() -> None:
-    page = (ROOT / "docs" / "architecture.md").read_text()
-    # `services/models.py` or `services/models.py: champion_of, rollback`
-    named = re.findall(rf"`((?:{'|'.join(ROOMS)})/[\w/.<>*-]+)(?:: ([\w, .]+))?`", page)
-    assert len(named) > 30
-    for file, names in named:
-        if "<" in file or "*" in file:
-            continue
-        path = ROOT / file
-        assert path.exists(), f"docs/architecture.md names {file}, which is not there"
-        for name in filter(None, re.split(r"[, ]+", names)):
-            last = name.rpartition(".")[2]
-            assert re.search(rf"\b{last}\b", path.read_text()), (
-                f"docs/architecture.md names {name} of {file}, which is not there"
-            )

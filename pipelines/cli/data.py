@@ -1,4 +1,4 @@
-"""`simsight migrate`, `ingest`, `import`, `export`: data in and out."""
+"""`simsight migrate`, `ingest`, `import`, `export`, `data-dictionary`: data in and out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipelines.cli.common import DAY, check_target, console, end_with, runtime_of
+from pipelines.cli.common import DAY, check_target, console, end_with, opened, runtime_of
 from resources.errors import UsageError
 from resources.settings import SettingsError, load_settings
 
@@ -197,3 +197,12 @@ def export_rows(
     with runtime_of(load_settings()) as runtime:
         prepare(runtime)
         console.print(f"{export_file(runtime.database, wanted, to)} rows in {to}", markup=False)
+
+
+@app.command("data-dictionary")
+def data_dictionary() -> None:
+    """Print every table, view and column with what it means, as Markdown, from the comments in the database."""
+    from services.data_dictionary import data_dictionary as made_of
+
+    with opened() as runtime:
+        typer.echo(made_of(runtime.database), nl=False)

@@ -158,9 +158,11 @@ def test_the_files_say_what_the_migrations_made(empty_url: URL, monkeypatch: pyt
     assert dumped(empty_url) == replaced
     for name, was in before.items():
         grants = [grant for grant in replaced[name]["grants"] if not grant.startswith("simsight_downstream=")]
-        assert replaced[name] | {"grants": grants} == was or name in CHANGED_SINCE
+        columns = [column[:-1] for column in replaced[name]["columns"]]  # their comments came with the files
+        was["columns"] = [column[:-1] for column in was["columns"]]
+        assert replaced[name] | {"grants": grants, "columns": columns} == was or name in CHANGED_SINCE
         # columns are a contract, also of a view that was changed
-        assert replaced[name]["columns"][: len(was["columns"])] == was["columns"]
+        assert columns[: len(was["columns"])] == was["columns"]
 
 
 @pytest.mark.timescaledb
@@ -250,7 +252,7 @@ def test_a_view_that_a_migration_dropped_is_made_again(database_url: URL) -> Non
     assert migrate(database_url) == [view(ALERTS), view(HISTORY)]
     after = dumped(database_url)
     assert after.keys() == before.keys()
-    assert ["threshold", "real", "-", None, None] in after[ALERTS]["columns"]
+    assert ["threshold", "real"] in [column[:2] for column in after[ALERTS]["columns"]]
     assert (after[ALERTS]["grants"], after[ALERTS]["owner"]) == (before[ALERTS]["grants"], before[ALERTS]["owner"])
 
 

@@ -48,5 +48,18 @@ WHERE NOT EXISTS (
 COMMENT ON VIEW core.sim_states_v1 IS
     'One row a SIM: the state of its life now, since when and on what evidence. '
     'SIMs that are ordered and not listed yet are in it, with the order as evidence';
+COMMENT ON COLUMN core.sim_states_v1.organization_id IS 'Organization; a session sees the rows of one';
+COMMENT ON COLUMN core.sim_states_v1.iccid IS 'ICCID of the SIM: 19 digits, without the check digit';
+COMMENT ON COLUMN core.sim_states_v1.label IS
+    'Name of the SIM: the customer''s own or else 1NCE''s; NULL: it has none, or is ordered and not listed yet';
+COMMENT ON COLUMN core.sim_states_v1.state IS
+    'ordered, issued, activated, active, silent, suspended, expired or deactivated (docs/lifecycle.md)';
+COMMENT ON COLUMN core.sim_states_v1.since IS 'UTC day from which the SIM is in this state; ordered: day of the order';
+COMMENT ON COLUMN core.sim_states_v1.cause IS
+    'Why, where a state has several causes: expiry_date or refused; disabled, unlisted, unknown or exhausted; off. Else NULL';
+COMMENT ON COLUMN core.sim_states_v1.evidence IS 'On what it was decided, as a sentence with numbers';
+COMMENT ON COLUMN core.sim_states_v1.as_of IS 'Last complete UTC day that was known when it was decided; ordered: day of the order';
+COMMENT ON COLUMN core.sim_states_v1.decided_by IS 'Who decided: the state machine and its version, a person, or the order';
+COMMENT ON COLUMN core.sim_states_v1.decided_at IS 'When it was decided (UTC)';
 
 GRANT SELECT ON core.sim_states_v1 TO simsight_pipeline, simsight_api;

@@ -36,5 +36,12 @@ COMMENT ON VIEW core.sim_usage_early_v1 IS
     'bytes (millionths of a MB): the book (core.sim_usage_v1) for closed days; '
     'for a day not closed yet the greater of book and stream, since each is a lower bound. '
     'source says which of the two it is';
+COMMENT ON COLUMN core.sim_usage_early_v1.organization_id IS 'Organization; a session sees the rows of one';
+COMMENT ON COLUMN core.sim_usage_early_v1.iccid IS 'ICCID of the SIM: 19 digits, without the check digit';
+COMMENT ON COLUMN core.sim_usage_early_v1.day IS 'UTC day, days under way included';
+COMMENT ON COLUMN core.sim_usage_early_v1.bytes IS
+    'Data volume of the day in bytes (millionths of a MB); of a day not closed yet a lower bound';
+COMMENT ON COLUMN core.sim_usage_early_v1.source IS
+    'book: the closed record of all sources; stream: what the Data Streamer brought so far, where that is more on a day not closed yet';
 
 GRANT SELECT ON core.sim_usage_early_v1 TO simsight_pipeline, simsight_api;

@@ -52,5 +52,24 @@ COMMENT ON VIEW core.sims_v1 IS
     'remaining_mb: data volume left when 1NCE was last asked; last_used_on: last UTC day with data or SMS; '
     'country, operator: where it was last seen; ends_on: median day of its end by the latest prediction; '
     'first_usage_on: first UTC day with a record of usage';
+COMMENT ON COLUMN core.sims_v1.organization_id IS 'Organization; a session sees the rows of one';
+COMMENT ON COLUMN core.sims_v1.iccid IS 'ICCID of the SIM: 19 digits, without the check digit';
+COMMENT ON COLUMN core.sims_v1.imei IS 'IMEI of the device; text, because of leading zeros';
+COMMENT ON COLUMN core.sims_v1.msisdn IS 'Telephone number (MSISDN)';
+COMMENT ON COLUMN core.sims_v1.ip_address IS 'Static private IP address';
+COMMENT ON COLUMN core.sims_v1.label IS 'Name of the SIM: the customer''s own or else 1NCE''s; NULL: it has none';
+COMMENT ON COLUMN core.sims_v1.status IS 'Enabled or Disabled';
+COMMENT ON COLUMN core.sims_v1.activated_at IS 'When the SIM was activated (UTC)';
+COMMENT ON COLUMN core.sims_v1.quota_status IS '0: more than 20 % of the data quota left, 1: less, 2: none';
+COMMENT ON COLUMN core.sims_v1.quota_total_mb IS 'The whole data quota by the SIM list, in MB';
+COMMENT ON COLUMN core.sims_v1.changed_at IS 'When anything of the SIM list last changed (UTC)';
+COMMENT ON COLUMN core.sims_v1.state IS 'State of its life (docs/lifecycle.md); NULL until it is first evaluated';
+COMMENT ON COLUMN core.sims_v1.state_since IS 'UTC day from which it is in this state';
+COMMENT ON COLUMN core.sims_v1.remaining_mb IS 'Data volume left when 1NCE was last asked, in MB; NULL: never asked';
+COMMENT ON COLUMN core.sims_v1.last_used_on IS 'Last UTC day with data or SMS; NULL: never';
+COMMENT ON COLUMN core.sims_v1.country IS 'Country in which it was last seen; NULL: never';
+COMMENT ON COLUMN core.sims_v1.ends_on IS 'Median day of its end by the latest prediction; NULL: not known, or beyond ten years';
+COMMENT ON COLUMN core.sims_v1.operator IS 'Operator on whose network it was last seen; NULL: never';
+COMMENT ON COLUMN core.sims_v1.first_usage_on IS 'First UTC day with a record of usage; NULL: none';
 
 GRANT SELECT ON core.sims_v1 TO simsight_pipeline, simsight_api;
