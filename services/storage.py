@@ -28,8 +28,7 @@ DAYS = ["as_of", "day", "occurred_at", "received_at", "opened_at", "started_at"]
 # the same for hypertables, whose rows stand in chunks; chunks_detailed_size counts what is compressed too
 CHUNKS = """
 SELECT format('%I.%I', h.hypertable_schema, h.hypertable_name) AS name, h.compression_enabled,
-    h.num_chunks AS chunks, approximate_row_count(r.oid) AS rows, s.bytes, s.index_bytes,
-    k.first_end, k.last_start
+    h.num_chunks AS chunks, k.rows, s.bytes, s.index_bytes, k.first_end, k.last_start
 FROM timescaledb_information.hypertables AS h
 CROSS JOIN LATERAL (SELECT format('%I.%I', h.hypertable_schema, h.hypertable_name)::regclass AS oid) AS r
 CROSS JOIN LATERAL (
@@ -37,7 +36,12 @@ CROSS JOIN LATERAL (
     FROM chunks_detailed_size(r.oid)
 ) AS s
 CROSS JOIN LATERAL (
-    SELECT min(c.range_end) AS first_end, max(c.range_start) AS last_start FROM timescaledb_information.chunks AS c
+    SELECT min(c.range_end) AS first_end, max(c.range_start) AS last_start,
+        coalesce(sum(coalesce(z.numrows_pre_compression, greatest(p.reltuples, 0))), 0)::bigint AS rows
+    FROM timescaledb_information.chunks AS c
+    JOIN pg_class AS p ON p.oid = format('%I.%I', c.chunk_schema, c.chunk_name)::regclass
+    JOIN _timescaledb_catalog.chunk AS i ON i.schema_name = c.chunk_schema AND i.table_name = c.chunk_name
+    LEFT JOIN _timescaledb_catalog.compression_chunk_size AS z ON z.chunk_id = i.id
     WHERE c.hypertable_schema = h.hypertable_schema AND c.hypertable_name = h.hypertable_name
 ) AS k
 WHERE h.hypertable_schema IN ('core', 'predictions', 'big')
