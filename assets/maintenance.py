@@ -7,6 +7,7 @@ import dagster as dg
 
 from assets.common import OWNERS, RuntimeParam
 from services.reports.kept import forget_old
+from services.retention import purge_days
 
 RETRIED_WITHIN_S = 86_400
 
@@ -49,6 +50,20 @@ def compressed_days(runtime: RuntimeParam) -> dg.MaterializeResult[None]:
     while chunk := (runtime.database.row("compress_next", {"before": before, "done": done}) or {})["chunk"]:
         done.append(chunk)
     return dg.MaterializeResult(metadata={"chunks compressed": len(done)})
+
+
+@dg.asset(
+    group_name="maintenance", kinds={"postgres"}, owners=OWNERS, metadata={"dagster/table_name": "core.sim_usage"}
+)
+def kept_days(runtime: RuntimeParam) -> dg.MaterializeResult[None]:
+    """Usage older than SIMSIGHT_USAGE_DAYS and predictions older than SIMSIGHT_PREDICTION_DAYS, deleted here; nothing
+    where these are not set.
+
+    On TimescaleDB whole chunks of 30 days are dropped, elsewhere rows are deleted in batches; each is a transaction.
+
+    If it is red: nothing is lost, the database only grows. Look at the failed run; it is tried again the next night.
+    """
+    return dg.MaterializeResult(metadata={f"{table} deleted": rows for table, rows in purge_days(runtime).items()})
 
 
 def _is_over(instance: dg.DagsterInstance, work_id: str) -> bool:

@@ -12,7 +12,7 @@ from assets.forecasting import (
 from assets.imports import imported_files
 from assets.ingest import INGEST
 from assets.lifecycle import sim_lifecycle
-from assets.maintenance import compressed_days, raw_landings
+from assets.maintenance import compressed_days, kept_days, raw_landings
 from assets.quality import checks
 from assets.quota import realized_savings
 from assets.report import fleet_report, period_reports
@@ -86,6 +86,7 @@ FRESH: dict[str, dg.FreshnessPolicy] = {
     **RETRAINED,
     realized_savings.key.to_user_string(): MONTHLY,
     raw_landings.key.to_user_string(): DAILY,
+    kept_days.key.to_user_string(): DAILY,
     compressed_days.key.to_user_string(): DAILY,
 }
 
@@ -122,6 +123,7 @@ ASSETS = dg.map_asset_specs(
         fleet_report,
         realized_savings,
         raw_landings,
+        kept_days,
         compressed_days,
         period_reports,
     ],

@@ -9,6 +9,9 @@ from pydantic import AfterValidator, SecretStr
 
 from resources.once.acts import ACTS
 
+LONGEST_HISTORY_DAYS = 730  # services.inputs.HISTORY_DAYS; a test holds them together
+SHORTEST_PREDICTION_DAYS = 100
+
 
 def _in_utc(value: datetime) -> datetime:
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -46,7 +49,26 @@ def _all_postgres(value: SecretStr) -> SecretStr:
     return value
 
 
+def _usage_days(value: int) -> int:
+    if value < LONGEST_HISTORY_DAYS:
+        raise ValueError(
+            f"must be {LONGEST_HISTORY_DAYS} or more: models read so many days of usage; leave it out to keep all"
+        )
+    return value
+
+
+def _prediction_days(value: int) -> int:
+    if value < SHORTEST_PREDICTION_DAYS:
+        raise ValueError(
+            f"must be {SHORTEST_PREDICTION_DAYS} or more: forecasts are held against what happened, and days are "
+            "computed again after corrections; leave it out to keep all"
+        )
+    return value
+
+
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres)]
 Actions = Annotated[str, AfterValidator(_actions)]
 PostgresUrls = Annotated[SecretStr, AfterValidator(_all_postgres)]
 InUtc = Annotated[datetime, AfterValidator(_in_utc)]
+UsageDays = Annotated[int, AfterValidator(_usage_days)]
+PredictionDays = Annotated[int, AfterValidator(_prediction_days)]

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from resources.errors import UsageError
 from resources.secret_files import FILE, SecretFiles, holds_secret, variable_of
-from resources.setting_types import Actions, InUtc, PostgresUrl, PostgresUrls, names_of
+from resources.setting_types import Actions, InUtc, PostgresUrl, PostgresUrls, PredictionDays, UsageDays, names_of
 
 SYNTHETIC = "synthetic data"
 ENV_FILE = ".env"
@@ -150,6 +150,15 @@ class Settings(BaseSettings):
         25_000, ge=1, description="SIMs that are scored together: the unit of memory, of retry and of distribution"
     )
     raw_days: int = Field(30, ge=1, description="Days that answers and files are kept as they came")
+    usage_days: UsageDays | None = Field(
+        None,
+        description="Days that usage, quotas, connections, events and SMS are kept, at least 730, as models read so "
+        "many; all if unset",
+    )
+    prediction_days: PredictionDays | None = Field(
+        None,
+        description="Days that forecasts, dates of exhaustion and churn risks are kept, at least 100; all if unset",
+    )
     report_days: int = Field(400, ge=1, description="Days that reports of a period are kept")
     compress_days: int = Field(
         45, ge=7, description="Days after which daily rows are compressed, on TimescaleDB Community"

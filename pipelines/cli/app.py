@@ -35,6 +35,7 @@ from pipelines.cli import (
     simulate,
     sql,
     status,
+    storage,
     tickets,
 )
 from pipelines.console import PlainConsole
@@ -72,6 +73,7 @@ for _name, _group in (
     ("organization", deletion.organization),
     ("recommendations", recommendations.recommendations),
     ("reports", reports.reports),
+    ("storage", storage.storage),
 ):
     app.add_typer(_group, name=_name)
 app.command()(channels.notify)

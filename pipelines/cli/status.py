@@ -17,6 +17,7 @@ from resources.errors import SimsightError
 from resources.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from resources.database.migrations import Grade
     from resources.runtime import Runtime
 
 app = typer.Typer()
@@ -54,6 +55,7 @@ def doctor() -> None:
 
     from resources.database.migrations import pending_views, schema_version, storage_grade
     from resources.database.server import describe, driver_url
+    from resources.database.upgrade import plain_tables
     from services.backup import age_in_words, newest_verified
     from sql import migrations
 
@@ -71,14 +73,13 @@ def doctor() -> None:
             grade, version = storage_grade(connection), schema_version(connection)
             views = pending_views(connection)
             newest = migrations()[-1].version
+            plain = plain_tables(connection) if version == newest else []
             backup = newest_verified(connection) if version == newest else None
         console.print(
             f"database: {describe(server.simsight)}{' (embedded)' if server.embedded else ''}, "
             f"PostgreSQL {grade.postgres}"
         )
-        console.print(f"storage grade: {grade.name}{f' {grade.timescaledb}' if grade.timescaledb else ''}")
-        if grade.lacks:
-            console.print(f"  it lacks: {'; '.join(grade.lacks)}. Nothing else is affected.")
+        wrong += _print_grade(grade, plain)
         console.print(f"schema: version {version} of {newest}")
         if version != newest:
             wrong.append("the schema is not up to date: run `simsight migrate`")
@@ -126,6 +127,14 @@ def support_bundle(
             console.print(str(error), markup=False)
     names = bundle(load_settings(), file, doctor=checks.get())
     console.print(f"{', '.join(names)} in {file}", markup=False)
+
+
+def _print_grade(grade: Grade, plain: list[str]) -> list[str]:
+    """Say what the server offers; returns what is to be fixed."""
+    console.print(f"storage grade: {grade.name}{f' {grade.timescaledb}' if grade.timescaledb else ''}")
+    if grade.lacks:
+        console.print(f"  it lacks: {'; '.join(grade.lacks)}. Nothing else is affected.")
+    return [f"{len(plain)} tables are no hypertables yet: run `simsight storage upgrade`"] if plain else []
 
 
 def _known_calls(runtime: Runtime) -> tuple[dict[str, dict[str, Any]], str | None] | None:

@@ -122,7 +122,7 @@ def migrate(url: URL, *, to: int | None = None) -> list[Migration | ViewDefiniti
             pending = pending_views(connection)
             _apply_views(connection, pending)
             applied += pending
-            _put_big_tables_behind_views(connection)
+            put_big_tables_behind_views(connection)
     return applied
 
 
@@ -179,7 +179,7 @@ def note_organization(url: URL, slug: str, note: str) -> None:
 def _applied(connection: psycopg.Connection) -> dict[int, str]:
     if schema_version(connection) == 0:
         try:
-            _use_timescaledb(connection)
+            use_timescaledb(connection)
             with connection.transaction():
                 connection.execute(LEDGER)
         except psycopg.errors.InsufficientPrivilege as error:
@@ -187,8 +187,10 @@ def _applied(connection: psycopg.Connection) -> dict[int, str]:
     return dict(connection.execute("SELECT version, sha256 FROM ops.schema_migrations").fetchall())
 
 
-def _use_timescaledb(connection: psycopg.Connection) -> None:
-    """Switch the extension on where the server has it. It is a trusted one: who may make schemas may do that, too."""
+def use_timescaledb(connection: psycopg.Connection) -> None:
+    """Switch the extension on where the server has loaded it. It is a trusted one: who may make schemas may do that,
+    too.
+    """
     offered = connection.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'timescaledb'").fetchone()
     # what is preloaded is shown to administrators only; a setting of its loader is shown to everyone
     preloaded = connection.execute("SELECT current_setting('timescaledb.disable_load', true) IS NOT NULL").fetchone()
@@ -257,7 +259,7 @@ def _apply_views(connection: psycopg.Connection, views: list[ViewDefinition]) ->
         ) from error
 
 
-def _put_big_tables_behind_views(connection: psycopg.Connection) -> None:
+def put_big_tables_behind_views(connection: psycopg.Connection) -> None:
     """Where the server compresses, put views in the place of the big tables, which lose row-level security."""
     try:
         with connection.transaction():

@@ -16,6 +16,8 @@ from services.deletion import UnknownError, delete_organization, delete_sim
 from services.organizations import organizations
 from tests.sql.test_isolation import SEED
 
+pytestmark = pytest.mark.timescaledb
+
 ICCID = "8988280666000000077"
 IMSI = "901405100000077"
 # rows of every kind about one more SIM of `default`, and texts of others that name it

@@ -390,6 +390,8 @@ def test_processed_batches_are_forgotten_and_waiting_ones_are_not(runtime: Runti
 
     (made,) = ran.asset_materializations_for_node("raw_landings")
     assert made.metadata["stream batches deleted"].value == 1
+    (old,) = ran.asset_materializations_for_node("kept_days")
+    assert not any("deleted" in name for name in old.metadata), "all is kept where no setting says how long"
     (kept,) = ran.asset_materializations_for_node("compressed_days")
     assert kept.metadata["chunks compressed"].value == 0  # no server of the tests can
     assert sorted(truth.column("SELECT received_at FROM raw.stream_batches")) == [NOW - 40 * DAY, NOW - 29 * DAY]
