@@ -46,7 +46,14 @@ def _all_postgres(value: SecretStr) -> SecretStr:
     return value
 
 
+def _redis(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("redis://", "rediss://")):
+        raise ValueError("must look like redis://:password@host:6379/0, or rediss:// for TLS")
+    return value
+
+
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres)]
 Actions = Annotated[str, AfterValidator(_actions)]
 PostgresUrls = Annotated[SecretStr, AfterValidator(_all_postgres)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis)]
 InUtc = Annotated[datetime, AfterValidator(_in_utc)]

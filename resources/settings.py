@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from resources.errors import UsageError
 from resources.secret_files import FILE, SecretFiles, holds_secret, variable_of
-from resources.setting_types import Actions, InUtc, PostgresUrl, PostgresUrls, names_of
+from resources.setting_types import Actions, InUtc, PostgresUrl, PostgresUrls, RedisUrl, names_of
 
 SYNTHETIC = "synthetic data"
 ENV_FILE = ".env"
@@ -154,8 +154,19 @@ class Settings(BaseSettings):
     compress_days: int = Field(
         45, ge=7, description="Days after which daily rows are compressed, on TimescaleDB Community"
     )
-    executor: Literal["multiprocess", "in_process"] = Field(
-        "multiprocess", description="How the steps of a run are executed: each in a process of its own, or all in one"
+    executor: Literal["multiprocess", "in_process", "celery", "k8s"] = Field(
+        "multiprocess",
+        description="How the steps of a run are executed: multiprocess each in a process of its own, in_process all in "
+        "one, celery by workers on any machines (extra celery), k8s each in a pod (extra k8s)",
+    )
+    celery_broker_url: RedisUrl | None = Field(
+        None, description="redis:// URL where runs and workers meet, with the password; needed for celery"
+    )
+    celery_visibility_seconds: int = Field(
+        600,
+        ge=5,
+        description="Seconds after which a step is handed out again whose worker has not said that it is done; best "
+        "above the longest block",
     )
     schedules: bool = Field(
         False, description="Start schedules and sensors switched on; else switch them on in the Dagster UI"

@@ -19,7 +19,7 @@ from typing import Any
 from resources.database.session import Database, Transaction
 from resources.errors import SimsightError
 
-LEASE_S = 60.0
+LEASE_S = 30.0
 
 
 @dataclass(frozen=True)

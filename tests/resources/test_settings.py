@@ -22,6 +22,7 @@ SECRETS = {
     "SIMSIGHT_DAGSTER_DATABASE_URL": f"postgresql://dagster:{SECRET}@db.example:5432/dagster",
     "SIMSIGHT_MLFLOW_TRACKING_URI": f"postgresql://mlflow:{SECRET}@db.example:5432/mlflow",
     "SIMSIGHT_API_LIMIT_STORE": f"redis://:{SECRET}@cache.example:6379/0",
+    "SIMSIGHT_CELERY_BROKER_URL": f"redis://:{SECRET}@cache.example:6379/1",
     "SIMSIGHT_OIDC_SECRET": SECRET,
     "ONCE_PASSWORD": SECRET,
     "SIMSIGHT_LLM_API_KEY": SECRET,
