@@ -56,12 +56,15 @@ $(INSTALLED): requirements.txt requirements-build.txt pyproject.toml
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python -e .
 	@touch $@
 
-# compile the pinned requirements again after a change in requirements*.in; the runtime's are a subset of the development's
+# compile the pinned requirements again after a change in requirements*.in; the runtime's are a subset of the
+# development's, and those of extras for more than one machine are installed on top of either
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 lock: $(INSTALLED)
 	$(COMPILE) requirements-build.in -o requirements-build.txt
 	$(COMPILE) requirements.in -o requirements.txt
 	$(COMPILE) requirements-runtime.in -c requirements.txt -o requirements-runtime.txt
+	$(COMPILE) requirements-celery.in -c requirements.txt -o requirements-celery.txt
+	$(COMPILE) requirements-k8s.in -c requirements.txt -o requirements-k8s.txt
 
 clean:
 	rm -rf .venv .simsight build *.egg-info

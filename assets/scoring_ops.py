@@ -22,6 +22,7 @@ from services.scoring import (
 
 RETRY = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL)
 IO_MANAGER = "staged_values"
+BLOCKS = "blocks"  # the queue of Celery workers that take nothing else
 
 
 class StagedValues(dg.IOManager):
@@ -71,6 +72,7 @@ def scoring_ops(task: ScoringTask, after: Sequence[str]) -> tuple[dg.OpDefinitio
         out=dg.Out(Staged, io_manager_key=IO_MANAGER),
         retry_policy=RETRY,
         description="Score one block of SIMs and stage its rows. A block that fails is tried again alone.",
+        tags={"dagster-celery/queue": BLOCKS},
     )
     def scored(context: dg.OpExecutionContext, runtime: RuntimeParam, block: Block) -> Staged:
         done = score_block(runtime, task, block)

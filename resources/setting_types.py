@@ -66,9 +66,16 @@ def _prediction_days(value: int) -> int:
     return value
 
 
+def _redis(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("redis://", "rediss://")):
+        raise ValueError("must look like redis://:password@host:6379/0, or rediss:// for TLS")
+    return value
+
+
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres)]
 Actions = Annotated[str, AfterValidator(_actions)]
 PostgresUrls = Annotated[SecretStr, AfterValidator(_all_postgres)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis)]
 InUtc = Annotated[datetime, AfterValidator(_in_utc)]
 UsageDays = Annotated[int, AfterValidator(_usage_days)]
 PredictionDays = Annotated[int, AfterValidator(_prediction_days)]

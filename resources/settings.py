@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Literal
@@ -13,15 +11,20 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from resources.errors import UsageError
-from resources.secret_files import FILE, SecretFiles, holds_secret, variable_of
-from resources.setting_types import Actions, InUtc, PostgresUrl, PostgresUrls, PredictionDays, UsageDays, names_of
+from resources.secret_files import SecretFiles, variable_of
+from resources.setting_types import (
+    Actions,
+    InUtc,
+    PostgresUrl,
+    PostgresUrls,
+    PredictionDays,
+    RedisUrl,
+    UsageDays,
+    names_of,
+)
 
 SYNTHETIC = "synthetic data"
 ENV_FILE = ".env"
-# variables that are read and are no settings; the tests' own begin with SIMSIGHT_TEST_ and SIMSIGHT_CI_
-OTHER_VARIABLES = frozenset(
-    {"SIMSIGHT_COMMIT", "SIMSIGHT_DAGSTER_FOLDER", "SIMSIGHT_STREAM_SECRET", "SIMSIGHT_OPENAPI_DIR"}
-)
 
 
 class SettingsError(UsageError):
@@ -163,8 +166,19 @@ class Settings(BaseSettings):
     compress_days: int = Field(
         45, ge=7, description="Days after which daily rows are compressed, on TimescaleDB Community"
     )
-    executor: Literal["multiprocess", "in_process"] = Field(
-        "multiprocess", description="How the steps of a run are executed: each in a process of its own, or all in one"
+    executor: Literal["multiprocess", "in_process", "celery", "k8s"] = Field(
+        "multiprocess",
+        description="How the steps of a run are executed: multiprocess each in a process of its own, in_process all in "
+        "one, celery by workers on any machines (extra celery), k8s each in a pod (extra k8s)",
+    )
+    celery_broker_url: RedisUrl | None = Field(
+        None, description="redis:// URL where runs and workers meet, with the password; needed for celery"
+    )
+    celery_visibility_seconds: int = Field(
+        600,
+        ge=5,
+        description="Seconds after which a step is handed out again whose worker has not said that it is done; best "
+        "above the longest block",
     )
     schedules: bool = Field(
         False, description="Start schedules and sensors switched on; else switch them on in the Dagster UI"
@@ -390,30 +404,6 @@ class Settings(BaseSettings):
     def clock(self) -> datetime:
         """The present moment in UTC: `now` when it is set, else the system clock. The only place that reads it."""
         return self.now or datetime.now(UTC)
-
-
-def secret_fields() -> list[str]:
-    """The fields of Settings that hold secrets."""
-    return [name for name, field in Settings.model_fields.items() if holds_secret(field.annotation)]
-
-
-def unknown_variables(environ: Iterable[str]) -> dict[str, str | None]:
-    """Variables of the environment and .env that look like settings and are none, each with the nearest that is one.
-
-    environ   names of variables; their values are not looked at
-    """
-    from dotenv import dotenv_values
-
-    known = {*map(variable_of, Settings.model_fields), *OTHER_VARIABLES}
-    known |= {f"{variable_of(field)}{FILE}" for field in secret_fields()}
-    names = {*environ, *dotenv_values(ENV_FILE, interpolate=False)}
-    return {
-        name: next(iter(difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.75)), None)
-        for name in sorted(names)
-        if name.upper().startswith(("SIMSIGHT_", "ONCE_"))
-        and name.upper() not in known
-        and not name.upper().startswith(("SIMSIGHT_TEST_", "SIMSIGHT_CI_"))
-    }
 
 
 def load_settings() -> Settings:

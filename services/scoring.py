@@ -6,6 +6,7 @@ model version are those it was scored from last (ops.scored_sims) is left as it 
 """
 
 import io
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -17,12 +18,14 @@ from resources.database.session import Merged, Transaction
 from resources.registry import Version
 from resources.runtime import Runtime
 from resources.settings import Settings
+from services.block_leases import Lease
 from services.inputs import NoUsageError
 from services.models import champion_of, registry_of
 from services.packing import pack, unpack
 
 # what another run left staged so long ago will not be published any more
 LEFT_BEHIND = timedelta(days=3)
+LOOK_AGAIN_S = 2.0
 SCORED_SCHEMA = {"sim_key": pl.Int32, "input_hash": pl.Int64}
 
 
@@ -215,8 +218,9 @@ def plan(runtime: Runtime, task: ScoringTask, as_of: date, *, work_id: str) -> l
     shared = task.prepare(runtime, as_of, champion)
     stage_value(runtime, task.name, _shared_place(task.name, as_of, work_id), shared)
     with runtime.database.transaction() as transaction:  # planned anew, the day is to be written anew
-        place = {"part": task.name, **_published_place(task.name, as_of, work_id)}
-        transaction.execute("unstage_values", place | {"before": runtime.clock() - LEFT_BEHIND})
+        place = {"part": task.name, "as_of": as_of, **_published_place(task.name, as_of, work_id)}
+        for statement in ("unstage_values", "forget_leases"):
+            transaction.execute(statement, place | {"before": runtime.clock() - LEFT_BEHIND})
     return [
         Block(task.name, as_of, row["block"], row["first_key"], row["last_key"], champion, work_id, since)
         for row in ranges
@@ -224,20 +228,40 @@ def plan(runtime: Runtime, task: ScoringTask, as_of: date, *, work_id: str) -> l
 
 
 def score_block(runtime: Runtime, task: ScoringTask, block: Block) -> Staged:
-    """Score a block and stage its rows. Again: the same again. Raises RuntimeError when what it shares with others is
-    not staged.
+    """Score a block and stage its rows. Handed out twice, it is scored once: the second waits for the first, and takes
+    over when that one dies; of a finished block it says what came of it. Raises RuntimeError when what it shares with
+    others is not staged.
     """
-    # read anew for every block: a task may add to what it is given, and no block is to depend on those before it
-    done = task.score(runtime, block, staged_value(runtime, block.shared_place))
-    if done.sims:
-        buffer = io.BytesIO()
-        done.rows.write_ipc(buffer, compression="zstd")
-        content = {"rows": done.rows.height, "content": buffer.getvalue(), "now": runtime.clock()}
+    lease = Lease.of(runtime.database, block.place)
+    while True:
+        is_mine, outcome = lease.take()
+        if outcome is not None:
+            return Staged(block, **outcome)
+        if is_mine and (staged := _score_held(runtime, task, block, lease)) is not None:
+            return staged
+        time.sleep(LOOK_AGAIN_S)
+
+
+def _score_held(runtime: Runtime, task: ScoringTask, block: Block, lease: Lease) -> Staged | None:
+    """Score a block whose lease is held; None when another has taken it over, after a standstill of this process."""
+    with lease.kept():
+        # read anew for every block: a task may add to what it is given, and no block is to depend on those before it
+        done = task.score(runtime, block, staged_value(runtime, block.shared_place))
+        staged = Staged(block, done.rows.height, done.sims, done.as_before, done.counts, done.summary is not None)
+        outcome = {name: value for name, value in vars(staged).items() if name != "block"}
+        now = runtime.clock()
         with runtime.database.transaction() as transaction:
-            transaction.execute("stage_block", block.place | content)
-    if done.summary is not None:
-        stage_value(runtime, block.part, block.summary_place, done.summary)
-    return Staged(block, done.rows.height, done.sims, done.as_before, done.counts, done.summary is not None)
+            if not lease.finish(transaction, outcome):
+                return None
+            if done.sims:
+                buffer = io.BytesIO()
+                done.rows.write_ipc(buffer, compression="zstd")
+                content = {"rows": done.rows.height, "content": buffer.getvalue(), "now": now}
+                transaction.execute("stage_block", block.place | content)
+            if done.summary is not None:
+                content = {"part": block.part, "content": pack(done.summary), "now": now}
+                transaction.execute("stage_value", block.summary_place | content)
+    return staged
 
 
 def publish(
@@ -271,7 +295,8 @@ def publish(
             )
             written = task.write(transaction, day, (_staged_rows(transaction, done) for done in blocks if done.scored))
             used_up = {"part": task.name, "work_id": work_id, "as_of": as_of, "before": now - LEFT_BEHIND}
-            transaction.execute("unstage_blocks", used_up)
+            for statement in ("unstage_blocks", "forget_leases"):
+                transaction.execute(statement, used_up)
             for place in (blocks[0].block.shared_place, *summarised):
                 transaction.execute("unstage_values", used_up | place)
             content = {"part": task.name, "content": pack(written), "now": now}

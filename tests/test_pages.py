@@ -15,7 +15,7 @@ import pytest
 import typer
 
 from pipelines.cli.app import app
-from resources.settings import unknown_variables
+from resources.variables import unknown_variables
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {

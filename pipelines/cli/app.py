@@ -40,8 +40,8 @@ from pipelines.cli import (
 )
 from pipelines.console import PlainConsole
 from resources.errors import SimsightError, UsageError
-from resources.settings import unknown_variables
 from resources.temporary import own_temporary_folder
+from resources.variables import unknown_variables
 
 app = typer.Typer(
     name="simsight",

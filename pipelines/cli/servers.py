@@ -1,4 +1,4 @@
-"""`simsight serve`, `dev`, `mlflow`: servers that run until Ctrl-C."""
+"""`simsight serve`, `dev`, `mlflow`, `worker`: servers that run until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -105,6 +105,46 @@ def mlflow_ui() -> None:
         at = f"MLflow UI: http://127.0.0.1:{settings.mlflow_port}"
         code = _run_child(command, variables, port=settings.mlflow_port, at=at)
     raise typer.Exit(code)
+
+
+@app.command()
+def worker(
+    name: Annotated[str, typer.Option(help="Its name; a second one on this machine needs another.")] = "simsight",
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps it works at at once; default: one a core.")] = None,
+    only_blocks: Annotated[
+        bool,
+        typer.Option("--only-blocks", help="Only score blocks of SIMs: nothing that needs the home folder's files."),
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Instead: ask the one that runs on this machine whether it is well.")
+    ] = False,
+) -> None:
+    """Work at the steps of runs, with others on any machines, until Ctrl-C (SIMSIGHT_EXECUTOR=celery)."""
+    from pipelines.executors import need, preload
+    from pipelines.runs import environment
+
+    settings = load_settings()
+    need("celery")
+    from pipelines.celery_steps import answers, worker_of
+
+    if check:
+        if not answers(settings, name):
+            raise UsageError(f"no worker {name} of this machine answers")
+        console.print(f"worker {name}: it answers")
+        return
+    with runtime_of(settings) as runtime:
+        runtime.check_schema()
+        os.environ.update(environment(runtime))
+        preload()
+        made = worker_of(
+            settings,
+            name,
+            steps=steps or os.cpu_count() or 1,
+            only_blocks=only_blocks,
+            ready=lambda: console.print(f"worker {name}: ready for steps"),
+        )
+        made.start()
+    raise typer.Exit(made.exitcode or 0)
 
 
 def _run_child(command: list[str], variables: dict[str, str], *, port: int, at: str) -> int:

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from resources.secret_files import variable_of
-from resources.settings import OTHER_VARIABLES, Settings, secret_fields
+from resources.settings import Settings
+from resources.variables import OTHER_VARIABLES, secret_fields
 
 ROOT = Path(__file__).parents[2]
 BIN = ROOT / ".venv/bin"
@@ -38,10 +39,20 @@ def script(*command: str | Path, **variables: str) -> str:
 def test_every_service_is_there() -> None:
     usual = {"database", "migrate", "code", "daemon", "ui", "mlflow", "api", "prometheus", "grafana", "loki", "alloy"}
     assert {name for name, service in SERVICES.items() if "profiles" not in service} == usual
-    assert {name for name, service in SERVICES.items() if service.get("profiles") == ["demo"]} == {
-        "simulator",
-        "mailpit",
-    }
+    profiles = {"demo": {"simulator", "mailpit"}, "celery": {"broker", "worker"}}
+    for profile, names in profiles.items():
+        assert {name for name, service in SERVICES.items() if service.get("profiles") == [profile]} == names
+    assert set(SERVICES) == usual.union(*profiles.values())
+
+
+def test_workers_have_what_the_code_location_has_and_a_broker_with_a_password() -> None:
+    code, worker, broker = (SERVICES[name] for name in ("code", "worker", "broker"))
+    for what in ("environment", "secrets", "volumes", "networks"):
+        assert worker[what] == code[what], what
+    assert worker["depends_on"].keys() == {"migrate", "broker"}
+    assert "ports" not in broker
+    assert COMPOSE["networks"][broker["networks"][0]]["internal"] is True
+    assert "requirepass" in " ".join(broker["command"])
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -126,8 +137,11 @@ def test_secrets_are_made_once_and_for_nobody_else(tmp_path: Path) -> None:
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o644}
     assert made["database_url"] == f"postgresql://simsight:{made['postgres_password']}@database:5432/simsight"
-    random = [made[name] for name in ("postgres_password", "api_password", "metrics_token", "grafana_password")]
-    assert len(set(random)) == 4
+    random = [
+        made[name]
+        for name in ("postgres_password", "api_password", "metrics_token", "grafana_password", "broker_password")
+    ]
+    assert len(set(random)) == 5
     assert all(len(secret) == 64 for secret in random)
     settings = Settings(
         _env_file=None,  # type: ignore[call-arg]
@@ -135,7 +149,10 @@ def test_secrets_are_made_once_and_for_nobody_else(tmp_path: Path) -> None:
         api_database_url=made["api_database_url"],
         dagster_database_url=made["dagster_database_url"],
         api_metrics_token=made["metrics_token"],
+        celery_broker_url=made["celery_broker_url"],
     )
+    assert settings.celery_broker_url is not None
+    assert settings.celery_broker_url.get_secret_value() == f"redis://:{made['broker_password']}@broker:6379/0"
     assert settings.api_database_url is not None
 
     script("deploy/make-secrets", folder)
@@ -173,5 +190,7 @@ def test_the_image_is_pinned_not_of_root_and_built_from_what_is_let_in() -> None
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed (Debian's)")
 def test_compose_takes_the_file(tmp_path: Path) -> None:
     script("deploy/make-secrets", tmp_path)
-    told = script("docker-compose", "--profile", "demo", "config", SIMSIGHT_SECRETS=str(tmp_path))
+    told = script(
+        "docker-compose", "--profile", "demo", "--profile", "celery", "config", SIMSIGHT_SECRETS=str(tmp_path)
+    )
     assert yaml.safe_load(told)["services"].keys() == SERVICES.keys()

@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from resources.secret_files import variable_of
-from resources.settings import Settings, secret_fields
+from resources.settings import Settings
+from resources.variables import secret_fields
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy/kubernetes"
@@ -91,6 +92,7 @@ def test_secrets_come_by_reference_and_every_variable_is_a_setting() -> None:
 def test_runs_are_pods_of_their_own_that_are_watched_and_tried_again() -> None:
     assert VALUES["runLauncher"]["type"] == "K8sRunLauncher"
     assert VALUES["dagsterDaemon"]["runMonitoring"]["enabled"] is True
+    assert VALUES["dagsterDaemon"]["runMonitoring"]["maxResumeRunAttempts"] > 0
     assert VALUES["dagsterDaemon"]["runRetries"]["enabled"] is True
     (pool,) = re.findall(r"^POOL = \"(\w+)\"$", (ROOT / "assets/ingest.py").read_text(), re.MULTILINE)
     assert f"dagster instance concurrency set {pool} 1 " in (FOLDER / "values.yaml").read_text()
@@ -98,4 +100,9 @@ def test_runs_are_pods_of_their_own_that_are_watched_and_tried_again() -> None:
     (local,) = yaml.safe_load((ROOT / "workspace.yaml").read_text())["load_from"]
     assert arguments[arguments.index("--module-name") + 1] == local["python_module"]["module_name"]
     assert f"--version {version('dagster')} " in (FOLDER / "values.yaml").read_text()
-    assert f"dagster-k8s=={version('dagster-postgres')} " in (FOLDER / "values.yaml").read_text()
+    # the image holds what the executor needs, and the steps' pods have the code location's variables
+    assert "--build-arg EXTRAS=k8s " in (FOLDER / "values.yaml").read_text()
+    assert f"dagster-k8s=={version('dagster-postgres')} " in (ROOT / "requirements-k8s.txt").read_text()
+    code = VALUES["dagster-user-deployments"]["deployments"][0]
+    assert {one["name"]: one["value"] for one in code["env"]}["SIMSIGHT_EXECUTOR"] == "k8s"
+    assert code["includeConfigInLaunchedRuns"]["enabled"] is True

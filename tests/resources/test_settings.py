@@ -11,7 +11,8 @@ import pytest
 
 from resources.errors import UsageError
 from resources.runtime import Runtime
-from resources.settings import Settings, SettingsError, load_settings, secret_fields, unknown_variables
+from resources.settings import Settings, SettingsError, load_settings
+from resources.variables import secret_fields, unknown_variables
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 SECRET = "hunter2"
@@ -22,6 +23,7 @@ SECRETS = {
     "SIMSIGHT_DAGSTER_DATABASE_URL": f"postgresql://dagster:{SECRET}@db.example:5432/dagster",
     "SIMSIGHT_MLFLOW_TRACKING_URI": f"postgresql://mlflow:{SECRET}@db.example:5432/mlflow",
     "SIMSIGHT_API_LIMIT_STORE": f"redis://:{SECRET}@cache.example:6379/0",
+    "SIMSIGHT_CELERY_BROKER_URL": f"redis://:{SECRET}@cache.example:6379/1",
     "SIMSIGHT_OIDC_SECRET": SECRET,
     "ONCE_PASSWORD": SECRET,
     "SIMSIGHT_LLM_API_KEY": SECRET,
