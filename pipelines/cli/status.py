@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sys
-from datetime import UTC, datetime
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from pipelines.cli.common import check_target, console, runtime_of
-from resources.errors import SimsightError
-from resources.settings import Settings, load_settings
+from pipelines.cli.common import AsJson, check_target, console, runtime_of
+from resources.settings import load_settings
 
 if TYPE_CHECKING:
-    from resources.database.migrations import Grade
-    from resources.runtime import Runtime
+    from services.doctor.checks import Check
 
 app = typer.Typer()
 
@@ -49,61 +45,19 @@ def status(
 
 
 @app.command()
-def doctor() -> None:
-    """Check settings, database, storage grade, 1NCE account and disk. Exit code 1 if something must be fixed."""
-    import psycopg
+def doctor(as_json: AsJson = False) -> None:
+    """Check settings, database, 1NCE, MLflow, Dagster, messages and files, and say what to do. Exit code 1 if something
+    must be fixed.
+    """
+    from services.doctor.examine import examine
 
-    from resources.database.migrations import pending_views, schema_version, storage_grade
-    from resources.database.server import describe, driver_url
-    from resources.database.upgrade import plain_tables
-    from services.backup import age_in_words, newest_verified
-    from sql import migrations
-
-    settings = load_settings()
-    wrong = []
-    console.print(f"Python {sys.version.split()[0]}, home folder {settings.home.resolve()}")
-    existing = next(folder for folder in [settings.home.resolve(), *settings.home.resolve().parents] if folder.exists())
-    free = shutil.disk_usage(existing).free
-    console.print(f"disk: {free / 1e9:.1f} GB free")
-    if free < 2e9:
-        wrong.append("less than 2 GB of disk are free")
-    with runtime_of(settings) as runtime:
-        server = runtime.server
-        with psycopg.connect(driver_url(server.simsight, "").render_as_string(hide_password=False)) as connection:
-            grade, version = storage_grade(connection), schema_version(connection)
-            views = pending_views(connection)
-            newest = migrations()[-1].version
-            plain = plain_tables(connection) if version == newest else []
-            backup = newest_verified(connection) if version == newest else None
-        console.print(
-            f"database: {describe(server.simsight)}{' (embedded)' if server.embedded else ''}, "
-            f"PostgreSQL {grade.postgres}"
-        )
-        wrong += _print_grade(grade, plain)
-        console.print(f"schema: version {version} of {newest}")
-        if version != newest:
-            wrong.append("the schema is not up to date: run `simsight migrate`")
-        elif views:
-            names = ", ".join(view.name for view in views)
-            wrong.append(f"views are missing or not up to date ({names}): run `simsight migrate`")
-        told, problem = age_in_words(backup, settings, datetime.now(UTC))
-        console.print(f"backup: {told}")
-        wrong += [problem] if problem else []
-        known = _known_calls(runtime) if version == newest else None
-    if settings.account_problem:
-        console.print("1NCE account: only half of it is set")
-        wrong.append(settings.account_problem)
-    elif settings.once_username and settings.once_password:
-        problem = _try_account(settings)
-        console.print(f"1NCE account: {settings.once_username} at {settings.once_base_url}: {problem or 'answers'}")
-        wrong += [problem] if problem else []
-        if known:
-            _print_calls(*known)
+    checks = examine()
+    if as_json:
+        typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
     else:
-        console.print("1NCE account: none set (ONCE_USERNAME, ONCE_PASSWORD); demo and dev use the simulator")
-    for problem in wrong:
-        console.print(f"[red]to fix:[/red] {escape(problem)}")
-    raise typer.Exit(1 if wrong else 0)
+        for check in checks:
+            _print_check(check)
+    raise typer.Exit(1 if any(check.level == "failed" for check in checks) else 0)
 
 
 @app.command("support-bundle")
@@ -114,67 +68,18 @@ def support_bundle(
 
     Secrets, numbers of SIMs and names of logins are left out; look through it before you send it.
     """
-    import psycopg
-
+    from services.doctor.examine import examine
     from services.support import bundle
 
-    with console.capture() as checks:
-        try:
-            doctor()
-        except typer.Exit:
-            pass
-        except (SimsightError, psycopg.Error, OSError) as error:
-            console.print(str(error), markup=False)
-    names = bundle(load_settings(), file, doctor=checks.get())
+    names = bundle(load_settings(), file, doctor=examine())
     console.print(f"{', '.join(names)} in {file}", markup=False)
 
 
-def _print_grade(grade: Grade, plain: list[str]) -> list[str]:
-    """Say what the server offers; returns what is to be fixed."""
-    console.print(f"storage grade: {grade.name}{f' {grade.timescaledb}' if grade.timescaledb else ''}")
-    if grade.lacks:
-        console.print(f"  it lacks: {'; '.join(grade.lacks)}. Nothing else is affected.")
-    return [f"{len(plain)} tables are no hypertables yet: run `simsight storage upgrade`"] if plain else []
-
-
-def _known_calls(runtime: Runtime) -> tuple[dict[str, dict[str, Any]], str | None] | None:
-    """What is known of each call, and what to do before API v1 ends; None without the organization."""
-    from resources.database.session import UnknownOrganizationError
-    from resources.once.calls import v1_warning
-    from services.ingest.call_states import call_states
-
-    now = runtime.clock()
-    try:
-        calls, book = call_states(runtime.database, runtime.settings.once_api, now)
-    except UnknownOrganizationError:
-        return None
-    return calls, v1_warning(book, now)
-
-
-def _print_calls(calls: dict[str, dict[str, Any]], warning: str | None) -> None:
-    console.print("calls to 1NCE:")
-    for name, call in calls.items():
-        asked = f"API {call['version']}" if call["version"] else call.get("note", "gone")
-        last = f"{call['last_success_at']:%Y-%m-%d %H:%M} UTC" if call["last_success_at"] else "never yet"
-        gone = [
-            f"gone from {key.partition('_')[0]} since {since:%Y-%m-%d %H:%M} UTC"
-            for key, since in call.items()
-            if key.endswith("_gone_since")
-        ]
-        console.print(f"  {name}: {'; '.join([asked, f'last answer {last}', *gone])}", markup=False)
-    if warning:
-        console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
-
-
-def _try_account(settings: Settings) -> str:
-    """What is wrong with the 1NCE account, or nothing."""
-    from pipelines.demo import log_in
-
-    try:
-        log_in(settings)
-    except (SimsightError, ValueError) as error:
-        return str(error)
-    return ""
+def _print_check(check: Check) -> None:
+    colour = {"ok": "green", "warning": "yellow", "failed": "red"}[check.level]
+    for line in check.lines():
+        head, rest = line[:9], line[9:]
+        console.print(f"[{colour}]{head}[/{colour}]{escape(rest)}")
 
 
 def _print_tree(values: dict[str, Any], indent: int = 0) -> None:

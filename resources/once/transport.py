@@ -95,11 +95,11 @@ class TokenAuth(httpx.Auth):
         for _ in range(2):
             async with self._lock:
                 if self._token is None or time.monotonic() >= self._renew_at:
-                    response = yield self._token_request(request)
+                    response = yield self.token_request(request)
                     await response.aread()
                     if response.status_code in RETRY_STATUS:
                         return  # the caller sees this answer, and tries again later
-                    self._accept(response)
+                    self.accept(response)
                 token = self._token
             assert token is not None
             request.headers["Authorization"] = f"Bearer {token.get_secret_value()}"
@@ -114,7 +114,7 @@ class TokenAuth(httpx.Auth):
             "rights."
         )
 
-    def _token_request(self, request: httpx.Request) -> httpx.Request:
+    def token_request(self, request: httpx.Request) -> httpx.Request:
         if self._refusal:  # not asked again: repeated failures may lock the user out
             raise OnceCredentialsError(self._refusal)
         basic = httpx.BasicAuth(self._username, self._password.get_secret_value())
@@ -127,7 +127,7 @@ class TokenAuth(httpx.Auth):
         )
         return next(basic.auth_flow(fresh))
 
-    def _accept(self, response: httpx.Response) -> None:
+    def accept(self, response: httpx.Response) -> None:
         if response.status_code == httpx.codes.OK:
             token = responses.parse_token(response.content)
             if token is None:

@@ -1,15 +1,25 @@
 """Failed runs are counted in the storage that Dagster itself writes, whatever started them."""
 
+import time
 from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
+import psycopg
 import pytest
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.remote_origin import RemoteInstigatorOrigin
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
+from dagster._daemon.types import DaemonHeartbeat
+from pydantic import SecretStr
 from sqlalchemy import URL, make_url
 
 from pipelines.runs import _dagster_home, _instance, job_origin
 from resources.database.run_storage import failed_runs
 from resources.database.server import driver_url
+from resources.runtime import Runtime
+from resources.settings import Settings
+from services.doctor.pipeline import dagster
 
 WEEK = timedelta(days=7)
 
@@ -37,9 +47,26 @@ def test_failed_runs_of_the_last_week_are_counted_and_no_others(
             work.execute_in_process(instance=instance, raise_on_error=False, tags=tags)
         killed = instance.create_run_for_job(work)  # launched, as from the UI, and then never heard of
         instance.report_run_failed(killed)
-        instance.create_run_for_job(work)
+        waiting = instance.create_run_for_job(work)
+        for kind, age in (("SENSOR", 0), ("SCHEDULER", 4000)):
+            instance.add_daemon_heartbeat(DaemonHeartbeat(time.time() - age, kind, "it", []))
+        schedule = RemoteInstigatorOrigin(origin.repository_origin, "hourly_ingest")
+        about = ScheduleInstigatorData("0 * * * *", 0.0)
+        instance.add_instigator_state(
+            InstigatorState(schedule, InstigatorType.SCHEDULE, InstigatorStatus.STOPPED, about)
+        )
 
     assert failed_runs(empty_url, WEEK) == 3
+    with psycopg.connect(driver_url(empty_url, "").render_as_string(hide_password=False)) as connection:
+        connection.execute("UPDATE runs SET create_timestamp = create_timestamp - interval '2 hours'")
+    settings = Settings(home=tmp_path, database_url=SecretStr(str(address)), dagster_database_url=SecretStr(address))
+    with Runtime(settings) as runtime:
+        said = {check.name: check for check in dagster(runtime)}
+    assert (said["daemon"].level, said["runs"].level) == ("failed", "warning")
+    assert "SCHEDULER" in said["daemon"].found
+    assert "SENSOR" not in said["daemon"].found
+    assert f"stuck: work {waiting.run_id[:8]} NOT_STARTED for 2 h" in said["runs"].found
+    assert "hourly_ingest" in said["schedules and sensors"].found
     assert failed_runs(empty_url, timedelta(0)) == 0, "they are past"
 
 

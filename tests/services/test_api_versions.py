@@ -283,8 +283,8 @@ def test_status_and_doctor_list_the_calls_and_warn(
     assert doctor.exit_code == 0, doctor.output
     assert "usage: gone; last answer 2026-11-27 09:00 UTC; gone from v1 since 2026-11-27 11:00 UTC" in said
     assert "sims: API v2; last answer 2026-11-27 11:00 UTC" in said
-    assert "warning:" not in said
+    assert "warning calls to 1NCE" not in said
     monkeypatch.setenv("SIMSIGHT_NOW", (NOW + 3 * DAY).isoformat())
-    assert "warning: API v1 retires on 2026-12-31, in 31 days" in " ".join(
+    assert "to do: API v1 retires on 2026-12-31, in 31 days" in " ".join(
         CliRunner().invoke(app, ["doctor"]).output.split()
     )

@@ -3,6 +3,7 @@ registry.
 """
 
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -14,9 +15,10 @@ from ml.forecasting.promotion import decide
 from resources.registry import Version
 from resources.runtime import Runtime
 from resources.version import code_version
+from services.doctor.surroundings import mlflow
 from services.forecasting import USAGE_FORECASTS, train
 from services.model_specs import FORECASTER
-from services.models import RollbackError, registry_of, rollback
+from services.models import RollbackError, champion_of, registry_of, rollback
 from services.scoring import score_day
 from services.status import model_versions
 from tests.fleet import AS_OF, NOW, Truth
@@ -114,6 +116,23 @@ def test_a_registry_that_fails_leaves_the_database_as_it_was(
     assert champion is not None
     assert champion.version == 1
     assert truth.one("SELECT count(*) FROM predictions.promotions") == 1
+
+
+def test_a_champion_that_cannot_be_loaded_is_named(filled: tuple[Runtime, Truth]) -> None:
+    runtime, _ = filled
+    checks = {check.name: check for check in mlflow(runtime)}
+    assert checks["champions"].found.startswith("loaded: usage-forecaster 1")
+    champion = champion_of(runtime)
+    artifacts = runtime.mlflow.get_run(champion.run_id).info.artifact_uri
+    model = Path(str(artifacts).removeprefix("file://")) / "model.json"
+    saved = model.read_text()
+    try:
+        model.write_text(saved[: len(saved) // 2])
+        (lost,) = [check for check in mlflow(runtime) if check.level == "failed"]
+    finally:
+        model.write_text(saved)
+    assert lost.found.startswith("usage-forecaster version 1 cannot be loaded: ")
+    assert "simsight rollback" in lost.to_do
 
 
 def backtested(**summary: float) -> Backtest:

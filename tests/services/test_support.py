@@ -50,6 +50,7 @@ def test_the_bundle_has_what_support_asks_for_and_no_secret(
     for planted in (HUSH, ICCID, "901405100000077", "planted-user", "someone"):
         assert planted not in whole
     assert "schema: version" in found["doctor.txt"]
+    assert {"schema", "MLflow", "1NCE account"} <= {check["name"] for check in json.loads(found["doctor.json"])}
     assert json.loads(found["settings.json"])["ONCE_PASSWORD"] == "set"
     assert json.loads(found["settings.json"])["SIMSIGHT_RAW_DAYS"] == 30
     assert json.loads(found["versions.json"])["dagster"]
