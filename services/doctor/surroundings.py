@@ -25,7 +25,8 @@ from resources.once.log_in import LoggingIn
 from resources.proxies import proxy_options
 from resources.runtime import Runtime
 from resources.secret_files import FILE, variable_of
-from resources.settings import ENV_FILE, Settings, secret_fields, unknown_variables
+from resources.settings import ENV_FILE, Settings
+from resources.variables import secret_fields, unknown_variables
 from services.doctor.checks import Check, failed, ok, warning
 from services.ingest.call_states import call_states
 
