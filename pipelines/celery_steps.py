@@ -63,7 +63,13 @@ def executor_config(settings: Settings) -> dict[str, Any]:
             "task_reject_on_worker_lost": True,
             "worker_prefetch_multiplier": 1,
             "broker_transport_options": {"visibility_timeout": settings.celery_visibility_seconds},
+            "worker_cancel_long_running_tasks_on_connection_loss": False,
+            # Redis may be away for a quarter of an hour
             "broker_connection_retry_on_startup": True,
+            "broker_connection_max_retries": None,
+            "task_publish_retry_policy": {"max_retries": 100, "interval_step": 1, "interval_max": 10},
+            "result_backend_always_retry": True,
+            "result_backend_max_retries": 100,
             # a step is a process, as with the multiprocess executor: what it took of memory is given back
             "worker_max_tasks_per_child": 1,
             "worker_redirect_stdouts": False,  # steps log by themselves

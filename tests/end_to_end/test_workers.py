@@ -62,19 +62,25 @@ for event in done.all_events:
 """
 
 
-@contextmanager
-def redis_server(folder: Path) -> Iterator[str]:
-    """The URL of a Redis of its own, with a password."""
-    port = free_port()
-    command = [str(REDIS), "--port", str(port), "--bind", "127.0.0.1", "--requirepass", SECRET, "--save", ""]
-    with subprocess.Popen([*command, "--dir", str(folder)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as server:
-        try:
-            assert server.stdout is not None
-            while b"ready to accept connections" not in (line := server.stdout.readline()).lower():
-                assert line, "redis-server has ended"
-            yield f"redis://:{SECRET}@127.0.0.1:{port}/0"
-        finally:
-            server.terminate()
+class RedisServer:
+    """A Redis of its own, with a password, that finds what it had when it is started again."""
+
+    def __init__(self, folder: Path) -> None:
+        port = free_port()
+        self.url = f"redis://:{SECRET}@127.0.0.1:{port}/0"
+        self._command = [str(REDIS), "--port", str(port), "--bind", "127.0.0.1", "--requirepass", SECRET]
+        self._command += ["--dir", str(folder), "--save", "", "--appendonly", "yes"]
+        self.start()
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert self._process.stdout is not None
+        while b"ready to accept connections" not in (line := self._process.stdout.readline()).lower():
+            assert line, "redis-server has ended"
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.communicate()
 
 
 @dataclass
@@ -87,6 +93,7 @@ class Machines:
     runtime: Runtime
     truth: Truth
     variables: dict[str, str]
+    redis: RedisServer
     started: list[Process] = field(default_factory=list)
     said: dict[str, Callable[[str], str]] = field(default_factory=dict)
 
@@ -165,33 +172,29 @@ def machines(filled: tuple[Runtime, Truth], empty_url: URL, tmp_path: Path) -> I
     dagster = home / "dagster"
     dagster.mkdir(parents=True)
     shutil.copy("dagster.yaml", dagster)
-    with redis_server(tmp_path) as broker:
-        made = Machines(
-            runtime,
-            truth,
-            {
-                "SIMSIGHT_HOME": str(home),
-                "SIMSIGHT_DATABASE_URL": settings.database_url.get_secret_value(),
-                "SIMSIGHT_DAGSTER_DATABASE_URL": driver_url(empty_url, "psycopg2").render_as_string(
-                    hide_password=False
-                ),
-                "SIMSIGHT_MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri.get_secret_value(),
-                "SIMSIGHT_NOW": runtime.clock().isoformat(),
-                "SIMSIGHT_BLOCK_SIMS": "15",
-                "SIMSIGHT_EXECUTOR": "celery",
-                "SIMSIGHT_CELERY_BROKER_URL": broker,
-                "SIMSIGHT_CELERY_VISIBILITY_SECONDS": "5",
-                "SIMSIGHT_DAGSTER_FOLDER": str(dagster),
-                "DAGSTER_HOME": str(dagster),
-                "ONCE_BASE_URL": settings.once_base_url,
-                "ONCE_USERNAME": USERNAME,
-                "ONCE_PASSWORD": PASSWORD,
-            },
-        )
-        try:
-            yield made
-        finally:
-            made.close()
+    redis = RedisServer(tmp_path)
+    variables = {
+        "SIMSIGHT_HOME": str(home),
+        "SIMSIGHT_DATABASE_URL": settings.database_url.get_secret_value(),
+        "SIMSIGHT_DAGSTER_DATABASE_URL": driver_url(empty_url, "psycopg2").render_as_string(hide_password=False),
+        "SIMSIGHT_MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri.get_secret_value(),
+        "SIMSIGHT_NOW": runtime.clock().isoformat(),
+        "SIMSIGHT_BLOCK_SIMS": "15",
+        "SIMSIGHT_EXECUTOR": "celery",
+        "SIMSIGHT_CELERY_BROKER_URL": redis.url,
+        "SIMSIGHT_CELERY_VISIBILITY_SECONDS": "5",
+        "SIMSIGHT_DAGSTER_FOLDER": str(dagster),
+        "DAGSTER_HOME": str(dagster),
+        "ONCE_BASE_URL": settings.once_base_url,
+        "ONCE_USERNAME": USERNAME,
+        "ONCE_PASSWORD": PASSWORD,
+    }
+    made = Machines(runtime, truth, variables, redis)
+    try:
+        yield made
+    finally:
+        made.close()
+        redis.stop()
 
 
 def ends_well(machines: Machines, run: Process, whole: tuple[Any, Any]) -> None:
@@ -245,6 +248,22 @@ def test_a_step_that_takes_longer_than_the_broker_waits_is_done_once(machines: M
     ends_well(machines, run, whole)
     starts = "SELECT count(*) FROM event_logs WHERE dagster_event_type = 'STEP_START' AND step_key LIKE '%score_%'"
     assert machines.dagster(starts) == machines.dagster(starts.replace("count(*)", "count(DISTINCT step_key)"))
+
+
+@pytest.mark.nightly
+def test_a_redis_that_starts_again_costs_time_and_nothing_else(machines: Machines) -> None:
+    whole = machines.rows()
+    machines.forget("usage_forecasts")
+    one, _ = machines.worker("one"), machines.worker("two")
+    run = machines.run("usage_forecasts")
+    with machines.held_up():
+        until(lambda: bool(machines.at_work(one)), "worker one is at a block")
+        machines.redis.stop()
+        sleep(20)
+        machines.redis.start()
+    ends_well(machines, run, whole)
+    one.terminate()
+    assert one.wait(60) == 0, "a worker that is told to stop ends well"
 
 
 @pytest.mark.nightly
