@@ -24,6 +24,7 @@ from api.limits import RateLimits
 from api.metrics import Measured, Metrics, MetricsSettings
 from api.middleware import Headers, Heads, SmallBodies, cross_origin, header_text
 from api.openapi import DESCRIPTION, openapi_document
+from api.request_ids import Identified
 from api.routes import (
     actions,
     alert_stream,
@@ -188,6 +189,8 @@ def create_app(
     app.state.metrics = Metrics(store, measured) if measured else None
     if (figures := app.state.metrics) is not None:
         app.guard(lambda guarded: Measured(guarded, figures))
+
+    app.guard(Identified)
 
     app.state.mcp = None
     if mcp_hosts:

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
 from api.database import InvalidKeyError, SchemaOutdatedError, TooSlowError
+from api.request_ids import request_id
 from api.schemas.common import FieldProblem, Problem
 from resources.database.server import DatabaseUnavailableError
 from services.access.api_keys import NotAllowedError
@@ -34,7 +35,9 @@ log = logging.getLogger(__name__)
 def _problem(
     status: int, detail: str, *, errors: list[FieldProblem] | None = None, headers: dict[str, str] | None = None
 ) -> JSONResponse:
-    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors or [])
+    body = Problem(
+        title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors or [], request_id=request_id()
+    )
     return JSONResponse(
         body.model_dump(), status, media_type="application/problem+json", headers=HEADERS | (headers or {})
     )

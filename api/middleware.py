@@ -19,6 +19,7 @@ EXPOSED = (  # headers that a page of another origin may read
     "RateLimit-Remaining",
     "RateLimit-Reset",
     "X-Data-Note",
+    "X-Request-ID",
     "Content-Disposition",
 )
 MAX_BODIES = 100  # of them on their way at once
@@ -114,7 +115,7 @@ def cross_origin(app: ASGIApp, origins: Iterable[str]) -> ASGIApp:
         app,
         allow_origins=list(origins),
         allow_methods=["GET", "POST", "PATCH", "DELETE"],
-        allow_headers=["Authorization", "X-API-Key", "Content-Type", "Last-Event-ID"],
+        allow_headers=["Authorization", "X-API-Key", "Content-Type", "Last-Event-ID", "X-Request-ID"],
         expose_headers=EXPOSED,
         max_age=600,
     )

@@ -11,6 +11,7 @@ from typing import cast
 import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import URL
+from uvicorn.config import LOGGING_CONFIG
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.app import Guards, create_app
@@ -66,6 +67,7 @@ def serve(settings: Settings, database_url: URL | str, *, data_note: str = "") -
             forwarded_allow_ips=settings.api_trusted_proxies or None,
             timeout_graceful_shutdown=10,
             ws_max_size=MAX_WEBSOCKET_BYTES,
+            log_config=None if settings.log_format == "json" else LOGGING_CONFIG,
         )
         logging.getLogger("uvicorn.access").addFilter(hide_keys)
         Server(config).run(sockets=[listener])

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import URL
 
 from api.database import Pool, Row, Session
+from api.request_ids import request_id
 from services.access.api_keys import Credential
 
 STREAM_POOL_SIZE = 4
@@ -26,6 +27,12 @@ class Writers(Pool):
 
     def __init__(self, url: URL | str) -> None:
         super().__init__(url, size=WRITER_POOL_SIZE, spare=0, read_only=False)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Session]:
+        with super()._transaction() as session:
+            session.row("api_note_request", {"request_id": request_id()})
+            yield session
 
     def outcome(self, name: str, key: Credential, values: Mapping[str, Any]) -> str:
         """Run <name>.sql of sql/queries, which changes one thing for the organization of a key; returns its column

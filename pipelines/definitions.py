@@ -43,6 +43,7 @@ from pipelines.jobs import (
     tidy,
     train,
 )
+from pipelines.run_logs import write_lines_as_set
 from pipelines.schedules import (
     daily_predictions,
     daily_tidying,
@@ -65,6 +66,7 @@ from pipelines.sensors import (
     stream_outage,
     waiting_actions,
 )
+from pipelines.steps import watch
 from pipelines.terminal_logger import terminal
 from resources.runtime import Runtime
 from services.known_models import specs
@@ -132,9 +134,12 @@ ASSETS = dg.map_asset_specs(
 
 def code_location(runtime: Runtime) -> dg.Definitions:
     """Everything of the code location, working with a given runtime."""
+    asset_checks = [*checks(), forecasts_hold]
+    watch(made.node_def for made in (*ASSETS, *asset_checks) if isinstance(made, dg.AssetsDefinition))
+    watch(job.graph for job in (notify, refresh_sims, send_actions))
     return dg.Definitions(
         assets=ASSETS,
-        asset_checks=[*checks(), forecasts_hold],
+        asset_checks=asset_checks,
         jobs=[
             ingest,
             predict,
@@ -180,4 +185,5 @@ def code_location(runtime: Runtime) -> dg.Definitions:
     )
 
 
+write_lines_as_set(SETTINGS)
 defs = code_location(Runtime(SETTINGS))

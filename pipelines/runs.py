@@ -76,6 +76,8 @@ def environment(runtime: Runtime) -> dict[str, str]:
             "ONCE_USERNAME": settings.once_username,
             "ONCE_PASSWORD": settings.once_password.get_secret_value(),
         }
+    if settings.log_format != "text":
+        variables["SIMSIGHT_LOG_FORMAT"] = settings.log_format
     if settings.now:
         variables["SIMSIGHT_NOW"] = settings.now.isoformat()
     if settings.stream_files:
@@ -159,7 +161,8 @@ def run_job(
         result = defs.resolve_job_def(name).execute_in_process(
             run_id=run_id,
             instance=instance,
-            run_config={"loggers": {"terminal": {}}},
+            # JSON lines are for programs: what Dagster writes by itself, then
+            run_config={} if runtime.settings.log_format == "json" else {"loggers": {"terminal": {}}},
             raise_on_error=False,
             partition_key=partition_key,
             tags=tags,

@@ -15,6 +15,12 @@ LOGIN = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 NUMBER = re.compile(r"(?<!\d)\d{15,22}(?!\d)")  # ICCID, IMSI, IMEI
 SECRET, SIM_NUMBER = "[secret]", "[number]"
 SHORTEST_SECRET = 4
+# what looks like a secret wherever it stands: keys of ours, log-ins in headers, values of such names in URLs and JSON
+CREDENTIAL = re.compile(
+    r"(?i)\bss_[\w-]{20,}|(?<=bearer )[\w+/=.~-]{8,}|(?<=basic )[\w+/=.~-]{8,}"
+    r"""|(?<=password=)[^&\s"']+|(?<=secret=)[^&\s"']+|(?<=token=)[^&\s"']+|(?<=key=)[^&\s"']{8,}"""
+    r"""|(?<=password": ")[^"]+|(?<=secret": ")[^"]+|(?<=token": ")[^"]+"""
+)
 NAMING_SECRETS = re.compile(r"PASSWORD|SECRET|TOKEN|API_KEY")
 
 
@@ -23,6 +29,11 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, SECRET)
     return LOGIN.sub(SECRET, text)
+
+
+def without_credentials(text: str) -> str:
+    """A text without what looks like a secret, known or not."""
+    return CREDENTIAL.sub(SECRET, text)
 
 
 def without_numbers(text: str) -> str:

@@ -184,6 +184,9 @@ class Settings(BaseSettings):
         False, description="Start schedules and sensors switched on; else switch them on in the Dagster UI"
     )
     seed: int = Field(7, description="Seed of everything random")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Log lines as text for people, or as one JSON object a line for programs"
+    )
 
     monthly_limit_mb: float | None = Field(
         None, gt=0, description="Monthly data limit in MB that the 1NCE account sets for all its SIMs; none if unset"

@@ -51,6 +51,7 @@ class Problem(BaseModel):
     status: int = Field(examples=[404])
     detail: str = Field(examples=["There is no SIM with ICCID 8988228066033960000 in this organization."])
     errors: list[FieldProblem] = Field([], description="The parameters that are wrong")
+    request_id: str = Field("", description="Id of the request, as in the header X-Request-ID and in the service's log")
 
 
 class Cursor(BaseModel):

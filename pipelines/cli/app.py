@@ -5,10 +5,12 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 stopped by a failed c
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
 import warnings
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -40,6 +42,8 @@ from pipelines.cli import (
 )
 from pipelines.console import PlainConsole
 from resources.errors import SimsightError, UsageError
+from resources.log_lines import set_up, writes_json
+from resources.settings import SettingsError, load_settings
 from resources.temporary import own_temporary_folder
 from resources.variables import unknown_variables
 
@@ -94,7 +98,8 @@ def _options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    with suppress(SettingsError):  # a command says it, where it needs the settings
+        set_up(load_settings())
 
 
 def main() -> None:
@@ -133,4 +138,7 @@ def _fail(error: object, code: int) -> None:
 
 
 def _say(what: object, style: str) -> None:
+    if writes_json():
+        logging.getLogger("simsight").log(logging.ERROR if style == "red" else logging.WARNING, "%s", what)
+        return
     PlainConsole(stderr=True, highlight=False).print(f"simsight: {what}", markup=False, style=style, soft_wrap=True)

@@ -56,8 +56,8 @@ class Audited:
     stranger: httpx.Client
     secrets: list[str]
 
-    def lines(self, **chosen: Any) -> list[dict[str, Any]]:
-        """All lines chosen, oldest first, page by page."""
+    def lines(self, *, with_requests: bool = False, **chosen: Any) -> list[dict[str, Any]]:
+        """All lines chosen, oldest first, page by page; without the ids of requests, which are new each time."""
         found: list[dict[str, Any]] = []
         after = None
         while True:
@@ -65,6 +65,8 @@ class Audited:
             assert page.status_code == 200, page.text
             found += page.json()["items"]
             if (after := page.json()["next"]) is None:
+                for line in found if not with_requests else ():
+                    line["facts"].pop("request_id", None)
                 return found[::-1]
 
     def tampered(self, statement: str) -> list[str]:
@@ -291,7 +293,7 @@ def test_lines_are_searched_and_exported(audited: Audited) -> None:
     assert audited.admin.get("/v1/audit", params={"from": today, "to": yesterday}).status_code == 422
 
     exported = audited.admin.get("/v1/audit/export")
-    assert [json.loads(line) for line in exported.text.splitlines()] == everything[::-1]
+    assert [json.loads(line) for line in exported.text.splitlines()] == audited.lines(with_requests=True)[::-1]
     rows = list(csv.DictReader(io.StringIO(audited.admin.get("/v1/audit/export?format=csv&event=key").text)))
     assert [int(row["number"]) for row in rows] == [line["number"] for line in audited.lines(event="key")][::-1]
     assert rows[-1]["who"] == "command line"
@@ -393,7 +395,7 @@ def test_the_command_line_lists_exports_and_checks(
     assert [line["event"] for line in listed] == ["login.revoked", "login.made"]
     said("export", str(tmp_path / "audit.ndjson"))
     exported = (tmp_path / "audit.ndjson").read_text().splitlines()
-    assert [json.loads(line) for line in exported] == audited.lines()[::-1]
+    assert [json.loads(line) for line in exported] == audited.lines(with_requests=True)[::-1]
     assert said("export", "--format", "csv", "--event", "stream").count("stream.made") == 1
     assert said("export", "--from", "2020-01-01", "--to", "2020-01-02") == ""
     assert f"{len(exported)} rows, last {audited.lines()[-1]['sha256']}" in said("verify").replace("\n", " ")
@@ -479,3 +481,23 @@ def test_what_the_database_does_not_take_is_kept_and_many_addresses_are_counted_
     assert dict(zip(counts["addresses"], counts["uses"], strict=True)) | {"1.1.1.1": 2, "*": 6} == dict(
         zip(counts["addresses"], counts["uses"], strict=True)
     )
+
+
+def test_a_request_has_an_id_in_its_answer_and_in_the_line_that_it_wrote(audited: Audited) -> None:
+    given = {"X-Request-ID": "caller-0815.7"}
+    added = audited.admin.post("/v1/alert-rules", json=RULE | {"name": "third"}, headers=given)
+    assert added.headers["X-Request-ID"] == "caller-0815.7"
+    line = audited.lines(event="rule.added", with_requests=True)[-1]
+    assert line["facts"]["request_id"] == "caller-0815.7"
+
+    disable_rule(audited.database, "third", now=NOW, by="ann")
+    assert "request_id" not in audited.lines(event="rule.switched-off", with_requests=True)[-1]["facts"], (
+        "no request did it"
+    )
+
+    for unfit in ("short", "two words", "ss_" + "k" * 43, "x" * 65, "line\tbreak"):
+        lost = audited.admin.get("/v1/nothing", headers={"X-Request-ID": unfit})
+        made = lost.headers["X-Request-ID"]
+        assert (len(made), lost.json()["request_id"]) == (32, made)
+    ids = {audited.admin.get("/v1/sims").headers["X-Request-ID"] for _ in range(3)}
+    assert len(ids) == 3
