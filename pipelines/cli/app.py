@@ -27,6 +27,7 @@ from pipelines.cli import (
     feedback,
     keys,
     models,
+    organizations,
     recommendations,
     reports,
     runs,
@@ -69,7 +70,7 @@ for _name, _group in (
     ("audit", audit.audit),
     ("backup", backup.backup),
     ("forget", deletion.forget),
-    ("organization", deletion.organization),
+    ("organization", organizations.organization),
     ("recommendations", recommendations.recommendations),
     ("reports", reports.reports),
 ):

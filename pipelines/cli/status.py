@@ -89,6 +89,8 @@ def doctor() -> None:
         console.print(f"backup: {told}")
         wrong += [problem] if problem else []
         known = _known_calls(runtime) if version == newest else None
+        if known:
+            settings = runtime.for_organization().settings
     if settings.account_problem:
         console.print("1NCE account: only half of it is set")
         wrong.append(settings.account_problem)

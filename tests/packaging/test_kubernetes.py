@@ -92,8 +92,8 @@ def test_runs_are_pods_of_their_own_that_are_watched_and_tried_again() -> None:
     assert VALUES["runLauncher"]["type"] == "K8sRunLauncher"
     assert VALUES["dagsterDaemon"]["runMonitoring"]["enabled"] is True
     assert VALUES["dagsterDaemon"]["runRetries"]["enabled"] is True
-    (pool,) = re.findall(r"^POOL = \"(\w+)\"$", (ROOT / "assets/ingest.py").read_text(), re.MULTILINE)
-    assert f"dagster instance concurrency set {pool} 1 " in (FOLDER / "values.yaml").read_text()
+    limits = yaml.safe_load((ROOT / "dagster.yaml").read_text())["run_queue"]["tag_concurrency_limits"]
+    assert VALUES["dagsterDaemon"]["runCoordinator"]["config"]["queuedRunCoordinator"]["tagConcurrencyLimits"] == limits
     arguments = VALUES["dagster-user-deployments"]["deployments"][0]["codeServerArgs"]
     (local,) = yaml.safe_load((ROOT / "workspace.yaml").read_text())["load_from"]
     assert arguments[arguments.index("--module-name") + 1] == local["python_module"]["module_name"]
