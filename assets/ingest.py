@@ -13,8 +13,6 @@ from services.ingest.endpoints import EVENTS, ORDERS, PRODUCTS, QUOTA, SIMS, SMS
 from services.ingest.ingest_run import IngestResult, Progress, ingest_account, ingest_fleet, poll_budget
 
 RETRY = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL)
-# whatever asks 1NCE shares one budget of requests: one at a time
-POOL = "once_api"
 
 
 def _account_asset(endpoint: Endpoint, table: str, description: str) -> dg.AssetsDefinition:
@@ -27,11 +25,12 @@ def _account_asset(endpoint: Endpoint, table: str, description: str) -> dg.Asset
         owners=OWNERS,
         description=f"{description}\n\n{IF_RED}",
         metadata={"dagster/table_name": table},
-        pool=POOL,
         retry_policy=RETRY,
     )
     def account_list(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
-        return _result(context, lambda: ingest_account(runtime.database, runtime.once, endpoint, clock=runtime.clock))
+        return _result(
+            context, runtime, lambda: ingest_account(runtime.database, runtime.once, endpoint, clock=runtime.clock)
+        )
 
     return account_list
 
@@ -47,13 +46,14 @@ def _fleet_asset(endpoint: Endpoint, table: str, description: str) -> dg.AssetsD
         owners=OWNERS,
         description=f"{description}\n\n{IF_RED}",
         metadata={"dagster/table_name": table},
-        pool=POOL,
         retry_policy=RETRY,
     )
     def fleet_answers(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
         today = runtime.clock().date()
         return _result(
-            context, lambda: _ingest_fleet(context, runtime, endpoint, today, today, budget=poll_budget(runtime))
+            context,
+            runtime,
+            lambda: _ingest_fleet(context, runtime, endpoint, today, today, budget=poll_budget(runtime)),
         )
 
     return fleet_answers
@@ -99,7 +99,6 @@ tickets = _account_asset(TICKETS, "core.tickets", "Support requests with their m
     kinds={"python", "postgres"},
     owners=OWNERS,
     metadata={"dagster/table_name": "core.sim_usage"},
-    pool=POOL,
     retry_policy=RETRY,
 )
 def sim_usage(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
@@ -119,7 +118,7 @@ def sim_usage(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.Ma
     first, last = date.fromisoformat(days.start), date.fromisoformat(days.end)
     # whoever asks for the past wants all of it
     budget = poll_budget(runtime) if first >= runtime.clock().date() - timedelta(days=1) else None
-    return _result(context, lambda: _ingest_fleet(context, runtime, USAGE, first, last, budget=budget))
+    return _result(context, runtime, lambda: _ingest_fleet(context, runtime, USAGE, first, last, budget=budget))
 
 
 def _ingest_fleet(
@@ -158,10 +157,16 @@ def _in_tenths(context: dg.AssetExecutionContext, name: str) -> Progress:
     return progress
 
 
-def _result(context: dg.AssetExecutionContext, ingest: Callable[[], IngestResult]) -> dg.MaterializeResult[None]:
-    """Run an ingest and report its figures. Wrong credentials and settings stay wrong, a gone call gone: no retry."""
+def _result(
+    context: dg.AssetExecutionContext, runtime: Runtime, ingest: Callable[[], IngestResult]
+) -> dg.MaterializeResult[None]:
+    """Run an ingest, one at a time of an account, and report its figures.
+
+    Wrong credentials and settings stay wrong, a gone call gone: no retry.
+    """
     try:
-        result = ingest()
+        with runtime.account_turn():
+            result = ingest()
     except (OnceCredentialsError, OnceCallGoneError, SettingsError) as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     if result.gone:

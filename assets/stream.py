@@ -7,8 +7,7 @@ from services.anomalies.live import detect_live
 from services.ingest.stream import process_batches
 from services.ingest.stream_files import UnreadableFileError, new_files, store_file
 
-# one step at a time works on the stream
-POOL = "stream"
+TURN = "stream"  # one step at a time works on the stream of an organization
 
 
 @dg.asset(
@@ -17,7 +16,6 @@ POOL = "stream"
     kinds={"python", "postgres"},
     owners=OWNERS,
     metadata={"dagster/table_name": "core.stream_usage"},
-    pool=POOL,
 )
 def stream_records(runtime: RuntimeParam) -> dg.MaterializeResult[None]:
     """Usage and event records of 1NCE's Data Streamer: preliminary data of days that sim_usage has not closed yet.
@@ -31,8 +29,9 @@ def stream_records(runtime: RuntimeParam) -> dg.MaterializeResult[None]:
     If it is red: records wait in raw.stream_batches and none is lost. Open the failed run, mend what its last
     message says; the next records, or the job `process_stream`, take them all in.
     """
-    done = process_batches(runtime.database, now=runtime.clock())
-    return dg.MaterializeResult(metadata=done.metadata() | detect_live(runtime))
+    with runtime.turn(TURN):
+        done = process_batches(runtime.database, now=runtime.clock())
+        return dg.MaterializeResult(metadata=done.metadata() | detect_live(runtime))
 
 
 @dg.asset(
@@ -40,7 +39,6 @@ def stream_records(runtime: RuntimeParam) -> dg.MaterializeResult[None]:
     kinds={"python", "json", "csv"},
     owners=OWNERS,
     metadata={"dagster/table_name": "raw.stream_batches"},
-    pool=POOL,
 )
 def stream_file_batches(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
     """Records from the new files of SIMSIGHT_STREAM_FILES, a folder or bucket; stream_records processes them.
@@ -54,15 +52,17 @@ def stream_file_batches(context: dg.AssetExecutionContext, runtime: RuntimeParam
     where = runtime.settings.stream_files
     if where is None:
         raise dg.Failure("SIMSIGHT_STREAM_FILES is not set: nothing says where the files are", allow_retries=False)
-    files, records, unreadable, failed = new_files(runtime.database, where), 0, 0, []
-    for file in files:
-        try:
-            records += store_file(runtime.database, where, file, now=runtime.clock())
-        except UnreadableFileError as error:
-            unreadable += 1
-            context.log.warning(f"{file.path}: {error}")
-        except OSError as error:  # not ours to read, or out of reach: the next run tries again
-            failed.append(f"{file.path}: {error.strerror or error}")
+    records, unreadable, failed = 0, 0, []
+    with runtime.turn(TURN):
+        files = new_files(runtime.database, where)
+        for file in files:
+            try:
+                records += store_file(runtime.database, where, file, now=runtime.clock())
+            except UnreadableFileError as error:
+                unreadable += 1
+                context.log.warning(f"{file.path}: {error}")
+            except OSError as error:  # not ours to read, or out of reach: the next run tries again
+                failed.append(f"{file.path}: {error.strerror or error}")
     if failed:
         raise dg.Failure(f"{len(failed)} of {len(files)} files could not be opened: {'; '.join(failed[:10])}")
     return dg.MaterializeResult(

@@ -12,7 +12,6 @@ from services.ingest.usage_book import update_book
     kinds={"python", "postgres"},
     owners=OWNERS,
     metadata={"dagster/table_name": "core.sim_usage"},
-    pool="usage_book",
 )
 def usage_book(runtime: RuntimeParam) -> dg.MaterializeResult[None]:
     """Daily usage of SIMs for which the usage call does not answer, in core.sim_usage beside what it did answer.
@@ -24,4 +23,5 @@ def usage_book(runtime: RuntimeParam) -> dg.MaterializeResult[None]:
     If it is red: days without an answer of the usage call stay open. Open the failed run; the next hourly ingest
     tries again, and no day is lost.
     """
-    return dg.MaterializeResult(metadata=update_book(runtime.database, runtime.clock()).metadata())
+    with runtime.turn("usage_book"):
+        return dg.MaterializeResult(metadata=update_book(runtime.database, runtime.clock()).metadata())

@@ -37,11 +37,6 @@ def as_of_day(runtime: Runtime, now: datetime) -> date:
     return now.date() - timedelta(days=1 + runtime.settings.lateness_days)
 
 
-def under_way(context: dg.SensorEvaluationContext, job: str) -> bool:
-    """Whether a run of a job waits or runs."""
-    return context.instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=UNDER_WAY)) > 0
-
-
 def day_range(first: date, last: date) -> dict[str, str]:
     """The tags that make one run of a range of daily partitions."""
     return {

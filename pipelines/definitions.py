@@ -20,6 +20,7 @@ from assets.scoring_ops import IO_MANAGER, StagedValues
 from assets.stream import stream_file_batches, stream_records
 from assets.usage_book import usage_book
 from pipelines.common import SETTINGS
+from pipelines.customers import runtime_resource
 from pipelines.executors import executor
 from pipelines.jobs import (
     ANOMALY,
@@ -181,7 +182,12 @@ def code_location(runtime: Runtime) -> dg.Definitions:
         ],
         executor=executor(runtime.settings),
         loggers={"console": dg.colored_console_logger, "terminal": terminal},
-        resources={"runtime": runtime, IO_MANAGER: StagedValues(runtime)},
+        resources={
+            "runtime": runtime_resource(runtime),
+            IO_MANAGER: dg.IOManagerDefinition(
+                lambda context: StagedValues(context.resources.runtime), required_resource_keys={"runtime"}
+            ),
+        },
     )
 
 

@@ -9,7 +9,7 @@ from assets.common import AS_OF_DAYS, DAYS, RuntimeParam
 from assets.exhaustion import exhaustion_backtested, quota_exhaustions
 from assets.forecasting import aggregate_forecasts, forecast_drift, usage_forecaster, usage_forecasts, usage_history
 from assets.imports import imported_files
-from assets.ingest import INGEST, POOL, sim_usage
+from assets.ingest import INGEST, sim_usage
 from assets.lifecycle import sim_lifecycle
 from assets.maintenance import compressed_days, kept_days, raw_landings
 from assets.quota import quota_policy, quota_recommendations, realized_savings
@@ -52,11 +52,11 @@ def notify() -> None:
 
 
 @dg.op(
-    pool=POOL,
     description="Look for actions whose answer was lost, then send what is switched on, approved and within the caps.",
 )
 def send_what_waits(context: dg.OpExecutionContext, runtime: RuntimeParam) -> None:
-    done = send(runtime.database, runtime.acting, runtime.settings, runtime.clock)
+    with runtime.account_turn():
+        done = send(runtime.database, runtime.acting, runtime.settings, runtime.clock)
     context.log.info(", ".join(f"{name}: {count}" for name, count in done.items()) or "nothing was to be sent")
     if done.get("unclear"):  # a failed run is seen, and kept for downstream apps
         raise dg.Failure(
@@ -78,19 +78,20 @@ class Sims(dg.Config):
     sim_keys: list[int]
 
 
-@dg.op(pool=POOL, description="Ask 1NCE about some SIMs now: usage, quota, status and events.")
+@dg.op(description="Ask 1NCE about some SIMs now: usage, quota, status and events.")
 def ask_now(context: dg.OpExecutionContext, config: Sims, runtime: RuntimeParam) -> None:
     today = runtime.clock().date()
     for source in (USAGE, QUOTA, STATUS, EVENTS):
-        result = ingest_fleet(
-            runtime.database,
-            runtime.once,
-            source,
-            first_day=today,
-            last_day=today,
-            clock=runtime.clock,
-            only=set(config.sim_keys),
-        )
+        with runtime.account_turn():
+            result = ingest_fleet(
+                runtime.database,
+                runtime.once,
+                source,
+                first_day=today,
+                last_day=today,
+                clock=runtime.clock,
+                only=set(config.sim_keys),
+            )
         context.log.info(f"{source.name}: {result.metadata()}")
 
 

@@ -144,12 +144,13 @@ def run_job(
 
     import dagster as dg
 
+    from pipelines.customers import ORGANIZATION
     from pipelines.definitions import code_location
     from pipelines.terminal_logger import noting_ctrl_c
 
     defs = code_location(runtime)
     partition_key = None if first is None else first.isoformat()
-    tags = {TERMINAL: "true"}
+    tags = {TERMINAL: "true", ORGANIZATION: runtime.settings.organization}
     if first is not None and last is not None and last != first:
         partition_key = None
         tags |= day_range(first, last)
@@ -220,8 +221,7 @@ def _instance(home: str, origin: RemoteJobOrigin) -> dg.DagsterInstance:
 def _alive(runtime: Runtime, instance: dg.DagsterInstance) -> Iterator[str]:
     """The id of a new run, with a lock on the server that lasts as long as this process; ends runs whose process died.
 
-    The run of a process that was killed still holds its place in the pool of what asks 1NCE: all others would wait for
-    it.
+    The run of a process that was killed would be under way for ever.
     """
     import dagster as dg
 
@@ -234,7 +234,6 @@ def _alive(runtime: Runtime, instance: dg.DagsterInstance) -> Iterator[str]:
             free = connection.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", (ALIVE, run.run_id)).fetchone()
             if free and free[0]:
                 instance.report_run_failed(run, "The process of this run was killed.")
-                instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
         yield run_id
 
 

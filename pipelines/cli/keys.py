@@ -23,6 +23,10 @@ def create_key(
         list[str] | None,
         typer.Option(help="What it may do: read, alerts, actions, admin; repeatable. Default: read."),
     ] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(help="What it is: viewer, operator, approver, administrator; each has its scopes; repeatable."),
+    ] = None,
     write: Annotated[bool, typer.Option("--write", help="Scopes read and alerts.")] = False,
     act: Annotated[bool, typer.Option("--act", help="Scopes read and actions: it may spend money at 1NCE.")] = False,
     network: Annotated[
@@ -37,7 +41,13 @@ def create_key(
     from services.access import api_keys
     from services.access.tokens import oidc_of
 
-    scopes = {*(scope or []), *(["read"] if write or act or not scope else [])}
+    if unknown := set(role or ()) - api_keys.ROLES.keys():
+        raise api_keys.ApiKeyError(f"there is no role {min(unknown)}; there are {', '.join(api_keys.ROLES)}")
+    scopes = {
+        *(scope or []),
+        *api_keys.scopes_in(role or ()),
+        *(["read"] if write or act or not (scope or role) else []),
+    }
     scopes |= ({"alerts"} if write else set()) | ({"actions"} if act else set())
     settings = load_settings()
     oidc = oidc_of(settings) if for_tokens else None

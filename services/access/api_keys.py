@@ -29,6 +29,13 @@ SCOPES: dict[Scope, str] = {
     "admin": "make, rotate and revoke keys, read the log of writes",
 }
 READ: tuple[Scope, ...] = ("read",)
+# what a key or a person is in an organization: scopes by a name, of which several may be given
+ROLES: dict[str, frozenset[Scope]] = {
+    "viewer": frozenset({"read"}),
+    "operator": frozenset({"read", "alerts"}),
+    "approver": frozenset({"read", "actions"}),
+    "administrator": frozenset({"read", "admin"}),
+}
 MAX_NETWORKS = 100
 MAX_NAME = 100
 MAX_OVERLAP = timedelta(days=90)
@@ -152,6 +159,11 @@ def checked_name(name: str) -> str:
             "'dashboard'"
         )
     return name
+
+
+def scopes_in(words: Iterable[str]) -> frozenset[str]:
+    """The scopes that words name, as scopes or as roles; other words name none."""
+    return frozenset(scope for word in words for scope in ROLES.get(word, {word} & SCOPES.keys()))
 
 
 def checked_scopes(scopes: Collection[str]) -> list[Scope]:

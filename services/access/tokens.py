@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from resources.errors import SimsightError, UsageError
-from services.access.api_keys import PREFIX, SCOPES, Credential, Scope, key_sha256
+from services.access.api_keys import PREFIX, Credential, Scope, key_sha256, scopes_in
 
 if TYPE_CHECKING:
     from resources.settings import Settings
@@ -51,7 +51,7 @@ class OidcSettings:
     issuer, audience    as the token must name them
     secret              of this service, of which the keys behind tokens are made
     organization_claim  the claim that holds the organization's name
-    scopes_claim        the claim that holds scopes, as a list or separated by spaces; other words in it are ignored
+    scopes_claim        the claim that holds scopes or roles, as a list or separated by spaces; other words are ignored
     jwks_url            where the provider's keys are; empty: its discovery document says
     """
 
@@ -197,7 +197,7 @@ def _subject(claims: Mapping[str, Any]) -> str:
 
 def _scopes(found: Any) -> frozenset[str]:
     words = found.split() if isinstance(found, str) else found if isinstance(found, list) else []
-    return frozenset(word for word in words if isinstance(word, str) and word in SCOPES)
+    return scopes_in(word for word in words if isinstance(word, str))
 
 
 def oidc_of(settings: Settings) -> OidcSettings | None:

@@ -42,6 +42,10 @@ def examine() -> list[Check]:
             if current:
                 look("messages", lambda: pipeline.outbox(runtime))
                 look("data", lambda: pipeline.data(runtime))
+                try:
+                    settings = runtime.for_organization().settings
+                except SettingsError as error:
+                    found.append(failed("settings of the organization", "wrong", str(error)))
                 look("MLflow", lambda: surroundings.mlflow(runtime))
         look("1NCE account", lambda: surroundings.account(settings))
         if any(check.name == "data" for check in found) and settings.once_username:

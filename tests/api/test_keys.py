@@ -220,7 +220,8 @@ def test_tokens_of_the_identity_provider_stand_for_keys(seeded: Seeded, serve_ap
         assert get(oidc.key_of("default")).status_code == 401  # the key behind it opens nothing by itself
         acted = client.post("/v1/alerts/1/acknowledge", headers={"Authorization": f"Bearer {token(issuer)}"})
         assert (acted.status_code, acted.json()["acted_by"]) == (200, "API key sso:alice")
-        only_read = {"Authorization": f"Bearer {token(issuer, scope='read')}"}
+        assert get(token(issuer, scope=["viewer"])).status_code == 200
+        only_read = {"Authorization": f"Bearer {token(issuer, scope='viewer')}"}
         assert client.post("/v1/alerts/1/reopen", headers=only_read).status_code == 403
         # neither more than the token gives nor more than the organization lets tokens do
         for shown, path in ((token(issuer, scope="openid"), "/v1/sims"), (token(issuer, scope="admin"), "/v1/keys")):

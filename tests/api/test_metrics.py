@@ -35,6 +35,7 @@ INSERT INTO ops.once_calls SELECT organization_id, 'usage', 'v1', now(), NULL, n
 INSERT INTO ops.sweeps (organization_id, source, first_day, last_day, started_at, finished_at)
 SELECT organization_id, 'usage', '2026-01-10', '2026-01-10', t, t + interval '5 minutes'
 FROM core.organizations, (VALUES (timestamptz '2026-01-10Z'), ('2026-01-11Z')) AS s (t);
+UPDATE core.organizations SET paused_at = NULL;
 INSERT INTO ops.incidents (organization_id, kind, opened_at, message, details)
 SELECT organization_id, 'stream_outage', now(), 'silent', '{}' FROM core.organizations WHERE slug = 'other';
 INSERT INTO ops.streams SELECT 'stream_00' || organization_id, organization_id, 's', 'x', now(), NULL

@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from dagster import OpDefinition
 
-from pipelines.definitions import defs
 from resources.secret_files import variable_of
 from resources.settings import Settings
 from resources.variables import secret_fields
@@ -97,10 +95,8 @@ def test_runs_are_pods_of_their_own_that_are_watched_and_tried_again() -> None:
     assert VALUES["dagsterDaemon"]["runMonitoring"]["maxResumeRunAttempts"] > 0
     assert VALUES["dagsterDaemon"]["runRetries"]["enabled"] is True
     text = (FOLDER / "values.yaml").read_text()
-    assert "dagster instance concurrency set once_api 1 " in text
-    pools = {op.pool for job in defs.resolve_all_job_defs() for op in job.all_node_defs if isinstance(op, OpDefinition)}
-    assert "once_api" in pools
-    assert {pool for pool in pools if pool and not re.search(rf"\b{pool}\b", text)} == set()
+    limits = yaml.safe_load((ROOT / "dagster.yaml").read_text())["run_queue"]["tag_concurrency_limits"]
+    assert VALUES["dagsterDaemon"]["runCoordinator"]["config"]["queuedRunCoordinator"]["tagConcurrencyLimits"] == limits
     arguments = VALUES["dagster-user-deployments"]["deployments"][0]["codeServerArgs"]
     (local,) = yaml.safe_load((ROOT / "workspace.yaml").read_text())["load_from"]
     assert arguments[arguments.index("--module-name") + 1] == local["python_module"]["module_name"]

@@ -20,7 +20,6 @@ from pipelines.sensors import alert_outbox, critical_alerts
 from resources.database.server import driver_url
 from resources.once.stream_records import luhn_digit
 from resources.runtime import Runtime
-from resources.settings import Settings
 from services.notifications import outbox
 from tests.fleet import AS_OF, NOW, Account, Truth, at, ingest
 
@@ -273,10 +272,8 @@ def test_without_an_account_nothing_is_asked(database_url: URL, account: Account
     assert driver_url(database_url, "psycopg").database
 
 
-def test_rules_are_evaluated_every_hour_as_of_the_last_complete_day() -> None:
-    context = dg.build_schedule_context(
-        scheduled_execution_time=NOW, resources={"runtime": Runtime(Settings(_env_file=None))}
-    )
+def test_rules_are_evaluated_every_hour_as_of_the_last_complete_day(account: Account) -> None:
+    context = dg.build_schedule_context(scheduled_execution_time=NOW, resources={"runtime": account.runtime})
     asked = hourly_rules(context)
     assert isinstance(asked, dg.RunRequest)
     assert asked.partition_key == AS_OF.isoformat()

@@ -240,8 +240,8 @@ def test_the_detector_is_trained_alone_on_mondays_at_three(runtime: Runtime) -> 
         (datetime(2025, 12, 31, 23, 5, tzinfo=UTC), "2025-12-31"),
     ],
 )
-def test_the_hourly_ingest_asks_for_the_day_that_it_runs_on(at: datetime, partition: str) -> None:
-    context = dg.build_schedule_context(scheduled_execution_time=at)
+def test_the_hourly_ingest_asks_for_the_day_that_it_runs_on(runtime: Runtime, at: datetime, partition: str) -> None:
+    context = dg.build_schedule_context(scheduled_execution_time=at, resources={"runtime": runtime})
 
     request = hourly_ingest(context)
 
@@ -252,16 +252,18 @@ def test_the_hourly_ingest_asks_for_the_day_that_it_runs_on(at: datetime, partit
 
 
 @pytest.mark.parametrize(("lateness_days", "partition"), [(0, "2025-09-23"), (1, "2025-09-22"), (3, "2025-09-20")])
-def test_the_daily_predictions_are_as_of_the_last_complete_day(lateness_days: int, partition: str) -> None:
-    settings = Settings(lateness_days=lateness_days, _env_file=None)
+def test_the_daily_predictions_are_as_of_the_last_complete_day(
+    runtime: Runtime, lateness_days: int, partition: str
+) -> None:
+    runtime.settings.lateness_days = lateness_days
     at = datetime(2025, 9, 24, 2, tzinfo=UTC)
 
-    resources = {"runtime": Runtime(settings)}
+    resources = {"runtime": runtime}
     request = daily_predictions(dg.build_schedule_context(scheduled_execution_time=at, resources=resources))
 
     assert isinstance(request, dg.RunRequest)
     assert request.partition_key == partition
-    assert Runtime(settings.model_copy(update={"now": at})).last_complete_day() == date.fromisoformat(partition)
+    assert Runtime(runtime.settings.model_copy(update={"now": at})).last_complete_day() == date.fromisoformat(partition)
     assert daily_predictions.cron_schedule == "0 2 * * *"
 
 

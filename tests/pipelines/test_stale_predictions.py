@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from pipelines.common import day_range
+from pipelines.customers import ORGANIZATION
 from pipelines.definitions import code_location
 from pipelines.sensors import stale_predictions
 from resources.runtime import Runtime
@@ -106,7 +107,7 @@ def test_only_the_stale_days_are_computed_again_in_one_run(scored: tuple[Runtime
 
     location = code_location(runtime)
     (request,) = stale_predictions(dg.build_sensor_context(resources={"runtime": runtime}))
-    assert request.tags == day_range(AS_OF - DAY, AS_OF)
+    assert request.tags == day_range(AS_OF - DAY, AS_OF) | {ORGANIZATION: "default"}
     with dg.DagsterInstance.ephemeral() as instance:
         job = location.resolve_job_def("rescore")
         assert job.execute_in_process(instance=instance, tags=request.tags).success

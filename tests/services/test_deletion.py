@@ -14,6 +14,7 @@ from resources.database.session import Database
 from services.actions.requests import verify_log
 from services.deletion import UnknownError, delete_organization, delete_sim
 from services.organizations import organizations
+from tests.fleet import NOW
 from tests.sql.test_isolation import SEED
 
 pytestmark = pytest.mark.timescaledb
@@ -123,7 +124,7 @@ def test_a_sim_that_is_forgotten_is_in_no_table_and_no_text_and_the_log_still_ho
 def test_an_organization_that_is_removed_is_in_no_table_and_the_other_is_as_it_was(
     admin: psycopg.Connection[Any], database_url: URL
 ) -> None:
-    listed = {row["name"]: (row["sims"], str(row["newest_day"])) for row in organizations(database_url)}
+    listed = {row["name"]: (row["sims"], str(row["newest_day"])) for row in organizations(database_url, NOW)}
     assert listed == {"default": (2, "2026-03-01"), "other": (1, "2026-03-01")}
     before, other = counts(admin, "organization_id", 1), counts(admin, "organization_id", 2)
     shown = delete_organization(database_url, "default", by="x", dry_run=True)
@@ -131,7 +132,7 @@ def test_an_organization_that_is_removed_is_in_no_table_and_the_other_is_as_it_w
     assert counts(admin, "organization_id", 1) == before
     assert delete_organization(database_url, "default", by="user me", dry_run=False) == before
     assert counts(admin, "organization_id", 1) == {}
-    assert [row["name"] for row in organizations(database_url)] == ["other"]
+    assert [row["name"] for row in organizations(database_url, NOW)] == ["other"]
     assert counts(admin, "organization_id", 2) == other
     assert naming(admin, ICCID, IMSI) == []
     assert admin.execute("SELECT kind, gone, by_whom FROM ops.deletions").fetchall() == [("organization", 1, "user me")]

@@ -15,6 +15,7 @@ from resources.once.errors import OnceCredentialsError, OnceUnavailableError
 from resources.runtime import Runtime
 from resources.settings import SettingsError
 from services.ingest.replay import replay
+from services.organizations import pause
 from simulator.faults import Faults
 from simulator.fleet import Fleet
 from simulator.hashing import Ints
@@ -210,6 +211,7 @@ def test_an_interrupted_ingest_goes_on_where_it_stopped_and_ends_as_an_undisturb
         assert len(paths) == len(set(paths))
         assert {iccid for iccid, _ in interrupted.asked(source)} == visible - answered
         assert (landed.already, landed.sims) == (len(answered), len(visible - answered))
+        pause(runtime.server.simsight, "other", paused=False)
         with at(runtime, NOW, organization="other") as undisturbed:
             ingest(undisturbed, "sims", source, first_day=FIRST_DAY)
     assert content(account.truth) == content(account.truth, "other")
@@ -355,6 +357,7 @@ def test_answers_that_fail_or_are_cut_are_asked_again_until_all_is_there(account
 
     assert sum(one.retries for one in landed.values()) > 5
     account.server.set_faults(Faults())
+    pause(account.runtime.server.simsight, "other", paused=False)
     with at(account.runtime, NOW, organization="other") as undisturbed:
         ingest(undisturbed, first_day=FIRST_DAY)
     assert content(account.truth) == content(account.truth, "other")

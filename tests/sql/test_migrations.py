@@ -193,7 +193,7 @@ def test_a_login_without_superuser_rights_can_migrate_and_work(plain_login: URL,
     ensure_organization(plain_login, "default")
     database = Database(plain_login, "default")
     try:
-        assert database.row("organization") == {"slug": "default", "data_note": "", "sims": False}
+        assert database.row("organization") == {"slug": "default", "data_note": "", "sims": False, "paused_at": None}
     finally:
         database.close()
 

@@ -1,3 +1,3 @@
--- The organization of this session: what is to be said of its data, and whether it has SIMs yet.
-SELECT o.slug, o.data_note, EXISTS (SELECT FROM core.sims) AS sims
+-- The organization of this session: what is to be said of its data, whether it has SIMs yet, and whether it is paused.
+SELECT o.slug, o.data_note, o.paused_at, EXISTS (SELECT FROM core.sims) AS sims
 FROM core.organizations AS o WHERE o.organization_id = (SELECT ops.current_organization());
