@@ -151,6 +151,9 @@ class Settings(BaseSettings):
     )
     raw_days: int = Field(30, ge=1, description="Days that answers and files are kept as they came")
     report_days: int = Field(400, ge=1, description="Days that reports of a period are kept")
+    run_days: int = Field(
+        180, ge=7, description="Days that Dagster's runs with their events, and MLflow's runs of no version, are kept"
+    )
     compress_days: int = Field(
         45, ge=7, description="Days after which daily rows are compressed, on TimescaleDB Community"
     )
