@@ -1,15 +1,18 @@
 """What keeps the database from growing without end."""
 
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import dagster as dg
 
 from assets.common import OWNERS, RuntimeParam
+from services.models import purge_runs
 from services.reports.kept import forget_old
 from services.retention import purge_days
 
 RETRIED_WITHIN_S = 86_400
+RUNS_A_NIGHT = 5_000
+FINISHED_STATUSES = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 @dg.asset(group_name="maintenance", kinds={"postgres"}, owners=OWNERS, metadata={"dagster/table_name": "raw.landings"})
@@ -64,6 +67,57 @@ def kept_days(runtime: RuntimeParam) -> dg.MaterializeResult[None]:
     If it is red: nothing is lost, the database only grows. Look at the failed run; it is tried again the next night.
     """
     return dg.MaterializeResult(metadata={f"{table} deleted": rows for table, rows in purge_days(runtime).items()})
+
+
+@dg.asset(group_name="maintenance", kinds={"dagster", "mlflow"}, owners=OWNERS)
+def run_history(context: dg.AssetExecutionContext, runtime: RuntimeParam) -> dg.MaterializeResult[None]:
+    """Dagster's runs with their events, and MLflow's runs of no version, kept for SIMSIGHT_RUN_DAYS.
+
+    A run that made the newest of an asset, or of a day of one, stays, so that no day looks as if it had never been
+    computed. Registered versions stay with their runs. Some thousand runs a night are deleted, the oldest first.
+
+    If it is red: nothing is lost, Dagster's and MLflow's databases only grow. Look at the failed run and at MLflow
+    (`simsight doctor`); it is tried again the next night.
+    """
+    before = runtime.clock() - timedelta(days=runtime.settings.run_days)
+    gone = _delete_runs(context.instance, before)
+    return dg.MaterializeResult(
+        metadata={"Dagster runs deleted": gone, "MLflow runs deleted": purge_runs(runtime, before)}
+    )
+
+
+def _delete_runs(instance: dg.DagsterInstance, before: datetime) -> int:
+    """Delete runs that were begun before a time and have ended, but for those that made the newest of something."""
+    ended = dg.RunsFilter(statuses=FINISHED_STATUSES, created_before=before)
+    newest: dict[dg.AssetKey, set[int]] = {}
+    gone = 0
+    for record in instance.get_run_records(ended, limit=RUNS_A_NIGHT, ascending=True):
+        run_id = record.dagster_run.run_id
+        if not _made_newest(instance, run_id, newest):
+            instance.delete_run(run_id)
+            gone += 1
+    return gone
+
+
+def _made_newest(instance: dg.DagsterInstance, run_id: str, newest: dict[dg.AssetKey, set[int]]) -> bool:
+    """Whether a run made the newest of an asset or of a day of one.
+
+    newest  by asset, the events that made these; filled here
+    """
+    made = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
+    for event in made:
+        key = event.asset_key
+        if key is None:
+            continue
+        if key not in newest:
+            days = instance.event_log_storage.get_latest_storage_id_by_partition(
+                key, dg.DagsterEventType.ASSET_MATERIALIZATION
+            )
+            last = instance.fetch_materializations(key, limit=1).records
+            newest[key] = {*days.values(), *(record.storage_id for record in last)}
+        if event.storage_id in newest[key]:
+            return True
+    return False
 
 
 def _is_over(instance: dg.DagsterInstance, work_id: str) -> bool:

@@ -12,7 +12,7 @@ from assets.forecasting import (
 from assets.imports import imported_files
 from assets.ingest import INGEST
 from assets.lifecycle import sim_lifecycle
-from assets.maintenance import compressed_days, kept_days, raw_landings
+from assets.maintenance import compressed_days, kept_days, raw_landings, run_history
 from assets.quality import checks
 from assets.quota import realized_savings
 from assets.report import fleet_report, period_reports
@@ -91,6 +91,7 @@ FRESH: dict[str, dg.FreshnessPolicy] = {
     raw_landings.key.to_user_string(): DAILY,
     kept_days.key.to_user_string(): DAILY,
     compressed_days.key.to_user_string(): DAILY,
+    run_history.key.to_user_string(): DAILY,
 }
 
 
@@ -128,6 +129,7 @@ ASSETS = dg.map_asset_specs(
         raw_landings,
         kept_days,
         compressed_days,
+        run_history,
         period_reports,
     ],
 )

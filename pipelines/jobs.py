@@ -11,7 +11,7 @@ from assets.forecasting import aggregate_forecasts, forecast_drift, usage_foreca
 from assets.imports import imported_files
 from assets.ingest import INGEST, sim_usage
 from assets.lifecycle import sim_lifecycle
-from assets.maintenance import compressed_days, kept_days, raw_landings
+from assets.maintenance import compressed_days, kept_days, raw_landings, run_history
 from assets.quota import quota_policy, quota_recommendations, realized_savings
 from assets.report import fleet_report, period_reports
 from assets.stream import stream_file_batches, stream_records
@@ -198,7 +198,7 @@ import_file = dg.define_asset_job(
 )
 tidy = dg.define_asset_job(
     "tidy",
-    dg.AssetSelection.assets(raw_landings, kept_days, compressed_days),
+    dg.AssetSelection.assets(raw_landings, kept_days, compressed_days, run_history),
     description="Delete what is kept long enough, and compress what is final where the server can.",
 )
 # without checks: they compare whole days with the system of record, which is for the daily job, not for every batch.

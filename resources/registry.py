@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -236,6 +237,41 @@ class Registry:
         for run in left:
             self._client.set_terminated(run.info.run_id, "KILLED")
         return len(left)
+
+    def purge(self, before: datetime) -> int:
+        """Delete runs that ended before a time and that are no version, with their artifacts; returns how many.
+
+        A tracking server only marks them as deleted: `mlflow gc` there removes them.
+        """
+        from mlflow.entities import ViewType
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        known = self._client.get_experiment_by_name(self.name)
+        if known is None:
+            return 0
+        quoted = self.name.replace("'", "''")
+        needed: set[str] = set()
+        token: str | None = None
+        while token != "":
+            page = self._client.search_model_versions(f"name = '{quoted}'", page_token=token)
+            needed |= {str(version.run_id) for version in page}
+            token = page.token or ""
+        ended = f"attributes.end_time < {int(before.timestamp() * 1000)}"
+        found = self._client.search_runs([known.experiment_id], ended, run_view_type=ViewType.ALL)
+        left = [run for run in found if run.info.run_id not in needed and run.info.status != "RUNNING"]
+        gone = 0
+        store = self._client._tracking_client.store
+        for run in left:
+            marked = run.info.lifecycle_stage == "deleted"
+            if not marked:
+                self._client.delete_run(run.info.run_id)
+            if hasattr(store, "_hard_delete_run"):
+                get_artifact_repository(run.info.artifact_uri).delete_artifacts()
+                store._hard_delete_run(run.info.run_id)
+            elif marked:
+                continue
+            gone += 1
+        return gone
 
     def page(self, ui: str, version: Version) -> str:
         """The address of the page of a version's run in the MLflow UI at `ui`."""

@@ -163,6 +163,9 @@ class Settings(BaseSettings):
         description="Days that forecasts, dates of exhaustion and churn risks are kept, at least 100; all if unset",
     )
     report_days: int = Field(400, ge=1, description="Days that reports of a period are kept")
+    run_days: int = Field(
+        180, ge=7, description="Days that Dagster's runs with their events, and MLflow's runs of no version, are kept"
+    )
     compress_days: int = Field(
         45, ge=7, description="Days after which daily rows are compressed, on TimescaleDB Community"
     )

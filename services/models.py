@@ -4,7 +4,7 @@ import hashlib
 import json
 import tempfile
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from resources.registry import MODEL_FILE, Dataset, Flavour, Registry, Version
 from resources.runtime import Runtime
 from resources.version import code_version
 from services.model_cards import model_card
-from services.model_specs import FORECASTER, Champion, Log, ModelSpec, Trained, TrainingInputs, spec_of
+from services.model_specs import FORECASTER, Champion, Log, ModelSpec, Trained, TrainingInputs, spec_of, specs
 
 # columns' types as MLflow names them; of any other kind "string"
 TYPES: dict[Any, str] = {
@@ -48,6 +48,11 @@ def champion_of(runtime: Runtime, model: str = FORECASTER) -> Version:
             f"no champion of {model} is registered: materialize {spec_of(model).asset} first (`simsight run`)"
         )
     return champion
+
+
+def purge_runs(runtime: Runtime, before: datetime) -> int:
+    """Delete MLflow's runs that ended before a time and that no version of any model needs; returns how many."""
+    return sum(registry_of(runtime, spec.name).purge(before) for spec in specs())
 
 
 class RollbackError(UsageError):
