@@ -116,6 +116,7 @@ def copy_usage(connection: psycopg.Connection[Any], sims: int, first: date, last
         ).with_columns(known_at=pl.col("day"))
         with connection.cursor().copy(COPY) as copy:
             copy.write(frame.write_csv(include_header=False))
+    connection.execute("SELECT ops.add_up_days()")
     connection.execute(
         "VACUUM ANALYZE core.sims, core.sim_usage, core.sim_quota, ops.polls"
     )  # the rest is new and empty

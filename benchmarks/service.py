@@ -48,6 +48,7 @@ SELECT 1, sim_key, 'active', date '2026-01-05', 'seeded', date '2026-01-10', 'st
 INSERT INTO core.sim_usage (organization_id, sim_key, day, bytes, bytes_rx, sms_mt, sms_mo, known_at)
 SELECT 1, sim_key, day, 1250000 + sim_key, 250000, 1, 2, day + interval '1 day'
 FROM generate_series(date '2026-01-10' - {days} + 1, timestamp '2026-01-10', '1 day') AS day, core.sims;
+SELECT ops.add_up_days();
 
 INSERT INTO core.sim_quota (organization_id, sim_key, kind, day, observed_at, amount_left)
 SELECT 1, sim_key, 'data', day, day, 5000000 + sim_key

@@ -48,6 +48,14 @@ class _Reference:
     parent_columns: tuple[str, ...]
 
 
+# a SIM's days are taken out of the fleet's totals
+WITHOUT_IT = """
+UPDATE core.daily_totals AS d SET sims = d.sims - 1, active_sims = d.active_sims - (u.bytes > 0)::integer,
+    bytes = d.bytes - u.bytes,
+    sms = d.sms - (coalesce(u.sms_mt, 0) + coalesce(u.sms_mo, 0) + coalesce(u.sms_unsplit, 0))
+FROM core.sim_usage AS u
+WHERE u.organization_id = %s AND u.sim_key = %s AND d.organization_id = u.organization_id AND d.day = u.day
+"""
 NO_KEY = [_Reference("predictions.alert_history", ("alert_id",), "predictions.alerts", ("alert_id",))]  # by name only
 
 
@@ -118,6 +126,8 @@ def delete_sim(url: URL, slug: str, iccid: str, *, by: str, dry_run: bool) -> di
         catalog = _Catalog(connection)
         conditions = _of_sim(catalog, number, key)
         _without_triggers(connection, catalog)
+        connection.execute(WITHOUT_IT, (number, key))
+        connection.execute("DELETE FROM core.daily_totals WHERE sims <= 0")
         touched: dict[str, int] = {}
         for table in reversed(catalog.parents_first):
             if table in conditions and table != LOG:

@@ -36,6 +36,7 @@ INSERT INTO core.sim_usage (organization_id, sim_key, day, bytes, bytes_rx, sms_
 SELECT organization_id, sim_key, day, 1250000 + sim_key, 250000, 1, 2, day + interval '1 day'
 FROM core.sims, generate_series(timestamp '2025-09-01', timestamp '2026-01-10', '1 day') AS day
 WHERE NOT iccid LIKE '%12';
+SELECT ops.add_up_days();
 
 INSERT INTO predictions.scorings (organization_id, model_name, model_version, run_id, as_of, created_at)
 SELECT organization_id, 'usage-forecaster', 3, 'run-' || slug || '-' || as_of, as_of, as_of + interval '30 hours'

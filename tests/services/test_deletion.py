@@ -16,6 +16,7 @@ from services.deletion import UnknownError, delete_organization, delete_sim
 from services.organizations import organizations
 from tests.fleet import NOW
 from tests.sql.test_isolation import SEED
+from tests.sql.totals import wrong_totals
 
 pytestmark = pytest.mark.timescaledb
 
@@ -63,6 +64,7 @@ def admin(database_url: URL) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(SEED)
         connection.execute(PLANTED.encode())
+        connection.execute("SELECT ops.add_up_days()")
         yield connection
 
 
@@ -101,6 +103,7 @@ def test_a_sim_that_is_forgotten_is_in_no_table_and_no_text_and_the_log_still_ho
     assert delete_sim(database_url, "default", ICCID, by="user me", dry_run=False) == shown
     assert naming(admin, ICCID, IMSI) == []
     assert counts(admin, "sim_key", key) == {}
+    assert wrong_totals(admin) == []
     assert counts(admin, "organization_id", 2) == other
     assert admin.execute(
         "SELECT subject, body, communications FROM core.tickets WHERE case_id = 'named'"

@@ -67,6 +67,7 @@ SELECT s.organization_id, s.sim_key, d::date,
 FROM (SELECT *, right(iccid, 2)::integer AS n FROM core.sims) AS s,
      generate_series(%(as_of)s::date - 119, %(as_of)s::date + 1, interval '1 day') AS d
 WHERE n <> 5 AND NOT (n = 1 AND d > %(as_of)s::date - 20) AND NOT (n = 9 AND d = %(as_of)s::date - 3);
+SELECT ops.add_up_days();
 
 INSERT INTO core.sim_quota (organization_id, sim_key, kind, day, observed_at, amount_left, amount_total, expires_at)
 SELECT organization_id, sim_key, 'data', %(as_of)s::date + 1, now(),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import psycopg
 import pytest
 from sqlalchemy import URL
 
 from resources.database.migrations import storage_grade
 from resources.database.server import driver_url
+from resources.database.session import staged_columns
 from resources.runtime import Runtime
 from resources.setting_types import LONGEST_HISTORY_DAYS
 from resources.settings import SettingsError, load_settings
@@ -57,6 +59,9 @@ DAYS = {
     "core.sim_sms": "submitted_at",
     "predictions.usage_forecasts": "as_of",
 }
+TOTALS = (
+    "SELECT organization_id, day, sims, active_sims, bytes, sms FROM core.fleet_days_v1 ORDER BY organization_id, day"
+)
 WHOLE = 3 * 122  # rows of an organization in each table
 
 
@@ -70,6 +75,7 @@ def admin(database_url: URL, monkeypatch: pytest.MonkeyPatch) -> Iterator[psycop
         connection.execute(f"ALTER DATABASE {name} SET timezone = 'America/Los_Angeles'".encode())
         connection.execute("SET timezone = 'UTC'")
         connection.execute(SEED)
+        connection.execute("SELECT ops.add_up_days()")
         yield connection
 
 
@@ -133,6 +139,33 @@ def test_old_days_of_one_organization_go_and_the_other_keeps_its_own(
     assert rows(admin, "default") == ours
     if has_chunks:
         assert 0 < chunks(admin) < before
+
+
+def test_what_the_fleet_used_a_day_stays_and_what_comes_for_such_a_day_again_is_not_added(
+    admin: psycopg.Connection[Any], database_url: URL, tmp_path: Path
+) -> None:
+    totals = admin.execute(TOTALS).fetchall()
+    assert len(totals) == 2 * 122
+    purge(database_url, tmp_path, "default", usage_days=760)
+    assert admin.execute(TOTALS).fetchall() == totals
+    key = admin.execute("SELECT min(sim_key) FROM core.sims WHERE organization_id = 1").fetchall()[0][0]
+    days = (date(2023, 11, 2), date(2024, 2, 2))  # deleted, and kept with another value
+    rows_again = pl.DataFrame(
+        [
+            {"sim_key": key, "day": day, "bytes": 7, "known_at": NOW, "source": "call", "grade": "A"}
+            | dict.fromkeys(("bytes_rx", "sms_mt", "sms_mo", "spread_from", "spread_to", "sms_unsplit"))
+            for day in days
+        ],
+        schema_overrides={"sim_key": pl.Int32},
+    ).select(list(staged_columns("merge_usage")))
+    with (
+        Runtime(settings_for(database_url, tmp_path, "http://127.0.0.1:9", NOW)) as runtime,
+        runtime.database.transaction() as transaction,
+    ):
+        merged = transaction.merge("merge_usage", rows_again)
+    assert merged.new + merged.changed == 2
+    changed = [row for row in admin.execute(TOTALS).fetchall() if row not in totals]
+    assert changed == [(1, days[1], 3, 3, 17, 0)]
 
 
 def test_a_history_that_models_read_is_not_to_be_deleted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,8 @@ SELECT organization_id, lpad(organization_id::text, 19, '8'), now(), now() FROM 
 INSERT INTO core.sim_usage (organization_id, sim_key, day, bytes, known_at)
 SELECT organization_id, sim_key, d::date, 5, now() FROM core.sims, generate_series('2026-01-01'::date, '2026-03-01',
     '1 day') AS d;
+INSERT INTO core.daily_totals (organization_id, day, sims, active_sims, bytes, sms)
+SELECT organization_id, day, 1, 1, bytes, 0 FROM core.sim_usage;
 INSERT INTO core.sim_quota (organization_id, sim_key, kind, day, observed_at, amount_left)
 SELECT organization_id, sim_key, 'data', '2026-01-01', now(), 5 FROM core.sims;
 INSERT INTO core.sim_events (organization_id, sim_key, occurred_at, event_type)
@@ -186,6 +188,7 @@ VIEWS = [
     "core.sim_quota_v1",
     "core.sim_events_v1",
     "core.sim_usage_early_v1",
+    "core.fleet_days_v1",
     "core.sim_states_v1",
     "core.sim_lifecycle_v1",
     "predictions.usage_forecasts_v1",

@@ -15,6 +15,7 @@ from sqlalchemy import URL
 
 from resources.database.server import driver_url
 from resources.database.session import Database, Merged, staged_columns
+from tests.sql.totals import wrong_totals
 
 pytestmark = pytest.mark.timescaledb
 
@@ -54,11 +55,12 @@ def merge(database: Database, name: str, *records: dict[str, Any]) -> Merged:
 
 @pytest.fixture
 def admin(database_url: URL) -> Iterator[psycopg.Connection[Any]]:
-    """Sees every organization and every system column."""
+    """Sees every organization and every system column; whatever a test merged, totals of days are what rows say."""
     with psycopg.connect(
         driver_url(database_url, "").render_as_string(hide_password=False), autocommit=True
     ) as connection:
         yield connection
+        assert wrong_totals(connection) == []
 
 
 @pytest.fixture

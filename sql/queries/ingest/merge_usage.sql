@@ -2,7 +2,7 @@
 -- was replaced by another is kept. The usage call's answer for a day that had not ended is preliminary: while the call does not cover
 -- the day, a whole day of the stream, more of the stream, or a look at the quota replaces it. Stream and quota are laid out together, and
 -- again whenever one of them says more: of their days the later layout stands.
--- Predictions that rest on what changed are marked stale, and days of stream and quota beside one that a file or the call tells are to be laid out again.
+-- Predictions that rest on what changed are marked stale, totals of days are kept, and days of stream and quota beside one that a file or the call tells are to be laid out again.
 -- Only rows of the staged SIMs and days are looked at: primary key. New rows need no ON CONFLICT, which would cost as much as the
 -- rest: loads of one organization wait for each other.
 -- Frames say call, file, stream or quota: a "char" takes the first letter of the word.
@@ -62,6 +62,17 @@ WITH differing AS MATERIALIZED (
     SELECT (SELECT ops.current_organization()), sim_key, min(day) FROM differing
     WHERE old_source IN ('f', 'q', 's') AND source IN ('c', 'f') GROUP BY sim_key ORDER BY sim_key
     ON CONFLICT (sim_key) DO UPDATE SET look_day = least(w.look_day, excluded.look_day)
+), summed AS (
+    INSERT INTO core.daily_totals AS d (organization_id, day, sims, active_sims, bytes, sms)
+    SELECT (SELECT ops.current_organization()), day, count(*) FILTER (WHERE old_known_at IS NULL),
+           count(*) FILTER (WHERE bytes > 0) - count(*) FILTER (WHERE old_bytes > 0), sum(bytes - coalesce(old_bytes, 0)),
+           sum(coalesce(sms_mt, 0) + coalesce(sms_mo, 0) + coalesce(sms_unsplit, 0)
+               - coalesce(old_sms_mt, 0) - coalesce(old_sms_mo, 0) - coalesce(old_sms_unsplit, 0))
+    FROM differing GROUP BY day ORDER BY day
+    ON CONFLICT (organization_id, day) DO UPDATE SET
+        sims = d.sims + excluded.sims, active_sims = d.active_sims + excluded.active_sims, bytes = d.bytes + excluded.bytes,
+        sms = d.sms + excluded.sms
+    WHERE NOT d.is_closed
 ), touched AS (
     SELECT sim_key, min(day) AS first_day FROM differing WHERE bytes <> coalesce(old_bytes, 0) GROUP BY sim_key
 ), marked AS (

@@ -24,6 +24,7 @@ SELECT organization_id, sim_key, day,
     1000, CASE WHEN n % 5 = 0 THEN 2 ELSE 0 END, CASE WHEN n % 5 = 0 THEN 1 ELSE 0 END, day + interval '1 day'
 FROM core.sims, LATERAL (SELECT right(iccid, 3)::integer AS n) AS a, generate_series(timestamp '2025-10-01', timestamp '2026-01-10', '1 day') AS day
 WHERE n <> 22 AND day <= CASE n WHEN 20 THEN date '2025-11-20' WHEN 21 THEN '2026-01-02' WHEN 24 THEN '2025-12-15' ELSE '2026-01-10' END;
+SELECT ops.add_up_days();
 
 INSERT INTO core.sim_quota (organization_id, sim_key, kind, day, amount_left, amount_total, observed_at)
 SELECT organization_id, sim_key, 'data', '2026-01-10',
