@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing.util
 import os
 import subprocess
 import sys
@@ -144,6 +145,8 @@ def worker(
             ready=lambda: console.print(f"worker {name}: ready for steps"),
         )
         made.start()
+        # libraries remove what they have in this command's temporary folder, before that goes
+        multiprocessing.util._exit_function()  # type: ignore[attr-defined]
     raise typer.Exit(made.exitcode or 0)
 
 
