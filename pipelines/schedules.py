@@ -136,7 +136,7 @@ def due_reports(context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam
     cron_schedule="30 3 * * *",
     execution_timezone="UTC",
     default_status=RUNNING,
-    description=described("Delete raw answers that are older than SIMSIGHT_RAW_DAYS, every day."),
+    description=described("Delete what is kept long enough and compress what is final, every day."),
 )
 def daily_tidying(context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> Requested:
     return for_each(context, runtime, lambda _: [dg.RunRequest()])
