@@ -24,6 +24,10 @@ EPISODE_DAYS = 7  # days without an alarm before one make it another
 OF_OTHERS = 2.0  # alarms expected that the fleet counts for beside the device type's own
 ALLOWED = 2.0  # times the promise
 LOWERED = 1.5  # decades, at most
+RISES, SUPPORT = (
+    ("rise_7", "rise_28"),
+    0.4,
+)  # of the lesser, that the level of a week and that of four add to each other
 
 
 def corrections(
@@ -83,10 +87,24 @@ def combine(
     """The most anomalous channel of each SIM-day: minus the decimal logarithm of its share in its class, carried on
     beyond the counts, corrected."""
     combined = np.zeros_like(channels["high"])
+    rises = {}
     for name in CHANNELS:
         scores = anomaly_scores(name, tails[name], channels[name], classes[name], types)
-        np.maximum(combined, corrected(scores, by_channel.get(name, {}), types), out=combined)
+        scores = corrected(scores, by_channel.get(name, {}), types)
+        if name in RISES:
+            rises[name] = scores
+        np.maximum(combined, scores, out=combined)
+    support_each_other(rises)
+    for scores in rises.values():
+        np.maximum(combined, scores, out=combined)
     return combined
+
+
+def support_each_other(scores: dict[str, Floats]) -> None:
+    """Raise the scores of RISES where both say that use rose: what a week and four weeks say is more than either."""
+    lesser = SUPPORT * np.minimum.reduce([scores[name] for name in RISES])
+    for name in RISES:
+        scores[name] = scores[name] + lesser
 
 
 def _episodes(alarms: Bools) -> Bools:

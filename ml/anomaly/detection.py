@@ -9,7 +9,7 @@ from typing import Any, get_args
 import numpy as np
 import polars as pl
 
-from ml.anomaly.control import corrected
+from ml.anomaly.control import corrected, support_each_other
 from ml.anomaly.explanations import bits, explained_silences, in_words
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.hours import spans
@@ -24,7 +24,7 @@ from ml.history import BYTES_PER_MB
 KINDS: tuple[str, ...] = get_args(AnomalyKind)
 # the kind that a channel alone stands for; what rises and what is silent may be of another
 KIND_OF = {
-    "high": "spike",
+    **dict.fromkeys(("high", "busy"), "spike"),
     **dict.fromkeys(SLOW, "drift"),
     **dict.fromkeys(("silence", "missed", "rarer"), "silence"),
     "messages": "sms_flood",
@@ -36,15 +36,17 @@ KIND_OF = {
     "pattern": "new_pattern",
 }
 PERSISTENCE = 14  # days that are looked back for its beginning
-# states that may last, how long each is news, and of how many days: flagged on all but one of so many of these days it
-# counts as reported until it ends. A level is left and reached again, by SIMs that report rarely on few days
+# states that may last: a SIM is flagged on the first day of one, and counts as reported until it is WORSE than it was,
+# or has been out of it for PERSISTENCE days
 LASTING = {
-    "silence": (("silence", "missed"), PERSISTENCE, PERSISTENCE),
-    "dead": (("silence", "missed"), PERSISTENCE, PERSISTENCE),
-    "rarer": (("rarer",), 5, 5),
-    "more": (("rise_7", "rise_28"), 6, PERSISTENCE),
-    "less": (("fall_7", "fall_28"), 4, PERSISTENCE),
+    "silence": ("silence", "missed"),
+    "dead": ("silence", "missed"),
+    "rarer": ("rarer",),
+    "more": ("rise_7", "rise_28"),
+    "less": ("fall_7", "fall_28"),
 }
+WORSE, WORST = 1.5, 6.0  # decades: thirty times rarer is news, but beyond one in a million nothing is
+TOLD_AGAIN = 5  # days: a silence that has lasted for so long is told once more
 # permanently inactive (kind "dead"): silent for that many days, and that many times the usual gap
 INACTIVE_DAYS, INACTIVE_GAPS = 14, 4
 LEAST_SPIKE = 0.9  # log units: less than two and a half times the usual is no spike
@@ -105,7 +107,8 @@ def detect(
     fits = ~np.isnan(found.bytes) & ~found.explained
     scores = _channel_scores(model, found, shown)
     needed = -np.log10(false_alarms_per_1000 / 1000)
-    scores["high"][found.extra["above"] < least_spike(needed)] = 0
+    for name in ("high", "busy"):
+        scores[name][found.extra["above"] < least_spike(needed)] = 0
     reported = _already_reported(model, found, scores, fits, needed)
     for name, decades in found.shared.items():  # what the group has lasts as long as it does
         scores[name] = np.maximum(scores[name], decades)
@@ -145,7 +148,9 @@ def _channel_scores(model: AnomalyModel, found: Signals, shown: int) -> dict[str
         scores["pattern"] = anomaly_scores("pattern", model.tails["pattern"], pattern, classes["pattern"], found.types)
         scores["pattern"][:, : found.days - shown] = 0
         scores["pattern"][found.updates] = 0
-    return {name: corrected(values, model.corrections.get(name, {}), found.types) for name, values in scores.items()}
+    scores = {name: corrected(values, model.corrections.get(name, {}), found.types) for name, values in scores.items()}
+    support_each_other(scores)
+    return scores
 
 
 def _already_reported(
@@ -156,16 +161,26 @@ def _already_reported(
     reported, inactive = np.zeros_like(fits), _permanently_inactive(found)
     alone = {
         names: fits & (model.score(np.maximum.reduce([scores[name] for name in names])) >= needed)
-        for names, *_ in LASTING.values()
+        for names in LASTING.values()
     }
-    for state, (names, days, within) in LASTING.items():
+    for state, names in LASTING.items():
         flagged = alone[names] & {"silence": ~inactive, "dead": inactive}.get(state, fits)
-        before = np.cumsum(np.pad(flagged, ((0, 0), (within + 1, 0))), axis=1)
-        long = flagged & (before[:, within:-1] - before[:, : -within - 1] >= days - 1)
+        value = np.where(flagged, np.minimum(np.maximum.reduce([scores[name] for name in names]), WORST), 0)
+        long = flagged & _goes_on(value) & (found.silent != TOLD_AGAIN)
         for name in names:
             scores[name][long] = 0
         reported |= long
+    scores["pattern"][reported] = 0  # of which it may be a part
     return reported
+
+
+def _goes_on(value: Floats) -> Bools:
+    """Where a state, of which value is above 0 while it lasts, is not WORSE than in the PERSISTENCE days before."""
+    found = np.zeros(value.shape, dtype=bool)
+    for day in range(1, value.shape[1]):
+        before = value[:, max(day - PERSISTENCE, 0) : day].max(axis=1)
+        found[:, day] = (before > 0) & (value[:, day] < before + WORSE)
+    return found
 
 
 def _permanently_inactive(found: Signals) -> Bools:
@@ -188,7 +203,8 @@ def _against(found: Signals, forecast: pl.DataFrame) -> None:
     middle, top = (np.log(forecast[name].to_numpy()[here] + LOG_OFFSET_BYTES) for name in ("q0.5", "q0.975"))
     far = np.log(found.bytes[row, column] + LOG_OFFSET_BYTES) - middle
     limit = far / np.maximum((top - middle) / 1.96, 0.2)
-    found.channels["high"][row, column] = np.clip(np.nan_to_num(limit), 0, found.channels["high"][row, column])
+    for name in ("high", "busy"):
+        found.channels[name][row, column] = np.clip(np.nan_to_num(limit), 0, found.channels[name][row, column])
 
 
 def _feedback_penalties(

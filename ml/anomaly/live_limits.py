@@ -13,7 +13,7 @@ from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.model import AnomalyModel, classes_of
 from ml.anomaly.places import Floats, Types, of_type
 from ml.anomaly.signals import LOG_OFFSET_BYTES, Signals
-from ml.anomaly.tails import BY_TYPE, LEVELS, OF_TYPE, STEPS, slope_of
+from ml.anomaly.tails import BY_TYPE, LEVELS, OF_TYPE, PRIORS, STEPS, slope_of
 
 STATE_SCHEMA: dict[str, Any] = {
     "sim_key": pl.Int32,
@@ -45,7 +45,10 @@ def limits(
     classes = classes_of(found)
     days = min(7, found.days)
     sims = len(found.sim_keys)
-    z = _inverse(model, "high", classes["high"][:, -1], found.types, combined)
+    # whether more sessions explain a day under way is not known yet
+    z = np.maximum.reduce(
+        [_inverse(model, name, classes[name][:, -1], found.types, combined) for name in ("high", "busy")]
+    )
     shift = np.zeros(sims, np.float32)
     for name, shifts in found.type_shifts.items():
         shift[found.types == name] = max(float(shifts[-1]), 0)
@@ -92,7 +95,7 @@ def _inverse(model: AnomalyModel, channel: str, classes: np.ndarray, types: Type
     lowered = model.corrections.get(channel, {})
 
     def least(tail: list[float], kind: str = "") -> float:
-        combined = needed + lowered.get(kind, lowered.get("", 0.0))
+        combined = needed + lowered.get(kind, lowered.get("", 0.0)) - PRIORS.get(channel, (0, 0.0))[1]
         logs, values = -np.log10(LEVELS[: len(tail)]), np.array(tail)
         slope = slope_of(values, STEPS[channel])
         value = np.interp(combined, logs, values) if combined <= logs[-1] else tail[-1] + (combined - logs[-1]) * slope

@@ -37,7 +37,7 @@ from ml.history import FloatArray
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest
 
-VERSION = 6
+VERSION = 7
 TRAINING_DAYS = 84
 WARMUP_DAYS = 56  # days of history before those that the fit uses
 MIN_TRAINING_DAYS = 42  # that the fit uses all the same where there are fewer
@@ -62,6 +62,9 @@ TO_COME = 4.0
 # that all channels together need more than each alone: fitted days that need less were calm by luck, those that need
 # more have faults among them
 DECADES_TOGETHER = 0.7
+UNKNOWN = (
+    0.6  # decades more that a fleet needs of which nothing is known: what is typical promises less than its own past
+)
 MIN_CAPPED_DAYS = 20_000  # SIM-days counted
 RATED, RARER = 1e-3, 0.6
 
@@ -191,7 +194,7 @@ def fit(
     corrections = control.corrections(channels, classes, kept, fits & ~shared, found.types)
     combined = control.combine(tails, corrections, channels, classes, found.types)
     counted = kept & ~np.isnan(pattern) if forest is not None else kept
-    limits = _limits(combined, counted)
+    limits = _limits(combined, counted) + UNKNOWN * lacking
     fitted_on = {
         "sims": float(fits.any(axis=1).sum()),
         "sim_days": float(counted.sum()),
@@ -282,6 +285,7 @@ def classes_of(found: Signals) -> dict[str, Any]:
     alike = dict.fromkeys((*SLOW, "device", "country", "operator"), plain)
     return {
         "high": noise,
+        "busy": noise,
         "silence": habit,
         "pattern": noise,
         "missed": quiet,

@@ -47,7 +47,7 @@ PEER_SCHEMA = {
 }
 SLOW = ("rise_7", "rise_28", "fall_7", "fall_28")  # lasting changes, by the days over which they are looked for
 CHANNELS = (
-    *("high", *SLOW, "silence", "missed", "rarer", "messages", "sessions", "hours"),
+    *("high", "busy", *SLOW, "silence", "missed", "rarer", "messages", "sessions", "hours"),
     *("device", "country", "operator", "pattern"),
 )
 FEATURES = ("z", "week", "trend", "spread", "activity", "silence", "messages", "sessions", "peers")
@@ -62,10 +62,11 @@ MAX_SHIFT_PER_DAY = 0.2  # log units a day by which peers may shift together wit
 JUMP = 3.0  # standard deviations: so high a day may be an update of its device type
 MOST_UPDATE = 4.5  # log units, 90 times the usual, that an update may take: more costs too much to be passed over
 MOST_UPDATE_DAYS = 2  # in a row on which a SIM may take an update: what lasts longer is none
-UPDATED = 0.05, 3.0  # share of a device type's SIMs above the usual, and evidence, of an update
+UPDATED = 0.05, 2.5  # share of a device type's SIMs above the usual, and evidence, of an update
 LASTS = 3  # days that the last SIMs may take part after one on which many did
 STILL = 0.6, 6.0  # the same of the SIMs of a type and an operator: so many are silent that they stand still
 RESTLESS = 1.0  # on the Anscombe scale: so many sessions more than usual that it may take part in what its type does
+STILL_RESTLESS = 0.3  # the same of one that did so in the days before
 LESS_USE, SURPRISED = 0.25, 0.9  # log units, decades: so little use, or such a silence, that it may be its operator's
 MOST_STILL_DAYS = 7  # days: who is silent for longer does not wait for the weather
 MIN_HEARD_SHARE = 0.5  # of the usual number of SIMs heard of; less is an outage of ours
@@ -195,6 +196,7 @@ def signals(
     channels["sessions"], extra["sessions"], extra["usual_sessions"] = (
         values[:, -days:] for values in (restless, counts, usual_counts)
     )
+    channels |= _by_sessions(channels["high"], channels["sessions"])
     hours = hours_of(events, panel, known, days)
     channels["hours"], of_hours = unusual_hours(hours, volume > 0, types, days, fleet)
     extra |= of_hours
@@ -203,7 +205,7 @@ def signals(
         volume, surprise, own[:, -long:], usual[:, -long:], spread[:, -long:],
         restless, seen[:, -long:], types, operators, days, fleet,
     )  # fmt: skip
-    channels["high"][updates] = 0
+    channels["high"][updates] = channels["busy"][updates] = 0
     still &= silent <= MOST_STILL_DAYS
     silenced = explained[:, -days:] | at_rest[:, -days:] | outage[None, -days:] | still
     for name, values in channels.items():
@@ -261,14 +263,17 @@ def _taken_part(
     lacking = idle & (surprise > SURPRISED)
     lacking &= ~np.pad(lacking, ((0, 0), (1, 0)))[:, :-1]  # the day on which it fell silent
     lacking |= own < -np.maximum(LESS_USE, spread)
+    part = restless > RESTLESS
+    before = np.logical_or.reduce([np.pad(part, ((0, 0), (back, 0)))[:, :long] for back in range(1, LASTS + 2)])
+    members = (part | (before & (restless > STILL_RESTLESS)))[:, -days:]
     together = {
-        "sessions": shared(restless > RESTLESS, seen, types, days, fleet, "sessions", lasting=LASTS),
+        "sessions": shared(part, seen, types, days, fleet, "sessions", lasting=LASTS, members=members),
         "missed": shared(lacking, in_use, operators, days, fleet, "operator", kinds=types, limits=OF_OPERATOR),
     }
     places = np.where((types == "") | (operators == ""), "", np.char.add(np.char.add(operators, " "), types))
     still = shared(idle, in_use, places, days, fleet, "still", limits=STILL) > 0
     jump = own > JUMP * spread
-    jumps = shared(jump, ~np.isnan(own), types, days, fleet, "jumps", limits=UPDATED, lasting=LASTS) > 0
+    jumps = shared(jump, ~np.isnan(own), types, days, fleet, "jumps", limits=UPDATED, lasting=LASTS, window=LASTS) > 0
     jump = np.pad(jump, ((0, 0), (max(days + MOST_UPDATE_DAYS - long, 0), 0)))
     none = np.logical_and.reduce(
         [jump[:, jump.shape[1] - days - back : jump.shape[1] - back] for back in range(MOST_UPDATE_DAYS + 1)]
@@ -277,6 +282,12 @@ def _taken_part(
     of_week = np.fmax.reduce([padded[:, 6 - back : 6 - back + days] for back in range(7)])
     none |= np.nan_to_num((own + usual)[:, -days:] - of_week) > MOST_UPDATE
     return together, jumps & (together["sessions"] == 0) & ~none, still & (together["missed"] == 0)
+
+
+def _by_sessions(high: Floats, restless: Floats) -> dict[str, Floats]:
+    """High use with as many sessions as usual, and with more: of a device type, either may be rare alone."""
+    more = restless > RESTLESS
+    return {"high": np.where(more, 0, high), "busy": np.where(more, high, 0)}
 
 
 def _as_wide(panel: Panel, width: int) -> Panel:

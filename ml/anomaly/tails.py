@@ -14,10 +14,10 @@ from ml.history import FloatArray
 LEVELS = np.array([1e-1, 5e-2, 2e-2, 1e-2, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4, 5e-5, 2e-5, 1e-5])
 # the least step on a statistic's scale that counts as a step of its tail
 STEPS = dict.fromkeys((*SLOW, "missed", "messages", "sessions"), 0.5)
-STEPS |= {"high": 0.4, "rarer": 0.7, "hours": 1.0, "pattern": 0.01}
+STEPS |= {"high": 0.4, "busy": 0.4, "rarer": 0.7, "hours": 1.0, "pattern": 0.01}
 # channels in which a type alone counts, for one moves or pauses and another does not; and those in which only the
 # fleet does
-BY_TYPE, BY_FLEET = ("high", "country", "missed", "rarer"), ("device", "operator")
+BY_TYPE, BY_FLEET = ("high", "busy", "country", "missed", "rarer"), ("device", "operator")
 OF_TYPE = "type "  # before a device type where its own counts are kept
 CLASS_GROUP = 100  # classes whose numbers differ in the last two digits only may share their counts
 MIN_CLASS_DAYS = (
@@ -26,13 +26,22 @@ MIN_CLASS_DAYS = (
 MIN_COUNTED_DAYS = 300
 MIN_TYPE_DAYS = 1_500  # SIM-days that a device type must have for counts of its own
 NORMAL_95 = 1.645
-# decades by which a channel, from a statistic on, counts as more anomalous than it is rare: a SIM where or when it
-# has no business to be matters; use that falls costs nothing. The limits are counted with it
+# decades by which a channel, from a statistic on, counts as more anomalous than it is rare. A SIM where or when it has
+# no business to be matters; use that falls costs nothing. The others are spent where one false alarm more finds most
+# faults: high use with more sessions than usual hardly ever is one. The limits are counted with it
 PRIORS = {
     "device": (UNKNOWN_TYPE, 1.0),
     **dict.fromkeys(("country", "operator"), (2.5, 1.0)),
-    "hours": (0.0, 0.1),
-    **dict.fromkeys(("fall_7", "fall_28", "rarer"), (0.0, -0.3)),
+    "hours": (0.0, 0.6),
+    "silence": (0.0, 0.6),
+    "messages": (0.0, 0.5),
+    "rarer": (0.0, 0.2),
+    "rise_7": (0.0, -0.3),
+    "rise_28": (0.0, -0.1),
+    "missed": (0.0, -0.5),
+    "busy": (0.0, -1.5),
+    **dict.fromkeys(("fall_7", "fall_28"), (0.0, -1.5)),
+    "pattern": (0.0, -0.4),
 }
 
 

@@ -91,6 +91,8 @@ def shared(
     kinds: Types | None = None,
     limits: tuple[float, float] = SHARED,
     lasting: int = 0,
+    members: Bools | None = None,
+    window: int = 1,
 ) -> Floats:
     """Decades of evidence that the group of a SIM has a cause of its own, on the last `days`, where the SIM takes part;
     else 0.
@@ -99,26 +101,38 @@ def shared(
     kinds    device types: something of it must show without those of which the most take part, where others are enough
     limits   share of the group, above the usual, that must take part, and the least evidence
     lasting  days before a day whose evidence holds for it, too
+    window   days up to each that are counted together as well, for what comes to few of the group on each
+    members  (SIMs, days), those whom the group's evidence is about, where they are more than say what it is
     """
     span = days + lasting
     pad = ((0, 0), (max(span + PAST + LAG - known.shape[1], 0), 0))
     taking_part, known = np.pad(taking_part, pad), np.pad(known, pad)
-    evidence = fleet.of(f"shared {name}", _decades, taking_part, known, groups, span, kinds, limits)
+    evidence = fleet.of(f"shared {name}", _decades, taking_part, known, groups, span, kinds, limits, window)
     found = np.zeros((len(groups), days), np.float32)
+    members = taking_part[:, -days:] if members is None else members
     for group, rows in of_type(groups, evidence):
         longest = np.maximum.reduce([evidence[group][lasting - back : span - back] for back in range(lasting + 1)])
-        found[rows] = np.where(taking_part[rows, -days:], longest, 0)
+        found[rows] = np.where(members[rows], longest, 0)
     return found
 
 
 def _decades(
-    taking_part: Bools, known: Bools, groups: Types, days: int, kinds: Types | None, limits: tuple[float, float]
+    taking_part: Bools,
+    known: Bools,
+    groups: Types,
+    days: int,
+    kinds: Types | None,
+    limits: tuple[float, float],
+    window: int,
 ) -> dict[str, Floats]:
     """By group, the evidence on each of the last `days`; only groups with a cause."""
     names, number = np.unique(groups, return_inverse=True)
     hits, sims = (_by_group(values, number, len(names)) for values in (taking_part & known, known))
-    expected, enough = _expected(hits, sims, days)
-    decades = np.where(enough, _evidence(hits[:, -days:], sims[:, -days:], expected, *limits), 0)
+    decades = np.zeros((len(names), days))
+    for span in {1, window}:
+        k, n = (_over(values, span) for values in (hits, sims))
+        expected, enough = _expected(k, n, days)
+        decades = np.maximum(decades, np.where(enough, _evidence(k[:, -days:], n[:, -days:], expected, *limits), 0))
     if kinds is not None:
         hits, sims = _without_the_most(taking_part & known, known, number, kinds)
         expected, _ = _expected(hits, sims, days)
@@ -126,6 +140,12 @@ def _decades(
         decades = np.where((sims[:, -days:] >= MIN_PEERS) & most, 0, decades)
     decades = decades.astype(np.float32)
     return {str(name): decades[place] for place, name in enumerate(names) if name and decades[place].any()}
+
+
+def _over(values: Floats, days: int) -> Floats:
+    """The sum of the `days` days up to each."""
+    sums = np.cumsum(np.pad(values, ((0, 0), (days, 0))), axis=1, dtype=np.float64)
+    return np.asarray(sums[:, days:] - sums[:, :-days], np.float32)
 
 
 def _expected(hits: Floats, sims: Floats, days: int) -> tuple[Floats, Bools]:

@@ -37,6 +37,7 @@ TAILS = {
     "country": (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.04, 1.15, 1.23),
     "operator": (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.28),
 }
+TAILS["busy"] = TAILS["high"]
 KNOWN_DAYS = 56.0  # days that a SIM must be known for to say how rare a statistic is
 ENOUGH_SIM_DAYS = 10_000  # of such SIMs: more need no others' days
 

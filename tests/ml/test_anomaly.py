@@ -125,8 +125,8 @@ def test_an_ordinary_day_raises_next_to_nothing() -> None:
     [
         ("spike", 1, pl.col("bytes") * 20),
         ("drift", 6, pl.col("bytes") * 3),
-        ("silence", 4, pl.lit(0)),
-        ("dead", 20, pl.lit(0)),
+        ("silence", 1, pl.lit(0)),
+        ("dead", 14, pl.lit(0)),
         (
             "runaway",
             9,
@@ -135,16 +135,15 @@ def test_an_ordinary_day_raises_next_to_nothing() -> None:
     ],
 )
 def test_each_kind_of_usage_is_told_with_numbers(kind: str, days: int, volume: Any) -> None:
-    said = row(look(changed(5, days, volume)), 5)
-    assert said["is_anomaly"]
-    assert said["kind"] == kind or (kind == "runaway" and said["kind"] in ("drift", "spike"))
+    told = look(changed(5, days, volume), days=days).filter(pl.col("sim_key") == 5, "is_anomaly")
+    said = told.filter(pl.col("kind").is_in([kind, "drift"] if kind == "runaway" else [kind])).row(-1, named=True)
     assert said["severity"] in ("info", "warning", "critical")
     if kind == "spike":
         assert " MB on 3 June, " in said["reasons"]
         assert "times its usual" in said["reasons"]
         assert "of a Wednesday; peers unchanged." in said["reasons"]
     if kind in ("silence", "dead"):
-        assert f"Nothing for {days} days, since {AS_OF - DAY * (days - 1):%-d %B}" in said["reasons"]
+        assert f"Nothing for {days} day{'s' * (days > 1)}, since {AS_OF - DAY * (days - 1):%-d %B}" in said["reasons"]
         assert said["first_day"] == AS_OF - DAY * (days - 1)
 
 
@@ -496,12 +495,12 @@ def test_a_new_device_is_the_odder_the_fewer_of_its_type_there_are() -> None:
     assert odd[4, -4:].tolist() == [UNKNOWN_TYPE, UNKNOWN_TYPE, SAME_TYPE, SAME_TYPE]
 
 
-def test_a_device_that_died_is_flagged_as_silent_then_for_two_weeks_as_dead_and_then_told() -> None:
+def test_a_device_that_died_is_flagged_as_silent_then_as_dead_and_from_then_on_told() -> None:
     died = changed(5, 40, pl.lit(0))
     kinds = look(died, days=40).filter(pl.col("sim_key") == 5)["kind"].to_list()
-    assert "silence" in kinds[:13]
-    assert kinds[13:26] == ["dead"] * 13
-    assert set(kinds[26:]) == {None}
+    assert 1 <= kinds[:13].count("silence") <= 3
+    assert kinds[13] == "dead"
+    assert set(kinds[14:]) == {None}
     assert row(look(died), 5)["reasons"] == "It goes on as it was flagged before."
 
 

@@ -1,10 +1,12 @@
--- Anomalies as of %(as_of)s and of the days under way that no incident explains: one alert a SIM, kept until it has had none for three days.
+-- Anomalies as of %(as_of)s and of the days under way that no incident explains: one alert a SIM, kept until it has had none for three days,
+-- or, of a new level, which is flagged once, for eight.
 -- Mere information and silence (an alert of its own kind) open none. One whose anomaly has come to belong to an incident is closed and says
 -- so. anomalies_by_day.
 WITH current AS MATERIALIZED (
     SELECT DISTINCT ON (sim_key) sim_key, severity, score, reasons, day
     FROM predictions.anomalies
-    WHERE day > %(as_of)s::date - 3 AND incident_id IS NULL AND severity <> 'info' AND kind NOT IN ('silence', 'dead')
+    WHERE day > %(as_of)s::date - 8 AND (day > %(as_of)s::date - 3 OR kind IN ('drift', 'runaway'))
+      AND incident_id IS NULL AND severity <> 'info' AND kind NOT IN ('silence', 'dead')
     ORDER BY sim_key, day DESC, score DESC
 ), closed AS (
     UPDATE predictions.alerts AS a SET closed_as_of = %(as_of)s, closed_at = %(now)s, message = coalesce((
