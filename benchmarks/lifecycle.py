@@ -4,13 +4,14 @@ day.
     python -m benchmarks.lifecycle [--sims 100000] [--days 60] [--database-url postgresql://...]
 
 Daily usage, ten network events a SIM, a quota and a connectivity row on each of the last three days, all synthetic and
-made by SQL. The time is that of the asset's function: reading, deriving, writing. Uses a database of its own, which it
-drops.
+made by SQL. The time is that of the asset's function: reading, deriving, writing. The memory is the most this process
+held. SIMSIGHT_BLOCK_SIMS is the size of a block. Uses a database of its own, which it drops.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import tempfile
 import time
 from datetime import UTC, date, datetime, timedelta
@@ -79,7 +80,8 @@ def main() -> None:
                 took = time.perf_counter() - began
             print(
                 f"{what}: {took:.1f} s, {said['states new']} states new, {said['states changed']} changed, "
-                f"{said['history entries new']} entries, {said['transitions by kind']}"
+                f"{said['history entries new']} entries, {said['transitions by kind']}, "
+                f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB so far"
             )
 
 

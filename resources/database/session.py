@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 import psycopg
@@ -21,6 +21,7 @@ from sql import query
 
 Row = dict[str, Any]
 Parameters = Mapping[str, Any]
+T = TypeVar("T")
 
 
 class UnknownOrganizationError(SimsightError):
@@ -53,6 +54,20 @@ class Transaction:
     def connection(self) -> psycopg.Connection[Any]:
         """The connection itself, for what streams through it."""
         return self._connection
+
+    def retried(self, step: Callable[[], T]) -> T:
+        """Return what a step of this transaction gives.
+
+        Where PostgreSQL refuses it (no memory, no disk, cancelled), what it wrote is undone and it is tried once more.
+        """
+        try:
+            with self._connection.transaction():
+                return step()
+        except psycopg.OperationalError:
+            if self._connection.closed:
+                raise
+        with self._connection.transaction():
+            return step()
 
     def rows(self, name: str, parameters: Parameters | None = None) -> list[Row]:
         """Run the query <name>.sql of sql/queries and return its rows as dictionaries; for few rows."""

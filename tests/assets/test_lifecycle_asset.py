@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import URL
 
-from resources.database.session import Database
+from resources.database.session import Database, Transaction
 from resources.runtime import Runtime
 from services.lifecycle import effective_at, evaluate_lifecycle
 from simulator.fleet import Fleet
@@ -94,6 +94,42 @@ def test_evaluating_a_day_again_writes_nothing(filled: tuple[Runtime, Truth]) ->
     assert sum(first[f"sims {state}"] for state in ("active", "silent", "suspended", "expired", "deactivated")) == 40
     assert (again["states new"], again["states changed"], again["history entries new"]) == (0, 0, 0)
     assert truth.versions(TABLES) == before
+
+
+def test_blocks_of_sims_tell_the_same_as_one_and_one_that_fails_is_tried_again(
+    filled: tuple[Runtime, Truth], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime, truth = filled
+    rows = (
+        "SELECT sim_key, state, since, cause, evidence, as_of, off_on, resumed_on FROM core.sim_states"
+        " ORDER BY sim_key",
+        "SELECT sim_key, kind, occurred_on, from_value, to_value, evidence, as_of FROM core.sim_lifecycle"
+        " ORDER BY sim_key, entry_id",
+        "SELECT as_of, state, sims FROM core.sim_state_counts ORDER BY as_of, state",
+    )
+
+    def two_days(block_sims: int) -> list[Any]:
+        with Runtime(runtime.settings.model_copy(update={"block_sims": block_sims})) as parted:
+            said = [evaluate_lifecycle(parted, AS_OF - days * DAY) for days in (9, 0)]
+        numbers = [{name: n for name, n in one.items() if isinstance(n, int | dict)} for one in said]
+        assert [one.pop("blocks") for one in numbers] == [-(-40 // block_sims)] * 2
+        return [numbers, *(truth.rows(query) for query in rows)]
+
+    whole = two_days(40)
+    for table in TABLES:
+        truth.rows(f"DELETE FROM {table}")
+    asked = []
+
+    def once_out_of_memory(transaction: Transaction, name: str, *args: Any) -> Any:
+        asked.append(name)
+        if name == "add_lifecycle_entries" and asked.count(name) == 2:
+            transaction.connection.execute("DO $$BEGIN RAISE 'too little memory' USING ERRCODE = '53200'; END$$")
+        return merge(transaction, name, *args)
+
+    merge = Transaction.merge
+    monkeypatch.setattr(Transaction, "merge", once_out_of_memory)
+    assert two_days(7) == whole
+    assert asked.count("merge_sim_states") > 6
 
 
 def test_a_day_before_the_last_one_changes_nothing(filled: tuple[Runtime, Truth]) -> None:

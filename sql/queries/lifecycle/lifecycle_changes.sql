@@ -1,4 +1,4 @@
--- Changes of a SIM's device and visited country from %(first)s (date) to the end of the last whole UTC day before %(now)s: at most one
+-- Of the SIMs with a key of the block, changes of the device and the visited country from %(first)s (date) to the end of the last whole UTC day before %(now)s: at most one
 -- row a SIM, kind and day, from what it ended its day before with to what it ended this one with. The first 14 digits of an IMEI are the
 -- device; the rest is a check digit or the version of its software. Primary key of core.sim_events.
 WITH bounds AS (
@@ -7,7 +7,7 @@ WITH bounds AS (
 ), seen AS MATERIALIZED (
     SELECT e.sim_key, e.occurred_at, (e.occurred_at AT TIME ZONE 'UTC')::date AS day, e.imei, e.country, e.operator
     FROM own.sim_events AS e, bounds AS b
-    WHERE e.occurred_at >= b.low AND e.occurred_at < b.high AND (e.imei IS NOT NULL OR e.country IS NOT NULL)
+    WHERE e.sim_key BETWEEN %(first_key)s AND %(last_key)s AND e.occurred_at >= b.low AND e.occurred_at < b.high AND (e.imei IS NOT NULL OR e.country IS NOT NULL)
 ), ends AS (
     (SELECT DISTINCT ON (sim_key, day) sim_key, day, 'imei_change' AS kind, imei AS value, left(imei, 14) AS identity, occurred_at, operator
      FROM seen WHERE imei IS NOT NULL ORDER BY sim_key, day, occurred_at DESC)

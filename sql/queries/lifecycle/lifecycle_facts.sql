@@ -1,17 +1,18 @@
--- One row a SIM with what its state is derived from, known up to %(now)s; as_of date is the last complete usage day, lateness
+-- One row a SIM with a key of the block, with what its state is derived from, known up to %(now)s; as_of date is the last complete usage day, lateness
 -- integer the days until a day's usage is complete. Amounts in bytes. Indexes: the primary keys, read from their newest end.
 WITH said AS (  -- what 1NCE last said of it; a call that merely failed says nothing
     SELECT DISTINCT ON (sim_key) sim_key, (polled_at AT TIME ZONE 'UTC')::date AS last_word_on,
            CASE problem WHEN 'OnceSimExpiredError' THEN 'expired' WHEN 'OnceNotFoundError' THEN 'unknown'
                         WHEN 'OnceForbiddenError' THEN 'unknown' ELSE 'answered' END AS last_word
     FROM ops.polls
-    WHERE polled_at <= %(now)s
+    WHERE sim_key BETWEEN %(first_key)s AND %(last_key)s AND polled_at <= %(now)s
         AND (problem IS NULL OR problem IN ('OnceSimExpiredError', 'OnceNotFoundError', 'OnceForbiddenError'))
     ORDER BY sim_key, polled_at DESC
 ), ordered AS (
     SELECT DISTINCT ON (i.iccid) i.iccid, o.order_number, o.ordered_at
     FROM core.orders AS o CROSS JOIN LATERAL unnest(o.iccids) AS i (iccid)
-    WHERE o.order_type IN ('FIRST_ORDER', 'ADDITIONAL_ORDER') AND o.ordered_at <= %(now)s
+    JOIN core.sims AS s ON s.iccid = i.iccid
+    WHERE s.sim_key BETWEEN %(first_key)s AND %(last_key)s AND o.order_type IN ('FIRST_ORDER', 'ADDITIONAL_ORDER') AND o.ordered_at <= %(now)s
     ORDER BY i.iccid, o.ordered_at
 ), listed AS (
     SELECT max(started_at) AS at FROM ops.sweeps WHERE source = 'sims' AND finished_at <= %(now)s
@@ -80,5 +81,5 @@ LEFT JOIN LATERAL (
     WHERE coalesce(n.was_off, s.status = 'Disabled') AND sim_key = s.sim_key AND occurred_at <= %(now)s
         AND event_type ~* 'SIM changed from .* to ''?(suspended|disabled|deactivated)'
 ) AS d ON true
-WHERE least(s.first_seen_at, s.activated_at) <= %(now)s OR t.sim_key IS NOT NULL
+WHERE s.sim_key BETWEEN %(first_key)s AND %(last_key)s AND (least(s.first_seen_at, s.activated_at) <= %(now)s OR t.sim_key IS NOT NULL)
 ORDER BY s.sim_key;

@@ -1,24 +1,24 @@
--- Days on which a SIM's quota (data or sms) was used up or topped up, from %(first)s (date) to %(now)s, at most one row a SIM, quota,
+-- Days on which the quota of a SIM with a key of the block (data or sms) was used up or topped up, from %(first)s (date) to %(now)s, at most one row a SIM, quota,
 -- kind and day. The same top-up may be seen as an order, as an event and as a rise of the quota: the first of these is taken. An order
 -- is taken for one of data. The quota that a SIM is given on the day of its activation is no top-up. Indexes: primary keys of core.sim_events and core.sim_quota.
 WITH events AS (
     SELECT e.sim_key, (e.occurred_at AT TIME ZONE 'UTC')::date AS day, e.event_type,
            CASE WHEN e.event_type ~* 'sms' THEN 'sms' ELSE 'data' END AS quota, e.event_type ~* 'to ''?exhausted' AS is_exhaustion
     FROM own.sim_events AS e JOIN core.sims AS s USING (sim_key)
-    WHERE e.occurred_at >= %(first)s::date AND e.occurred_at <= %(now)s
+    WHERE e.sim_key BETWEEN %(first_key)s AND %(last_key)s AND e.occurred_at >= %(first)s::date AND e.occurred_at <= %(now)s
         AND e.event_type ~* 'quota' AND e.event_type ~* '(to ''?exhausted|topped up)'
         AND (e.event_type !~* 'topped up'
              OR (e.occurred_at AT TIME ZONE 'UTC')::date IS DISTINCT FROM (s.activated_at AT TIME ZONE 'UTC')::date)
 ), orders AS (
     SELECT s.sim_key, (o.ordered_at AT TIME ZONE 'UTC')::date AS day, min(o.order_number) AS order_number
     FROM core.orders AS o CROSS JOIN LATERAL unnest(o.iccids) AS i (iccid) JOIN core.sims AS s ON s.iccid = i.iccid
-    WHERE o.order_type IN ('TOPUP', 'BULK_TOPUP') AND o.ordered_at >= %(first)s::date AND o.ordered_at <= %(now)s
+    WHERE s.sim_key BETWEEN %(first_key)s AND %(last_key)s AND o.order_type IN ('TOPUP', 'BULK_TOPUP') AND o.ordered_at >= %(first)s::date AND o.ordered_at <= %(now)s
     GROUP BY s.sim_key, (o.ordered_at AT TIME ZONE 'UTC')::date
 ), observed AS (
     SELECT sim_key, kind AS quota, day, amount_left, amount_total,
            lag(day) OVER w AS day_before, lag(amount_left) OVER w AS left_before, lag(amount_total) OVER w AS total_before
     FROM own.sim_quota
-    WHERE day >= %(first)s::date - 31 AND observed_at <= %(now)s
+    WHERE sim_key BETWEEN %(first_key)s AND %(last_key)s AND day >= %(first)s::date - 31 AND observed_at <= %(now)s
     WINDOW w AS (PARTITION BY sim_key, kind ORDER BY day)
 ), risen AS (  -- a total that stays says that usage was corrected, not that volume was added
     SELECT *, CASE quota WHEN 'data' THEN 1e6 ELSE 1 END AS unit FROM observed
