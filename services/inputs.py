@@ -1,5 +1,6 @@
 """What models rest on, read from the database: usage histories, samples of a fleet, quotas."""
 
+from collections.abc import Iterator
 from datetime import date
 
 import polars as pl
@@ -37,14 +38,36 @@ def load_history(database: Database, as_of: date, sim_keys: list[int] | None = N
 
 def load_usage(database: Database, as_of: date, sim_keys: list[int] | None = None) -> pl.DataFrame:
     """The same as stored: sim_key, day, bytes, and spread_from where only a sum is known (see `ml.spread`)."""
-    history = database.frame(
-        "usage_history", HISTORY_SCHEMA, {"as_of": as_of, "days": HISTORY_DAYS, "sim_keys": sim_keys}
-    )
+    history = _stored(database, as_of, sim_keys)
     if history.is_empty():
-        raise NoUsageError(
-            f"no usage is stored up to {as_of}: run `simsight ingest` first, or choose a later as-of day"
-        )
+        raise _no_usage(as_of)
     return with_unknown_days(database, history, as_of, sim_keys)
+
+
+def usage_in_blocks(runtime: Runtime, as_of: date) -> Iterator[pl.DataFrame]:
+    """The same as `load_usage` of the whole fleet, a block of SIMs at a time; blocks without usage are left out.
+
+    Raises NoUsageError at the end when there is none.
+    """
+    database, keys = runtime.database, sims_between(runtime.database).to_list()
+    is_empty = True
+    for start in range(0, len(keys), runtime.settings.block_sims):
+        block = keys[start : start + runtime.settings.block_sims]
+        history = with_unknown_days(database, _stored(database, as_of, block), as_of, block)
+        if not history.is_empty():
+            is_empty = False
+            yield history
+    if is_empty:
+        raise _no_usage(as_of)
+
+
+def _stored(database: Database, as_of: date, sim_keys: list[int] | None) -> pl.DataFrame:
+    which = {"as_of": as_of, "days": HISTORY_DAYS, "sim_keys": sim_keys}
+    return database.frame("usage_history", HISTORY_SCHEMA, which)
+
+
+def _no_usage(as_of: date) -> NoUsageError:
+    return NoUsageError(f"no usage is stored up to {as_of}: run `simsight ingest` first, or choose a later as-of day")
 
 
 def with_unknown_days(

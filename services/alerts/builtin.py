@@ -6,11 +6,12 @@ from typing import Any
 import polars as pl
 
 from ml.alerts import AlertRules, alert_candidates
+from ml.anomaly.seasons import idle_periods
 from ml.silence import silence
 from resources.runtime import Runtime
 from services.alerts.evaluation import past
-from services.anomalies.seasons import seasonally_idle_sims
-from services.inputs import load_quotas, load_usage
+from services.anomalies.seasons import recent_days, seasonally_idle_sims
+from services.inputs import load_quotas, usage_in_blocks
 
 FACTS_SCHEMA = {
     "sim_key": pl.Int32,
@@ -54,10 +55,9 @@ def alert_facts(runtime: Runtime, as_of: date) -> pl.DataFrame:
     database = runtime.database
     facts = database.frame("alert_facts", FACTS_SCHEMA, {"as_of": as_of})
     ended = pl.col("exhaustion_status").is_in(["exhausted", "expired"]).fill_null(False)
-    history = load_usage(database, as_of)
-    idle = seasonally_idle_sims(database, history, as_of, lateness=runtime.settings.lateness_days)
+    habits, resting, users = _habits(runtime, as_of)
+    idle = seasonally_idle_sims(database, resting, users, as_of, lateness=runtime.settings.lateness_days)
     explained = ended | (pl.col("status") == "Disabled").fill_null(False) | pl.col("sim_key").is_in(idle.implode())
-    habits = silence(history, as_of=as_of)
     return (
         facts.join(load_quotas(database, as_of), on="sim_key", how="left")
         .join(habits, on="sim_key", how="left")
@@ -68,3 +68,17 @@ def alert_facts(runtime: Runtime, as_of: date) -> pl.DataFrame:
             pl.col("usual_gap_days").alias("active_gap_p99_days"),
         )
     )
+
+
+def _habits(runtime: Runtime, as_of: date) -> tuple[pl.DataFrame, pl.DataFrame, pl.Series]:
+    """Return how long SIMs have been silent, their idle periods, and which SIMs have usage of recent days.
+
+    Usage is read a block of SIMs at a time: memory grows with the block. Raises NoUsageError when there is none.
+    """
+    silences, resting, users = [], [], []
+    for history in usage_in_blocks(runtime, as_of):
+        recent = recent_days(history, as_of)
+        silences.append(silence(history, as_of=as_of))
+        resting.append(idle_periods(recent, as_of))
+        users.append(recent["sim_key"].unique())
+    return pl.concat(silences), pl.concat(resting), pl.concat(users)

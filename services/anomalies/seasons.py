@@ -29,8 +29,26 @@ def seasonal_idle_periods(
 
     history, peers, periods, fleet  as of `ml.anomaly.signals`
     """
-    recent = history.filter(pl.col("day") > as_of - timedelta(days=RECENT_DAYS))
-    idle = idle_periods(recent, as_of)
+    recent = recent_days(history, as_of)
+    idle, users = idle_periods(recent, as_of), recent["sim_key"].unique()
+    return _seasonal(database, idle, users, as_of, peers=peers, periods=periods, fleet=fleet)
+
+
+def recent_days(history: pl.DataFrame, as_of: date) -> pl.DataFrame:
+    """Return the days of a history in which a SIM must have used data."""
+    return history.filter(pl.col("day") > as_of - timedelta(days=RECENT_DAYS))
+
+
+def _seasonal(
+    database: Database | Transaction,
+    idle: pl.DataFrame,
+    users: pl.Series,
+    as_of: date,
+    *,
+    peers: pl.DataFrame,
+    periods: pl.DataFrame,
+    fleet: FleetStatistics | None = None,
+) -> pl.DataFrame:
     if idle.is_empty():
         return pl.DataFrame(schema=PERIOD_SCHEMA)
     which = {
@@ -40,13 +58,19 @@ def seasonal_idle_periods(
         "sim_keys": idle["sim_key"].unique(maintain_order=True).to_list(),
     }
     rests = database.frame("rests_before", IDLE_SCHEMA, which)
-    users = peers.join(recent.select("sim_key").unique(), on="sim_key", how="semi")
-    return seasonal_periods(idle, rests, as_of, peers=users, periods=periods, fleet=fleet)
+    users_only = peers.filter(pl.col("sim_key").is_in(users.implode()))
+    return seasonal_periods(idle, rests, as_of, peers=users_only, periods=periods, fleet=fleet)
 
 
-def seasonally_idle_sims(database: Database, history: pl.DataFrame, as_of: date, *, lateness: int) -> pl.Series:
-    """Return the keys of SIMs whose silence as of a day the season explains."""
+def seasonally_idle_sims(
+    database: Database, idle: pl.DataFrame, users: pl.Series, as_of: date, *, lateness: int
+) -> pl.Series:
+    """Return the keys of SIMs whose silence as of a day the season explains.
+
+    idle   the idle periods of the whole fleet in its recent days (IDLE_SCHEMA), by SIM
+    users  the SIMs with a row in these days
+    """
     peers = database.frame("sim_groups", GROUP_SCHEMA)
     periods = database.frame("anomaly_periods", PERIOD_SCHEMA, {"as_of": as_of, "sim_keys": None, "lateness": lateness})
-    rests = seasonal_idle_periods(database, history, as_of, peers=peers, periods=periods)
+    rests = _seasonal(database, idle, users, as_of, peers=peers, periods=periods)
     return rests.filter(pl.col("last_day").is_null())["sim_key"]

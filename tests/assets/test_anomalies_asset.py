@@ -271,6 +271,8 @@ def test_a_silence_of_the_season_raises_nothing_and_that_of_a_dead_device_does(f
     assert 9 not in found(truth)
     facts = alert_facts(runtime, AS_OF)
     assert facts.filter(sim_key=9)["last_active_day"].item() is None
+    with Runtime(runtime.settings.model_copy(update={"block_sims": 7})) as small:
+        assert alert_facts(small, AS_OF).equals(facts, null_equal=True)
     truth.rows("DELETE FROM core.sim_usage WHERE sim_key = 9 AND day < %s", (AS_OF - timedelta(days=200),))
     truth.rows(fill_year, (year_before, year_before, AS_OF, AS_OF))
     score_day(runtime, ANOMALIES, AS_OF, run_id="test")
