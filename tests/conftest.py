@@ -109,7 +109,8 @@ def postgres() -> Iterator[URL]:
         with server:
             url = driver_url(server.get_uri("postgres"), "psycopg").set(password=None)
             # it need not survive a power cut: making and dropping a database a test is many times as fast
-            administer(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+            lazy = ("fsync", "synchronous_commit", "full_page_writes", "jit")
+            administer(url, *(f"ALTER SYSTEM SET {name} = off" for name in lazy), "SELECT pg_reload_conf()")
             yield url
 
 

@@ -413,6 +413,8 @@ def test_the_log_has_a_line_for_each_thing_and_for_the_bulk_action(bulk: Bulk) -
         "SELECT event, by_whom, facts FROM ops.action_log"
         f" WHERE number > {begun} AND organization_id = 1 ORDER BY number"
     )
+    prepared, confirmed = (line[2].pop("request_id") for line in (lines[0], lines[61]))
+    assert prepared != confirmed
     assert [line[0] for line in lines] == (
         ["bulk.prepared"] + ["alert.resolved"] * 60 + ["bulk.confirmed", "bulk.prepared", "bulk.cancelled"]
     )

@@ -42,7 +42,8 @@ SELECT c.oid::regclass::text, obj_description(c.oid, 'pg_class'), c.relacl::text
     (SELECT array_agg((a.attname, a.atttypid, a.attnotnull, a.attacl, col_description(c.oid, a.attnum))::text
                       ORDER BY a.attnum) FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0),
     (SELECT array_agg(pg_get_constraintdef(k.oid) ORDER BY k.conname) FROM pg_constraint AS k WHERE k.conrelid = c.oid),
-    (SELECT array_agg(pg_get_indexdef(i.indexrelid) ORDER BY pg_get_indexdef(i.indexrelid)) FROM pg_index AS i WHERE i.indrelid = c.oid),
+    (SELECT array_agg(pg_get_indexdef(i.indexrelid) ORDER BY pg_get_indexdef(i.indexrelid))
+     FROM pg_index AS i WHERE i.indrelid = c.oid),
     (SELECT array_agg(t.tgname ORDER BY t.tgname) FROM pg_trigger AS t
      WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgname NOT LIKE 'ts_%')
 FROM pg_class AS c WHERE c.relkind IN ('r', 'p', 'v')

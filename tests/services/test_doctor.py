@@ -59,7 +59,8 @@ def test_a_whole_installation_has_nothing_to_fix(doctor: Doctor) -> None:
     assert {check["level"] for check in checks.values()} <= {"ok", "warning"}
     names = {"settings", "home", "disk", "secrets", "database", "storage grade", "schema", "rights", "backup", "clock"}
     names |= {"link to the database", "Dagster", "messages", "data", "MLflow", "1NCE account"}
-    assert checks.keys() == names
+    # a server that other tests have used has Dagster's tables and models too
+    assert names <= checks.keys() <= names | {"daemon", "runs", "champions"}
     assert all(check["to_do"] for check in checks.values() if check["level"] != "ok")
 
 

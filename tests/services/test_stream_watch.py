@@ -29,7 +29,7 @@ from tests.services.test_stream import Receiver
 from tests.stream_records import iccid, usage
 
 # what needs no MLflow
-TIDIED = [dg.AssetKey("raw_landings"), dg.AssetKey("compressed_days")]
+TIDIED = [dg.AssetKey(name) for name in ("raw_landings", "kept_days", "compressed_days")]
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 FLEET = 300
 LISTED = """
