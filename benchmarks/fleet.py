@@ -207,6 +207,18 @@ class Server:
         return float(seconds)
 
 
+def timed(postgres: Server, what: str, step: Callable[[], tuple[str, Cost]]) -> Cost:
+    """What a step costs, by all processes and the server; it is printed too."""
+    began, before = time.perf_counter(), postgres.cpu()
+    said, cost = step()
+    seconds, served = time.perf_counter() - began, postgres.cpu() - before
+    print(
+        f"{what}: {seconds:.1f} s ({said}{cost.cpu:.1f} CPU s, {served:.1f} of PostgreSQL, {cost.held:.0f} MB)",
+        flush=True,
+    )
+    return Cost(seconds, cost.cpu + served, cost.held)
+
+
 def _train_churn(runtime: Runtime, as_of: date) -> None:
     """A champion of the churn model, from another fleet: this one's SIMs stay."""
     fleet = Fleet(seed=31, sims=2_000, start=as_of - timedelta(days=CHURN_DAYS - 1), scenario=ENDS)
@@ -256,22 +268,11 @@ def main() -> None:
 
         postgres = Server(url)
 
-        def timed(what: str, step: Callable[[], tuple[str, Cost]]) -> Cost:
-            """What a step costs, by all processes."""
-            began, before = time.perf_counter(), postgres.cpu()
-            said, cost = step()
-            seconds, served = time.perf_counter() - began, postgres.cpu() - before
-            print(
-                f"{what}: {seconds:.1f} s ({said}{cost.cpu:.1f} CPU s, {served:.1f} of PostgreSQL, {cost.held:.0f} MB)",
-                flush=True,
-            )
-            return Cost(seconds, cost.cpu + served, cost.held)
-
         def alone(what: str, step: Callable[[Runtime, date], object]) -> Cost:
-            return timed(what, lambda: _alone(settings, step))
+            return timed(postgres, what, lambda: _alone(settings, step))
 
         def in_blocks(part: str, when: str = "") -> Cost:
-            return timed(part + when, lambda: _in_blocks(settings, part, given.processes))
+            return timed(postgres, part + when, lambda: _in_blocks(settings, part, given.processes))
 
         alone("training of the forecaster, with its backtest", train)
         before = []

@@ -29,7 +29,7 @@ import numpy as np
 import psycopg
 from pydantic import SecretStr
 
-from benchmarks.fleet import AS_OF, FORKSERVER, Cost, Server, _alone, _in_blocks, _train_churn, fill
+from benchmarks.fleet import AS_OF, FORKSERVER, Cost, Server, _alone, _in_blocks, _train_churn, fill, timed
 from benchmarks.ingest import _text, server
 from pipelines.executors import PRELOADED
 from resources.database.migrations import ensure_organization, migrate
@@ -69,16 +69,8 @@ def measured(sims: int, days: int, processes: int, database_url: str | None) -> 
         )
         postgres = Server(url)
 
-        def timed(what: str, step: Callable[[], tuple[str, Cost]]) -> Cost:
-            began, before = time.perf_counter(), postgres.cpu()
-            said, cost = step()
-            seconds, served = time.perf_counter() - began, postgres.cpu() - before
-            print(
-                f"{sims} SIMs, {what}: {seconds:.1f} s ({said}{cost.cpu:.1f} CPU s, {served:.1f} of PostgreSQL, "
-                f"{cost.held:.0f} MB)",
-                flush=True,
-            )
-            return Cost(seconds, cost.cpu + served, cost.held)
+        def cost_of(what: str, step: Callable[[], tuple[str, Cost]]) -> Cost:
+            return timed(postgres, f"{sims} SIMs, {what}", step)
 
         def load() -> tuple[str, Cost]:
             began = time.process_time()
@@ -86,14 +78,14 @@ def measured(sims: int, days: int, processes: int, database_url: str | None) -> 
                 fill(connection, sims, days)
             return "", Cost(cpu=time.process_time() - began)
 
-        costs = {"load": timed("load", load)}
+        costs = {"load": cost_of("load", load)}
         for what, train in TRAINING.items():
-            timed(f"training of the {what}", partial(_alone, settings, train))
+            cost_of(f"training of the {what}", partial(_alone, settings, train))
         for what, step in DAY.items():
             if step is None:
-                costs[what] = timed(what, partial(_in_blocks, settings, what, processes))
+                costs[what] = cost_of(what, partial(_in_blocks, settings, what, processes))
             else:
-                costs[what] = timed(what, partial(_alone, settings, step))
+                costs[what] = cost_of(what, partial(_alone, settings, step))
         return costs
 
 
