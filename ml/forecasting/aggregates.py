@@ -19,7 +19,7 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from ml.forecasting.calibration import fit_spread, quantiles_at, week_of
+from ml.forecasting.calibration import FAR, fit_spread, quantiles_at, week_of
 from ml.forecasting.model import QUANTILES, fit_predict, quantile_column
 from ml.forecasting.segments import SEASON, nan_mean
 from ml.history import FloatArray, IntArray, dense
@@ -207,6 +207,8 @@ def _intervals(
     # each window is held against what the others say of the series, as the days ahead will be
     others = (total - size + SHRINKAGE_WINDOWS * usual) / (count - some + SHRINKAGE_WINDOWS)
     errors = (missed / np.maximum(others, 1e-9)[..., None]).reshape(-1, horizon)
+    # one total that ran away in one of a few windows says nothing of how often that happens, and would be in every mean
+    errors = np.clip(errors, -FAR, FAR)
     known = some.ravel()
     spread = fit_spread(errors[known], np.repeat(np.arange(origins), series)[known], horizon)
     width = (scale * (total + SHRINKAGE_WINDOWS * usual) / (count + SHRINKAGE_WINDOWS))[:, None]

@@ -155,3 +155,14 @@ def test_heavy_libraries_are_imported_where_they_are_used() -> None:
     code = f"import sys, ml.forecasting, ml.forecasting.aggregates; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_total_that_has_just_grown_many_times_leaves_every_mean_within_its_interval() -> None:
+    days = np.arange(185)
+    quiet = 95_000.0 + np.where(days % 14 == 4, 40_000, 0) + 3_000 * (days % 5 == 0)
+    started = np.append(np.zeros(179), [146_000, 79_000, 1_471_000, 1_108_000, 3_196_000, 1_643_000])
+    rare, seldom = np.where(days % 13 == 0, 60_000, 0), np.where(days % 17 == 0, 10_000, 0)
+    series = {"fleet": quiet + started + rare, "country": started + rare, "rest": quiet, "other": seldom}
+    sums = forecast_aggregate(totals_of(series), LAST).frame.filter(pl.col("day") == LAST + timedelta(days=HORIZON))
+    within = pl.col("sum_mean").is_between("sum_q0.1", "sum_q0.9")
+    assert sums.select(within.all()).item(), sums
