@@ -38,8 +38,11 @@ POOL_SIZE = 2
 POOL_SPARE = 8
 # queries with one best plan whatever their parameters, whose planning would cost more than they do
 PLANNED_ONCE = frozenset({"api_exhaustions"})
-# queries whose best plan depends on their parameters: one for any days would take every choice of days for a small one
-PLANNED_EACH_TIME = frozenset({"api_events"})
+# queries whose best plan depends on their parameters: one for any days would take every choice of days for a small one,
+# and one for any choice of SIMs every choice for a single SIM
+PLANNED_EACH_TIME = frozenset(
+    {"api_events", "dashboard_sims[dashboard_chosen_sims]", "dashboard_facets[dashboard_chosen_sims]"}
+)
 EXPORTS_AT_ONCE = 2
 FOLLOWER_POOL_SIZE = 2
 MAX_FACTS = 10_000

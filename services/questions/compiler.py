@@ -330,14 +330,15 @@ def _of_usage(question: Question, period: Period, today: date, writer: _Writer) 
 def _of_quota(question: Question) -> _Measure:
     if question.metric == "sims":
         return "", "s.last_used_on", ["s.state"], []
+    # the view looks the newest answer up each time that the column is named: here once a SIM
+    join, known = "CROSS JOIN LATERAL (SELECT s.remaining_mb OFFSET 0) AS q", "q.remaining_mb IS NOT NULL"
     if question.metric == "remaining":
-        total = "s.quota_total_mb::float8 AS quota_total_mb"
-        return "", "s.remaining_mb::float8", [total], ["s.remaining_mb IS NOT NULL"]
-    left = "100 * s.remaining_mb / nullif(s.quota_total_mb, 0)"
+        return join, "q.remaining_mb::float8", ["s.quota_total_mb::float8 AS quota_total_mb"], [known]
+    left = "100 * q.remaining_mb / nullif(s.quota_total_mb, 0)"
     value = left if question.metric == "remaining_share" else f"100 - {left}"
     # rounded: 80 % used is 80, whatever a division makes of it
-    conditions = ["s.remaining_mb IS NOT NULL", "s.quota_total_mb > 0"]
-    return "", f"round({value}, 6)::float8", ["s.remaining_mb::float8 AS remaining_mb"], conditions
+    value = f"round({value}, 6)::float8"
+    return join, value, ["q.remaining_mb::float8 AS remaining_mb"], [known, "s.quota_total_mb > 0"]
 
 
 def _of_predictions(question: Question, writer: _Writer) -> _Measure:

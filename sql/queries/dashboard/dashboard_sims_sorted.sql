@@ -7,7 +7,7 @@ WITH placed AS MATERIALIZED (
         WHEN 'remaining' THEN remaining::double precision
         WHEN 'last_used' THEN (last_used_on - date '2000-01-01')::double precision
         WHEN 'used' THEN -used_30::double precision
-        WHEN 'alerts' THEN -(alerts + 1000000 * (4 - array_position(ARRAY['critical', 'warning', 'info', 'none'], alert)))::double precision
+        WHEN 'alerts' THEN -(alerts + 1000000 * (4 - coalesce(worst, 4)))::double precision
     END, 'Infinity') AS place
     FROM (
 {part}
