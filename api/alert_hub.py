@@ -17,16 +17,8 @@ import psycopg
 from anyio import CapacityLimiter, to_thread
 from sqlalchemy import URL
 
-from api.database import (
-    CONNECT_SECONDS,
-    FOLLOWER_POOL_SIZE,
-    Followers,
-    InvalidKeyError,
-    Row,
-    SchemaOutdatedError,
-    Store,
-    TooSlowError,
-)
+from api.connections import CONNECT_SECONDS, Row
+from api.database import FOLLOWER_POOL_SIZE, Followers, InvalidKeyError, SchemaOutdatedError, Store, TooSlowError
 from resources.database.server import DatabaseUnavailableError, driver_url
 from services.access.api_keys import Credential, NotAllowedError
 

@@ -14,7 +14,7 @@ import orjson
 from fastapi import Request, Response
 from pydantic import BaseModel
 
-from api.database import Row
+from api.connections import Row
 from api.kept import LIST, Kept
 from api.schemas.common import BYTES_PER_MB, Volume
 

@@ -24,6 +24,7 @@ from api.limits import RateLimits
 from api.metrics import Measured, Metrics, MetricsSettings
 from api.middleware import Headers, Heads, SmallBodies, cross_origin, header_text
 from api.openapi import DESCRIPTION, openapi_document
+from api.replica import Replica, ReplicaSettings
 from api.request_ids import Identified
 from api.routes import (
     actions,
@@ -89,6 +90,7 @@ def create_app(
     guards: Guards = Guards(),
     exhaustion_probability: float = 0.5,
     measured: MetricsSettings | None = None,
+    replica: ReplicaSettings | None = None,
 ) -> Direct:
     """The service over one database, which it uses as role simsight_api.
 
@@ -99,18 +101,22 @@ def create_app(
     mcp_hosts   values of the header Host that the MCP server at /mcp answers; none: there is no MCP server
     guards      limits, tokens and what browsers are told
     measured    who may read /metrics; None: nobody, and nothing is measured
+    replica     of the database, which answers what most requests read
     exhaustion_probability  from which a report counts a SIM as running out
     data_note   shown wherever the data is, such as 'synthetic data': header X-Data-Note and the description
     mlflow_url  where people reach MLflow, for links to runs; without it answers have the runs' ids
     The database need not be there yet: until it is, answers are 503.
     """
     store, streams, writers = Store(database_url), Streams(database_url), Writers(database_url)
-    live = Hub(database_url, Followers(database_url), store, data_note=data_note)
+    read_from, live = (
+        Replica(replica) if replica else None,
+        Hub(database_url, Followers(database_url), store, data_note=data_note),
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.stream_gate = stream_webhook.Gate()
-        app.state.readers = Readers(database_url)
+        app.state.readers = Readers(database_url, read_from)
         live.start()
         async with app.state.key_use.flushing(), app.state.mcp.running() if app.state.mcp else nullcontext():
             yield
@@ -186,7 +192,7 @@ def create_app(
     if guards.cors_origins:
         app.guard(lambda gate: cross_origin(gate, guards.cors_origins))
 
-    app.state.metrics = Metrics(store, measured) if measured else None
+    app.state.metrics = Metrics(store, measured, read_from) if measured else None
     if (figures := app.state.metrics) is not None:
         app.guard(lambda guarded: Measured(guarded, figures))
 

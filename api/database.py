@@ -1,6 +1,7 @@
 """What the HTTP service asks of the database: one transaction a request, as role simsight_api.
 
-`Readers` answer most requests: in the event loop, read-only, for the organization of the key. `Store` does the same in
+`Readers` answer most requests: in the event loop, read-only, for the organization of the key; from a replica where
+there is one. `Store` does the same in
 threads, for what takes long or asks step by step. Live streams (`Followers`) and what changes something
 (`api/writing.py`) have connections of their own.
 """
@@ -8,20 +9,21 @@ threads, for what takes long or asks step by step. Live streams (`Followers`) an
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
-from functools import cache
 from typing import IO, Any, Literal
 
 import psycopg
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import dict_row
 from sqlalchemy import URL, create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from api.connections import CONNECT_SECONDS, STATEMENT_SECONDS, Connections, Query, Row
+from api.replica import Replica
 from resources.database.catalog import Column
+from resources.database.replica import Position, lag_of, position
 from resources.database.server import DatabaseUnavailableError, describe, driver_url
 from resources.errors import SimsightError
 from resources.files.formats import StreamFormat
@@ -36,23 +38,12 @@ READERS = 8
 # for exports, replays, the report, changes of alerts and the health check: they must not wait behind other requests
 POOL_SIZE = 2
 POOL_SPARE = 8
-# queries with one best plan whatever their parameters, whose planning would cost more than they do
-PLANNED_ONCE = frozenset({"api_exhaustions"})
-# queries whose best plan depends on their parameters: one for any days would take every choice of days for a small one,
-# and one for any choice of SIMs every choice for a single SIM
-PLANNED_EACH_TIME = frozenset(
-    {"api_events", "dashboard_sims[dashboard_chosen_sims]", "dashboard_facets[dashboard_chosen_sims]"}
-)
 EXPORTS_AT_ONCE = 2
 FOLLOWER_POOL_SIZE = 2
 MAX_FACTS = 10_000
 POOL_WAIT_SECONDS = 5
-CONNECT_SECONDS = 5
-STATEMENT_SECONDS = 10
 EXPORT_SECONDS = 120
 STREAM_SECONDS = 900  # for all of a stream, which lasts as long as its client takes to read it
-
-Row = dict[str, Any]
 
 
 class InvalidKeyError(SimsightError):
@@ -161,58 +152,6 @@ def _translated(address: str) -> Iterator[None]:
         raise SchemaOutdatedError(str(error.diag.message_primary)) from error
 
 
-class _Connection:
-    """A reader's connection, and which queries it has prepared."""
-
-    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        self._connection = connection
-        self._prepared: set[str] = set()
-
-    @property
-    def closed(self) -> bool:
-        return self._connection.closed
-
-    async def close(self) -> None:
-        await self._connection.close()
-
-    async def ask(self, asked: list[tuple[str, Mapping[str, Any]]]) -> list[list[Row]]:
-        """Return the rows of each named query, all of one transaction and one round trip.
-
-        PostgreSQL takes statements that come as one text for one transaction.
-        """
-        new = dict.fromkeys(name for name, _ in asked if name not in self._prepared)
-        if new:
-            await self._connection.execute(";".join(_prepared(name)[0] for name in new).encode())
-            self._prepared |= new.keys()
-        texts, values = [], []
-        for name, given in asked:
-            _, text, names = _prepared(name)
-            texts.append(text)
-            values += [given[value] for value in names]
-        cursor: psycopg.AsyncClientCursor[DictRow] = psycopg.AsyncClientCursor(self._connection, row_factory=dict_row)
-        await cursor.execute(";".join(texts).encode(), values)
-        # nfields and not description, which describes every column anew
-        return [await cursor.fetchall() async for _ in cursor.results() if cursor.pgresult and cursor.pgresult.nfields]
-
-
-@cache
-def _prepared(name: str) -> tuple[str, str, list[str]]:
-    """The statement that prepares a named query, the one that executes it, and its parameters in their order."""
-    names: dict[str, int] = {}
-    text = re.sub(
-        r"%\((\w+)\)[sb]|%%",
-        lambda found: f"${names.setdefault(found[1], len(names) + 1)}" if found[1] else "%",
-        query(name),
-    )
-    quoted = f'"{name}"'  # a name with a part in it has brackets
-    execute = f"EXECUTE {quoted} ({', '.join(['%s'] * len(names))})" if names else f"EXECUTE {quoted}"
-    if name in PLANNED_ONCE:
-        execute = f"SET LOCAL plan_cache_mode = force_generic_plan;{execute}"
-    if name in PLANNED_EACH_TIME:
-        execute = f"SET LOCAL plan_cache_mode = force_custom_plan;{execute}"
-    return f"PREPARE {quoted} AS {text}", execute, list(names)
-
-
 def _facts(rows: list[Row]) -> KeyFacts:
     if not rows:
         raise InvalidKeyError
@@ -231,20 +170,21 @@ class Readers:
 
     A text of EXECUTE statements is one transaction in one round trip: first the key is looked at, which chooses the
     organization for the rest of the transaction, then come the queries. So there is nothing to begin or to commit.
+    Where there is a replica that is fit, it answers the queries while the primary looks at the key.
     """
 
-    def __init__(self, url: URL | str) -> None:
-        self._url = driver_url(url, "").render_as_string(hide_password=False)
+    def __init__(self, url: URL | str, replica: Replica | None = None) -> None:
         self._address = describe(url)
-        self._idle: list[_Connection] = []
+        self._primary, self._replica = Connections(url), replica
         self._facts: dict[bytes, KeyFacts] = {}
         self._free = asyncio.Semaphore(READERS)
 
     async def close(self) -> None:
-        while self._idle:
-            await self._idle.pop().close()
+        await self._primary.close()
+        if self._replica is not None:
+            await self._replica.close()
 
-    async def read(self, key: Credential, *asked: tuple[str, Mapping[str, Any]]) -> list[list[Row]]:
+    async def read(self, key: Credential, *asked: Query) -> list[list[Row]]:
         """Return the rows of each query (<name>.sql of sql/queries and its parameters), all as of one moment.
 
         Raises InvalidKeyError, NotAllowedError, DatabaseUnavailableError, TooSlowError and SchemaOutdatedError.
@@ -252,9 +192,13 @@ class Readers:
         which = {"key_sha256": key.sha256}
         facts = self._facts.get(key.sha256)
         known = [] if facts else [("api_key_facts", which)]  # they never change: asked once
+        entering: list[Query] = [("api_authenticate", which), *known]
         async with self._free:
             with _translated(self._address):
-                (authenticated, *found) = await self._ask([("api_authenticate", which), *known, *asked])
+                if asked and self._replica is not None and self._replica.is_wanted():
+                    (authenticated, *found) = await self._replica.read(self._primary, entering, list(asked))
+                else:
+                    (authenticated, *found) = await self._primary.ask([*entering, *asked])
         if authenticated[0]["organization_id"] is None:
             raise InvalidKeyError
         if facts is None:
@@ -269,40 +213,6 @@ class Readers:
         """The scopes of a key that `read` let in."""
         facts = self._facts.get(key.sha256)
         return facts.allowed(key) if facts else frozenset()
-
-    async def _ask(self, asked: list[tuple[str, Mapping[str, Any]]]) -> list[list[Row]]:
-        while self._idle:
-            connection = self._idle.pop()
-            try:
-                return await self._ask_by(connection, asked)
-            except psycopg.errors.QueryCanceled:
-                raise
-            except psycopg.OperationalError:  # it broke while it was idle: nothing is lost by asking again
-                continue
-        return await self._ask_by(await self._connect(), asked)
-
-    async def _ask_by(self, connection: _Connection, asked: list[tuple[str, Mapping[str, Any]]]) -> list[list[Row]]:
-        try:
-            found = await connection.ask(asked)
-        except BaseException:
-            await connection.close()
-            raise
-        self._idle.append(connection)
-        return found
-
-    async def _connect(self) -> _Connection:
-        connection = await psycopg.AsyncConnection.connect(
-            self._url, autocommit=True, connect_timeout=CONNECT_SECONDS, prepare_threshold=None
-        )
-        try:
-            await connection.execute(
-                f"SET ROLE simsight_api; SET TIME ZONE 'UTC'; SET statement_timeout = '{STATEMENT_SECONDS}s'; "
-                "SET default_transaction_read_only = on; SET default_transaction_isolation = 'repeatable read'".encode()
-            )
-        except BaseException:
-            await connection.close()
-            raise
-        return _Connection(connection)
 
 
 class Pool:
@@ -383,6 +293,16 @@ class Store(Pool):
         """Figures of all organizations for monitoring; raises as `session` does, but for the key."""
         with self._transaction() as session:
             return session.rows("api_metrics")
+
+    def lag_of(self, replica: URL | str) -> float | None:
+        """Seconds that a replica is behind; None where it does not answer, or is none of this database."""
+        try:
+            with self._transaction() as session:
+                primary = Position(**session.rows("api_position")[0])
+            own = position(replica)
+        except (SimsightError, psycopg.Error):
+            return None
+        return lag_of(primary, own) if own.is_replica_of(primary) else None
 
     def schema_version(self) -> int:
         """The newest migration applied; raises as `session` does, but for the key."""

@@ -26,14 +26,8 @@ from pydantic_core import PydanticCustomError
 from starlette.requests import HTTPConnection
 
 from api.called import called_prefix
-from api.database import (
-    EXPORTS_AT_ONCE,
-    InvalidKeyError,
-    Readers,
-    Row,
-    Session,
-    Store,
-)
+from api.connections import Row
+from api.database import EXPORTS_AT_ONCE, InvalidKeyError, Readers, Session, Store
 from api.errors import KEY_NEEDED, ONE_KEY_NEEDED, ProblemError, unauthorized, wrong_parameter
 from api.schemas.common import Cursor, FieldProblem
 from api.writing import WRITER_POOL_SIZE, Writers

@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.database import Store
+from api.replica import OUTCOMES, Replica
 from resources.errors import SimsightError
 
 KEPT_SECONDS = 10.0  # for which what the database said is not asked again
@@ -109,8 +110,9 @@ class MetricsSettings:
 class _Stored(Collector):
     """What the database says, asked for when it is read, and kept for some seconds."""
 
-    def __init__(self, store: Store, settings: MetricsSettings) -> None:
+    def __init__(self, store: Store, settings: MetricsSettings, replica: Replica | None) -> None:
         self._store, self._folder, self._clock = store, settings.folder, settings.clock
+        self._replica = replica
         self._kept: list[Metric] = []
         self._until = -1.0
         self._lock = Lock()
@@ -153,13 +155,27 @@ class _Stored(Collector):
                 ("simsight_disk_free_bytes", "What is free of it", disk.free),
             ):
                 families[name] = GaugeMetricFamily(name, text, value=value)
-        return [up, *families.values()]
+        return [up, *families.values(), *self._of_replica()]
+
+    def _of_replica(self) -> Iterable[Metric]:
+        if self._replica is None:
+            return
+        lag = self._store.lag_of(self._replica.settings.url)
+        yield GaugeMetricFamily("simsight_replica_up", "1 when the replica answers and is one", value=lag is not None)
+        if lag is not None:
+            yield GaugeMetricFamily("simsight_replica_lag_seconds", "Seconds that the replica is behind", value=lag)
+        answered = CounterMetricFamily(
+            "simsight_replica_reads", "Reads by who answered: the replica, or the primary and why", labels=["outcome"]
+        )
+        for outcome in OUTCOMES:
+            answered.add_metric([outcome], self._replica.outcomes[outcome])
+        yield answered
 
 
 class Metrics:
     """The figures of one application."""
 
-    def __init__(self, store: Store, settings: MetricsSettings) -> None:
+    def __init__(self, store: Store, settings: MetricsSettings, replica: Replica | None = None) -> None:
         self.token = settings.token
         self._registry = CollectorRegistry(auto_describe=False)
         self.seconds = Histogram(
@@ -174,7 +190,7 @@ class Metrics:
             "simsight_http_keys_refused", "Requests whose key was not accepted: 401", registry=self._registry
         )
         self.limited = Counter("simsight_http_requests_limited", "Requests above a limit: 429", registry=self._registry)
-        self._registry.register(_Stored(store, settings))
+        self._registry.register(_Stored(store, settings, replica))
         self._children: dict[tuple[str, str, int], Histogram] = {}
 
     def text(self) -> bytes:

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.app import Guards, create_app
 from api.metrics import MetricsSettings
+from api.replica import ReplicaSettings
 from resources.ports import listen
 from resources.settings import Settings
 from services.access.api_keys import PREFIX
@@ -45,6 +46,7 @@ def serve(settings: Settings, database_url: URL | str, *, data_note: str = "") -
         hsts_days=settings.api_hsts_days,
     )
     token, home = settings.api_metrics_token, settings.home
+    replica = settings.read_database_url
     app = create_app(
         database_url,
         data_note=data_note,
@@ -56,6 +58,7 @@ def serve(settings: Settings, database_url: URL | str, *, data_note: str = "") -
         mcp_hosts=settings.mcp_allowed_hosts,
         free_sql_urls=settings.free_sql_urls,
         exhaustion_probability=settings.exhaustion_probability,
+        replica=ReplicaSettings(replica.get_secret_value(), settings.read_lag_seconds) if replica else None,
         measured=MetricsSettings(token.get_secret_value(), home if home.is_dir() else None) if token else None,
     )
     with listen(settings.api_host, settings.api_port, free_it="set SIMSIGHT_API_PORT to a free one") as listener:

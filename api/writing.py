@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy import URL
 
-from api.database import Pool, Row, Session
+from api.connections import Row
+from api.database import Pool, Session
 from api.request_ids import request_id
 from services.access.api_keys import Credential
 

@@ -69,6 +69,14 @@ class Settings(BaseSettings):
     api_database_url: PostgresUrl | None = Field(
         None, description="URL the HTTP service connects with (a login in role simsight_api); database_url if unset"
     )
+    read_database_url: PostgresUrl | None = Field(
+        None,
+        description="URL of a replica that answers what the HTTP service's clients read, by a login as that of "
+        "api_database_url; the primary answers if unset",
+    )
+    read_lag_seconds: float = Field(
+        60.0, ge=0, description="Seconds that this replica may be behind; the primary answers while it is behind more"
+    )
     dagster_database_url: PostgresUrl | None = Field(
         None, description="URL of Dagster's own database; database 'dagster' of the same server if unset"
     )

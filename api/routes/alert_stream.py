@@ -13,7 +13,8 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from api.alert_hub import MAX_STREAMS, MAX_STREAMS_PER_ORGANIZATION, UNAVAILABLE, Hub, TooManyStreamsError
-from api.database import InvalidKeyError, Row
+from api.connections import Row
+from api.database import InvalidKeyError
 from api.dependencies import PresentedKey, RowId, one_key
 from api.errors import ProblemError, problems, wrong_parameter
 from api.schemas.alerts import AlertEvent

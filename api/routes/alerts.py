@@ -12,7 +12,8 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
 from api.answers import answer, page, shaped
-from api.database import Row, Session
+from api.connections import Row
+from api.database import Session
 from api.dependencies import (
     DIGITS,
     READ_ONLY,

@@ -7,7 +7,7 @@ from typing import Annotated, get_args
 from fastapi import APIRouter, Query, Request, Response
 
 from api.answers import answer, page, shaped, with_runs
-from api.database import Row
+from api.connections import Row
 from api.dependencies import Asked, Asking, Day, Iccid, Limit, OfSim, RowId, link
 from api.errors import LOST, PROBLEMS, ProblemError, no_sim
 from api.kept import ONE_SIM

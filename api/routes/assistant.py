@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from api.answers import answer, with_runs
-from api.database import Row
+from api.connections import Row
 from api.dependencies import Asking, AsOf, Iccid
 from api.errors import LOST, ProblemError, problems
 from api.kept import ONE_SIM, QUOTA

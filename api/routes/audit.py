@@ -10,7 +10,8 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from api.answers import page
-from api.database import Row, Store
+from api.connections import Row
+from api.database import Store
 from api.dependencies import DIGITS, AskingAsAdmin, Day, Limit, PresentedAdminKey, RowId, link
 from api.errors import PROBLEMS, problems, wrong_parameter
 from api.schemas.audit import AuditLine, AuditPage, KeyUseCount, KeyUsePage

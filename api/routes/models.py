@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from api.answers import answer, with_runs
-from api.database import Row
+from api.connections import Row
 from api.dependencies import Asking, Limit, cursor_of, link
 from api.errors import PROBLEMS
 from api.kept import LIST

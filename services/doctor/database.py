@@ -13,6 +13,7 @@ import psycopg
 from cryptography import x509
 
 from resources.database.migrations import pending_views, schema_version, storage_grade
+from resources.database.replica import lag_of, position
 from resources.database.server import Server, describe, driver_url, reason
 from resources.database.upgrade import plain_tables
 from resources.settings import Settings
@@ -118,6 +119,35 @@ def rights(connection: psycopg.Connection[Any], settings: Settings) -> Iterator[
         )
     else:
         yield ok("rights of the API", "a login of its own, member of simsight_api alone")
+
+
+def replica(server: Server, settings: Settings) -> Iterator[Check]:
+    """Whether the replica that the HTTP service reads from answers, is one of this database, and is near enough."""
+    if settings.read_database_url is None:
+        return
+    url = settings.read_database_url.get_secret_value()
+    found, instead = describe(url), "the primary answers meanwhile"
+    try:
+        primary = position(server.simsight)
+        own = position(url)
+    except psycopg.Error as error:
+        yield failed(
+            "replica", f"{found}: {reason(error)}", f"start it, or correct SIMSIGHT_READ_DATABASE_URL; {instead}"
+        )
+        return
+    if not own.is_replica_of(primary):
+        yield failed(
+            "replica",
+            f"{found} is no replica of {describe(server.simsight)}",
+            f"make it anew from the primary (pg_basebackup), or correct SIMSIGHT_READ_DATABASE_URL; {instead}",
+        )
+        return
+    lag = lag_of(primary, own)
+    if lag is None or lag > settings.read_lag_seconds:
+        behind = "an unknown time" if lag is None else f"{lag:.0f} s"
+        yield warning("replica", f"{found} is {behind} behind", f"look at the replica's log and network; {instead}")
+    else:
+        yield ok("replica", f"{found} is {lag:.0f} s behind")
 
 
 def clock(connection: psycopg.Connection[Any], settings: Settings) -> Iterator[Check]:

@@ -68,6 +68,7 @@ def _look_at_database(
     if current:
         look("rights", lambda: database.rights(connection, settings))
         look("backup", lambda: database.backups(connection, settings))
+        look("replica", lambda: database.replica(runtime.server, settings))
     look("clock", lambda: database.clock(connection, settings))
     look("link to the database", lambda: database.link(connection))
     return current

@@ -156,7 +156,7 @@ async def _read_twice(url: URL, key: str) -> None:
     chosen = {"after": "", "label": None, "status": None, "state": None, "rows": 100}
     first, again = await readers.read(shown, ("api_sims", chosen), ("api_sims", chosen))
     assert (len(first), again) == (12, first)
-    (connection,) = readers._idle
+    (connection,) = readers._primary._idle
     assert await connection.ask([("api_sims", chosen)]) == [[]]  # the organization ended with the transaction
     for statement in ("UPDATE core.sims SET label = 'x'", "CREATE TEMP TABLE a (b int)"):
         with pytest.raises(psycopg.Error):

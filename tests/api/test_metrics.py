@@ -25,6 +25,7 @@ from tests.conftest import administer, copy_database
 ROOT = Path(__file__).parents[2]
 TOKEN = "t" * 40
 NEVER_ARCHIVED = {"simsight_wal_archived_timestamp_seconds"}  # the tests' server archives nothing
+OF_A_REPLICA = {"simsight_replica_up", "simsight_replica_lag_seconds"}  # there is none (test_replica.py)
 STATE = """
 INSERT INTO ops.pipeline_watch SELECT organization_id, '2026-01-11 12:00Z', '2026-01-10', 30000, 2, 1,
     '{"ingest": [1, 1768046400], "score": [2, 1768043000]}' FROM core.organizations WHERE slug = 'default';
@@ -224,7 +225,7 @@ def test_rules_and_dashboards_ask_for_nothing_that_is_not_told(service: Service)
         for panel in board["panels"]:
             for target in panel["targets"]:
                 expressions[f"{name}: {panel['title']} {target['refId']}"] = target["expr"]
-    told: dict[str, set[str]] = {name: set() for name in (*NEVER_ARCHIVED, *RECORDS)}
+    told: dict[str, set[str]] = {name: set() for name in (*NEVER_ARCHIVED, *OF_A_REPLICA, *RECORDS)}
     for family in text_string_to_metric_families(service.read()):
         for sample in family.samples:
             told.setdefault(sample.name, set()).update(sample.labels)

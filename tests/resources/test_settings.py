@@ -20,6 +20,7 @@ SECRETS = {
     "SIMSIGHT_DATABASE_URL": f"postgresql://simsight:{SECRET}@db.example:5432/simsight",
     "SIMSIGHT_FREE_SQL": f"postgresql://reader:{SECRET}@db.example:5432/simsight",
     "SIMSIGHT_API_DATABASE_URL": f"postgresql://api:{SECRET}@db.example:5432/simsight",
+    "SIMSIGHT_READ_DATABASE_URL": f"postgresql://api:{SECRET}@replica.example:5432/simsight",
     "SIMSIGHT_DAGSTER_DATABASE_URL": f"postgresql://dagster:{SECRET}@db.example:5432/dagster",
     "SIMSIGHT_MLFLOW_TRACKING_URI": f"postgresql://mlflow:{SECRET}@db.example:5432/mlflow",
     "SIMSIGHT_API_LIMIT_STORE": f"redis://:{SECRET}@cache.example:6379/0",
