@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import dagster as dg
 
 from assets.common import DAYS, IF_RED, OWNERS, RuntimeParam
-from resources.once.errors import OnceCallGoneError, OnceCredentialsError
+from resources.once.errors import OnceCallGoneError, OnceClockError, OnceCredentialsError
 from resources.runtime import Runtime
 from resources.settings import SettingsError
 from services.ingest.endpoints import EVENTS, ORDERS, PRODUCTS, QUOTA, SIMS, SMS, STATUS, TICKETS, USAGE, Endpoint
@@ -167,7 +167,7 @@ def _result(
     try:
         with runtime.account_turn():
             result = ingest()
-    except (OnceCredentialsError, OnceCallGoneError, SettingsError) as error:
+    except (OnceCredentialsError, OnceClockError, OnceCallGoneError, SettingsError) as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     if result.gone:
         context.log.warning(result.gone)

@@ -44,19 +44,20 @@ def load_usage(database: Database, as_of: date, sim_keys: list[int] | None = Non
     return with_unknown_days(database, history, as_of, sim_keys)
 
 
-def usage_in_blocks(runtime: Runtime, as_of: date) -> Iterator[pl.DataFrame]:
-    """The same as `load_usage` of the whole fleet, a block of SIMs at a time; blocks without usage are left out.
+def usage_in_blocks(database: Database, as_of: date, sims: int) -> Iterator[pl.DataFrame]:
+    """The same as `load_usage` of the whole fleet, so many SIMs at a time; blocks without usage are left out.
 
+    Let go of a block before the next one is asked for: two would be held.
     Raises NoUsageError at the end when there is none.
     """
-    database, keys = runtime.database, sims_between(runtime.database).to_list()
-    is_empty = True
-    for start in range(0, len(keys), runtime.settings.block_sims):
-        block = keys[start : start + runtime.settings.block_sims]
+    keys, is_empty = sims_between(database).to_list(), True
+    for start in range(0, len(keys), sims):
+        block = keys[start : start + sims]
         history = with_unknown_days(database, _stored(database, as_of, block), as_of, block)
         if not history.is_empty():
             is_empty = False
             yield history
+        del history  # else it would be held while the next one is read
     if is_empty:
         raise _no_usage(as_of)
 

@@ -16,6 +16,7 @@ import binascii
 import json
 import secrets
 from datetime import date, datetime
+from email.utils import format_datetime
 
 import numpy as np
 from starlette.applications import Starlette
@@ -146,7 +147,10 @@ async def _token(request: Request) -> Response:
     if not (right & secrets.compare_digest(password.encode(), simulation.password.encode())):
         return refused("BadCredentials", "User does not exist.")
     answer = {"status_code": 200, "access_token": simulation.give_token(), "token_type": "bearer", "expires_in": 3600}
-    return json_answer(answer | {"userId": "user", "scope": "all"})
+    response = json_answer(answer | {"userId": "user", "scope": "all"})
+    if getattr(request.app.state, "tells_time", False):
+        response.headers["Date"] = format_datetime(simulation.now, usegmt=True)
+    return response
 
 
 async def _sims(request: Request) -> Response:

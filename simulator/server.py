@@ -30,6 +30,7 @@ class SimulatorServer:
     requests   (monotonic time, method, path with query, status) of every call to 1NCE's paths
     stream     makes what sends the account's records as its time moves, if anything
     v1_until   the day from which on, in virtual time, API v1 is gone; None for never
+    tells_time whether log-ins are answered with the virtual time, as 1NCE's are with the time
     Raises PortInUseError when the port is taken, ValueError when `now` has no time zone or is before the fleet's start.
     """
 
@@ -44,6 +45,7 @@ class SimulatorServer:
         password: str = "demo",  # noqa: S107 - a simulated account has no secret
         stream: Opens | None = None,
         v1_until: date | None = None,
+        tells_time: bool = False,
     ) -> None:
         self.requests: list[tuple[float, str, str, int]] = []
         self._app = create_app(
@@ -56,6 +58,7 @@ class SimulatorServer:
             v1_until=v1_until,
         )
         self._simulation: Simulation = self._app.state.simulation
+        self._app.state.tells_time = tells_time
         self._listener = listen("127.0.0.1", port)
         self._delivery = delivery(self._app, stream)
         self.port: int = self._listener.getsockname()[1]
@@ -115,6 +118,7 @@ def quiet_config(app: object) -> uvicorn.Config:
         app,  # type: ignore[arg-type]
         log_level="critical",  # faults end answers on purpose; the server would report each as an error
         access_log=False,
+        date_header=False,  # it would be another time than the virtual one
         lifespan="off",
         timeout_graceful_shutdown=2,
     )

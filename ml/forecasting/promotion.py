@@ -55,7 +55,7 @@ def decide(
     role, why = acceptance(tested)
     if champion is None or champion_model is None or compared is None:
         first = (
-            f"the champion, version {champion.version}, was made by other code and cannot score"
+            f"the champion, version {champion.version}, cannot score: it is of other code, or its files are broken"
             if champion
             else "the first version"
         )

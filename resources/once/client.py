@@ -89,7 +89,8 @@ class OnceClient:
     concurrency           how many requests are under way at once, at most
     calls                 which version of each call to ask, and what is known and learnt of them; None: API v1
     transport             another httpx transport, such as one with a proxy or certificates of its own
-    now, rng              the clock behind `received_at`, and the jitter of the waits
+    now, rng              the clock behind `received_at`, and the jitter of the waits; None: the machine's clock, and it
+                          is not compared with 1NCE's
     backoff_s             the first retry waits 0 to this long, each later one up to twice as long, up to 30 s
     breaker_pause_s       how long everything waits after ten calls in a row have failed, before one probe
     A proxy of the environment is used for 1NCE, not for an address of this machine (a simulator).
@@ -109,7 +110,7 @@ class OnceClient:
         concurrency: int = 16,
         calls: CallBook | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime] | None = None,
         rng: random.Random | None = None,
         backoff_s: float = 0.5,
         breaker_pause_s: float = 15.0,
@@ -122,13 +123,14 @@ class OnceClient:
         self._base_path, self._host = url.path.rstrip("/"), url.netloc.decode()
         self._limits = limits or Limits()
         self._concurrency, self._max_attempts, self._backoff_s = concurrency, max_attempts, backoff_s
-        self._now, self._rng = now, rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
-        self._auth = TokenAuth(f"{url}/oauth/token", username, password, self.stats)
+        self._now = now or (lambda: datetime.now(UTC))
+        self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
+        self._auth = TokenAuth(f"{url}/oauth/token", username, password, self.stats, now)
         self._breaker = Breaker(self._host, breaker_pause_s)
         self._rate_limiters = {} if requests_per_second is None else rate_limiters(requests_per_second)
         self._under_way = asyncio.Semaphore(concurrency)
         self._numbers = itertools.count()
-        self._ask = Asking(self._get, self.calls, now).ask
+        self._ask = Asking(self._get, self.calls, self._now).ask
         self._http = httpx.AsyncClient(
             base_url=url,
             auth=self._auth,

@@ -22,6 +22,10 @@ class OnceUnavailableError(OnceError):
     """1NCE cannot be reached, or fails for every call: nothing else will work either."""
 
 
+class OnceClockError(OnceUnavailableError):
+    """The clock here is not that of 1NCE: nothing is asked."""
+
+
 class OnceIncompleteError(OnceError):
     """The SIM list kept changing: some SIMs were never shown. Those that were have been delivered."""
 

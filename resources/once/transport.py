@@ -6,18 +6,27 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 import httpx
 from pydantic import SecretStr
 
 from resources.once import responses
-from resources.once.errors import RETRY_STATUS, OnceCredentialsError, OnceRequestError, OnceUnavailableError
+from resources.once.errors import (
+    RETRY_STATUS,
+    OnceClockError,
+    OnceCredentialsError,
+    OnceRequestError,
+    OnceUnavailableError,
+)
 from resources.text import escaped
 
 MAX_FAILING_CALLS = 10
+MAX_CLOCK_ERROR = timedelta(hours=1)
 JITTER_S = 0.035  # by how much a request may be late on its way without our seeing it; costs at most 3.5 % of the rate
 MAX_LATE_S = 0.3  # of lateness that we see by the answer, how much is heeded
 
@@ -77,8 +86,16 @@ class Failure(NamedTuple):
 class TokenAuth(httpx.Auth):
     """The bearer token: fetched once for all calls, renewed before it expires, and once more when 1NCE answers 401."""
 
-    def __init__(self, url: str, username: str, password: SecretStr, stats: ClientStats) -> None:
+    def __init__(
+        self,
+        url: str,
+        username: str,
+        password: SecretStr,
+        stats: ClientStats,
+        now: Callable[[], datetime] | None = None,
+    ) -> None:
         self._url, self._username, self._password, self._stats = url, username, password, stats
+        self._now = now
         self._token: SecretStr | None = None
         self._renew_at = 0.0
         self._lock = asyncio.Lock()
@@ -128,6 +145,8 @@ class TokenAuth(httpx.Auth):
         return next(basic.auth_flow(fresh))
 
     def accept(self, response: httpx.Response) -> None:
+        if self._now is not None:
+            _check_clock(response, self._now())
         if response.status_code == httpx.codes.OK:
             token = responses.parse_token(response.content)
             if token is None:
@@ -149,6 +168,25 @@ class TokenAuth(httpx.Auth):
                 "(not shown)",
                 "No token is given there: check ONCE_BASE_URL.",
             )
+
+
+def _check_clock(response: httpx.Response, now: datetime) -> None:
+    """Raise OnceClockError where the time of an answer says that our clock is wrong.
+
+    What 1NCE answers now would be stored as of another day, over what is known of that day.
+    """
+    try:
+        theirs = parsedate_to_datetime(response.headers["Date"])
+        error = now - theirs
+    except (KeyError, ValueError, TypeError):  # no time, or none that can be read or compared
+        return
+    if abs(error) > MAX_CLOCK_ERROR:
+        apart = f"{abs(error) / timedelta(hours=1):.1f} hours {'behind' if error < timedelta() else 'ahead of'} 1NCE's"
+        raise OnceClockError(
+            f"the clock here says {now:%Y-%m-%d %H:%M} UTC, {apart}: "
+            "nothing is asked, as it would be stored under wrong days. Let this machine keep time by NTP, and unset "
+            "SIMSIGHT_NOW"
+        )
 
 
 def _error_code(body: bytes) -> str:

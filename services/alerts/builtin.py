@@ -13,6 +13,7 @@ from services.alerts.evaluation import past
 from services.anomalies.seasons import recent_days, seasonally_idle_sims
 from services.inputs import load_quotas, usage_in_blocks
 
+SIMS_AT_ONCE = 5_000  # on the way, how long they were silent takes seven times the memory of their usage
 FACTS_SCHEMA = {
     "sim_key": pl.Int32,
     "status": pl.String,
@@ -76,9 +77,10 @@ def _habits(runtime: Runtime, as_of: date) -> tuple[pl.DataFrame, pl.DataFrame, 
     Usage is read a block of SIMs at a time: memory grows with the block. Raises NoUsageError when there is none.
     """
     silences, resting, users = [], [], []
-    for history in usage_in_blocks(runtime, as_of):
+    for history in usage_in_blocks(runtime.database, as_of, min(runtime.settings.block_sims, SIMS_AT_ONCE)):
         recent = recent_days(history, as_of)
         silences.append(silence(history, as_of=as_of))
         resting.append(idle_periods(recent, as_of))
         users.append(recent["sim_key"].unique())
+        del history, recent  # else they would be held while the next block is read
     return pl.concat(silences), pl.concat(resting), pl.concat(users)

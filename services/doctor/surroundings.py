@@ -102,7 +102,9 @@ def account(settings: Settings) -> Iterator[Check]:
     name, password = settings.account()
 
     async def log_in() -> None:
-        async with LoggingIn(base_url=settings.once_base_url, username=name, password=password) as once:
+        async with LoggingIn(
+            base_url=settings.once_base_url, username=name, password=password, now=settings.clock
+        ) as once:
             await once.log_in()
 
     try:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import URL
 
 from resources.runtime import Runtime
-from services.alerts.builtin import evaluate_alerts
+from services.alerts.builtin import alert_facts, evaluate_alerts
 from services.exhaustion import EXHAUSTIONS
 from services.forecasting import train
 from services.scoring import score_day
@@ -107,7 +107,7 @@ def test_an_alert_that_goes_on_is_one_row_and_is_not_opened_again(story: Account
     assert {row["seen_as_of"] for row in kept} == {date(2025, 8, 25)}
 
 
-def test_evaluating_a_day_again_writes_nothing(filled: tuple[Runtime, Truth]) -> None:
+def test_evaluating_a_day_again_or_in_blocks_changes_nothing(filled: tuple[Runtime, Truth]) -> None:
     runtime, truth = filled
     first = evaluate_alerts(runtime, AS_OF)
     before = truth.versions(ALERTS)
@@ -118,6 +118,9 @@ def test_evaluating_a_day_again_writes_nothing(filled: tuple[Runtime, Truth]) ->
     assert (again["opened"], again["updated"], again["closed"]) == (0, 0, 0)
     assert again["holding"] == first["opened"]
     assert truth.versions(ALERTS) == before
+    with Runtime(runtime.settings.model_copy(update={"block_sims": 7})) as small:
+        in_blocks, at_once = (alert_facts(one, AS_OF).sort("sim_key") for one in (small, runtime))
+    assert in_blocks.equals(at_once)
 
 
 def test_a_day_before_the_last_one_changes_nothing(filled: tuple[Runtime, Truth]) -> None:

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from datetime import UTC, date, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from pydantic import SecretStr
 
 from resources.once.client import OnceClient
 from resources.once.errors import (
+    OnceClockError,
     OnceCredentialsError,
     OnceError,
     OnceForbiddenError,
@@ -151,6 +153,26 @@ async def test_a_single_sim_is_an_answer_with_its_body_and_time() -> None:
     assert (answer.path, answer.params, answer.received_at) == (f"/v1/sims/{ICCIDS[0]}", {}, moment)
     assert json.loads(answer.body) == sim(ICCIDS[0])
     assert answer.items[0].iccid == ICCIDS[0]
+
+
+@pytest.mark.parametrize(
+    ("hours", "date"), [(-24, None), (-2, "behind"), (-0.5, ""), (0.5, ""), (26, "ahead of"), (3, "no time")]
+)
+async def test_a_clock_that_is_not_that_of_1nce_asks_nothing(hours: float, date: str | None) -> None:
+    now = datetime(2026, 2, 1, tzinfo=UTC)
+    headers = {None: {}, "no time": {"Date": "soon"}}.get(date, {"Date": format_datetime(now, usegmt=True)})
+
+    def handler(_: str, path: str) -> Reply:
+        token = {"access_token": TOKEN, "token_type": "bearer", "expires_in": 3600}
+        return ok(token, **headers) if path == "/oauth/token" else ok(sim(ICCIDS[0]))
+
+    async with talking(handler, now=lambda: now + timedelta(hours=hours)) as (served, once):
+        if date in ("behind", "ahead of"):
+            with pytest.raises(OnceClockError, match=rf"{abs(hours):.1f} hours {date} 1NCE's.*NTP"):
+                await once.sim(ICCIDS[0])
+            assert asked(served) == []
+        else:
+            assert (await once.sim(ICCIDS[0])).items
 
 
 async def test_usage_is_asked_for_its_window_in_one_request() -> None:

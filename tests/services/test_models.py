@@ -180,7 +180,7 @@ def test_a_champion_of_other_code_makes_room_whatever_the_backtest_says(filled_m
     )
     assert found == "champion"
     assert why.startswith(
-        "the champion, version 4, was made by other code and cannot score, although its error is 1.20"
+        "the champion, version 4, cannot score: it is of other code, or its files are broken, although its error is"
     )
 
 
