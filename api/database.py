@@ -21,6 +21,7 @@ from sqlalchemy import URL, create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from resources import tracing
 from resources.database.catalog import Column
 from resources.database.server import DatabaseUnavailableError, describe, driver_url
 from resources.errors import SimsightError
@@ -78,7 +79,7 @@ class Session:
 
     def rows(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """Run <name>.sql of sql/queries and return its rows as dictionaries."""
-        with self._connection.cursor(row_factory=dict_row) as cursor:
+        with tracing.statement(name), self._connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(query(name).encode(), parameters).fetchall()
 
     def row(self, name: str, parameters: Mapping[str, Any] | None = None) -> Row | None:
@@ -107,7 +108,8 @@ class Session:
     def export(self, wanted: Export, file: IO[bytes]) -> int:
         """Write an export to a file, with more time than other queries have; returns its rows. Raises ExportError."""
         self.take_longer()
-        return export(self._connection, wanted, file)
+        with tracing.statement("export"):
+            return export(self._connection, wanted, file)
 
     def write_query(
         self,
@@ -119,7 +121,8 @@ class Session:
     ) -> int:
         """Write the rows of a named query to a file, with the time of an export; returns its size in bytes."""
         self.take_longer()
-        return write_query(self._connection, name, parameters, columns, format, file)
+        with tracing.statement(name):
+            return write_query(self._connection, name, parameters, columns, format, file)
 
     def stream(self, wanted: Export, format: StreamFormat) -> Generator[bytes]:
         """Give the rows of an export in pieces, with the time of a slow client. Raises ExportError."""
@@ -177,6 +180,10 @@ class _Connection:
 
         PostgreSQL takes statements that come as one text for one transaction.
         """
+        with tracing.statement(", ".join(name for name, _ in asked)):
+            return await self._ask(asked)
+
+    async def _ask(self, asked: list[tuple[str, Mapping[str, Any]]]) -> list[list[Row]]:
         new = dict.fromkeys(name for name, _ in asked if name not in self._prepared)
         if new:
             await self._connection.execute(";".join(_prepared(name)[0] for name in new).encode())

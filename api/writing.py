@@ -14,6 +14,7 @@ from sqlalchemy import URL
 
 from api.database import Pool, Row, Session
 from api.request_ids import request_id
+from resources import tracing
 from services.access.api_keys import Credential
 
 STREAM_POOL_SIZE = 4
@@ -144,6 +145,7 @@ class Streams(Pool):
             "body": body,
             "records": records,
             "now": now,
+            "traceparent": tracing.traceparent(),
         }
         with self._transaction() as session:
             found = session.row("api_land_stream_batch", values)
