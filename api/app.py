@@ -52,6 +52,7 @@ from api.routes import (
     stream_webhook,
     tickets,
 )
+from api.traced import traced
 from api.writing import Streams, Writers
 from services.access.tokens import OidcSettings, Tokens
 from services.actions.kinds import Acting
@@ -133,6 +134,8 @@ def create_app(
         docs_url=None,
         openapi_url=None,
         redoc_url=None,
+        # its spans and logs would hold paths, in which ICCIDs are, and the texts of errors: api/traced.py writes ours
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.store, app.state.streams, app.state.clock = store, streams, clock
     app.state.writers, app.state.live, app.state.acting = writers, live, acting
@@ -196,7 +199,7 @@ def create_app(
     if (figures := app.state.metrics) is not None:
         app.guard(lambda guarded: Measured(guarded, figures))
 
-    app.guard(Identified)
+    app.guard(lambda guarded: Identified(traced(guarded)))
 
     app.state.mcp = None
     if mcp_hosts:

@@ -12,6 +12,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
 from sqlalchemy import URL
 
+from resources import tracing
 from resources.database.server import driver_url
 from sql import query
 
@@ -44,6 +45,10 @@ class _Connection:
 
         PostgreSQL takes statements that come as one text for one transaction.
         """
+        with tracing.statement(", ".join(name for name, _ in asked)):
+            return await self._ask(asked)
+
+    async def _ask(self, asked: list[Query]) -> list[list[Row]]:
         new = dict.fromkeys(name for name, _ in asked if name not in self._prepared)
         if new:
             await self._connection.execute(";".join(_prepared(name)[0] for name in new).encode())

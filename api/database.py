@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.connections import CONNECT_SECONDS, STATEMENT_SECONDS, Connections, Query, Row
 from api.replica import Replica
+from resources import tracing
 from resources.database.catalog import Column
 from resources.database.replica import Position, lag_of, position
 from resources.database.server import DatabaseUnavailableError, describe, driver_url
@@ -72,7 +73,7 @@ class Session:
 
     def rows(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """Run <name>.sql of sql/queries and return its rows as dictionaries."""
-        with self._connection.cursor(row_factory=dict_row) as cursor:
+        with tracing.statement(name), self._connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(query(name).encode(), parameters).fetchall()
 
     def row(self, name: str, parameters: Mapping[str, Any] | None = None) -> Row | None:
@@ -101,7 +102,8 @@ class Session:
     def export(self, wanted: Export, file: IO[bytes]) -> int:
         """Write an export to a file, with more time than other queries have; returns its rows. Raises ExportError."""
         self.take_longer()
-        return export(self._connection, wanted, file)
+        with tracing.statement("export"):
+            return export(self._connection, wanted, file)
 
     def write_query(
         self,
@@ -113,7 +115,8 @@ class Session:
     ) -> int:
         """Write the rows of a named query to a file, with the time of an export; returns its size in bytes."""
         self.take_longer()
-        return write_query(self._connection, name, parameters, columns, format, file)
+        with tracing.statement(name):
+            return write_query(self._connection, name, parameters, columns, format, file)
 
     def stream(self, wanted: Export, format: StreamFormat) -> Generator[bytes]:
         """Give the rows of an export in pieces, with the time of a slow client. Raises ExportError."""

@@ -226,7 +226,7 @@ class Measured:
             nonlocal answered
             if message["type"] == "http.response.start" and not answered:
                 answered = True
-                self._metrics.answered(scope["method"], _route(scope), message["status"], perf_counter() - begun)
+                self._metrics.answered(scope["method"], route_of(scope), message["status"], perf_counter() - begun)
             await send(message)
 
         self._metrics.under_way.inc()
@@ -236,7 +236,7 @@ class Measured:
             self._metrics.under_way.dec()
 
 
-def _route(scope: Scope) -> str:
+def route_of(scope: Scope) -> str:
     """The template of the route that answers: never a path, in which ICCIDs are."""
     if found := scope.get(ROUTE):
         return str(found)

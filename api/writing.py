@@ -15,6 +15,7 @@ from sqlalchemy import URL
 from api.connections import Row
 from api.database import Pool, Session
 from api.request_ids import request_id
+from resources import tracing
 from services.access.api_keys import Credential
 
 STREAM_POOL_SIZE = 4
@@ -145,6 +146,7 @@ class Streams(Pool):
             "body": body,
             "records": records,
             "now": now,
+            "traceparent": tracing.traceparent(),
         }
         with self._transaction() as session:
             found = session.row("api_land_stream_batch", values)

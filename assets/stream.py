@@ -3,6 +3,7 @@
 import dagster as dg
 
 from assets.common import OWNERS, RuntimeParam
+from resources.tracing import span
 from services.anomalies.live import detect_live
 from services.ingest.stream import process_batches
 from services.ingest.stream_files import UnreadableFileError, new_files, store_file
@@ -31,7 +32,9 @@ def stream_records(runtime: RuntimeParam) -> dg.MaterializeResult[None]:
     """
     with runtime.turn(TURN):
         done = process_batches(runtime.database, now=runtime.clock())
-        return dg.MaterializeResult(metadata=done.metadata() | detect_live(runtime))
+        with span("detect live anomalies", follows=done.traces):
+            found = detect_live(runtime)
+        return dg.MaterializeResult(metadata=done.metadata() | found)
 
 
 @dg.asset(

@@ -7,13 +7,16 @@ import logging
 import dagster as dg
 import dagster._loggers
 
+from resources import tracing
 from resources.log_lines import json_handler, set_up
 from resources.settings import Settings
 
 
 def write_lines_as_set(settings: Settings) -> None:
-    """Set up logging in a process of the code location: its own lines, and those that Dagster writes of runs."""
+    """Set up logging and traces in a process of the code location: its own lines, and what Dagster writes of runs."""
     set_up(settings)
+    if why := tracing.set_up("simsight-pipeline"):
+        logging.getLogger("simsight").warning(why)
     if settings.log_format != "json":
         return
 

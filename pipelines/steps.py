@@ -1,4 +1,5 @@
-"""What is done around every step of every run: what is logged meanwhile says of which run and step it is."""
+"""What is done around every step of every run: what is logged meanwhile says of which run and step it is,
+and the step is a span of the run's trace."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ import dagster as dg
 from dagster._core.definitions.decorators.op_decorator import DecoratedOpFunction
 from dagster._core.definitions.node_definition import NodeDefinition
 
+from resources import tracing
 from resources.log_lines import told_about
 
 WATCHED = "simsight_watched"
@@ -59,5 +61,6 @@ def _step() -> Iterator[None]:
     facts = {"run_id": context.run_id, "job": context.job_name, "step": step}
     if context.has_assets_def:
         facts["asset"] = ", ".join(sorted(key.to_user_string() for key in context.selected_asset_keys))
-    with told_about(**facts):
+    named = {f"simsight.{name}": value for name, value in facts.items()}
+    with tracing.span(f"step {step.partition('[')[0]}", named, run=context.run_id), told_about(**facts):
         yield

@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 
+from resources import tracing
+
 
 class AnswerTooLargeError(httpx.TransportError):
     """An answer has more bytes than allowed; what is left of it is not read."""
@@ -34,6 +36,12 @@ class BoundedTransport(httpx.AsyncBaseTransport):
         self._http = httpx.AsyncClient(cookies=no_cookies(), follow_redirects=False, **options)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        with tracing.request(request.method, request.url.host) as sent:
+            answer = await self._answer(request)
+            tracing.answered(sent, answer.status_code)
+            return answer
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
         try:
             async with asyncio.timeout(self._call_s) as allowed:
                 came = await self._http.send(request, stream=True, auth=None)

@@ -30,7 +30,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 import httpx
 import orjson
 
-from resources import apprise_child
+from resources import apprise_child, tracing
 from resources.attachments import Attachment, attach
 from resources.bounded_http import no_cookies
 from resources.bounded_smtp import BoundedSmtp, BoundedSmtpOverTls
@@ -131,6 +131,10 @@ class Webhook:
         self._loop, self._client, self._url, self._secret = loop, client, url, secret
 
     def send(self, message: Message, now: datetime) -> None:
+        with tracing.request("POST", urlsplit(self._url).hostname or "") as sent:
+            tracing.answered(sent, self._send(message, now))
+
+    def _send(self, message: Message, now: datetime) -> int:
         body = orjson.dumps(message.values | {"text": message.text})
         timestamp = int(now.timestamp())
         headers = {
@@ -139,6 +143,7 @@ class Webhook:
             "Idempotency-Key": message.key,
             "X-Simsight-Timestamp": str(timestamp),
             "X-Simsight-Signature": f"v1={sign(self._secret, timestamp, body)}",
+            **tracing.headers(),
         }
         try:
             answer = self._loop.run(self._post(body, headers))
@@ -152,7 +157,7 @@ class Webhook:
             said = redact(in_words(error), [self._url, self._secret])
             raise DeliveryError(f"no answer: {said}") from None
         if answer.is_success:
-            return
+            return answer.status_code
         wait = answer.headers.get("retry-after", "")
         after_s = min(float(wait), MAX_RETRY_AFTER_S) if wait.isdigit() else None
         raise _kind(answer.status_code)(f"it answered {answer.status_code}", after_s)

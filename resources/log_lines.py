@@ -15,10 +15,11 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
+from resources import tracing
 from resources.redaction import secrets_of, without_credentials, without_secrets
 from resources.settings import Settings
 
-# what the lines written from here on are about: request_id, run_id, step, job, trace_id
+# what the lines written from here on are about: request_id, run_id, step, job
 about: ContextVar[Mapping[str, str]] = ContextVar("about", default={})  # noqa: B039 - it is never changed in place
 # libraries that write handlers of their own before or after this is set up
 OWN_HANDLERS = ("dagster", "dagster-webserver", "mlflow", "uvicorn", "uvicorn.access", "uvicorn.error")
@@ -55,6 +56,7 @@ class JsonLines(logging.Formatter):
             "message": str(meta.get("orig_message") or record.getMessage()),
             "organization": self._organization,
             **about.get(),
+            **tracing.ids(),
             **_of_a_run(meta),
         }
         if exception := _exception(record, meta):

@@ -42,6 +42,7 @@ from pipelines.cli import (
     tickets,
 )
 from pipelines.console import PlainConsole
+from resources import tracing
 from resources.errors import SimsightError, UsageError
 from resources.log_lines import set_up, writes_json
 from resources.settings import SettingsError, load_settings
@@ -95,12 +96,16 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     _: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     with suppress(SettingsError):  # a command says it, where it needs the settings
         set_up(load_settings())
+    service = "simsight-api" if context.invoked_subcommand == "serve" else "simsight-pipeline"
+    if why := tracing.set_up(service):
+        _say(why, "yellow")
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 from sqlalchemy import URL, Engine, PoolProxiedConnection, create_engine, event
 from sqlalchemy.exc import OperationalError
 
+from resources import tracing
 from resources.database.copy import BINARY, NULL, all_of, from_csv, to_binary, to_csv
 from resources.database.server import DatabaseUnavailableError, describe, reason
 from resources.errors import SimsightError
@@ -71,7 +72,7 @@ class Transaction:
 
     def rows(self, name: str, parameters: Parameters | None = None) -> list[Row]:
         """Run the query <name>.sql of sql/queries and return its rows as dictionaries; for few rows."""
-        with self._connection.cursor(row_factory=dict_row) as cursor:
+        with tracing.statement(name), self._connection.cursor(row_factory=dict_row) as cursor:
             cursor.execute(query(name).encode(), parameters)
             return cursor.fetchall() if cursor.description else []
 
@@ -81,12 +82,17 @@ class Transaction:
 
     def execute(self, name: str, parameters: Parameters | None = None) -> int:
         """Run a named statement and return the number of rows it touched."""
-        return self._connection.execute(query(name).encode(), parameters).rowcount
+        with tracing.statement(name):
+            return self._connection.execute(query(name).encode(), parameters).rowcount
 
     def frame(self, name: str, schema: Mapping[str, Any], parameters: Parameters | None = None) -> pl.DataFrame:
         """Run a named query and return its rows as a frame of the given schema, whose order is the query's."""
         statement = b"COPY (" + query(name).strip().rstrip(";").encode() + b"\n) TO STDOUT (FORMAT csv)"
-        with self._connection.cursor() as cursor, cursor.copy(statement, parameters) as copy:
+        with (
+            tracing.statement(name),
+            self._connection.cursor() as cursor,
+            cursor.copy(statement, parameters) as copy,
+        ):
             return from_csv(all_of(copy), schema)
 
     def stage(self, name: str, rows: pl.DataFrame) -> None:
@@ -95,6 +101,10 @@ class Transaction:
         The file <name>.sql of sql/queries, which is to be run next, names the columns in a line `-- staged: column
         type, ...`.
         """
+        with tracing.statement(f"staged for {name}"):
+            self._stage(name, rows)
+
+    def _stage(self, name: str, rows: pl.DataFrame) -> None:
         columns = staged_columns(name)
         self._connection.execute("DROP TABLE IF EXISTS pg_temp.staged")
         definition = ", ".join(f"{column} {kind}" for column, kind in columns.items())
@@ -184,6 +194,8 @@ class Database:
             assert isinstance(driver, psycopg.Connection)
             try:
                 with driver.transaction():
+                    if traceparent := tracing.traceparent():  # kept with batches and alerts that are new
+                        driver.execute("SELECT set_config('simsight.traceparent', %s, true)", (traceparent,))
                     yield Transaction(driver)
             except psycopg.errors.DiskFull as error:
                 raise DatabaseUnavailableError(

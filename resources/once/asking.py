@@ -12,6 +12,7 @@ from resources.once import responses, values
 from resources.once.calls import CALLS, CallBook, Form, Version
 from resources.once.errors import OnceNotOnV1Error, OnceRequestError
 from resources.once.responses import Answer
+from resources.tracing import span
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +90,8 @@ class Asking:
             form = CALLS[call][version]
             path, query = path_of(form, iccid, kind), form.page(1, size) if size else (params or {})
             try:
-                came = await self._get(path, query)
+                with span(f"1NCE {call}", {"url.template": form.path}):
+                    came = await self._get(path, query)
             except OnceRequestError as error:
                 if error.status not in (403, 404, 410, 422):
                     raise

@@ -17,6 +17,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from resources import tracing
 from resources.errors import SimsightError, UsageError
 from services.access.api_keys import PREFIX, Credential, Scope, key_sha256, scopes_in
 
@@ -171,7 +172,9 @@ class Tokens:
 
 
 async def _json(client: Any, url: str) -> Mapping[str, Any]:
-    answer = await client.get(url)
+    with tracing.request("GET", urlsplit(url).hostname or "") as sent:
+        answer = await client.get(url)
+        tracing.answered(sent, answer.status_code)
     answer.raise_for_status()
     if len(answer.content) > MAX_JWKS_BYTES:
         raise ValueError("too large")

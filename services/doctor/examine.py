@@ -50,6 +50,7 @@ def examine() -> list[Check]:
         look("1NCE account", lambda: surroundings.account(settings))
         if any(check.name == "data" for check in found) and settings.once_username:
             look("calls to 1NCE", lambda: surroundings.calls(runtime))
+    look("traces", surroundings.traces)
     look("HTTP service", lambda: surroundings.service(settings))
     return found
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg
 
+from resources import tracing
 from resources.database.server import describe, driver_url
 from resources.database.session import UnknownOrganizationError
 from resources.errors import SimsightError, in_words
@@ -198,6 +199,17 @@ def _champions(runtime: Runtime) -> Iterator[Check]:
         yield ok("champions", f"loaded: {', '.join(loaded)}" + (f"; not trained: {', '.join(none)}" if none else ""))
     elif none and len(none) == len(specs()):
         yield ok("champions", "no model has been trained yet")
+
+
+def traces() -> Iterator[Check]:
+    """Whether the collector of traces takes them; nothing where none are to be written."""
+    host, why = tracing.found()
+    if why:
+        yield warning(
+            "traces", f"none come to {host}: {why}", "mend that, or take the variable away: docs/operating.md, Traces"
+        )
+    elif host:
+        yield ok("traces", f"the collector at {host} takes them")
 
 
 def service(settings: Settings) -> Iterator[Check]:

@@ -19,12 +19,14 @@ import polars as pl
 
 from resources.database.session import Database, Merged, Transaction
 from resources.once.stream_records import AccountEvent, UsageRecord, parse_record, record_key
+from resources.tracing import span
 from services.ingest.schemas import QUARANTINE_SCHEMA, RESOLVED_SCHEMA, UTC_TIME, Schema
 from services.ingest.stream_days import split_by_day
 
 SOURCE = "stream"
 BLOCK_RECORDS = 20_000
 BLOCK_BYTES = 16_000_000
+MAX_TRACES = 32
 EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 # seq: position of the record that a row was made from, among those given
@@ -104,6 +106,7 @@ class Processed:
     of_account       events that are about no SIM
     unknown_events   how many events of each type that resources.once.event_types does not know; they are kept as told
     notes            how often each field could not be read of a record that was kept
+    traces           of the POSTs that brought the first batches
     """
 
     batches: int = 0
@@ -115,6 +118,7 @@ class Processed:
     of_account: int = 0
     unknown_events: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
+    traces: list[str] = field(default_factory=list)
 
     def metadata(self) -> dict[str, Any]:
         """The figures by name, for the Dagster UI."""
@@ -156,16 +160,19 @@ def _process_block(database: Database, done: Processed, now: datetime) -> int:
         batches = transaction.rows("take_stream_batches", {"records": BLOCK_RECORDS, "bytes": BLOCK_BYTES})
         if not batches:
             return 0
-        with _garbage_collector_paused():
-            records = [
-                StreamRecord(record, batch["received_at"], batch["batch_id"], at)
-                for batch in batches
-                for at, record in enumerate(_records(batch["body"]))
-            ]
-            usage, events, rejected = store(transaction, records, done)
-        transaction.merge("merge_quarantine", _quarantined(records, rejected))
-        ids = [batch["batch_id"] for batch in batches]
-        transaction.execute("finish_stream_batches", {"batch_ids": ids, "now": now})
+        traces = [batch["traceparent"] for batch in batches if batch["traceparent"]]
+        done.traces += traces[: MAX_TRACES - len(done.traces)]
+        with span("process stream batches", {"simsight.batches": len(batches)}, follows=traces):
+            with _garbage_collector_paused():
+                records = [
+                    StreamRecord(record, batch["received_at"], batch["batch_id"], at)
+                    for batch in batches
+                    for at, record in enumerate(_records(batch["body"]))
+                ]
+                usage, events, rejected = store(transaction, records, done)
+            transaction.merge("merge_quarantine", _quarantined(records, rejected))
+            ids = [batch["batch_id"] for batch in batches]
+            transaction.execute("finish_stream_batches", {"batch_ids": ids, "now": now})
     done.batches += len(batches)
     done.records += len(records)
     done.usage += usage

@@ -12,11 +12,13 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import datetime, timedelta
 from typing import Literal
 
 from resources.channels import ChannelBrokenError, DeliveryError, Message, RefusedError, open_channel
 from resources.database.session import Database, Row
+from resources.tracing import is_on, span
 from services.notifications.messages import MAX_ATTEMPTS, compose, report_message, retry_after
 
 LEASE = timedelta(minutes=2)  # longer than any sending takes
@@ -73,7 +75,11 @@ def notify(
     chance = random.Random(seed)  # noqa: S311  # jitter
     with ThreadPoolExecutor(MAX_PARALLEL_CHANNELS) as pool:
         for counts in pool.map(
-            lambda row: _drain(database, row, clock, environ, data_note, api_url, chance.random), channels
+            lambda row, facts: facts.run(
+                _drain, database, row, clock, environ, data_note, api_url, chance.random
+            ),  # what the log says of this run, it says there too
+            channels,
+            [copy_context() for _ in channels],
         ):
             done.update(counts)
     return dict(done)
@@ -98,17 +104,21 @@ def _drain(
                 claimed = _claim(database, channel, clock())
                 if claimed is None:
                     break
-                message = _message(database, channel, claimed, data_note, api_url)
-                try:
-                    opened.send(message, clock())
-                except DeliveryError as error:
-                    done[_failed(database, channel, claimed, error, clock(), chance())] += 1
-                    if not isinstance(error, RefusedError):
-                        break
-                else:
-                    _finish(database, claimed, "sent", clock())
-                    enable_channel(database, channel, clock())
-                    done["sent"] += 1
+                facts = {"simsight.channel": channel["name"], "simsight.stage": claimed["stage"]}
+                with span("deliver message", facts, follows=_traces(database, claimed)) as delivery:
+                    message = _message(database, channel, claimed, data_note, api_url)
+                    try:
+                        opened.send(message, clock())
+                    except DeliveryError as error:
+                        outcome = _failed(database, channel, claimed, error, clock(), chance())
+                        delivery.fail(outcome)
+                        done[outcome] += 1
+                        if not isinstance(error, RefusedError):
+                            break
+                    else:
+                        _finish(database, claimed, "sent", clock())
+                        enable_channel(database, channel, clock())
+                        done["sent"] += 1
     except ChannelBrokenError as error:  # it could not even be opened
         disable_channel(database, channel, str(error), clock())
         done["disabled"] += 1
@@ -123,6 +133,14 @@ def _claim(database: Database, channel: Row, now: datetime) -> Row | None:
         "retry_disabled": now - RETRY_DISABLED,
     }
     return database.row("claim_notification", values)
+
+
+def _traces(database: Database, claimed: Row) -> list[str]:
+    """The traces in which the alerts of a message were opened."""
+    if not is_on():
+        return []
+    found = database.rows("traces_of_notification", {"notification_id": claimed["notification_id"]})
+    return [row["traceparent"] for row in found]
 
 
 def _message(database: Database, channel: Row, claimed: Row, data_note: str, api_url: str) -> Message:

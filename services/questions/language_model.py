@@ -17,6 +17,7 @@ from typing import Any, get_args
 import httpx
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
+from resources import tracing
 from resources.proxies import proxy_options
 from resources.settings import Settings, SettingsError
 from services.questions.metrics import GROUPS_OF
@@ -101,9 +102,11 @@ class LanguageModel:
         }
         received = b""
         with (
+            tracing.request("POST", httpx.URL(self._url).host) as sent,
             httpx.Client(timeout=self._seconds, follow_redirects=False, **proxy_options(self._url)) as client,
             client.stream("POST", self._url, json=body, headers=headers) as response,
         ):
+            tracing.answered(sent, response.status_code)
             response.raise_for_status()
             for part in response.iter_bytes():
                 received += part

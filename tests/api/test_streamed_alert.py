@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from services.access.stream_credentials import create_stream
 from services.notifications import oncall, outbox
 from tests.api.conftest import Serve
 from tests.api.test_alert_stream import Listener, until
+from tests.collector import EXTRA, Collector, attributes, collecting, traces_to
 from tests.fleet import settings_for
 from tests.receiver import hook_server, signature
 from tests.stream_records import START, event, iccid, sms, usage
@@ -48,13 +50,14 @@ def test_what_the_stream_brings_is_told_live_and_by_a_signed_message_once(
     morocco = {"country": {"id": 1, "name": "Morocco", "iso_code": "ma"}, "operator": {"id": 9, "name": "Inwi"}}
     sent = [usage(n, n, 0.5) for n in range(1, SIMS + 1)] + [event(100 + n, n) for n in range(1, SIMS + 1)]
     sent += [usage(200, RUNAWAY, 60), sms(201, CHATTY, 40), event(202, ABROAD, at=NOW, detail=morocco)]
-    app = create_app(database_url, clock=lambda: NOW)
-    app.state.live.heartbeat_s = 0.2
     with (
+        collecting() as collector,
+        traces_to(collector.address) if EXTRA else nullcontext(),
         Runtime(settings_for(database_url, tmp_path, "http://127.0.0.1:9", NOW)) as runtime,
-        serve_app(app) as client,
-        hook_server("/alerts") as hook,
+        serve_app(app := create_app(database_url, clock=lambda: NOW)) as client,
+        hook_server("/hook-token-7781") as hook,
     ):
+        app.state.live.heartbeat_s = 0.2
         stream = create_stream(runtime.database, "fleet", now=NOW)
         key = create_key(runtime.database, "live", now=datetime.now(UTC), valid_for=None)
         oncall.add_channel(
@@ -86,3 +89,37 @@ def test_what_the_stream_brings_is_told_live_and_by_a_signed_message_once(
     told = [alert for one in hook.done.values() for alert in one["alerts"]]
     assert sorted(alert["alert_id"] for alert in told) == sorted(one["alert_id"] for one in events)
     assert len(hook.posts) == 2
+
+    if EXTRA:
+        planted = [
+            iccid(1)[:10],
+            SECRET,
+            stream.secret,
+            stream.stream_id,
+            key,
+            "hook-token-7781",
+            "default-",
+            "Morocco",
+            "60.50",
+        ]
+        _is_one_trace_without(planted, collector, [headers["traceparent"] for headers, _ in hook.posts])
+
+
+def _is_one_trace_without(planted: list[str], collector: Collector, delivered: list[str]) -> None:
+    """From the POST of the stream to those of the webhook, and nothing in it that is nobody else's business."""
+    posts = [span for span in collector.spans if span.name == "POST /streams/1nce/{stream_id}"]
+    assert [attributes(post)["http.response.status_code"] for post in posts] == [200, 200]
+    of_first = [span for span in collector.spans if span.trace_id == posts[0].trace_id]
+    spans = {span.span_id: span for span in of_first}
+
+    def way_to(span_id: bytes) -> list[str]:
+        return [*way_to(spans[span_id].parent_span_id), spans[span_id].name] if span_id in spans else []
+
+    root = posts[0].name
+    ways = [way_to(span.span_id) for span in of_first]
+    assert [root, "api_land_stream_batch"] in ways
+    assert [root, "process stream batches", "staged for merge_stream_usage"] in ways
+    assert [root, "detect live anomalies", "anomaly_alerts"] in ways
+    last = [way_to(bytes.fromhex(parent.split("-")[2])) for parent in delivered]
+    assert last == [[root, "detect live anomalies", "deliver message", "POST"]] * 2
+    assert [text for text in planted if any(text.encode() in body for body in collector.bodies)] == []

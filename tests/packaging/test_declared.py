@@ -61,7 +61,7 @@ def undeclared(folders: tuple[str, ...], declared: set[str]) -> dict[str, str]:
 
 def test_every_package_that_is_imported_is_declared() -> None:
     extras = PROJECT["optional-dependencies"]
-    used = ("sql", "mcp", "oidc", "reports", "celery", "k8s")
+    used = ("sql", "mcp", "oidc", "reports", "celery", "k8s", "otel")
     declared = PROJECT["dependencies"] + [package for extra in used for package in extras[extra]]
     assert undeclared(ROOMS, names(declared)) == {}
 
@@ -79,8 +79,9 @@ def test_every_package_that_benchmarks_import_is_declared() -> None:
         (PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"], "requirements.txt"),
         (PROJECT["optional-dependencies"]["celery"], "requirements-celery.txt"),
         (PROJECT["optional-dependencies"]["k8s"], "requirements-k8s.txt"),
+        (PROJECT["optional-dependencies"]["otel"], "requirements-otel.txt"),
     ],
-    ids=["runtime", "development", "celery", "k8s"],
+    ids=["runtime", "development", "celery", "k8s", "otel"],
 )
 def test_the_lock_pins_all_that_is_declared(declared: list[str], lock: str) -> None:
     assert names(declared) - locked(lock).keys() == set()
@@ -93,13 +94,20 @@ def test_the_runtime_lock_is_a_part_of_the_development_lock() -> None:
     assert runtime.keys() & tools == set()
 
 
-@pytest.mark.parametrize("extra", ["celery", "k8s"])
-def test_an_extra_is_installed_on_top_of_the_locks_and_changes_nothing(extra: str) -> None:
+@pytest.mark.parametrize(
+    ("extra", "package", "beside"),
+    [
+        ("celery", "dagster-celery", "dagster-postgres"),
+        ("k8s", "dagster-k8s", "dagster-postgres"),
+        ("otel", "opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk"),
+    ],
+)
+def test_an_extra_is_installed_on_top_of_the_locks_and_changes_nothing(extra: str, package: str, beside: str) -> None:
     lock, below = locked(f"requirements-{extra}.txt"), locked("requirements.txt")
     assert {name: versions for name, versions in lock.items() if not versions <= below.get(name, versions)} == {}
-    assert f"dagster-{extra}" in lock
-    assert f"dagster-{extra}" not in below, "the demo does not need it"
-    assert lock[f"dagster-{extra}"] == below["dagster-postgres"], "of one release"
+    assert package in lock
+    assert package not in below, "the demo does not need it"
+    assert lock[package] == below[beside], "of one release"
 
 
 @pytest.mark.parametrize("lock", sorted(path.name for path in ROOT.glob("requirements*.txt")))

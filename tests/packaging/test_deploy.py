@@ -19,8 +19,10 @@ from resources.variables import OTHER_VARIABLES, secret_fields
 ROOT = Path(__file__).parents[2]
 BIN = ROOT / ".venv/bin"
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+CONFIGURED = ("deploy/collector/config.yaml", "deploy/tempo/tempo.yml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name for name, service in SERVICES.items() if service["image"].startswith("simsight:")}
+STANDARD = {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}  # OpenTelemetry's
 SECRET_FILES = {f"{variable_of(field)}_FILE" for field in secret_fields()}
 
 
@@ -39,7 +41,7 @@ def script(*command: str | Path, **variables: str) -> str:
 def test_every_service_is_there() -> None:
     usual = {"database", "migrate", "code", "daemon", "ui", "mlflow", "api", "prometheus", "grafana", "loki", "alloy"}
     assert {name for name, service in SERVICES.items() if "profiles" not in service} == usual
-    profiles = {"demo": {"simulator", "mailpit"}, "celery": {"broker", "worker"}}
+    profiles = {"demo": {"simulator", "mailpit"}, "celery": {"broker", "worker"}, "traces": {"collector", "tempo"}}
     for profile, names in profiles.items():
         assert {name for name, service in SERVICES.items() if service.get("profiles") == [profile]} == names
     assert set(SERVICES) == usual.union(*profiles.values())
@@ -53,6 +55,20 @@ def test_workers_have_what_the_code_location_has_and_a_broker_with_a_password() 
     assert "ports" not in broker
     assert COMPOSE["networks"][broker["networks"][0]]["internal"] is True
     assert "requirepass" in " ".join(broker["command"])
+
+
+def test_traces_go_where_they_are_taken_and_are_kept_where_grafana_looks() -> None:
+    collector, tempo = (yaml.safe_load((ROOT / path).read_text()) for path in CONFIGURED)
+    port = collector["receivers"]["otlp"]["protocols"]["http"]["endpoint"].rpartition(":")[2]
+    assert f"OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:{port}" in (ROOT / "docker-compose.yml").read_text()
+    kept = tempo["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"].rpartition(":")[2]
+    assert collector["exporters"]["otlp"]["endpoint"] == f"tempo:{kept}"
+    sources = yaml.safe_load((ROOT / "deploy/grafana/provisioning/datasources/datasources.yml").read_text())
+    (url,) = [source["url"] for source in sources["datasources"] if source["uid"] == "tempo"]
+    assert url == f"http://tempo:{tempo['server']['http_listen_port']}"
+    for name in ("code", "worker", "api"):
+        assert set(SERVICES[name]["networks"]) & set(SERVICES["collector"]["networks"]), name
+        assert SERVICES[name]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"] == "${OTEL_EXPORTER_OTLP_ENDPOINT:-}"
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -98,7 +114,7 @@ def test_secrets_come_from_files_that_the_service_is_given(name: str) -> None:
         else:
             assert not re.search("PASSWORD|SECRET|TOKEN|KEY|DATABASE_URL", variable), variable
         if name in OURS:
-            known = {variable_of(field) for field in Settings.model_fields} | SECRET_FILES | OTHER_VARIABLES
+            known = {variable_of(field) for field in Settings.model_fields} | SECRET_FILES | OTHER_VARIABLES | STANDARD
             assert variable in known, variable
     assert named <= given
     assert all("PASSWORD" not in str(word) for word in service.get("command", []))
@@ -190,7 +206,6 @@ def test_the_image_is_pinned_not_of_root_and_built_from_what_is_let_in() -> None
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed (Debian's)")
 def test_compose_takes_the_file(tmp_path: Path) -> None:
     script("deploy/make-secrets", tmp_path)
-    told = script(
-        "docker-compose", "--profile", "demo", "--profile", "celery", "config", SIMSIGHT_SECRETS=str(tmp_path)
-    )
+    profiles = [word for name in ("demo", "celery", "traces") for word in ("--profile", name)]
+    told = script("docker-compose", *profiles, "config", SIMSIGHT_SECRETS=str(tmp_path))
     assert yaml.safe_load(told)["services"].keys() == SERVICES.keys()
