@@ -56,6 +56,7 @@ def serve(settings: Settings, database_url: URL | str, *, data_note: str = "") -
         mcp_hosts=settings.mcp_allowed_hosts,
         free_sql_urls=settings.free_sql_urls,
         exhaustion_probability=settings.exhaustion_probability,
+        lateness_days=settings.lateness_days,
         measured=MetricsSettings(token.get_secret_value(), home if home.is_dir() else None) if token else None,
     )
     with listen(settings.api_host, settings.api_port, free_it="set SIMSIGHT_API_PORT to a free one") as listener:
