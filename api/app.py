@@ -47,6 +47,7 @@ from api.routes import (
     predictions,
     questions,
     quota,
+    report_schedules,
     reports,
     sims,
     stream_webhook,
@@ -90,6 +91,7 @@ def create_app(
     free_sql_urls: Sequence[URL | str] = (),
     guards: Guards = Guards(),
     exhaustion_probability: float = 0.5,
+    lateness_days: int = 1,
     measured: MetricsSettings | None = None,
     replica: ReplicaSettings | None = None,
 ) -> Direct:
@@ -104,6 +106,7 @@ def create_app(
     measured    who may read /metrics; None: nobody, and nothing is measured
     replica     of the database, which answers what most requests read
     exhaustion_probability  from which a report counts a SIM as running out
+    lateness_days  after its end until a usage day counts as complete
     data_note   shown wherever the data is, such as 'synthetic data': header X-Data-Note and the description
     mlflow_url  where people reach MLflow, for links to runs; without it answers have the runs' ids
     The database need not be there yet: until it is, answers are 503.
@@ -142,7 +145,7 @@ def create_app(
     app.state.data_note, app.state.key_use = data_note, KeyUse(writers.count_key_use)
     app.state.bulk_places = BoundedSemaphore(bulk.STREAMS_AT_ONCE)
     app.state.mlflow_url = mlflow_url.rstrip("/")
-    app.state.exhaustion_probability = exhaustion_probability
+    app.state.exhaustion_probability, app.state.lateness_days = exhaustion_probability, lateness_days
     app.state.language_model = language_model
     app.state.free_sql = FreeSql(free_sql_urls) if free_sql_urls else None
     # the live stream stands before /v1/alerts/{alert_id}
@@ -160,6 +163,7 @@ def create_app(
         quota,
         tickets,
         reports,
+        report_schedules,
         models,
         exports,
         bulk,

@@ -18,7 +18,7 @@ DESCRIPTION = (
     "`X-API-Key: ss_...`; a token of the identity provider, where one is set, goes the first way. A key has scopes, "
     "and each route says which it needs: `read`; `alerts` acts on alerts, writes rules, corrects tickets, labels SIMs "
     "and decides on recommendations; `actions` requests and approves actions at 1NCE, of the kinds that are switched "
-    "on; `admin` makes, rotates and revokes keys. Nothing else can be changed here. "
+    "on; `admin` makes, rotates and revokes keys and plans reports. Nothing else can be changed here. "
     "Answers with an ETag may be kept for as long as Cache-Control says; If-None-Match asks whether one is still so "
     "(304). "
     "1NCE's Data Streamer alone brings records, with the secret of its stream."

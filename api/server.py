@@ -59,6 +59,7 @@ def serve(settings: Settings, database_url: URL | str, *, data_note: str = "") -
         free_sql_urls=settings.free_sql_urls,
         exhaustion_probability=settings.exhaustion_probability,
         replica=ReplicaSettings(replica.get_secret_value(), settings.read_lag_seconds) if replica else None,
+        lateness_days=settings.lateness_days,
         measured=MetricsSettings(token.get_secret_value(), home if home.is_dir() else None) if token else None,
     )
     with listen(settings.api_host, settings.api_port, free_it="set SIMSIGHT_API_PORT to a free one") as listener:

@@ -71,7 +71,7 @@ class Writers(Pool):
             opened.row("dashboard_close_session", {"session_sha256": session.sha256})
 
     def change_key(self, name: str, key: Credential, values: Mapping[str, Any]) -> Row:
-        """Run <name>.sql of sql/queries, which makes, rotates or revokes a key in the name of another; returns its row.
+        """Run <name>.sql of sql/queries, which changes keys, lists or plans in the name of a key; returns its row.
 
         Raises as Store.session does.
         """

@@ -27,8 +27,19 @@ USE_DAYS = 30
 OVERLAPS = (0, 24, 168, 720)  # hours that a rotated key may work on
 # first words of events, to choose from
 EVENTS = (
-    *("action", "actions", "alert", "churn-action", "key", "key-use", "list", "login", "recommendation", "rule"),
-    *("session", "stream", "ticket"),
+    *(
+        "action",
+        "actions",
+        "alert",
+        "churn-action",
+        "key",
+        "key-use",
+        "list",
+        "login",
+        "recommendation",
+        "report-schedule",
+    ),
+    *("rule", "session", "stream", "ticket"),
 )
 DAY = r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$"
 TEXT = r"^[^\x00]*$"

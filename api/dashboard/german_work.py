@@ -1,4 +1,4 @@
-"""Words in German of the pages about rules, many things at once, administration and models."""
+"""Words in German of the pages about rules, many things at once, administration, models and reports."""
 
 WORK = {
     # rules
@@ -101,7 +101,7 @@ WORK = {
     "request and approve actions at 1NCE, which spend money": (
         "Maßnahmen bei 1NCE verlangen und freigeben, die Geld kosten"
     ),
-    "make, rotate and revoke keys, read the log of writes": (
+    "make, rotate and revoke keys, plan reports, read the log of writes": (
         "Schlüssel machen, erneuern und widerrufen, das Protokoll lesen"
     ),
     "Make a key": "Schlüssel machen",
@@ -210,4 +210,62 @@ WORK = {
     "cost of doing nothing": "Kosten des Nichtstuns",
     "days without service, with its advice": "Tage ohne Dienst, mit seinem Rat",
     "No model is trained yet.": "Noch ist kein Modell trainiert.",
+    # reports
+    "Reports": "Berichte",
+    "A report of any period": "Ein Bericht über einen Zeitraum",
+    "last seen in": "zuletzt gesehen in",
+    "all countries": "alle Länder",
+    "format": "Format",
+    "Make it": "Erstellen",
+    "Usage, cost, when SIMs run out, anomalies, alerts, churn, savings, and how good data and models are. It takes "
+    "some seconds.": (
+        "Verbrauch, Kosten, wann SIMs leer sind, Auffälligkeiten, Alarme, Abwanderung, Ersparnis und wie gut Daten und "
+        "Modelle sind. Es dauert einige Sekunden."
+    ),
+    "Reports that are kept": "Aufbewahrte Berichte",
+    "report": "Bericht",
+    "reports": "Berichte",
+    "period (UTC days)": "Zeitraum (UTC-Tage)",
+    "predictions as of": "Vorhersagen vom",
+    "made (UTC)": "erstellt (UTC)",
+    "files": "Dateien",
+    "{first} to {last}": "{first} bis {last}",
+    "No report is kept yet. A schedule keeps each report that it makes.": (
+        "Noch ist kein Bericht aufbewahrt. Ein Plan bewahrt jeden Bericht auf, den er erstellt."
+    ),
+    "Schedules": "Pläne",
+    "schedule": "Plan",
+    "who gets it": "wer ihn bekommt",
+    "nobody: it is kept": "niemand: er wird aufbewahrt",
+    "next": "nächster",
+    "newest": "letzter",
+    "from {time} UTC": "ab {time} UTC",
+    "to {day}": "bis {day}",
+    "paused": "angehalten",
+    "kept": "aufbewahrt",
+    "sent to {n}": "an {n} geschickt",
+    "waits to be sent": "wartet darauf, verschickt zu werden",
+    "not sent to {n}: `simsight channels problems` says why": (
+        "an {n} nicht geschickt: `simsight channels problems` sagt warum"
+    ),
+    "Pause": "Anhalten",
+    "Resume": "Fortsetzen",
+    "Remove": "Entfernen",
+    "Remove {name}? The reports it made stay.": "{name} entfernen? Die Berichte, die er erstellt hat, bleiben.",
+    "There is no schedule yet: the form below adds one.": "Noch gibt es keinen Plan: das Formular unten legt einen an.",
+    "New schedule": "Neuer Plan",
+    "from this time of day": "ab dieser Uhrzeit",
+    "in this time zone": "in dieser Zeitzone",
+    "formats": "Formate",
+    "does not work": "geht nicht",
+    "There is no channel yet: `simsight channels add NAME URL_VARIABLE` makes one. Without one, reports are kept.": (
+        "Noch gibt es keinen Kanal: `simsight channels add NAME URL_VARIABLE` legt einen an. Ohne ihn werden Berichte "
+        "aufbewahrt."
+    ),
+    "Add the schedule": "Plan anlegen",
+    "A report is made once its last day is complete. By mail it has its files, elsewhere its first sentence and "
+    "links.": (
+        "Ein Bericht wird erstellt, sobald sein letzter Tag vollständig ist. Als Mail bringt er seine Dateien mit, "
+        "sonst seinen ersten Satz und Links."
+    ),
 }

@@ -14,6 +14,7 @@ from api.dashboard import (
     fleet,
     models,
     questions,
+    reports,
     rules,
     sim_list,
     sim_page,
@@ -21,5 +22,5 @@ from api.dashboard import (
 from api.dashboard.entrance import lead_to_sign_in
 from api.dashboard.routing import router
 
-PAGES = (administration, alerts, bulk, desk, entrance, fleet, models, questions, rules, sim_list, sim_page)
+PAGES = (administration, alerts, bulk, desk, entrance, fleet, models, questions, reports, rules, sim_list, sim_page)
 __all__ = ["PAGES", "lead_to_sign_in", "router"]

@@ -35,6 +35,7 @@ TABS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("/alerts", "Alerts", ("/rules",)),
     ("/money", "Money", ()),
     ("/tickets", "Tickets", ()),
+    ("/reports", "Reports", ()),
     ("/ask", "Ask", ()),
     ("/models", "Models", ()),
     ("/audit", "Admin", ("/keys",)),

@@ -18,6 +18,7 @@ reports = typer.Typer(help="Reports that are kept, and schedules that make and s
 DEFAULT_DAYS = 30
 Country = Annotated[str | None, typer.Option(help="Only SIMs last seen in this country, such as Germany.")]
 Label = Annotated[str | None, typer.Option("--label", help="Only SIMs whose label begins so.")]
+ScheduleName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the schedule.")]
 
 
 def _format(text: str) -> str:
@@ -119,7 +120,7 @@ def get_report(
 
 @reports.command("schedule")
 def add_schedule(
-    name: Annotated[str, typer.Argument(help="Name of the schedule.")],
+    name: ScheduleName,
     every: Annotated[Literal["daily", "weekly", "monthly"], typer.Argument(help="Of which periods (UTC days).")],
     channels: Annotated[
         list[str] | None,
@@ -134,9 +135,10 @@ def add_schedule(
 ) -> None:
     """Make a report again and again and send it; without --to it is kept only. E-mail has the files, others a link."""
     from services.reports import schedules as service
+    from services.reports.periods import check_schedule
 
     chosen = cast(list[ReportFormat], formats or ["pdf"])
-    service.check_schedule(name, formats=chosen, zone=zone)
+    check_schedule(name, formats=chosen, zone=zone)
     time = (at or datetime(2000, 1, 1, 7)).time()  # noqa: DTZ001 - its time of day counts
     with opened() as runtime:
         service.add_schedule(
@@ -160,18 +162,49 @@ def list_schedules(as_json: AsJson = False) -> None:
     with opened() as runtime:
         rows = runtime.database.rows("report_schedules")
     shown = [row | {"formats": ", ".join(row["formats"]), "channels": ", ".join(row["channels"])} for row in rows]
-    columns = ["name", "every", "at_time", "time_zone", "label", "country", "formats", "channels", "made_to"]
+    columns = [
+        "name",
+        "every",
+        "at_time",
+        "time_zone",
+        "label",
+        "country",
+        "formats",
+        "channels",
+        "made_to",
+        "paused_at",
+    ]
     none = "there is no schedule yet: `simsight reports schedule`"
     print_rows(rows if as_json else shown, columns, as_json=as_json, none=none)
 
 
+@reports.command("pause")
+def pause_schedule(name: ScheduleName, by: By = None) -> None:
+    """Pause a schedule: nothing is made until it is resumed."""
+    _pause(name, by, paused=True)
+
+
+@reports.command("resume")
+def resume_schedule(name: ScheduleName, by: By = None) -> None:
+    """Let a schedule run again, from the next period that is due."""
+    _pause(name, by, paused=False)
+
+
+def _pause(name: str, by: str | None, *, paused: bool) -> None:
+    from services.reports import schedules as service
+
+    with opened() as runtime:
+        service.pause_schedule(runtime, name, paused=paused, by=by or f"user {getuser()}")
+    console.print(f"{name} is paused" if paused else f"{name} runs", markup=False)
+
+
 @reports.command("remove")
-def remove_schedule(name: Annotated[str, typer.Argument(help="Name of the schedule.")]) -> None:
+def remove_schedule(name: ScheduleName, by: By = None) -> None:
     """Remove a schedule; the reports it made stay."""
     from services.reports import schedules as service
 
     with opened() as runtime:
-        service.remove_schedule(runtime, name)
+        service.remove_schedule(runtime, name, by=by or f"user {getuser()}")
     console.print(f"{name} is removed", markup=False)
 
 

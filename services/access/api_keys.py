@@ -26,7 +26,7 @@ SCOPES: dict[Scope, str] = {
     "read": "read what the service answers",
     "alerts": "act on alerts, write alert rules, correct tickets, label SIMs and decide on recommendations",
     "actions": "request and approve actions at 1NCE, which spend money",
-    "admin": "make, rotate and revoke keys, read the log of writes",
+    "admin": "make, rotate and revoke keys, plan reports, read the log of writes",
 }
 READ: tuple[Scope, ...] = ("read",)
 # what a key or a person is in an organization: scopes by a name, of which several may be given

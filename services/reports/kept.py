@@ -12,8 +12,9 @@ from resources.database.session import Row, Transaction
 from resources.files.formats import REPORT_SUFFIXES, ReportFormat
 from resources.runtime import Runtime
 from services.reports.formats import render
+from services.reports.periods import ReportError
 from services.reports.report import Report
-from services.reports.sections.asking import ReportError, Wanted
+from services.reports.sections.asking import Wanted
 
 MAX_REPORTS = 1000
 

@@ -161,7 +161,7 @@ def test_a_broken_body_is_a_documented_400(writer: httpx.Client) -> None:
         assert "400" in document[path.replace("rules/1", "rules/{rule_id}")][verb]["responses"]
 
 
-OTHER_KEYS = ("/streams", "/v1/actions", "/v1/keys")  # open these
+OTHER_KEYS = ("/v1/report-schedules", "/streams", "/v1/actions", "/v1/keys")  # open these
 IN_DOCS = "/v1/bulk-actions"  # its examples run in test_docs, one after the other
 
 
@@ -313,8 +313,10 @@ def test_the_api_role_writes_through_its_functions_only(seeded: Any) -> None:
         "act_on_alert",
         "add_alert_rule",
         "add_api_key_by",
+        "add_report_schedule",
         "approve_action",
         "cancel_bulk",
+        "change_report_schedule",
         "close_session",
         "confirm_bulk",
         "correct_ticket",

@@ -22,7 +22,14 @@ CHROMIUM = Path("/usr/bin/chromium")
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="Debian's chromium is not installed")
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
 PAGES = ("/", "/sims", "/sims?sort=ends_on&state=active", "/sims/{iccid}", "/alerts", "/rules", "/money", "/tickets")
-PAGES += ("/ask?question=How many SIMs are there?", "/models", "/audit", "/keys", "/sims/7000000000000000000")
+PAGES += (
+    "/ask?question=How many SIMs are there?",
+    "/models",
+    "/reports",
+    "/audit",
+    "/keys",
+    "/sims/7000000000000000000",
+)
 NO_SANDBOX = ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync", "--disable-gpu"]
 
 

@@ -431,6 +431,86 @@ def test_administrators_make_rotate_and_revoke_keys(desk: Desk) -> None:
     assert desk.admin.get("/v1/sims", headers={"X-API-Key": desk.seeded.keys["desk"]}).status_code == 200
 
 
+def test_anybody_sees_reports_and_administrators_plan_them(desk: Desk) -> None:
+    page = desk.reader.get("/reports").text
+    assert "default2" in page
+    assert ("Schedules" in page, "other" in desk.theirs.get("/reports").text) == (False, True)
+    href = re.search(r'href="(/files/reports/\d+\.json)"', page)
+    assert href
+    assert desk.reader.get(href[1]).content == b"default2 as json"
+    assert desk.theirs.get(href[1]).status_code == 404
+    made = desk.reader.get("/files/report?from=2026-01-04&to=2026-01-10&label=&country=&format=csv")
+    assert made.headers["content-disposition"] == (
+        'attachment; filename="simsight-default-2026-01-04-to-2026-01-10.zip"'
+    )
+    for wrong, said in (("from=2026-01-11&to=2026-01-10", "ends before that"), ("from=2026-13-01", "month must be")):
+        refused = desk.reader.get(f"/files/report?format=csv&{wrong}", headers={"Accept": "text/html"})
+        assert (refused.status_code, said in refused.text) == (422, True), wrong
+
+    desk.seeded.run(
+        "INSERT INTO ops.channels (organization_id, name, kind, url_variable, min_severity, direct, resolved,"
+        " time_zone, after_crash, created_at, tells_from) SELECT organization_id, slug || '-mail',"
+        " 'apprise', 'MAIL_URL', 'info', true, true, 'UTC', 'park', now(), now() FROM core.organizations"
+    )
+    form = {"name": "weekly-ops", "every": "weekly", "at": "06:30", "time_zone": "europe/berlin", "label": "default-1"}
+    form |= {"country": "", "formats": ["pdf", "xlsx"], "channels": ["default-mail"]}
+    told = html.unescape(desk.send(desk.admin, "/report-schedules", **form).text)
+    assert "weekly, 06:30 Europe/Berlin" in told
+    assert "PDF, XLSX" in told
+    # usage is complete a day later; this is the clock of the fixture's service
+    assert re.search(r"2026-01-05 to 2026-01-11<br><span class=\"soft\">from 2026-01-13 05:30 UTC", told), told
+    for wrong, said in (
+        ({}, "There is a schedule named 'weekly-ops'"),
+        ({"name": "b", "channels": ["other-mail"]}, "no channel 'other-mail'. There are default-mail."),
+        ({"name": "b", "time_zone": "Nowhere"}, "no time zone 'Nowhere'"),
+        ({"name": "b c"}, "name: "),
+        ({"name": "b", "formats": []}, "formats: "),
+        ({"name": "b", "every": "hourly"}, "every: "),
+        ({"name": "b", "at": "25:00"}, "at: "),
+    ):
+        told = html.unescape(desk.send(desk.admin, "/report-schedules", **(form | wrong)).text)
+        assert ('role="alert"' in told, said in told) == (True, True), (wrong, told)
+    assert "weekly-ops" not in desk.theirs.get("/reports").text.replace('placeholder="weekly-ops"', "")
+    change = "/report-schedules/weekly-ops"
+    assert "no schedule named" in html.unescape(desk.send(desk.theirs, f"{change}/pause").text)
+    for path in ("/report-schedules", f"{change}/pause", f"{change}/remove"):
+        assert desk.send(desk.reader, path, **form).status_code == 403
+        assert desk.admin.post(path, data=form).status_code == 403, "sent by no page of ours"
+    assert ">paused<" in desk.send(desk.admin, f"{change}/pause").text
+
+    api = {"headers": {"X-API-Key": desk.seeded.keys["desk"]}}
+    listed = desk.admin.get("/v1/report-schedules", **api).json()
+    assert listed["channels"] == [{"name": "default-mail", "works": True}]
+    (one,) = listed["items"]
+    assert (one["created_by"], one["channels"], one["next"]) == ("API key desk", ["default-mail"], None)
+    resumed = desk.admin.patch(f"/v1{change}", json={"paused": False}, **api).json()
+    assert (resumed["paused_at"], resumed["next"]["due_at"]) == (None, "2026-01-13T05:30:00Z")
+    added = desk.admin.post("/v1/report-schedules", json={"name": "daily", "every": "daily"}, **api)
+    assert (added.status_code, added.json()["at"], added.json()["formats"]) == (201, "07:00:00", ["pdf"])
+    again = desk.admin.post("/v1/report-schedules", json={"name": "daily", "every": "daily"}, **api)
+    nowhere = desk.admin.post(
+        "/v1/report-schedules", json={"name": "x", "every": "daily", "time_zone": "Nowhere"}, **api
+    )
+    assert (again.status_code, nowhere.status_code) == (409, 422)
+    assert nowhere.json()["errors"][0]["field"] == "time_zone"
+    assert desk.admin.delete("/v1/report-schedules/daily", **api).status_code == 204
+    assert desk.admin.delete("/v1/report-schedules/daily", **api).status_code == 404
+    assert "There is no schedule yet" in desk.send(desk.admin, f"{change}/remove").text
+    lines = desk.seeded.run(
+        "SELECT event, by_whom FROM ops.action_log WHERE event LIKE 'report-schedule.%' ORDER BY number"
+    )
+    assert [event.partition(".")[2] for event, _ in lines] == [
+        "made",
+        "paused",
+        "resumed",
+        "made",
+        "removed",
+        "removed",
+    ]
+    assert {who for _, who in lines} == {"API key desk"}
+    desk.seeded.run("DELETE FROM ops.channels")
+
+
 def test_the_models_page_says_when_forecasts_no_longer_hold(desk: Desk) -> None:
     text = html.unescape(desk.admin.get("/models").text)
     assert "look into it" in text

@@ -46,6 +46,11 @@ BEFORE = {
         "INSERT INTO ops.bulk_sets SELECT 1, organization_id, things, marks FROM ops.bulk_sets"
         " ORDER BY bulk_id DESC LIMIT 1",
     ],
+    "/v1/report-schedules": [
+        "INSERT INTO ops.channels (organization_id, name, kind, url_variable, min_severity, direct, resolved,"
+        " time_zone, after_crash, created_at, tells_from) VALUES (1, 'ops-mail', 'apprise', 'MAIL_URL',"
+        " 'info', true, true, 'UTC', 'park', now(), now()) ON CONFLICT DO NOTHING"
+    ],
     "/v1/bulk-actions/{bulk_id}": ["UPDATE ops.bulk_actions SET state = 'pending', ended_at = NULL, ended_by = NULL"],
 }
 # what no example can be: why

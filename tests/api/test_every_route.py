@@ -36,6 +36,8 @@ BODIES: dict[str, Any] = {
     "/v1/recommendations/{recommendation_id}/dismiss": {},
     "/v1/tickets/{case_id}/correction": {"category": "billing_question"},
     "/v1/sql": {"sql": "SELECT iccid FROM core.sims_v1 WHERE iccid = '{iccid}'"},
+    "/v1/report-schedules": {"name": "x", "every": "daily"},
+    "/v1/report-schedules/{name}": {"paused": True},
     "/v1/keys": {"name": "x"},
     "/v1/keys/{name}/rotate": {},
     "/v1/ai/query": {"question": "usage of {iccid} yesterday"},

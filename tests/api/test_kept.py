@@ -60,6 +60,7 @@ ADMINISTERED = {
     "/v1/audit",
     "/v1/audit/export",
     "/v1/key-use",
+    "/v1/report-schedules",
 }  # a key that reads gets 403
 ENDLESS = {"/v1/alerts/stream"}
 FORMS = ("{}", "W/{}", '"other", {}', "*")

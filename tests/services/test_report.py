@@ -38,9 +38,10 @@ from services.reports.collect import collect
 from services.reports.fleet import FleetFacts, read_facts
 from services.reports.formats import render as written
 from services.reports.html import render
+from services.reports.periods import ReportError
 from services.reports.publish import make_report, write_report
 from services.reports.report import Report, Section
-from services.reports.sections.asking import ReportError, Wanted
+from services.reports.sections.asking import Wanted
 from services.reports.summary import summarize
 from services.scoring import score_day
 from tests.conftest import administer, copy_database

@@ -24,8 +24,9 @@ from services.alerts.evaluation import AlertError
 from services.notifications.messages import report_message
 from services.reports import kept, schedules
 from services.reports.formats import render
-from services.reports.schedules import ReportsFailedError, due_period, make_due, newest_period
-from services.reports.sections.asking import ReportError, Wanted
+from services.reports.periods import ReportError, due_period, newest_period, next_due
+from services.reports.schedules import ReportsFailedError, make_due
+from services.reports.sections.asking import Wanted
 from tests.receiver import HookServer
 from tests.services.conftest import SECRET, Fleet, MailServer
 
@@ -218,12 +219,65 @@ def test_a_schedule_is_removed_logged_and_refused_where_it_is_wrong(at: At, flee
             weekly(runtime, **({"name": "other"} | wrong))
     with pytest.raises(AlertError, match="no channel named 'fax'"):
         weekly(runtime, "other", channels=["fax"])
-    schedules.remove_schedule(runtime, "weekly")
+    schedules.remove_schedule(runtime, "weekly", by="user bob")
     with pytest.raises(ReportError, match="there is no schedule named 'weekly'; there are: none yet"):
-        schedules.remove_schedule(runtime, "weekly")
-    logged = fleet.run("SELECT event, by_whom FROM ops.action_log WHERE event LIKE 'report-schedule%%' ORDER BY number")
-    assert [row["event"] for row in logged] == ["report-schedule.made", "report-schedule.removed"]
-    assert logged[0]["by_whom"] == "user ann"
+        schedules.remove_schedule(runtime, "weekly", by="user bob")
+    assert logged(fleet) == [("made", "user ann"), ("removed", "user bob")]
+
+
+def logged(fleet: Fleet) -> list[tuple[str, str]]:
+    """What the log says of schedules: what was done, by whom."""
+    lines = fleet.run("SELECT event, by_whom FROM ops.action_log WHERE event LIKE 'report-schedule%%' ORDER BY number")
+    return [(row["event"].partition(".")[2], row["by_whom"]) for row in lines]
+
+
+def test_a_paused_schedule_makes_nothing_and_goes_on_with_what_is_due_next(
+    at: At, fleet: Fleet, mailed: MailServer
+) -> None:
+    weekly(at(DUE - timedelta(days=1)))
+    late = DUE + timedelta(hours=6)
+    for _ in range(2):
+        schedules.pause_schedule(at(DUE - timedelta(hours=1)), "weekly", paused=True, by="user bob")
+    assert make_due(at(late))["made"] == 0
+    assert upcoming(at(late)) is None
+    for _ in range(2):
+        schedules.pause_schedule(at(late), "weekly", paused=False, by="user ann")
+    assert make_due(at(late))["made"] == 0, "what was due while it was paused is not made"
+    following = upcoming(at(late))
+    assert following is not None
+    assert (following.first_day, following.last_day) == (SUNDAY + timedelta(days=1), SUNDAY + timedelta(days=7))
+    assert following.since == DUE + timedelta(days=7)
+    assert make_due(at(late + timedelta(days=7)))["made"] == 1
+    with pytest.raises(ReportError, match="there is no schedule named 'x'; there are: weekly"):
+        schedules.pause_schedule(at(late), "x", paused=True, by="user ann")
+    assert logged(fleet) == [("made", "user ann"), ("paused", "user bob"), ("resumed", "user ann")]
+
+
+def upcoming(runtime: Runtime) -> Any:
+    (row,) = runtime.database.rows("report_schedules")
+    return next_due(row, now=runtime.clock(), lateness_days=1)
+
+
+@pytest.mark.parametrize(
+    ("every", "now", "made_to", "period"),
+    [
+        ("daily", datetime(2026, 1, 13, 7), None, (date(2026, 1, 11), date(2026, 1, 11))),
+        ("daily", datetime(2026, 1, 13, 7), date(2026, 1, 11), (date(2026, 1, 12), date(2026, 1, 12))),
+        ("weekly", datetime(2026, 1, 13, 7), SUNDAY, (date(2026, 1, 12), date(2026, 1, 18))),
+        ("monthly", datetime(2026, 1, 13, 7), None, (date(2025, 12, 1), date(2025, 12, 31))),
+        ("monthly", datetime(2026, 1, 13, 7), date(2025, 12, 31), (date(2026, 1, 1), date(2026, 1, 31))),
+        ("monthly", datetime(2026, 2, 13, 7), date(2026, 1, 31), (date(2026, 2, 1), date(2026, 2, 28))),
+    ],
+)
+def test_the_report_that_comes_next_follows_the_one_that_is_made(
+    every: Any, now: datetime, made_to: date | None, period: tuple[date, date]
+) -> None:
+    schedule = {"every": every, "at_time": time(7), "time_zone": "UTC", "paused_at": None, "made_to": made_to}
+    schedule |= {"runs_from": datetime(2026, 1, 1, tzinfo=UTC)}
+    due = next_due(schedule, now=now.replace(tzinfo=UTC), lateness_days=1)
+    assert due is not None
+    assert (due.first_day, due.last_day) == period
+    assert due.since == datetime.combine(due.last_day + timedelta(days=2), time(7), UTC)
 
 
 def test_the_schedule_starts_the_asset_when_something_is_due(at: At, fleet: Fleet, mailed: MailServer) -> None:

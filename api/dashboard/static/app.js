@@ -66,9 +66,20 @@
     field.form.submit();
   });
 
+  // on a phone the tabs scroll: the one that is open is in sight
+  document.addEventListener("DOMContentLoaded", () => {
+    const tabs = document.querySelector(".bar nav"), open = tabs?.querySelector("[aria-current]");
+    if (open) tabs.scrollLeft = open.offsetLeft - tabs.offsetLeft - (tabs.clientWidth - open.clientWidth) / 2;
+  });
+
   document.addEventListener("DOMContentLoaded", () => {
     if (matchMedia("(max-width: 640px)").matches) document.querySelectorAll("details.side").forEach((one) => one.removeAttribute("open"));
   });
+
+  // the time zone of a new schedule is that of the browser until somebody writes another
+  document.addEventListener("DOMContentLoaded", () => document.querySelectorAll("input[data-zone]").forEach((one) => {
+    one.value = Intl.DateTimeFormat().resolvedOptions().timeZone || one.value;
+  }));
 
   const start = (root) => root.querySelectorAll("figure.chart:not([data-drawn])").forEach((figure) => {
     figure.dataset.drawn = "";

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import polars as pl
 
 from ml import words
-from resources.errors import UsageError
+from services.reports.periods import ReportError
 from services.reports.report import Chart, Column, Section
 
 MAX_DAYS = 731
@@ -29,10 +29,6 @@ TYPES = {
     "share": pl.Float64,
     "figure": pl.Float64,
 }
-
-
-class ReportError(UsageError):
-    """No report can be made as asked; the message says why."""
 
 
 class Reader(Protocol):
