@@ -11,10 +11,11 @@ from fastapi.responses import Response
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
+from api.connections import Row
 from api.dashboard.routing import PAGE, all_fields, router, write_access
 from api.dashboard.signing import Changing, SignedIn
 from api.dashboard.web import page
-from api.database import Row, Session
+from api.database import Session
 from api.dependencies import REPORTS_AT_ONCE, RowId, WriteAccess
 from api.errors import ProblemError
 from api.routes import report_schedules as schedules_api

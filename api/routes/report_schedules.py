@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response
 
 from api.answers import answer
-from api.database import Row
+from api.connections import Row
 from api.dependencies import AdminCaller, AskingAsAdmin, WriteAccess
 from api.errors import PROBLEMS, ProblemError, problems, wrong_parameter
 from api.schemas.report_schedules import (
