@@ -139,8 +139,8 @@ def span(
 
 
 def statement(name: str) -> AbstractContextManager[Span]:
-    """Trace a query of sql/queries, by its name."""
-    if _make is None:
+    """Trace a query of sql/queries, by its name, as a part of what is under way: by itself it is not worth a trace."""
+    if not traceparent():
         return _NOBODY
     return span(name, {"db.system.name": "postgresql", "db.query.summary": name}, kind="client")
 

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.util import find_spec
+from importlib.metadata import distributions
 from typing import Any
 
 import pytest
 
 from resources import tracing
 
-EXTRA = find_spec("opentelemetry.exporter.otlp") is not None
+EXTRA = any(distributions(name="opentelemetry-exporter-otlp-proto-http"))
 needs_extra = pytest.mark.skipif(not EXTRA, reason="needs the extra otel (requirements-otel.txt)")
 
 

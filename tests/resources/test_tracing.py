@@ -97,8 +97,11 @@ def test_a_span_has_names_and_numbers_and_no_text_of_an_error(collector: Collect
             raise ValueError(f"a text with {ICCID}")
         with tracing.span("alone", follows=["junk"]):
             pass
+        with tracing.statement("a query of nothing that is traced"):
+            pass
         (check,) = traces()
     spans = {span.name: span for span in collector.spans}
+    assert spans.keys() == {"fails", "within", "alone"}
     fails, within, alone = spans["fails"], spans["within"], spans["alone"]
     assert attributes(fails) == {"n": 3, "error.type": "ValueError"}
     assert (fails.trace_id.hex(), fails.parent_span_id.hex()) == ("ab" * 16, "cd" * 8)
