@@ -22,8 +22,8 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	@$(BIN)/pytest -n logical --dist loadfile --no-loadscope-reorder -m "not packaging and not nightly"
 
-# property tests with all their examples; then kills what runs, again and again: NIGHTLY_KILLS and NIGHTLY_SEEDS say how
-# often and when
+# property tests with all their examples; then days on which something around fails, and on which what runs is killed:
+# NIGHTLY_KILLS and NIGHTLY_SEEDS say how often and when
 nightly: $(INSTALLED)
 	@env -u CI $(BIN)/pytest -m hypothesis
 	@$(BIN)/pytest -s -m nightly tests/end_to_end

@@ -19,11 +19,13 @@ from typing import Literal
 import psycopg
 from sqlalchemy import URL
 
-from api.connections import Connections, Query, Row
+from api.connections import STATEMENT_SECONDS, Connections, Query, Row
 from resources.database.replica import Position, lag_of
 from resources.database.server import describe, reason
 
 REST_SECONDS = 5.0  # for which a replica that failed is not asked
+# for an answer: a server that hangs does not stop its own statements either
+ANSWER_SECONDS = STATEMENT_SECONDS + 1.0
 # a machine that is gone is given up soon: the primary can answer
 LIMITS = {"connect_timeout": 2, "tcp_user_timeout": 2000, "keepalives_idle": 5, "keepalives_interval": 2}
 # where queries were answered: by the replica, or by the primary because of what the replica did
@@ -69,7 +71,7 @@ class Replica:
         psycopg.Error.
         """
         # the first of `entering` chooses the organization
-        own = asyncio.create_task(self._connections.ask_once([entering[0], POSITION, *asked]))
+        own = asyncio.create_task(self._ask([entering[0], POSITION, *asked]))
         try:
             *entered, at = await primary.ask([*entering, POSITION])
         except BaseException:
@@ -89,6 +91,10 @@ class Replica:
             outcome, why = self._judged(Position(**at[0]), Position(**there[0])), ""
         self._note(outcome, why)
         return [*entered, *found] if outcome == "replica" else await primary.ask([*entering, *asked])
+
+    async def _ask(self, asked: list[Query]) -> list[list[Row]]:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await self._connections.ask_once(asked)
 
     def _judged(self, primary: Position, own: Position) -> Outcome:
         if not own.is_replica_of(primary):

@@ -184,6 +184,8 @@ class Runtime:
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table it creates
         logging.getLogger("alembic").setLevel(logging.WARNING)
+        # tracebacks of errors that it raises as well
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         with _making_tables(self.server.mlflow, self.settings.home):
             return MlflowClient(tracking_uri=self.server.mlflow, registry_uri=self.server.mlflow)
 

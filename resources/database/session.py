@@ -189,9 +189,9 @@ class Database:
         """A transaction: committed at the end of the block, rolled back when it raises."""
         where = describe(self._url)
         pooled = self._connect(where)
+        driver = pooled.driver_connection
+        assert isinstance(driver, psycopg.Connection)
         try:
-            driver = pooled.driver_connection
-            assert isinstance(driver, psycopg.Connection)
             try:
                 with driver.transaction():
                     if traceparent := tracing.traceparent():  # kept with batches and alerts that are new
@@ -206,12 +206,13 @@ class Database:
             except psycopg.OperationalError as error:
                 if not driver.closed:
                     raise
-                pooled.invalidate()  # or the pool would try to reset it, and log that it cannot
                 raise DatabaseUnavailableError(
                     f"the connection to PostgreSQL at {where} broke ({reason(error)}); this step was rolled back "
                     "and nothing of it is stored. Check that the server runs, then run again"
                 ) from error
         finally:
+            if driver.closed:  # whatever was raised meanwhile
+                pooled.invalidate()  # or the pool would try to reset it, and log that it cannot
             pooled.close()
 
     def _connect(self, where: str) -> PoolProxiedConnection:

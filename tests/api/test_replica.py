@@ -174,6 +174,20 @@ def test_a_replica_answers_while_it_is_fit_and_the_primary_whenever_it_is_not(
         standby.catch_up(seeded)
         get("/v1/sims", ours, "replica")
 
+        # --- it hangs ---
+        monkeypatch.setattr(api.replica, "ANSWER_SECONDS", 0.2)
+        with ThreadPoolExecutor(1) as threads, psycopg.connect(address) as administrator:
+            administrator.execute("LOCK core.sims IN ACCESS EXCLUSIVE MODE")
+            standby.catch_up(seeded)
+            asked = threads.submit(get, "/v1/sims", ours, "unreachable")
+            wait(lambda: read_from.outcomes["unreachable"])
+            administrator.rollback()
+            assert asked.result()["items"][0]["label"] == "new"
+        monkeypatch.undo()
+        monkeypatch.setattr(api.replica, "REST_SECONDS", 0.0)
+        standby.catch_up(seeded)
+        get("/v1/sims", ours, "replica")
+
         # --- it is gone, comes back, and becomes a primary of its own ---
         standby.pg_ctl("stop", "-m", "immediate")
         get("/v1/sims", ours, "unreachable")

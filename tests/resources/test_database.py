@@ -274,7 +274,7 @@ def test_one_transaction_can_stage_one_frame_after_another(database: Database) -
 def test_a_connection_lost_in_the_middle_is_told_and_the_next_transaction_works(
     database: Database, postgres: URL, database_url: URL, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def lose() -> None:
+    def lose(error: Exception | None = None) -> None:
         with database.transaction() as transaction:
             transaction.merge("merge_usage", usage(3))
             administer(
@@ -282,12 +282,17 @@ def test_a_connection_lost_in_the_middle_is_told_and_the_next_transaction_works(
                 "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
                 f" WHERE datname = '{database_url.database}' AND state = 'idle in transaction'",
             )
+            if error:
+                raise error
             transaction.rows("sim_keys")
 
     with pytest.raises(DatabaseUnavailableError, match=r"broke .*rolled back") as told:
         lose()
     assert str(database_url.database) in str(told.value)
     assert caplog.records == []  # no traceback of the pool beside the message
+    with pytest.raises(KeyError):
+        lose(KeyError("of something else that broke"))
+    assert [record for record in caplog.records if record.exc_info] == []
     with database.transaction() as transaction:
         assert transaction.merge("merge_usage", usage(3)) == Merged(new=3)
 

@@ -179,6 +179,17 @@ def test_a_digest_is_one_message_a_day_at_its_time(fleet: Fleet, mail: MailServe
     assert mail.subjects[1:] == ["Alerts: 3 open, 1 new, 0 resolved"]
 
 
+def test_a_digest_comes_once_on_the_nights_on_which_clocks_change(fleet: Fleet, mail: MailServer) -> None:
+    fleet.channel("nights", mailto(mail), digest_at=time(2, 30), time_zone="Europe/Berlin")
+    # 02:30 is left out in spring, and comes twice in autumn
+    spring, autumn = datetime(2026, 3, 29, tzinfo=UTC), datetime(2026, 10, 25, tzinfo=UTC)
+    for night, minutes in ((spring, (30, 59, 60, 90)), (autumn, (15, 30, 70, 100))):
+        for minute in minutes:
+            fleet.notify(night + minute * MINUTE)
+    found = fleet.run("SELECT created_at FROM ops.notifications WHERE digest_day IS NOT NULL ORDER BY 1")
+    assert [row["created_at"] for row in found] == [spring + HOUR, autumn + 30 * MINUTE]
+
+
 def test_what_fails_is_tried_again_later_and_given_up_with_the_reason(fleet: Fleet, hook: HookServer) -> None:
     fleet.channel("hook", hook.url, secret=SECRET)
     fleet.alert()

@@ -86,6 +86,8 @@ def test_the_newest_period_is_the_one_that_is_over(every: Any, last_complete: da
             "Europe/Berlin",
             datetime(2026, 3, 29, 1, 30),
         ),  # skipped
+        # twice: the first
+        (datetime(2026, 10, 25, 9), time(2, 30), "Europe/Berlin", datetime(2026, 10, 25, 0, 30)),
     ],
 )
 def test_a_report_is_due_at_its_local_time_once_its_last_day_is_complete(
