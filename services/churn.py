@@ -178,7 +178,7 @@ def starter(lacking: str) -> Trained:
         model=model,
         metrics={STARTER: 1.0, **about["tested"]},
         role="champion",
-        why=f"the starter model, learnt from other simulated fleets; of this fleet there is {lacking}",
+        why=f"the starter model, learnt from other simulated fleets (synthetic data); of this fleet there is {lacking}",
         learnt_from=f"{about['fleets']} simulated fleets (synthetic data), none of them this one: "
         f"{model['facts']['sims']:,} SIMs, ends {model['facts']['ends']}. It comes with Simsight, and only a simulated "
         "fleet is scored with it, until its own history is enough.",

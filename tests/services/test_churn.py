@@ -334,7 +334,7 @@ def test_a_young_fleet_has_no_risks_and_a_simulated_one_those_of_the_starter_mod
     with Runtime(runtime.settings) as simulated:
         made = materialized(simulated)
         lacking = made["churn_model"]["role"].removeprefix(
-            "champion: the starter model, learnt from other simulated fleets; of this fleet there is "
+            "champion: the starter model, learnt from other simulated fleets (synthetic data); of this fleet there is "
         )
         assert lacking.startswith("not enough history to train: ")
         assert lacking.endswith(" ends, 100 needed")
