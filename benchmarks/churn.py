@@ -1,6 +1,7 @@
 """How well ends of SIMs are foreseen on simulated fleets, and how honest the stated risks are.
 
     python -m benchmarks.churn [--sims 4000] [--seeds 31 32] [--days 640] [--scenario signs]
+    python -m benchmarks.churn --starter [--write]
 
 Each fleet lives for `--days` days with everything that is done to it on purpose: devices die, sites fade and are
 switched off, devices are swapped into other SIMs, quotas run out. In the scenario "signs" about half of the ends give
@@ -11,24 +12,33 @@ all that had happened up to the day, seen and unseen. What comes by chance it ca
 most that a model can hope for. All data is synthetic. The same lines are made by `ml.churn.evaluation` at each
 training,
 where the labels are those of the histories.
+
+--starter trains the starter model, which a simulated fleet is scored with until it has an own one, on fleets like the
+demo's, and scores it on other such fleets on their demo's day; --write keeps it with the code. The same seeds make the
+same file, to the byte on one machine with one version of LightGBM and NumPy.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import json
 import time
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from ml.churn.competing import HORIZONS
-from ml.churn.ends import CAUSES, DEAD_DEVICE, END_SCHEMA, SWAPPED, SWITCHED_OFF
-from ml.churn.evaluation import Evaluation, evaluate_churn, lines
+from ml.churn.ends import CAUSES, DEAD_DEVICE, END_SCHEMA, SWAPPED, SWITCHED_OFF, silent_after, usual_gaps
+from ml.churn.evaluation import Evaluation, evaluate_churn, lines, outcomes, scored
 from ml.churn.features import Histories
-from ml.churn.hazard import GAP_DAYS
+from ml.churn.hazard import GAP_DAYS, Hazard, Labels, labels_of, month_ends, predict_hazard, train_hazard
+from ml.churn.starter import FILE, STARTER
 from ml.history import FloatArray
+from pipelines.demo import PLATFORM2_SHARE
+from services.churn import figures
 from simulator.catalog import DEVICES
 from simulator.demand import Demand
 from simulator.fleet import Fleet
@@ -39,6 +49,13 @@ from simulator.signs import SIGNS, Signs
 from simulator.swaps import ENDS
 
 START = date(2024, 3, 1)
+# the demo's fleet, and its as-of day, so long after the fleet's start
+DEMO_SIMS, DEMO_SEED, DEMO_DAY = 500, 7, 178
+# fleets that the starter model learns from, and for how long: after 545 days nobody of them is switched off any more
+STARTER_SEEDS, STARTER_DAYS = range(101, 117), 540
+# fleets that it is scored on, from spring or autumn on
+OTHER_SEEDS, OTHER_STARTS = range(301, 361), (date(2024, 3, 1), date(2024, 9, 1))
+FLEET_KEYS = 10_000  # keys of SIMs of one fleet among several
 EPOCH = date(1970, 1, 1).toordinal()
 
 
@@ -157,13 +174,94 @@ def summed_up(found: list[Evaluation]) -> pl.DataFrame:
     )
 
 
+def demo_fleet(seed: int, start: date) -> Fleet:
+    """A fleet like the demo's."""
+    return Fleet(seed=seed, sims=DEMO_SIMS, start=start, platform2_share=PLATFORM2_SHARE)
+
+
+def together(found: list[Histories]) -> Histories:
+    """The histories of several fleets, whose SIMs and sites stay apart. Of device types nothing is said: that one of
+    the simulator's ends sooner would be chance."""
+
+    def joined(name: str) -> pl.DataFrame:
+        frames = [getattr(one, name).with_columns(pl.col("sim_key") + at * FLEET_KEYS) for at, one in enumerate(found)]
+        return pl.concat(frames).sort("sim_key", maintain_order=True)
+
+    place = pl.format("{} {}", pl.col("sim_key") // FLEET_KEYS, "label_group")
+    sims = joined("sims").with_columns(label_group=place, device_type=pl.lit(None, pl.String))
+    return Histories(sims, joined("usage"), joined("facts")).checked()
+
+
+def later_ends(fleet: Fleet) -> tuple[Histories, date, pl.DataFrame]:
+    """The history of a fleet like the demo's, its as-of day, and what became of its SIMs afterwards, by the simulator's
+    truth (`ml.churn.evaluation.outcomes`)."""
+    as_of = fleet.start + timedelta(days=DEMO_DAY)
+    whole = together([histories_of(fleet, DEMO_DAY + GAP_DAYS + HORIZONS[-1] + 30)])
+    delays = usual_gaps(whole.until(as_of).usage).select("sim_key", silent_after=silent_after())
+    closed = whole.sims.select("sim_key", closed_on=pl.lit(date(2100, 1, 1)))
+    labels = Labels(true_ends(fleet, delays), closed, pl.DataFrame())
+    return whole, as_of, outcomes(whole, labels, [as_of], GAP_DAYS)
+
+
+def starter_model() -> tuple[Hazard, Evaluation]:
+    """The starter model, and how it does on other fleets. Beside it stand the simple ways, which learnt from the same
+    fleets."""
+    day = START + timedelta(days=STARTER_DAYS - 1)
+    taught = together([histories_of(demo_fleet(seed, START), STARTER_DAYS) for seed in STARTER_SEEDS])
+    model = train_hazard(taught, as_of=day)
+    known = labels_of(taught, as_of=day)
+    past = outcomes(taught, known, month_ends(taught, as_of=day), GAP_DAYS)
+    others = [later_ends(demo_fleet(seed, OTHER_STARTS[seed % 2])) for seed in OTHER_SEEDS]
+    rows = pl.concat([rows.with_columns(pl.col("sim_key") + at * FLEET_KEYS) for at, (_, _, rows) in enumerate(others)])
+    found = scored(model, rows, past, taught, day, None, None)
+    model.facts[STARTER] = {
+        "fleets": len(STARTER_SEEDS),
+        "other_fleets": len(OTHER_SEEDS),
+        "tested": {name: round(value, 4) for name, value in figures(found).items()},
+    }
+    return model, found
+
+
+def starter(write: bool) -> None:
+    """Print how the starter model does, on other fleets and on the demo's own; write it if asked."""
+    began = time.process_time()
+    model, found = starter_model()
+    print(f"Starter model, synthetic: {found.note}")
+    print("\n".join(lines(found)))
+    for (horizon,), bins in found.calibration.filter(model="hazard").group_by("horizon_days", maintain_order=True):
+        told = ", ".join(f"{row['stated']:.3f} {row['ended']:.3f} ({row['n']})" for row in bins.iter_rows(named=True))
+        print(f"{horizon:4} days: stated and achieved (SIMs) in tenths of risk: {told}")
+    whole, as_of, rows = later_ends(demo_fleet(DEMO_SEED, START))
+    risks = predict_hazard(model, whole, as_of=as_of)
+    for horizon in HORIZONS:
+        stated = rows.join(risks.filter(horizon_days=horizon).select("sim_key", "risk"), on="sim_key")
+        stated = stated.filter(pl.col(f"ended_{horizon}").is_not_null())
+        ended, risk = stated[f"ended_{horizon}"].to_numpy(), stated["risk"].to_numpy()
+        pairs = np.sign(risk[ended][:, None] - risk[~ended][None, :])
+        print(
+            f"the demo's own fleet, {horizon} days: {len(ended)} SIMs, {ended.sum()} ended, {risk.sum():.1f} expected, "
+            f"AUC {(pairs.mean() + 1) / 2:.3f}"
+        )
+    text = json.dumps(model.to_dict(), separators=(",", ":"))
+    print(f"{len(text):,} bytes; {time.process_time() - began:.0f} CPU seconds, simulation included")
+    if write:
+        (Path(__file__).parent.parent / "ml" / "churn" / FILE).write_text(text + "\n")
+    summary = found.summary
+    print(f"starter auc={summary['auc']:.3f} ece={summary['ece']:.3f} lift10={summary['lift10']:.2f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sims", type=int, default=4000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[31, 32])
     parser.add_argument("--days", type=int, default=640)
     parser.add_argument("--scenario", choices=(SIGNS, ENDS), default=SIGNS)
+    parser.add_argument("--starter", action="store_true", help="the starter model instead")
+    parser.add_argument("--write", action="store_true", help="keep the starter model with the code")
     given = parser.parse_args()
+    if given.starter:
+        starter(given.write)
+        return
     every = []
     for seed in given.seeds:
         began = time.process_time()

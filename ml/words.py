@@ -46,6 +46,9 @@ CHURN_FACTS: Mapping[str, tuple[str, str]] = {
     "device_type": ("its device type", "its device type is {}"),
     "peer_group": ("its peer group", "its peer group is {}"),
 }
+STARTER_CHURN = (
+    "The risks come from a starter model that learnt from simulated fleets (synthetic data), not from this one."
+)
 _LOGARITHMS = ("trend_7", "trend_30", "group_trend")
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ml.plain_text import one_line
-from ml.words import count, day, percent
+from ml.words import STARTER_CHURN, count, day, percent
 from pipelines.console import print_table
 from pipelines.runs import RunOutcome, run_job
 from resources.database.migrations import ensure_organization, migrate
@@ -275,6 +275,7 @@ def summarize(runtime: Runtime, console: Console, runs: list[RunOutcome]) -> int
         console.print(
             f"Churn: of {count(leaving['sims'])} SIMs {leaving['expected']:.1f} are expected to leave within 90 days; "
             f"at high risk {count(leaving['high'])}, at medium risk {count(leaving['medium'])}."
+            + (f" {STARTER_CHURN}" if leaving["starter"] else "")
         )
     else:
         console.print(

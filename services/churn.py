@@ -41,10 +41,12 @@ from ml.churn.features import (
 from ml.churn.hazard import labels_of
 from ml.churn.learner import LEAVES
 from ml.churn.model import MIN_ENDS, enough
+from ml.churn.starter import STARTER, starter_hazard
 from ml.plots.churn import plot_churn_calibration, plot_churn_lift, plot_churn_reasons
 from ml.spread import relaid
 from resources.database.session import Database, Transaction
 from resources.runtime import Runtime
+from resources.settings import SYNTHETIC
 from services.inputs import HISTORY_DAYS, HISTORY_SCHEMA, evenly, sims_between
 from services.model_specs import CHURN, Champion, Log, Metric, ModelSpec, Trained, TrainingInputs, register
 from services.models import registry_of, train_and_register
@@ -91,7 +93,8 @@ def load_histories(database: Database | Transaction, as_of: date, sim_keys: pl.S
 
 
 def training_inputs(runtime: Runtime, as_of: date) -> TrainingInputs:
-    """The histories of TRAINING_SIMS SIMs at most, and whether enough of them ended."""
+    """The histories of TRAINING_SIMS SIMs at most, and whether enough of them ended. A simulated fleet of which too few
+    ended begins with the starter model; a real one never does."""
     with runtime.database.transaction() as transaction:
         keys = evenly(sims_between(transaction), TRAINING_SIMS)
         histories = load_histories(transaction, as_of, keys, days=HISTORY_DAYS)
@@ -101,8 +104,23 @@ def training_inputs(runtime: Runtime, as_of: date) -> TrainingInputs:
     try:
         enough(ends, histories.sims.height - ends, MIN_ENDS)
     except NotEnoughHistoryError as error:
+        if runtime.data_note == SYNTHETIC and _needs_starter(runtime):
+            return TrainingInputs({}, {STARTER: str(error)})
         return TrainingInputs(inputs, missing=str(error))
     return TrainingInputs(inputs)
+
+
+def _needs_starter(runtime: Runtime) -> bool:
+    """Whether no champion can score, or one of an earlier starter model does."""
+    registry = registry_of(runtime, CHURN)
+    champion = registry.champion()
+    if champion is None:
+        return True
+    try:
+        kept = registry.load(champion)
+        return STARTER in Hazard.from_dict(kept).facts and kept != starter_hazard()
+    except (ValueError, KeyError):  # saved by another version of the code
+        return True
 
 
 def train_churn_model(
@@ -112,9 +130,16 @@ def train_churn_model(
 
     Raises NotEnoughHistoryError.
     """
+    if STARTER in inputs.settings:
+        return starter(inputs.settings[STARTER])
     histories = Histories(**inputs.frames)
     seed = runtime.settings.seed
-    model = train_hazard(histories, as_of=as_of, seed=seed, leaves=LEAVES)
+    try:
+        model = train_hazard(histories, as_of=as_of, seed=seed, leaves=LEAVES)
+    except NotEnoughHistoryError as error:
+        if champion is None and runtime.data_note == SYNTHETIC:
+            return starter(str(error))
+        raise
     log(f"trained on {model.facts['sim_months']} SIM-months, ends {model.facts['ends']}")
     before: Hazard | None = champion.read() if champion else None
     tested = evaluate_churn(histories, as_of=as_of, seed=seed, leaves=LEAVES, champion=before)
@@ -139,6 +164,24 @@ def train_churn_model(
         frames={"evaluation.csv": tested.frame, "importance.csv": weights},
         figures=plots,
         metadata={"tested": tested.note, **{name.removesuffix(".png"): plot for name, plot in plots.items()}},
+    )
+
+
+def starter(lacking: str) -> Trained:
+    """The starter model as a version. Its figures are those of simulated fleets that it had not seen.
+
+    lacking  why there is no model of this fleet's own
+    """
+    model = starter_hazard()
+    about = model["facts"][STARTER]
+    return Trained(
+        model=model,
+        metrics={STARTER: 1.0, **about["tested"]},
+        role="champion",
+        why=f"the starter model, learnt from other simulated fleets (synthetic data); of this fleet there is {lacking}",
+        learnt_from=f"{about['fleets']} simulated fleets (synthetic data), none of them this one: "
+        f"{model['facts']['sims']:,} SIMs, ends {model['facts']['ends']}. It comes with Simsight, and only a simulated "
+        "fleet is scored with it, until its own history is enough.",
     )
 
 
@@ -329,8 +372,11 @@ def describe_churn(metrics: dict[str, float]) -> str:
     compared = ""
     if "baseline_auc" in metrics:
         compared = f" A logistic regression: {metrics['baseline_auc']:.3f} and {metrics['baseline_ece']:.3f}."
+    where = "On later months of SIMs it had not seen"
+    if STARTER in metrics:
+        where = "Learnt from simulated fleets (synthetic data), not from this one. On other simulated fleets"
     return (
-        f"On later months of SIMs it had not seen ({metrics['tested_rows']:.0f} SIM-months with "
+        f"{where} ({metrics['tested_rows']:.0f} SIM-months with "
         f"{metrics['tested_ends']:.0f} ends, {metrics['horizon_days']:.0f} days ahead): AUC {metrics['auc']:.3f}, "
         f"calibration error {metrics['ece']:.3f}; the tenth of SIMs at highest risk holds {metrics['lift10']:.1f} "
         f"times as many ends as a random tenth.{compared}"

@@ -19,7 +19,7 @@ def model_card(spec: ModelSpec, as_of: date, inputs: TrainingInputs, trained: Tr
     """
     extent = "; ".join(f"{name}: {_extent(frame)}" for name, frame in inputs.frames.items() if frame.height)
     parts = {
-        "Trained on": f"what was known on {as_of}, the as-of day: {extent}.",
+        "Trained on": trained.learnt_from or f"what was known on {as_of}, the as-of day: {extent}.",
         "Backtest": spec.describe(trained.metrics),
         "Role at training": f"{trained.role}: {trained.why}.",
         "Limits": spec.limits,

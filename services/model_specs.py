@@ -69,6 +69,7 @@ class Trained:
     frames      tables kept with the version, by file name (CSV)
     figures     pictures kept with the version, by file name (PNG)
     metadata    what is shown beside the common values
+    learnt_from what it was trained on, in a sentence, where that is not the inputs
     """
 
     model: dict[str, Any]
@@ -80,6 +81,7 @@ class Trained:
     frames: dict[str, pl.DataFrame] = field(default_factory=dict)
     figures: dict[str, Figure] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
+    learnt_from: str = ""
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ class UnknownSimError(UsageError):
 def sim_overview(database: Database, name: str) -> dict[str, Any]:
     """What the lists, observations, predictions and rules say of the SIM with an ICCID (19 or 20 digits) or a label.
 
-    Gives the SIM's own values and `prediction` (the latest, or None), `usage_sources` (of the last 30 days with
-    usage, by source and grade), `open_alerts` and `anomalies` (newest first, at most 10 each).
+    Gives the SIM's own values, `prediction` and `churn` (the latest, or None), `usage_sources` (of the last 30 days
+    with usage, by source and grade), `open_alerts` and `anomalies` (newest first, at most 10 each).
     Raises UnknownSimError, which names the SIMs where several have the label.
     """
     if re.fullmatch("[0-9]{20}", name, re.ASCII):
@@ -42,6 +42,7 @@ def sim_overview(database: Database, name: str) -> dict[str, Any]:
         about = {"iccid": found[0]["iccid"]}
         return found[0] | {
             "prediction": transaction.row("sim_prediction", about),
+            "churn": transaction.row("sim_churn", about),
             "usage_sources": transaction.rows("sim_usage_sources", about | {"days": USAGE_DAYS}),
             "open_alerts": transaction.rows("sim_open_alerts", about | {"rows": ROWS}),
             "anomalies": transaction.rows("sim_anomalies", about | {"rows": ROWS}),

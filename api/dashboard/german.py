@@ -212,6 +212,9 @@ GERMAN = WORK | {
     "log odds": "Log-Odds",
     "raises the risk": "erhöht das Risiko",
     "lowers the risk": "senkt das Risiko",
+    "The starter model: it learnt from simulated fleets (synthetic data), not from this one.": (
+        "Das Startmodell: Es hat aus simulierten Flotten gelernt (synthetische Daten), nicht aus dieser."
+    ),
     "There is no churn prediction of this SIM.": "Von dieser SIM gibt es keine Abwanderungsprognose.",
     "What happened": "Was geschah",
     "Nothing is known yet.": "Noch ist nichts bekannt.",

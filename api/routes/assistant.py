@@ -110,6 +110,7 @@ async def churn_risk(request: Request, asking: Asking, iccid: Iccid, as_of: AsOf
             "risk_level": risk["risk_level"],
             "cause": risk["cause"],
             "reasons": _sentences(risk["reasons"]),
+            "learnt_from": risk["learnt_from"],
             "recommended_actions": [] if risk["held_out"] else _sentences(risk["action"]),
         },
         kept=ONE_SIM,

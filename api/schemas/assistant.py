@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from api.schemas.common import MlflowRun, Probability
+from api.schemas.common import LearntFrom, MlflowRun, Probability
 from ml.enums import ChurnCause, ChurnLevel, QuotaAction, Severity, TicketCategory, TicketPriority
 
 ICCID = "8988228066033969969"
@@ -73,6 +73,7 @@ class AssistantChurn(Answered):
     risk_level: ChurnLevel = Field(examples=["medium"])
     cause: ChurnCause = Field(description="The likeliest", examples=["dead_device"])
     reasons: list[str] = Field(examples=[["its silence is at 80 % of the longest usual one"]])
+    learnt_from: LearntFrom
     recommended_actions: list[str] = Field(
         description="What could be done; empty for a SIM of the hold-out, of which nothing is to be done",
         examples=[["check power, antenna and network from afar, and restart the connection"]],

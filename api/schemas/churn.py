@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas.common import MlflowRun
+from api.schemas.common import LearntFrom, MlflowRun
 from ml.enums import ChurnCause, ChurnLevel
 
 
@@ -66,6 +66,7 @@ class ChurnRisk(BaseModel):
     decided_at: datetime | None
     model_name: str = Field(examples=["churn-model"])
     model_version: int = Field(examples=[1])
+    learnt_from: LearntFrom
     run_id: str = Field(description="Pipeline run that scored", examples=["4f1c2d"])
     created_at: datetime
 

@@ -33,6 +33,16 @@ MlflowRun = Annotated[
 ]
 
 
+LearntFrom = Annotated[
+    Literal["the fleet", "simulated fleets"],
+    Field(
+        description="What the model learnt from. Simulated fleets (synthetic data): the starter model, which only a "
+        "simulated fleet has, until its own history is enough",
+        examples=["the fleet"],
+    ),
+]
+
+
 class Health(BaseModel):
     status: Literal["ok"]
     schema_version: int = Field(description="Newest database migration applied", examples=[7])

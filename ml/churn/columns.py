@@ -8,7 +8,7 @@ such as an identifier) is left out and named.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,12 +95,15 @@ class Columns:
         return cls(used, tuple(values["left_out"]))
 
 
-def learn_columns(features: Any) -> Columns:
-    """Learn what each column of a table is. Raises ValueError when none of them says anything."""
+def learn_columns(features: Any, *, categories: Collection[str] = ()) -> Columns:
+    """Learn what each column of a table is. Raises ValueError when none of them says anything.
+
+    categories  names of columns that are none of numbers, though their words may be digits
+    """
     frame = as_frame(features)
     used, left_out = [], []
     for name in frame.columns:
-        column = _column(frame[name])
+        column = _category(_words(frame[name])) if name in categories else _column(frame[name])
         if column is None:
             left_out.append(name)
         else:
@@ -166,13 +169,17 @@ def _column(series: pl.Series) -> Column | None:
     numbers = words.cast(pl.Float64, strict=False)
     if numbers.count() and numbers.count() == words.count():
         return Column(series.name, NUMBER) if _says_something(numbers) else None
-    counts = words.fill_null(NONE).value_counts(name="rows").rename({series.name: "word"})
+    return _category(words)
+
+
+def _category(words: pl.Series) -> Column | None:
+    counts = words.fill_null(NONE).value_counts(name="rows").rename({words.name: "word"})
     counts = counts.filter(pl.col("rows") >= MIN_LEVEL_ROWS).sort(["rows", "word"], descending=[True, False])
     levels = counts["word"].head(MAX_LEVELS).to_list()
-    if not levels or counts["rows"][0] == series.len():
+    if not levels or counts["rows"][0] == words.len():
         return None
     # of two levels one is enough
-    return Column(series.name, CATEGORY, tuple(levels))
+    return Column(words.name, CATEGORY, tuple(levels))
 
 
 def _says_something(numbers: pl.Series) -> bool:

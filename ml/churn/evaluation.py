@@ -129,16 +129,16 @@ def evaluate_churn(
     delays = usual_gaps(histories.usage).select("sim_key", silent_after=silent_after())
     if truth is not None:
         labels = Labels(truth(delays), labels.closed, labels.lags)
-    rows = _outcomes(histories, labels, tested, gap_days).filter(~pl.col("sim_key").is_in(trained.implode()))
+    rows = outcomes(histories, labels, tested, gap_days).filter(~pl.col("sim_key").is_in(trained.implode()))
     known = labels_of(then, as_of=tested[0])
-    past = _outcomes(then, known, month_ends(then, as_of=tested[0]), gap_days)
+    past = outcomes(then, known, month_ends(then, as_of=tested[0]), gap_days)
     best = None
     if ceiling is not None:
         best = ceiling(rows.select("sim_key", "snapshot").join(delays, on="sim_key", how="left", maintain_order="left"))
-    return _scored(model, rows, past, then, tested[0], champion, best)
+    return scored(model, rows, past, then, tested[0], champion, best)
 
 
-def _outcomes(histories: Histories, labels: Labels, days: list[date], gap_days: int) -> pl.DataFrame:
+def outcomes(histories: Histories, labels: Labels, days: list[date], gap_days: int) -> pl.DataFrame:
     """The features of SIMs at snapshots, and by horizon what became of them: ended_30 ... (null where not closed, or
     out of sight before it ended) and cause."""
     out = histories.facts.filter(pl.col("fact").is_in(["exhausted", "expired"]))
@@ -159,7 +159,7 @@ def _outcomes(histories: Histories, labels: Labels, days: list[date], gap_days: 
     return pl.concat(parts)
 
 
-def _scored(
+def scored(
     model: Hazard,
     rows: pl.DataFrame,
     past: pl.DataFrame,

@@ -38,6 +38,7 @@ LATEST_MONTHS = 3  # whose ends the intercept is mended on
 PRIOR_ENDS = 20.0  # the mend is shrunk as if so many ends had been just as expected
 RETURN_DAYS = 60
 AHEAD = "months_ahead"
+CATEGORIES = ("device_type", "peer_group")  # a device type is told by digits
 
 RISK_SCHEMA = {
     "sim_key": pl.Int32,
@@ -211,7 +212,7 @@ def train_hazard(
         rows = rows.sample(max_rows, seed=seed)
     rows = rows.sort("snapshot", "sim_key", AHEAD)
     features = rows.drop("sim_key", "snapshot", "month_to", "cause")
-    columns = learn_columns(features)
+    columns = learn_columns(features, categories=CATEGORIES)
     matrix, groups = columns.matrix(features), rows["sim_key"].to_numpy().astype(np.int64)
     # the latest months of all, whichever snapshot they are seen from
     newest = rows["month_to"].max()

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from ml.enums import ChurnCause, ChurnLevel
-from pipelines.cli.common import AsJson, opened, print_rows
+from ml.words import STARTER_CHURN
+from pipelines.cli.common import AsJson, console, opened, print_rows
 
 churn = typer.Typer(help="List SIMs that are likely to leave, and what could be done.", no_args_is_help=True)
 
@@ -34,3 +35,5 @@ def list_risks(
         as_json=as_json,
         none="no risk: too few SIMs have left to learn from; the asset churn_model says how many",
     )
+    if found and found[0]["learnt_from"] != "the fleet" and not as_json:
+        console.print(STARTER_CHURN)

@@ -19,7 +19,7 @@ def sim(
     name: Annotated[str, typer.Argument(metavar="ICCID|LABEL", help="Its ICCID (19 or 20 digits) or its label.")],
     as_json: AsJson = False,
 ) -> None:
-    """What is known of one SIM: volume, last use, country, end, open alerts, anomalies, sources of its usage."""
+    """What is known of one SIM: volume, last use, country, end, churn, open alerts, anomalies, sources of its usage."""
     from services.sim_overview import USAGE_DAYS, sim_overview
 
     with opened() as runtime:
@@ -32,6 +32,7 @@ def sim(
     _line("last used on", found["last_used_on"])
     _line("remaining MB when 1NCE was last asked", _volume(found["remaining_mb"], found["quota_total_mb"]))
     _line("end", _end(found["prediction"]))
+    _line("leaves", _leaves(found["churn"]))
     console.print(f"usage of its last {USAGE_DAYS} days:")
     rows = [row | {"meaning": GRADES.get(row["grade"], "")} for row in found["usage_sources"]]
     print_rows(rows, ["source", "grade", "meaning", "days", "last_day", "mb"], as_json=False, none="  none is stored")
@@ -64,6 +65,17 @@ def _end(prediction: dict[str, Any] | None) -> str:
         return f"no date ({prediction['status'].replace('_', ' ')}{expiry}; {known})"
     span = words.span(prediction["p10_date"], prediction["p90_date"], as_of=prediction["as_of"])
     return f"{words.day(prediction['p50_date'])} by {prediction['cause']}, 80 % interval {span} ({known})"
+
+
+def _leaves(churn: dict[str, Any] | None) -> str:
+    if churn is None:
+        return "no risk is known"
+    starter = f". {words.STARTER_CHURN}" if churn["learnt_from"] != "the fleet" else ""
+    return (
+        f"within 90 days with {words.percent(churn['p_90'])} ({churn['risk_level']}), likeliest "
+        f"{churn['cause'].replace('_', ' ')}: {churn['reasons']} "
+        f"(as of {churn['as_of']}, {churn['model_name']} {churn['model_version']}){starter}"
+    )
 
 
 def _plain(value: Any) -> Any:

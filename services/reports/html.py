@@ -13,6 +13,7 @@ import polars as pl
 from ml.plots.exhaustion import plot_exhaustion
 from ml.plots.figures import date_axis, legend_above, sim_name
 from ml.plots.forecasting import plot_total_forecast
+from ml.words import STARTER_CHURN
 from resources.database.session import Row
 from services.forecasting import COLUMNS, describe_backtest, fleet_expected
 from services.quota.policy import describe_policy
@@ -54,6 +55,7 @@ def render(facts: FleetFacts) -> str:
             alerts_open=sum(row["alerts"] for row in facts.alert_counts),
             tickets_by=_by_category(facts.ticket_counts),
             churn_by=_by_cause(facts.churn_counts),
+            starter_churn=STARTER_CHURN,
             policy=describe_policy(facts.policy) if facts.policy else "",
             by_severity=_counted(facts.alert_counts, "severity"),
             by_kind=_counted(facts.alert_counts, "kind"),

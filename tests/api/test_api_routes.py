@@ -75,7 +75,8 @@ def test_a_sim_is_found_by_label_or_iccid_with_all_that_is_known(seeded: Any) ->
     assert found["prediction"]["p50_date"] == found["ends_on"] == date(2026, 1, 28)
     assert [(row["source"], row["grade"], row["days"]) for row in found["usage_sources"]] == [("call", "A", 30)]
     assert {row["kind"] for row in found["open_alerts"]} == {"exhaustion", "quota_80"}
-    assert found["anomalies"] == []
+    assert (found["anomalies"], found["churn"]) == ([], None)
+    assert sim_overview(database, "default-1")["churn"]["p_90"] == 0.5
     with pytest.raises(UnknownSimError, match="no SIM with ICCID or label 'other-2'"):
         sim_overview(database, "other-2")
     seeded.run("UPDATE core.sims SET label = 'default-2' WHERE label = 'default-3'")
@@ -94,6 +95,9 @@ def test_the_command_shows_one_sim(seeded: Any, tmp_path: Path, monkeypatch: pyt
     assert said.exit_code == 0, said.output
     for text in ("label: [red]2[/red]", "last used on: 2026-01-10", "end: 2026-01-28 by volume", "quota_80", "call"):
         assert text in said.output
+    assert "leaves: no risk is known" in said.output
+    leaves = "leaves: within 90 days with 50 % (medium), likeliest dead device: it is silent (as of 2026-01-10, "
+    assert leaves in CliRunner().invoke(app, ["sim", seeded.iccid(1)]).output
     assert json.loads(CliRunner().invoke(app, ["sim", seeded.iccid(2), "--json"]).output)["ends_on"] == "2026-01-28"
 
 

@@ -24,9 +24,10 @@ from assets.scoring_ops import IO_MANAGER, StagedValues
 from ml.churn import learner, snapshot
 from ml.churn.evaluation import Evaluation, not_tested
 from ml.churn.features import WINDOW_DAYS
-from ml.words import churn_fact
+from ml.words import STARTER_CHURN, churn_fact
 from pipelines.cli import app
 from resources.runtime import Runtime
+from resources.settings import SYNTHETIC
 from services.access.api_keys import create_key
 from services.alerts.evaluation import replay
 from services.alerts.rules import Rule
@@ -315,18 +316,39 @@ def test_a_young_fleet_trains_nothing_says_so_and_its_day_goes_on(
     assert score_day(runtime, CHURN_RISKS, LAST, run_id="r")["model version"] == 1
 
 
-def test_without_a_champion_the_assets_are_empty_and_no_error(
-    postgres: URL, template: str, mlflow_store: Path, tmp_path: Path
+def test_a_young_fleet_has_no_risks_and_a_simulated_one_those_of_the_starter_model(
+    churned: tuple[Runtime, Truth], mlflow_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = f"{template}_young"
-    copy_database(postgres, template, name)
-    shutil.copy(mlflow_store, tmp_path)
-    with Runtime(settings(postgres.set(database=name), tmp_path)) as runtime:
-        made = materialized(runtime)
-    administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    runtime, truth = churned
+    shutil.copy(mlflow_store, runtime.settings.home)
+    for table in ("churn_risks", "promotions", "backtests"):
+        truth.rows(f"DELETE FROM predictions.{table}")
+    truth.rows("DELETE FROM core.sim_usage WHERE sim_key > 200 OR day < %s", (LAST - 179 * DAY,))
+    with Runtime(runtime.settings) as real:
+        made = materialized(real)
+        assert made["churn_model"]["trained"].startswith("no: not enough history to train: ")
+        assert made["churn_risks"]["scored"] == "no: there is no champion of churn-model yet"
+        assert real.database.row("churn_summary") is None
 
-    assert made["churn_model"]["trained"] == "no: not enough history to train: 0 ends, 100 needed"
-    assert made["churn_risks"]["scored"] == "no: there is no champion of churn-model yet"
+    truth.rows("UPDATE core.organizations SET data_note = %s WHERE organization_id = 1", (SYNTHETIC,))
+    with Runtime(runtime.settings) as simulated:
+        made = materialized(simulated)
+        lacking = made["churn_model"]["role"].removeprefix(
+            "champion: the starter model, learnt from other simulated fleets (synthetic data); of this fleet there is "
+        )
+        assert lacking.startswith("not enough history to train: ")
+        assert lacking.endswith(" ends, 100 needed")
+        assert made["churn_risks"]["rows new"] > 20
+        assert (simulated.database.row("churn_summary") or {})["starter"] is True
+        assert set(truth.column("SELECT learnt_from FROM predictions.churn_risks_v1")) == {"simulated fleets"}
+        assert STARTER_CHURN in render(read_facts(simulated, LAST))
+        card = simulated.mlflow.get_model_version(CHURN, "1").description
+        assert "none of them this one" in card
+        assert "On other simulated fleets" in card
+        # it is registered once
+        assert train(simulated, LAST + DAY)["trained"] == f"no: {lacking}"
+        monkeypatch.setattr("pipelines.cli.common.load_settings", lambda: simulated.settings)
+        assert STARTER_CHURN in CliRunner().invoke(app, ["churn", "list", "--rows", "1"]).output
 
 
 def test_a_version_that_is_clearly_worse_stays_challenger() -> None:
@@ -443,7 +465,7 @@ def test_the_service_gives_risks_and_takes_decisions(churned: tuple[Runtime, Tru
             best[0]["risk_level"],
             best[0]["action"],
         )
-        assert (one["model_name"], one["decision"]) == ("churn-model", None)
+        assert (one["model_name"], one["learnt_from"], one["decision"]) == ("churn-model", "the fleet", None)
         assert one["contributions"] == best[0]["contributions"] != []
         (listed,) = get("/v1/churn-risks", limit=1).json()["items"]
         assert listed["contributions"] == one["contributions"]

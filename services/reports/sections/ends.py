@@ -117,6 +117,8 @@ def churn_first(asked: Asked) -> Section:
             f"{words.count(found[0]['total'])} SIMs have a risk, ordered by risk, value at stake and what can be done. "
             "No effect of an action is claimed."
         )
+        if found[0]["starter"]:
+            reading += f" {words.STARTER_CHURN}"
     columns = {
         "iccid": ICCID,
         "label": LABEL,

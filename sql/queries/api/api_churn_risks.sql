@@ -3,7 +3,7 @@
 -- iccid text (2 and '' for the first page); rows integer. Index: churn_risks_by_as_of.
 SELECT iccid, label, as_of, p_30, p_60, p_90, p_180, p_dead_device, p_switched_off, p_swapped, p_exhausted, p_expired, any_end,
        risk_level, cause, reasons, contributions, action, held_out, value_minor, currency, worth, decision, decision_reason, decided_by, decided_at,
-       model_name, model_version, run_id, created_at
+       model_name, model_version, learnt_from, run_id, created_at
 FROM predictions.churn_risks_v1
 WHERE as_of = CASE WHEN %(as_of)s::date IS NOT NULL THEN %(as_of)s::date ELSE (SELECT max(as_of) FROM predictions.churn_risks) END
   AND p_90 <= %(p_90)s::double precision

@@ -30,7 +30,11 @@ SELECT
     r.model_version,
     r.run_id,
     r.created_at,
-    c.contributions
+    c.contributions,
+    CASE WHEN (
+        SELECT b.metrics ? 'starter' FROM predictions.backtests AS b
+        WHERE b.model_name = r.model_name AND b.model_version = r.model_version
+    ) THEN 'simulated fleets' ELSE 'the fleet' END AS learnt_from
 FROM predictions.churn_risks AS c
 JOIN core.sims AS s USING (sim_key)
 JOIN predictions.scorings AS r USING (scoring_id)
@@ -77,5 +81,7 @@ COMMENT ON COLUMN predictions.churn_risks_v1.run_id IS 'Pipeline run that made i
 COMMENT ON COLUMN predictions.churn_risks_v1.created_at IS 'When it was computed (UTC)';
 COMMENT ON COLUMN predictions.churn_risks_v1.contributions IS
     'The features that move the log odds of its likeliest cause most, over the months of the next 90 days, the largest first: [{"feature", "value" (a number, a text, or null: not known), "log_odds" (above 0 raises the risk)}]; empty for a SIM that is silent already, and of days before this column';
+COMMENT ON COLUMN predictions.churn_risks_v1.learnt_from IS
+    'What the model learnt from: the fleet, or simulated fleets (synthetic data): the starter model, which only a simulated fleet has, until its own history is enough';
 
 GRANT SELECT ON predictions.churn_risks_v1 TO simsight_pipeline, simsight_api;

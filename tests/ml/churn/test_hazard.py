@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import date, timedelta
+from importlib.resources import files
 
 import numpy as np
 import polars as pl
@@ -28,7 +29,8 @@ from ml.churn.competing import HORIZONS, by_months, cumulative_incidence
 from ml.churn.ends import CAUSES, FACT_SCHEMA, chance_of_return, closing_lags, ends_of
 from ml.churn.evaluation import lines
 from ml.churn.features import SCHEMAS, SIM_SCHEMA
-from ml.churn.hazard import OUTER_SCHEMA, RISK_SCHEMA, labels_of, month_ends, sim_months
+from ml.churn.hazard import AHEAD, OUTER_SCHEMA, RISK_SCHEMA, labels_of, month_ends, sim_months
+from ml.churn.starter import FILE, STARTER, starter_hazard
 from ml.history import USAGE_SCHEMA
 from ml.plots.churn import plot_churn_calibration, plot_churn_lift, plot_churn_reasons
 from ml.words import CHURN_FACTS, churn_fact
@@ -380,3 +382,17 @@ def test_pictures_are_drawn_and_say_when_there_is_nothing(evaluation: Evaluation
     for plot, frame in ((plot_churn_calibration, evaluation.calibration), (plot_churn_lift, evaluation.lift)):
         assert plot(frame, horizon_days=30, note="synthetic").axes[0].get_legend_handles_labels()[1][-1]
         assert plot(frame.clear()).axes[0].texts[0].get_text() == "not enough ends to test"
+
+
+def test_the_starter_model_scores_any_fleet_by_today_s_code(histories: Histories) -> None:
+    starter = Hazard.from_dict(starter_hazard())
+    features = snapshot(histories, LAST)
+    # what is not known of every simulated fleet must not be asked for
+    asked = {column.name for column in starter.columns.columns}
+    assert asked <= {*features.columns, AHEAD} - {"device_type", "peer_group"}
+    risks = predict_hazard(starter, histories, as_of=LAST).filter(horizon_days=90)
+    assert risks.height > features.height / 2
+    assert risks["p_switched_off"].max() > 10 * risks["p_switched_off"].median() > 0  # type: ignore[operator]
+    tested = starter.facts[STARTER]["tested"]
+    assert tested["auc"] > tested["baseline_auc"]
+    assert (files("ml.churn") / FILE).stat().st_size < 800_000

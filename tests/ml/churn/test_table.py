@@ -54,6 +54,9 @@ def test_columns_are_what_they_hold(data: tuple[pl.DataFrame, pl.Series]) -> Non
         "months": "number", "contract": "category", "paperless": "truth", "charges": "number", "total": "number",
     }  # fmt: skip
     assert columns.left_out == ("customer", "constant")
+    types = data[0].select(device_type=pl.col("months").cast(pl.String))
+    assert learn_columns(types).columns[0].kind == "number"
+    assert learn_columns(types, categories=["device_type"]).columns[0].kind == "category"
     blank = columns.matrix(data[0])[:, columns.names.index("total")]
     assert np.isnan(blank).sum() == (data[0]["months"] == 0).sum() > 0
 
