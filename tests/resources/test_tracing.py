@@ -144,10 +144,11 @@ def test_a_line_of_the_log_says_of_which_span_it_is(collector: Collector) -> Non
 
 
 @needs_extra
-def test_the_steps_of_a_run_are_one_trace(collector: Collector) -> None:
-    @dg.op
-    def first() -> int:
-        return 1
+def test_the_steps_of_a_run_are_one_trace(collector: Collector, caplog: pytest.LogCaptureFixture) -> None:
+    @dg.op(out=dg.Out(int))
+    def first() -> Iterator[dg.Output[int]]:
+        with tracing.statement("a_query"):
+            yield dg.Output(1)
 
     @dg.op
     def second(number: int) -> None:
@@ -161,9 +162,10 @@ def test_the_steps_of_a_run_are_one_trace(collector: Collector) -> None:
     with traces_to(collector.address), dg.DagsterInstance.ephemeral() as instance:
         done = both.execute_in_process(instance=instance, raise_on_error=False)
     spans = {span.name: span for span in collector.spans}
-    assert spans.keys() == {"step first", "step second"}
+    assert spans.keys() == {"step first", "a_query", "step second"}
     assert len({span.trace_id for span in spans.values()}) == 1
-    assert {span.parent_span_id for span in spans.values()} == {b""}
+    assert {span.parent_span_id for span in spans.values()} == {b"", spans["step first"].span_id}
+    assert not [record for record in caplog.records if record.name.startswith("opentelemetry")]
     facts = {"simsight.run_id": done.run_id, "simsight.job": "both", "simsight.step": "second"}
     assert attributes(spans["step second"]) == facts | {"error.type": "ValueError"}
     assert not any(ICCID.encode() in body for body in collector.bodies)
