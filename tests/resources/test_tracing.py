@@ -8,6 +8,7 @@ import json
 import logging
 import socket
 import sys
+import time
 from collections.abc import Iterator
 
 import dagster as dg
@@ -211,10 +212,22 @@ def test_a_dead_collector_holds_up_nothing(silent: bool, caplog: pytest.LogCaptu
             for _ in range(5_000):  # more than wait to be sent
                 with tracing.span("work"):
                     pass
+            while not silent and "traces are lost" not in caplog.text:
+                time.sleep(0.01)
         # all spans ended, and so did writing them, while the collector had answered nothing
         assert not collector.answer.is_set()
     assert {record.name for record in caplog.records} <= {"simsight.traces"}, "one line of ours, none of the library's"
-    assert silent or "traces are lost" in caplog.text
+
+
+@needs_extra
+def test_a_variable_that_cannot_be_used_breaks_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "-1")
+    with traces_to(closed_port()), tracing.span("work") as span:
+        span.note({"n": 1})
+        assert (tracing.is_on(), tracing.ids()) == (False, {})
+    assert "a variable OTEL_... holds what cannot be used (ValueError)" in caplog.text
 
 
 @needs_extra
