@@ -7,9 +7,11 @@ errors never do. `resources/spans.py` alone knows OpenTelemetry, and is imported
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import urlsplit
@@ -66,7 +68,7 @@ def set_up(service: str) -> str:
         return ""
     why, recorder = _missing()
     if recorder is not None:
-        _make = lambda: recorder(service)  # noqa: E731 - made where the first span is: a process that forks has no thread
+        _make = partial(recorder, service)  # made where the first span is: a process that forks has no thread
     return why
 
 
@@ -116,14 +118,19 @@ def end() -> None:
 
 def _writing() -> Recorder | None:
     """Who writes the spans of this process."""
-    global _recorder  # noqa: PLW0603
+    global _make, _recorder  # noqa: PLW0603
     if _make is None:
         return None
     if _recorder is None or _recorder.pid != os.getpid():
         with _making:
-            if _recorder is None or _recorder.pid != os.getpid():
-                _recorder = _make()
-    return _recorder
+            if _make is not None and (_recorder is None or _recorder.pid != os.getpid()):
+                try:
+                    _recorder = _make()
+                except Exception as error:  # its text may hold what stands in the variable
+                    said = "no traces are written: a variable OTEL_... holds what cannot be used (%s)"
+                    logging.getLogger("simsight.traces").warning(said, type(error).__name__)
+                    _make = None
+    return None if _make is None else _recorder
 
 
 def span(

@@ -74,14 +74,13 @@ def notify(
     channels = database.rows("channels_list")
     chance = random.Random(seed)  # noqa: S311  # jitter
     with ThreadPoolExecutor(MAX_PARALLEL_CHANNELS) as pool:
-        for counts in pool.map(
-            lambda row, facts: facts.run(
-                _drain, database, row, clock, environ, data_note, api_url, chance.random
-            ),  # what the log says of this run, it says there too
-            channels,
-            [copy_context() for _ in channels],
-        ):
-            done.update(counts)
+        # in a copy of the context: what is logged and traced there belongs to this pass
+        begun = [
+            pool.submit(copy_context().run, _drain, database, row, clock, environ, data_note, api_url, chance.random)
+            for row in channels
+        ]
+        for one in begun:
+            done.update(one.result())
     return dict(done)
 
 

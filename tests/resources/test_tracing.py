@@ -8,6 +8,7 @@ import json
 import logging
 import socket
 import sys
+import time
 from collections.abc import Iterator
 
 import dagster as dg
@@ -144,10 +145,11 @@ def test_a_line_of_the_log_says_of_which_span_it_is(collector: Collector) -> Non
 
 
 @needs_extra
-def test_the_steps_of_a_run_are_one_trace(collector: Collector) -> None:
-    @dg.op
-    def first() -> int:
-        return 1
+def test_the_steps_of_a_run_are_one_trace(collector: Collector, caplog: pytest.LogCaptureFixture) -> None:
+    @dg.op(out=dg.Out(int))
+    def first() -> Iterator[dg.Output[int]]:
+        with tracing.statement("a_query"):
+            yield dg.Output(1)
 
     @dg.op
     def second(number: int) -> None:
@@ -161,9 +163,10 @@ def test_the_steps_of_a_run_are_one_trace(collector: Collector) -> None:
     with traces_to(collector.address), dg.DagsterInstance.ephemeral() as instance:
         done = both.execute_in_process(instance=instance, raise_on_error=False)
     spans = {span.name: span for span in collector.spans}
-    assert spans.keys() == {"step first", "step second"}
+    assert spans.keys() == {"step first", "a_query", "step second"}
     assert len({span.trace_id for span in spans.values()}) == 1
-    assert {span.parent_span_id for span in spans.values()} == {b""}
+    assert {span.parent_span_id for span in spans.values()} == {b"", spans["step first"].span_id}
+    assert not [record for record in caplog.records if record.name.startswith("opentelemetry")]
     facts = {"simsight.run_id": done.run_id, "simsight.job": "both", "simsight.step": "second"}
     assert attributes(spans["step second"]) == facts | {"error.type": "ValueError"}
     assert not any(ICCID.encode() in body for body in collector.bodies)
@@ -209,10 +212,22 @@ def test_a_dead_collector_holds_up_nothing(silent: bool, caplog: pytest.LogCaptu
             for _ in range(5_000):  # more than wait to be sent
                 with tracing.span("work"):
                     pass
+            while not silent and "traces are lost" not in caplog.text:
+                time.sleep(0.01)
         # all spans ended, and so did writing them, while the collector had answered nothing
         assert not collector.answer.is_set()
     assert {record.name for record in caplog.records} <= {"simsight.traces"}, "one line of ours, none of the library's"
-    assert silent or "traces are lost" in caplog.text
+
+
+@needs_extra
+def test_a_variable_that_cannot_be_used_breaks_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "-1")
+    with traces_to(closed_port()), tracing.span("work") as span:
+        span.note({"n": 1})
+        assert (tracing.is_on(), tracing.ids()) == (False, {})
+    assert "a variable OTEL_... holds what cannot be used (ValueError)" in caplog.text
 
 
 @needs_extra
