@@ -57,7 +57,7 @@ $(INSTALLED): requirements.txt requirements-build.txt pyproject.toml
 	@touch $@
 
 # compile the pinned requirements again after a change in requirements*.in; the runtime's are a subset of the
-# development's, and those of extras are installed on top of either
+# development's, and those of extras, and of tests in a browser, are installed on top of either
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 lock: $(INSTALLED)
 	$(COMPILE) requirements-build.in -o requirements-build.txt
@@ -66,6 +66,7 @@ lock: $(INSTALLED)
 	$(COMPILE) requirements-celery.in -c requirements.txt -o requirements-celery.txt
 	$(COMPILE) requirements-k8s.in -c requirements.txt -o requirements-k8s.txt
 	$(COMPILE) requirements-otel.in -c requirements.txt -o requirements-otel.txt
+	$(COMPILE) requirements-browser.in -c requirements.txt -o requirements-browser.txt
 
 clean:
 	rm -rf .venv .simsight build *.egg-info

@@ -74,7 +74,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def place(item: pytest.Item) -> int:
         if is_over_the_filled(item.nodeid.partition("::")[0]):
             return 0
-        return 1 if item.path.parent.name == "end_to_end" else 2
+        if item.path.parent.name == "end_to_end":
+            return 1
+        if item.get_closest_marker("browser"):  # in the middle of the others: CI installs the browser meanwhile
+            return 3
+        return 2 if item.path < ROOT / "tests" / "resources" else 4
 
     items.sort(key=place)
 
