@@ -1,22 +1,19 @@
 """What the HTTP service asks of the database: one transaction a request, as role simsight_api.
 
-`Readers` answer most requests: in the event loop, read-only, for the organization of the key. `Store` does the same in
-threads, for what takes long or asks step by step. Live streams (`Followers`) and what changes something
+`api/readers.py` answers most requests: in the event loop, read-only, for the organization of the key. `Store` does the
+same in threads, for what takes long or asks step by step. Live streams (`Followers`) and what changes something
 (`api/writing.py`) have connections of their own.
 """
 
 from __future__ import annotations
 
-import asyncio
-import re
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
-from functools import cache
 from typing import IO, Any, Literal
 
 import psycopg
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import dict_row
 from sqlalchemy import URL, create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -32,17 +29,11 @@ from services.questions.answers import Answer, answer_question
 from services.questions.language_model import LanguageModel
 from sql import query
 
-READERS = 8
 # for exports, replays, the report, changes of alerts and the health check: they must not wait behind other requests
 POOL_SIZE = 2
 POOL_SPARE = 8
-# queries with one best plan whatever their parameters, whose planning would cost more than they do
-PLANNED_ONCE = frozenset({"api_exhaustions"})
-# queries whose best plan depends on their parameters: one for any days would take every choice of days for a small one
-PLANNED_EACH_TIME = frozenset({"api_events"})
 EXPORTS_AT_ONCE = 2
 FOLLOWER_POOL_SIZE = 2
-MAX_FACTS = 10_000
 POOL_WAIT_SECONDS = 5
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 10
@@ -91,7 +82,7 @@ class Session:
         if found is None or found["organization_id"] is None:
             raise InvalidKeyError
         self.organization_id = int(found["organization_id"])
-        _check(_facts(self.rows("api_key_facts", {"key_sha256": key.sha256})), key)
+        check(facts_of(self.rows("api_key_facts", {"key_sha256": key.sha256})), key)
 
     @contextmanager
     def in_one(self) -> Iterator[None]:
@@ -135,7 +126,7 @@ class Session:
 
 
 @contextmanager
-def _translated(address: str) -> Iterator[None]:
+def translated(address: str) -> Iterator[None]:
     """Raise the errors of the database as those of this module."""
     try:
         yield
@@ -158,148 +149,17 @@ def _translated(address: str) -> Iterator[None]:
         raise SchemaOutdatedError(str(error.diag.message_primary)) from error
 
 
-class _Connection:
-    """A reader's connection, and which queries it has prepared."""
-
-    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        self._connection = connection
-        self._prepared: set[str] = set()
-
-    @property
-    def closed(self) -> bool:
-        return self._connection.closed
-
-    async def close(self) -> None:
-        await self._connection.close()
-
-    async def ask(self, asked: list[tuple[str, Mapping[str, Any]]]) -> list[list[Row]]:
-        """Return the rows of each named query, all of one transaction and one round trip.
-
-        PostgreSQL takes statements that come as one text for one transaction.
-        """
-        new = dict.fromkeys(name for name, _ in asked if name not in self._prepared)
-        if new:
-            await self._connection.execute(";".join(_prepared(name)[0] for name in new).encode())
-            self._prepared |= new.keys()
-        texts, values = [], []
-        for name, given in asked:
-            _, text, names = _prepared(name)
-            texts.append(text)
-            values += [given[value] for value in names]
-        cursor: psycopg.AsyncClientCursor[DictRow] = psycopg.AsyncClientCursor(self._connection, row_factory=dict_row)
-        await cursor.execute(";".join(texts).encode(), values)
-        # nfields and not description, which describes every column anew
-        return [await cursor.fetchall() async for _ in cursor.results() if cursor.pgresult and cursor.pgresult.nfields]
-
-
-@cache
-def _prepared(name: str) -> tuple[str, str, list[str]]:
-    """The statement that prepares a named query, the one that executes it, and its parameters in their order."""
-    names: dict[str, int] = {}
-    text = re.sub(
-        r"%\((\w+)\)[sb]|%%",
-        lambda found: f"${names.setdefault(found[1], len(names) + 1)}" if found[1] else "%",
-        query(name),
-    )
-    quoted = f'"{name}"'  # a name with a part in it has brackets
-    execute = f"EXECUTE {quoted} ({', '.join(['%s'] * len(names))})" if names else f"EXECUTE {quoted}"
-    if name in PLANNED_ONCE:
-        execute = f"SET LOCAL plan_cache_mode = force_generic_plan;{execute}"
-    if name in PLANNED_EACH_TIME:
-        execute = f"SET LOCAL plan_cache_mode = force_custom_plan;{execute}"
-    return f"PREPARE {quoted} AS {text}", execute, list(names)
-
-
-def _facts(rows: list[Row]) -> KeyFacts:
+def facts_of(rows: list[Row]) -> KeyFacts:
     if not rows:
         raise InvalidKeyError
     return KeyFacts.of(rows[0])
 
 
-def _check(facts: KeyFacts, key: Credential) -> None:
+def check(facts: KeyFacts, key: Credential) -> None:
     """Raise InvalidKeyError for a key that stands for tokens without a token, NotAllowedError as KeyFacts.check."""
     if facts.for_tokens != bool(key.subject):
         raise InvalidKeyError
     facts.check(key)
-
-
-class Readers:
-    """Answers queries for the organization of a key, in the event loop; connects when needed.
-
-    A text of EXECUTE statements is one transaction in one round trip: first the key is looked at, which chooses the
-    organization for the rest of the transaction, then come the queries. So there is nothing to begin or to commit.
-    """
-
-    def __init__(self, url: URL | str) -> None:
-        self._url = driver_url(url, "").render_as_string(hide_password=False)
-        self._address = describe(url)
-        self._idle: list[_Connection] = []
-        self._facts: dict[bytes, KeyFacts] = {}
-        self._free = asyncio.Semaphore(READERS)
-
-    async def close(self) -> None:
-        while self._idle:
-            await self._idle.pop().close()
-
-    async def read(self, key: Credential, *asked: tuple[str, Mapping[str, Any]]) -> list[list[Row]]:
-        """Return the rows of each query (<name>.sql of sql/queries and its parameters), all as of one moment.
-
-        Raises InvalidKeyError, NotAllowedError, DatabaseUnavailableError, TooSlowError and SchemaOutdatedError.
-        """
-        which = {"key_sha256": key.sha256}
-        facts = self._facts.get(key.sha256)
-        known = [] if facts else [("api_key_facts", which)]  # they never change: asked once
-        async with self._free:
-            with _translated(self._address):
-                (authenticated, *found) = await self._ask([("api_authenticate", which), *known, *asked])
-        if authenticated[0]["organization_id"] is None:
-            raise InvalidKeyError
-        if facts is None:
-            facts = _facts(found.pop(0))
-            if len(self._facts) >= MAX_FACTS:
-                self._facts.clear()
-            self._facts[key.sha256] = facts
-        _check(facts, key)
-        return found
-
-    def allowed(self, key: Credential) -> frozenset[str]:
-        """The scopes of a key that `read` let in."""
-        facts = self._facts.get(key.sha256)
-        return facts.allowed(key) if facts else frozenset()
-
-    async def _ask(self, asked: list[tuple[str, Mapping[str, Any]]]) -> list[list[Row]]:
-        while self._idle:
-            connection = self._idle.pop()
-            try:
-                return await self._ask_by(connection, asked)
-            except psycopg.errors.QueryCanceled:
-                raise
-            except psycopg.OperationalError:  # it broke while it was idle: nothing is lost by asking again
-                continue
-        return await self._ask_by(await self._connect(), asked)
-
-    async def _ask_by(self, connection: _Connection, asked: list[tuple[str, Mapping[str, Any]]]) -> list[list[Row]]:
-        try:
-            found = await connection.ask(asked)
-        except BaseException:
-            await connection.close()
-            raise
-        self._idle.append(connection)
-        return found
-
-    async def _connect(self) -> _Connection:
-        connection = await psycopg.AsyncConnection.connect(
-            self._url, autocommit=True, connect_timeout=CONNECT_SECONDS, prepare_threshold=None
-        )
-        try:
-            await connection.execute(
-                f"SET ROLE simsight_api; SET TIME ZONE 'UTC'; SET statement_timeout = '{STATEMENT_SECONDS}s'; "
-                "SET default_transaction_read_only = on; SET default_transaction_isolation = 'repeatable read'".encode()
-            )
-        except BaseException:
-            await connection.close()
-            raise
-        return _Connection(connection)
 
 
 class Pool:
@@ -323,7 +183,7 @@ class Pool:
 
     @contextmanager
     def _transaction(self) -> Iterator[Session]:
-        with _translated(self._address):
+        with translated(self._address):
             pooled = self._engine.raw_connection()
             try:
                 driver = pooled.driver_connection
@@ -360,7 +220,7 @@ class Store(Pool):
     def allowed(self, key: Credential) -> frozenset[str]:
         """The scopes of a request, after `session` let it in."""
         with self._transaction() as session:
-            return _facts(session.rows("api_key_facts", {"key_sha256": key.sha256})).allowed(key)
+            return facts_of(session.rows("api_key_facts", {"key_sha256": key.sha256})).allowed(key)
 
     def organization(self, key: Credential) -> tuple[int, str]:
         """The organization that the key opens, and its secret (`Followers`). Raises as `session` does."""
@@ -368,7 +228,7 @@ class Store(Pool):
             found = session.row("api_open_organization", {"key_sha256": key.sha256})
             if found is None or found["organization_id"] is None:
                 raise InvalidKeyError
-            _check(_facts(session.rows("api_key_facts", {"key_sha256": key.sha256})), key)
+            check(facts_of(session.rows("api_key_facts", {"key_sha256": key.sha256})), key)
             return int(found["organization_id"]), str(found["secret"])
 
     def data_note(self, slug: str) -> str:
