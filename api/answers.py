@@ -15,7 +15,7 @@ from fastapi import Request, Response
 from pydantic import BaseModel
 
 from api.connections import Row
-from api.kept import LIST, Kept
+from api.kept import LIST, Kept, OfMoment
 from api.schemas.common import BYTES_PER_MB, Volume
 
 
@@ -60,21 +60,30 @@ def _is_volume(annotation: Any) -> bool:
     return annotation is Volume or any(_is_volume(part) for part in get_args(annotation))
 
 
-def answer(values: Mapping[str, Any], following: str | None = None, *, kept: int | None = None) -> Response:
+def answer(
+    values: Mapping[str, Any], following: str | None = None, *, kept: int | None = None, of_moment: bool = False
+) -> Response:
     """Answer with JSON.
 
     following   Link to the next page (api.dependencies.link) where there is one
     kept        seconds for which the client may keep it (api.kept); None: not at all
+    of_moment   of one that is not kept: whether it is OfMoment
     """
     headers = {"Link": following} if following else None
     body = orjson.dumps(values, option=orjson.OPT_UTC_Z)
     if kept is None:
-        return Response(body, media_type="application/json", headers=headers)
+        return (OfMoment if of_moment else Response)(body, media_type="application/json", headers=headers)
     return Kept(body, kept, headers)
 
 
 def page(
-    model: type[BaseModel], rows: list[Row], following: str | int | None, link: str | None, *, kept: int | None = LIST
+    model: type[BaseModel],
+    rows: list[Row],
+    following: str | int | None,
+    link: str | None,
+    *,
+    kept: int | None = LIST,
+    of_moment: bool = False,
 ) -> Response:
     """Answer with a page of items of a model and the cursor of the next one."""
-    return answer({"items": shaped(model, rows), "next": following}, link, kept=kept)
+    return answer({"items": shaped(model, rows), "next": following}, link, kept=kept, of_moment=of_moment)

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from api.alert_hub import Hub
 from api.dashboard import pages
-from api.database import Followers, Readers, Store
+from api.database import Followers, Store
 from api.direct import Direct, compressing
 from api.docs import page as docs
 from api.errors import HEADERS, answer_problems
@@ -24,6 +24,7 @@ from api.limits import RateLimits
 from api.metrics import Measured, Metrics, MetricsSettings
 from api.middleware import Headers, Heads, SmallBodies, cross_origin, header_text
 from api.openapi import DESCRIPTION, openapi_document
+from api.readers import Readers
 from api.replica import Replica, ReplicaSettings
 from api.request_ids import Identified
 from api.routes import (

@@ -19,9 +19,13 @@ from sql import query
 # queries with one best plan whatever their parameters, whose planning would cost more than they do
 PLANNED_ONCE = frozenset({"api_exhaustions"})
 # queries whose best plan depends on their parameters: one for any days would take every choice of days for a small one,
-# and one for any choice of SIMs every choice for a single SIM
+# one for any number of rows would sort the whole fleet for a page, and one for any choice of SIMs take each for one SIM
 PLANNED_EACH_TIME = frozenset(
-    {"api_events", "dashboard_sims[dashboard_chosen_sims]", "dashboard_facets[dashboard_chosen_sims]"}
+    {
+        "api_events",
+        *(f"api_sims_sorted[api_places_by_{sort}]" for sort in ("remaining", "ends_on", "last_used")),
+        *(f"{name}[dashboard_chosen_sims]" for name in ("dashboard_sims", "dashboard_facets")),
+    }
 )
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 10

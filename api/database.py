@@ -1,14 +1,12 @@
 """What the HTTP service asks of the database: one transaction a request, as role simsight_api.
 
-`Readers` answer most requests: in the event loop, read-only, for the organization of the key; from a replica where
-there is one. `Store` does the same in
-threads, for what takes long or asks step by step. Live streams (`Followers`) and what changes something
+`api/readers.py` answers most requests: in the event loop, read-only, for the organization of the key. `Store` does the
+same in threads, for what takes long or asks step by step. Live streams (`Followers`) and what changes something
 (`api/writing.py`) have connections of their own.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
@@ -20,8 +18,7 @@ from sqlalchemy import URL, create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from api.connections import CONNECT_SECONDS, STATEMENT_SECONDS, Connections, Query, Row
-from api.replica import Replica
+from api.connections import CONNECT_SECONDS, STATEMENT_SECONDS, Row
 from resources import tracing
 from resources.database.catalog import Column
 from resources.database.replica import Position, lag_of, position
@@ -35,13 +32,11 @@ from services.questions.answers import Answer, answer_question
 from services.questions.language_model import LanguageModel
 from sql import query
 
-READERS = 8
 # for exports, replays, the report, changes of alerts and the health check: they must not wait behind other requests
 POOL_SIZE = 2
 POOL_SPARE = 8
 EXPORTS_AT_ONCE = 2
 FOLLOWER_POOL_SIZE = 2
-MAX_FACTS = 10_000
 POOL_WAIT_SECONDS = 5
 EXPORT_SECONDS = 120
 STREAM_SECONDS = 900  # for all of a stream, which lasts as long as its client takes to read it
@@ -86,7 +81,7 @@ class Session:
         if found is None or found["organization_id"] is None:
             raise InvalidKeyError
         self.organization_id = int(found["organization_id"])
-        _check(_facts(self.rows("api_key_facts", {"key_sha256": key.sha256})), key)
+        check(facts_of(self.rows("api_key_facts", {"key_sha256": key.sha256})), key)
 
     @contextmanager
     def in_one(self) -> Iterator[None]:
@@ -132,7 +127,7 @@ class Session:
 
 
 @contextmanager
-def _translated(address: str) -> Iterator[None]:
+def translated(address: str) -> Iterator[None]:
     """Raise the errors of the database as those of this module."""
     try:
         yield
@@ -155,67 +150,17 @@ def _translated(address: str) -> Iterator[None]:
         raise SchemaOutdatedError(str(error.diag.message_primary)) from error
 
 
-def _facts(rows: list[Row]) -> KeyFacts:
+def facts_of(rows: list[Row]) -> KeyFacts:
     if not rows:
         raise InvalidKeyError
     return KeyFacts.of(rows[0])
 
 
-def _check(facts: KeyFacts, key: Credential) -> None:
+def check(facts: KeyFacts, key: Credential) -> None:
     """Raise InvalidKeyError for a key that stands for tokens without a token, NotAllowedError as KeyFacts.check."""
     if facts.for_tokens != bool(key.subject):
         raise InvalidKeyError
     facts.check(key)
-
-
-class Readers:
-    """Answers queries for the organization of a key, in the event loop; connects when needed.
-
-    A text of EXECUTE statements is one transaction in one round trip: first the key is looked at, which chooses the
-    organization for the rest of the transaction, then come the queries. So there is nothing to begin or to commit.
-    Where there is a replica that is fit, it answers the queries while the primary looks at the key.
-    """
-
-    def __init__(self, url: URL | str, replica: Replica | None = None) -> None:
-        self._address = describe(url)
-        self._primary, self._replica = Connections(url), replica
-        self._facts: dict[bytes, KeyFacts] = {}
-        self._free = asyncio.Semaphore(READERS)
-
-    async def close(self) -> None:
-        await self._primary.close()
-        if self._replica is not None:
-            await self._replica.close()
-
-    async def read(self, key: Credential, *asked: Query) -> list[list[Row]]:
-        """Return the rows of each query (<name>.sql of sql/queries and its parameters), all as of one moment.
-
-        Raises InvalidKeyError, NotAllowedError, DatabaseUnavailableError, TooSlowError and SchemaOutdatedError.
-        """
-        which = {"key_sha256": key.sha256}
-        facts = self._facts.get(key.sha256)
-        known = [] if facts else [("api_key_facts", which)]  # they never change: asked once
-        entering: list[Query] = [("api_authenticate", which), *known]
-        async with self._free:
-            with _translated(self._address):
-                if asked and self._replica is not None and self._replica.is_wanted():
-                    (authenticated, *found) = await self._replica.read(self._primary, entering, list(asked))
-                else:
-                    (authenticated, *found) = await self._primary.ask([*entering, *asked])
-        if authenticated[0]["organization_id"] is None:
-            raise InvalidKeyError
-        if facts is None:
-            facts = _facts(found.pop(0))
-            if len(self._facts) >= MAX_FACTS:
-                self._facts.clear()
-            self._facts[key.sha256] = facts
-        _check(facts, key)
-        return found
-
-    def allowed(self, key: Credential) -> frozenset[str]:
-        """The scopes of a key that `read` let in."""
-        facts = self._facts.get(key.sha256)
-        return facts.allowed(key) if facts else frozenset()
 
 
 class Pool:
@@ -239,7 +184,7 @@ class Pool:
 
     @contextmanager
     def _transaction(self) -> Iterator[Session]:
-        with _translated(self._address):
+        with translated(self._address):
             pooled = self._engine.raw_connection()
             try:
                 driver = pooled.driver_connection
@@ -276,7 +221,7 @@ class Store(Pool):
     def allowed(self, key: Credential) -> frozenset[str]:
         """The scopes of a request, after `session` let it in."""
         with self._transaction() as session:
-            return _facts(session.rows("api_key_facts", {"key_sha256": key.sha256})).allowed(key)
+            return facts_of(session.rows("api_key_facts", {"key_sha256": key.sha256})).allowed(key)
 
     def organization(self, key: Credential) -> tuple[int, str]:
         """The organization that the key opens, and its secret (`Followers`). Raises as `session` does."""
@@ -284,7 +229,7 @@ class Store(Pool):
             found = session.row("api_open_organization", {"key_sha256": key.sha256})
             if found is None or found["organization_id"] is None:
                 raise InvalidKeyError
-            _check(_facts(session.rows("api_key_facts", {"key_sha256": key.sha256})), key)
+            check(facts_of(session.rows("api_key_facts", {"key_sha256": key.sha256})), key)
             return int(found["organization_id"]), str(found["secret"])
 
     def data_note(self, slug: str) -> str:

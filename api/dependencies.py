@@ -27,8 +27,9 @@ from starlette.requests import HTTPConnection
 
 from api.called import called_prefix
 from api.connections import Row
-from api.database import EXPORTS_AT_ONCE, InvalidKeyError, Readers, Session, Store
+from api.database import EXPORTS_AT_ONCE, InvalidKeyError, Session, Store
 from api.errors import KEY_NEEDED, ONE_KEY_NEEDED, ProblemError, unauthorized, wrong_parameter
+from api.readers import Readers
 from api.schemas.common import Cursor, FieldProblem
 from api.writing import WRITER_POOL_SIZE, Writers
 from resources.once.values import without_check_digit
@@ -122,6 +123,12 @@ class Asked:
 
     def __init__(self, readers: Readers, key: Credential) -> None:
         self._readers, self.key = readers, key
+        self._moments: set[str | None] = set()
+
+    @property
+    def moment(self) -> str | None:
+        """The moment of the database that all was read at; None where there is not one."""
+        return next(iter(self._moments)) if len(self._moments) == 1 else None
 
     @property
     def scopes(self) -> frozenset[str]:
@@ -130,11 +137,13 @@ class Asked:
 
     async def read(self, *queries: tuple[str, Mapping[str, Any]]) -> list[list[Row]]:
         """Return the rows of each query, all as of one moment. Raises as Readers.read does."""
-        return await self._readers.read(self.key, *queries)
+        moment, found = await self._readers.read_at(self.key, *queries)
+        self._moments.add(moment)
+        return found
 
     async def rows(self, name: str, parameters: Mapping[str, Any]) -> list[Row]:
         """Return the rows of one query; raises as `read` does."""
-        return (await self._readers.read(self.key, (name, parameters)))[0]
+        return (await self.read((name, parameters)))[0]
 
 
 async def asked(

@@ -8,20 +8,25 @@ the long way, so that no error is worded twice.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from copy import copy
 from typing import Any, cast, get_type_hints
 from urllib.parse import parse_qsl
 
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette_compress import CompressMiddleware, add_compress_type, remove_compress_type
 
+from api.called import called_prefix
 from api.dependencies import Asked, asked, one_key
 from api.errors import EXPECTED, ProblemError, problem_of
+from api.kept import is_of_moment
 from api.metrics import ROUTE
+from api.reuse import Reuse
 from services.access import api_keys
+from services.access.api_keys import Credential
 
 COMPRESSED_BYTES = 1000  # from which on answers are compressed
 ANSWER = "simsight.answer"
@@ -99,6 +104,7 @@ class Direct(FastAPI):
         """Answer these routes directly where that can be; `headers` are put on every such answer."""
         self._reads = [_Read(route) for route in routes if isinstance(route, APIRoute) and _only_reads(route)]
         self._headers = headers
+        self._reuse = Reuse()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or self._front is None:
@@ -110,18 +116,9 @@ class Direct(FastAPI):
         response = None
         if scope["type"] == "http" and scope["method"] == "GET" and not scope.get("root_path"):
             response = await self._answer(scope)
-        if response is None:
-            await super().__call__(scope, receive, send)
-            return
-        for name, value in self._headers.items():
-            response.headers.setdefault(name, value)
-        if len(response.body) < COMPRESSED_BYTES:
-            await response(scope, receive, send)
-        else:
-            scope[ANSWER] = response
-            await self._compressed(scope, receive, send)
+        await (response or super().__call__)(scope, receive, send)
 
-    async def _answer(self, scope: Scope) -> Response | None:
+    async def _answer(self, scope: Scope) -> ASGIApp | None:
         """Answer a request; None where it takes the long way."""
         path = scope["path"]
         for read in self._reads:
@@ -134,12 +131,56 @@ class Direct(FastAPI):
         request = Request(scope)
         try:
             key = one_key(request, needs=read.needs)
+            wanted = self._wanted(request, key)
+            given = self._reuse.find(wanted)
+            if given and await self.state.readers.is_still(given.moment, key):
+                return given
             values = read.values(found.groupdict(), scope["query_string"].decode("latin-1"))
-            return None if values is None else await read.answer(request, Asked(self.state.readers, key), values)
+            asking = Asked(self.state.readers, key)
+            response = None if values is None else await read.answer(request, asking, values)
         except EXPECTED as error:
-            return problem_of(error, path)
+            response = problem_of(error, path)
         except Exception:  # the long way answers 500 and logs it
             return None
+        if response is None:
+            return None
+        for name, value in self._headers.items():
+            response.headers.setdefault(name, value)
+        large = len(response.body) >= COMPRESSED_BYTES
+        if is_of_moment(response) and asking.moment:
+            if large:
+                response = await self._compress(response, scope)
+            self._reuse.keep(wanted, asking.moment, response)
+        elif large:
+            scope[ANSWER] = response
+            return self._compressed
+        return response
+
+    def _wanted(self, request: Request, key: Credential) -> Hashable:
+        """All that an answer may follow from beside the rows of its moment."""
+        path, query = request.scope["path"], request.scope["query_string"]
+        encodings = tuple(request.headers.getlist("accept-encoding"))
+        return key.presented, key.granted, path, query, called_prefix(request), encodings, self.state.clock().date()
+
+    async def _compress(self, response: Response, scope: Scope) -> Response:
+        """An answer as the client takes it. It may be sent more than once."""
+        made = copy(response)
+        made.body = b""
+
+        async def take(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                made.raw_headers = message["headers"]
+            else:
+                made.body += message.get("body", b"")
+
+        # of its headers only this: to one that asks whether an answer has changed, Kept sends none
+        headers = [header for header in scope["headers"] if header[0] == b"accept-encoding"]
+        await self._compressed({**scope, "headers": headers, ANSWER: response}, _nothing, take)
+        return made
+
+
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}
 
 
 def _only_reads(route: APIRoute) -> bool:

@@ -66,9 +66,11 @@ class Replica:
         self._rests_until = now + REST_SECONDS
         return True
 
-    async def read(self, primary: Connections, entering: list[Query], asked: list[Query]) -> list[list[Row]]:
-        """Return the rows of the queries that look at a key, of the primary, and of those after it. Raises
-        psycopg.Error.
+    async def read(
+        self, primary: Connections, entering: list[Query], asked: list[Query]
+    ) -> tuple[list[list[Row]], bool]:
+        """Return the rows of the queries that look at a key, of the primary, and of those after it; and whether the
+        primary answered these too. Raises psycopg.Error.
         """
         # the first of `entering` chooses the organization
         own = asyncio.create_task(self._ask([entering[0], POSITION, *asked]))
@@ -90,7 +92,9 @@ class Replica:
         else:
             outcome, why = self._judged(Position(**at[0]), Position(**there[0])), ""
         self._note(outcome, why)
-        return [*entered, *found] if outcome == "replica" else await primary.ask([*entering, *asked])
+        if outcome == "replica":
+            return [*entered, *found], False
+        return await primary.ask([*entering, *asked]), True
 
     async def _ask(self, asked: list[Query]) -> list[list[Row]]:
         async with asyncio.timeout(ANSWER_SECONDS):

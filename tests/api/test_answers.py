@@ -10,17 +10,21 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from fastapi import Response
 from pydantic import BaseModel
 from sqlalchemy import URL
 
 from api.app import Guards, create_app
-from api.database import InvalidKeyError, Readers
+from api.database import InvalidKeyError
+from api.readers import Readers
+from api.reuse import MAX_ANSWER_BYTES, MAX_BYTES, Reuse
 from api.schemas.alerts import Alert, AlertHistory, AlertPage
 from api.schemas.anomalies import AnomalyPage, IncidentPage
 from api.schemas.predictions import ExhaustionOfSim, ExhaustionPage, Forecast
 from api.schemas.quota import RecommendationOfSim, RecommendationPage, Savings
 from api.schemas.sims import Lifecycle, Sim, SimPage, Usage
 from api.schemas.tickets import Ticket, TicketPage
+from resources.database.server import driver_url
 from services.access.api_keys import Credential, key_sha256
 
 # what SEED leaves out: values in every field, an anomaly and its incident, an event of an alert
@@ -172,6 +176,60 @@ async def _read_twice(url: URL, key: str) -> None:
 
 def test_queries_of_a_request_are_one_read_only_transaction_of_one_organization(seeded: Any) -> None:
     asyncio.run(_read_twice(seeded.url, seeded.keys["default"]))
+
+
+async def _moments(url: URL, key: str) -> None:
+    readers, shown = Readers(url), Credential(key_sha256(key))
+    text = driver_url(url, "").render_as_string(hide_password=False)
+    label = "UPDATE core.sims SET label = label WHERE sim_key = 1"
+
+    async def quiet() -> str:
+        """A moment since which nothing was committed, also in other databases of the server."""
+        for _ in range(100):
+            moment, _ = await readers.read_at(shown)
+            if moment and all(await asyncio.gather(*(readers.is_still(moment, shown) for _ in range(5)))):
+                return moment
+        raise AssertionError("something is committed all the time")
+
+    async with await psycopg.AsyncConnection.connect(text) as other:
+        moment = await quiet()
+        await other.execute(label)
+        await other.commit()
+        assert not await readers.is_still(moment, shown)
+        # one that began to write before the moment, and is not over
+        await other.execute(label)
+        moment = await quiet()
+        await other.commit()
+        assert not await readers.is_still(moment, shown)
+        moment = await quiet()
+        await other.execute("UPDATE ops.api_keys SET expires_at = now() + interval '0.2 seconds'")
+        await other.commit()
+        moment = await quiet()
+        await asyncio.sleep(0.3)
+        with pytest.raises(InvalidKeyError):  # nothing was committed since, and the key is over
+            await readers.is_still(moment, shown)
+    assert not await readers.is_still(moment, Credential(key_sha256("ss_" + 43 * "x"))), "a key never read with"
+    await readers.close()
+
+
+def test_a_moment_ends_with_the_next_commit_and_does_not_outlast_the_key(seeded: Any) -> None:
+    asyncio.run(_moments(seeded.url, seeded.keys["default"]))
+
+
+def test_answers_that_are_given_again_are_few_and_those_of_their_moment() -> None:
+    reuse, large = Reuse(), Response(MAX_ANSWER_BYTES * b"x")
+
+    def held(wanted: object) -> tuple[str, bytes] | None:
+        return (given.moment, bytes(given.body)) if (given := reuse.find(wanted)) else None
+
+    reuse.keep("a", "moment 1", Response(b"1"))
+    reuse.keep("too large", "moment 1", Response(large.body + b"x"))
+    assert (held("a"), held("too large")) == (("moment 1", b"1"), None)
+    for n in range(MAX_BYTES // MAX_ANSWER_BYTES):
+        reuse.keep(n, "moment 1", large)
+        reuse.keep(n, "moment 2", large)  # in place of it
+    assert [held("a"), held(0)] == [None, None], "the first make room"
+    assert held(1) == held(n) == ("moment 2", large.body)
 
 
 def test_the_documentation_says_the_limits_of_numbers(client: httpx.Client) -> None:

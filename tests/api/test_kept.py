@@ -123,3 +123,22 @@ def test_a_changed_answer_has_another_etag_in_any_encoding(service: Service, enc
         assert (after.status_code, after.headers["etag"] == before.headers["etag"]) == (200, False)
     finally:
         service.seeded.run(f"UPDATE core.sims SET imei = NULL WHERE iccid = '{service.iccid(12)}'")
+
+
+def test_the_same_is_answered_alike_whoever_asks_in_between(service: Service) -> None:  # noqa: F811
+    path = "/v1/sims?limit=3&status=Enabled"
+    asked = [
+        {"Accept-Encoding": encoding, "X-Forwarded-Prefix": prefix}
+        for encoding in ("identity", "gzip", "br", "zstd")
+        for prefix in ("/one", "/two")
+    ]
+    first = [service.ours.get(path, headers=headers) for headers in asked]
+    for client in (service.ours, service.theirs):
+        again = [client.get(path, headers=headers) for headers in asked]
+        for headers, one in zip(asked, again, strict=True):
+            assert one.headers.get("content-encoding", "identity") == headers["Accept-Encoding"]
+            assert one.links["next"]["url"].startswith(headers["X-Forwarded-Prefix"] + "/v1/sims?")
+        same = [one.content for one in again] == [one.content for one in first]
+        assert same == (client is service.ours)
+    assert len({one.headers["x-request-id"] for one in (*first, *again)}) == 16
+    assert service.stranger.get(path).status_code == 401

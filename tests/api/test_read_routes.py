@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import httpx
@@ -184,6 +184,7 @@ def service(postgres: URL, template: str) -> Iterator[Service]:
         database.close()
     seeded = Seeded(url, keys)
     seeded.run(*SEED.split(";\n\n"), *MORE.split(";\n\n"))
+    _place(url)
     app = create_app(url, mlflow_url=MLFLOW + "/", clock=lambda: datetime(2026, 1, 11, 12, tzinfo=UTC))
     with _served(app) as stranger:
         clients = [
@@ -194,6 +195,16 @@ def service(postgres: URL, template: str) -> Iterator[Service]:
         for client in clients:
             client.close()
     administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _place(url: URL) -> None:
+    """Keep the orders of SIMs as the daily report does."""
+    for organization in ("default", "other"):
+        database = Database(url, organization)
+        with database.transaction() as transaction:
+            transaction.execute("save_sim_summaries", {"as_of": date(2026, 1, 10)})
+            transaction.execute("save_sim_places")
+        database.close()
 
 
 def run_of(model: str, version: int = 3) -> str:
@@ -282,18 +293,41 @@ def test_sims_are_chosen_and_sorted_and_a_walk_meets_each_once(
     assert whole == [plain[item["iccid"]] for item in whole]
 
 
-def test_a_sim_that_was_never_used_is_the_last_by_its_last_use(service: Service) -> None:
+def test_orders_are_those_of_the_last_report_and_what_it_does_not_know_comes_last(service: Service) -> None:
     change = (
         f"WHERE sim_key = (SELECT sim_key FROM core.sims WHERE iccid = '{service.iccid(9)}') AND day > '2026-01-01'"
     )
-    service.seeded.run(f"UPDATE core.sim_usage SET bytes = 0, bytes_rx = 0, sms_mt = 0, sms_mo = 0 {change}")
+    added = "9" * 19
+
+    def walked() -> list[str]:
+        return [item["iccid"] for item in service.walk("/v1/sims", limit=5, sort="last_used")]
+
+    service.seeded.run(
+        f"UPDATE core.sim_usage SET bytes = 0, bytes_rx = 0, sms_mt = 0, sms_mo = 0 {change}",
+        "INSERT INTO core.sims (organization_id, iccid, first_seen_at, changed_at) "
+        f"SELECT organization_id, '{added}', now(), now() FROM core.organizations WHERE slug = 'default'",
+    )
     try:
-        found = [item["iccid"] for item in service.walk("/v1/sims", limit=5, sort="last_used")]
-    finally:
+        assert walked() == [*(service.iccid(n) for n in range(1, 13)), added]
+        _place(service.seeded.url)
+        assert walked() == [*(service.iccid(n) for n in (9, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12)), added]
+        # a report between two pages: SIM 9 moves behind SIM 8, and nothing is left out
+        first = service.ours.get("/v1/sims", params={"limit": 1, "sort": "last_used"})
+        assert [item["iccid"] for item in first.json()["items"]] == [service.iccid(9)]
         service.seeded.run(
             f"UPDATE core.sim_usage SET bytes = 1250000 + sim_key, bytes_rx = 250000, sms_mt = 1, sms_mo = 2 {change}"
         )
-    assert found == [service.iccid(n) for n in (9, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12)]
+        _place(service.seeded.url)
+        after = service.walk("/v1/sims", sort="last_used", after=first.json()["next"])
+        assert [item["iccid"] for item in after] == [*(service.iccid(n) for n in range(1, 13)), added]
+    finally:
+        service.seeded.run(
+            f"UPDATE core.sim_usage SET bytes = 1250000 + sim_key, bytes_rx = 250000, sms_mt = 1, sms_mo = 2 {change}",
+            "DELETE FROM predictions.sim_summaries WHERE sim_key IN "
+            f"(SELECT sim_key FROM core.sims WHERE iccid = '{added}')",
+            f"DELETE FROM core.sims WHERE iccid = '{added}'",
+        )
+        _place(service.seeded.url)
 
 
 def test_a_cursor_belongs_to_its_order(service: Service) -> None:

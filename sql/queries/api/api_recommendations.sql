@@ -6,8 +6,8 @@ SELECT recommendation_id, iccid, label, as_of, action, month, packs, cost_minor,
        decision_reason, decided_by, decided_at, model_name, model_version, run_id, created_at
 FROM predictions.quota_recommendations_v1
 WHERE as_of = CASE WHEN %(as_of)s::date IS NOT NULL THEN %(as_of)s::date ELSE (SELECT max(as_of) FROM predictions.quota_recommendations) END
-  AND (%(saving)s::bigint IS NULL OR saving_minor < %(saving)s::bigint
-       OR (saving_minor = %(saving)s::bigint AND recommendation_id > %(recommendation_id)s::bigint))
+  AND saving_minor <= CASE WHEN %(saving)s::bigint IS NULL THEN 9223372036854775807 ELSE %(saving)s::bigint END
+  AND (%(saving)s::bigint IS NULL OR saving_minor < %(saving)s::bigint OR recommendation_id > %(recommendation_id)s::bigint)
   AND (%(action)s::text IS NULL OR action = %(action)s::text)
   AND (NOT %(acting)s::boolean OR action <> 'nothing')
   AND (%(decision)s::text IS NULL OR coalesce(decision, 'open') = %(decision)s::text)
