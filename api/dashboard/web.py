@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,12 @@ def translate(text: str, to: str, **values: Any) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def _environment(to: str) -> Environment:
+    """The templates, whose figures are in the words of a language."""
+
+    def said(text: str) -> str:
+        return translate(text, to)
+
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -69,11 +75,11 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "count": lambda value: words.count(int(value)),
-        "mb": words.megabytes,
-        "percent": words.percent,
-        "day": lambda value: words.day(_date(value)),
-        "money": money,
-        "change": lambda row: words.change(row["bytes"], row["before"]),
+        "mb": lambda value: said(words.megabytes(value)),
+        "percent": lambda value: said(words.percent(value)),
+        "day": lambda value: said(words.day(_date(value))),
+        "money": lambda *amount: said(money(*amount)),
+        "change": lambda row: said(words.change(row["bytes"], row["before"])),
     }
     environment.globals["tabs"] = TABS
     return environment
@@ -88,10 +94,23 @@ def _date(value: Any) -> date | None:
     return date.fromisoformat(value[:10]) if isinstance(value, str) else value
 
 
-def span(first: Any, last: Any, as_of: Any) -> str:
-    """Between which days something is expected (ml.words.span); days may be texts."""
+# what ml.words.span says, and the same in German
+SPANS = (
+    (r"not before (\d+)", r"nicht vor \1"),
+    (r"from (\S+), perhaps not before (\d+)", r"ab \1, vielleicht nicht vor \2"),
+    (r"from (\S+), perhaps not within ten years", r"ab \1, vielleicht nicht in zehn Jahren"),
+    (r"(\S+) to (\S+)", r"\1 bis \2"),
+)
+
+
+def span(first: Any, last: Any, as_of: Any, *, to: str = "en") -> str:
+    """Between which days something is expected (ml.words.span), in a language; days may be texts."""
     known = _date(as_of)
-    return words.span(_date(first), _date(last), as_of=known) if known else "unknown"
+    said = words.span(_date(first), _date(last), as_of=known) if known else "unknown"
+    for english, german in SPANS if to == "de" else ():
+        if found := re.fullmatch(english, said):
+            return found.expand(german)
+    return translate(said, to)
 
 
 def chart(
@@ -211,8 +230,8 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
         "csrf": csrf_token(token) if token else "",
         "note": request.app.state.data_note,
         "scopes_held": getattr(request.state, "scopes", frozenset()),
-        "span": span,
+        "span": partial(span, to=to),
     }
-    text = _environment().get_template(template).render(common | values)
+    text = _environment(to).get_template(template).render(common | values)
     headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store", "Vary": "Cookie, Accept-Language"}
     return HTMLResponse(text, status, headers)

@@ -24,8 +24,8 @@ from api.dashboard import german, models, sim_list, sim_page
 from api.dashboard.churn import GERMAN_FACTS
 from api.dashboard.codes import CODES
 from api.dashboard.signing import CSRF_HEADER
-from api.dashboard.web import usage_and_forecast
-from ml.words import CHURN_FACTS
+from api.dashboard.web import span, usage_and_forecast
+from ml.words import CHURN_FACTS, percent
 from resources.database.session import Database
 from services.access.api_keys import SCOPES, create_key
 from services.alerts.rules import METRICS
@@ -532,10 +532,26 @@ def test_what_goes_wrong_is_a_page_for_people_and_a_problem_for_scripts(desk: De
         assert told.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "said"),
+    [
+        (None, None, "unbekannt"),
+        ("2026-01-12", "2026-01-12", "2026-01-12"),
+        ("2026-01-12", date(2026, 1, 20), "2026-01-12 bis 2026-01-20"),
+        ("2026-01-12", "2031-01-20", "ab 2026-01-12, vielleicht nicht vor 2031"),
+        ("2026-01-12", None, "ab 2026-01-12, vielleicht nicht in zehn Jahren"),
+        ("2030-01-12", None, "nicht vor 2030"),
+    ],
+)
+def test_between_which_days_is_said_in_german(first: Any, last: Any, said: str) -> None:
+    assert span(first, last, LAST, to="de") == said
+
+
 def test_texts_that_pages_take_from_tables_have_german_ones() -> None:
     texts = {*sim_list.PROPERTIES.values(), *(text for text in sim_list.SORTS.values() if text != "ICCID")}
     texts |= {name for _, name in sim_page.TICKS} | set(models.PURPOSES.values()) | set(SCOPES.values())
     texts |= {words for _, words in models.FIGURES.values()} | {metric.words for metric in METRICS.values()}
+    texts |= {percent(None), percent(0.001), percent(0.999), "unchanged"}
     texts |= {
         "Acknowledge",
         "Snooze 7 days",
