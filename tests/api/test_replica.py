@@ -31,6 +31,7 @@ from services.doctor.database import replica as doctor
 from tests.api.conftest import Seeded
 
 RULE = {"name": "heavy", "metric": "usage_day_mb", "operator": ">", "threshold": 100}
+FLUSHED = ("SET synchronous_commit = on", "SELECT pg_logical_emit_message(true, '', '')")
 TOKEN = 32 * "t"
 
 
@@ -68,8 +69,7 @@ class Standby:
 
     def catch_up(self, primary: Seeded) -> None:
         """Wait until all that the primary has is there."""
-        flushed = ("SET synchronous_commit = on", "SELECT pg_logical_emit_message(true, '', '')")
-        ((position,),) = primary.run(*flushed, "SELECT pg_current_wal_flush_lsn()::text")
+        ((position,),) = primary.run(*FLUSHED, "SELECT pg_current_wal_flush_lsn()::text")
         wait(lambda: self.ask(f"SELECT pg_last_wal_replay_lsn() >= '{position}'"))
 
 
@@ -121,7 +121,7 @@ def test_a_replica_answers_while_it_is_fit_and_the_primary_whenever_it_is_not(
 
         def get(path: str, key: dict[str, str], outcome: str, status: int = 200) -> Any:
             """What is answered, and that it came from there."""
-            seeded.run("SELECT pg_current_xact_id()")  # no answer is given again
+            seeded.run(*FLUSHED)  # a new moment: no answer is given again
             read_from.outcomes.clear()
             answer = client.get(path, headers=key)
             assert (answer.status_code, dict(read_from.outcomes)) == (status, {outcome: 1} if outcome else {})
