@@ -21,9 +21,8 @@ from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.gaps import LONG_DAYS, gaps_of, usual_gaps
 from ml.anomaly.hours import hours_of, unusual_hours
 from ml.anomaly.levels import both, levels, middle_of_peers
-from ml.anomaly.own_past import RECORD_DAYS, missed, rarer, record
+from ml.anomaly.own_past import missed, rarer, record
 from ml.anomaly.places import Bools, Floats, Types, counts_of, of_sims, of_type, places
-from ml.anomaly.rests import own_rests
 from ml.anomaly.together import LAG, OF_OPERATOR, PAST, resting, shared
 from ml.history import PROBLEMS_SCHEMA, IntArray, Panel, dense
 from ml.spread import stretches_as_days
@@ -167,7 +166,7 @@ def signals(
     at_rest = resting(volume, labels, fleet)
     volume[at_rest] = np.nan
     last_day = int(np.datetime64(as_of, "D").astype(np.int64))
-    logs, usual, spread, own, relative, type_shifts = _residuals(volume, types, span, last_day, fleet)
+    logs, usual, spread, own, relative, type_shifts = _residuals(volume, types, span, fleet)
     apart = (both(own, relative) / spread)[:, -(days + MEMORY) :]  # NaN on days without use
     z = np.nan_to_num(apart)
     silent, gap, gaps = gaps_of(volume, days)
@@ -264,7 +263,7 @@ def _taken_part(
     lacking = idle & (surprise > SURPRISED)
     lacking &= ~np.pad(lacking, ((0, 0), (1, 0)))[:, :-1]  # the day on which it fell silent
     lacking |= own < -np.maximum(LESS_USE, spread)
-    judged = in_use & (idle | ~np.isnan(own))  # at rest a SIM cannot send less
+    judged = in_use & (idle | ~np.isnan(own))  # of whom nothing is usual cannot send less
     part = restless > RESTLESS
     before = np.logical_or.reduce([np.pad(part, ((0, 0), (back, 0)))[:, :long] for back in range(1, LASTS + 2)])
     members = (part | (before & (restless > STILL_RESTLESS)))[:, -days:]
@@ -339,15 +338,14 @@ def _outage(volume: Floats) -> Bools:
 
 
 def _residuals(
-    volume: Floats, types: Types, span: int, last_day: int, fleet: FleetStatistics
+    volume: Floats, types: Types, span: int, fleet: FleetStatistics
 ) -> tuple[Floats, Floats, Floats, Floats, Floats, dict[str, Floats]]:
-    """The log volume of all days, NaN on those of rest; of the last `span` days: usual log volume, spread, the day's
-    distance from the usual, the same without what the peers did."""
+    """The log volume of all days; of the last `span` days: usual log volume, spread, the day's distance from the usual,
+    the same without what the peers did."""
     sims = len(volume)
     usual = np.full((sims, span), np.nan, np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.where(volume > 0, np.log(volume + LOG_OFFSET_BYTES), np.nan).astype(np.float32)
-    logs[own_rests(logs, types, min(span + max(7 * WEEKS, RECORD_DAYS), logs.shape[1]), last_day, fleet)] = np.nan
     padded = np.pad(logs, ((0, 0), (7 * WEEKS, 0)), constant_values=np.nan)
     for low in range(0, sims, 4096):
         block = padded[low : low + 4096]

@@ -16,7 +16,6 @@ from ml.anomaly.detection import _goes_on
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.gaps import usual_gaps
 from ml.anomaly.own_past import missed, rarer, record
-from ml.anomaly.rests import own_rests
 from ml.anomaly.signals import CHANNELS
 from ml.anomaly.together import OF_OPERATOR, resting, shared
 from simulator.field import FieldFleet
@@ -406,19 +405,6 @@ def test_an_update_is_measured_by_the_larger_days_of_a_week() -> None:
     found = signals(known["history"], known["events"], AS_OF, days=7, peers=known["peers"])
     assert found.updates[100:140, on_sunday - DAYS].all()
     assert not found.updates[:100].any()
-
-
-def test_a_sim_rests_where_it_comes_back_from_little_use_again_and_again() -> None:
-    rng = np.random.default_rng(5)
-    days = np.arange(180)
-    on_weekdays = np.where(days % 7 < 5, 0.0, -3.0)  # little on weekends is no rest
-    logs = (12 + on_weekdays + 0.3 * rng.standard_normal((40, 180))).astype(np.float32)
-    logs[:20, days % 11 < 4] -= 5
-    logs[20, 150:] -= 5  # what falls once does not rest
-    logs[21, rng.random(180) < 0.02] += 2  # nor does all that is no burst
-    found = own_rests(logs, np.repeat(["A", "B"], 20), 60, 20_000, FleetStatistics())[:, -60:]
-    assert (found[:20] == (days % 11 < 4)[-60:]).mean() > 0.98
-    assert not found[20:].any()
 
 
 def test_sessions_are_held_against_those_of_a_quiet_weekday() -> None:
