@@ -19,7 +19,7 @@ from simulator.field import FieldFleet
 
 STARTS = (date(2025, 8, 1), date(2025, 2, 1))  # with Christmas in the days tested, and with summer
 SEEDS = {"A": (1, 2), "B": (101, 102), "C": (201, 202), "D": (401, 402)}
-TUNING_SEEDS = (301, 302, 303, 304)  # of half D that settings may be chosen on
+TUNING_SEEDS = (301, 302, 303, 304, 305, 306, 307)  # of half D that settings may be chosen on
 BEFORE = 90  # days before the first fit
 STEP = 14
 

@@ -6,9 +6,10 @@ import numpy as np
 
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.gaps import LONG_DAYS
-from ml.anomaly.places import Bools, Floats
+from ml.anomaly.places import Bools, Floats, Types, of_type
 from ml.anomaly.together import LAG
 
+SAME_WEEKDAY = 20.0  # SIM-days for which the mean of all weekdays counts beside those of the same
 MIN_DAYS = 14  # known days before counts of sessions and messages are held against their usual
 
 
@@ -38,11 +39,29 @@ def _mean_so_far(counts: Floats, known: Bools, days: int) -> Floats:
     return np.asarray(mean[-days:], np.float32)
 
 
+def on_weekdays(counts: Floats, known: Bools, types: Types, days: int) -> dict[str, Floats]:
+    """The share of its mean count that each device type has on the weekday of each of the last `days`, (days,), at
+    most 1: by the LONG_DAYS days that end LAG days before."""
+    span = days + LONG_DAYS + LAG
+    pad = ((0, 0), (max(span - counts.shape[1], 0), 0))
+    counts, known = np.pad(counts[:, -span:], pad), np.pad(known[:, -span:], pad)
+    weeks = range(LAG // 7, (LONG_DAYS + LAG) // 7)
+    found = {}
+    for name, rows in of_type(types):
+        total, number = np.where(known[rows], counts[rows], 0).sum(axis=0), known[rows].sum(axis=0)
+        mean = (last(total[None], LONG_DAYS) / np.maximum(last(number[None], LONG_DAYS), 1))[0, -days - LAG : -LAG]
+        same, of_same = (sum(values[span - days - 7 * k : span - 7 * k] for k in weeks) for values in (total, number))
+        times = (same + SAME_WEEKDAY * mean) / (of_same + SAME_WEEKDAY) / np.maximum(mean, 1e-6)
+        found[name] = np.where(mean > 0, np.minimum(times, 1), 1).astype(np.float32)
+    return found
+
+
 def unusual(
-    counts: Floats, known: Bools, days: int, fleet: FleetStatistics, name: str
+    counts: Floats, known: Bools, days: int, fleet: FleetStatistics, name: str, types: Types | None = None
 ) -> tuple[Floats, Floats, Floats]:
     """How far counts lie above the SIM's usual of LONG_DAYS days, on the Anscombe scale, with the counts and the
-    usual."""
+    usual; given device types, the usual is less on weekdays on which they have less."""
+    whole = counts, known
     mean = fleet.of(name, _mean_so_far, counts, known, days)
     span = days + LONG_DAYS + LAG
     pad = ((0, 0), (max(span - counts.shape[1], 0), 0))
@@ -60,6 +79,10 @@ def unusual(
     number, total, squares = (before(values) for values in (known.astype(np.float32), clipped, clipped**2))
     usual = (total + 5 * mean) / (number + 5)
     extra = np.maximum((squares / np.maximum(number, 1) - usual**2) / np.maximum(usual, 0.05), 1)
+    if types is not None:
+        times = fleet.of(f"{name} on weekdays", on_weekdays, *whole, types, days)
+        for kind, rows in of_type(types, times):
+            usual[rows] *= times[kind]
     far = 2 * (np.sqrt(here + 0.375) - np.sqrt(usual + 0.375)) / np.sqrt(extra)
     far = np.where((number >= MIN_DAYS) & known[:, -days:] & (here > 1), np.maximum(far, 0), 0)
     return far.astype(np.float32), here, usual.astype(np.float32)

@@ -37,7 +37,7 @@ from ml.history import FloatArray
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest
 
-VERSION = 7
+VERSION = 8
 TRAINING_DAYS = 84
 WARMUP_DAYS = 56  # days of history before those that the fit uses
 MIN_TRAINING_DAYS = 42  # that the fit uses all the same where there are fewer
@@ -62,6 +62,7 @@ TO_COME = 4.0
 # that all channels together need more than each alone: fitted days that need less were calm by luck, those that need
 # more have faults among them
 DECADES_TOGETHER = 0.7
+MORE_FOR_LESS = 0.3  # the same for each decade that a rate lies below RATED: tails are heavier there than promised
 UNKNOWN = (
     0.6  # decades more that a fleet needs of which nothing is known: what is typical promises less than its own past
 )
@@ -364,7 +365,9 @@ def _limits(combined: Floats, counted: Bools) -> FloatArray:
     elif not known.all():
         last = int(np.flatnonzero(known)[-1])
         limits[last + 1 :] = limits[last] + np.log10(RATES[last] / RATES[last + 1 :])
+    needed = -np.log10(RATES)
+    needed += DECADES_TOGETHER + MORE_FOR_LESS * np.maximum(needed + np.log10(RATED), 0)
     if counted.sum() >= MIN_CAPPED_DAYS:  # fewer say too little of what is due to chance
-        limits = np.minimum(limits, DECADES_TOGETHER - np.log10(RATES))
-    limits = np.maximum(limits, DECADES_TOGETHER - np.log10(RATES))
+        limits = np.minimum(limits, needed)
+    limits = np.maximum(limits, needed)
     return np.asarray(np.maximum.accumulate(limits) + np.arange(len(RATES)) * 1e-6)

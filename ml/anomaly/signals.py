@@ -192,7 +192,7 @@ def signals(
     channels["messages"], extra["sms"], extra["usual_sms"] = unusual(sms, known, days, fleet, "sms")
     begun = counts_of(events, panel, "sessions") if events is not None else np.zeros_like(volume)
     seen = (volume > 0) & (np.cumsum(begun, axis=1) > 0)  # a day without data has no session
-    restless, counts, usual_counts = unusual(begun, seen, long, fleet, "sessions")
+    restless, counts, usual_counts = unusual(begun, seen, long, fleet, "sessions", types)
     channels["sessions"], extra["sessions"], extra["usual_sessions"] = (
         values[:, -days:] for values in (restless, counts, usual_counts)
     )
@@ -263,12 +263,13 @@ def _taken_part(
     lacking = idle & (surprise > SURPRISED)
     lacking &= ~np.pad(lacking, ((0, 0), (1, 0)))[:, :-1]  # the day on which it fell silent
     lacking |= own < -np.maximum(LESS_USE, spread)
+    judged = in_use & (idle | ~np.isnan(own))  # of whom nothing is usual cannot send less
     part = restless > RESTLESS
     before = np.logical_or.reduce([np.pad(part, ((0, 0), (back, 0)))[:, :long] for back in range(1, LASTS + 2)])
     members = (part | (before & (restless > STILL_RESTLESS)))[:, -days:]
     together = {
         "sessions": shared(part, seen, types, days, fleet, "sessions", lasting=LASTS, members=members),
-        "missed": shared(lacking, in_use, operators, days, fleet, "operator", kinds=types, limits=OF_OPERATOR),
+        "missed": shared(lacking, judged, operators, days, fleet, "operator", kinds=types, limits=OF_OPERATOR),
     }
     places = np.where((types == "") | (operators == ""), "", np.char.add(np.char.add(operators, " "), types))
     still = shared(idle, in_use, places, days, fleet, "still", limits=STILL) > 0

@@ -11,6 +11,7 @@ import pytest
 
 from ml.anomaly import AnomalyModel, detect, fit, group, signals, typical
 from ml.anomaly.control import corrected, corrections, support_each_other
+from ml.anomaly.counts import unusual
 from ml.anomaly.detection import _goes_on
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.gaps import usual_gaps
@@ -404,3 +405,16 @@ def test_an_update_is_measured_by_the_larger_days_of_a_week() -> None:
     found = signals(known["history"], known["events"], AS_OF, days=7, peers=known["peers"])
     assert found.updates[100:140, on_sunday - DAYS].all()
     assert not found.updates[:100].any()
+
+
+def test_sessions_are_held_against_those_of_a_quiet_weekday() -> None:
+    days = np.arange(120)
+    counts = np.where(days % 7 < 5, 12.0, 2.0) * np.ones((20, 1))
+    counts = (counts + np.random.default_rng(6).integers(0, 2, counts.shape)).astype(np.float32)
+    sunday = int(days[days % 7 == 6][-1])
+    counts[0, sunday] = 9
+    known, types = np.ones(counts.shape, bool), np.full(20, "A")
+    alike, _, _ = unusual(counts, known, 14, FleetStatistics(), "sessions")
+    on_day, _, _ = unusual(counts, known, 14, FleetStatistics(), "sessions", types)
+    assert alike[0, sunday - 120] < 0.5 < 1 < on_day[0, sunday - 120]
+    assert (on_day[1:] < 1).all()
