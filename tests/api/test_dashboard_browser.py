@@ -31,6 +31,12 @@ PAGES += (
     "/sims/7000000000000000000",
 )
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+# charts follow the width of the window a moment later
+FITS = """async () => {
+  for (let tries = 0; tries < 500 && document.documentElement.scrollWidth > innerWidth; tries++)
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  return document.documentElement.scrollWidth <= innerWidth;
+}"""
 NO_SANDBOX = ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync", "--disable-gpu"]
 
 
@@ -96,7 +102,7 @@ def test_pages_are_silent_accessible_and_fit_a_phone(page: Any, desk: Desk, said
         wide_ones = (
             "[...document.querySelectorAll('main *')].filter((e) => e.getBoundingClientRect().right > innerWidth)"
         )
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
+        assert page.evaluate(FITS), (
             path,
             page.evaluate(f"{wide_ones}.map((e) => e.outerHTML.slice(0, 90))"),
         )
