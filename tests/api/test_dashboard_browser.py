@@ -123,7 +123,7 @@ def test_pages_are_used_by_keyboard(page: Any, desk: Desk, said: list[str]) -> N
     assert page.locator("figure [aria-live]").first.inner_text().startswith("2026-01-09, verbraucht 13,75 MB")
     page.goto(at(desk, "/sims"))
     page.keyboard.press("/")
-    page.keyboard.type("default-7")
+    page.keyboard.type("default-7", delay=60)  # as a person does: at once, all may come before the page listens
     rows = page.locator("table.sims tbody tr")
     rows.nth(1).wait_for(state="detached")
     assert rows.count() == 1
