@@ -11,14 +11,13 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from hashlib import sha256
 from importlib.metadata import version
 from multiprocessing.util import Finalize
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -28,9 +27,6 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
-if TYPE_CHECKING:
-    from resources.tracing import Facts, Kind, Span
-
 FORM = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 TIMEOUTS = ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
 SEND_S = 2.0  # for a batch, where those variables say nothing
@@ -39,6 +35,7 @@ CLOSE_S = 0.5  # for what is left when a process ends
 MAX_LINKS = 32
 # each batch that is not taken would be lines of theirs; one of ours says it for all
 NOISY = ("opentelemetry.exporter.otlp.proto.http.trace_exporter", "opentelemetry.sdk._shared_internal")
+Facts = Mapping[str, str | int]
 KINDS = {
     "internal": trace.SpanKind.INTERNAL,
     "server": trace.SpanKind.SERVER,
@@ -127,7 +124,7 @@ class Recorder:
         return _exporter().export([]) is SpanExportResult.SUCCESS
 
     @contextmanager
-    def span(self, name: str, facts: Facts, kind: Kind, follows: Iterable[str], run: str) -> Iterator[Span]:
+    def span(self, name: str, facts: Facts, kind: str, follows: Iterable[str], run: str) -> Iterator[_Traced]:
         came_from = [found for one in dict.fromkeys(follows) if (found := _context(one))]
         within, links = None, []
         if came_from:
