@@ -131,6 +131,11 @@ class Asked:
         return next(iter(self._moments)) if len(self._moments) == 1 else None
 
     @property
+    def has_asked(self) -> bool:
+        """Whether the database was asked, and the key looked at with that."""
+        return bool(self._moments)
+
+    @property
     def scopes(self) -> frozenset[str]:
         """What the key may do, after it was let in."""
         return self._readers.allowed(self.key)

@@ -24,7 +24,7 @@ from api.dependencies import Asked, asked, one_key
 from api.errors import EXPECTED, ProblemError, problem_of
 from api.kept import is_of_moment
 from api.metrics import ROUTE
-from api.reuse import Reuse
+from api.reuse import MAX_WANTED, Reuse
 from services.access import api_keys
 from services.access.api_keys import Credential
 
@@ -132,12 +132,14 @@ class Direct(FastAPI):
         try:
             key = one_key(request, needs=read.needs)
             wanted = self._wanted(request, key)
-            given = self._reuse.find(wanted)
+            given = self._reuse.find(wanted) if wanted else None
             if given and await self.state.readers.is_still(given.moment, key):
                 return given
             values = read.values(found.groupdict(), scope["query_string"].decode("latin-1"))
             asking = Asked(self.state.readers, key)
             response = None if values is None else await read.answer(request, asking, values)
+            if response and not asking.has_asked:  # it follows from what was asked for alone
+                await asking.read()
         except EXPECTED as error:
             response = problem_of(error, path)
         except Exception:  # the long way answers 500 and logs it
@@ -147,7 +149,7 @@ class Direct(FastAPI):
         for name, value in self._headers.items():
             response.headers.setdefault(name, value)
         large = len(response.body) >= COMPRESSED_BYTES
-        if is_of_moment(response) and asking.moment:
+        if is_of_moment(response) and wanted and asking.moment:
             if large:
                 response = await self._compress(response, scope)
             self._reuse.keep(wanted, asking.moment, response)
@@ -157,10 +159,12 @@ class Direct(FastAPI):
         return response
 
     def _wanted(self, request: Request, key: Credential) -> Hashable:
-        """All that an answer may follow from beside the rows of its moment."""
-        path, query = request.scope["path"], request.scope["query_string"]
+        """All that an answer may follow from beside the rows of its moment; None where that is too much to keep."""
+        path, query, prefix = request.scope["path"], request.scope["query_string"], called_prefix(request)
         encodings = tuple(request.headers.getlist("accept-encoding"))
-        return key.presented, key.granted, path, query, called_prefix(request), encodings, self.state.clock().date()
+        if len(path) + len(query) + len(prefix) + sum(map(len, encodings)) > MAX_WANTED:
+            return None
+        return key.presented, key.granted, path, query, prefix, encodings, self.state.clock().date()
 
     async def _compress(self, response: Response, scope: Scope) -> Response:
         """An answer as the client takes it. It may be sent more than once."""

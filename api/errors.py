@@ -53,11 +53,17 @@ def answer_problems(app: FastAPI) -> None:
         app.add_exception_handler(kind, _expected)
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid_parameter(_request: Request, error: RequestValidationError) -> JSONResponse:
+    async def _invalid_parameter(request: Request, error: RequestValidationError) -> JSONResponse:
+        routes = _routes_at(request)
+        if _are_of_their_own(routes) and request.method not in (methods := _methods_of(routes)):
+            return _problem(405, "Method Not Allowed.", headers={"Allow": ", ".join(methods)})
         if any(issue["type"] == "json_invalid" for issue in error.errors()):
             return _problem(400, BROKEN_BODY)
         wrong = [
-            FieldProblem(field=".".join(str(part) for part in issue["loc"][1:]), message=issue["msg"])
+            FieldProblem(
+                field=".".join(str(part) for part in issue["loc"][1:]),
+                message=issue["msg"].removeprefix("Value error, "),
+            )
             for issue in error.errors()
         ]
         return _problem(422, "; ".join(f"{item.field}: {item.message}" for item in wrong), errors=wrong)
@@ -70,7 +76,7 @@ def answer_problems(app: FastAPI) -> None:
             return _problem(400, BROKEN_BODY)
         headers = dict(error.headers or {})
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["Allow"] = ", ".join(_methods_at(request))
+            headers["Allow"] = ", ".join(_methods_of(_routes_at(request)))
         return _problem(error.status_code, f"{error.detail}.", headers=headers)
 
     @app.exception_handler(Exception)
@@ -78,15 +84,22 @@ def answer_problems(app: FastAPI) -> None:
         return _problem(500, "Something went wrong in the service. The operator finds the cause in its log.")
 
 
-def _methods_at(request: Request) -> list[str]:
-    """The methods that any route takes at the path of a request."""
+def _routes_at(request: Request) -> list[Route]:
+    """The routes at the path of a request, whatever methods they take."""
     routes = [route for router in request.app.state.routers for route in router.routes if isinstance(route, Route)]
     matching = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
     # a hidden route beside a documented one is there to refuse with a better reason
     shown = [route for route in matching if getattr(route, "include_in_schema", True)] or matching
     # a path of its own, such as /v1/alert-rules/replay, is none of those that a pattern stands for
-    shown = [route for route in shown if "{" not in route.path] or shown
-    methods = {method for route in shown for method in route.methods or ()}
+    return [route for route in shown if "{" not in route.path] or shown
+
+
+def _are_of_their_own(routes: list[Route]) -> bool:
+    return any("{" not in route.path for route in routes)
+
+
+def _methods_of(routes: list[Route]) -> list[str]:
+    methods = {method for route in routes for method in route.methods or ()}
     return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 
 

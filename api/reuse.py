@@ -17,7 +17,8 @@ from api.kept import is_had, unchanged
 
 MAX_BYTES = 32_000_000  # of all answers together
 MAX_ANSWER_BYTES = 1_000_000
-OVERHEAD_BYTES = 2_000  # about what an answer takes beside its body
+OVERHEAD_BYTES = 4_000  # what an answer takes at most beside its body, with what was asked
+MAX_WANTED = 2_000  # characters of what is asked
 
 
 class Given:

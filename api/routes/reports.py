@@ -71,7 +71,9 @@ FILE: dict[int | str, dict[str, Any]] = {
         "description": "The file, as an attachment",
         # the default first: samples of code are written for it
         "content": {
-            REPORT_MEDIA_TYPES[format].partition(";")[0]: {"schema": {"type": "string", "format": "binary"}}
+            REPORT_MEDIA_TYPES[format].partition(";")[0]: {
+                "schema": {"type": "object"} if format == "json" else {"type": "string", "format": "binary"}
+            }
             for format in sorted(REPORT_MEDIA_TYPES, key="pdf".__ne__)
         },
     }

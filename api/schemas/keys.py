@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.access.api_keys import MAX_NAME, MAX_NETWORKS, MAX_OVERLAP, Scope
 
-Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+Name = Annotated[str, Field(pattern=r"^[^\x00]*$", min_length=1, max_length=MAX_NAME)]
 
 
 class Key(BaseModel):

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime, time
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from resources.files.formats import ReportFormat
 from services.reports.periods import NAME_FORM, Every
 
 Name = Annotated[str, Field(max_length=63, pattern=f"^{NAME_FORM}$", examples=["weekly-ops"])]
+TIME_FORM = "([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?"
+
+
+def _as_written(value: Any) -> Any:
+    if isinstance(value, time) or (isinstance(value, str) and re.fullmatch(TIME_FORM, value, re.ASCII)):
+        return value
+    raise ValueError("a time is written HH:MM")
+
+
+# a local time: OpenAPI's format `time` has a zone
+LocalTime = Annotated[
+    time, BeforeValidator(_as_written), WithJsonSchema({"type": "string", "pattern": f"^{TIME_FORM}$"})
+]
 LABEL = Field(None, min_length=1, max_length=500, pattern=r"^[^\x00]*$", description="Only SIMs whose label begins so")
 COUNTRY = Field(None, min_length=1, max_length=100, pattern=r"^[^\x00]*$", description="Only SIMs last seen there")
 
@@ -25,11 +39,13 @@ class NewReportSchedule(BaseModel):
     formats: list[ReportFormat] = Field(
         ["pdf"], min_length=1, max_length=5, description="csv is a zip of one file a table", examples=[["pdf", "xlsx"]]
     )
-    channels: list[Annotated[str, Field(min_length=1, max_length=63)]] = Field(
+    channels: list[Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^\x00]*$")]] = Field(
         [], max_length=20, description="Who gets it; none: it is kept only", examples=[["ops-mail"]]
     )
-    at: time = Field(time(7), description="Local time from which it is made", examples=["07:00"])
-    time_zone: str = Field("UTC", max_length=60, description="Of `at`", examples=["Europe/Berlin"])
+    at: LocalTime = Field(time(7), description="Local time from which it is made", examples=["07:00"])
+    time_zone: str = Field(
+        "UTC", max_length=60, pattern=r"^[^\x00]*$", description="Of `at`", examples=["Europe/Berlin"]
+    )
     label: str | None = LABEL
     country: str | None = COUNTRY
 
@@ -49,7 +65,7 @@ class ReportSchedule(BaseModel):
     every: Every
     formats: list[ReportFormat]
     channels: list[str]
-    at: time = Field(validation_alias="at_time")
+    at: LocalTime = Field(validation_alias="at_time")
     time_zone: str
     label: str | None
     country: str | None

@@ -101,10 +101,10 @@ class UsageDay(BaseModel):
 
     day: date
     total: Amount = Field(description="Received and sent")
-    received: Amount = Field(description="Received by the device")
-    sent: Amount = Field(description="Sent by the device")
-    sms_mt: int = Field(description="SMS to the device")
-    sms_mo: int = Field(description="SMS from the device")
+    received: Amount | None = Field(description="Received by the device; null: not known")
+    sent: Amount | None = Field(description="Sent by the device; null: not known")
+    sms_mt: int | None = Field(description="SMS to the device; null: not known")
+    sms_mo: int | None = Field(description="SMS from the device; null: not known")
     known_at: datetime = Field(description="Since when this value is known; a correction moves it")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -37,10 +39,28 @@ UPDATE predictions.exhaustions SET topup_date = as_of + 3, topups_30 = 1, p_limi
     sms_p10_date = as_of, sms_p50_date = as_of, sms_p90_date = as_of, p_90 = 1, data_grade = 1, data_age_hours = 0
 WHERE status = 'ok'
 """
+# whatever may be unknown is
+UNKNOWN = """
+DO $$
+DECLARE
+    c record;
+BEGIN
+    FOR c IN SELECT table_schema AS s, table_name AS t, column_name AS n
+             FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)
+             WHERE table_type = 'BASE TABLE' AND table_schema IN ('core', 'predictions', 'big')
+                 AND is_nullable = 'YES' AND is_generated = 'NEVER' LOOP
+        BEGIN
+            EXECUTE format('UPDATE %I.%I SET %I = NULL', c.s, c.t, c.n);
+        EXCEPTION WHEN check_violation THEN  -- known where something else is
+        END;
+    END LOOP;
+END $$
+"""
 PATHS: dict[str, type[BaseModel]] = {
     "/v1/sims": SimPage,
     "/v1/sims?limit=2": SimPage,
     "/v1/sims?state=ordered": SimPage,
+    "/v1/sims?state=ordered&country=Germany": SimPage,
     "/v1/sims/8988280666000000001": Sim,
     "/v1/sims/8988280666000000077": Sim,
     "/v1/sims/8988280666000000001/lifecycle": Lifecycle,
@@ -76,13 +96,16 @@ def _keys(value: Any) -> Any:
 
 
 def test_every_answer_is_what_its_documented_model_would_write(client: httpx.Client, seeded: Any) -> None:
-    seeded.run(*FULL.split(";\n"))
-    for path, model in PATHS.items():
-        answer = client.get(path)
-        assert (path, answer.status_code, answer.headers["content-type"]) == (path, 200, "application/json")
-        written = json.loads(model.model_validate_json(answer.content).model_dump_json(by_alias=True))
-        assert (path, answer.json()) == (path, written)
-        assert (path, _keys(answer.json())) == (path, _keys(written))
+    for statements in (FULL.split(";\n"), [UNKNOWN]):
+        seeded.run(*statements)
+        for path, model in PATHS.items():
+            answer = client.get(path)
+            if answer.status_code == 404 and statements == [UNKNOWN]:  # by what it is found is unknown too
+                continue
+            assert (path, answer.status_code, answer.headers["content-type"]) == (path, 200, "application/json")
+            written = json.loads(model.model_validate_json(answer.content).model_dump_json(by_alias=True))
+            assert (path, answer.json()) == (path, written)
+            assert (path, _keys(answer.json())) == (path, _keys(written))
 
 
 def test_models_of_the_test_are_those_of_the_documentation(client: httpx.Client) -> None:
@@ -240,6 +263,37 @@ def test_the_documentation_says_the_limits_of_numbers(client: httpx.Client) -> N
                 for schema in parameter["schema"].get("anyOf", [parameter["schema"]]):
                     if schema.get("type") == "integer":
                         assert {"minimum", "maximum"} <= schema.keys(), (verb, path, parameter["name"])
+
+
+# what is told of these is read by rules of their own; `after` is decoded first
+READ_BY_RULES = {"after", "view", "columns", "where", "kinds", "question", "threshold", "networks", "sql"}
+
+
+def test_every_text_that_is_sent_has_a_form_without_nul(client: httpx.Client) -> None:
+    """PostgreSQL refuses it, which would be an error of the service."""
+    document = client.get("/openapi.json").json()
+
+    def texts(schema: dict[str, Any], outer: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
+        if named := schema.get("$ref"):
+            if named in outer:
+                return
+            schema, outer = document["components"]["schemas"][named.rpartition("/")[2]], (*outer, named)
+        if schema.get("type") == "string" and not schema.keys() & {"enum", "const", "format"}:
+            yield schema
+        parts = [schema[name] for name in ("items",) if name in schema]
+        for part in [*parts, *schema.get("anyOf", []), *schema.get("oneOf", [])]:
+            yield from texts(part, outer)
+        for field, part in schema.get("properties", {}).items():
+            yield from texts(part, outer) if field not in READ_BY_RULES else ()
+
+    for path, verbs in document["paths"].items():
+        for verb, route in verbs.items():
+            sent = [(one["name"], one["schema"]) for one in route.get("parameters", [])]
+            sent += [("body", kind["schema"]) for kind in route.get("requestBody", {}).get("content", {}).values()]
+            for name, schema in sent:
+                for text in texts(schema) if name not in READ_BY_RULES else ():
+                    form = re.compile(text.get("pattern", ""))
+                    assert not any(map(form.search, ("\0", "a\0"))), (verb, path, name, text)
 
 
 def test_a_path_of_its_own_does_not_allow_what_a_pattern_beside_it_does(client: httpx.Client) -> None:

@@ -125,6 +125,7 @@ def test_a_method_that_is_not_there_is_answered_with_all_that_are(client: httpx.
         ("PUT", "/v1/alert-rules", "GET, HEAD, POST"),
         ("GET", "/v1/alert-rules/1", "DELETE, PATCH"),
         ("OPTIONS", "/v1/alerts/1", "GET, HEAD"),
+        ("GET", "/v1/sims/batch", "POST"),  # and not a SIM with a wrong ICCID
     ):
         answer = client.request(method, path)
         assert (path, answer.status_code, answer.headers["allow"]) == (path, 405, allowed)

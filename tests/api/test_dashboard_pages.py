@@ -492,6 +492,9 @@ def test_anybody_sees_reports_and_administrators_plan_them(desk: Desk) -> None:
         "/v1/report-schedules", json={"name": "x", "every": "daily", "time_zone": "Nowhere"}, **api
     )
     assert (again.status_code, nowhere.status_code) == (409, 422)
+    for at in (0, "07:00Z", "24:00", "7"):  # a local time, and nothing that could be made one
+        wrong = desk.admin.post("/v1/report-schedules", json={"name": "x", "every": "daily", "at": at}, **api)
+        assert (wrong.status_code, wrong.json()["detail"]) == (422, "at: a time is written HH:MM")
     assert nowhere.json()["errors"][0]["field"] == "time_zone"
     assert desk.admin.delete("/v1/report-schedules/daily", **api).status_code == 204
     assert desk.admin.delete("/v1/report-schedules/daily", **api).status_code == 404

@@ -62,6 +62,8 @@ def test_its_figures_are_those_of_the_other_routes(service: Service) -> None:  #
     assert figures["Usage in the period"] == pytest.approx(sum(day["total"]["mb"] for days in usage for day in days))
     saving = service.ours.get("/v1/recommendations", params={"limit": 1000}).json()["items"]
     assert len(parts["recommendations"]) == len([row for row in saving if row["action"] != "nothing"])
+    document = service.stranger.get("/openapi.json").json()["paths"]["/v1/reports/make"]["get"]["responses"]["200"]
+    assert document["content"]["application/json"]["schema"] == {"type": "object"}
     other = service.theirs.get("/v1/reports/make", params={**WEEK, "format": "json"}).text
     assert "8988280666" not in other
     assert "9988280666" in other
