@@ -17,7 +17,7 @@ from resources.database.server import driver_url
 from sql import query
 
 # queries with one best plan whatever their parameters, whose planning would cost more than they do
-PLANNED_ONCE = frozenset({"api_exhaustions"})
+PLANNED_ONCE = frozenset({"api_exhaustions", "api_churn_risks"})
 # queries whose best plan depends on their parameters: one for any days would take every choice of days for a small one,
 # one for any number of rows would sort the whole fleet for a page, and one for any choice of SIMs take each for one SIM
 PLANNED_EACH_TIME = frozenset(

@@ -8,13 +8,15 @@ the long way, so that no error is worded twice.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping
+from contextlib import suppress
 from copy import copy
 from typing import Any, cast, get_type_hints
 from urllib.parse import parse_qsl
 
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette_compress import CompressMiddleware, add_compress_type, remove_compress_type
@@ -22,13 +24,14 @@ from starlette_compress import CompressMiddleware, add_compress_type, remove_com
 from api.called import called_prefix
 from api.dependencies import Asked, asked, one_key
 from api.errors import EXPECTED, ProblemError, problem_of
-from api.kept import is_of_moment
+from api.kept import is_had, is_of_moment
 from api.metrics import ROUTE
 from api.reuse import MAX_WANTED, Reuse
 from services.access import api_keys
 from services.access.api_keys import Credential
 
 COMPRESSED_BYTES = 1000  # from which on answers are compressed
+ASIDE_BYTES = 256_000  # from which on in a thread, as it takes milliseconds in which no other request would go on
 ANSWER = "simsight.answer"
 add_compress_type("text/csv")
 add_compress_type("application/problem+json")
@@ -148,14 +151,11 @@ class Direct(FastAPI):
             return None
         for name, value in self._headers.items():
             response.headers.setdefault(name, value)
-        large = len(response.body) >= COMPRESSED_BYTES
-        if is_of_moment(response) and wanted and asking.moment:
-            if large:
-                response = await self._compress(response, scope)
-            self._reuse.keep(wanted, asking.moment, response)
-        elif large:
-            scope[ANSWER] = response
-            return self._compressed
+        moment = asking.moment if is_of_moment(response) and wanted else None
+        if len(response.body) >= COMPRESSED_BYTES and (moment or not _is_had(scope, response)):
+            response = await self._compress(response, scope)
+        if moment:
+            self._reuse.keep(wanted, moment, response)
         return response
 
     def _wanted(self, request: Request, key: Credential) -> Hashable:
@@ -179,8 +179,24 @@ class Direct(FastAPI):
 
         # of its headers only this: to one that asks whether an answer has changed, Kept sends none
         headers = [header for header in scope["headers"] if header[0] == b"accept-encoding"]
-        await self._compressed({**scope, "headers": headers, ANSWER: response}, _nothing, take)
+        work = self._compressed({**scope, "headers": headers, ANSWER: response}, _nothing, take)
+        if len(response.body) >= ASIDE_BYTES:
+            await run_in_threadpool(_run, work)
+        else:
+            await work
         return made
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    """Run what waits for nothing, here and now."""
+    with suppress(StopIteration):
+        work.send(None)
+        raise RuntimeError("it waits")
+
+
+def _is_had(scope: Scope, response: Response) -> bool:
+    """Whether 304 will be said in its place."""
+    return "etag" in response.headers and is_had(scope, response.headers["etag"])
 
 
 async def _nothing() -> Message:

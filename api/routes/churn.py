@@ -45,8 +45,8 @@ async def list_churn_risks(
     label: Label = None,
     as_of: AsOf = None,
 ) -> Response:
-    """As of the latest day, the highest risk within 90 days first, then by ICCID. A walk stays on the day it began
-    with."""
+    """As of the latest day, the highest risk within 90 days first, then the SIM that was first seen earlier. A walk
+    stays on the day it began with."""
     try:
         cursor = ChurnCursor.decode(after) if after else None
     except ValueError:

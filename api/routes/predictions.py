@@ -115,8 +115,8 @@ async def list_exhaustions(
     as_of: AsOf = None,
 ) -> Response:
     """As of the latest day, the soonest median end first; where two end on one day, the one that is likelier to end
-    within 14 days, then by ICCID. Live SIMs without a date come after those with one, ended SIMs (on request) last. A
-    walk stays on the day it began with."""
+    within 14 days, then the one that was first seen earlier. Live SIMs without a date come after those with one, ended
+    SIMs (on request) last. A walk stays on the day it began with."""
     try:
         cursor = ExhaustionCursor.decode(after) if after else None
     except ValueError:

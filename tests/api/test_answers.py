@@ -6,7 +6,9 @@ import asyncio
 import base64
 import json
 import re
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -15,9 +17,11 @@ import pytest
 from fastapi import Response
 from pydantic import BaseModel
 from sqlalchemy import URL
+from starlette.types import Receive, Scope, Send
 
 from api.app import Guards, create_app
 from api.database import InvalidKeyError
+from api.direct import ASIDE_BYTES
 from api.readers import Readers
 from api.reuse import MAX_ANSWER_BYTES, MAX_BYTES, Reuse
 from api.schemas.alerts import Alert, AlertHistory, AlertPage
@@ -253,6 +257,29 @@ def test_answers_that_are_given_again_are_few_and_those_of_their_moment() -> Non
         reuse.keep(n, "moment 2", large)  # in place of it
     assert [held("a"), held(0)] == [None, None], "the first make room"
     assert held(1) == held(n) == ("moment 2", large.body)
+
+
+def test_others_are_answered_while_a_large_answer_is_compressed(serve_app: Any, seeded: Any) -> None:
+    app, waits, go_on = create_app(seeded.url), threading.Event(), threading.Event()
+    compress = app._compressed
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        waits.set()
+        assert go_on.wait(60)
+        await compress(scope, receive, send)
+
+    app._compressed = slow  # type: ignore[method-assign]
+    seeded.run(f"UPDATE core.sims SET msisdn = repeat('7', {ASIDE_BYTES})")
+    key = {"X-API-Key": seeded.keys["default"]}
+    with serve_app(app) as client, ThreadPoolExecutor(1) as threads:
+        large = threads.submit(client.get, f"/v1/sims/{seeded.iccid(1)}", headers=key)
+        assert waits.wait(60)
+        try:
+            assert client.get(f"/v1/sims/{seeded.iccid(2)}/volume-band", headers=key).status_code == 200
+        finally:
+            go_on.set()
+        answer = large.result()
+        assert ("content-encoding" in answer.headers, len(answer.json()["msisdn"])) == (True, ASIDE_BYTES)
 
 
 def test_the_documentation_says_the_limits_of_numbers(client: httpx.Client) -> None:

@@ -224,6 +224,21 @@ def test_exhaustions_are_chosen_by_status_cause_label_and_day(client: httpx.Clie
     assert (other_day.status_code, "2026-01-10" in other_day.json()["detail"]) == (422, True)
 
 
+def test_pages_within_sims_of_one_place_meet_each_once(client: httpx.Client, seeded: Any) -> None:
+    seeded.run(
+        "UPDATE predictions.exhaustions SET p_14 = CASE sim_key % 3 WHEN 0 THEN 0.5 WHEN 1 THEN 0.25 END,"
+        " p50_date = CASE WHEN sim_key % 2 = 0 THEN date '2026-02-01' END",
+        "INSERT INTO predictions.churn_risks"
+        " SELECT (jsonb_populate_record(c, jsonb_build_object('sim_key', s.sim_key))).* FROM core.sims AS s"
+        " JOIN predictions.churn_risks AS c USING (organization_id) WHERE s.iccid NOT LIKE '%01'",
+    )
+    for path, chosen in (("/v1/exhaustions", {"status": "all"}), ("/v1/churn-risks", {})):
+        whole = walk(client, path, **chosen)
+        assert (path, len(whole), len({item["iccid"] for item in whole})) == (path, 12, 12)
+        for limit in (1, 2, 5):
+            assert walk(client, path, limit=limit, **chosen) == whole
+
+
 def test_an_exhaustion_tells_of_ninety_days_sms_limit_and_top_ups(client: httpx.Client, seeded: Any) -> None:
     seeded.run(
         "UPDATE predictions.exhaustions SET p_90 = 0.9, topup_date = '2026-02-01', topups_30 = 0.5, p_limit = 0.25,"
