@@ -112,11 +112,9 @@ def create_app(
     mlflow_url  where people reach MLflow, for links to runs; without it answers have the runs' ids
     The database need not be there yet: until it is, answers are 503.
     """
-    store, streams, writers = Store(database_url), Streams(database_url), Writers(database_url)
-    read_from, live = (
-        Replica(replica) if replica else None,
-        Hub(database_url, Followers(database_url), store, data_note=data_note),
-    )
+    read_from = Replica(replica) if replica else None
+    store, streams, writers = Store(database_url, read_from), Streams(database_url), Writers(database_url)
+    live = Hub(database_url, Followers(database_url), store, data_note=data_note)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -145,9 +143,8 @@ def create_app(
     app.state.writers, app.state.live, app.state.acting = writers, live, acting
     app.state.data_note, app.state.key_use = data_note, KeyUse(writers.count_key_use)
     app.state.bulk_places = BoundedSemaphore(bulk.STREAMS_AT_ONCE)
-    app.state.mlflow_url = mlflow_url.rstrip("/")
     app.state.exhaustion_probability, app.state.lateness_days = exhaustion_probability, lateness_days
-    app.state.language_model = language_model
+    app.state.language_model, app.state.mlflow_url = language_model, mlflow_url.rstrip("/")
     app.state.free_sql = FreeSql(free_sql_urls) if free_sql_urls else None
     # the live stream stands before /v1/alerts/{alert_id}
     modules = (

@@ -7,10 +7,10 @@ same in threads, for what takes long or asks step by step. Live streams (`Follow
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
 from datetime import datetime
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, TypeVar
 
 import psycopg
 from psycopg.rows import dict_row
@@ -19,10 +19,11 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.connections import CONNECT_SECONDS, STATEMENT_SECONDS, Row
+from api.replica import LIMITS, Replica, outcome_of
 from resources import tracing
 from resources.database.catalog import Column
 from resources.database.replica import Position, lag_of, position
-from resources.database.server import DatabaseUnavailableError, describe, driver_url
+from resources.database.server import DatabaseUnavailableError, describe, driver_url, reason
 from resources.errors import SimsightError
 from resources.files.formats import StreamFormat
 from services.access.api_keys import Credential, KeyFacts, key_sha256
@@ -40,6 +41,7 @@ FOLLOWER_POOL_SIZE = 2
 POOL_WAIT_SECONDS = 5
 EXPORT_SECONDS = 120
 STREAM_SECONDS = 900  # for all of a stream, which lasts as long as its client takes to read it
+T = TypeVar("T")
 
 
 class InvalidKeyError(SimsightError):
@@ -166,7 +168,9 @@ def check(facts: KeyFacts, key: Credential) -> None:
 class Pool:
     """Connections in role simsight_api. Connects when first asked and again whenever the database returns."""
 
-    def __init__(self, url: URL | str, *, size: int, spare: int, read_only: bool) -> None:
+    def __init__(
+        self, url: URL | str, *, size: int, spare: int, read_only: bool, limits: Mapping[str, int] | None = None
+    ) -> None:
         self._address = describe(url)
         self._engine = create_engine(
             driver_url(url, "psycopg"),
@@ -174,7 +178,7 @@ class Pool:
             pool_size=size,
             max_overflow=spare,
             pool_timeout=POOL_WAIT_SECONDS,
-            connect_args={"connect_timeout": CONNECT_SECONDS},
+            connect_args={"connect_timeout": CONNECT_SECONDS, **(limits or {})},
         )
         event.listen(self._engine, "connect", _as_api)
         event.listen(self._engine, "connect", _read_only if read_only else _read_write)
@@ -200,10 +204,19 @@ class Pool:
 
 
 class Store(Pool):
-    """Read-only transactions that see one moment, in the thread that asks."""
+    """Read-only transactions that see one moment, in the thread that asks.
 
-    def __init__(self, url: URL | str) -> None:
-        super().__init__(url, size=POOL_SIZE, spare=POOL_SPARE, read_only=True)
+    replica   does the work of `read` and `pieces` where it is fit
+    """
+
+    def __init__(self, url: URL | str, replica: Replica | None = None, limits: Mapping[str, int] | None = None) -> None:
+        super().__init__(url, size=POOL_SIZE, spare=POOL_SPARE, read_only=True, limits=limits)
+        self._replica = (replica, Store(replica.settings.url, limits=LIMITS)) if replica else None
+
+    def close(self) -> None:
+        super().close()
+        if self._replica is not None:
+            self._replica[1].close()
 
     @contextmanager
     def session(self, key: Credential | str) -> Iterator[Session]:
@@ -217,6 +230,43 @@ class Store(Pool):
         with self._transaction() as session:
             session.enter(key)
             yield session
+
+    def read(self, key: Credential, work: Callable[[Session], T]) -> T:
+        """Return what work returns, which is done as that of `pieces`."""
+        with closing(self.pieces(key, lambda session: [work(session)])) as found:
+            return next(found)
+
+    def pieces(self, key: Credential, work: Callable[[Session], Iterable[T]]) -> Generator[T]:
+        """Give what work gives of a session at the replica where that is fit, else at the primary.
+
+        The primary looks at the key. Work that fails at the replica before its first piece is done again at the
+        primary. Raises as `session` does.
+        """
+        if self._replica is not None and self._replica[0].is_wanted():
+            replica, there = self._replica
+            begun, why = False, ""
+            with self.session(key) as session:
+                primary = Position(**session.rows("api_position")[0])
+            try:
+                with there.session(key) as session:
+                    outcome = replica.judged(primary, Position(**session.rows("api_position")[0]))
+                    for piece in work(session) if outcome == "replica" else ():
+                        if not begun:
+                            replica.note(outcome)
+                        begun = True
+                        yield piece
+            except InvalidKeyError:  # it is not there yet
+                outcome = "write_missing"
+            except (DatabaseUnavailableError, SchemaOutdatedError) as error:
+                if begun:
+                    raise
+                outcome, why = outcome_of(error.__cause__), reason(error.__cause__ or error)
+            if not begun:
+                replica.note(outcome, why)
+            if outcome == "replica":
+                return
+        with self.session(key) as session:
+            yield from work(session)
 
     def allowed(self, key: Credential) -> frozenset[str]:
         """The scopes of a request, after `session` let it in."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
@@ -38,6 +38,7 @@ from services.access.api_keys import Credential, Scope, has_form, key_sha256, la
 PAGES_AT_ONCE = 2
 QUESTIONS_AT_ONCE = 4
 C = TypeVar("C", bound=Cursor)
+R = TypeVar("R")
 SQL_AT_ONCE = 2
 REPORTS_AT_ONCE = 1  # each takes a processor for a second
 TOKEN = "simsight.token"  # noqa: S105 - the name under which a request keeps what its token stands for
@@ -181,6 +182,27 @@ def _by_header_or_password(
     yield from _open(request, one_key(request, password=True))
 
 
+class Reading:
+    """Reads at the replica where that may be, as Store.read does."""
+
+    def __init__(self, store: Store, key: Credential) -> None:
+        self._store, self._key = store, key
+
+    def do(self, work: Callable[[Session], R]) -> R:
+        return self._store.read(self._key, work)
+
+
+def _reading(
+    request: Request,
+    _bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    _header: Annotated[str | None, Depends(_header)],
+) -> Iterator[Reading]:
+    key, store = one_key(request), request.app.state.store
+    with store.session(key):  # a wrong key comes before a wrong parameter
+        only_known_parameters(request)
+    yield Reading(store, key)
+
+
 def only_known_parameters(request: Request) -> None:
     """Raise ProblemError for a query parameter that the route does not have, or that is given twice where one counts:
     an answer that silently ignores a condition would be taken for the answer to it."""
@@ -227,15 +249,15 @@ PresentedAdminKey = Annotated[Credential, Security(presented_key, scopes=["admin
 OpenedForPage = Annotated[
     Session, Security(_by_header_or_password, scopes=["read"], scope="function", max_concurrency=PAGES_AT_ONCE)
 ]
-OpenedForExport = Annotated[
-    Session, Security(_by_header, scopes=["read"], scope="function", max_concurrency=EXPORTS_AT_ONCE)
+ReadingForExport = Annotated[
+    Reading, Security(_reading, scopes=["read"], scope="function", max_concurrency=EXPORTS_AT_ONCE)
 ]
 OpenedForReport = Annotated[
     Session, Security(_by_header, scopes=["read"], scope="function", max_concurrency=REPORTS_AT_ONCE)
 ]
 OpenedForSql = Annotated[Session, Security(_by_header, scopes=["read"], scope="function", max_concurrency=SQL_AT_ONCE)]
-OpenedForQuestion = Annotated[
-    Session, Security(_by_header, scopes=["read"], scope="function", max_concurrency=QUESTIONS_AT_ONCE)
+ReadingForQuestion = Annotated[
+    Reading, Security(_reading, scopes=["read"], scope="function", max_concurrency=QUESTIONS_AT_ONCE)
 ]
 
 KnownParameters = Depends(only_known_parameters)

@@ -8,7 +8,7 @@ the long way, so that no error is worded twice.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
 from copy import copy
 from typing import Any, cast, get_type_hints
@@ -187,10 +187,10 @@ class Direct(FastAPI):
         return made
 
 
-def _run(work: Coroutine[Any, Any, None]) -> None:
+def _run(work: Awaitable[None]) -> None:
     """Run what waits for nothing, here and now."""
     with suppress(StopIteration):
-        work.send(None)
+        next(work.__await__())
         raise RuntimeError("it waits")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,13 +46,16 @@ class ReplicaSettings:
 
 
 class Replica:
-    """One replica: whether it is to be asked, what it answers, and how often it was passed over."""
+    """One replica: whether it is to be asked, what it answers, and how often it was passed over.
+
+    The event loop and threads may ask for it; `read` is the event loop's.
+    """
 
     def __init__(self, settings: ReplicaSettings, clock: Callable[[], float] = monotonic) -> None:
         self.settings = settings
         self.outcomes: Counter[Outcome] = Counter()
         self._connections = Connections(settings.url, **LIMITS)
-        self._clock = clock
+        self._clock, self._changing = clock, threading.Lock()
         self._failed, self._rests_until = False, 0.0
         self._level_at: datetime | None = None  # by the primary's clock: when it last had all that the primary had
 
@@ -61,10 +65,11 @@ class Replica:
     def is_wanted(self) -> bool:
         """Whether it is to be asked now: after it failed, by one request each REST_SECONDS, until it is fit again."""
         now = self._clock()
-        if self._failed and now < self._rests_until:
-            return False
-        self._rests_until = now + REST_SECONDS
-        return True
+        with self._changing:
+            if self._failed and now < self._rests_until:
+                return False
+            self._rests_until = now + REST_SECONDS
+            return True
 
     async def read(
         self, primary: Connections, entering: list[Query], asked: list[Query]
@@ -85,13 +90,10 @@ class Replica:
         except psycopg.errors.QueryCanceled:  # it took too long, and would there too
             raise
         except (psycopg.Error, OSError) as error:
-            # of class 40: what it replays stood against the query. That says nothing of the next one
-            cancelled = isinstance(error, psycopg.errors.SerializationFailure | psycopg.errors.DeadlockDetected)
-            outcome: Outcome = "cancelled" if cancelled else "unreachable"
-            why = reason(error)
+            outcome, why = outcome_of(error), reason(error)
         else:
-            outcome, why = self._judged(Position(**at[0]), Position(**there[0])), ""
-        self._note(outcome, why)
+            outcome, why = self.judged(Position(**at[0]), Position(**there[0])), ""
+        self.note(outcome, why)
         if outcome == "replica":
             return [*entered, *found], False
         return await primary.ask([*entering, *asked]), True
@@ -100,7 +102,8 @@ class Replica:
         async with asyncio.timeout(ANSWER_SECONDS):
             return await self._connections.ask_once(asked)
 
-    def _judged(self, primary: Position, own: Position) -> Outcome:
+    def judged(self, primary: Position, own: Position) -> Outcome:
+        """Whether it may answer, as far as it is now."""
         if not own.is_replica_of(primary):
             return "not_a_replica"
         lag = lag_of(primary, own, self._level_at)
@@ -110,12 +113,21 @@ class Replica:
             return "behind"
         return "replica" if (own.last_write or 0) >= (primary.last_write or 0) else "write_missing"
 
-    def _note(self, outcome: Outcome, why: str) -> None:
-        self.outcomes[outcome] += 1
+    def note(self, outcome: Outcome, why: str = "") -> None:
+        """Count where something was answered; log when that changes."""
         failed = outcome in ("unreachable", "not_a_replica", "behind")
-        if failed and not self._failed:
+        with self._changing:
+            self.outcomes[outcome] += 1
+            before, self._failed = self._failed, failed
+        if failed and not before:
             address = describe(self.settings.url)
             log.warning("the primary answers for the replica %s: %s", address, why or outcome.replace("_", " "))
-        elif self._failed and not failed:
+        elif before and not failed:
             log.warning("the replica %s answers again", describe(self.settings.url))
-        self._failed = failed
+
+
+def outcome_of(error: BaseException | None) -> Outcome:
+    """What an error of the replica means."""
+    # of class 40: what it replays stood against the query. That says nothing of the next one
+    cancelled = isinstance(error, psycopg.errors.SerializationFailure | psycopg.errors.DeadlockDetected)
+    return "cancelled" if cancelled else "unreachable"

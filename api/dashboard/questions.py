@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from api.dashboard.routing import router
 from api.dashboard.signing import SignedIn
 from api.dashboard.web import chart, language, page, translate
+from api.database import Store
 from services.access.api_keys import Credential
 from services.questions.answers import EXAMPLES, Answer
 
@@ -27,9 +28,8 @@ async def ask(request: Request, asked: SignedIn, question: Annotated[str, Query(
 
 
 def _answer(request: Request, key: Credential, question: str, to: str) -> Answer:
-    with request.app.state.store.session(key) as session:
-        answer: Answer = session.answer(question, request.app.state.clock(), to)
-    return answer
+    store: Store = request.app.state.store
+    return store.read(key, lambda session: session.answer(question, request.app.state.clock(), to))
 
 
 def _answer_chart(answer: Answer, to: str) -> dict[str, Any] | None:

@@ -16,8 +16,9 @@ from starlette.concurrency import run_in_threadpool
 from api.dashboard.routing import PAGE, fields, router
 from api.dashboard.signing import Changing, SignedIn
 from api.dashboard.web import page
+from api.database import Store
 from api.errors import ProblemError
-from api.routes.exports import pieces_of
+from api.routes.exports import emptied, pieces_of
 from ml.enums import BulkAction
 from resources.database.catalog import Column
 from services.access.api_keys import Credential
@@ -175,11 +176,9 @@ async def sims_file(request: Request, asked: SignedIn, chosen: ChosenSims, kind:
 
 
 def _write(request: Request, key: Credential, chosen: Chosen, kind: FileKind, file: Any) -> int:
-    with request.app.state.store.session(key) as session:
-        size: int = session.write_query(
-            "dashboard_sims_file[dashboard_chosen_sims]", chosen.parameters, COLUMNS, kind, file
-        )
-    return size
+    store: Store = request.app.state.store
+    query = "dashboard_sims_file[dashboard_chosen_sims]"
+    return store.read(key, lambda session: session.write_query(query, chosen.parameters, COLUMNS, kind, emptied(file)))
 
 
 @router.post("/lists")

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
-from api.database import Store
+from api.database import Session, Store
 from api.dependencies import AsOf, Day, Label, PresentedKey
 from api.errors import ProblemError, problems, wrong_parameter
 from resources.files.formats import ExportError, StreamFormat
@@ -104,14 +104,18 @@ class _Sent:
             busy = f"{STREAMS_AT_ONCE} streams are being sent: try again when one has ended."
             raise ProblemError(503, busy, headers={"Retry-After": "30"})
         try:
-            with self._store.session(self._key) as session:
-                found = session.row("api_bulk_as_of", {"dataset": self._dataset}) or {"as_of": None}
-                self.as_of = as_of or found["as_of"]
-                where = list(self._conditions(first, last))
-                where += [] if label is None else [f"label={label}"]
-                yield from session.stream(Export(VIEWS[self._dataset], "parquet", where), self._format)
+            yield from self._store.pieces(self._key, lambda session: self._rows(session, as_of, first, last, label))
         finally:
             self._places.release()
+
+    def _rows(
+        self, session: Session, as_of: date | None, first: date | None, last: date | None, label: str | None
+    ) -> Generator[bytes]:
+        found = session.row("api_bulk_as_of", {"dataset": self._dataset}) or {"as_of": None}
+        self.as_of = as_of or found["as_of"]
+        where = list(self._conditions(first, last))
+        where += [] if label is None else [f"label={label}"]
+        yield from session.stream(Export(VIEWS[self._dataset], "parquet", where), self._format)
 
     def _conditions(self, first: date | None, last: date | None) -> Iterator[str]:
         if self._dataset not in BY_DAY:

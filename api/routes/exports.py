@@ -9,7 +9,7 @@ from typing import IO, Annotated
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
 
-from api.dependencies import OpenedForExport
+from api.dependencies import ReadingForExport
 from api.errors import LOST, ProblemError
 from resources.files.formats import ExportError, Format
 from services.exports import MAX_CONDITIONS, Export, UnknownViewError
@@ -39,7 +39,7 @@ PIECE_BYTES = 256 * 1024
     },
 )
 def export_view(
-    session: OpenedForExport,
+    reading: ReadingForExport,
     view: Annotated[
         str,
         Path(
@@ -68,8 +68,9 @@ def export_view(
     formula has an apostrophe before it."""
     chosen = [name.strip() for name in columns.split(",")] if columns else []
     file = tempfile.TemporaryFile(prefix="simsight-")  # noqa: SIM115  # without a name: gone when it is closed
+    wanted = Export(view, format, where or [], chosen)
     try:
-        session.export(Export(view, format, where or [], chosen), file)
+        reading.do(lambda session: session.export(wanted, emptied(file)))
     except UnknownViewError as error:
         file.close()
         raise ProblemError(404, f"{error}.") from None
@@ -85,6 +86,13 @@ def export_view(
         media_type=MEDIA_TYPES[format],
         headers={"Content-Disposition": f'attachment; filename="{view}.{format}"', "Content-Length": str(size)},
     )
+
+
+def emptied(file: IO[bytes]) -> IO[bytes]:
+    """A file without what work that failed left in it."""
+    file.seek(0)
+    file.truncate()
+    return file
 
 
 def pieces_of(file: IO[bytes]) -> Iterator[bytes]:

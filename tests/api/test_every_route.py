@@ -6,12 +6,17 @@ A new route without a case here fails. The fixture `service` is that of test_rea
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
+from resources.database.session import Database
+from services.access.api_keys import SCOPES, create_key
 from tests.api.test_read_routes import Service, service  # noqa: F401 - a fixture
+from tests.conftest import LOCAL
 
 NO_ORGANIZATION = {("get", "/health"), ("post", "/streams/1nce/{stream_id}")}  # no key opens these
 ENDLESS = {("get", "/v1/alerts/stream")}  # test_alert_stream tries it with two organizations
@@ -48,8 +53,35 @@ OTHERS = ("9988280666", "other-", "mlflow-other", "run-other", '"other"')
 
 
 @pytest.fixture(scope="module")
-def ids(service: Service) -> dict[str, list[str]]:  # noqa: F811
+def full(service: Service) -> Iterator[dict[str, httpx.Client]]:  # noqa: F811
+    """A client of each organization whose key has every scope: no route is refused for want of one."""
+    clients = {}
+    for organization in ("default", "other"):
+        database = Database(service.seeded.url, organization)
+        key = create_key(database, "full", now=datetime.now(UTC), valid_for=None, scopes=SCOPES)
+        database.close()
+        base, headers = service.stranger.base_url, {"X-API-Key": key}
+        clients[organization] = httpx.Client(base_url=base, headers=headers, timeout=30, **LOCAL)
+    yield clients
+    for client in clients.values():
+        client.close()
+
+
+# what only the other organization has: made by its own key
+THEIRS = {
+    "/v1/keys": {"name": "theirs"},
+    "/v1/report-schedules": {"name": "theirs", "every": "daily"},
+    "/v1/alert-rules": {"name": "theirs", "metric": "usage_day_mb", "operator": ">", "threshold": 100},
+}
+
+
+@pytest.fixture(scope="module")
+def ids(service: Service, full: dict[str, httpx.Client]) -> dict[str, list[str]]:  # noqa: F811
     """Ids of the other organization by the name of the path parameter."""
+    made = {path: full["other"].post(path, json=body) for path, body in THEIRS.items()}
+    assert {answer.status_code for answer in made.values()} == {201}
+    label = {"action": "set-labels", "ids": [service.iccid(1, "other")], "label": "new"}
+    assert full["other"].post("/v1/bulk-actions", json=label).status_code == 200
     of = "WHERE organization_id = (SELECT organization_id FROM core.organizations WHERE slug = 'other') LIMIT 3"
     found = {
         "alert_id": "SELECT alert_id FROM predictions.alerts",
@@ -58,11 +90,13 @@ def ids(service: Service) -> dict[str, list[str]]:  # noqa: F811
         "report_id": "SELECT report_id FROM predictions.period_reports",
         "recommendation_id": "SELECT recommendation_id FROM predictions.quota_recommendations",
     }
-    return {name: [str(row[0]) for row in service.seeded.run(f"{query} {of}")] for name, query in found.items()} | {
+    stored = {name: [str(row[0]) for row in service.seeded.run(f"{query} {of}")] for name, query in found.items()}
+    assert all(stored.values()), stored
+    return stored | {
         "iccid": [service.iccid(1, "other")],
-        "rule_id": ["1"],
+        "rule_id": [str(made["/v1/alert-rules"].json()["rule_id"])],
         "case_id": ["case 5"],
-        "name": ["tests"],  # both organizations have a key of this name
+        "name": ["theirs"],
         "view": list(ALL_VIEWS),
         "dataset": list(ALL_SETS),
     }
@@ -79,8 +113,10 @@ def paths_of(path: str, ids: dict[str, list[str]]) -> list[str]:
 
 def test_every_route_gives_nothing_of_another_organization(
     service: Service,  # noqa: F811
+    full: dict[str, httpx.Client],
     ids: dict[str, list[str]],
 ) -> None:
+    before = {path: full["other"].get(path).json() for path in (*THEIRS, "/v1/bulk-actions", "/v1/sims", "/v1/alerts")}
     document = service.stranger.get("/openapi.json").json()["paths"]
     for path, verbs in document.items():
         for verb, route in verbs.items():
@@ -97,7 +133,7 @@ def test_every_route_gives_nothing_of_another_organization(
             for asked in paths_of(path, ids):
                 assert service.stranger.request(verb, asked, json=body).status_code == 401, (verb, path)
                 for query in queries:
-                    answer = service.ours.request(verb, asked, json=body, params=query)
+                    answer = full["default"].request(verb, asked, json=body, params=query)
                     said = (verb, asked, query, answer.status_code, answer.text[:300])
                     assert answer.status_code < 500, said
                     if "{" in path and "{view}" not in path and "{dataset}" not in path:
@@ -106,6 +142,7 @@ def test_every_route_gives_nothing_of_another_organization(
                     assert not [word for word in OTHERS if word in text], said
                     if answer.status_code == 200 and query:
                         assert answer.json()["items"] == [] if "items" in answer.text else True, said
+    assert {path: full["other"].get(path).json() for path in before} == before, "nothing of theirs was changed"
 
 
 def test_every_cursor_of_another_organization_gives_nothing_of_it(service: Service) -> None:  # noqa: F811
