@@ -13,9 +13,9 @@ from sqlalchemy import URL
 from resources.database.migrations import storage_grade
 from resources.database.server import driver_url
 
-# rows are those of the last ANALYZE: counting all of a large table would take minutes
+# rows are those of the last ANALYZE, unknown before it: counting all of a large table would take minutes
 TABLES = """
-SELECT n.nspname || '.' || c.relname AS name, c.oid, greatest(c.reltuples, 0)::bigint AS rows,
+SELECT n.nspname || '.' || c.relname AS name, c.oid, nullif(c.reltuples, -1)::bigint AS rows,
     pg_total_relation_size(c.oid) AS bytes, pg_indexes_size(c.oid) AS index_bytes,
     (SELECT a.attname::text FROM pg_attribute AS a
      WHERE a.attrelid = c.oid AND NOT a.attisdropped AND a.attname = ANY (%(days)s)
@@ -56,8 +56,9 @@ FROM hypertable_compression_stats(%s::regclass)
 def storage(url: URL) -> list[dict[str, Any]]:
     """Each table that takes room, the largest first.
 
-    rows is an estimate; bytes count indexes and what is compressed; ratio says how many times smaller compressed chunks
-    are than they were. chunks and what follows of compression is None where there is none.
+    rows is an estimate, None where a table is too new for one; bytes count indexes and what is compressed; ratio says
+    how many times smaller compressed chunks are than they were. chunks and what follows of compression is None where
+    there is none.
     """
     address = driver_url(url, "").render_as_string(hide_password=False)
     with (

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from api.dashboard.web import figure
 from ml.words import CHURN_FACTS, churn_fact
 
 GERMAN_FACTS: Mapping[str, tuple[str, str]] = {
@@ -56,9 +58,10 @@ def contribution_bars(contributions: Iterable[Mapping[str, Any]], to: str) -> li
     bars = []
     for one in shown:
         width = HALF * abs(one["log_odds"]) / most
+        said = churn_fact(one["feature"], one["value"], facts, unknown)
         bars.append(
             {
-                "words": churn_fact(one["feature"], one["value"], facts, unknown),
+                "words": re.sub(r"[\d.,]*\d", lambda found: figure(found[0], to), said),
                 "log_odds": one["log_odds"],
                 "odds": math.exp(one["log_odds"]),
                 "left": HALF if one["log_odds"] > 0 else HALF - width,

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from api.dashboard.routing import router
 from api.dashboard.signing import SignedIn
-from api.dashboard.web import chart, language, page, translate
+from api.dashboard.web import chart, figure, language, page, translate
 from ml.words import percent
 
 CHALLENGERS = 3  # of a model
@@ -51,12 +51,15 @@ async def models(request: Request, asked: SignedIn) -> Response:
         ("dashboard_scores", {"days": SCORED_DAYS}),
         ("dashboard_promotions", {"rows": 10}),
     )
+    to = language(request)
     found: dict[str, list[dict[str, Any]]] = {}
     for row in versions:
         metrics = row["metrics"]
-        figures = [(words, _written(metrics[name], form)) for name, (form, words) in FIGURES.items() if name in metrics]
+        figures = [
+            (words, _written(metrics[name], form, to)) for name, (form, words) in FIGURES.items() if name in metrics
+        ]
         others = {
-            name: _written(value, ".3f")
+            name: _written(value, ".3f", to)
             for name, value in metrics.items()
             if name not in FIGURES and isinstance(value, int | float)
         }
@@ -69,7 +72,6 @@ async def models(request: Request, asked: SignedIn) -> Response:
         ),
         0.8,
     )
-    to = language(request)
     return page(
         request,
         "models.html",
@@ -82,10 +84,10 @@ async def models(request: Request, asked: SignedIn) -> Response:
     )
 
 
-def _written(value: float | None, form: str) -> str:
+def _written(value: float | None, form: str, to: str) -> str:
     if value is None:
         return "–"
-    return percent(value) if form == "%" else f"{value:{form}}"
+    return figure(percent(value) if form == "%" else f"{value:{form}}", to)
 
 
 def _recent(scores: list[dict[str, Any]]) -> dict[str, Any] | None:

@@ -28,6 +28,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+GERMAN_SIGNS = str.maketrans(",.", ".,")  # 1,234.5 is 1.234,5
 TONES = 4  # that bars of one chart can have
 # where, name, and what else is shown under it
 TABS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -64,7 +65,7 @@ def _environment(to: str) -> Environment:
     """The templates, whose figures are in the words of a language."""
 
     def said(text: str) -> str:
-        return translate(text, to)
+        return figure(translate(text, to), to)
 
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
@@ -74,15 +75,21 @@ def _environment(to: str) -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "count": lambda value: words.count(int(value)),
+        "count": lambda value: said(words.count(int(value))),
         "mb": lambda value: said(words.megabytes(value)),
         "percent": lambda value: said(words.percent(value)),
-        "day": lambda value: said(words.day(_date(value))),
+        "figure": lambda value, form: said(format(value, form)),
+        "day": lambda value: translate(words.day(_date(value)), to),
         "money": lambda *amount: said(money(*amount)),
         "change": lambda row: said(words.change(row["bytes"], row["before"])),
     }
     environment.globals["tabs"] = TABS
     return environment
+
+
+def figure(text: str, to: str) -> str:
+    """A figure with the signs of a language, of one with those of English."""
+    return text.translate(GERMAN_SIGNS) if to == "de" else text
 
 
 def money(minor: float | None, currency: str, digits: int = 2) -> str:

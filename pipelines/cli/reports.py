@@ -58,7 +58,7 @@ def report(
 
     chosen = cast(list[ReportFormat], formats or [_format_of(output)])
     if not output.is_dir():
-        if len(chosen) > 1:
+        if len(chosen) > 1 and (output.exists() or not output.absolute().parent.is_dir()):
             raise UsageError(f"{output} is no folder: several formats need one")
         if not output.absolute().parent.is_dir():
             raise UsageError(f"{output}: there is no folder {output.parent}")
@@ -71,6 +71,8 @@ def report(
         if keep:
             with runtime.database.transaction() as transaction:
                 service.keep(transaction, made, files, name="by hand", now=runtime.clock())
+    if len(files) > 1:
+        output.mkdir(exist_ok=True)
     for format, content in files.items():
         path = output / service.file_name(made, format) if output.is_dir() else output
         service.write(path, content)

@@ -155,18 +155,19 @@ def _next_steps(alerts: Sequence[Mapping[str, Any]], stage: str, api_url: str) -
     lines = []
     if advice := ADVICE.get(str(first["kind"])):
         lines.append(f"What to look at: {advice}")
-    if _type(stage) != "resolved" and not first["closed_at"]:
-        number = first["alert_id"]
+    open_ones = [str(alert["alert_id"]) for alert in alerts if not alert["closed_at"]]
+    if open_ones and _type(stage) != "resolved":
+        them, numbers = "it" if len(open_ones) == 1 else "them", " ".join(open_ones[:MAX_ALERTS_IN_TEXT])
         lines.append(
-            f"To say that you handle it: simsight alerts ack {number}; to put it aside: simsight alerts snooze "
-            f"{number} --for 4h; to close it: simsight alerts resolve {number}"
+            f"To say that you handle {them}: simsight alerts ack {numbers}; to put {them} aside: "
+            f"simsight alerts snooze {numbers} --for 4h; to close {them}: simsight alerts resolve {numbers}"
         )
     if api_url:
         base = api_url.rstrip("/")
         lines.append(f"Report: {base}/v1/report")
-        lines.append(f"Alert: {base}/v1/alerts/{first['alert_id']}")
-        if first["iccid"]:
-            lines.append(f"SIM: {base}/v1/sims/{first['iccid']}")
+        lines.append(f"Alerts: {base}/alerts")
+        if first["iccid"] and len(alerts) == 1:
+            lines.append(f"SIM: {base}/sims/{first['iccid']}")
     return lines
 
 

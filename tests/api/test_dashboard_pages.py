@@ -24,7 +24,7 @@ from api.dashboard import german, models, sim_list, sim_page
 from api.dashboard.churn import GERMAN_FACTS
 from api.dashboard.codes import CODES
 from api.dashboard.signing import CSRF_HEADER
-from api.dashboard.web import span, usage_and_forecast
+from api.dashboard.web import _environment, span, usage_and_forecast
 from ml.words import CHURN_FACTS, percent
 from resources.database.session import Database
 from services.access.api_keys import SCOPES, create_key
@@ -254,6 +254,7 @@ def test_a_sims_page_says_what_moves_its_risk_and_which_way(desk: Desk) -> None:
     said = html.unescape(desk.admin.get(path, headers={"Accept-Language": "de"}).text)
     for words in ("ihre Stille ist bei 80 % der längsten üblichen", "ihre Verbindungsgüte ist nicht bekannt"):
         assert words in said
+    assert ("× 1,99" in said, "+0,69" in said) == (True, True)
     assert GERMAN_FACTS.keys() == CHURN_FACTS.keys()
     assert all(said.count("{") == CHURN_FACTS[name][1].count("{") for name, (_, said) in GERMAN_FACTS.items())
 
@@ -548,6 +549,23 @@ def test_what_goes_wrong_is_a_page_for_people_and_a_problem_for_scripts(desk: De
 )
 def test_between_which_days_is_said_in_german(first: Any, last: Any, said: str) -> None:
     assert span(first, last, LAST, to="de") == said
+
+
+@pytest.mark.parametrize(
+    ("expression", "english", "german"),
+    [
+        ("1234567890 | mb", "1,235", "1.235"),
+        ("13661327 | mb", "13.7", "13,7"),
+        ("316897 | money('EUR', 0)", "3,169 EUR", "3.169 EUR"),
+        ("1850 | money('EUR')", "18.50 EUR", "18,50 EUR"),
+        ("84721 | count", "84,721", "84.721"),
+        ("0.004 | percent", "under 1 %", "unter 1 %"),
+        ("1234.5 | figure(',.2f')", "1,234.50", "1.234,50"),
+    ],
+)
+def test_figures_have_the_signs_of_their_language(expression: str, english: str, german: str) -> None:
+    for to, said in (("en", english), ("de", german)):
+        assert _environment(to).from_string("{{ " + expression + " }}").render() == said
 
 
 def test_texts_that_pages_take_from_tables_have_german_ones() -> None:

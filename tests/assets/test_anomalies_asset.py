@@ -256,6 +256,17 @@ def test_a_silence_that_is_explained_is_no_anomaly(fleet: tuple[Runtime, Truth])
     )
     score_day(runtime, ANOMALIES, AS_OF, run_id="test")
     assert 9 not in found(truth)
+    # the usage call ended ten days ago: the stream's days are known, and those of SIM 9 that it does not tell are not
+    truth.rows("DELETE FROM core.sim_lifecycle WHERE sim_key = 9 AND to_value = 'suspended'")
+    truth.rows(
+        """INSERT INTO ops.polls (sim_key, source, organization_id, sweep_id, polled_at, covered_to)
+        SELECT sim_key, 'usage', 1, 1, now(), %s FROM core.sims""",
+        (AS_OF - timedelta(days=10),),
+    )
+    truth.rows("UPDATE core.sim_usage SET source = 's' WHERE day > %s", (AS_OF - timedelta(days=10),))
+    score_day(runtime, ANOMALIES, AS_OF, run_id="test")
+    assert {7, 11} <= found(truth).keys()
+    assert 9 not in found(truth)
 
 
 def test_a_silence_of_the_season_raises_nothing_and_that_of_a_dead_device_does(fleet: tuple[Runtime, Truth]) -> None:

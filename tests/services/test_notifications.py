@@ -403,10 +403,14 @@ def test_a_mail_says_what_to_do_next_and_links_to_what_it_is_about(fleet: Fleet,
     assert "whether the device has power and a network" in text
     assert f"simsight alerts ack {alert}" in text
     assert "Report: https://sims.example.org/v1/report" in text.splitlines()
-    assert f"https://sims.example.org/v1/alerts/{alert}" in text
-    assert "https://sims.example.org/v1/sims/8888888888888888881" in text
+    assert "Alerts: https://sims.example.org/alerts" in text.splitlines()
+    assert "SIM: https://sims.example.org/sims/8888888888888888881" in text.splitlines()
     assert "open since" in text
     assert "synthetic data" in text
+    several = [fleet.alert(sim) for sim in (2, 3)]
+    fleet.notify(NOW + MINUTE)
+    commands = next(line for line in mailed.mails[1].get_content().splitlines() if "simsight alerts ack" in line)
+    assert {int(number) for number in commands.split("alerts ack ")[1].split(";")[0].split()} == set(several)
 
 
 def test_a_label_cannot_steer_the_terminal_of_who_reads_the_mail(fleet: Fleet, mailed: MailServer) -> None:

@@ -670,6 +670,20 @@ def test_a_period_before_the_predictions_has_their_newest_day_up_to_it_and_no_la
     assert before.as_of is None
     assert part(before, "usage").frame["day"].min() == AS_OF - timedelta(days=119), "the history begins there"
     assert "Usage in as many days before" not in figures(before), "the history does not reach back so far"
+    assert "Usage of 60 of its 141 days is known." in part(before, "key_figures").reading
+
+
+def test_days_that_are_not_stored_are_unknown_and_not_zero(runtime: Runtime, month: Report) -> None:
+    newest = AS_OF + timedelta(days=1)
+    for label in (None, "meter 1"):
+        longer = report_of(runtime, Wanted(month.first_day, AS_OF + timedelta(days=10), label=label))
+        assert part(longer, "usage").frame["day"].max() == newest
+        assert "Usage of 31 of its 40 days is known." in part(longer, "key_figures").reading
+    for first in (AS_OF + timedelta(days=20), AS_OF - timedelta(days=300)):
+        unknown = report_of(runtime, Wanted(first, first + timedelta(days=5)))
+        assert part(unknown, "usage").frame.is_empty()
+        assert part(unknown, "key_figures").reading.startswith("No usage is stored for the period.")
+        assert not figures(unknown).keys() & {"Usage in the period", "Active in the last 7 days of the period"}
 
 
 @pytest.mark.parametrize(

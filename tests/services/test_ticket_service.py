@@ -98,6 +98,10 @@ def test_no_ticket_or_a_strange_one_stops_nothing(sorting: tuple[Runtime, Truth]
     empty, signs = sorted_ticket(truth, "empty"), sorted_ticket(truth, "signs")
     assert (empty["category"], empty["to_person"], signs["category"]) == (None, True, None)
     assert sorted_ticket(truth, "long")["category"] == "billing_question"
+    truth.rows("UPDATE core.tickets SET status = 'CLOSED' WHERE case_id = 'signs'")
+    wanted = {"category": None, "to_person": True, "unsolved": True, "rows": 9}
+    assert [row["case_id"] for row in runtime.database.rows("tickets_list", wanted)] == ["empty"]
+    assert (runtime.database.row("ticket_summary") or {})["to_person"] == 1, "closed ones need no decision"
 
 
 def test_without_a_classifier_it_is_said_which_asset_makes_one(filled: tuple[Runtime, Truth]) -> None:

@@ -38,18 +38,28 @@ def _megabytes(rows: Sequence[Row]) -> str:
     return words.megabytes(sum(row["bytes"] for row in rows))
 
 
+def known_days(asked: Asked, data: Row) -> list[Row]:
+    """The days of the period from the first to the newest that is stored: of others nothing is known."""
+    fleet = data if asked.sims is None else asked.reader.row("report_data", {**asked.period, "sims": None})
+    newest = (fleet or {}).get("newest_day")
+    if newest is None or data.get("first_day") is None:
+        return []
+    days = asked.reader.rows("report_fleet_days", asked.period)
+    return [row for row in days if data["first_day"] <= row["day"] <= newest]
+
+
 def key_figures(asked: Asked, data: Row) -> Section:
     """The figures of the fleet page, and of terminal, dashboard and API of the same day."""
     reader, period = asked.reader, asked.period
     fleet = reader.row("report_key_figures", {**period, "probability": asked.probability}) or {}
     ends = (reader.row("report_key_figures", asked.predicted) or {}) if asked.as_of else {}
     alerts = reader.rows("report_alert_counts", period)
-    days = reader.rows("report_fleet_days", period)
+    days = known_days(asked, data)
     figures: list[tuple[str, float | None, str]] = [
         ("SIMs", fleet["sims"], "SIMs"),
         ("Activated by the last day", fleet["activated"], "SIMs"),
-        ("Active in the last 7 days of the period", fleet["active_7"], "SIMs"),
-        ("Usage in the period", mb(sum(row["bytes"] for row in days)), "MB"),
+        ("Active in the last 7 days of the period", fleet["active_7"] if days else None, "SIMs"),
+        ("Usage in the period", mb(sum(row["bytes"] for row in days)) if days else None, "MB"),
         ("Usage in as many days before", _before(asked, data), "MB"),
     ]
     expected = fleet_expected(_fleet_frame(asked)) if asked.sims is None else []
@@ -69,7 +79,11 @@ def key_figures(asked: Asked, data: Row) -> Section:
             ("Saved in a year by what is recommended", major(money["saving_minor"]), money["currency"]),
         ]
     figures += [("Usage rows up to the last day", data.get("usage_rows", 0), "rows")]
-    reading = f"{words.count(fleet['sims'])} SIMs used {_megabytes(days)} MB in the period."
+    reading = "No usage is stored for the period."
+    if days:
+        reading = f"{words.count(fleet['sims'])} SIMs used {_megabytes(days)} MB in the period."
+    if 0 < len(days) < asked.wanted.days:
+        reading += f" Usage of {words.count(len(days))} of its {words.count(asked.wanted.days)} days is known."
     if not fleet["sims"]:
         reading = (
             "No SIM is chosen: nothing is stored for this choice." if asked.sims == [] else "No SIM is stored yet."
@@ -85,11 +99,7 @@ def key_figures(asked: Asked, data: Row) -> Section:
 
 
 def usage(asked: Asked, data: Row) -> Section:
-    rows = [
-        {"day": row["day"], "usage_mb": mb(row["bytes"])}
-        for row in asked.reader.rows("report_fleet_days", asked.period)
-        if data.get("first_day") and row["day"] >= data["first_day"]
-    ]
+    rows = [{"day": row["day"], "usage_mb": mb(row["bytes"])} for row in known_days(asked, data)]
     reading = "No usage is stored for the period."
     if rows:
         total = sum(row["usage_mb"] for row in rows)
