@@ -23,6 +23,7 @@ CONFIGURED = ("deploy/collector/config.yaml", "deploy/tempo/tempo.yml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name for name, service in SERVICES.items() if service["image"].startswith("simsight:")}
 STANDARD = {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}  # OpenTelemetry's
+STANDARD |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION"}
 SECRET_FILES = {f"{variable_of(field)}_FILE" for field in secret_fields()}
 
 
@@ -40,6 +41,7 @@ def script(*command: str | Path, **variables: str) -> str:
 
 def test_every_service_is_there() -> None:
     usual = {"database", "migrate", "code", "daemon", "ui", "mlflow", "api", "prometheus", "grafana", "loki", "alloy"}
+    usual |= {"backup"}
     assert {name for name, service in SERVICES.items() if "profiles" not in service} == usual
     profiles = {"demo": {"simulator", "mailpit"}, "celery": {"broker", "worker"}, "traces": {"collector", "tempo"}}
     for profile, names in profiles.items():
