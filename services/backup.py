@@ -135,7 +135,7 @@ def verify_all(runtime: Runtime) -> list[tuple[Backup, str]]:
         if wrong:
             damaged.add(backup.name)
         found.append((backup, wrong))
-    with _owner(runtime.server) as connection:
+    with as_owner(runtime.server) as connection:
         for backup, wrong in found:
             connection.execute("UPDATE ops.backups SET verified = %s WHERE name = %s", (not wrong, backup.name))
     return found
@@ -182,15 +182,15 @@ def make_backup(runtime: Runtime, *, full: bool = False) -> Made:
     line.mkdir(parents=True, exist_ok=True)
     with only_one(line / ".lock", "a backup"):
         _remove_left(line)
-        with _owner(server) as connection:
-            version, started = _check_server(connection, server, line)
+        with as_owner(server) as connection:
+            version, major, started = _check_server(connection, server, line)
         earlier = [backup for backup in backups_in(line.parent) if backup.folder.parent == line]
         base, why_full = (None, "") if full else _base(earlier, started, server)
         part = line / f".part-{os.getpid()}"
         try:
             part.mkdir(mode=0o700)
-            base, why_full = _copy_server(server, part / DATA, base, why_full)
-            with _owner(server) as connection:
+            base, why_full = _copy_server(server, part / DATA, major, base, why_full)
+            with as_owner(server) as connection:
                 finished = _now(connection)
             files = _copy_files(settings, part / FILES, earlier[-1] if earlier else None)
             kind = "full" if base is None else "incremental"
@@ -223,7 +223,7 @@ def make_backup(runtime: Runtime, *, full: bool = False) -> Made:
         _write_down(server, backup)
         removed = _remove_old([*earlier, backup], settings.backup_chains, line)
         there = [found.name for found in backups_in(line.parent)]  # a person may have removed some
-        with _owner(server) as connection:
+        with as_owner(server) as connection:
             connection.execute(
                 "UPDATE ops.backups SET removed_at = now() WHERE removed_at IS NULL AND name <> ALL (%s)", (there,)
             )
@@ -251,22 +251,24 @@ def _base(earlier: Sequence[Backup], now: datetime, server: Server) -> tuple[Bac
         verify(earlier[-1])
     except BackupError as error:
         return None, str(error)
-    with _owner(server) as connection:
+    with as_owner(server) as connection:
         row = connection.execute("SELECT current_setting('summarize_wal', true)").fetchone()
     if row != ("on",):
         return None, "summarize_wal is off at the server"
     return earlier[-1], ""
 
 
-def _copy_server(server: Server, folder: Path, base: Backup | None, why_full: str) -> tuple[Backup | None, str]:
+def _copy_server(
+    server: Server, folder: Path, major: int, base: Backup | None, why_full: str
+) -> tuple[Backup | None, str]:
     """Copy what changed since a backup, or everything where the server cannot tell; returns what it goes on from."""
     try:
-        backup_tools.base_backup(server.simsight, folder, after=base.folder / DATA if base else None)
+        backup_tools.base_backup(server.simsight, folder, major, after=base.folder / DATA if base else None)
     except backup_tools.BackupToolError as error:
         if base is None or not _lacks_summaries(error):
             raise
         shutil.rmtree(folder, ignore_errors=True)
-        backup_tools.base_backup(server.simsight, folder, after=None)
+        backup_tools.base_backup(server.simsight, folder, major, after=None)
         return None, "the server did not keep what an incremental one needs"
     return base, why_full
 
@@ -277,8 +279,8 @@ def _lacks_summaries(error: backup_tools.BackupToolError) -> bool:
     )
 
 
-def _check_server(connection: psycopg.Connection[Any], server: Server, line: Path) -> tuple[str, datetime]:
-    """The server's version and time. Raises BackupError where it cannot be backed up, and says what to do."""
+def _check_server(connection: psycopg.Connection[Any], server: Server, line: Path) -> tuple[str, int, datetime]:
+    """The server's version, its major version and time. Raises BackupError where it cannot be backed up."""
     row = connection.execute(
         "SELECT current_setting('server_version'), current_setting('server_version_num')::integer / 10000,"
         " (SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = session_user),"
@@ -287,11 +289,10 @@ def _check_server(connection: psycopg.Connection[Any], server: Server, line: Pat
     ).fetchone()
     assert row is not None
     version, major, may, tablespaces, size, archives = row
-    ours = backup_tools.version()
-    if major != ours:
+    if backup_tools.programs_of(major) is None:
         raise BackupError(
-            f"the server is PostgreSQL {version}, and the programs that come with Simsight make backups of {ours}: "
-            f"{OTHER_WAY}"
+            f"the server is PostgreSQL {version}, and this machine has no programs of that version that make backups, "
+            f"of 17 or newer: install them (Debian: postgresql-{major}), or {OTHER_WAY}"
         )
     if not may:
         raise BackupError(
@@ -310,7 +311,7 @@ def _check_server(connection: psycopg.Connection[Any], server: Server, line: Pat
     free = shutil.disk_usage(line).free
     if free < size // 10:
         raise BackupError(f"the databases hold {size / 1e6:.0f} MB, and {_free(line)}: free some space")
-    return version, _now(connection)
+    return version, major, _now(connection)
 
 
 def _free(folder: Path) -> str:
@@ -325,7 +326,7 @@ def _now(connection: psycopg.Connection[Any]) -> datetime:
 
 
 @contextmanager
-def _owner(server: Server) -> Iterator[psycopg.Connection[Any]]:
+def as_owner(server: Server) -> Iterator[psycopg.Connection[Any]]:
     """A connection whose statements are committed at the end of the block, as the tables' owner."""
     url = driver_url(server.simsight, "").render_as_string(hide_password=False)
     with psycopg.connect(url, options="-c TimeZone=UTC -c role=simsight_owner") as connection:
@@ -333,7 +334,7 @@ def _owner(server: Server) -> Iterator[psycopg.Connection[Any]]:
 
 
 def _write_down(server: Server, backup: Backup) -> None:
-    with _owner(server) as connection:
+    with as_owner(server) as connection:
         connection.execute(
             "INSERT INTO ops.backups (name, kind, after, started_at, finished_at, bytes, verified)"
             " VALUES (%s, %s, %s, %s, %s, %s, true)",

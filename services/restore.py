@@ -23,8 +23,11 @@ from resources.database.archive import WAL
 from resources.database.embedded import PORT, SUPERUSER, StartError, shared_server
 from resources.errors import in_words
 from services.backup import DATA, FILES, Backup, BackupError, backups_in, chain_of, verify
+from services.backup_keeper import archived_until
 
 LOG_COPY = "restore_wal"  # in the data folder: the server reaches it there as whatever user it runs
+# what a server of one's own does once the log is applied: settings that stayed would hold for replicas of it
+CLEAN_UP = f'sed -i -E "/^(restore_command|recovery_)/d" postgresql.auto.conf && rm -r {LOG_COPY}'
 SEGMENT = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})")
 SEGMENT_BYTES = 16 << 20
 PER_LOG = (1 << 32) // SEGMENT_BYTES
@@ -69,6 +72,13 @@ def restore(
     if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
         raise BackupError(f"{target} is there already: a backup is restored into a new folder, nothing is overwritten")
     backup = choose(folder, to, name)
+    until = archived_until(backup.folder.parent)
+    if to is not None and not backup.embedded and (until is None or to > until):
+        raise BackupError(
+            f"the archived log ends at {_shown(until)}: restore without --to all that there is, or to an earlier time"
+            if until
+            else "the log of this server is not archived (`simsight backup keep`): restore without --to"
+        )
     chain = chain_of(backup)
     say(f"reading {', '.join(link.name for link in chain)} of {backup.home} through")
     for link in chain:
@@ -84,20 +94,25 @@ def restore(
         say("putting the databases together")
         backup_tools.combine([link.folder / DATA for link in chain], data)
         shutil.copytree(backup.folder / FILES, part, dirs_exist_ok=True)
-        if not backup.embedded:
-            note = (
-                f"it is a backup of a server of your own (PostgreSQL {backup.postgresql}): start such a server on "
-                f"{target / DATA}, with the extensions that it had, and set SIMSIGHT_DATABASE_URL to it"
-            )
-            if to is not None:
-                raise BackupError("a server of your own archives its log itself: restore without --to, or from there")
-            last = None
-        else:
+        if backup.embedded:
             note = ""
-            log = _copy_log(backup, data, whole=to is None)
+            log = _copy_log(backup, data, to)
             say(f"applying {log} files of the log{'' if to is None else f', up to {_shown(to)}'}")
             last = _recover(data, to, Path(backup.home), target)
             shutil.rmtree(data / LOG_COPY)
+        else:
+            last = None
+            log = _copy_log(backup, data, to)
+            if log == 0:
+                (data / LOG_COPY).rmdir()
+            else:
+                say(f"{log} files of the log are laid beside it{'' if to is None else f', up to {_shown(to)}'}")
+                _ask_for_recovery(data, to, recovery_end_command=CLEAN_UP)
+            note = (
+                f"it is a backup of a server of your own (PostgreSQL {backup.postgresql}): start such a server on "
+                f"{target / DATA}, with the extensions that it had; before it takes connections it "
+                f"{'applies the log' if log else 'makes itself consistent'}. Then set SIMSIGHT_DATABASE_URL to it"
+            )
         if target.exists():
             target.rmdir()
         part.rename(target)
@@ -108,16 +123,17 @@ def restore(
     return Restored(backup, last, note)
 
 
-def _copy_log(backup: Backup, data: Path, *, whole: bool) -> int:
+def _copy_log(backup: Backup, data: Path, to: datetime | None) -> int:
     """Copy the archived log from the backup's beginning on into the data folder; returns how many files.
 
-    whole  refuse a log with a hole or a damaged file: what came after it would be missing without a word
+    A log with a hole or a damaged file is refused where all of it is wanted, as what came after it would be missing
+    without a word; and before a time where nobody would be told that it is not reached.
     """
-    archive, to = backup.folder.parent / WAL, data / LOG_COPY
-    to.mkdir()
+    archive, copies = backup.folder.parent / WAL, data / LOG_COPY
+    copies.mkdir()
     files = sorted(file for file in archive.glob("*.gz") if not file.name.startswith("."))
     for history in [file for file in files if ".history." in file.name]:
-        shutil.copy2(history, to)
+        shutil.copy2(history, copies)
     segments = [file for file in files if SEGMENT.fullmatch(file.name.removesuffix(".gz"))]
     needed = [file for file in segments if file.name[:24] >= backup.first_log_file]
     usable = 0
@@ -125,14 +141,14 @@ def _copy_log(backup: Backup, data: Path, *, whole: bool) -> int:
         wrong = "" if usable == 0 or _follows(needed[usable - 1].name, file.name) else f"what comes before {file.name}"
         wrong = wrong or _damage(file)
         if wrong:
-            if whole:
-                before = datetime.fromtimestamp(needed[max(usable - 1, 0)].stat().st_mtime, UTC)
+            before = datetime.fromtimestamp(needed[max(usable - 1, 0)].stat().st_mtime, UTC)
+            if to is None or (not backup.embedded and to > before):
                 raise BackupError(
                     f"the archived log lacks {wrong}: what was written after it cannot be restored; --to a time before "
                     f"{_shown(before)} restores what came before"
                 )
             return usable
-        shutil.copy2(file, to)
+        shutil.copy2(file, copies)
     return len(needed)
 
 
@@ -157,17 +173,23 @@ def _follows(before: str, after: str) -> bool:
     return one[1] != two[1] or numbers[1] == numbers[0] + 1
 
 
-def _recover(data: Path, to: datetime | None, old: Path, new: Path) -> datetime | None:
-    """Let a server apply the log and become one of its own; returns the time of the last write that it applied.
-
-    old, new  the home that was backed up, and the one that is made
-    """
-    options = {"restore_command": f'gzip -dc "{LOG_COPY}/%f.gz" > "%p"', "recovery_target_action": "promote"}
+def _ask_for_recovery(data: Path, to: datetime | None, **options: str) -> list[str]:
+    """Let the server that is started on a data folder apply the log first; returns the names of the settings for it."""
+    options |= {"restore_command": f'gzip -dc "{LOG_COPY}/%f.gz" > "%p"', "recovery_target_action": "promote"}
     if to is not None:
         options["recovery_target_time"] = to.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f+00")
     with (data / "postgresql.auto.conf").open("a") as conf:
         conf.writelines(f"{name} = '{value}'\n" for name, value in options.items())
     (data / "recovery.signal").touch()
+    return list(options)
+
+
+def _recover(data: Path, to: datetime | None, old: Path, new: Path) -> datetime | None:
+    """Let a server apply the log and become one of its own; returns the time of the last write that it applied.
+
+    old, new  the home that was backed up, and the one that is made
+    """
+    options = _ask_for_recovery(data, to)
     (data / "log").unlink(missing_ok=True)
     last: datetime | None = None
     try:

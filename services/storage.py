@@ -40,7 +40,7 @@ CROSS JOIN LATERAL (
         coalesce(sum(coalesce(z.numrows_pre_compression, greatest(p.reltuples, 0))), 0)::bigint AS rows
     FROM timescaledb_information.chunks AS c
     JOIN pg_class AS p ON p.oid = format('%I.%I', c.chunk_schema, c.chunk_name)::regclass
-    JOIN _timescaledb_catalog.chunk AS i ON i.schema_name = c.chunk_schema AND i.table_name = c.chunk_name
+    JOIN _timescaledb_catalog.chunk AS i ON ops.chunk_table(to_jsonb(i)) = p.oid
     LEFT JOIN _timescaledb_catalog.compression_chunk_size AS z ON z.chunk_id = i.id
     WHERE c.hypertable_schema = h.hypertable_schema AND c.hypertable_name = h.hypertable_name
 ) AS k

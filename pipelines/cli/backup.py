@@ -84,6 +84,31 @@ def verify() -> None:
         raise typer.Exit(1)
 
 
+@backup.command("keep")
+def keep(
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Instead: exit code 1 unless backups and the log are as new as they should be."),
+    ] = False,
+) -> None:
+    """Make a backup a day until Ctrl-C; between them, archive the log of a server of your own."""
+    from threading import Event
+
+    from resources.database.archive import line_of
+    from services.backup import folder_of
+    from services.backup_keeper import keep as keep_backups
+    from services.backup_keeper import what_is_wrong
+
+    settings = load_settings()
+    folder = folder_of(settings)
+    if check:
+        if wrong := what_is_wrong(line_of(settings.home, folder), datetime.now(UTC)):
+            raise UsageError(wrong)
+        return
+    with opened() as runtime:
+        keep_backups(runtime, Event())
+
+
 @app.command()
 def restore(
     target: Annotated[Path, typer.Argument(help="Folder of the new home; it must not exist, or be empty.")],

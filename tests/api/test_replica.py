@@ -44,7 +44,7 @@ class Standby:
         self._data = folder / "standby"
         socket = str(primary.query["host"])
         self.url = primary.set(query={"host": str(folder)})
-        backup_tools.base_backup(primary, self._data, after=None)
+        backup_tools.base_backup(primary, self._data, backup_tools.version(), after=None)
         owner = Path(socket, "PG_VERSION").stat() if Path(socket, "PG_VERSION").exists() else None
         self._as = (
             {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if owner and not os.getuid() else {}

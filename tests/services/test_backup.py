@@ -11,25 +11,30 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event, Thread
 
 import psutil
 import psycopg
 import pytest
+from pydantic import SecretStr
+from sqlalchemy import make_url
 from typer.testing import CliRunner
 
 from pipelines.cli import app
 from resources.database import backup_tools
 from resources.database.archive import WAL, archive_command, line_of
+from resources.database.embedded import PORT, SUPERUSER, shared_server
 from resources.database.migrations import ensure_organization, migrate
 from resources.database.server import driver_url, running_server
 from resources.runtime import Runtime
 from resources.settings import Settings
 from services.backup import BackupError, backups_in, make_backup, newest_verified, verify, verify_all
+from services.backup_keeper import SLOT, LogArchive, archived_until, keep, what_is_wrong
 from services.restore import restore
 from tests.forked import forked_code
 
@@ -290,3 +295,88 @@ def test_a_copied_home_archives_apart_from_the_one_it_is_a_copy_of(tmp_path: Pat
     assert line_of(tmp_path / "home", tmp_path / "backups") == first
     shutil.copytree(tmp_path / "home", tmp_path / "copy")
     assert line_of(tmp_path / "copy", tmp_path / "backups") != first
+
+
+def test_the_log_of_a_server_of_ones_own_is_received_and_restored_to_a_time_by_that_server(home: Home) -> None:
+    folder = home.backups.parent / "own"
+    own = Settings(
+        home=folder / "home",
+        backups=folder / "backups",
+        database_url=SecretStr(home.runtime.server.simsight.render_as_string(hide_password=False)),
+        _env_file=None,
+    )
+    line = line_of(own.home, folder / "backups")
+    stop, begun = Event(), datetime.now(UTC)
+    with Runtime(own) as runtime:
+        keeper = Thread(target=keep, args=(runtime, stop), kwargs={"switch_s": 0.5})
+        keeper.start()
+        try:
+            _wait(lambda: backups_in(folder / "backups") and _archived_since(line, begun))
+            assert what_is_wrong(line, datetime.now(UTC)) == ""
+            wanted = home.write("9 received")
+            home.write("91 too late")
+            _wait(lambda: _archived_since(line, wanted))
+            with home.connect() as connection:
+                figures = {
+                    row[0]: row[3] for row in connection.execute("SELECT * FROM ops.metrics() WHERE label IS NULL")
+                }
+            assert figures["wal_archiving"] == 1
+            assert figures["wal_archived"] >= wanted.timestamp()
+        finally:
+            stop.set()
+            keeper.join()
+        assert "archived" in what_is_wrong(line, datetime.now(UTC) + timedelta(hours=1))
+        assert "no backup" in what_is_wrong(line, datetime.now(UTC) + timedelta(hours=27))
+        # what is received again after a kill does no harm; another server's log is refused
+        newest = sorted((line / WAL).glob("0*.gz"))[-1]
+        shutil.copy(newest, line / "receiving")
+        again = LogArchive(runtime.server, line, 300)
+        again.step()
+        again.close()
+        assert not (line / "receiving" / newest.name).exists()
+        (line / "receiving" / newest.name).write_bytes(gzip.compress(b"another"))
+        with pytest.raises(BackupError, match="of another server"):
+            again.step()
+        again.close()
+    with home.connect() as connection:
+        connection.execute("SELECT pg_drop_replication_slot(%s)", (SLOT,))
+
+    with pytest.raises(BackupError, match="the archived log ends at"):
+        restore(folder / "backups", folder / "later", to=datetime.now(UTC), say=lambda _: None)
+    done = restore(folder / "backups", folder / "restored", to=wanted, say=lambda _: None)
+    assert "applies the log" in done.note
+    data = folder / "restored" / "postgres"
+    with shared_server(data) as sockets:
+        address = {"host": str(sockets), "port": PORT, "user": SUPERUSER, "dbname": "simsight"}
+        with psycopg.connect(**address, autocommit=True) as connection:  # type: ignore[arg-type]
+            _wait(lambda: connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,))
+            notes = [row[0] for row in connection.execute("SELECT note FROM public.notes ORDER BY note")]
+    assert "9 received" in notes
+    assert "91 too late" not in notes
+    # nothing stays that would hold for the next recovery, or for a replica
+    assert "recovery" not in (data / "postgresql.auto.conf").read_text()
+    assert not (data / "restore_wal").exists()
+
+
+def _archived_since(line: Path, moment: datetime) -> bool:
+    until = archived_until(line)
+    return until is not None and until > moment
+
+
+def _wait(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_password_is_given_to_postgresqls_programs_and_seen_by_nobody(tmp_path: Path) -> None:
+    for name in backup_tools.ALL:
+        (tmp_path / name).write_text('#!/bin/sh\necho "$PGPASSWORD $@"; echo "x (PostgreSQL) 99.1"\n')
+        (tmp_path / name).chmod(0o755)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(backup_tools, "DEBIAN", str(tmp_path))
+        url = make_url("postgresql+psycopg://ann:se%40cret@db.example:5433/simsight?sslmode=require")
+        backup_tools.receive_log(url, tmp_path, 99, SLOT, tmp_path / "said").wait()
+    said = (tmp_path / "said").read_text()
+    assert said.startswith("se@cret --dbname postgresql://ann@db.example:5433/postgres?sslmode=require ")

@@ -260,7 +260,13 @@ def test_every_table_that_carries_an_organization_is_guarded(database_url: URL) 
     with connected(database_url) as connection:
         found = connection.execute(guarded, (list(OURS),)).fetchall()
         assert [name for name, enabled, policies in found if not enabled or policies != 1] == []
-        of_the_server = {"ops.schema_migrations", "ops.schema_views", "ops.backups", "ops.deletions"}
+        of_the_server = {
+            "ops.schema_migrations",
+            "ops.schema_views",
+            "ops.backups",
+            "ops.log_archives",
+            "ops.deletions",
+        }
         assert tables(connection) - {name for name, _, _ in found} == of_the_server
 
 
