@@ -39,7 +39,7 @@ def ask(
         if answer.understood and answer.chart != "number":
             print_rows(answer.rows, answer.columns, as_json=False, none="no rows")
         if answer.understood:
-            console.print(f"data to {answer.as_of}", markup=False)
+            console.print(f"{'Daten bis' if answer.language == 'de' else 'data to'} {answer.as_of}", markup=False)
         if sql and answer.sql:
             console.print(f"\n{answer.sql}\n{answer.parameters}", markup=False)
         for example in answer.examples:

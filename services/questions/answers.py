@@ -20,7 +20,9 @@ from services.questions.grammar import Reading, read
 from services.questions.language_model import LanguageModel
 from services.questions.lexicon import respelled
 from services.questions.question import Filter, Question, QuestionError
-from services.questions.sentences import NAMES, sentence, told
+from services.questions.sentences import none_of, sentence, told
+from services.questions.shares import PLACES
+from services.questions.wording import NAMES
 from services.questions.words import clean, language_of, normal
 from sql import query
 
@@ -184,14 +186,27 @@ def _understood(connection: psycopg.Connection[Any], text: str, today: date, lan
         if meant := respelled(word):
             changed[word] = meant
             mended = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", meant, mended)
-    if len(changed) < len(set(first.unknown)):
-        raise first
-    reading = read(mended, today, language=spoken, values=values)
+    try:
+        reading = read(mended, today, language=spoken, values=values)
+    except NotUnderstoodError as error:
+        raise (_with_operators(connection, text, first, spoken) if error.unknown else error) from None
     for word, meant in changed.items():
         reading.assumed.append(
             f"{word!r} wurde als {meant!r} gelesen." if spoken == "de" else f"{word!r} was read as {meant!r}."
         )
     return reading
+
+
+def _with_operators(
+    connection: psycopg.Connection[Any], text: str, error: NotUnderstoodError, language: str
+) -> NotUnderstoodError:
+    """The error, with the operators there are where an unknown word stands for one."""
+    words = "|".join(map(re.escape, error.unknown))
+    if not re.search(rf"\b(?:operator|network|carrier|provider|netz|betreiber|anbieter) (?:{words})\b", normal(text)):
+        return error
+    known = ", ".join(row["operator"] for row in _rows(connection, "question_operators", {}))
+    said = f"{error} Netze hier: {known}." if language == "de" else f"{error} Operators here: {known}."
+    return NotUnderstoodError(said, error.unknown)
 
 
 def _no_such_device(word: str, parts: list[str], language: str) -> str:
@@ -214,7 +229,9 @@ def _looked_up(connection: psycopg.Connection[Any], text: str, unknown: list[str
     asked = runs.union(*devices.values())
     found: dict[str, Filter] = {}
     for row in _rows(connection, "question_values", {"words": sorted(asked)}):
-        found.setdefault(row["word"], Filter(field=row["field"], values=(row["value"],)))
+        known = found.setdefault(row["word"], Filter(field=row["field"], values=(row["value"],)))
+        if row["field"] == known.field == "operator" and row["value"] not in known.values:
+            found[row["word"]] = known.model_copy(update={"values": (*known.values, row["value"])})
     parts: list[str] | None = None
     for word, names in devices.items():
         same = next((found[name] for name in (word, *names) if name in found), None)
@@ -271,6 +288,13 @@ def _answered(connection: psycopg.Connection[Any], reading: Reading, today: date
             else "It is the sum of the forecasts of its SIMs: it is not forecast as a whole."
         )
     answer.sentence = sentence(question, rows, answer.more, compiled, german)
+    chosen = tuple(one for one in question.filters if one.field in PLACES and not one.negated and any(one.values))
+    if chosen and not any(row.get("value", row) for row in rows):
+        whose = Question(metric="sims", aggregation="count", filters=chosen)
+        counted = compile_question(whose, today)
+        with connection.cursor(row_factory=dict_row) as cursor:
+            if cursor.execute(counted.sql.encode(), counted.parameters).fetchall() == [{"value": 0}]:
+                answer.sentence = none_of(whose, german)
     return answer
 
 

@@ -6,12 +6,14 @@ Where a linter sees SQL made from strings, the strings are constants of this mod
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+from services.questions.compiled import Compiled
 from services.questions.metrics import OF_RECOMMENDATIONS
 from services.questions.question import MAX_ROWS, Comparison, Filter, Period, Question, QuestionError
+from services.questions.shares import compile_share
 from services.questions.totals import sql_of_total
 
 DEFAULT_ROWS = 100
@@ -20,6 +22,8 @@ VIEW_OF = {
     "sms": "core.sim_usage_v1",
     "active": "core.sim_usage_v1",
     "inactive": "core.sim_usage_v1",
+    "last_used": "core.sims_v1",
+    "activations": "core.sims_v1",
     "remaining": "core.sims_v1",
     "remaining_share": "core.sims_v1",
     "used_share": "core.sims_v1",
@@ -49,6 +53,7 @@ UNIT_OF = {
     "expiry": "date",
     "churn": "%",
     "inactive": "date",
+    "last_used": "date",
     "active": "MB",
 }
 # the state of a SIM; ordered ones are not in the list of SIMs
@@ -65,17 +70,6 @@ SIM_FIELDS = {
 LABEL_GROUP = r"substring(s.label FROM '^[^-_/:. ]+')"
 BYTES = {"usage": "bytes", "active": "bytes"}
 MESSAGES = "coalesce(sms_mt, 0) + coalesce(sms_mo, 0) + coalesce(sms_unsplit, 0)"
-
-
-@dataclass
-class Compiled:
-    """A statement with named placeholders, its parameters, the unit of its column `value`, and the rows it may give."""
-
-    sql: str
-    parameters: dict[str, Any]
-    unit: str | None
-    rows: int
-    columns: list[str] = field(default_factory=list)
 
 
 class _Writer:
@@ -117,6 +111,12 @@ ROWS = {
             "status": "CASE WHEN r.closed_at IS NULL THEN 'open' ELSE 'closed' END",
         },
         "r.alert_id",
+    ),
+    "activations": _Rows(
+        "r.iccid, r.label, r.activated_at, r.state",
+        "(r.activated_at AT TIME ZONE 'UTC')::date",
+        {},
+        "r.activated_at",
     ),
     "tickets": _Rows(
         "r.case_id, r.subject, r.status, r.opened_at, r.category, r.priority, r.iccid",
@@ -160,6 +160,8 @@ AGGREGATES = {
 
 def compile_question(question: Question, today: date) -> Compiled:
     """Write a Question as SQL; `today` is the day after the last one known. Raises QuestionError where it cannot."""
+    if question.share:
+        return compile_share(question, lambda part: compile_question(part, today))
     if question.metric in ROWS:
         return _of_rows(question)
     if question.group in TIMES:
@@ -177,7 +179,9 @@ def _filters(filters: tuple[Filter, ...], fields: Mapping[str, str], writer: _Wr
         if chosen.field not in fields:
             raise QuestionError(f"there is no {chosen.field.replace('_', ' ')} to choose by")
         column = fields[chosen.field]
-        if chosen.field == "label_part":
+        if chosen.values == ("",):
+            condition = f"coalesce({column}, '') = ''"
+        elif chosen.field == "label_part":
             parts = writer.put("label_part", [value.casefold() for value in chosen.values])
             condition = f"regexp_split_to_array(lower({column}), '[-_/:. ]+') && {parts}::text[]"
         elif chosen.field == "label":
@@ -224,6 +228,8 @@ def _of_rows(question: Question) -> Compiled:
     if question.period:
         first, last = writer.put("first_day", question.period.first), writer.put("last_day", question.period.last)
         conditions.append(f"{table.day} BETWEEN {first}::date AND {last}::date")
+    elif question.metric == "activations":
+        conditions.append("r.activated_at IS NOT NULL")
     if question.comparisons:
         if table.amount is None:
             raise QuestionError(f"{question.metric} have no amount to compare")
@@ -241,7 +247,7 @@ def _of_rows(question: Question) -> Compiled:
         return _finish(writer, text, question, None)
     if question.aggregation == "count" or table.amount is None:
         value, currency = "count(DISTINCT r.iccid)" if question.sims else "count(*)", ""
-        unit = "SIMs" if question.sims else str(question.metric)
+        unit = "SIMs" if question.sims or question.metric == "activations" else str(question.metric)
     else:
         # amounts in different currencies are never added
         value = AGGREGATES[question.aggregation].replace("value", table.amount)
@@ -295,6 +301,12 @@ def _measure(question: Question, today: date, writer: _Writer) -> _Measure:
                 return "", "s.last_used_on", ["s.state"], ["s.last_used_on IS NULL"]
             raise QuestionError(f"{question.metric} needs a period")
         return _of_usage(question, question.period, today, writer)
+    if question.metric == "last_used":
+        conditions = ["s.last_used_on IS NOT NULL"]
+        if question.period:
+            first, last = writer.put("first_day", question.period.first), writer.put("last_day", question.period.last)
+            conditions = [f"s.last_used_on BETWEEN {first}::date AND {last}::date"]
+        return "", "s.last_used_on", ["s.state"], conditions
     if question.metric in ("sims", "remaining", "remaining_share", "used_share"):
         return _of_quota(question)
     return _of_predictions(question, writer)
@@ -329,7 +341,8 @@ def _of_usage(question: Question, period: Period, today: date, writer: _Writer) 
 
 def _of_quota(question: Question) -> _Measure:
     if question.metric == "sims":
-        return "", "s.last_used_on", ["s.state"], []
+        one = any(chosen.field == "iccid" for chosen in question.filters)
+        return "", "s.last_used_on", ["s.state", *(["s.country", "s.operator"] if one else [])], []
     # the view looks the newest answer up each time that the column is named: here once a SIM
     join, known = "CROSS JOIN LATERAL (SELECT s.remaining_mb OFFSET 0) AS q", "q.remaining_mb IS NOT NULL"
     if question.metric == "remaining":

@@ -30,21 +30,28 @@ from services.questions.lexicon import (
     COMPILED,
     COUNTED_GROUP,
     COUNTRY_BEFORE,
+    DISTINCT,
+    EACH_DAY,
     GROUP,
     GROUPS,
     LISTED_GROUP,
     LOWEST,
+    NO_SMS,
+    NONE_OF,
+    NOT,
     OPS,
     OR_MORE,
     OUTSIDE,
     PEAK,
     PERIODIC,
+    SHARED,
+    SHARES,
     STOP,
     TOP,
     UNITS,
 )
 from services.questions.meaning import meant
-from services.questions.periods import IN_DAYS, RULES, Ahead, Span, in_days
+from services.questions.periods import IN_DAYS, RULES, Found, in_days
 from services.questions.question import Filter, Question
 from services.questions.words import MAX_CHARACTERS, QUOTED, clean, language_of, normal, number
 
@@ -69,7 +76,9 @@ def _country_rules() -> list[tuple[re.Pattern[str], Mapping[str, tuple[str, ...]
     )
     rules.append((re.compile(r"(?<![\w])(?P<not>$)?(?:the )?(?P<name>us)(?= (?:sims?|devices?|cards?))"), us))
     words = "|".join(sorted((re.escape(word) for word in ADJECTIVES), key=len, reverse=True))
-    rules.append((re.compile(rf"(?<![\w])(?P<not>$)?(?P<name>{words})[nrs]?(?: (?=\w)|(?![\w]))"), ADJECTIVES))
+    rules.append(
+        (re.compile(rf"(?<![\w])(?P<not>non |not |nicht )?(?P<name>{words})[nrs]?(?: (?=\w)|(?![\w]))"), ADJECTIVES)
+    )
     return rules
 
 
@@ -134,34 +143,42 @@ def _read_values(draft: Draft, text: str, values: Mapping[str, Filter]) -> None:
     found_filters = draft.filters
 
     def label(found: re.Match[str]) -> str:
-        name = next(part for part in found.groups() if part is not None)
-        found_filters.append(Filter(field="label", values=(name.strip(),)))
+        name = next(part for part in reversed(found.groups()) if part is not None)
+        found_filters.append(Filter(field="label", values=(name.strip(),), negated=bool(found["not"])))
         return " | "
 
     def operator(found: re.Match[str]) -> str:
-        name = next(part for part in found.groups() if part is not None)
-        found_filters.append(Filter(field="operator", values=(name.strip(),)))
+        name = next(part for part in reversed(found.groups()) if part is not None)
+        found_filters.append(Filter(field="operator", values=(name.strip(),), negated=bool(found["not"])))
         return " | "
 
     quoted = r"[\"“”„«»'‘‚]([^\"“”„«»'‘’]{1,200})[\"“”«»'’‘]"
+    no = rf"(?P<not>\b{NOT} (?:the |a |those |dem |das |der )?)?"
     text = re.sub(
-        rf"(?i)\b(?:operator|network|carrier|provider|netz|netzbetreiber|betreiber|anbieter)(?: is| ist| ="
+        rf"(?i){no}\b(?:operator|network|carrier|provider|netz|netzbetreiber|betreiber|anbieter)(?: is| ist| ="
         rf"| namens| called)? {quoted}",
         operator,
         text,
     )
     text = re.sub(
-        rf"(?i)\b(?:(?:whose |with |mit |having )?(?:the |dem |das |deren )?(?:labels?|labell?ed|names?|named"
+        rf"(?i){no}\b(?:(?:whose |with |mit |having )?(?:the |dem |das |deren )?(?:labels?|labell?ed|names?|named"
         rf"|called|namens|bezeichnung)(?: is| are| of| ist)?"
         rf"(?: (?:starting with|starts with|beginning with|begins with|start with|begin with|like|beginnt mit"
         rf"|das mit|beginnend mit|anfangend mit))?[:=]? ?){quoted}(?: (?:beginnt|anfaengt|anfängt|starts))?",
         label,
         text,
     )
-    text = QUOTED.sub(label, text)
+    text = re.sub(rf"(?i){no}(?:{QUOTED.pattern})", label, text)
     text = re.sub(
-        r"(?i)\b(?:labels?|labell?ed|named|called|namens)(?: is| ist| =)?(?: (?:starting with|beginning with|like"
+        rf"(?i){no}\b(?:labels?|labell?ed|named|called|namens)(?: is| ist| =)?(?: (?:starting with|beginning with|like"
         r"|begins with|beginnend mit))? ([\w-]*(?:\d|-)[\w./-]*)",
+        label,
+        text,
+    )
+
+    text = re.sub(
+        rf"(?i){no}\b(?:that |which |die )?(?:start|begin|beginn|anfang)(?:s|ing|ning|end|t|en)? (?:with|mit) "
+        r"([\w./-]*[a-zA-Z][\w./-]*)",
         label,
         text,
     )
@@ -185,18 +202,21 @@ def _read_values(draft: Draft, text: str, values: Mapping[str, Filter]) -> None:
 
         text = re.sub(before + r"(?P<code>[A-Z]{2,3})\b(?!&)", code, text)
         text = re.sub(r"\b(?P<not>$)?(?P<code>US|USA|UK|DE|FR|ES|IT|NL|PL|AT|CH)[ -](?=SIM|sim|devices)", code, text)
-    normalised = f" {normal(text)} "
+    normalised = re.sub(r"\b(?:neither|weder)\b", "not", f" {normal(text)} ")
+    if " not " in normalised:
+        normalised = re.sub(r"\bnor\b|\bnoch(?= (?:in|aus|auf|bei) )", "and not", normalised)
     for word, chosen in values.items():
         # a kind of device stands for SIMs, any other value for itself
         left = " sims " if chosen.field == "label_part" or names_of_device(word) else " | "
         pattern = re.compile(
-            rf"(?<![\w])(?:(?:on|via|with|using|bei|ueber|mit|im|in|by|from|the|der|dem|den|operator|network|netz"
+            rf"(?<![\w])(?P<before>(?:(?:{NOT}|on|via|with|using|bei|ueber|mit|im|in|by|from|of|von|the|der|dem|den|des|operator|carrier|provider|anbieter|group|gruppe|labelgruppe|network|netz"
             rf"|netzbetreiber|betreiber|label|labelled|labeled|named|called|namens"
-            rf"|label is) )*{re.escape(word)}(?: (?:network|netz|operator))?(?![\w])"
+            rf"|label is) )*){re.escape(word)}(?: (?:network|netz|operator))?(?![\w])"
         )
-        normalised, times = pattern.subn(left, normalised)
-        if times:
-            draft.filters.append(chosen)
+        for found in pattern.finditer(normalised):
+            negated = bool(re.search(rf"\b{NOT}\b", found["before"]))
+            draft.filters.append(chosen.model_copy(update={"negated": negated}))
+        normalised = pattern.sub(left, normalised)
     draft.text = f" {' '.join(normalised.split())} "
 
 
@@ -225,7 +245,7 @@ def _read_limits(draft: Draft) -> None:
 
     def or_more(found: re.Match[str]) -> None:
         unit, times = _unit_of(found[2])
-        more = "more" in found[3] or "mehr" in found[3]
+        more = "less" not in found[3] and "weniger" not in found[3]
         draft.found.append(("limit", (">=" if more else "<=", number(found[1], draft.language) * times, unit)))
 
     def between(found: re.Match[str]) -> None:
@@ -234,6 +254,7 @@ def _read_limits(draft: Draft) -> None:
         draft.found.append(("limit", (">=", number(found[1], draft.language) * low_times, unit)))
         draft.found.append(("limit", ("<=", number(found[3], draft.language) * times, unit)))
 
+    draft.take(NO_SMS, lambda _: draft.found.append(("limit", ("=", 0.0, "sms"))))
     draft.take(BETWEEN, between)
     draft.take(OR_MORE, or_more)
     draft.take(COMPARE, compare)
@@ -243,6 +264,11 @@ def _read_limits(draft: Draft) -> None:
 
 
 def _read_places(draft: Draft) -> None:
+    def nothing(found: re.Match[str]) -> None:
+        name = next(name for name, text in found.groupdict().items() if text)
+        draft.filters.append(Filter(field="label" if name == "unlabelled" else name, values=("",)))
+
+    draft.take(NONE_OF, nothing, " ")
     for pattern, names in _country_rules():
 
         def country(found: re.Match[str], names: Mapping[str, tuple[str, ...]] = names) -> None:
@@ -255,7 +281,7 @@ def _read_periods(draft: Draft, today: date) -> None:
     draft.text = re.sub(r"(?<=\s)may (?=run|be|leave|churn|exceed|expire|go|have|need)", "", draft.text)
     for pattern, made in RULES:
 
-        def period(found: re.Match[str], made: Callable[[re.Match[str], date], Span | Ahead] = made) -> None:
+        def period(found: re.Match[str], made: Callable[[re.Match[str], date], Found] = made) -> None:
             draft.found.append(("period", made(found, today)))
 
         draft.take(pattern, period)
@@ -265,7 +291,7 @@ def _read_periods(draft: Draft, today: date) -> None:
 def _read_layout(draft: Draft) -> None:
     def top(found: re.Match[str]) -> None:
         draft.found.append(("top", int(found["a"] or found["b"])))
-        draft.found.append(("rank", "bottom" if found["word"] in LOWEST else "top"))
+        draft.found.append(("rank", "bottom" if (found["word"] or found["first"]) in LOWEST else "top"))
 
     def group(found: re.Match[str]) -> None:
         name = next(name for name in GROUPS if found[name])
@@ -285,18 +311,27 @@ def _read_layout(draft: Draft) -> None:
             draft.found.append(("group", name))
             draft.found.append(("asked", found[0].split()[-1]))
         if found["top"]:
-            draft.found.append(("rank", "top"))
+            lowest = found["top"].split()[0] in LOWEST
+            draft.found.append(("rank", "bottom" if lowest else "top"))
         for digits in re.findall(r"\d+", found[0]):
             draft.found.append(("top", int(digits)))
 
     draft.take(
         re.compile(r"(?<![\w])(?:sorted|ordered|sortiert|ranked|geordnet) (?=by|nach)"),
-        lambda _: draft.found.append(("rank", "top")),
+        lambda _: draft.found.append(("order", "down")),
     )
+    draft.take(SHARES, lambda _: draft.found.append(("share", True)))
     draft.take(
         re.compile(r"(?<![\w])(?:day by day|tag fuer tag)(?![\w])"), lambda _: draft.found.append(("daily", True))
     )
+    draft.take(EACH_DAY, lambda _: draft.found.append(("daily", True)))
     draft.take(PERIODIC, lambda found: draft.found.append(("group", "month" if found[0].startswith("mon") else "week")))
+
+    def counted(found: re.Match[str]) -> None:
+        asked(found)
+        draft.found.append(("distinct", True))
+
+    draft.take(DISTINCT, counted)
     draft.take(ASKED_GROUP, asked)
     draft.take(COUNTED_GROUP, asked)
     draft.take(LISTED_GROUP, asked)
@@ -304,3 +339,5 @@ def _read_layout(draft: Draft) -> None:
     draft.take(GROUP, group)
     if COMPARES.search(draft.text) and not (draft.has("group") or draft.has("daily")):
         draft.take(COMPARED, asked)
+    if (draft.has("share") or draft.has("top") or draft.has("rank")) and not (draft.has("group") or draft.has("daily")):
+        draft.take(SHARED, asked)

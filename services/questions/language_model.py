@@ -37,6 +37,8 @@ MEANINGS: dict[str, str] = {
     "expiry": "SIMs by the day their quota expires, within `horizon` days",
     "inactive": "SIMs without any use in `period`; without a period: never used",
     "active": "SIMs with use in `period`",
+    "last_used": "last day on which SIMs had data or SMS, in `period` if it is asked for",
+    "activations": "SIMs by the day they were activated, in `period`",
     "sims": "SIMs as they are now",
     "churn": "probability in % to leave within 90 days",
     "savings": "money that recommended actions would save",
@@ -146,6 +148,7 @@ filters: {", ".join(get_args(Field_))}; countries in English; a label is meant b
 peak: only with usage and sms, for limits on a single day: each SIM's largest day.
 period: needed by usage, sms and active; without one in the question, the 30 days before today.
 group: {", ".join(get_args(Group))}. Not every metric has every group ({groups}; others: those of SIMs).
+share: in % of all groups, or of a number in % of what it is a part of. An empty value of a filter: nothing is known.
 sims: count SIMs and not rows. top: the first so many, ascending: the lowest first.
 What is not asked for is null, empty or false.
 

@@ -17,13 +17,19 @@ from services.questions.metrics import (
     TIMES,
 )
 from services.questions.question import Comparison, Filter
+from services.questions.spans import Span
+
+DAYS_SHOWN = 45  # a trend of so many days is shown by day, a longer one by week or month
 
 
 class Layout:
     """The layout of one question, whose metric is settled."""
 
-    def __init__(self, draft: Draft, metric: str, comparisons: list[Comparison], filters: list[Filter]) -> None:
+    def __init__(
+        self, draft: Draft, metric: str, comparisons: list[Comparison], filters: list[Filter], span: Span | None
+    ) -> None:
         self.draft, self.metric, self.comparisons, self.filters = draft, metric, comparisons, filters
+        self.span = span
 
     def _fail(self, english: str, german: str) -> NotUnderstoodError:
         return self.draft.fail(english, german)
@@ -46,6 +52,23 @@ class Layout:
             group = None  # an average is over SIMs anyway
         made = "list" if group == "sim" else self._grouped(aggregation) if group else self._made(aggregation)
         group = None if group == "sim" else group
+        if draft.has("share"):
+            made = self._part(made, group)
+        elif (tops or ranks) and made != "list" and not group:
+            raise self._fail(
+                "A number of the first or largest alone is not offered: ask for the list.",
+                "Eine Zahl über nur die ersten oder größten gibt es nicht: fragen Sie nach der Liste.",
+            )
+        if "first" in ranks and metric not in ("exhaustion", "expiry") and not tops:
+            raise self._fail(
+                f"First is known of the end of SIMs, not of {self._name()}.",
+                f"Zuerst ist bekannt vom Ende der SIMs, nicht von {self._name()}.",
+            )
+        if metric == "sims" and {"top", "bottom"} & set(ranks) and not group:
+            raise self._fail(
+                "It does not say by what the SIMs are ordered: name it, as in `by usage`.",
+                "Es sagt nicht, wonach die SIMs geordnet sind: nennen Sie es, wie in `nach Verbrauch`.",
+            )
         if metric == "usage" and made == "count" and not self.comparisons:
             self.comparisons.append(Comparison(operator=">", value=0))
         top = tops[0] if tops else None
@@ -59,12 +82,30 @@ class Layout:
             "aggregation": made,
             "daily": daily,
             "peak": draft.has("peak"),
+            "share": draft.has("share"),
             "comparisons": self.comparisons,
             "group": group,
             "sims": made == "count" and draft.has("subject") and metric in ("anomalies", "alerts"),
             "top": top,
-            "ascending": "bottom" in ranks or small_first or (ends and bool(ranks) and made == "list"),
+            "ascending": "bottom" in ranks
+            or draft.has("order", "up")
+            or (small_first and not draft.has("order"))
+            or (ends and bool(ranks) and made == "list"),
         }
+
+    def _part(self, made: str, group: str | None) -> str:
+        """What a share is of: a sum or a number. Raises NotUnderstoodError where it is not said."""
+        chosen = bool(self.filters or self.comparisons)
+        if made == "list" or (made == "sum" and not (group or chosen) and self.draft.has("subject")):
+            made = "count"
+        of_something = {"sims", "used_share", "remaining_share", "churn", *DATED}
+        whole = not (group or chosen) and (made == "sum" or self.metric in of_something)
+        if whole or made not in ("sum", "count") or self.draft.has("daily"):
+            raise self._fail(
+                "It does not say which share: name a part, or what to divide by, as in `by country`.",
+                "Es sagt nicht, welcher Anteil: nennen Sie einen Teil oder wonach geteilt wird, wie in `nach Land`.",
+            )
+        return made
 
     def _asks_for_one(self) -> bool:
         asked = self.draft.all("asked")
@@ -87,6 +128,9 @@ class Layout:
             raise self._fail(
                 "It groups by several things: group by one.", "Es gruppiert nach mehrerem: gruppieren Sie nach einem."
             )
+        if not groups and self.draft.has("trend") and not daily and self.span:
+            days = (self.span.last - self.span.first).days + 1
+            groups = ["day" if days <= DAYS_SHOWN else "week" if days <= 7 * DAYS_SHOWN else "month"]
         group = groups[0] if groups else None
         group = "order_type" if group == "kind" and metric in ("cost", "orders") else group
         group = "action" if group == "kind" and metric in OF_RECOMMENDATIONS else group
@@ -130,7 +174,10 @@ class Layout:
         """What is said where nothing is grouped."""
         draft, metric = self.draft, self.metric
         if draft.has("count"):
+            if metric in AMOUNTS and draft.has("subject") and draft.all("rank") and not draft.has("share"):
+                return "list"  # the number of something decides their order
             of_data = metric == "sms" or (metric == "usage" and draft.has("weak", "data")) or not draft.has("subject")
+            of_data = of_data and not draft.has("count", "sims")
             return "sum" if metric in AMOUNTS and of_data and not self.comparisons else "count"
         if aggregation and not (self.comparisons and aggregation in ("average", "median")):
             if metric in AMOUNTS | SHARES:

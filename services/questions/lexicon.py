@@ -8,7 +8,8 @@ from functools import cache
 from importlib import resources
 
 from services.questions.countries import NAMES
-from services.questions.periods import MONTHS, WEEKDAYS
+from services.questions.spans import MONTHS, WEEKDAYS
+from services.questions.words import ENGLISH, GERMAN
 
 SIM_WORD = r"(?:sim ?cards?|sims?|sim ?karten?|karten?|cards?|devices?|geraete?n?|iccids?)"
 QUOTA = (
@@ -38,6 +39,7 @@ OPS = [
     (">=", r"(?:at least|no less than|not less than|minimum(?: of)?|mindestens|wenigstens|>=)"),
     ("<=", r"(?:at most|up to|no more than|not more than|maximum(?: of)?|hoechstens|maximal|bis zu|nicht mehr als|<=)"),
     (">", r"(?:more than|over|above|greater than|higher than|larger than|exceed(?:s|ed|ing)?|beyond|upwards of"
+          r"|topp(?:ed|ing)|surpass(?:ed|es|ing)?|cross(?:ed|es|ing)?|breach(?:ed|es|ing)?|hit"
           r"|mehr als|ueber|groesser als|hoeher als|oberhalb(?: von)?|>)"),
     ("<", r"(?:less than|under|below|fewer than|lower than|smaller than|weniger als|unter|kleiner als"
           r"|niedriger als|unterhalb(?: von)?|<)"),
@@ -45,13 +47,19 @@ OPS = [
 ]  # fmt: skip
 EITHER = "|".join(f"(?P<o{index}>{words})" for index, (_, words) in enumerate(OPS))
 COMPARE = re.compile(
-    rf"(?<![\w])(?:{EITHER}) (?:the |von |of )?(?:(?P<half>(?:half an? |ein(?:em)? halbe[ns]? ))|(?P<one>an? "
-    rf"|one |eine[mnrs]? |ein )|(?P<n>\d+(?:[.,]\d+)*) ){UNIT}(?![\w])"
+    rf"(?<![\w])(?:vor )?(?:{EITHER}) (?:the |von |of )?(?:(?P<half>(?:half an? |ein(?:em)? halbe[ns]? ))|(?P<one>an? "
+    rf"|one |eine[mnrs]? |ein )|(?P<n>\d+(?:[.,]\d+)*) ){UNIT}(?: ago)?(?![\w])"
 )
 OR_MORE = re.compile(
-    rf"(?<![\w.]){NUM} {UNIT} (or more|and more|or less|and less|oder mehr|und mehr|oder weniger|und weniger)(?![\w])"
+    rf"(?<![\w.]){NUM} {UNIT}(?: (?:marke|grenze|schwelle|mark|threshold|limit))? (ueberschritten|uebertroffen"
+    r"|ueberschreiten|ueberstiegen|or more|and more|or less|and less|oder mehr|und mehr|oder weniger|und weniger)"
+    r"(?![\w])"
 )
 BETWEEN = re.compile(rf"(?<![\w])(?:between|zwischen) {NUM} (?:{UNIT} )?(?:and|und) {NUM} {UNIT}(?![\w])")
+NO_SMS = re.compile(
+    r"(?<![\w])(?:no|without(?: any)?|zero|keine?|ohne|0) (?:sms|text messages|messages|nachrichten|kurznachrichten)"
+    r"(?![\w])"
+)
 BARE_OF_QUOTA = re.compile(rf"(?<![\w.]){NUM} (%|percent|prozent)(?![\w])")
 
 # what asks for a deed is no mistyped question
@@ -91,7 +99,7 @@ GROUPS = {
     r"|betreibern?|anbietern?|mobilfunkanbietern?|netzwerke?n?)",
     "device_type": r"(?:device ?types?|types? of devices?|device models?|models?|hardware(?: types?)?"
     r"|geraetetyp(?:en)?s?|geraetearten?|geraetemodelle?n?|modelle?n?)",
-    "label": r"(?:labels?|label prefix(?:es)?|label groups?|groups?|bezeichnung(?:en)?|gruppen?|labelgruppen?)",
+    "label": r"(?:label prefix(?:es)?|label groups?|labels?|groups?|bezeichnung(?:en)?|gruppen?|labelgruppen?)",
     "state": r"(?:states?|status(?:es)?|lifecycle states?|zustand|zustaenden?|lebenszyklus(?:status)?|stages?)",
     "month": r"(?:months?|monate?n?|calendar months?)",
     "week": r"(?:weeks?|wochen?|kalenderwochen?)",
@@ -115,7 +123,9 @@ BY = (
 )
 GROUP = re.compile(rf"(?<![\w])(?:{BY}) (?:the |single |individual |einzelnen? )?(?:{GROUP_WORDS})(?![\w])")
 ASKED_GROUP = re.compile(
-    rf"(?<![\w])(?:(?:in |on |aus |von |from )?(?:which|what|welche[nmsr]?|in welche[nmrs]?)|(?P<top>top(?: \d+)?)) "
+    rf"(?<![\w])(?:(?:in |on |aus |von |from )?(?:which|what|welche[nmsr]?|in welche[nmrs]?)"
+    r"|(?P<top>(?:top|bottom|busiest|strongest|heaviest|quietest|slowest|weakest"
+    r"|staerkste[rnms]?|schwaechste[rnms]?)(?: \d+)?)) "
     rf"(?:(?P<n>\d+) )?(?:{GROUP_WORDS})(?![\w])"
 )
 COUNTED_GROUP = re.compile(
@@ -126,13 +136,36 @@ LISTED_GROUP = re.compile(
     rf"(?<![\w])(?:the|die|top) (?P<top>$)?(?P<n>$)?(?:{GROUP_WORDS})(?= (?:with|mit|that|which|die|by|nach|am)\b)"
 )
 COMPARED = re.compile(
-    rf"(?<![\w])(?:the |our |all |der |die |den |unserer? )?(?P<top>$)?(?P<n>$)?(?:{GROUP_WORDS})(?![\w])"
+    rf"(?<![\w])(?:of )?(?:the |our |all |der |die |den |unserer? )?(?P<top>$)?(?P<n>$)?(?:{GROUP_WORDS})(?![\w])"
 )
-COMPARES = re.compile(r"(?<![\w])(?:compar(?:e[ds]?|ing|ison)|differs?|unterscheide[nt]|vergleich\w*)(?![\w])")
+SHARED = re.compile(
+    r"(?<![\w])(?:the |our |der |die |den |unserer? )?(?P<top>$)?(?P<n>$)?(?:"
+    + "|".join(f"(?P<{name}>{words})" for name, words in GROUPS.items() if name not in ("sim", "day", "kind"))
+    + r")(?![\w])"
+)
+SHARES = re.compile(
+    rf"(?<![\w])(?!\w+ (?:of|am|an|vom|von) {POSSESSIVE}{QUOTA}(?![\w]))"
+    r"(?:(?:what|which|welche[rn]?|how many|wie ?viel) )?(?:shares?|percentages?|percent|proportions?|fraction"
+    r"|anteil(?:e|s)?|prozentsatz|prozent|prozentuale[rnms]?(?: anteile?)?)(?: (?:of|an|am|von|vom))?(?![\w])"
+)
+DISTINCT = re.compile(
+    r"(?<![\w])(?:in |on |aus |from )?(?:how many|number of|count of|wie ?viele[nr]?|anzahl(?: der| von| an)?)"
+    r"(?: different| distinct| verschiedene[nrs]?| unterschiedliche[nrs]?| of the| our)? (?P<top>$)?(?P<n>$)?(?:"
+    + "|".join(f"(?P<{name}>{GROUPS[name]})" for name in ("country", "operator", "device_type", "label"))
+    + r")(?![\w])"
+)
+COMPARES = re.compile(
+    r"(?<![\w])(?:versus|vs|gegenueber|rank(?:s|ing|ed)?|rangliste|rangfolge|compar(?:e[ds]?|ing|ison)|differs?|unterscheide[nt]|vergleich\w*)(?![\w])"
+)
 PEAK = re.compile(
     r"(?<![\w])(?:on|in|within|at|an|innerhalb|binnen)(?: just| only| nur)? "
     r"(?:any|an?|one|1|einem|eines|irgendeinem)(?: (?:single|given|one|1|einzigen|einzelnen))? "
     r"(?:days?|tag(?:e?s)?)(?![\w])"
+)
+EACH_DAY = re.compile(
+    rf"(?<![\w])(?:per|pro|je) (?:{SIM_WORD}(?: and| und)?(?: per| pro| je)? (?:day|tag)|(?:day|tag)"
+    rf" (?:and|und)(?: per| pro| je)?"
+    rf" {SIM_WORD})(?![\w])"
 )
 PERIODIC = re.compile(
     rf"(?<![\w])(?:monthly|monatlich(?:e[nrsm]?)?|weekly|woechentlich(?:e[nrsm]?)?)(?! {QUOTA})(?![\w])"
@@ -158,14 +191,41 @@ FEATURES = phrases()
 COMPILED = [(name, value, re.compile(rf"(?<![\w.])(?:{phrase})(?![\w])")) for name, value, phrase in FEATURES]
 STOP = frozenset(word for line in lines_of("stop_words.txt") for word in line.split())
 TOP = re.compile(
-    r"(?<![\w.])(?:(?:top|first|ersten) (?P<a>\d{1,4})(?! ?(?:gb|mb|kb|%|days|tage))|"
+    r"(?<![\w.])(?:(?P<first>top|bottom|first|ersten) (?P<a>\d{1,4})(?! ?(?:gb|mb|kb|%|days|tage))|"
     r"(?P<b>\d{1,4}) (?P<word>(?:most|highest|biggest|largest|greatest|heaviest|top|worst|meisten|hoechsten"
     r"|groessten|staerksten|lowest|smallest|least|fewest|kleinsten|geringsten|niedrigsten)))(?![\w])"
 )
-LOWEST = {"lowest", "smallest", "least", "fewest", "kleinsten", "geringsten", "niedrigsten"}
+LOWEST = {
+    "quietest",
+    "slowest",
+    "weakest",
+    "schwaechste",
+    "schwaechster",
+    "schwaechsten",
+    "bottom",
+    "lowest",
+    "smallest",
+    "least",
+    "fewest",
+    "kleinsten",
+    "geringsten",
+    "niedrigsten",
+}
 OUTSIDE = (
     r"(?:outside(?: of)?|not (?:in|from)|except(?: in| for| those in)?|excluding|ausserhalb(?: von)?"
-    r"|nicht (?:in|aus)|ausser (?:in|aus)?|other than)"
+    r"|nicht (?:in|aus)|ausser(?: in| aus)?|ausgenommen|other than|anywhere but|everywhere but)"
+)
+NOT = (
+    r"(?:without|not|no|except(?: for| those)?|excluding|exclude|other than|ohne|nicht|keine?[nms]?|ausser|ausgenommen)"
+)
+# SIMs of which something is not known: without a label
+NONE_OF = re.compile(
+    r"(?<![\w])(?:(?:without|with no|with an? (?:missing|empty|unknown)|has no|have no|having no|no|missing|unknown"
+    r"|ohne|fehlende[mnsr]?|unbekannte[mnsr]?|keine?[nms]?) (?:an? |any |the |ein(?:e[mnr]?)? )?"
+    r"(?:(?P<label>labels?|names?|bezeichnung|namen)|(?P<country>country|land)"
+    r"|(?P<operator>operator|network|betreiber|netz|netzbetreiber)|(?P<device_type>imei|device type|geraetetyp))"
+    r"|(?P<unlabelled>unlabell?ed|unnamed))(?= *(?:[|]|$|sims?|cards?|karten|in|with|and|have|has|mit|und|by|per|nach"
+    r"|pro|last|this|haben|hat|there|gibt))"
 )
 COUNTRY_BEFORE = (
     rf"(?:(?P<not>{OUTSIDE}) |(?:in|from|of|aus|located in|inside|within|for|fuer|at"
@@ -177,7 +237,7 @@ COUNTRY_BEFORE = (
 def known_words() -> frozenset[str]:
     """Single words that rules know, for finding what a mistyped word was meant to be."""
     found = {word for _, _, phrase in FEATURES for word in re.findall(r"(?<![\w\\])[a-z]{5,}(?![\w?*(\[])", phrase)}
-    found |= set(MONTHS) | set(WEEKDAYS) | set(NAMES) | {word for word in STOP if len(word) > 4}
+    found |= ENGLISH | GERMAN | set(MONTHS) | set(WEEKDAYS) | set(NAMES) | {word for word in STOP if len(word) > 4}
     found |= {
         "yesterday",
         "gestern",
@@ -208,8 +268,20 @@ def known_words() -> frozenset[str]:
 
 def respelled(word: str) -> str | None:
     """The known word that a mistyped one must be; None where it is not clear."""
-    if len(word) < 5 or not word.isalpha() or word in ACTIONS:
+    if len(word) < 4 or not word.isalpha() or word in ACTIONS | ENGLISH | GERMAN:
         return None
     near = get_close_matches(word, known_words(), 1, 0.84)
     # one letter more or less, or two exchanged; the first one is right nearly always
-    return near[0] if near and near[0][0] == word[0] and abs(len(near[0]) - len(word)) < 2 else None
+    if not near or near[0][0] != word[0] or abs(len(near[0]) - len(word)) > 1:
+        return None
+    # a word that would then say nothing, or a short one, must be nearer: weather is not whether
+    return near[0] if _has_one_slip(word, near[0]) or (near[0] not in STOP and len(word) > 4) else None
+
+
+def _has_one_slip(word: str, meant: str) -> bool:
+    """Whether one letter is too few or too many, or two that stand side by side are exchanged."""
+    short, long = sorted((word, meant), key=len)
+    if len(short) < len(long):
+        return any(long[:place] + long[place + 1 :] == short for place in range(len(long)))
+    unlike = [place for place, letter in enumerate(word) if letter != meant[place]]
+    return len(unlike) == 2 and unlike[1] == unlike[0] + 1 and sorted(word) == sorted(meant)

@@ -19,9 +19,10 @@ from services.questions.metrics import (
     PRECEDENCE,
     STATUS_OF_TICKET,
     UNIT_OF,
+    WHEN,
 )
-from services.questions.periods import Ahead, Span
 from services.questions.question import Comparison, Filter, Period, Question
+from services.questions.spans import FIRST_DAY, Ahead, Before, Span
 
 
 def meant(draft: Draft, today: date) -> Question:
@@ -62,7 +63,7 @@ class _Meaning:
                 "filters": joined(self.filters),
                 "period": Period(first=self.span.first, last=self.span.last) if self.span else None,
                 "horizon": self.horizon,
-                **Layout(self.draft, self.metric, self.comparisons, self.filters).fields(),
+                **Layout(self.draft, self.metric, self.comparisons, self.filters, self.span).fields(),
             }
         )
 
@@ -78,7 +79,11 @@ class _Meaning:
             raise self._fail(
                 "There are several periods in it: ask for one.", "Darin sind mehrere Zeiträume: fragen Sie nach einem."
             )
+        ahead = self.draft.has("future") or bool({"exhaustion", "expiry", "forecast", "ended"} & set(self.named))
         for period in periods:
+            if isinstance(period, Before):
+                self.span, self.ahead = (None, period.ahead(self.today)) if ahead else (period.span(), None)
+                continue
             if isinstance(period, Ahead):
                 self.ahead = period
                 continue
@@ -102,16 +107,33 @@ class _Meaning:
             named = ["recommendations", *named]
         if not named and draft.has("order_type"):
             named = ["orders"]
+        if not named and draft.has("severity"):
+            named = ["alerts"]
+        if not named and draft.has("new") and (self.span or draft.has("subject")):
+            named = ["activations"]
+            draft.note("New means that they were activated then.", "Neu heißt, dass sie da aktiviert wurden.")
+        if "activated" in self.states and not named and self._asks_for_a_day():
+            self.states.remove("activated")
+            named = ["activations"]
         metric = next((name for name in PRECEDENCE if name in named), None)
         if metric is None:
             return self._unnamed_metric()
         others = [name for name in named if name != metric and name not in ALLOWED[metric]]
+        if draft.has("distinct"):
+            raise self._fail(
+                f"Countries, operators, labels and device types are counted of all SIMs, not of {metric}.",
+                f"Länder, Netze, Labels und Gerätetypen werden bei allen SIMs gezählt, nicht bei {metric}.",
+            )
         if others:
             both = f"{metric} + {', '.join(others)}".replace("_", " ")
             raise self._fail(
                 f"It asks for two things at once ({both}).", f"Es fragt nach zwei Dingen zugleich ({both})."
             )
         return metric
+
+    def _asks_for_a_day(self) -> bool:
+        """Whether a state is meant as what happened some day, and not as it is now."""
+        return bool(self.span) or self.draft.has("when") or bool({"month", "week"} & set(self.draft.all("group")))
 
     def _is_recommended(self) -> bool:
         """Whether actions are meant that are recommended, not those that were done: `should be topped up`."""
@@ -122,13 +144,18 @@ class _Meaning:
 
     def _unnamed_metric(self) -> str:
         draft = self.draft
+        if draft.has("daily") and draft.has("aggregation", "average"):
+            return "usage"
         if "mb" in self.units or draft.has("weak", "data"):
             return "usage"
         if "sms" in self.units:
             return "sms"
         if draft.has("weak", "risk"):
             return "churn"
-        if draft.has("subject") or draft.has("whole") or self.states:
+        if draft.has("rank") and {"day", "week", "month"} & set(draft.all("group")):
+            return "usage"
+        of_sims = any(chosen.field == "iccid" for chosen in self.filters) or set(draft.all("group")) & PER_SIM
+        if draft.has("subject") or draft.has("whole") or self.states or of_sims:
             return "sims"
         raise self._fail("It names nothing that can be measured.", "Es wird nichts genannt, das gemessen werden kann.")
 
@@ -170,6 +197,10 @@ class _Meaning:
             self.states.append("active")
         if metric == "usage" and self.units == {"sms"}:
             metric = "sms"
+        if metric == "active" and self.span and "mb" in self.units:
+            metric = "usage"
+            if all(operator in ("<", "<=") for operator, _, _ in self.limits):
+                self.comparisons.append(Comparison(operator=">", value=0))
         asked_when = self.span or "forecast" in self.named or self.draft.has("when") or self.draft.has("rank")
         if metric == "ended" and (coming or asked_when):
             metric = "exhaustion"
@@ -177,6 +208,8 @@ class _Meaning:
 
     def _settle_silence(self) -> None:
         """Silent and active are states of a SIM, and with a period whether it had usage."""
+        if self.metric == "active" and {"top", "bottom"} & set(self.draft.all("rank")):
+            self.metric = "usage"
         if self.metric == "silent" and (self.span or "days" in self.units):
             self.metric = "inactive"
         elif self.metric == "silent" or (self.metric == "active" and not self.span):
@@ -200,6 +233,10 @@ class _Meaning:
                 self.comparisons.append(Comparison.model_validate({"operator": operator, "value": value}))
             elif unit == "days" and self.metric == "inactive" and operator in (">", ">=") and not self.span:
                 self.span = Span(self.today - timedelta(int(value)), self.yesterday)
+            elif unit == "days" and self.metric == "last_used" and not self.span:
+                day = self.today - timedelta(int(value))
+                longer = operator in (">", ">=")
+                self.span = Span(FIRST_DAY, day - timedelta(1)) if longer else Span(day, self.yesterday)
             elif (
                 unit == "days"
                 and self.metric in ("exhaustion", "expiry")
@@ -215,6 +252,11 @@ class _Meaning:
 
     def _settle_days(self) -> None:
         metric = self.metric
+        if self.draft.has("when") and metric not in WHEN:
+            raise self._fail(
+                f"When is known of the end, the last use and the activation of SIMs, not of {self._name()}.",
+                f"Wann ist bekannt vom Ende, von der letzten Nutzung und der Aktivierung, nicht von {self._name()}.",
+            )
         if metric in ("usage", "sms", "active", "inactive") or metric in DATED:
             if self.ahead and self.ahead.note == "in" and metric == "inactive":
                 self.span, self.ahead = Span(self.today - timedelta(self.ahead.days), self.yesterday), None
@@ -229,6 +271,8 @@ class _Meaning:
                 self._assume_back(ANOMALY_DAYS)
         elif metric in ("exhaustion", "expiry", "forecast"):
             self._settle_horizon()
+        elif metric == "last_used" and not self.ahead:
+            self.draft.note("A SIM is seen on days with data or SMS.", "Gesehen heißt: Tage mit Daten oder SMS.")
         elif self.span or self.ahead:
             if not (metric == "sims" and self.span and self.span.first == self.today):
                 raise self._fail(
@@ -275,6 +319,10 @@ class _Meaning:
         if not chosen:
             return
         if self.metric not in metrics:
+            if name == "risk_level" and self.metric in ("alerts", "anomalies"):
+                raise self._fail(
+                    "Severities are critical, warning and info.", "Schweregrade sind kritisch, Warnung und Hinweis."
+                )
             shown = ", ".join(chosen).replace("_", " ").lower()
             raise self._fail(f"{shown} does not fit to {self._name()}.", f"{shown} passt nicht zu {self._name()}.")
         self.filters.append(Filter.model_validate({"field": name, "values": tuple(dict.fromkeys(chosen))}))
@@ -286,7 +334,10 @@ class _Meaning:
         self._put("kind", draft.all("kind"), {"alerts", "anomalies", "incidents"})
         if metric == "alerts":
             self._put("kind", [KIND_OF_ALERT[name] for name in self.named if name in KIND_OF_ALERT], {"alerts"})
-        self._put("severity", draft.all("severity"), {"alerts", "anomalies", "incidents"})
+        severities = draft.all("severity")
+        if severities == ["warning"] and "alerts" not in self.named and draft.has("group", "severity"):
+            severities = []  # warnings by severity are alerts of any
+        self._put("severity", severities, {"alerts", "anomalies", "incidents"})
         statuses = draft.all("status")
         if metric == "tickets":
             statuses = [status for name in statuses for status in STATUS_OF_TICKET[name]]
@@ -329,6 +380,11 @@ class _Meaning:
             raise self._fail(
                 "Roaming is known by country only: name one, as in `outside Germany`.",
                 "Roaming ist nur nach Land bekannt: nennen Sie eines, wie in `außerhalb von Deutschland`.",
+            )
+        if draft.has("new") and metric not in DATED:
+            raise self._fail(
+                f"New is known of what has a day, not of {self._name()}.",
+                f"Neu ist bekannt von dem, was einen Tag hat, nicht von {self._name()}.",
             )
         if draft.has("should") and metric not in OF_RECOMMENDATIONS:
             raise self._fail(

@@ -25,12 +25,14 @@ ALLOWED: dict[str, set[str]] = {
     "forecast": {"usage", "quota"},
     "never_used": {"inactive", "usage"},
     "silent": {"inactive"},
+    "last_used": {"usage", "active", "inactive"},
+    "activations": set(),
     "inactive": {"usage", "silent"},
     "sms": {"usage"},
     "quota": {"usage", "ended"},
     "usage": {"active"},
     "active": set(),
-    "ended": {"quota", "usage", "exhaustion", "forecast"},
+    "ended": {"quota", "remaining", "usage", "exhaustion", "forecast"},
 }
 PRECEDENCE = [
     "tickets",
@@ -49,6 +51,8 @@ PRECEDENCE = [
     "remaining",
     "forecast",
     "never_used",
+    "last_used",
+    "activations",
     "silent",
     "inactive",
     "sms",
@@ -56,7 +60,7 @@ PRECEDENCE = [
     "usage",
     "active",
 ]
-DATED = {"tickets", "alerts", "incidents", "anomalies", "cost", "orders"}
+DATED = {"activations", "tickets", "alerts", "incidents", "anomalies", "cost", "orders"}
 PER_SIM = {"label", "country", "operator", "device_type", "state", "sim"}
 GROUPS_OF: dict[str, set[str]] = {
     "tickets": {"month", "week", "day", "category", "priority", "status", "state"},
@@ -67,6 +71,7 @@ GROUPS_OF: dict[str, set[str]] = {
     "savings": {"action"} | PER_SIM,
     "recommendations": {"action"} | PER_SIM,
     "recommended_cost": {"action"} | PER_SIM,
+    "activations": {"month", "week", "day"} | PER_SIM,
     "cost": {"month", "week", "day", "order_type", "kind"},
     "orders": {"month", "week", "day", "order_type", "kind"},
     "usage": {"month", "week", "day"} | PER_SIM,
@@ -89,6 +94,19 @@ UNIT_OF = {
 AMOUNTS = {"usage", "sms", "forecast", "remaining", "cost", "savings", "recommended_cost"}
 OF_RECOMMENDATIONS = {"savings", "recommendations", "recommended_cost"}
 SHARES = {"used_share", "remaining_share", "churn"}
+# where the answer has a day for what is asked
+WHEN = {
+    "exhaustion",
+    "expiry",
+    "ended",
+    "last_used",
+    "activations",
+    "alerts",
+    "anomalies",
+    "tickets",
+    "incidents",
+    "orders",
+}
 TIMES = {"month", "week", "day"}
 KIND_OF_ALERT = {
     "silent": "silent",
@@ -102,6 +120,6 @@ KIND_OF_ALERT = {
 STATUS_OF_TICKET = {"open": ("OPEN", "IN_PROGRESS"), "closed": ("CLOSED",), "IN_PROGRESS": ("IN_PROGRESS",)}
 ONE = re.compile(
     r"(?:country|land|operator|network|carrier|provider|netz|betreiber|netzbetreiber|anbieter|label|month|monat"
-    r"|week|woche|"
+    r"|week|woche|day|tag|"
     r"model|type|geraetetyp|modell|category|kategorie|kind)$"
 )

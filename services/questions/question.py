@@ -20,6 +20,8 @@ Metric = Literal[
     "expiry",  # day on which the quota ends whatever is used
     "inactive",  # SIMs without use in a period; without a period: never used
     "active",  # SIMs with use in a period
+    "last_used",  # last day with use
+    "activations",  # SIMs by the day they were activated
     "sims",  # SIMs
     "churn",  # probability to leave within 90 days, in %
     "savings",  # what the recommended actions would save
@@ -90,7 +92,10 @@ class Comparison(_Part):
 
 
 class Filter(_Part):
-    """Any of the values, or none of them. Of a label: any of these beginnings; of its parts: any between separators."""
+    """Any of the values, or none of them. Of a label: any of these beginnings; of its parts: any between separators.
+
+    An empty value stands for none at all: SIMs without a label.
+    """
 
     field: Field_
     values: tuple[Value, ...] = Field(min_length=1, max_length=50)
@@ -117,5 +122,6 @@ class Question(_Part):
     horizon: int | None = Field(None, ge=0, le=3650, description="Days ahead of the as-of day")
     group: Group | None = None
     sims: bool = Field(False, description="count SIMs and not rows (anomalies, alerts, tickets)")
+    share: bool = Field(False, description="in % of all groups; of a number, in % of what it is a part of")
     top: int | None = Field(None, ge=1, le=MAX_ROWS)
     ascending: bool = False

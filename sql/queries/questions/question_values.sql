@@ -5,7 +5,7 @@ operators AS (SELECT DISTINCT operator FROM core.sims_v1 WHERE operator IS NOT N
 labels AS (SELECT DISTINCT substring(label FROM '^[^-_/:. ]+') AS beginning, label FROM core.sims_v1 WHERE label IS NOT NULL)
 
 SELECT word, 'operator' AS field, operator AS value
-FROM words JOIN operators ON lower(operator) = word
+FROM words JOIN operators ON lower(operator) = word OR starts_with(lower(operator), word || ' ')
 
 UNION ALL
 

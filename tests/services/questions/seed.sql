@@ -1,9 +1,10 @@
 -- 24 SIMs of `default` (8988280666000000001 to ...24) and 6 of `other`; usage to 2026-01-10, the day before the questions are asked.
-INSERT INTO core.sims (organization_id, iccid, imei, label, status, quota_status, quota_total, first_seen_at, changed_at)
+INSERT INTO core.sims (organization_id, iccid, imei, label, status, quota_status, quota_total, first_seen_at, changed_at, activated_at)
 SELECT organization_id, CASE slug WHEN 'default' THEN '89' ELSE '99' END || '88280666' || lpad(n::text, 9, '0'),
     (ARRAY['86450022', '35291111'])[1 + n % 2] || lpad(n::text, 7, '0'),
     (ARRAY['tracker-', 'meter-', 'alarm-'])[1 + n % 3] || lpad(n::text, 2, '0'),
-    CASE n WHEN 23 THEN 'Disabled' ELSE 'Enabled' END, 0, 500000000, now(), now()
+    CASE n WHEN 23 THEN 'Disabled' ELSE 'Enabled' END, 0, 500000000, now(), now(),
+    CASE WHEN n <> 22 THEN timestamptz '2025-09-01 10:00Z' + n * interval '5 days' END
 FROM core.organizations, generate_series(1, CASE slug WHEN 'default' THEN 24 ELSE 6 END) AS n;
 
 INSERT INTO core.sim_connectivity (sim_key, day, organization_id, observed_at, status, operator, country)

@@ -15,6 +15,7 @@ FILES = (
     "golden_a.toml",
     "golden_b.toml",
     "golden_c.toml",
+    "golden_blind.toml",
 )
 NEEDED = 0.95
 

@@ -38,6 +38,19 @@ TODAY = date(2026, 1, 11)  # a Sunday
         ("in 2025", "2025-01-01", "2025-12-31"),
         ("between November and December", "2025-11-01", "2025-12-31"),
         ("month to date", "2026-01-01", "2026-01-11"),
+        ("in KW 1", "2025-12-29", "2026-01-04"),
+        ("week 45 of 2025", "2025-11-03", "2025-11-09"),
+        ("since Monday", "2026-01-05", "2026-01-11"),
+        ("vom 24.12. bis 6.1.", "2025-12-24", "2026-01-06"),
+        ("1 Dec - 7 Dec", "2025-12-01", "2025-12-07"),
+        ("in the second half of December", "2025-12-16", "2025-12-31"),
+        ("Ende Dezember", "2025-12-21", "2025-12-31"),
+        ("in the last week of November", "2025-11-24", "2025-11-30"),
+        ("in the last 48 hours", "2026-01-09", "2026-01-10"),
+        ("last weekend", "2026-01-03", "2026-01-04"),
+        ("vorletzten Monat", "2025-11-01", "2025-11-30"),
+        ("im 2. Halbjahr", "2025-07-01", "2025-12-31"),
+        ("before 1 January 2026", "2000-01-01", "2025-12-31"),
     ],
 )
 def test_periods(words: str, first: str, last: str) -> None:
@@ -81,7 +94,7 @@ def test_an_answer_says_what_it_rests_on(fleet: Fleet) -> None:
     assert answer.unit == "MB"
     assert answer.sentence.startswith("3 SIMs used more than 1,000 MB from 2025-12-12 to 2026-01-10.")
     german = fleet.ask("Welche SIMs haben mehr als 1,5 GB verbraucht?")
-    assert german.sentence.startswith("1 SIM hat vom 2025-12-12 bis 2026-01-10 mehr als 1.500 MB verbraucht.")
+    assert german.sentence.startswith("1 SIM hat vom 2025-12-12 bis 2026-01-10 mehr als 1.500 MB verbraucht: ")
     assert german.assumed == ["Ohne Zeitraum sind es die letzten 30 Tage."]
 
 
@@ -97,6 +110,16 @@ def test_yesterday_is_the_last_day_there_is_when_data_is_old_and_that_is_said(fl
     assert len(answer.rows) == 2
     assert any("2026-01-10" in note for note in answer.assumed)
     assert answer.data_age_days == 21
+
+
+def test_what_has_no_sim_is_said_and_lists_name_their_first_row(fleet: Fleet) -> None:
+    assert fleet.ask("usage of 8988280666000000099").sentence == "There are no SIMs with ICCID 8988280666000000099."
+    assert fleet.ask("Verbrauch in Polen gestern").sentence == "Es gibt keine SIMs in Polen."
+    top = fleet.ask("top 3 SIMs by usage yesterday").sentence
+    assert top.endswith("on 2026-01-10: first 8988280666000000008 (alarm-08) with 2,500 MB.")
+    share = fleet.ask("what share of our SIMs was inactive last month?").sentence
+    assert share == "2 of 24 SIMs had no usage from 2025-12-01 to 2025-12-31: 8.33 %."
+    assert "Operators here: AT&T, Orange, TIM, Telekom." in fleet.ask("usage on operator Verizon yesterday").sentence
 
 
 def test_more_rows_than_are_shown_are_said(fleet: Fleet) -> None:
@@ -132,7 +155,8 @@ def test_a_total_forecast_is_the_published_one_and_a_sum_of_sims_is_said(fleet: 
     whole = fleet.ask("Was verbraucht die Flotte in den nächsten 30 Tagen?")
     assert whole.rows == [{"value": 1800, "low": 1440, "high": 2160, "sims": 8, "sum_of_sims": False}]
     assert whole.sentence == (
-        "Prognostizierter Verbrauch in den nächsten 30 Tagen: 1.800 MB (mit 80 % zwischen 1.440 und 2.160 MB)."
+        "Prognostizierter Verbrauch in den nächsten 30 Tagen: 1.800 MB "
+        "(mit 80 % Wahrscheinlichkeit zwischen 1.440 und 2.160 MB)."
     )
     assert whole.assumed == []
     summed = fleet.ask("forecast for Germany or France for the next 7 days")

@@ -1,0 +1,155 @@
+"""The words of answers: each pair is English, German."""
+
+from __future__ import annotations
+
+NAMES = {
+    "usage": ("usage", "Verbrauch"),
+    "sms": ("SMS", "SMS"),
+    "remaining": ("remaining volume", "Restvolumen"),
+    "remaining_share": ("share of the quota that is left", "verbleibender Anteil am Kontingent"),
+    "used_share": ("share of the quota that is used", "verbrauchter Anteil am Kontingent"),
+    "forecast": ("forecast usage", "prognostizierter Verbrauch"),
+    "exhaustion": ("end of the volume", "Ende des Volumens"),
+    "expiry": ("expiry", "Ablauf"),
+    "inactive": ("SIMs without usage", "SIMs ohne Verbrauch"),
+    "active": ("SIMs with usage", "SIMs mit Verbrauch"),
+    "last_used": ("last use", "letzter Nutzung"),
+    "activations": ("activations", "Aktivierungen"),
+    "sims": ("SIMs", "SIMs"),
+    "churn": ("churn risk within 90 days", "Abwanderungsrisiko in 90 Tagen"),
+    "savings": ("expected savings", "erwartete Einsparung"),
+    "recommendations": ("recommendations", "Empfehlungen"),
+    "recommended_cost": ("cost of the recommendations", "Kosten der Empfehlungen"),
+    "anomalies": ("anomalies", "Auffälligkeiten"),
+    "alerts": ("alerts", "Alarme"),
+    "tickets": ("tickets", "Tickets"),
+    "incidents": ("incidents", "Vorfälle"),
+    "orders": ("orders", "Bestellungen"),
+    "cost": ("cost of orders", "Kosten der Bestellungen"),
+}
+MADE = {
+    "list": ("list", "Liste"),
+    "count": ("number", "Anzahl"),
+    "sum": ("total", "Summe"),
+    "average": ("average", "Durchschnitt"),
+    "median": ("median", "Median"),
+    "maximum": ("maximum", "Maximum"),
+    "minimum": ("minimum", "Minimum"),
+}
+# one and several of the rows of a metric; of others they are SIMs
+ROWS = {
+    "anomalies": (("anomaly", "anomalies"), ("Auffälligkeit", "Auffälligkeiten")),
+    "alerts": (("alert", "alerts"), ("Alarm", "Alarme")),
+    "tickets": (("ticket", "tickets"), ("Ticket", "Tickets")),
+    "incidents": (("incident", "incidents"), ("Vorfall", "Vorfälle")),
+    "orders": (("order", "orders"), ("Bestellung", "Bestellungen")),
+    "cost": (("order", "orders"), ("Bestellung", "Bestellungen")),
+    "recommendations": (("recommendation", "recommendations"), ("Empfehlung", "Empfehlungen")),
+}
+SIMS = (("SIM", "SIMs"), ("SIM", "SIMs"))
+FIELDS = {
+    "iccid": ("ICCID", "ICCID"),
+    "label": ("label", "Label"),
+    "label_part": ("part of the label", "Teil des Labels"),
+    "country": ("country", "Land"),
+    "operator": ("operator", "Netz"),
+    "device_type": ("device type", "Gerätetyp"),
+    "state": ("state", "Zustand"),
+    "kind": ("kind", "Art"),
+    "severity": ("severity", "Schweregrad"),
+    "category": ("category", "Kategorie"),
+    "priority": ("priority", "Priorität"),
+    "status": ("status", "Status"),
+    "risk_level": ("risk", "Risiko"),
+    "order_type": ("order type", "Bestellart"),
+    "action": ("action", "Maßnahme"),
+    "month": ("month", "Monat"),
+    "week": ("week", "Woche"),
+    "day": ("day", "Tag"),
+}
+SEVERAL = {
+    "label": ("label groups", "Labelgruppen"),
+    "country": ("countries", "Länder"),
+    "operator": ("operators", "Netze"),
+    "device_type": ("device types", "Gerätetypen"),
+    "month": ("months", "Monate"),
+    "week": ("weeks", "Wochen"),
+    "day": ("days", "Tage"),
+}
+VALUES = {
+    "critical": "kritisch",
+    "warning": "Warnung",
+    "info": "Hinweis",
+    "open": "offen",
+    "closed": "geschlossen",
+    "in progress": "in Bearbeitung",
+    "high": "hoch",
+    "medium": "mittel",
+    "low": "niedrig",
+    "silent": "stumm",
+    "active": "aktiv",
+    "suspended": "gesperrt",
+    "deactivated": "deaktiviert",
+    "expired": "abgelaufen",
+    "exhausted": "aufgebraucht",
+    "issued": "ausgegeben",
+    "activated": "aktiviert",
+    "top up": "aufladen",
+    "retire": "stilllegen",
+    "extend": "verlängern",
+    "swap": "tauschen",
+    "lower limit": "Limit senken",
+    "billing question": "Abrechnung",
+    "connectivity issue": "Verbindung",
+    "quota exhausted": "Kontingent aufgebraucht",
+    "topup": "Aufladung",
+    "bulk topup": "Sammelaufladung",
+    "spike": "Spitze",
+    "silence": "Stille",
+    "quota 80": "Kontingent zu 80 % verbraucht",
+    "exhaustion": "Ende des Volumens",
+    "anomaly": "Auffälligkeit",
+}
+LIMITS = {
+    ">": ("more than", "mehr als"),
+    ">=": ("at least", "mindestens"),
+    "<": ("less than", "weniger als"),
+    "<=": ("at most", "höchstens"),
+    "=": ("exactly", "genau"),
+}
+# what SIMs do: [of one|of several]; {limit}, {when} and {ahead} are put in
+DONE = {
+    "usage": ("used {limit}{when}", "[hat|haben]{when} {limit} verbraucht"),
+    "daily": (
+        "used {limit} a day on average{when}",
+        "[hat|haben]{when} im Durchschnitt {limit} am Tag verbraucht",
+    ),
+    "peak": ("used {limit} on a single day{when}", "[hat|haben]{when} an einem einzigen Tag {limit} verbraucht"),
+    "sms": ("had {limit}{when}", "hatte[|n]{when} {limit}"),
+    "remaining": ("[has|have] {limit} left", "[hat|haben] noch {limit} übrig"),
+    "remaining_share": ("[has|have] {limit} of the quota left", "[hat|haben] noch {limit} des Kontingents übrig"),
+    "used_share": ("[has|have] used {limit} of the quota", "[hat|haben] {limit} des Kontingents verbraucht"),
+    "forecast": ("[is|are] expected to use {limit}{ahead}", "[wird|werden]{ahead} voraussichtlich {limit} verbrauchen"),
+    "exhaustion": ("[runs|run] out{ahead}", "[ist|sind]{ahead} leer"),
+    "exhausted": ("[is|are] exhausted", "[ist|sind] aufgebraucht"),
+    "expiry": ("[expires|expire]{ahead}", "[läuft|laufen]{ahead} ab"),
+    "inactive": ("had no usage{when}", "hatte[|n]{when} keinen Verbrauch"),
+    "last_used": ("[was|were] last seen{when}", "[war|waren]{when} zuletzt zu sehen"),
+    "activations": ("[was|were] activated{when}", "[wurde|wurden]{when} aktiviert"),
+    "risk": (
+        "[has|have] a {limit} risk to leave within 90 days",
+        "[hat|haben] ein {limit} Risiko, in 90 Tagen abzuwandern",
+    ),
+    "never": ("[was|were] never used", "[wurde|wurden] noch nie genutzt"),
+    "active": ("had usage{when}", "hatte[|n]{when} Verbrauch"),
+    "churn": ("[has|have] a churn risk of {limit}", "[hat|haben] ein Abwanderungsrisiko von {limit}"),
+    "savings": ("would save {limit} [|each]", "[würde|würden je] {limit} sparen"),
+    "recommended_cost": ("would cost {limit} [|each]", "[würde|würden je] {limit} kosten"),
+}
+# countries with an article before the name
+ARTICLES = dict.fromkeys(("United States", "United Kingdom", "Netherlands", "Czech Republic"), "the ")
+ARTICLES |= {"USA": "den "} | dict.fromkeys(("Schweiz", "Slowakei", "Türkei"), "der ")
+LIMITED = {"usage", "daily", "peak", "sms", "remaining", "remaining_share", "used_share", "forecast", "churn"} | {
+    "savings",
+    "recommended_cost",
+}
