@@ -14,7 +14,7 @@ import numpy as np
 
 from ml.anomaly.places import Bools, Floats, Types, of_type
 from ml.anomaly.signals import CHANNELS, SLOW
-from ml.anomaly.tails import BY_FLEET, anomaly_scores, tails_of
+from ml.anomaly.tails import anomaly_scores, tails_of
 
 FAMILIES = (SLOW, *((name,) for name in CHANNELS if name not in SLOW))  # channels that share a promise
 CHECKED_SHARE = 1 / 3  # of the days, the last ones, are scored by the tails of those before
@@ -52,8 +52,7 @@ def corrections(
             values = channels[name]
             known = kept[:, earlier] & ~np.isnan(values[:, earlier])
             if known.any():
-                counted = types if name not in BY_FLEET else types[:0]
-                tails = tails_of(values[:, earlier], classes[name][:, earlier], known, counted)
+                tails = tails_of(name, values[:, earlier], classes[name][:, earlier], known, types)
                 scores = anomaly_scores(name, tails, values[:, later], classes[name][:, later], types)
                 alarms |= judged & (scores >= CHECKED_DECADES)
         by_sim = _episodes(alarms).sum(axis=1)

@@ -58,6 +58,10 @@ def in_words() -> pl.Expr:
         ))
         .when(pl.col("kind") == "sms_flood")
         .then(pl.format("{} SMS on {}; usual are {} a day.", whole("sms"), on, pl.col("usual_sms").round(2)))
+        .when((pl.col("kind") == "flapping") & (pl.col("sessions") == 0))
+        .then(pl.format(
+            "No report on {}; many of its device type have more data sessions than usual, as it had with its last.", on
+        ))
         .when(pl.col("kind") == "flapping")
         .then(pl.format(
             "{} data sessions on {}; usual are {}.", whole("sessions"), on, pl.col("usual_sessions").round(1)

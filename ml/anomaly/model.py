@@ -24,9 +24,9 @@ from ml.anomaly import control, typical
 from ml.anomaly.places import MIN_PEERS, Bools, Floats, Types, of_type
 from ml.anomaly.signals import CHANNELS, FEATURES, SLOW, Signals, signals
 from ml.anomaly.tails import (
-    BY_FLEET,
     CLASS_GROUP,
     MIN_COUNTED_DAYS,
+    MIN_TYPE_DAYS,
     STEPS,
     bounded,
     drawn_to_typical,
@@ -37,7 +37,7 @@ from ml.history import FloatArray
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest
 
-VERSION = 8
+VERSION = 9
 TRAINING_DAYS = 84
 WARMUP_DAYS = 56  # days of history before those that the fit uses
 MIN_TRAINING_DAYS = 42  # that the fit uses all the same where there are fewer
@@ -46,6 +46,8 @@ FOREST_SCORED = 400_000
 TREES = 100
 EXCLUDED_DAYS = 14  # days around an anomalous one that are left out
 EXPECTED = 3e-6  # share of an exponential tail beyond which a day is left out of the counts
+# the same of a device type's levels, the quantiles that its body ends with, and how often that is looked at
+EXPECTED_LEVELS, BODY_OF_TYPE, TURNS = 1e-5, (0.8, 0.95), 2
 MOST_FAULTY, MOST_FAULTY_SIMS = 0.15, 2  # of a device type's SIMs, in TRAINING_DAYS, that faults of one kind may befall
 STATES = {"missed": 3.0, "rarer": 3.0}  # decades, standard deviations: more is left out of the counts
 MAX_SILENCE_GAPS = 3.0  # times the usual gap: a longer silence says nothing of usual gaps
@@ -166,6 +168,8 @@ def fit(
     out = np.logical_or.reduce([decades > 0 for decades in found.shared.values()])
     for name in CHANNELS[:-1]:
         beyond = _silences(found, fits) if name == "silence" else _beyond(name, channels[name], classes, fits)
+        if name in SLOW:
+            beyond |= _levels_beyond(channels[name], fits, found.types)
         out |= beyond & ~_usual_in(beyond, fits, found.types)[:, None]
     kept = fits & ~_around(out, EXCLUDED_DAYS)
     rows = _sampled(kept, FOREST_ROWS, seed)
@@ -181,12 +185,7 @@ def fit(
         kept &= ~_around(out, EXCLUDED_DAYS)
     channels |= {"pattern": pattern}
     tails = {
-        name: tails_of(
-            channels[name],
-            classes[name],
-            kept & ~np.isnan(channels[name]),
-            found.types if name not in BY_FLEET else found.types[:0],
-        )
+        name: tails_of(name, channels[name], classes[name], kept & ~np.isnan(channels[name]), found.types)
         for name in CHANNELS
     }
     if lacking:
@@ -310,6 +309,25 @@ def _beyond(name: str, values: Floats, classes: dict[str, Any], fits: Bools) -> 
         low, high = np.quantile(values[part], (0.90, 0.98))
         step = max((high - low) / np.log(5), STEPS[name])
         found |= part & (values > high + step * np.log(0.02 / EXPECTED))
+    return found
+
+
+def _levels_beyond(values: Floats, fits: Bools, types: Types) -> Bools:
+    """Where levels lie beyond what the body of their device type, carried on as an exponential tail, would show in
+    EXPECTED_LEVELS of days. A fault lasts for weeks, so that it is in the body, too: what was beyond is left out of it,
+    and the rest looked at again."""
+    found = np.zeros_like(fits)
+    for _, rows in of_type(types):
+        here, out = fits[rows], np.zeros((len(rows), fits.shape[1]), dtype=bool)
+        for _ in range(TURNS):
+            body = values[rows][here & ~out]
+            if len(body) < MIN_TYPE_DAYS:
+                break
+            low, high = np.quantile(body, BODY_OF_TYPE)
+            decline = np.log((1 - BODY_OF_TYPE[0]) / (1 - BODY_OF_TYPE[1]))
+            step = max((high - low) / decline, STEPS["rise_28"])
+            out |= here & (values[rows] > high + step * np.log((1 - BODY_OF_TYPE[1]) / EXPECTED_LEVELS))
+        found[rows] = out
     return found
 
 

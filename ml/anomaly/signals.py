@@ -266,7 +266,10 @@ def _taken_part(
     judged = in_use & (idle | ~np.isnan(own))  # of whom nothing is usual cannot send less
     part = restless > RESTLESS
     before = np.logical_or.reduce([np.pad(part, ((0, 0), (back, 0)))[:, :long] for back in range(1, LASTS + 2)])
-    members = (part | (before & (restless > STILL_RESTLESS)))[:, -days:]
+    goes_on = part
+    for _ in range(LASTS):  # who reports rarely takes part until its next report says otherwise
+        goes_on = part | (idle & np.pad(goes_on, ((0, 0), (1, 0)))[:, :long])
+    members = (goes_on | (before & (restless > STILL_RESTLESS)))[:, -days:]
     together = {
         "sessions": shared(part, seen, types, days, fleet, "sessions", lasting=LASTS, members=members),
         "missed": shared(lacking, judged, operators, days, fleet, "operator", kinds=types, limits=OF_OPERATOR),

@@ -19,6 +19,8 @@ STEPS |= {"high": 0.4, "busy": 0.4, "rarer": 0.7, "hours": 1.0, "pattern": 0.01}
 # fleet does
 BY_TYPE, BY_FLEET = ("high", "busy", "country", "missed", "rarer"), ("device", "operator")
 OF_TYPE = "type "  # before a device type where its own counts are kept
+DAYS_OF_TYPE = "days of type "  # before it where how many SIM-days these are is kept, of the SLOW channels
+TRUSTED_DAYS = 10_000.0  # SIM-days of a device type at which its own counts say half of how rare a level is
 CLASS_GROUP = 100  # classes whose numbers differ in the last two digits only may share their counts
 MIN_CLASS_DAYS = (
     3_000  # SIM-days that a class must have for counts of its own, and MIN_COUNTED_DAYS for related classes to have any
@@ -32,22 +34,24 @@ NORMAL_95 = 1.645
 PRIORS = {
     "device": (UNKNOWN_TYPE, 1.0),
     **dict.fromkeys(("country", "operator"), (2.5, 1.0)),
-    "hours": (0.0, 0.6),
+    "hours": (0.0, 0.5),
     "silence": (0.0, 0.6),
     "messages": (0.0, 0.5),
     "rarer": (0.0, 0.2),
-    "rise_7": (0.0, -0.6),
-    "rise_28": (0.0, -0.4),
-    "missed": (0.0, -0.5),
-    "busy": (0.0, -1.5),
+    "rise_7": (0.0, -1.0),
+    "rise_28": (0.0, -0.8),
+    "missed": (0.0, -0.7),
+    "busy": (0.0, -2.2),
     **dict.fromkeys(("fall_7", "fall_28"), (0.0, -2.5)),
-    "pattern": (0.0, -0.4),
+    "pattern": (0.0, -0.6),
 }
 
 
-def tails_of(values: Floats, classes: Any, kept: Bools, types: Types) -> dict[str, list[float]]:
-    """The statistic at each share of LEVELS, of the fleet ("all") and of each class. A small class shares with its
-    nearest related classes."""
+def tails_of(name: str, values: Floats, classes: Any, kept: Bools, types: Types) -> dict[str, list[float]]:
+    """The statistic of a channel at each share of LEVELS, of the fleet ("all"), of each class and of each device type
+    that counts in the channel. A small class shares with its nearest related classes."""
+    if name in BY_FLEET:
+        types = types[:0]
     sims = np.broadcast_to(np.arange(len(values))[:, None], values.shape)
     found = {"all": _tail(values[kept], sims[kept])}
     numbers, sizes = np.unique(classes[kept], return_counts=True)
@@ -65,10 +69,12 @@ def tails_of(values: Floats, classes: Any, kept: Bools, types: Types) -> dict[st
             part = kept & np.isin(classes, group)
             if part.sum() >= MIN_COUNTED_DAYS:
                 found |= {str(number): _tail(values[part], sims[part]) for number in group}
-    for name, rows in of_type(types):
+    for kind, rows in of_type(types):
         part = kept[rows]
         if part.sum() >= MIN_TYPE_DAYS:
-            found[OF_TYPE + name] = _tail(values[rows][part], sims[rows][part])
+            found[OF_TYPE + kind] = _tail(values[rows][part], sims[rows][part])
+            if name in SLOW:
+                found[DAYS_OF_TYPE + kind] = [float(part.sum())]
     return found
 
 
@@ -112,6 +118,9 @@ def drawn_to_typical(name: str, tails: dict[str, list[float]], lacking: float) -
     """The counts of a fleet of which too little is known, drawn to those of typical devices."""
     logs, found = -np.log10(typical.SHARES), {}
     for group, tail in tails.items():
+        if group.startswith(DAYS_OF_TYPE):
+            found[group] = tail
+            continue
         own_logs, slope = -np.log10(LEVELS[: len(tail)]), slope_of(np.array(tail), STEPS.get(name, 0.5))
         own = np.interp(logs, own_logs, tail) + np.maximum(logs - own_logs[-1], 0) * slope
         found[group] = typical.drawn_to(own, name, lacking).tolist()
@@ -120,7 +129,8 @@ def drawn_to_typical(name: str, tails: dict[str, list[float]], lacking: float) -
 
 def anomaly_scores(name: str, tails: dict[str, list[float]], values: Floats, classes: Any, types: Types) -> Floats:
     """Minus the decimal logarithm of the share of a class that is at least as anomalous; 0 for a share above a
-    tenth. Of a device type with counts of its own, the lesser score of both; of BY_TYPE, the type's alone."""
+    tenth. Of a device type with counts of its own, the lesser score of both; of BY_TYPE, the type's alone; of SLOW,
+    between both, the nearer to the type's the more days of it were counted: one kind rests, another does not."""
     found = np.zeros(values.shape, np.float32)
     values = np.nan_to_num(values)
     for number in np.unique(classes):
@@ -129,7 +139,11 @@ def anomaly_scores(name: str, tails: dict[str, list[float]], values: Floats, cla
         found[here] = _tail_scores(np.array(tail), values[here], STEPS.get(name, 0.5))
     for kind, rows in of_type(types, {key.removeprefix(OF_TYPE) for key in tails if key.startswith(OF_TYPE)}):
         of_kind = _tail_scores(np.array(tails[OF_TYPE + kind]), values[rows], STEPS.get(name, 0.5))
-        found[rows] = of_kind if name in BY_TYPE else np.minimum(found[rows], of_kind)
+        lesser = np.minimum(found[rows], of_kind)
+        if name in SLOW:
+            days = tails[DAYS_OF_TYPE + kind][0]
+            lesser += np.where(lesser > 0, np.float32(days / (days + TRUSTED_DAYS)) * (of_kind - lesser), 0)
+        found[rows] = of_kind if name in BY_TYPE else lesser
     if name in PRIORS:
         lowest, decades = PRIORS[name]
         found = np.where((values >= lowest) & (found > 0), found + np.float32(decades), found)

@@ -15,8 +15,10 @@ from ml.anomaly.counts import unusual
 from ml.anomaly.detection import _goes_on
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.gaps import usual_gaps
+from ml.anomaly.model import _levels_beyond
 from ml.anomaly.own_past import missed, rarer, record
 from ml.anomaly.signals import CHANNELS
+from ml.anomaly.tails import OF_TYPE, anomaly_scores, tails_of
 from ml.anomaly.together import OF_OPERATOR, resting, shared
 from simulator.field import FieldFleet
 
@@ -75,6 +77,49 @@ def model() -> AnomalyModel:
 def look(volume: np.ndarray, sessions: np.ndarray, days: int) -> pl.DataFrame:
     known = frames(volume, sessions)
     return detect(model(), known["history"], known["events"], AS_OF, days=days, peers=known["peers"]).frame
+
+
+def test_a_loop_holds_sims_that_report_every_third_day_on_the_days_between() -> None:
+    volume, sessions = usual()
+    rare = (np.arange(DAYS) + np.arange(100, 200)[:, None]) % 3 == 0
+    volume[100:][~rare] = 0
+    sessions[100:170, -12:] += 4
+    known = frames(volume, sessions)
+    found = signals(known["history"], known["events"], AS_OF, days=9, peers=known["peers"]).shared["sessions"]
+    idle = volume[:, -9:] == 0
+    assert (found[100:170][idle[100:170]] > 0).mean() > 0.95
+    assert (found[170:] > 0).mean() < 0.1
+    frame = detect(model(), known["history"], known["events"], AS_OF, days=1, peers=known["peers"]).frame
+    held = frame.filter(pl.col("sim_key").is_between(100, 169), kind="flapping", value=0)
+    assert held.height > 30
+    assert held["reasons"].str.starts_with("No report on 3 June; many of its device type").all()
+
+
+def test_faults_of_the_fitted_days_do_not_make_levels_usual() -> None:
+    rng = np.random.default_rng(8)
+    values = rng.exponential(size=(200, 84)).astype(np.float32)
+    values[100:] *= 4  # a restless device type
+    types, every = np.repeat(["calm", "restless"], 100), np.ones(values.shape, bool)
+    faulty = np.zeros_like(every)
+    for sim in range(6):
+        faulty[sim, 20 + 3 * sim : 60 + 3 * sim] = True
+    values[faulty] += 20
+    out = _levels_beyond(values, every, types)
+    assert out[faulty].mean() > 0.9
+    assert out[~faulty].mean() < 1e-3
+    new = np.zeros((200, 1), np.float32)
+    new[[50, 150]] = 15
+    classes = np.zeros(values.shape, int)
+
+    def score(kept: np.ndarray) -> np.ndarray:
+        return anomaly_scores("rise_28", tails_of("rise_28", values, classes, kept, types), new, classes[:, :1], types)
+
+    assert score(~out)[50, 0] > score(every)[50, 0] + 1
+    assert score(~out)[150, 0] < 3
+    tails = tails_of("rise_28", values, classes, ~out, types)
+    of_fleet = anomaly_scores("rise_28", {"all": tails["all"]}, new, classes[:, :1], types)
+    of_type = anomaly_scores("rise_28", {"all": tails[OF_TYPE + "calm"]}, new, classes[:, :1], types)
+    assert of_fleet[50, 0] < score(~out)[50, 0] < of_type[50, 0], "between the fleet's and the device type's"
 
 
 def test_a_company_that_closes_is_told_and_its_sims_are_no_anomalies_but_one_that_stays_silent_is() -> None:
