@@ -316,6 +316,8 @@ def _example(question: Question, rows: list[dict[str, Any]], compiled: Compiled,
         return ""
     row, label = rows[0], rows[0].get("label")
     name = f"{row['iccid']} ({label})" if label else row["iccid"]
+    if label and any(one.field == "iccid" and not one.negated for one in question.filters):
+        name = label  # the ICCID is said already
     if question.metric == "sims":
         seen = "zuletzt genutzt am" if german else "last used on"
         return f": {name}, {named(row['state'], german)}, {seen} {amount(row['value'], None, german)}"
