@@ -89,6 +89,9 @@ class _Meaning:
             if isinstance(period, Ahead):
                 self.ahead = period
                 continue
+            if ahead and period.last < self.today and re.fullmatch(r"\d{4}-\d{2}", period.note):
+                coming = month_of(period.first.year + 1, period.first.month)  # a month without a year
+                period = Span(coming.first, coming.last, period.note)  # noqa: PLW2901
             self.span = period
             if period.last < period.first:
                 raise self._fail("The period ends before it begins.", "Der Zeitraum endet, bevor er beginnt.")
@@ -294,8 +297,6 @@ class _Meaning:
         )
 
     def _settle_horizon(self) -> None:
-        if self.span and self.span.last < self.today and re.fullmatch(r"\d{4}-\d{2}", self.span.note):
-            self.span = month_of(self.span.first.year + 1, self.span.first.month)  # a month without a year
         if self.span and self.span.first > self.today and self.metric != "forecast":
             return  # from a day that lies ahead to another
         if self.span and self.span.first > self.today:
