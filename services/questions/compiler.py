@@ -377,6 +377,9 @@ def _of_predictions(question: Question, writer: _Writer) -> _Measure:
     conditions = []
     if not any(chosen.field == "status" for chosen in question.filters):
         conditions += ["p.status NOT IN ('exhausted', 'expired')", f"{value} IS NOT NULL"]
+        if question.period:
+            first, last = writer.put("first_day", question.period.first), writer.put("last_day", question.period.last)
+            conditions.append(f"{value} BETWEEN {first}::date AND {last}::date")
         if question.horizon is not None:
             conditions.append(f"{value} <= p.as_of + {writer.put('days_ahead', question.horizon)}::integer")
     return join, value, ["p.status", "p.cause"], conditions

@@ -98,6 +98,8 @@ class Layout:
         chosen = bool(self.filters or self.comparisons)
         if made == "list" or (made == "sum" and not (group or chosen) and self.draft.has("subject")):
             made = "count"
+        if group and self.comparisons and self.draft.has("subject"):
+            made = "count"
         of_something = {"sims", "used_share", "remaining_share", "churn", *DATED}
         whole = not (group or chosen) and (made == "sum" or self.metric in of_something)
         if whole or made not in ("sum", "count") or self.draft.has("daily"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import date, timedelta
 
@@ -11,6 +12,7 @@ from services.questions.metrics import (
     ALLOWED,
     ANOMALY_DAYS,
     DATED,
+    DAYS_OF_GROUP,
     DEFAULT_DAYS,
     KIND_OF_ALERT,
     NEAR_QUOTA,
@@ -22,7 +24,7 @@ from services.questions.metrics import (
     WHEN,
 )
 from services.questions.question import Comparison, Filter, Period, Question
-from services.questions.spans import FIRST_DAY, Ahead, Before, Span
+from services.questions.spans import FIRST_DAY, Ahead, Before, Span, month_of
 
 
 def meant(draft: Draft, today: date) -> Question:
@@ -87,6 +89,9 @@ class _Meaning:
             if isinstance(period, Ahead):
                 self.ahead = period
                 continue
+            if ahead and period.last < self.today and re.fullmatch(r"\d{4}-\d{2}", period.note):
+                coming = month_of(period.first.year + 1, period.first.month)  # a month without a year
+                period = Span(coming.first, coming.last, period.note)  # noqa: PLW2901
             self.span = period
             if period.last < period.first:
                 raise self._fail("The period ends before it begins.", "Der Zeitraum endet, bevor er beginnt.")
@@ -266,7 +271,8 @@ class _Meaning:
                     f"{self._name()} der Zukunft: nur Prognosen blicken voraus.",
                 )
             if self.span is None and metric not in DATED and not self.never:
-                self._assume_back(DEFAULT_DAYS)
+                groups = [DAYS_OF_GROUP.get(group, 0) for group in self.draft.all("group")]
+                self._assume_back(max([DEFAULT_DAYS, *groups]))
             elif self.span is None and metric == "anomalies" and not self.draft.has("aggregation"):
                 self._assume_back(ANOMALY_DAYS)
         elif metric in ("exhaustion", "expiry", "forecast"):
@@ -291,6 +297,13 @@ class _Meaning:
         )
 
     def _settle_horizon(self) -> None:
+        if self.span and self.span.first > self.today and self.metric != "forecast":
+            return  # from a day that lies ahead to another
+        if self.span and self.span.first > self.today:
+            raise self._fail(
+                "Forecasts begin with the next day: ask for so many days ahead.",
+                "Prognosen beginnen mit dem nächsten Tag: fragen Sie nach den nächsten so vielen Tagen.",
+            )
         if self.span and self.span.last >= self.today:
             self.ahead, self.span = Ahead((self.span.last - self.yesterday).days), None
         elif self.span:

@@ -6,6 +6,7 @@ import re
 
 DEFAULT_DAYS = 30
 ANOMALY_DAYS = 7
+DAYS_OF_GROUP = {"month": 365, "week": 91}  # without a period, where these are asked for
 DEFAULT_TOP = 10
 NEAR_QUOTA = 80
 ALLOWED: dict[str, set[str]] = {
@@ -14,7 +15,7 @@ ALLOWED: dict[str, set[str]] = {
     "incidents": set(),
     "anomalies": {"usage", "sms", "silent"},
     "churn": {"active", "forecast"},
-    "savings": {"cost", "recommendations"},
+    "savings": {"cost", "recommendations", "forecast"},
     "recommendations": {"cost"},
     "cost": {"orders"},
     "orders": set(),

@@ -275,7 +275,9 @@ def sentence(question: Question, rows: list[dict[str, Any]], more: bool, compile
     by = f" {'nach' if german else 'by'} {FIELDS[question.group][german]}"
     measured = _measured(question, german)
     if question.share:
-        unit, measured = "%", f"Anteile: {measured}" if german else f"Shares of {measured[:1].lower()}{measured[1:]}"
+        what = f"{measured[:1].lower()}{measured[1:]}"
+        each = (" within each group", " innerhalb jeder Gruppe")[german] if "whole" in (rows or [{}])[0] else ""
+        unit, measured = "%", f"Anteile{each}: {measured}" if german else f"Shares{each} of {what}"
     if not rows:
         return f"{measured}{by}{when}: {'nichts' if german else 'none'}."
     group = rows[0][question.group]
@@ -314,9 +316,13 @@ def _example(question: Question, rows: list[dict[str, Any]], compiled: Compiled,
         return ""
     row, label = rows[0], rows[0].get("label")
     name = f"{row['iccid']} ({label})" if label else row["iccid"]
+    if label and any(one.field == "iccid" and not one.negated for one in question.filters):
+        name = label  # the ICCID is said already
     if question.metric == "sims":
         seen = "zuletzt genutzt am" if german else "last used on"
         return f": {name}, {named(row['state'], german)}, {seen} {amount(row['value'], None, german)}"
+    if question.metric == "recommendations":
+        return f": {name}, {named(row['action'], german)}" if len(rows) == 1 else ""
     value = _value(row, compiled.unit, german)
     joins = ("on", "am") if compiled.unit == "date" else ("with", "mit")
     first = ("first ", "an erster Stelle ")[german] if len(rows) > 1 else ""
