@@ -277,9 +277,8 @@ class OnceClient:
 
         Keys are taken, and results held, no further ahead than `concurrency` each. What would hit every call alike
         (OnceCredentialsError, OnceUnavailableError, OnceCallGoneError) and any error that is not an OnceError, an
-        interrupt among them, is raised and ends it.
-        Leaving early or cancelling stops the calls under way at once: use contextlib.aclosing when you may leave
-        early.
+        interrupt among them, is raised and ends it. Leaving early or cancelling stops the calls under way at once: use
+        contextlib.aclosing when you may leave early.
         """
         source = iter(keys)
         finished: asyncio.Queue[tuple[K, T | OnceError] | BaseException | None] = asyncio.Queue(self._concurrency)
