@@ -276,13 +276,12 @@ class OnceClient:
         """`call(key)` for every key, `concurrency` at a time, yielded as they finish: (key, result or its OnceError).
 
         Keys are taken, and results held, no further ahead than `concurrency` each. What would hit every call alike
-        (OnceCredentialsError, OnceUnavailableError, OnceCallGoneError) and any error that is not an OnceError is raised
-        and ends it.
-        Leaving early or cancelling stops the calls under way at once: use contextlib.aclosing when you may leave
-        early.
+        (OnceCredentialsError, OnceUnavailableError, OnceCallGoneError) and any error that is not an OnceError, an
+        interrupt among them, is raised and ends it. Leaving early or cancelling stops the calls under way at once: use
+        contextlib.aclosing when you may leave early.
         """
         source = iter(keys)
-        finished: asyncio.Queue[tuple[K, T | OnceError] | Exception | None] = asyncio.Queue(self._concurrency)
+        finished: asyncio.Queue[tuple[K, T | OnceError] | BaseException | None] = asyncio.Queue(self._concurrency)
 
         async def work() -> None:
             try:
@@ -294,7 +293,9 @@ class OnceClient:
                     except OnceError as error:
                         outcome = error
                     await finished.put((key, outcome))
-            except Exception as error:
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:  # an interrupt too: a task would keep it to itself
                 await finished.put(error)
             await finished.put(None)
 
@@ -305,7 +306,7 @@ class OnceClient:
                 item = await finished.get()
                 if item is None:
                     busy -= 1
-                elif isinstance(item, Exception):
+                elif isinstance(item, BaseException):
                     raise item
                 else:
                     yield item

@@ -668,12 +668,18 @@ async def test_calls_cancelled_by_leaving_early_do_not_open_the_breaker() -> Non
     assert answer.items
 
 
-async def test_an_error_that_is_not_1nces_ends_each() -> None:
-    async def broken(_: str) -> None:
-        raise ZeroDivisionError
+class Interrupted(BaseException):
+    """As Dagster raises it at Ctrl-C, in whatever runs then."""
 
-    async with client("http://127.0.0.1:1") as once:
-        with pytest.raises(ZeroDivisionError):
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, Interrupted])
+async def test_an_error_that_is_not_1nces_ends_each(error: type[BaseException]) -> None:
+    async def broken(iccid: str) -> None:
+        if iccid == ICCIDS[3]:
+            raise error
+
+    async with client("http://127.0.0.1:1") as once, asyncio.timeout(20):
+        with pytest.raises(error):
             async for _ in once.each(ICCIDS, broken):
                 pass
 

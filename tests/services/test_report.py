@@ -682,7 +682,7 @@ def test_days_that_are_not_stored_are_unknown_and_not_zero(runtime: Runtime, mon
     for first in (AS_OF + timedelta(days=20), AS_OF - timedelta(days=300)):
         unknown = report_of(runtime, Wanted(first, first + timedelta(days=5)))
         assert part(unknown, "usage").frame.is_empty()
-        assert part(unknown, "key_figures").reading.startswith("No usage is stored for the period.")
+        assert part(unknown, "key_figures").reading.startswith("No usage of the ")
         assert not figures(unknown).keys() & {"Usage in the period", "Active in the last 7 days of the period"}
 
 

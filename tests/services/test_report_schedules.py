@@ -117,7 +117,7 @@ def test_a_report_is_made_when_it_is_due_mailed_once_and_kept(at: At, fleet: Fle
     assert mail["Subject"] == "Report weekly: 2026-01-05 to 2026-01-11 (synthetic data)"
     text = mail.get_body()
     assert text is not None
-    assert "60 SIMs used 0 MB in the period." in text.get_content()
+    assert "No usage of the 60 SIMs is stored for the period." in text.get_content()
     attached = {part.get_filename(): part.get_payload(decode=True) for part in mail.iter_attachments()}
     assert attached[name] == content
     assert len(attached) == 2
@@ -164,7 +164,7 @@ def test_a_webhook_is_told_where_the_report_is(at: At, fleet: Fleet, hook: HookS
     fleet.notify(DUE + timedelta(hours=6))
     (told,) = hook.done.values()
     assert (told["type"], told["report"]["label"], told["report"]["formats"]) == ("report", "pump-1", ["json"])
-    assert told["report"]["reading"].startswith("11 SIMs used")
+    assert told["report"]["reading"].startswith("No usage of the 11 SIMs")
     assert "content" not in json.dumps(told)
 
 

@@ -79,7 +79,7 @@ def key_figures(asked: Asked, data: Row) -> Section:
             ("Saved in a year by what is recommended", major(money["saving_minor"]), money["currency"]),
         ]
     figures += [("Usage rows up to the last day", data.get("usage_rows", 0), "rows")]
-    reading = "No usage is stored for the period."
+    reading = f"No usage of the {words.count(fleet['sims'])} SIMs is stored for the period."
     if days:
         reading = f"{words.count(fleet['sims'])} SIMs used {_megabytes(days)} MB in the period."
     if 0 < len(days) < asked.wanted.days:
