@@ -12,6 +12,7 @@ import typer
 
 from ml.enums import AlertKind, Severity
 from pipelines.cli.common import AsJson, By, Label, Sims, console, opened, print_rows, scope
+from resources.errors import UsageError
 from resources.settings import SettingsError
 from services.alerts.evaluation import AlertError, disable_rule, enable_rule, replay, stored_rule
 from services.alerts.rules import METRICS, Replay, Rule, check_rule, parse_condition
@@ -147,9 +148,8 @@ def delete_rule(name: Annotated[str, typer.Argument(help="Name of the rule.")]) 
 
 def _fired(replayed: Replay) -> str:
     times = f"{replayed.fired} time{'s' if replayed.fired != 1 else ''}"
-    return (
-        f"it would have fired {times} on {replayed.days} days, for at most {replayed.most} of {replayed.sims} at once"
-    )
+    days = f"{replayed.days} day{'s' if replayed.days != 1 else ''}"
+    return f"it would have fired {times} on {days}, for at most {replayed.most} of {replayed.sims} at once"
 
 
 def _print_replay(rule: Rule, replayed: Replay) -> None:
@@ -209,8 +209,12 @@ def history(alert: Annotated[int, typer.Argument(help="Alert, by number.")], as_
     """List what became of an alert: when, by whom, with what note."""
     with opened() as runtime:
         rows = runtime.database.rows("alert_events", {"alert_id": alert})
+    if not rows:
+        raise UsageError(
+            f"there is no alert {alert}, or it has no history: `simsight alerts list` shows those there are"
+        )
     columns = ["at", "event", "who", "note", "state", "severity", "value", "as_of"]
-    print_rows(rows, columns, as_json=as_json, none=f"there is no alert {alert}, or it has no history")
+    print_rows(rows, columns, as_json=as_json, none="")
 
 
 @alerts.command("ack")

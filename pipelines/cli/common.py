@@ -138,6 +138,8 @@ def _shown(value: Any) -> str:
 
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4g}"
     return "-" if value is None or value in ("", {}) else escape(str(value))

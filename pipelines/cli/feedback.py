@@ -42,7 +42,10 @@ def list_feedback() -> None:
     """List acknowledged false alarms, those taken back too."""
     with runtime_of(load_settings()) as runtime:
         runtime.check_schema()
-        for row in runtime.database.rows("list_feedback"):
+        rows = runtime.database.rows("list_feedback")
+        if not rows:
+            console.print("no false alarm was acknowledged yet")
+        for row in rows:
             about = ", ".join(f"{name} {row[name]}" for name in ("iccid", "label", "kind") if row[name] is not None)
             state = f"taken back by {row['undone_by']} {row['undone_at']:%Y-%m-%d}" if row["undone_at"] else "holds"
             said = f"{row['said_by']} {row['said_at']:%Y-%m-%d}"

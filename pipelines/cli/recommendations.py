@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ml.enums import QuotaAction
+from ml.words import money
 from pipelines.cli.common import DAY, AsJson, By, console, opened, print_rows
 from resources.errors import UsageError
 
@@ -28,22 +29,23 @@ def list_recommendations(
     rows: Annotated[int, typer.Option(min=1, max=100_000, help="Recommendations at most.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List recommendations, the highest saving first. Amounts are minor units of the currency."""
+    """List recommendations, the highest saving first. As JSON, amounts are minor units of the currency."""
     chosen = {"action": action, "decision": decision, "as_of": as_of.date() if as_of else None, "rows": rows}
     with opened() as runtime:
         found = runtime.database.rows("recommendations_list", chosen)
+    shown = [row | {"saving": money(row["saving_minor"], row["currency"])} for row in found]
     columns = (
         "recommendation_id",
         "iccid",
         "label",
         "action",
         "month",
-        "saving_minor",
+        "saving",
         "outage_p",
         "valid_until",
         "decision",
     )
-    print_rows(found, columns, as_json=as_json, none="no recommendation")
+    print_rows(found if as_json else shown, columns, as_json=as_json, none="no recommendation")
 
 
 @recommendations.command("accept")
