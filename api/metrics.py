@@ -89,7 +89,9 @@ FIGURES = {
     "wal_archiving": Figure("simsight_wal_archiving", "1 when the server archives its write-ahead log"),
     "wal_archived": Figure("simsight_wal_archived_timestamp_seconds", "When a log file was last archived"),
     "wal_failed": Figure("simsight_wal_archive_failures_total", "Attempts to archive that failed", counter=True),
-    "backup": Figure("simsight_backup_timestamp_seconds", "When the last backup was finished", "kind"),
+    "backup": Figure(
+        "simsight_backup_timestamp_seconds", "When the last backup was finished; of kind none: when they began", "kind"
+    ),
 }
 
 

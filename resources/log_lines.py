@@ -24,7 +24,9 @@ about: ContextVar[Mapping[str, str]] = ContextVar("about", default={})  # noqa: 
 # libraries that write handlers of their own before or after this is set up
 OWN_HANDLERS = ("dagster", "dagster-webserver", "mlflow", "uvicorn", "uvicorn.access", "uvicorn.error")
 # a line a request, with its URL, or a line a table
-LEFT_OUT_BELOW = {"httpx": logging.WARNING, "httpcore": logging.WARNING, "alembic": logging.WARNING}
+LEFT_OUT_BELOW = dict.fromkeys(
+    ("httpx", "httpcore", "alembic", "great_expectations", "matplotlib.font_manager"), logging.WARNING
+)
 
 
 @contextmanager

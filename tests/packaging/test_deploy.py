@@ -151,6 +151,23 @@ def test_the_database_is_reached_by_nobody_outside() -> None:
     assert "ports" not in SERVICES["database"]
 
 
+def test_backups_are_made_and_restored_into_volumes_that_compose_then_uses() -> None:
+    backup, database = SERVICES["backup"], SERVICES["database"]
+    assert set(backup["networks"]) == set(database["networks"])
+    kept = dict(reversed(volume.split(":")[:2]) for volume in backup["volumes"])
+    assert kept == {backup["environment"]["SIMSIGHT_BACKUPS"]: "backups", "/data": "data"}
+    assert "summarize_wal=on" in database["command"]
+    assert "host replication" in (ROOT / "deploy/database/logins.sh").read_text()
+    # the programs of the database's version; a new volume belongs to the user of the image
+    image = (ROOT / "deploy/Dockerfile").read_text()
+    assert f"postgresql-client-{database['image'].rpartition('-pg')[2]} " in image
+    assert "/backups /restored" in image
+    script_of_it = (ROOT / "deploy/restore").read_text()
+    for name in ("database", "data"):
+        assert COMPOSE["volumes"][name]["name"] == f"simsight_{name}${{SIMSIGHT_RESTORED:-}}"
+        assert f"simsight_{name}$name:/new/{name}" in script_of_it
+
+
 def test_secrets_are_made_once_and_for_nobody_else(tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
     script("deploy/make-secrets", folder)
