@@ -78,6 +78,15 @@ def _no_sim(runtime: Runtime) -> str:
     )
 
 
+def _no_quota(runtime: Runtime) -> str:
+    if runtime.settings.once_username is None:
+        return (
+            "no data quota is known, and files hold none: set ONCE_USERNAME and ONCE_PASSWORD and run `simsight "
+            "ingest`. Until then usage from files can be read, asked for and exported, and nothing is predicted"
+        )
+    return "no data quota is known: run `simsight ingest` again, and read `simsight status`"
+
+
 def _tomorrow(runtime: Runtime) -> datetime:
     return runtime.clock().replace(tzinfo=None) + timedelta(days=1)
 
@@ -241,6 +250,7 @@ SUITES = [
             _between("seen_on", low=runtime.clock().date() - timedelta(days=2), mostly=0.9),
         ],
         blocking=True,
+        empty=_no_quota,
         unit="quotas",
     ),
     Suite(

@@ -132,12 +132,14 @@ def test_a_fleet_without_a_sim_is_said_in_words_a_person_knows(filled: tuple[Run
     runtime, truth = filled
     truth.rows("SET session_replication_role = replica")
     truth.rows("DELETE FROM core.sims")
+    truth.rows("DELETE FROM core.sim_quota")
 
     run, _ = predict(runtime)
 
-    (check,) = (check for check in run.get_asset_check_evaluations() if check.check_name == "sims_are_sound")
-    assert not check.passed
-    assert str(check.description).startswith(("the 1NCE account of", "there is no SIM yet"))
+    checks = {check.check_name: check for check in run.get_asset_check_evaluations()}
+    assert not checks["sims_are_sound"].passed
+    assert str(checks["sims_are_sound"].description).startswith(("the 1NCE account of", "there is no SIM yet"))
+    assert str(checks["quotas_are_sound"].description).startswith("no data quota is known")
 
 
 def test_what_a_suite_saw_is_said_in_words(filled: tuple[Runtime, Truth]) -> None:
