@@ -84,6 +84,8 @@ def held(fleet: FieldFleet, found: pl.DataFrame) -> list[float]:
     """Of the SIMs whose firmware loops, the share that is in an incident of their device type, on each of its days on
     which any of them is active."""
     sims, first, length = fleet.loop
+    if not len(sims):  # a small fleet may have none
+        return []
     name = fleet.types[int(sims[0])]
     shares = []
     for at in range(first, first + length):

@@ -26,7 +26,7 @@ KINDS: tuple[str, ...] = get_args(AnomalyKind)
 KIND_OF = {
     **dict.fromkeys(("high", "busy"), "spike"),
     **dict.fromkeys(SLOW, "drift"),
-    **dict.fromkeys(("silence", "missed", "rarer"), "silence"),
+    **dict.fromkeys(("silence", "missed", "rarer", "turns"), "silence"),
     "messages": "sms_flood",
     "sessions": "flapping",
     "hours": "unusual_hours",
@@ -41,7 +41,7 @@ PERSISTENCE = 14  # days that are looked back for its beginning
 LASTING = {
     "silence": ("silence", "missed"),
     "dead": ("silence", "missed"),
-    "rarer": ("rarer",),
+    "rarer": ("rarer", "turns"),
     "more": ("rise_7", "rise_28"),
     "less": ("fall_7", "fall_28"),
 }
@@ -236,7 +236,7 @@ def _kinds_of(channel: str) -> tuple[str, ...]:
     both = {
         "rise_7": ("drift", "runaway"),
         "rise_28": ("drift", "runaway"),
-        **dict.fromkeys(("silence", "missed", "rarer"), ("silence", "dead")),
+        **dict.fromkeys(("silence", "missed", "rarer", "turns"), ("silence", "dead")),
     }
     return both.get(channel, (KIND_OF[channel],))
 

@@ -41,6 +41,8 @@ def in_words() -> pl.Expr:
             whole("reports"),
             whole("fewest_reports"),
         ))
+        .when(silence & (pl.col("channel") == "turns"))
+        .then(pl.format("It reports on every second day only: on {} it was silent again.", on))
         .when(silence & (pl.col("silent") == 0))
         .then(pl.format("It sent less, as many SIMs of its operator did: {}.", use))
         .when(pl.col("kind") == "spike")

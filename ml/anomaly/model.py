@@ -49,7 +49,7 @@ EXPECTED = 3e-6  # share of an exponential tail beyond which a day is left out o
 # the same of a device type's levels, the quantiles that its body ends with, and how often that is looked at
 EXPECTED_LEVELS, BODY_OF_TYPE, TURNS = 1e-5, (0.8, 0.95), 2
 MOST_FAULTY, MOST_FAULTY_SIMS = 0.15, 2  # of a device type's SIMs, in TRAINING_DAYS, that faults of one kind may befall
-STATES = {"missed": 3.0, "rarer": 3.0}  # decades, standard deviations: more is left out of the counts
+STATES = {"missed": 3.0, "rarer": 3.0, "turns": 3.0}  # decades, standard deviations: more is left out of the counts
 MAX_SILENCE_GAPS = 3.0  # times the usual gap: a longer silence says nothing of usual gaps
 DAILY = 2.5  # days: the longest usual gap of a device that reports daily
 RATES = np.logspace(-1.3, -5, 75)
@@ -290,6 +290,7 @@ def classes_of(found: Signals) -> dict[str, Any]:
         "pattern": noise,
         "missed": quiet,
         "rarer": quiet,
+        "turns": quiet,
         "hours": off_hours_rate,
         **counts,
         **alike,

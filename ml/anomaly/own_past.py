@@ -24,6 +24,8 @@ LONGEST = 14  # days: a longer silence says nothing of usual ones
 RARER_DAYS = 14  # days whose reports are counted together
 RARER_WINDOWS = 6  # windows before that a count is held against, MIN_WINDOWS known
 MIN_WINDOWS = 2
+# days that the chance of falling silent ends before a day, silent days that make a turn, chances that count
+TURN_LAG, MIN_TURNS, LEAST_TURN, MOST_TURN = 14, 3, 0.02, 0.5
 UNIX_MONDAY = 3  # days from a Monday to 1 January 1970: weeks are those of the calendar, whichever days are asked for
 
 
@@ -103,6 +105,31 @@ def missed(volume: Floats, types: Types, days: int, fleet: FleetStatistics) -> t
         running = np.where(here, running + step, np.where(known[:, place], 0, running))
         surprise[:, day] = np.where(here & (seen[:, day] >= MIN_HEARTBEAT_DAYS), running, 0)
     return surprise[:, -days:], share[:, -days:].astype(np.float32)
+
+
+def turns(volume: Floats, days: int) -> Floats:
+    """Decades of surprise at silences that begin on every second day: how unlikely so many in a row are, by how often
+    the SIM fell silent after a day of use in the HEARTBEAT_DAYS that ended TURN_LAG days before; 0 with fewer than
+    MIN_TURNS, and on other days than those on which it falls silent."""
+    sims, width = volume.shape
+    span = min(width, days + 42)
+    used = volume > 0
+    known = ~np.isnan(volume) & (np.cumsum(used, axis=1) > 0)
+    after = np.pad(used, ((0, 0), (1, 0)))[:, :width] & known
+    fell = after & (volume == 0)
+    fallen, tried = (
+        _before(np.pad(values, ((0, 0), (TURN_LAG, 0)))[:, :width], HEARTBEAT_DAYS, span) for values in (fell, after)
+    )
+    chance = (fallen + 0.2) / (tried + 4)
+    enough = (tried >= MIN_HEARTBEAT_DAYS) & (chance < MOST_TURN)
+    step = np.where(enough, -np.log10(np.maximum(chance, LEAST_TURN)), 0)
+    found, total, number = np.zeros((sims, span), np.float32), np.zeros((2, sims)), np.zeros((2, sims), np.int32)
+    for day in range(span):
+        turn, now, reports = day % 2, fell[:, width - span + day], used[:, width - span + day]
+        total[turn] = np.where(now, total[turn] + step[:, day], np.where(reports, 0, total[turn]))
+        number[turn] = np.where(now, number[turn] + 1, np.where(reports, 0, number[turn]))
+        found[:, day] = np.where(now & (number[turn] >= MIN_TURNS), total[turn], 0)
+    return found[:, -days:]
 
 
 def _days_silent(idle: Bools, known: Bools) -> Floats:

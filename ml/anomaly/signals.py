@@ -21,7 +21,7 @@ from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.gaps import LONG_DAYS, gaps_of, usual_gaps
 from ml.anomaly.hours import hours_of, unusual_hours
 from ml.anomaly.levels import both, levels, middle_of_peers
-from ml.anomaly.own_past import missed, rarer, record
+from ml.anomaly.own_past import missed, rarer, record, turns
 from ml.anomaly.places import Bools, Floats, Types, counts_of, of_sims, of_type, places
 from ml.anomaly.together import LAG, OF_OPERATOR, PAST, resting, shared
 from ml.history import PROBLEMS_SCHEMA, IntArray, Panel, dense
@@ -47,7 +47,7 @@ PEER_SCHEMA = {
 }
 SLOW = ("rise_7", "rise_28", "fall_7", "fall_28")  # lasting changes, by the days over which they are looked for
 CHANNELS = (
-    *("high", "busy", *SLOW, "silence", "missed", "rarer", "messages", "sessions", "hours"),
+    *("high", "busy", *SLOW, "silence", "missed", "rarer", "turns", "messages", "sessions", "hours"),
     *("device", "country", "operator", "pattern"),
 )
 FEATURES = ("z", "week", "trend", "spread", "activity", "silence", "messages", "sessions", "peers")
@@ -176,6 +176,7 @@ def signals(
     channels = {
         "high": np.minimum(np.clip(z[:, -days:], 0, 50), 2 * record(volume, logs, days, last_day)),
         **levels(own, usual, age, calm, types, fleet),
+        "turns": turns(volume, days),
         "silence": np.where((gap > 0) & (silent > 0), (silent + 1) / np.maximum(gap, 1), 0).astype(np.float32),
     }
     long = min(days + PAST + LAG, width)

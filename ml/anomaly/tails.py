@@ -14,10 +14,10 @@ from ml.history import FloatArray
 LEVELS = np.array([1e-1, 5e-2, 2e-2, 1e-2, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4, 5e-5, 2e-5, 1e-5])
 # the least step on a statistic's scale that counts as a step of its tail
 STEPS = dict.fromkeys((*SLOW, "missed", "messages", "sessions"), 0.5)
-STEPS |= {"high": 0.4, "busy": 0.4, "rarer": 0.7, "hours": 1.0, "pattern": 0.01}
+STEPS |= {"high": 0.4, "busy": 0.4, "rarer": 0.7, "turns": 1.0, "hours": 1.0, "pattern": 0.01}
 # channels in which a type alone counts, for one moves or pauses and another does not; and those in which only the
 # fleet does
-BY_TYPE, BY_FLEET = ("high", "busy", "country", "missed", "rarer"), ("device", "operator")
+BY_TYPE, BY_FLEET = ("high", "busy", "country", "missed", "rarer", "turns"), ("device", "operator")
 OF_TYPE = "type "  # before a device type where its own counts are kept
 DAYS_OF_TYPE = "days of type "  # before it where how many SIM-days these are is kept, of the SLOW channels
 TRUSTED_DAYS = 10_000.0  # SIM-days of a device type at which its own counts say half of how rare a level is
@@ -41,6 +41,7 @@ PRIORS = {
     "rise_7": (0.0, -1.0),
     "rise_28": (0.0, -0.8),
     "missed": (0.0, -0.7),
+    "turns": (0.0, -0.8),
     "busy": (0.0, -2.2),
     **dict.fromkeys(("fall_7", "fall_28"), (0.0, -2.5)),
     "pattern": (0.0, -0.6),

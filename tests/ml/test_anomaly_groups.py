@@ -16,7 +16,7 @@ from ml.anomaly.detection import _goes_on
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.gaps import usual_gaps
 from ml.anomaly.model import _levels_beyond
-from ml.anomaly.own_past import missed, rarer, record
+from ml.anomaly.own_past import missed, rarer, record, turns
 from ml.anomaly.signals import CHANNELS
 from ml.anomaly.tails import OF_TYPE, anomaly_scores, tails_of
 from ml.anomaly.together import OF_OPERATOR, resting, shared
@@ -120,6 +120,25 @@ def test_faults_of_the_fitted_days_do_not_make_levels_usual() -> None:
     of_fleet = anomaly_scores("rise_28", {"all": tails["all"]}, new, classes[:, :1], types)
     of_type = anomaly_scores("rise_28", {"all": tails[OF_TYPE + "calm"]}, new, classes[:, :1], types)
     assert of_fleet[50, 0] < score(~out)[50, 0] < of_type[50, 0], "between the fleet's and the device type's"
+
+
+def test_a_sim_that_reports_on_every_second_day_is_told_soon_and_one_that_always_did_is_not() -> None:
+    rng = np.random.default_rng(9)
+    volume, sessions = usual()
+    volume[(rng.random(volume.shape) < 0.1) & (np.arange(SIMS)[:, None] >= 100)] = 0  # unreliable ones
+    volume[40:50, ::2] = 0  # their habit
+    volume[160, -12::2] = 0
+    known = frames(volume, sessions)
+    before = AS_OF - 12 * DAY
+    until = {name: known[name].filter(pl.col("day") <= before) for name in ("history", "events")}
+    fitted = fit(until["history"], until["events"], before, peers=known["peers"])
+    frame = detect(fitted, known["history"], known["events"], AS_OF, days=12, peers=known["peers"]).frame
+    found = frame.filter("is_anomaly", kind="silence")
+    ours = found.filter(pl.col("sim_key") == 160)
+    assert ours["reasons"].str.contains("It reports on every second day only").any()
+    assert not found["sim_key"].is_between(40, 49).any()
+    assert found.height - ours.height <= 4
+    assert turns(volume.astype(np.float32), 12)[40:50].max() == 0
 
 
 def test_a_company_that_closes_is_told_and_its_sims_are_no_anomalies_but_one_that_stays_silent_is() -> None:
