@@ -44,18 +44,27 @@ def lead_to_sign_in(app: FastAPI) -> None:
         where = f"{called_prefix(request)}/sign-in"
         if request.headers.get("hx-request"):
             return Response(headers={"HX-Redirect": where, "Cache-Control": "no-store"})
+        if request.method == "GET" and (wanted := _own_path(request.url.path)) != "/":
+            where += f"?to={wanted}"
         return RedirectResponse(where, 303, headers={"Cache-Control": "no-store"})
 
 
+def _own_path(text: str) -> str:
+    """A path of this service; / for what could lead elsewhere."""
+    return text if re.fullmatch(r"(/[A-Za-z0-9-]+)+", text) else "/"
+
+
 @router.get("/sign-in")
-def sign_in_page(request: Request) -> Response:
-    return page(request, "sign_in.html", wrong=False)
+def sign_in_page(request: Request, to: str = "/") -> Response:
+    """The page for it; `to`: the page that was asked for, which is shown after it."""
+    return page(request, "sign_in.html", wrong=False, to=_own_path(to))
 
 
 @router.post("/sign-in")
 async def sign_in(request: Request) -> Response:
     """Open a session with an API key."""
-    key = (await fields(request)).get("key", "").strip()
+    sent = await fields(request)
+    key, to = sent.get("key", "").strip(), _own_path(sent.get("to", "/"))
     shown, session, limits = credential(request, key), new_session(), request.app.state.limits
     address = shown.address or "?"
     if wait := limits.blocked_s(address, shown.sha256):
@@ -64,8 +73,8 @@ async def sign_in(request: Request) -> Response:
     count_use(request, shown, refused=not opened)
     if not opened:
         await limits.failed(address, shown.sha256)
-        return page(request, "sign_in.html", status=401, wrong=True)
-    answer = RedirectResponse(f"{called_prefix(request)}/", 303)
+        return page(request, "sign_in.html", status=401, wrong=True, to=to)
+    answer = RedirectResponse(called_prefix(request) + to, 303)
     _set_cookie(request, answer, COOKIE, session, SESSION_HOURS * 3600)
     return answer
 
@@ -95,9 +104,7 @@ async def sign_out(request: Request) -> Response:
 @router.post("/language/{chosen}")
 async def choose_language(request: Request, chosen: Literal["en", "de"]) -> Response:
     """Show the page that asked, from now on in another language."""
-    asked = (await fields(request)).get("path", "/")
-    back = asked if re.fullmatch(r"(/[A-Za-z0-9-]*)+", asked) and "//" not in asked else "/"
-    answer = RedirectResponse(called_prefix(request) + back, 303)
+    answer = RedirectResponse(called_prefix(request) + _own_path((await fields(request)).get("path", "/")), 303)
     _set_cookie(request, answer, LANGUAGE_COOKIE, chosen, 365 * 86_400)
     return answer
 
@@ -105,7 +112,8 @@ async def choose_language(request: Request, chosen: Literal["en", "de"]) -> Resp
 def _set_cookie(request: Request, answer: Response, name: str, value: str, seconds: int) -> None:
     secure = called_address(request).startswith("https:")
     path = f"{called_prefix(request)}/"
-    answer.set_cookie(name, value, seconds, path=path, secure=secure, httponly=True, samesite="strict")
+    # lax: a link in a message opens what it names; what changes anything needs a page's header besides
+    answer.set_cookie(name, value, seconds, path=path, secure=secure, httponly=True, samesite="lax")
 
 
 @router.get("/static/{name}")

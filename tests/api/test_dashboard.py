@@ -76,7 +76,11 @@ def csrf(page: str) -> dict[str, str]:
 def test_a_session_is_opened_with_a_key_and_ends(browser: httpx.Client, seeded: Seeded) -> None:
     for path in (*PAGES, "/parts/alerts", "/live"):
         asked = browser.get(path)
-        assert (asked.status_code, asked.headers["location"]) == (303, "/sign-in"), path
+        wanted = f"/sign-in?to={path}" if path != "/" else "/sign-in"
+        assert (asked.status_code, asked.headers["location"]) == (303, wanted), path
+    assert 'name="to" value="/alerts"' in browser.get("/sign-in?to=/alerts").text
+    for elsewhere in ("//example.org", "https://example.org", "/\\example.org", "/a//b", "/a?b=//c"):
+        assert 'name="to" value="/"' in browser.get("/sign-in", params={"to": elsewhere}).text
     assert browser.get("/parts/alerts", headers={"HX-Request": "true"}).headers["hx-redirect"] == "/sign-in"
     for wrong in ("", "x", "ss_" + "a" * 43):
         refused = sign_in(browser, wrong)
@@ -87,8 +91,10 @@ def test_a_session_is_opened_with_a_key_and_ends(browser: httpx.Client, seeded: 
     opened = sign_in(browser, key)
     assert (opened.status_code, opened.headers["location"]) == (303, "/")
     cookie = opened.headers["set-cookie"]
-    assert all(word in cookie for word in ("HttpOnly", "SameSite=strict", f"Max-Age={SESSION_HOURS * 3600}"))
+    assert all(word in cookie for word in ("HttpOnly", "SameSite=lax", f"Max-Age={SESSION_HOURS * 3600}"))
     assert key not in cookie
+    for to, shown in (("/alerts", "/alerts"), ("//example.org", "/")):  # whom a link in a mail has led here
+        assert browser.post("/sign-in", data={"key": key, "to": to}).headers["location"] == shown
     assert (
         "Secure"
         in browser.post("/sign-in", data={"key": key}, headers={"X-Forwarded-Proto": "https"}).headers["set-cookie"]
