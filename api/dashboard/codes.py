@@ -1,7 +1,28 @@
 """The codes of the database in words."""
 
+# what to do about a SIM that may leave, and its reasons where there is none (ml/churn/actions.py)
+CHURN = {
+    "call the customer and send a technician or another device": (
+        "den Kunden anrufen und einen Techniker oder ein anderes Gerät schicken"
+    ),
+    "call the customer about staying: tariff, pooling or a pause instead of the end": (
+        "mit dem Kunden reden, ob er bleibt: Tarif, Pooling oder eine Pause statt des Endes"
+    ),
+    "ask the customer which SIM the device is to keep, and move what is left of the quota": (
+        "den Kunden fragen, welche SIM das Gerät behalten soll, und das übrige Volumen übertragen"
+    ),
+    "check power, antenna and network from afar, and restart the connection": (
+        "Strom, Antenne und Netz aus der Ferne prüfen und die Verbindung neu starten"
+    ),
+    "write to the customer and offer a fitting tariff": "dem Kunden schreiben und einen passenden Tarif anbieten",
+    "check where the device is, and whether two SIMs are paid for one device": (
+        "prüfen, wo das Gerät ist und ob für ein Gerät zwei SIMs bezahlt werden"
+    ),
+    "nothing stands out": "nichts fällt auf",
+}
 # English, German
 CODES = {
+    **{english: (english, german) for english, german in CHURN.items()},
     "top_up": ("Top up", "Aufladen"),
     "auto_top_up_on": ("Switch automatic top-up on", "Automatisches Aufladen einschalten"),
     "auto_top_up_off": ("Switch automatic top-up off", "Automatisches Aufladen ausschalten"),

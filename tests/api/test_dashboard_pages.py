@@ -25,6 +25,7 @@ from api.dashboard.churn import GERMAN_FACTS
 from api.dashboard.codes import CODES
 from api.dashboard.signing import CSRF_HEADER
 from api.dashboard.web import _environment, span, usage_and_forecast
+from ml.churn.actions import ACTIONS, NO_REASON
 from ml.words import CHURN_FACTS, percent
 from resources.database.session import Database
 from services.access.api_keys import SCOPES, create_key
@@ -587,3 +588,5 @@ def test_texts_that_pages_take_from_tables_have_german_ones() -> None:
         "Admin",
     }
     assert texts - german.GERMAN.keys() == set()
+    said = {action for level in ACTIONS.values() for action in level.values()} | {NO_REASON}
+    assert said - CODES.keys() == {"watch"}  # is nothing to do, and not shown
