@@ -223,7 +223,7 @@ def _of_rows(question: Question) -> Compiled:
     grouped = fields | {name: form.format(day=table.day) for name, form in TIMES.items()}
     if table.sims:
         fields |= SIM_FIELDS
-        grouped |= SIM_FIELDS | {"label": LABEL_GROUP}
+        grouped |= SIM_FIELDS | {"label": LABEL_GROUP, "sim": "r.iccid"}
     conditions = _filters(question.filters, fields, writer)
     if question.period:
         first, last = writer.put("first_day", question.period.first), writer.put("last_day", question.period.last)

@@ -28,6 +28,7 @@ from services.questions.lexicon import (
     COMPARED,
     COMPARES,
     COMPILED,
+    COURTESY,
     COUNTED_GROUP,
     COUNTRY_BEFORE,
     DISTINCT,
@@ -49,10 +50,12 @@ from services.questions.lexicon import (
     STOP,
     TOP,
     UNITS,
+    WHERE,
 )
 from services.questions.meaning import meant
 from services.questions.periods import IN_DAYS, RULES, Found, in_days
 from services.questions.question import Filter, Question
+from services.questions.spans import AmbiguousDayError
 from services.questions.words import MAX_CHARACTERS, QUOTED, clean, language_of, normal, number
 
 
@@ -99,6 +102,7 @@ def read(text: str, today: date, *, language: str | None = None, values: Mapping
             f"Eine Frage hat höchstens {MAX_CHARACTERS} Zeichen.",
         )
     _read_values(draft, text, values or {})
+    draft.text = COURTESY.sub(" ", draft.text)
     try:
         _read_limits(draft)
         _read_places(draft)
@@ -106,6 +110,11 @@ def read(text: str, today: date, *, language: str | None = None, values: Mapping
             draft.take(PEAK, lambda _: draft.found.append(("peak", True)))
         _read_periods(draft, today)
         _read_layout(draft)
+    except AmbiguousDayError as error:
+        raise draft.fail(
+            f"{error} may be read as two days: write it as in 2026-05-11 or 11 May 2026.",
+            f"{error} lässt sich als zwei Tage lesen: schreiben Sie ihn wie 2026-05-11 oder 11. Mai 2026.",
+        ) from None
     except (ValueError, KeyError, OverflowError):
         raise draft.fail(
             "A day or number in it does not exist.", "Einen Tag oder eine Zahl darin gibt es nicht."
@@ -320,6 +329,7 @@ def _read_layout(draft: Draft) -> None:
         re.compile(r"(?<![\w])(?:sorted|ordered|sortiert|ranked|geordnet) (?=by|nach)"),
         lambda _: draft.found.append(("order", "down")),
     )
+    draft.take(WHERE, lambda _: draft.found.append(("where", True)))
     draft.take(SHARES, lambda _: draft.found.append(("share", True)))
     draft.take(
         re.compile(r"(?<![\w])(?:day by day|tag fuer tag)(?![\w])"), lambda _: draft.found.append(("daily", True))

@@ -7,6 +7,7 @@ from typing import Any
 from services.questions.draft import Draft, NotUnderstoodError
 from services.questions.metrics import (
     AMOUNTS,
+    BY_SIM,
     DATED,
     DEFAULT_TOP,
     GROUPS_OF,
@@ -14,6 +15,7 @@ from services.questions.metrics import (
     ONE,
     PER_SIM,
     SHARES,
+    SOMEWHERE,
     TIMES,
 )
 from services.questions.question import Comparison, Filter
@@ -50,8 +52,9 @@ class Layout:
         group, daily = self._group(aggregation)
         if group == "sim" and aggregation in ("average", "median") and not self.comparisons:
             group = None  # an average is over SIMs anyway
-        made = "list" if group == "sim" else self._grouped(aggregation) if group else self._made(aggregation)
-        group = None if group == "sim" else group
+        of_each = group == "sim" and metric not in BY_SIM
+        made = "list" if of_each else self._grouped(aggregation) if group else self._made(aggregation)
+        group = None if of_each else group
         if draft.has("share"):
             made = self._part(made, group)
         elif (tops or ranks) and made != "list" and not group:
@@ -85,7 +88,7 @@ class Layout:
             "share": draft.has("share"),
             "comparisons": self.comparisons,
             "group": group,
-            "sims": made == "count" and draft.has("subject") and metric in ("anomalies", "alerts"),
+            "sims": made == "count" and group != "sim" and draft.has("subject") and metric in ("anomalies", "alerts"),
             "top": top,
             "ascending": "bottom" in ranks
             or draft.has("order", "up")
@@ -118,6 +121,10 @@ class Layout:
         metric, groups, daily = self.metric, self.draft.all("group"), self.draft.has("daily")
         if len(groups) > 1 and "sim" in groups:
             groups.remove("sim")
+        if not groups and metric in BY_SIM and self.draft.has("subject") and self.draft.has("rank"):
+            groups = ["sim"]  # which of them has the most
+        if not groups and not daily and self.draft.has("where") and metric in SOMEWHERE:
+            groups = [] if {"country", "iccid"} & {chosen.field for chosen in self.filters} else ["country"]
         if not groups and self.draft.has("compare"):
             several = [chosen.field for chosen in joined(self.filters) if len(chosen.values) > 1]
             groups = ["country"] if several == ["country"] else groups
@@ -156,7 +163,7 @@ class Layout:
                 "Averages by day, week or month are not offered: ask for the sums.",
                 "Durchschnitte nach Tag, Woche oder Monat gibt es nicht: fragen Sie nach den Summen.",
             )
-        if group == "sim" and metric in DATED:
+        if group == "sim" and metric in DATED and metric not in BY_SIM:
             raise self._fail(
                 f"{self._name()} by SIM are not offered: ask for the list.",
                 f"{self._name()} je SIM gibt es nicht: fragen Sie nach der Liste.",
@@ -180,6 +187,8 @@ class Layout:
                 return "list"  # the number of something decides their order
             of_data = metric == "sms" or (metric == "usage" and draft.has("weak", "data")) or not draft.has("subject")
             of_data = of_data and not draft.has("count", "sims")
+            if aggregation in ("average", "median") and of_data and metric in AMOUNTS and not self.comparisons:
+                return str(aggregation)
             return "sum" if metric in AMOUNTS and of_data and not self.comparisons else "count"
         if aggregation and not (self.comparisons and aggregation in ("average", "median")):
             if metric in AMOUNTS | SHARES:

@@ -189,6 +189,28 @@ def phrases() -> list[tuple[str, str, str]]:
 
 FEATURES = phrases()
 COMPILED = [(name, value, re.compile(rf"(?<![\w.])(?:{phrase})(?![\w])")) for name, value, phrase in FEATURES]
+# where something happens, asked at the head of a question
+WHERE = re.compile(
+    r"^ *(?:(?:and|so|und|also) )?(?:where|wo)(?= +(?:are|is|were|do|does|did|have|has|sind|ist|waren|befind\w*|verbrauch\w*"
+    r"|nutz\w*|gibt|gab|haben|hat|steh\w*|sitzen|laufen|funken)\b)"
+)
+# what people say around a question
+COURTESY = re.compile(
+    r"(?<![\w])(?:good (?:morning|afternoon|evening|day)|guten? (?:morgen|tag|abend)|dear (?:all|team|support)"
+    r"|(?:hi|hello|hey|hallo)(?: (?:there|team|all|everyone|zusammen|leute))?"
+    r"|(?:many |vielen |herzlichen |besten )?(?:thanks?|thank you|dank|danke)(?: you)?(?: (?:very much|so much|a lot|schoen"
+    r"|dir|ihnen|euch|im voraus|in advance|again))*|cheers|kind regards|(?:viele|beste|freundliche) gruesse|mfg"
+    r"|i (?:was|am|m) (?:just )?(?:wondering|curious)(?: about| if| whether)?|i wonder(?: if| whether)?"
+    r"|(?:i|we) (?:would|d|should) (?:like|love|need) to (?:know|see|find out|understand|get)|i (?:want|need) to (?:know|see)"
+    r"|(?:my|our|the) (?:boss|manager|team|ceo|cfo|cto|management) (?:wants?|would like|needs?|asks?|asked)"
+    r"(?: me)?(?: to (?:know|see))?(?: for| about)?"
+    r"|(?:kannst|koenntest|koennen|koennten|wuerdest|wuerden) (?:du|sie|ihr)(?: (?:mir|uns|bitte|mal))*"
+    r"(?= .*(?:sagen|zeigen|verraten|nennen|auflisten|geben))"
+    r"|(?:can|could|would|will) you (?:please |kindly )?(?:tell|show|give|list|let|find|help)(?: me| us)?(?: know)?(?: out)?"
+    r"|(?:do you|do we|can we) know|any idea|weisst du|wissen (?:sie|wir)|(?:mich|uns) (?:wuerde )?interessier(?:t|en)"
+    r"|ich (?:wuerde|moechte|will|wollte|haette) (?:gerne? )?(?:mal )?(?:wissen|sehen|erfahren)"
+    r"|mein(?:e)? (?:chef|chefin|team) (?:will|moechte)(?= .*wissen)|(?:quick|short) question|kurze frage|sag mir)(?![\w])"
+)
 STOP = frozenset(word for line in lines_of("stop_words.txt") for word in line.split())
 TOP = re.compile(
     r"(?<![\w.])(?:(?P<first>top|bottom|first|ersten) (?P<a>\d{1,4})(?! ?(?:gb|mb|kb|%|days|tage))|"

@@ -38,6 +38,9 @@ class _Meaning:
     def __init__(self, draft: Draft, today: date) -> None:
         self.draft, self.today, self.yesterday = draft, today, today - timedelta(1)
         self.named: list[str] = draft.all("metric")
+        if "use" in self.named:
+            of_sims = self._asks_what_is_in_use()
+            self.named = [name if name != "use" else "usage" for name in self.named if name != "use" or not of_sims]
         self.limits: list[tuple[str, float, str]] = draft.all("limit")
         self.units = {unit for _, _, unit in self.limits}
         self.states: list[str] = draft.all("state")
@@ -74,6 +77,13 @@ class _Meaning:
 
     def _name(self) -> str:
         return self.metric.replace("_", " ")
+
+    def _asks_what_is_in_use(self) -> bool:
+        """Whether networks or the like are asked for, and not how much they are used: `which networks do we use`."""
+        draft = self.draft
+        amounts = ("rank", "top", "limit", "period", "aggregation", "share", "daily", "count", "weak", "compare")
+        asked = draft.has("asked") and set(draft.all("group")) < PER_SIM
+        return asked and self.named == ["use"] and not any(draft.has(name) for name in amounts)
 
     def _read_periods(self) -> None:
         periods = self.draft.all("period")
@@ -352,6 +362,8 @@ class _Meaning:
             severities = []  # warnings by severity are alerts of any
         self._put("severity", severities, {"alerts", "anomalies", "incidents"})
         statuses = draft.all("status")
+        if metric in ("alerts", "tickets") and "active" in self.named and not statuses:
+            statuses = ["open"]
         if metric == "tickets":
             statuses = [status for name in statuses for status in STATUS_OF_TICKET[name]]
         elif metric == "alerts" and not statuses and not self.span:
@@ -380,7 +392,9 @@ class _Meaning:
         if draft.has("order_type") and not topped:
             self._put("order_type", ["TOPUP", "BULK_TOPUP"], {"orders", "cost"})
         self._check_words_with_conditions("country" in fields)
-        if metric in ("cost", "orders", "incidents") and fields & (PER_SIM | {"iccid"}):
+        of_sims = draft.has("subject") and (self.comparisons or draft.has("rank") or draft.has("top"))
+        of_sims = metric == "cost" and bool(of_sims)  # the most expensive SIMs
+        if of_sims or (metric in ("cost", "orders", "incidents") and fields & (PER_SIM | {"iccid"})):
             raise self._fail(
                 f"{self._name()} is not known by SIM, country or label.",
                 f"{self._name()} ist nicht nach SIM, Land oder Label bekannt.",

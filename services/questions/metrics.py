@@ -10,8 +10,8 @@ DAYS_OF_GROUP = {"month": 365, "week": 91}  # without a period, where these are 
 DEFAULT_TOP = 10
 NEAR_QUOTA = 80
 ALLOWED: dict[str, set[str]] = {
-    "tickets": {"quota", "usage", "sims", "cost"},
-    "alerts": {"quota", "silent", "inactive", "exhaustion", "ended", "anomalies", "usage", "near_quota"},
+    "tickets": {"active", "quota", "usage", "sims", "cost"},
+    "alerts": {"active", "quota", "silent", "inactive", "exhaustion", "ended", "anomalies", "usage", "near_quota"},
     "incidents": set(),
     "anomalies": {"usage", "sms", "silent"},
     "churn": {"active", "forecast"},
@@ -64,7 +64,7 @@ PRECEDENCE = [
 DATED = {"activations", "tickets", "alerts", "incidents", "anomalies", "cost", "orders"}
 PER_SIM = {"label", "country", "operator", "device_type", "state", "sim"}
 GROUPS_OF: dict[str, set[str]] = {
-    "tickets": {"month", "week", "day", "category", "priority", "status", "state"},
+    "tickets": {"sim", "month", "week", "day", "category", "priority", "status", "state"},
     "alerts": {"month", "week", "day", "kind", "severity", "status", "state"} | PER_SIM,
     "incidents": {"month", "week", "kind", "severity"},
     "anomalies": {"month", "week", "day", "kind", "severity"} | PER_SIM,
@@ -109,6 +109,9 @@ WHEN = {
     "orders",
 }
 TIMES = {"month", "week", "day"}
+BY_SIM = {"alerts", "anomalies", "tickets"}  # rows that are counted by SIM
+# what SIMs do somewhere
+SOMEWHERE = {"sims", "usage", "sms", "forecast", "active", "inactive", "alerts", "anomalies"}
 KIND_OF_ALERT = {
     "silent": "silent",
     "inactive": "silent",

@@ -69,6 +69,12 @@ ORDINALS = {
     "vie": 4,
 }
 MONTH = "(?:" + "|".join(sorted(MONTHS, key=len, reverse=True)) + ")"
+
+
+class AmbiguousDayError(ValueError):
+    """A day that the English and the Americans read differently."""
+
+
 FIRST_DAY = date(2000, 1, 1)  # before anything that is known
 
 
@@ -142,12 +148,17 @@ def parse_date(text: str, today: date) -> date:
         return date(int(found[1]), int(found[2]), int(found[3]))
     if found := re.fullmatch(r"(\d{1,2})\.(\d{1,2})\.(\d{4})", text):
         return date(int(found[3]), int(found[2]), int(found[1]))
+    if found := re.fullmatch(r"(\d{1,2})/(\d{1,2})/(\d{4})", text):
+        one, other, year = int(found[1]), int(found[2]), int(found[3])
+        if max(one, other) <= 12 and one != other:
+            raise AmbiguousDayError(text)
+        return date(year, min(one, other), max(one, other))
     named = re.search(MONTH, text)
     numbers = [int(number) for number in re.findall(r"\d+", text)]
     month = MONTHS[named[0]] if named else numbers.pop(1)
-    day, year = numbers[0], numbers[1] if len(numbers) > 1 else None
-    if year is not None:
-        return date(year, month, day)
+    if len(numbers) > 1:
+        return date(numbers[1], month, numbers[0])
+    day = numbers[0]
     found_day = date(today.year, month, day)
     return found_day if found_day <= today else date(today.year - 1, month, day)
 

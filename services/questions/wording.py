@@ -66,12 +66,14 @@ FIELDS = {
     "month": ("month", "Monat"),
     "week": ("week", "Woche"),
     "day": ("day", "Tag"),
+    "sim": ("SIM", "SIM"),
 }
 SEVERAL = {
     "label": ("label groups", "Labelgruppen"),
     "country": ("countries", "Länder"),
     "operator": ("operators", "Netze"),
     "device_type": ("device types", "Gerätetypen"),
+    "sim": ("SIMs", "SIMs"),
     "month": ("months", "Monate"),
     "week": ("weeks", "Wochen"),
     "day": ("days", "Tage"),
