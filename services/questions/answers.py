@@ -303,6 +303,8 @@ def _plain(value: Any) -> Any:
 
 
 def _chart(question: Question) -> Chart:
+    if question.also:
+        return "table"
     if question.group in ("day", "week", "month"):
         return "line"
     if question.group:

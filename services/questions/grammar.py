@@ -21,6 +21,8 @@ from services.questions.countries import ADJECTIVES, CODES, NAMES
 from services.questions.devices import names_of_device
 from services.questions.draft import Draft
 from services.questions.lexicon import (
+    AGAINST,
+    ALSO,
     ASKED_GROUP,
     BARE_OF_QUOTA,
     BETWEEN,
@@ -28,9 +30,9 @@ from services.questions.lexicon import (
     COMPARED,
     COMPARES,
     COMPILED,
-    COURTESY,
     COUNTED_GROUP,
     COUNTRY_BEFORE,
+    COURTESY,
     DISTINCT,
     EACH_DAY,
     GROUP,
@@ -287,6 +289,8 @@ def _read_places(draft: Draft) -> None:
 
 
 def _read_periods(draft: Draft, today: date) -> None:
+    if AGAINST.search(draft.text):
+        draft.found.append(("against", True))
     draft.text = re.sub(r"(?<=\s)may (?=run|be|leave|churn|exceed|expire|go|have|need)", "", draft.text)
     for pattern, made in RULES:
 
@@ -305,9 +309,16 @@ def _read_layout(draft: Draft) -> None:
     def group(found: re.Match[str]) -> None:
         name = next(name for name in GROUPS if found[name])
         if name == "day":
-            draft.found.append(("daily", True))
+            draft.found += [("daily", True), ("by_day", True)]
         else:
             draft.found.append(("group", name))
+
+    def also(found: re.Match[str]) -> None:
+        if draft.has("by_day"):
+            draft.found = [one for one in draft.found if one[0] not in ("daily", "by_day")] + [("group", "day")]
+        name = next(name for name in GROUPS if found[name])
+        draft.found.append(("also", True))
+        draft.found.append(("group", name))
 
     def asked(found: re.Match[str]) -> None:
         name = next(name for name in GROUPS if found[name])
@@ -347,6 +358,8 @@ def _read_layout(draft: Draft) -> None:
     draft.take(LISTED_GROUP, asked)
     draft.take(TOP, top)
     draft.take(GROUP, group)
+    if draft.has("group") or draft.has("by_day"):
+        draft.take(ALSO, also)
     if COMPARES.search(draft.text) and not (draft.has("group") or draft.has("daily")):
         draft.take(COMPARED, asked)
     if (draft.has("share") or draft.has("top") or draft.has("rank")) and not (draft.has("group") or draft.has("daily")):

@@ -122,6 +122,11 @@ BY = (
     r"|je|auf(?: die| alle)?|jeder?|jedes|in jedem|fuer jedes|fuer jede[nr]?|in jeder|jedem)"
 )
 GROUP = re.compile(rf"(?<![\w])(?:{BY}) (?:the |single |individual |einzelnen? )?(?:{GROUP_WORDS})(?![\w])")
+# a second group, after the first: `by country and month`
+ALSO = re.compile(
+    rf"(?<=\|) *(?:and|und|&|sowie)(?: then| dann)? (?:by |per |each |nach |je |pro )?(?:{GROUP_WORDS})"
+    r"(?= *(?:$|\||in|of|for|please|bitte|im|fuer|this|last))"
+)
 ASKED_GROUP = re.compile(
     rf"(?<![\w])(?:(?:in |on |aus |von |from )?(?:which|what|welche[nmsr]?|in welche[nmrs]?)"
     r"|(?P<top>(?:top|bottom|busiest|strongest|heaviest|quietest|slowest|weakest"
@@ -189,27 +194,35 @@ def phrases() -> list[tuple[str, str, str]]:
 
 FEATURES = phrases()
 COMPILED = [(name, value, re.compile(rf"(?<![\w.])(?:{phrase})(?![\w])")) for name, value, phrase in FEATURES]
+# the period before, named as what another is compared with: `compared to last week`
+AGAINST = re.compile(
+    r"(?<![\w])(?:compared (?:to|with)|versus|vs|than|(?:im )?vergleich zu[rm]?|gegenueber|als|from)"
+    r"(?: in| im| der| dem| den| the)*(?= (?:last|previous|prior|the previous|letzt\w+|vorig\w+|vorherig\w+|vorwoche"
+    r"|vormonat|vorjahr|yesterday|gestern)\b)"
+)
 # where something happens, asked at the head of a question
 WHERE = re.compile(
-    r"^ *(?:(?:and|so|und|also) )?(?:where|wo)(?= +(?:are|is|were|do|does|did|have|has|sind|ist|waren|befind\w*|verbrauch\w*"
-    r"|nutz\w*|gibt|gab|haben|hat|steh\w*|sitzen|laufen|funken)\b)"
+    r"^ *(?:(?:and|so|und|also) )?(?:where|wo)(?= +(?:are|is|were|do|does|did|have|has|sind|ist|waren|befind\w*"
+    r"|verbrauch\w*|nutz\w*|gibt|gab|haben|hat|steh\w*|sitzen|laufen|funken)\b)"
 )
 # what people say around a question
 COURTESY = re.compile(
     r"(?<![\w])(?:good (?:morning|afternoon|evening|day)|guten? (?:morgen|tag|abend)|dear (?:all|team|support)"
     r"|(?:hi|hello|hey|hallo)(?: (?:there|team|all|everyone|zusammen|leute))?"
-    r"|(?:many |vielen |herzlichen |besten )?(?:thanks?|thank you|dank|danke)(?: you)?(?: (?:very much|so much|a lot|schoen"
-    r"|dir|ihnen|euch|im voraus|in advance|again))*|cheers|kind regards|(?:viele|beste|freundliche) gruesse|mfg"
+    r"|(?:many |vielen |herzlichen |besten )?(?:thanks?|thank you|dank|danke)(?: you)?(?: (?:very much|so much|a lot"
+    r"|schoen|dir|ihnen|euch|im voraus|in advance|again))*|cheers|kind regards|(?:viele|beste|freundliche) gruesse|mfg"
     r"|i (?:was|am|m) (?:just )?(?:wondering|curious)(?: about| if| whether)?|i wonder(?: if| whether)?"
-    r"|(?:i|we) (?:would|d|should) (?:like|love|need) to (?:know|see|find out|understand|get)|i (?:want|need) to (?:know|see)"
+    r"|(?:i|we) (?:would|d|should) (?:like|love|need) to (?:know|see|find out|understand|get)"
+    r"|i (?:want|need) to (?:know|see)"
     r"|(?:my|our|the) (?:boss|manager|team|ceo|cfo|cto|management) (?:wants?|would like|needs?|asks?|asked)"
     r"(?: me)?(?: to (?:know|see))?(?: for| about)?"
     r"|(?:kannst|koenntest|koennen|koennten|wuerdest|wuerden) (?:du|sie|ihr)(?: (?:mir|uns|bitte|mal))*"
     r"(?= .*(?:sagen|zeigen|verraten|nennen|auflisten|geben))"
-    r"|(?:can|could|would|will) you (?:please |kindly )?(?:tell|show|give|list|let|find|help)(?: me| us)?(?: know)?(?: out)?"
+    r"|(?:can|could|would|will) you (?:please )?(?:tell|show|give|list|let|find|help)(?: me| us)?(?: know| out)*"
     r"|(?:do you|do we|can we) know|any idea|weisst du|wissen (?:sie|wir)|(?:mich|uns) (?:wuerde )?interessier(?:t|en)"
     r"|ich (?:wuerde|moechte|will|wollte|haette) (?:gerne? )?(?:mal )?(?:wissen|sehen|erfahren)"
-    r"|mein(?:e)? (?:chef|chefin|team) (?:will|moechte)(?= .*wissen)|(?:quick|short) question|kurze frage|sag mir)(?![\w])"
+    r"|mein(?:e)? (?:chef|chefin|team) (?:will|moechte)(?= .*wissen)|(?:quick|short) question|kurze frage"
+    r"|sag mir)(?![\w])"
 )
 STOP = frozenset(word for line in lines_of("stop_words.txt") for word in line.split())
 TOP = re.compile(

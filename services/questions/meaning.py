@@ -20,9 +20,11 @@ from services.questions.metrics import (
     PER_SIM,
     PRECEDENCE,
     STATUS_OF_TICKET,
+    TIMES,
     UNIT_OF,
     WHEN,
 )
+from services.questions.pairs import two_periods
 from services.questions.question import Comparison, Filter, Period, Question
 from services.questions.spans import FIRST_DAY, Ahead, Before, Span, month_of
 
@@ -47,6 +49,7 @@ class _Meaning:
         self.filters: list[Filter] = list(draft.filters)
         self.comparisons: list[Comparison] = []
         self.span: Span | None = None
+        self.against: Span | None = None  # the earlier of two periods
         self.ahead: Ahead | None = None
         self.horizon: int | None = None
         self.metric = ""
@@ -68,7 +71,8 @@ class _Meaning:
                 "filters": joined(self.filters),
                 "period": Period(first=self.span.first, last=self.span.last) if self.span else None,
                 "horizon": self.horizon,
-                **Layout(self.draft, self.metric, self.comparisons, self.filters, self.span).fields(),
+                "against": Period(first=self.against.first, last=self.against.last) if self.against else None,
+                **Layout(self.draft, self.metric, self.comparisons, self.filters, self.span, self.against).fields(),
             }
         )
 
@@ -87,6 +91,7 @@ class _Meaning:
 
     def _read_periods(self) -> None:
         periods = self.draft.all("period")
+        periods, self.against = two_periods(self.draft, periods, self.today)
         if len(periods) > 1:
             raise self._fail(
                 "There are several periods in it: ask for one.", "Darin sind mehrere Zeiträume: fragen Sie nach einem."
@@ -227,7 +232,7 @@ class _Meaning:
             self.metric = "usage"
         if self.metric == "silent" and (self.span or "days" in self.units):
             self.metric = "inactive"
-        elif self.metric == "silent" or (self.metric == "active" and not self.span):
+        elif self.metric == "silent" or (self.metric == "active" and not self.span and not self._is_by_time()):
             self.states.append(self.metric)
             self.metric = "sims"
             if "active" in self.states:
@@ -240,6 +245,9 @@ class _Meaning:
                 "States are known as of now only, without a period.",
                 "Zustände sind nur mit dem jetzigen Stand bekannt, ohne Zeitraum.",
             )
+
+    def _is_by_time(self) -> bool:
+        return self.draft.has("daily") or bool(TIMES & set(self.draft.all("group")))
 
     def _put_limits(self) -> None:
         """Bring the limits into the metric's unit; limits of days are periods."""

@@ -62,6 +62,7 @@ PRECEDENCE = [
     "active",
 ]
 DATED = {"activations", "tickets", "alerts", "incidents", "anomalies", "cost", "orders"}
+COMPARABLE = {"usage", "sms", "active", "inactive", *DATED}  # in two periods
 PER_SIM = {"label", "country", "operator", "device_type", "state", "sim"}
 GROUPS_OF: dict[str, set[str]] = {
     "tickets": {"sim", "month", "week", "day", "category", "priority", "status", "state"},
@@ -75,6 +76,7 @@ GROUPS_OF: dict[str, set[str]] = {
     "activations": {"month", "week", "day"} | PER_SIM,
     "cost": {"month", "week", "day", "order_type", "kind"},
     "orders": {"month", "week", "day", "order_type", "kind"},
+    "active": {"month", "week", "day"} | PER_SIM,
     "usage": {"month", "week", "day"} | PER_SIM,
     "sms": {"month", "week", "day"} | PER_SIM,
 }

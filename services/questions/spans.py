@@ -137,6 +137,22 @@ def calendar_span(unit: str, today: date, back: int) -> Span:
     return Span(date(today.year - back, 1, 1), date(today.year - back, 12, 31))
 
 
+def following(span: Span) -> Span | None:
+    """The next day, or the next calendar week, month, quarter or year; None after another stretch."""
+    day = span.last + timedelta(1)
+    for unit in ("day", "week", "month", "quarter", "year"):
+        if (whole := calendar_span(unit, span.first, 0)).first == span.first and whole.last == span.last:
+            return calendar_span(unit, day, 0)
+    return None
+
+
+def two_months(span: Span) -> list[Span] | None:
+    """The two whole months that a stretch consists of."""
+    first, last = (month_of(day.year, day.month) for day in (span.first, span.last))
+    whole = first.first == span.first and last.last == span.last and first.last + timedelta(1) == last.first
+    return [first, last] if whole else None
+
+
 def quarter_span(year: int, quarter: int) -> Span:
     last = month_of(year, quarter * 3)
     return Span(date(year, quarter * 3 - 2, 1), last.last)
