@@ -19,11 +19,12 @@ from services.questions.draft import NotUnderstoodError
 from services.questions.grammar import Reading, read
 from services.questions.language_model import LanguageModel
 from services.questions.lexicon import respelled
+from services.questions.metrics import TIMES
 from services.questions.question import Filter, Question, QuestionError
 from services.questions.sentences import none_of, sentence, told
 from services.questions.shares import PLACES
 from services.questions.wording import NAMES
-from services.questions.words import clean, language_of, normal
+from services.questions.words import asked_last, clean, language_of, normal
 from sql import query
 
 SECONDS = 5
@@ -115,7 +116,7 @@ def answer_question(
         known = _known_to(connection, now)
         today = min(now.date(), known + timedelta(1)) if known else now.date()
         try:
-            reading = _understood(connection, text, today, language)
+            reading = _understood_alone(connection, text, today, language)
         except NotUnderstoodError:
             by_model = _by_model(connection, model, text, today, now, shown) if model else None
             if by_model is None:
@@ -162,6 +163,23 @@ def _known_to(connection: psycopg.Connection[Any], now: datetime) -> date | None
     """The last complete day with usage; None without any."""
     found: date | None = _rows(connection, "question_last_day", {"today": now.date()})[0]["last_day"]
     return found
+
+
+def _understood_alone(connection: psycopg.Connection[Any], text: str, today: date, language: str | None) -> Reading:
+    """Read a text; where it is not understood, the question that ends it, after sentences that choose nothing."""
+    try:
+        return _understood(connection, text, today, language)
+    except NotUnderstoodError as error:
+        before, question = asked_last(clean(text))
+        if not before or not error.unknown:
+            raise
+        try:
+            reading = _understood(connection, question, today, language or language_of(clean(text)))
+        except NotUnderstoodError:
+            raise error from None
+    german = reading.language == "de"
+    reading.assumed.append(f"Nicht gelesen: {before}" if german else f"Not read: {before}")
+    return reading
 
 
 def _understood(connection: psycopg.Connection[Any], text: str, today: date, language: str | None) -> Reading:
@@ -305,7 +323,7 @@ def _plain(value: Any) -> Any:
 def _chart(question: Question) -> Chart:
     if question.also:
         return "table"
-    if question.group in ("day", "week", "month"):
+    if question.group in TIMES:
         return "line"
     if question.group:
         return "bar"

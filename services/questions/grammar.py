@@ -37,6 +37,7 @@ from services.questions.lexicon import (
     EACH_DAY,
     GROUP,
     GROUPS,
+    HALF_OF_QUOTA,
     LISTED_GROUP,
     LOWEST,
     NO_SMS,
@@ -49,6 +50,7 @@ from services.questions.lexicon import (
     PERIODIC,
     SHARED,
     SHARES,
+    SINGLE,
     STOP,
     TOP,
     UNITS,
@@ -59,6 +61,8 @@ from services.questions.periods import IN_DAYS, RULES, Found, in_days
 from services.questions.question import Filter, Question
 from services.questions.spans import AmbiguousDayError
 from services.questions.words import MAX_CHARACTERS, QUOTED, clean, language_of, normal, number
+
+PERIODS = {"m": "month", "w": "week", "q": "quarter", "y": "year", "a": "year", "j": "year"}
 
 
 @dataclass
@@ -108,7 +112,8 @@ def read(text: str, today: date, *, language: str | None = None, values: Mapping
     try:
         _read_limits(draft)
         _read_places(draft)
-        if any(unit in ("mb", "sms") for _, _, unit in draft.all("limit")):
+        limited = any(unit in ("mb", "sms") for _, _, unit in draft.all("limit"))
+        if limited or ((found := PEAK.search(draft.text)) and SINGLE.search(found[0])):
             draft.take(PEAK, lambda _: draft.found.append(("peak", True)))
         _read_periods(draft, today)
         _read_layout(draft)
@@ -265,6 +270,13 @@ def _read_limits(draft: Draft) -> None:
         draft.found.append(("limit", (">=", number(found[1], draft.language) * low_times, unit)))
         draft.found.append(("limit", ("<=", number(found[3], draft.language) * times, unit)))
 
+    draft.take(
+        HALF_OF_QUOTA,
+        lambda found: draft.found.append(
+            ("limit", ("<" if found["less"] else ">" if found["more"] else ">=", 50.0, "%"))
+        ),
+        " ",
+    )
     draft.take(NO_SMS, lambda _: draft.found.append(("limit", ("=", 0.0, "sms"))))
     draft.take(BETWEEN, between)
     draft.take(OR_MORE, or_more)
@@ -346,7 +358,7 @@ def _read_layout(draft: Draft) -> None:
         re.compile(r"(?<![\w])(?:day by day|tag fuer tag)(?![\w])"), lambda _: draft.found.append(("daily", True))
     )
     draft.take(EACH_DAY, lambda _: draft.found.append(("daily", True)))
-    draft.take(PERIODIC, lambda found: draft.found.append(("group", "month" if found[0].startswith("mon") else "week")))
+    draft.take(PERIODIC, lambda found: draft.found.append(("group", PERIODS[found[0][0]])))
 
     def counted(found: re.Match[str]) -> None:
         asked(found)

@@ -60,6 +60,11 @@ NO_SMS = re.compile(
     r"(?<![\w])(?:no|without(?: any)?|zero|keine?|ohne|0) (?:sms|text messages|messages|nachrichten|kurznachrichten)"
     r"(?![\w])"
 )
+HALF_OF_QUOTA = re.compile(
+    r"(?<![\w])(?:(?P<less>less than|under|below|weniger als|unter) |(?P<more>more than|over|above|mehr als|ueber) "
+    r"|at least |mindestens )?(?:the |die )?(?:half|haelfte)(?: of| vo[nm]| an| am)? "
+    rf"(?=(?:{POSSESSIVE}){QUOTA}(?![\w]))"
+)
 BARE_OF_QUOTA = re.compile(rf"(?<![\w.]){NUM} (%|percent|prozent)(?![\w])")
 
 # what asks for a deed is no mistyped question
@@ -103,6 +108,8 @@ GROUPS = {
     "state": r"(?:states?|status(?:es)?|lifecycle states?|zustand|zustaenden?|lebenszyklus(?:status)?|stages?)",
     "month": r"(?:months?|monate?n?|calendar months?)",
     "week": r"(?:weeks?|wochen?|kalenderwochen?)",
+    "quarter": r"(?:quarters?|quartale?n?)",
+    "year": r"(?:years?|jahre?n?)",
     "day": r"(?:days?|tage?n?|date)",
     "severity": r"(?:severit(?:y|ies)|schwere|schweregrade?n?)",
     "category": r"(?:categor(?:y|ies)|topics?|subject areas?|kategorien?|themen?)",
@@ -167,13 +174,15 @@ PEAK = re.compile(
     r"(?:any|an?|one|1|einem|eines|irgendeinem)(?: (?:single|given|one|1|einzigen|einzelnen))? "
     r"(?:days?|tag(?:e?s)?)(?![\w])"
 )
+SINGLE = re.compile(r"single|einzige|einzeln")
 EACH_DAY = re.compile(
     rf"(?<![\w])(?:per|pro|je) (?:{SIM_WORD}(?: and| und)?(?: per| pro| je)? (?:day|tag)|(?:day|tag)"
     rf" (?:and|und)(?: per| pro| je)?"
     rf" {SIM_WORD})(?![\w])"
 )
 PERIODIC = re.compile(
-    rf"(?<![\w])(?:monthly|monatlich(?:e[nrsm]?)?|weekly|woechentlich(?:e[nrsm]?)?)(?! {QUOTA})(?![\w])"
+    rf"(?<![\w])(?:monthly|monatlich(?:e[nrsm]?)?|weekly|woechentlich(?:e[nrsm]?)?|quarterly|yearly|annual"
+    rf"|jaehrlich(?:e[nrsm]?)?)(?! {QUOTA})(?![\w])"
 )
 
 
@@ -196,7 +205,7 @@ FEATURES = phrases()
 COMPILED = [(name, value, re.compile(rf"(?<![\w.])(?:{phrase})(?![\w])")) for name, value, phrase in FEATURES]
 # the period before, named as what another is compared with: `compared to last week`
 AGAINST = re.compile(
-    r"(?<![\w])(?:compared (?:to|with)|versus|vs|than|(?:im )?vergleich zu[rm]?|gegenueber|als|from)"
+    r"(?<![\w])(?:compared (?:to|with)|versus|vs|than|(?:im )?vergleich zu[rm]?|gegenueber|als)"
     r"(?: in| im| der| dem| den| the)*(?= (?:last|previous|prior|the previous|letzt\w+|vorig\w+|vorherig\w+|vorwoche"
     r"|vormonat|vorjahr|yesterday|gestern)\b)"
 )

@@ -153,7 +153,7 @@ class _Meaning:
 
     def _asks_for_a_day(self) -> bool:
         """Whether a state is meant as what happened some day, and not as it is now."""
-        return bool(self.span) or self.draft.has("when") or bool({"month", "week"} & set(self.draft.all("group")))
+        return bool(self.span) or self.draft.has("when") or bool(TIMES & set(self.draft.all("group")))
 
     def _is_recommended(self) -> bool:
         """Whether actions are meant that are recommended, not those that were done: `should be topped up`."""
@@ -172,7 +172,7 @@ class _Meaning:
             return "sms"
         if draft.has("weak", "risk"):
             return "churn"
-        if draft.has("rank") and {"day", "week", "month"} & set(draft.all("group")):
+        if draft.has("rank") and TIMES & set(draft.all("group")):
             return "usage"
         of_sims = any(chosen.field == "iccid" for chosen in self.filters) or set(draft.all("group")) & PER_SIM
         if draft.has("subject") or draft.has("whole") or self.states or of_sims:

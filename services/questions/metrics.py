@@ -6,7 +6,7 @@ import re
 
 DEFAULT_DAYS = 30
 ANOMALY_DAYS = 7
-DAYS_OF_GROUP = {"month": 365, "week": 91}  # without a period, where these are asked for
+DAYS_OF_GROUP = {"year": 730, "quarter": 365, "month": 365, "week": 91}  # without a period, where these are asked for
 DEFAULT_TOP = 10
 NEAR_QUOTA = 80
 ALLOWED: dict[str, set[str]] = {
@@ -65,20 +65,20 @@ DATED = {"activations", "tickets", "alerts", "incidents", "anomalies", "cost", "
 COMPARABLE = {"usage", "sms", "active", "inactive", *DATED}  # in two periods
 PER_SIM = {"label", "country", "operator", "device_type", "state", "sim"}
 GROUPS_OF: dict[str, set[str]] = {
-    "tickets": {"sim", "month", "week", "day", "category", "priority", "status", "state"},
-    "alerts": {"month", "week", "day", "kind", "severity", "status", "state"} | PER_SIM,
-    "incidents": {"month", "week", "kind", "severity"},
-    "anomalies": {"month", "week", "day", "kind", "severity"} | PER_SIM,
+    "tickets": {"sim", "year", "quarter", "month", "week", "day", "category", "priority", "status", "state"},
+    "alerts": {"year", "quarter", "month", "week", "day", "kind", "severity", "status", "state"} | PER_SIM,
+    "incidents": {"year", "quarter", "month", "week", "kind", "severity"},
+    "anomalies": {"year", "quarter", "month", "week", "day", "kind", "severity"} | PER_SIM,
     "churn": {"risk_level"} | PER_SIM,
     "savings": {"action"} | PER_SIM,
     "recommendations": {"action"} | PER_SIM,
     "recommended_cost": {"action"} | PER_SIM,
-    "activations": {"month", "week", "day"} | PER_SIM,
-    "cost": {"month", "week", "day", "order_type", "kind"},
-    "orders": {"month", "week", "day", "order_type", "kind"},
-    "active": {"month", "week", "day"} | PER_SIM,
-    "usage": {"month", "week", "day"} | PER_SIM,
-    "sms": {"month", "week", "day"} | PER_SIM,
+    "activations": {"year", "quarter", "month", "week", "day"} | PER_SIM,
+    "cost": {"year", "quarter", "month", "week", "day", "order_type", "kind"},
+    "orders": {"year", "quarter", "month", "week", "day", "order_type", "kind"},
+    "active": {"year", "quarter", "month", "week", "day"} | PER_SIM,
+    "usage": {"year", "quarter", "month", "week", "day"} | PER_SIM,
+    "sms": {"year", "quarter", "month", "week", "day"} | PER_SIM,
 }
 
 
@@ -110,7 +110,7 @@ WHEN = {
     "incidents",
     "orders",
 }
-TIMES = {"month", "week", "day"}
+TIMES = {"year", "quarter", "month", "week", "day"}
 BY_SIM = {"alerts", "anomalies", "tickets"}  # rows that are counted by SIM
 # what SIMs do somewhere
 SOMEWHERE = {"sims", "usage", "sms", "forecast", "active", "inactive", "alerts", "anomalies"}
@@ -125,7 +125,7 @@ KIND_OF_ALERT = {
 }
 STATUS_OF_TICKET = {"open": ("OPEN", "IN_PROGRESS"), "closed": ("CLOSED",), "IN_PROGRESS": ("IN_PROGRESS",)}
 ONE = re.compile(
-    r"(?:country|land|operator|network|carrier|provider|netz|betreiber|netzbetreiber|anbieter|label|month|monat"
+    r"(?:country|land|quarter|quartal|year|jahr|operator|network|carrier|provider|netz|betreiber|netzbetreiber|anbieter|label|month|monat"
     r"|week|woche|day|tag|"
     r"model|type|geraetetyp|modell|category|kategorie|kind)$"
 )

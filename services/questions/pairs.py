@@ -15,7 +15,9 @@ def two_periods(draft: Draft, periods: list[Found], today: date) -> tuple[list[F
     spans = [period for period in periods if isinstance(period, Span)]
     if len(spans) < len(periods) or not any(draft.has(name) for name in ("compare", "change", "against")):
         return periods, None
-    if len(spans) == 1 and draft.has("change") and (two := two_months(spans[0])):
+    # of `compare November and December`, where nothing else is compared
+    compares = draft.has("compare") and not (draft.has("group") or draft.has("daily")) and len(draft.filters) < 2
+    if len(spans) == 1 and (draft.has("change") or compares) and (two := two_months(spans[0])):
         spans = two
     if len(spans) == 1 and draft.has("against") and (later := following(spans[0])):
         spans.append(later)

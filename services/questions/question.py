@@ -60,6 +60,8 @@ Group = Literal[
     "operator",
     "device_type",
     "state",
+    "year",
+    "quarter",
     "month",
     "week",
     "day",

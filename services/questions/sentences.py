@@ -217,6 +217,7 @@ def _counted(question: Question, count: int, more: bool, german: bool, sims: boo
         if question.top:
             best = {"savings": "der", "sms": "der"}.get(question.metric, "dem")
             name = ("number of SMS", "Zahl an SMS")[german] if question.metric == "sms" else name
+            name += (" on a single day", " an einem einzigen Tag")[german] if question.peak else ""
             inflected = re.sub(
                 r"^(erwartete|verbleibender|verbrauchter|prognostizierter)(?= )",
                 lambda found: found[0].removesuffix("r").removesuffix("e") + "en",

@@ -83,4 +83,10 @@ ROWS = {
         sims=False,
     ),
 }
-TIMES = {"month": "to_char({day}, 'YYYY-MM')", "week": "to_char({day}, 'IYYY-\"W\"IW')", "day": "{day}"}
+TIMES = {
+    "year": "to_char({day}, 'YYYY')",
+    "quarter": "to_char({day}, 'YYYY-\"Q\"Q')",
+    "month": "to_char({day}, 'YYYY-MM')",
+    "week": "to_char({day}, 'IYYY-\"W\"IW')",
+    "day": "{day}",
+}
