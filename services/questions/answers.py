@@ -14,6 +14,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from services.questions.compiler import UNIT_OF, VIEW_OF, compile_question
+from services.questions.countries import NAMES as NAMES_OF_COUNTRIES
 from services.questions.devices import names_of_device, part_of_label
 from services.questions.draft import NotUnderstoodError
 from services.questions.grammar import Reading, read
@@ -171,8 +172,11 @@ def _understood_alone(connection: psycopg.Connection[Any], text: str, today: dat
         return _understood(connection, text, today, language)
     except NotUnderstoodError as error:
         before, question = asked_last(clean(text))
-        if not before or not error.unknown:
+        said = normal(before).split()
+        if not before or not error.unknown or set(said) & set(NAMES_OF_COUNTRIES):
             raise
+        if _looked_up(connection, before, said, language or language_of(clean(text))):
+            raise  # it names an operator, a label or a kind of device
         try:
             reading = _understood(connection, question, today, language or language_of(clean(text)))
         except NotUnderstoodError:

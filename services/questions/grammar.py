@@ -48,6 +48,7 @@ from services.questions.lexicon import (
     OUTSIDE,
     PEAK,
     PERIODIC,
+    REWRITTEN,
     SHARED,
     SHARES,
     SINGLE,
@@ -109,6 +110,8 @@ def read(text: str, today: date, *, language: str | None = None, values: Mapping
         )
     _read_values(draft, text, values or {})
     draft.text = COURTESY.sub(" ", draft.text)
+    for pattern, written in REWRITTEN:
+        draft.text = pattern.sub(written, draft.text)
     try:
         _read_limits(draft)
         _read_places(draft)
@@ -151,7 +154,8 @@ def _chooses_several(draft: Draft) -> bool:
 
 
 def _adding(draft: Draft, name: str, value: Any) -> Callable[[re.Match[str]], None]:
-    return lambda _: None if name == "strip" else draft.found.append((name, value))
+    also = [("rank", "top")] if name == "common" else []
+    return lambda _: None if name == "strip" else draft.found.extend([(name, value), *also])
 
 
 def _read_values(draft: Draft, text: str, values: Mapping[str, Filter]) -> None:
@@ -349,7 +353,7 @@ def _read_layout(draft: Draft) -> None:
             draft.found.append(("top", int(digits)))
 
     draft.take(
-        re.compile(r"(?<![\w])(?:sorted|ordered|sortiert|ranked|geordnet) (?=by|nach)"),
+        re.compile(r"(?<![\w])(?:sorted|ordered|sortiert|ranked|geordnet)(?= by| nach| asc| desc| auf| ab|[ |]*$)"),
         lambda _: draft.found.append(("order", "down")),
     )
     draft.take(WHERE, lambda _: draft.found.append(("where", True)))

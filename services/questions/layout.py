@@ -8,6 +8,7 @@ from services.questions.draft import Draft, NotUnderstoodError
 from services.questions.metrics import (
     AMOUNTS,
     BY_SIM,
+    COMMON_BY,
     COMPARABLE,
     DATED,
     DEFAULT_TOP,
@@ -127,15 +128,22 @@ class Layout:
         asked = self.draft.all("asked")
         return self.draft.all("subject") == ["sim"] or bool(asked and ONE.search(asked[0]))
 
+    def _unnamed_groups(self) -> list[str]:
+        """What to group by where no word says it: by kind what is the most common, by country what is somewhere."""
+        draft, metric = self.draft, self.metric
+        if draft.has("common") and metric in COMMON_BY:
+            return [COMMON_BY[metric]]
+        if metric in BY_SIM and draft.has("subject") and draft.has("rank"):
+            return ["sim"]  # which of them has the most
+        placed = bool({"country", "iccid"} & {chosen.field for chosen in self.filters}) or draft.has("daily")
+        return ["country"] if draft.has("where") and metric in SOMEWHERE and not placed else []
+
     def _group(self, aggregation: str | None) -> tuple[str | None, bool]:
         """What to group by, and whether the value is a day's average."""
         metric, groups, daily = self.metric, self.draft.all("group"), self.draft.has("daily")
         if len(groups) > 1 and "sim" in groups:
             groups.remove("sim")
-        if not groups and metric in BY_SIM and self.draft.has("subject") and self.draft.has("rank"):
-            groups = ["sim"]  # which of them has the most
-        if not groups and not daily and self.draft.has("where") and metric in SOMEWHERE:
-            groups = [] if {"country", "iccid"} & {chosen.field for chosen in self.filters} else ["country"]
+        groups = groups or self._unnamed_groups()
         if not groups and self.draft.has("compare") and not self.against:
             several = [chosen.field for chosen in joined(self.filters) if len(chosen.values) > 1]
             groups = ["country"] if several == ["country"] else groups
@@ -251,6 +259,7 @@ class Layout:
         if metric not in AMOUNTS or self.comparisons or draft.all("rank"):
             return "list"
         listed = draft.has("subject") and (draft.has("list") or metric in ("remaining", "savings"))
+        listed = listed or (metric == "savings" and draft.has("list") and draft.has("metric", "recommendations"))
         return "list" if listed and not draft.has("much") and metric != "cost" else "sum"
 
 

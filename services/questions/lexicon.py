@@ -53,7 +53,7 @@ COMPARE = re.compile(
 OR_MORE = re.compile(
     rf"(?<![\w.]){NUM} {UNIT}(?: (?:marke|grenze|schwelle|mark|threshold|limit))? (ueberschritten|uebertroffen"
     r"|ueberschreiten|ueberstiegen|or more|and more|or less|and less|oder mehr|und mehr|oder weniger|und weniger)"
-    r"(?![\w])"
+    r"(?! than| als)(?![\w])"
 )
 BETWEEN = re.compile(rf"(?<![\w])(?:between|zwischen) {NUM} (?:{UNIT} )?(?:and|und) {NUM} {UNIT}(?![\w])")
 NO_SMS = re.compile(
@@ -214,6 +214,27 @@ WHERE = re.compile(
     r"^ *(?:(?:and|so|und|also) )?(?:where|wo)(?= +(?:are|is|were|do|does|did|have|has|sind|ist|waren|befind\w*"
     r"|verbrauch\w*|nutz\w*|gibt|gab|haben|hat|steh\w*|sitzen|laufen|funken)\b)"
 )
+# words of order that say by what, and words in another order: `ten quietest SIMs`, `which ticket category`
+REWRITTEN = [
+    (re.compile(r"\b(ticket|alarm|anomalie)(kategorien?|arten?|typ(?:en)?)\b"), r"\1s nach \2"),
+    (
+        re.compile(r"\b(?:but|aber)(?= (?:less|more|under|over|below|at|weniger|mehr|hoechstens|mindestens|unter)\b)"),
+        "and",
+    ),
+    (re.compile(r"(\d (?:%|mb|gb)) (left|remaining|uebrig) (or less|or more|oder weniger|oder mehr)\b"), r"\1 \3 \2"),
+    (
+        re.compile(rf"\b(?:quietest|laziest|least active|ruhigsten?|am wenigsten aktiven)(?= {SIM_WORD})"),
+        "least usage",
+    ),
+    (re.compile(rf"\b(?:busiest|hungriest|most active|aktivsten?|hungrigsten?)(?= {SIM_WORD})"), "most usage"),
+    (
+        re.compile(
+            r"\b(which|what|welche\w*) (tickets?|alerts?|alarm|anomaly|anomalie) ?"
+            r"(?=(?:category|categories|kinds?|types?|severity|priority|kategorien?|art|prioritaet)\b)"
+        ),
+        r"\2 \1 ",
+    ),
+]
 # what people say around a question
 COURTESY = re.compile(
     r"(?<![\w])(?:good (?:morning|afternoon|evening|day)|guten? (?:morgen|tag|abend)|dear (?:all|team|support)"

@@ -111,6 +111,7 @@ WHEN = {
     "orders",
 }
 TIMES = {"year", "quarter", "month", "week", "day"}
+COMMON_BY = {"anomalies": "kind", "alerts": "kind", "incidents": "kind", "tickets": "category"}  # the most common
 BY_SIM = {"alerts", "anomalies", "tickets"}  # rows that are counted by SIM
 # what SIMs do somewhere
 SOMEWHERE = {"sims", "usage", "sms", "forecast", "active", "inactive", "alerts", "anomalies"}
