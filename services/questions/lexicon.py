@@ -216,6 +216,7 @@ WHERE = re.compile(
 )
 # words of order that say by what, and words in another order: `ten quietest SIMs`, `which ticket category`
 REWRITTEN = [
+    (re.compile(r"\bwochenverbrauch(?:s|e|en)?\b"), "verbrauch pro woche"),
     (re.compile(r"\b(ticket|alarm|anomalie)(kategorien?|arten?|typ(?:en)?)\b"), r"\1s nach \2"),
     (
         re.compile(r"\b(?:but|aber)(?= (?:less|more|under|over|below|at|weniger|mehr|hoechstens|mindestens|unter)\b)"),
