@@ -14,16 +14,18 @@ import psycopg
 from psycopg.rows import dict_row
 
 from services.questions.compiler import UNIT_OF, VIEW_OF, compile_question
+from services.questions.countries import NAMES as NAMES_OF_COUNTRIES
 from services.questions.devices import names_of_device, part_of_label
 from services.questions.draft import NotUnderstoodError
 from services.questions.grammar import Reading, read
 from services.questions.language_model import LanguageModel
 from services.questions.lexicon import respelled
+from services.questions.metrics import TIMES
 from services.questions.question import Filter, Question, QuestionError
 from services.questions.sentences import none_of, sentence, told
 from services.questions.shares import PLACES
 from services.questions.wording import NAMES
-from services.questions.words import clean, language_of, normal
+from services.questions.words import asked_last, clean, language_of, normal
 from sql import query
 
 SECONDS = 5
@@ -115,7 +117,7 @@ def answer_question(
         known = _known_to(connection, now)
         today = min(now.date(), known + timedelta(1)) if known else now.date()
         try:
-            reading = _understood(connection, text, today, language)
+            reading = _understood_alone(connection, text, today, language)
         except NotUnderstoodError:
             by_model = _by_model(connection, model, text, today, now, shown) if model else None
             if by_model is None:
@@ -162,6 +164,26 @@ def _known_to(connection: psycopg.Connection[Any], now: datetime) -> date | None
     """The last complete day with usage; None without any."""
     found: date | None = _rows(connection, "question_last_day", {"today": now.date()})[0]["last_day"]
     return found
+
+
+def _understood_alone(connection: psycopg.Connection[Any], text: str, today: date, language: str | None) -> Reading:
+    """Read a text; where it is not understood, the question that ends it, after sentences that choose nothing."""
+    try:
+        return _understood(connection, text, today, language)
+    except NotUnderstoodError as error:
+        before, question = asked_last(clean(text))
+        said = normal(before).split()
+        if not before or not error.unknown or set(said) & set(NAMES_OF_COUNTRIES):
+            raise
+        if _looked_up(connection, before, said, language or language_of(clean(text))):
+            raise  # it names an operator, a label or a kind of device
+        try:
+            reading = _understood(connection, question, today, language or language_of(clean(text)))
+        except NotUnderstoodError:
+            raise error from None
+    german = reading.language == "de"
+    reading.assumed.append(f"Nicht gelesen: {before}" if german else f"Not read: {before}")
+    return reading
 
 
 def _understood(connection: psycopg.Connection[Any], text: str, today: date, language: str | None) -> Reading:
@@ -303,7 +325,9 @@ def _plain(value: Any) -> Any:
 
 
 def _chart(question: Question) -> Chart:
-    if question.group in ("day", "week", "month"):
+    if question.also:
+        return "table"
+    if question.group in TIMES:
         return "line"
     if question.group:
         return "bar"

@@ -5,18 +5,17 @@ Where a linter sees SQL made from strings, the strings are constants of this mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
 
-from services.questions.compiled import Compiled
+from services.questions.against import compile_against
+from services.questions.compiled import Compiled, Writer, conditions_of, finish, where
 from services.questions.metrics import OF_RECOMMENDATIONS
-from services.questions.question import MAX_ROWS, Comparison, Filter, Period, Question, QuestionError
+from services.questions.question import Comparison, Period, Question, QuestionError
 from services.questions.shares import compile_share
+from services.questions.tables import LABEL_GROUP, MESSAGES, ROWS, SIM_FIELDS, TIMES
+from services.questions.times import compile_by_time
 from services.questions.totals import sql_of_total
 
-DEFAULT_ROWS = 100
 VIEW_OF = {
     "usage": "core.sim_usage_v1",
     "sms": "core.sim_usage_v1",
@@ -56,98 +55,6 @@ UNIT_OF = {
     "last_used": "date",
     "active": "MB",
 }
-# the state of a SIM; ordered ones are not in the list of SIMs
-SIM_FIELDS = {
-    "iccid": "s.iccid",
-    "label": "s.label",
-    "label_part": "s.label",
-    "country": "s.country",
-    "operator": "s.operator",
-    "device_type": "left(s.imei, 8)",
-    "state": "s.state",
-}
-# the beginning of a label, as for the totals of forecasts
-LABEL_GROUP = r"substring(s.label FROM '^[^-_/:. ]+')"
-BYTES = {"usage": "bytes", "active": "bytes"}
-MESSAGES = "coalesce(sms_mt, 0) + coalesce(sms_mo, 0) + coalesce(sms_unsplit, 0)"
-
-
-class _Writer:
-    def __init__(self) -> None:
-        self.parameters: dict[str, Any] = {}
-
-    def put(self, name: str, value: Any) -> str:
-        """Add a parameter and return its placeholder."""
-        if name in self.parameters:
-            name = f"{name}_{len(self.parameters)}"
-        self.parameters[name] = value
-        return f"%({name})s"
-
-
-# the rows of metrics that are lists of their own: columns shown, the day of a row, what filters mean, the amount
-@dataclass(frozen=True)
-class _Rows:
-    shown: str
-    day: str
-    fields: Mapping[str, str]
-    order: str
-    amount: str | None = None
-    sims: bool = True
-
-
-ROWS = {
-    "anomalies": _Rows(
-        "r.iccid, r.label, r.day, r.kind, r.severity, r.score AS value, r.reasons",
-        "r.day",
-        {"kind": "r.kind", "severity": "r.severity"},
-        "r.score",
-    ),
-    "alerts": _Rows(
-        "r.alert_id, r.iccid, r.label, r.kind, r.severity, r.opened_as_of, r.message",
-        "r.opened_as_of",
-        {
-            "kind": "r.kind",
-            "severity": "r.severity",
-            "status": "CASE WHEN r.closed_at IS NULL THEN 'open' ELSE 'closed' END",
-        },
-        "r.alert_id",
-    ),
-    "activations": _Rows(
-        "r.iccid, r.label, r.activated_at, r.state",
-        "(r.activated_at AT TIME ZONE 'UTC')::date",
-        {},
-        "r.activated_at",
-    ),
-    "tickets": _Rows(
-        "r.case_id, r.subject, r.status, r.opened_at, r.category, r.priority, r.iccid",
-        "(r.opened_at AT TIME ZONE 'UTC')::date",
-        {"category": "r.category", "priority": "r.priority", "status": "r.status"},
-        "r.opened_at",
-    ),
-    "incidents": _Rows(
-        "r.incident_id, r.kind, r.title, r.first_day, r.last_day, r.severity, r.sims",
-        "r.first_day",
-        {"kind": "r.kind", "severity": "r.severity"},
-        "r.first_day",
-        sims=False,
-    ),
-    "orders": _Rows(
-        "r.order_number, r.order_type, r.ordered_at, r.status, r.invoice_minor / 100.0 AS value, r.currency",
-        "(r.ordered_at AT TIME ZONE 'UTC')::date",
-        {"order_type": "r.order_type"},
-        "r.ordered_at",
-        sims=False,
-    ),
-    "cost": _Rows(
-        "r.order_number, r.order_type, r.ordered_at, r.status, r.invoice_minor / 100.0 AS value, r.currency",
-        "(r.ordered_at AT TIME ZONE 'UTC')::date",
-        {"order_type": "r.order_type"},
-        "r.invoice_minor",
-        amount="r.invoice_minor / 100.0",
-        sims=False,
-    ),
-}
-TIMES = {"month": "to_char({day}, 'YYYY-MM')", "week": "to_char({day}, 'IYYY-\"W\"IW')", "day": "{day}"}
 AGGREGATES = {
     "sum": "sum(value)",
     "average": "avg(value)",
@@ -160,12 +67,14 @@ AGGREGATES = {
 
 def compile_question(question: Question, today: date) -> Compiled:
     """Write a Question as SQL; `today` is the day after the last one known. Raises QuestionError where it cannot."""
+    if question.against:
+        return compile_against(question, lambda part: compile_question(part, today))
     if question.share:
         return compile_share(question, lambda part: compile_question(part, today))
     if question.metric in ROWS:
         return _of_rows(question)
     if question.group in TIMES:
-        return _by_time(question)
+        return compile_by_time(question)
     if question.metric == "forecast" and question.aggregation == "sum" and not question.comparisons:
         by_sims = _of_sims(question, today)
         by_sims.sql = sql_of_total(question, by_sims.sql, by_sims.parameters)
@@ -173,58 +82,18 @@ def compile_question(question: Question, today: date) -> Compiled:
     return _of_sims(question, today)
 
 
-def _filters(filters: tuple[Filter, ...], fields: Mapping[str, str], writer: _Writer) -> list[str]:
-    conditions = []
-    for chosen in filters:
-        if chosen.field not in fields:
-            raise QuestionError(f"there is no {chosen.field.replace('_', ' ')} to choose by")
-        column = fields[chosen.field]
-        if chosen.values == ("",):
-            condition = f"coalesce({column}, '') = ''"
-        elif chosen.field == "label_part":
-            parts = writer.put("label_part", [value.casefold() for value in chosen.values])
-            condition = f"regexp_split_to_array(lower({column}), '[-_/:. ]+') && {parts}::text[]"
-        elif chosen.field == "label":
-            # as it is written, case aside: no sign of it is a pattern
-            beginnings = writer.put("label", [value.casefold() for value in chosen.values])
-            condition = (
-                f"EXISTS (SELECT FROM unnest({beginnings}::text[]) AS b (start) WHERE "
-                f"starts_with(lower({column}), b.start))"
-            )
-        else:
-            values = [value.casefold() for value in chosen.values]
-            condition = f"lower({column}) = ANY ({writer.put(chosen.field, values)}::text[])"
-        conditions.append(f"({condition}) IS NOT TRUE" if chosen.negated else condition)
-    return conditions
-
-
-def _compared(comparisons: tuple[Comparison, ...], writer: _Writer) -> list[str]:
+def _compared(comparisons: tuple[Comparison, ...], writer: Writer) -> list[str]:
     return [f"value {one.operator} {writer.put('limit', one.value)}::float8" for one in comparisons]
 
 
-def _where(conditions: list[str]) -> str:
-    return f"\nWHERE {' AND '.join(conditions)}" if conditions else ""
-
-
-def _limit(question: Question) -> int:
-    return min(question.top or DEFAULT_ROWS, MAX_ROWS)
-
-
-def _finish(writer: _Writer, text: str, question: Question, unit: str | None) -> Compiled:
-    """Add the limit: one row more than is shown tells whether there are more."""
-    rows = _limit(question)
-    writer.parameters["rows"] = rows if question.top else rows + 1
-    return Compiled(f"{text}\nLIMIT %(rows)s", writer.parameters, unit, rows)
-
-
 def _of_rows(question: Question) -> Compiled:
-    table, writer = ROWS[question.metric], _Writer()
+    table, writer = ROWS[question.metric], Writer()
     fields = dict(table.fields)
     grouped = fields | {name: form.format(day=table.day) for name, form in TIMES.items()}
     if table.sims:
         fields |= SIM_FIELDS
-        grouped |= SIM_FIELDS | {"label": LABEL_GROUP}
-    conditions = _filters(question.filters, fields, writer)
+        grouped |= SIM_FIELDS | {"label": LABEL_GROUP, "sim": "r.iccid"}
+    conditions = conditions_of(question.filters, fields, writer)
     if question.period:
         first, last = writer.put("first_day", question.period.first), writer.put("last_day", question.period.last)
         conditions.append(f"{table.day} BETWEEN {first}::date AND {last}::date")
@@ -236,15 +105,15 @@ def _of_rows(question: Question) -> Compiled:
         conditions += [
             f"{table.amount} {one.operator} {writer.put('limit', one.value)}::float8" for one in question.comparisons
         ]
-    asked = {chosen.field for chosen in question.filters} | {question.group}
+    asked = {chosen.field for chosen in question.filters} | {question.group, question.also}
     source = f"{VIEW_OF[question.metric]} AS r"
     if asked & SIM_FIELDS.keys():
         source += "\nLEFT JOIN core.sims_v1 AS s ON s.iccid = r.iccid"
-    where = _where(conditions)
+    chosen = where(conditions)
     order = "ASC" if question.ascending else "DESC"
     if question.aggregation == "list":
-        text = f"SELECT {table.shown}\nFROM {source}{where}\nORDER BY {table.order} {order} NULLS LAST"
-        return _finish(writer, text, question, None)
+        text = f"SELECT {table.shown}\nFROM {source}{chosen}\nORDER BY {table.order} {order} NULLS LAST"
+        return finish(writer, text, question, None)
     if question.aggregation == "count" or table.amount is None:
         value, currency = "count(DISTINCT r.iccid)" if question.sims else "count(*)", ""
         unit = "SIMs" if question.sims or question.metric == "activations" else str(question.metric)
@@ -253,48 +122,27 @@ def _of_rows(question: Question) -> Compiled:
         value = AGGREGATES[question.aggregation].replace("value", table.amount)
         value, unit, currency = f"coalesce({value}, 0)", "currency", ", r.currency"
     if question.group:
-        group = grouped.get(question.group)
-        if group is None:
-            raise QuestionError(f"{question.metric} cannot be grouped by {question.group}")
-        sort = (
-            f"1 {'DESC' if question.ascending else 'ASC'}"
-            if question.group in TIMES and not question.top
-            else f"value {order}, 1"
-        )
+        names = [name for name in (question.group, question.also) if name]
+        if unknown := [name for name in names if name not in grouped]:
+            raise QuestionError(f"{question.metric} cannot be grouped by {unknown[0]}")
+        shown = ", ".join(f"{grouped[name]} AS {name}" for name in names)
+        groups = ", ".join(grouped[name] for name in names)
+        by_time = question.group in TIMES and not question.top
+        sort = f"1 {'DESC' if question.ascending else 'ASC'}, value DESC" if by_time else f"value {order}, 1"
         text = (
-            f"SELECT {group} AS {question.group}, {value} AS value{currency}\nFROM {source}{where}\nGROUP BY "
-            f"{group}{currency}\nORDER BY {sort}"
+            f"SELECT {shown}, {value} AS value{currency}\nFROM {source}{chosen}\nGROUP BY "
+            f"{groups}{currency}\nORDER BY {sort}{', 2' if question.also else ''}"
         )
-        return _finish(writer, text, question, unit)
+        return finish(writer, text, question, unit)
     tail = f"\nGROUP BY {currency[2:]}\nORDER BY value DESC" if currency else ""
-    return _finish(writer, f"SELECT {value} AS value{currency}\nFROM {source}{where}{tail}", question, unit)
-
-
-def _by_time(question: Question) -> Compiled:
-    """Usage by day, week or month."""
-    writer = _Writer()
-    if question.metric not in ("usage", "sms") or question.period is None or question.comparisons:
-        raise QuestionError(f"{question.metric} cannot be laid out by {question.group}")
-    value = "sum(u.bytes) / 1e6::float8" if question.metric == "usage" else f"sum({MESSAGES})"
-    conditions = _filters(question.filters, SIM_FIELDS, writer)
-    first, last = writer.put("first_day", question.period.first), writer.put("last_day", question.period.last)
-    conditions.append(f"u.day BETWEEN {first}::date AND {last}::date")
-    source = "core.sim_usage_v1 AS u" + ("\nJOIN core.sims_v1 AS s ON s.iccid = u.iccid" if question.filters else "")
-    assert question.group is not None
-    group = TIMES[question.group].format(day="u.day")
-    order = f"value {'ASC' if question.ascending else 'DESC'}" if question.top else "1"
-    text = (
-        f"SELECT {group} AS {question.group}, {value} AS value\nFROM {source}{_where(conditions)}\nGROUP BY "
-        f"1\nORDER BY {order}"
-    )
-    return _finish(writer, text, question, UNIT_OF[question.metric])
+    return finish(writer, f"SELECT {value} AS value{currency}\nFROM {source}{chosen}{tail}", question, unit)
 
 
 # the value of a SIM: a join, the value's expression, more columns, conditions
 _Measure = tuple[str, str, list[str], list[str]]
 
 
-def _measure(question: Question, today: date, writer: _Writer) -> _Measure:
+def _measure(question: Question, today: date, writer: Writer) -> _Measure:
     if question.metric in ("usage", "sms", "active", "inactive"):
         if question.period is None:
             if question.metric == "inactive":
@@ -312,7 +160,7 @@ def _measure(question: Question, today: date, writer: _Writer) -> _Measure:
     return _of_predictions(question, writer)
 
 
-def _of_usage(question: Question, period: Period, today: date, writer: _Writer) -> _Measure:
+def _of_usage(question: Question, period: Period, today: date, writer: Writer) -> _Measure:
     first, last = writer.put("first_day", period.first), writer.put("last_day", period.last)
     if question.metric == "inactive":
         none = (
@@ -354,7 +202,7 @@ def _of_quota(question: Question) -> _Measure:
     return join, value, ["q.remaining_mb::float8 AS remaining_mb"], [known, "s.quota_total_mb > 0"]
 
 
-def _of_predictions(question: Question, writer: _Writer) -> _Measure:
+def _of_predictions(question: Question, writer: Writer) -> _Measure:
     metric, view = question.metric, VIEW_OF[question.metric]
     newest = f"(SELECT max(as_of) FROM {view})"  # noqa: S608 - a name of VIEW_OF
     if metric == "forecast":
@@ -386,12 +234,12 @@ def _of_predictions(question: Question, writer: _Writer) -> _Measure:
 
 
 def _of_sims(question: Question, today: date) -> Compiled:
-    writer = _Writer()
+    writer = Writer()
     join, value, more, conditions = _measure(question, today, writer)
     fields = SIM_FIELDS | ({"status": "p.status"} if question.metric in ("exhaustion", "expiry") else {})
     fields |= {"action": "p.action"} if question.metric in OF_RECOMMENDATIONS else {}
     fields |= {"risk_level": "p.risk_level"} if question.metric == "churn" else {}
-    conditions = [*_filters(question.filters, fields, writer), *conditions]
+    conditions = [*conditions_of(question.filters, fields, writer), *conditions]
     columns = ["s.iccid", "s.label", f"{value} AS value", *more]
     group = None
     if question.group:
@@ -399,8 +247,12 @@ def _of_sims(question: Question, today: date) -> Compiled:
         if group is None:
             raise QuestionError(f"{question.metric} cannot be grouped by {question.group.replace('_', ' ')}")
         columns.append(f"{group} AS asked_group")
-    inner = f"SELECT {', '.join(columns)}\nFROM core.sims_v1 AS s" + (f"\n{join}" if join else "") + _where(conditions)
-    outer = _where(_compared(question.comparisons, writer))
+    also = {**fields, "label": LABEL_GROUP}.get(question.also) if question.also else None
+    if question.also and also is None:
+        raise QuestionError(f"{question.metric} cannot be grouped by {question.also.replace('_', ' ')}")
+    columns += [f"{also} AS also_group"] if also else []
+    inner = f"SELECT {', '.join(columns)}\nFROM core.sims_v1 AS s" + (f"\n{join}" if join else "") + where(conditions)
+    outer = where(_compared(question.comparisons, writer))
     order = "ASC" if question.ascending else "DESC"
     currency = question.metric in OF_RECOMMENDATIONS
     unit = "currency" if currency else UNIT_OF.get(question.metric)
@@ -414,7 +266,7 @@ def _of_sims(question: Question, today: date) -> Compiled:
         text = (
             f"SELECT {', '.join(shown)}\nFROM (\n{inner}\n) AS per_sim{outer}\nORDER BY value {order} NULLS LAST, iccid"
         )
-        return _finish(writer, text, question, unit)
+        return finish(writer, text, question, unit)
     if question.aggregation == "count":
         made, unit = "count(*)", "recommendations" if question.metric == "recommendations" else "SIMs"
     elif unit in (None, "date") or question.metric in ("inactive", "active"):
@@ -426,11 +278,12 @@ def _of_sims(question: Question, today: date) -> Compiled:
     money = ", currency" if currency and question.aggregation != "count" else ""
     counted = "" if question.aggregation == "count" else ", count(*) AS sims"
     if group:
+        second, by_both = (f", also_group AS {question.also}", ", also_group") if also else ("", "")
         text = (
-            f"SELECT asked_group AS {question.group}, {made} AS value{counted}{money}\nFROM (\n{inner}\n) AS "
-            f"per_sim{outer}\nGROUP BY asked_group{money}\nORDER BY value {order} NULLS LAST, 1"
+            f"SELECT asked_group AS {question.group}{second}, {made} AS value{counted}{money}\nFROM (\n{inner}\n) AS "
+            f"per_sim{outer}\nGROUP BY asked_group{by_both}{money}\nORDER BY value {order} NULLS LAST, 1"
         )
     else:
         tail = "\nGROUP BY currency\nORDER BY value DESC" if money else ""
         text = f"SELECT {made} AS value{counted}{money}\nFROM (\n{inner}\n) AS per_sim{outer}{tail}"
-    return _finish(writer, text, question, unit)
+    return finish(writer, text, question, unit)

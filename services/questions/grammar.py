@@ -21,6 +21,8 @@ from services.questions.countries import ADJECTIVES, CODES, NAMES
 from services.questions.devices import names_of_device
 from services.questions.draft import Draft
 from services.questions.lexicon import (
+    AGAINST,
+    ALSO,
     ASKED_GROUP,
     BARE_OF_QUOTA,
     BETWEEN,
@@ -30,10 +32,12 @@ from services.questions.lexicon import (
     COMPILED,
     COUNTED_GROUP,
     COUNTRY_BEFORE,
+    COURTESY,
     DISTINCT,
     EACH_DAY,
     GROUP,
     GROUPS,
+    HALF_OF_QUOTA,
     LISTED_GROUP,
     LOWEST,
     NO_SMS,
@@ -44,16 +48,22 @@ from services.questions.lexicon import (
     OUTSIDE,
     PEAK,
     PERIODIC,
+    REWRITTEN,
     SHARED,
     SHARES,
+    SINGLE,
     STOP,
     TOP,
     UNITS,
+    WHERE,
 )
 from services.questions.meaning import meant
 from services.questions.periods import IN_DAYS, RULES, Found, in_days
 from services.questions.question import Filter, Question
+from services.questions.spans import AmbiguousDayError
 from services.questions.words import MAX_CHARACTERS, QUOTED, clean, language_of, normal, number
+
+PERIODS = {"m": "month", "w": "week", "q": "quarter", "y": "year", "a": "year", "j": "year"}
 
 
 @dataclass
@@ -99,13 +109,22 @@ def read(text: str, today: date, *, language: str | None = None, values: Mapping
             f"Eine Frage hat höchstens {MAX_CHARACTERS} Zeichen.",
         )
     _read_values(draft, text, values or {})
+    draft.text = COURTESY.sub(" ", draft.text)
+    for pattern, written in REWRITTEN:
+        draft.text = pattern.sub(written, draft.text)
     try:
         _read_limits(draft)
         _read_places(draft)
-        if any(unit in ("mb", "sms") for _, _, unit in draft.all("limit")):
+        limited = any(unit in ("mb", "sms") for _, _, unit in draft.all("limit"))
+        if limited or ((found := PEAK.search(draft.text)) and SINGLE.search(found[0])):
             draft.take(PEAK, lambda _: draft.found.append(("peak", True)))
         _read_periods(draft, today)
         _read_layout(draft)
+    except AmbiguousDayError as error:
+        raise draft.fail(
+            f"{error} may be read as two days: write it as in 2026-05-11 or 11 May 2026.",
+            f"{error} lässt sich als zwei Tage lesen: schreiben Sie ihn wie 2026-05-11 oder 11. Mai 2026.",
+        ) from None
     except (ValueError, KeyError, OverflowError):
         raise draft.fail(
             "A day or number in it does not exist.", "Einen Tag oder eine Zahl darin gibt es nicht."
@@ -135,7 +154,8 @@ def _chooses_several(draft: Draft) -> bool:
 
 
 def _adding(draft: Draft, name: str, value: Any) -> Callable[[re.Match[str]], None]:
-    return lambda _: None if name == "strip" else draft.found.append((name, value))
+    also = [("rank", "top")] if name == "common" else []
+    return lambda _: None if name == "strip" else draft.found.extend([(name, value), *also])
 
 
 def _read_values(draft: Draft, text: str, values: Mapping[str, Filter]) -> None:
@@ -254,6 +274,13 @@ def _read_limits(draft: Draft) -> None:
         draft.found.append(("limit", (">=", number(found[1], draft.language) * low_times, unit)))
         draft.found.append(("limit", ("<=", number(found[3], draft.language) * times, unit)))
 
+    draft.take(
+        HALF_OF_QUOTA,
+        lambda found: draft.found.append(
+            ("limit", ("<" if found["less"] else ">" if found["more"] else ">=", 50.0, "%"))
+        ),
+        " ",
+    )
     draft.take(NO_SMS, lambda _: draft.found.append(("limit", ("=", 0.0, "sms"))))
     draft.take(BETWEEN, between)
     draft.take(OR_MORE, or_more)
@@ -278,6 +305,8 @@ def _read_places(draft: Draft) -> None:
 
 
 def _read_periods(draft: Draft, today: date) -> None:
+    if AGAINST.search(draft.text):
+        draft.found.append(("against", True))
     draft.text = re.sub(r"(?<=\s)may (?=run|be|leave|churn|exceed|expire|go|have|need)", "", draft.text)
     for pattern, made in RULES:
 
@@ -296,9 +325,16 @@ def _read_layout(draft: Draft) -> None:
     def group(found: re.Match[str]) -> None:
         name = next(name for name in GROUPS if found[name])
         if name == "day":
-            draft.found.append(("daily", True))
+            draft.found += [("daily", True), ("by_day", True)]
         else:
             draft.found.append(("group", name))
+
+    def also(found: re.Match[str]) -> None:
+        if draft.has("by_day"):
+            draft.found = [one for one in draft.found if one[0] not in ("daily", "by_day")] + [("group", "day")]
+        name = next(name for name in GROUPS if found[name])
+        draft.found.append(("also", True))
+        draft.found.append(("group", name))
 
     def asked(found: re.Match[str]) -> None:
         name = next(name for name in GROUPS if found[name])
@@ -317,15 +353,16 @@ def _read_layout(draft: Draft) -> None:
             draft.found.append(("top", int(digits)))
 
     draft.take(
-        re.compile(r"(?<![\w])(?:sorted|ordered|sortiert|ranked|geordnet) (?=by|nach)"),
+        re.compile(r"(?<![\w])(?:sorted|ordered|sortiert|ranked|geordnet)(?= by| nach| asc| desc| auf| ab|[ |]*$)"),
         lambda _: draft.found.append(("order", "down")),
     )
+    draft.take(WHERE, lambda _: draft.found.append(("where", True)))
     draft.take(SHARES, lambda _: draft.found.append(("share", True)))
     draft.take(
         re.compile(r"(?<![\w])(?:day by day|tag fuer tag)(?![\w])"), lambda _: draft.found.append(("daily", True))
     )
     draft.take(EACH_DAY, lambda _: draft.found.append(("daily", True)))
-    draft.take(PERIODIC, lambda found: draft.found.append(("group", "month" if found[0].startswith("mon") else "week")))
+    draft.take(PERIODIC, lambda found: draft.found.append(("group", PERIODS[found[0][0]])))
 
     def counted(found: re.Match[str]) -> None:
         asked(found)
@@ -337,6 +374,8 @@ def _read_layout(draft: Draft) -> None:
     draft.take(LISTED_GROUP, asked)
     draft.take(TOP, top)
     draft.take(GROUP, group)
+    if draft.has("group") or draft.has("by_day"):
+        draft.take(ALSO, also)
     if COMPARES.search(draft.text) and not (draft.has("group") or draft.has("daily")):
         draft.take(COMPARED, asked)
     if (draft.has("share") or draft.has("top") or draft.has("rank")) and not (draft.has("group") or draft.has("daily")):

@@ -149,6 +149,8 @@ peak: only with usage and sms, for limits on a single day: each SIM's largest da
 period: needed by usage, sms and active; without one in the question, the 30 days before today.
 group: {", ".join(get_args(Group))}. Not every metric has every group ({groups}; others: those of SIMs).
 share: in % of all groups, or of a number in % of what it is a part of. An empty value of a filter: nothing is known.
+also: a second group inside the first, of which a month, week or day is the first.
+against: only with period: an earlier period to compare it with.
 sims: count SIMs and not rows. top: the first so many, ascending: the lowest first.
 What is not asked for is null, empty or false.
 

@@ -53,12 +53,17 @@ COMPARE = re.compile(
 OR_MORE = re.compile(
     rf"(?<![\w.]){NUM} {UNIT}(?: (?:marke|grenze|schwelle|mark|threshold|limit))? (ueberschritten|uebertroffen"
     r"|ueberschreiten|ueberstiegen|or more|and more|or less|and less|oder mehr|und mehr|oder weniger|und weniger)"
-    r"(?![\w])"
+    r"(?! than| als)(?![\w])"
 )
 BETWEEN = re.compile(rf"(?<![\w])(?:between|zwischen) {NUM} (?:{UNIT} )?(?:and|und) {NUM} {UNIT}(?![\w])")
 NO_SMS = re.compile(
     r"(?<![\w])(?:no|without(?: any)?|zero|keine?|ohne|0) (?:sms|text messages|messages|nachrichten|kurznachrichten)"
     r"(?![\w])"
+)
+HALF_OF_QUOTA = re.compile(
+    r"(?<![\w])(?:(?P<less>less than|under|below|weniger als|unter) |(?P<more>more than|over|above|mehr als|ueber) "
+    r"|at least |mindestens )?(?:the |die )?(?:half|haelfte)(?: of| vo[nm]| an| am)? "
+    rf"(?=(?:{POSSESSIVE}){QUOTA}(?![\w]))"
 )
 BARE_OF_QUOTA = re.compile(rf"(?<![\w.]){NUM} (%|percent|prozent)(?![\w])")
 
@@ -103,6 +108,8 @@ GROUPS = {
     "state": r"(?:states?|status(?:es)?|lifecycle states?|zustand|zustaenden?|lebenszyklus(?:status)?|stages?)",
     "month": r"(?:months?|monate?n?|calendar months?)",
     "week": r"(?:weeks?|wochen?|kalenderwochen?)",
+    "quarter": r"(?:quarters?|quartale?n?)",
+    "year": r"(?:years?|jahre?n?)",
     "day": r"(?:days?|tage?n?|date)",
     "severity": r"(?:severit(?:y|ies)|schwere|schweregrade?n?)",
     "category": r"(?:categor(?:y|ies)|topics?|subject areas?|kategorien?|themen?)",
@@ -122,6 +129,11 @@ BY = (
     r"|je|auf(?: die| alle)?|jeder?|jedes|in jedem|fuer jedes|fuer jede[nr]?|in jeder|jedem)"
 )
 GROUP = re.compile(rf"(?<![\w])(?:{BY}) (?:the |single |individual |einzelnen? )?(?:{GROUP_WORDS})(?![\w])")
+# a second group, after the first: `by country and month`
+ALSO = re.compile(
+    rf"(?<=\|) *(?:and|und|&|sowie)(?: then| dann)? (?:by |per |each |nach |je |pro )?(?:{GROUP_WORDS})"
+    r"(?= *(?:$|\||in|of|for|please|bitte|im|fuer|this|last))"
+)
 ASKED_GROUP = re.compile(
     rf"(?<![\w])(?:(?:in |on |aus |von |from )?(?:which|what|welche[nmsr]?|in welche[nmrs]?)"
     r"|(?P<top>(?:top|bottom|busiest|strongest|heaviest|quietest|slowest|weakest"
@@ -162,13 +174,15 @@ PEAK = re.compile(
     r"(?:any|an?|one|1|einem|eines|irgendeinem)(?: (?:single|given|one|1|einzigen|einzelnen))? "
     r"(?:days?|tag(?:e?s)?)(?![\w])"
 )
+SINGLE = re.compile(r"single|einzige|einzeln")
 EACH_DAY = re.compile(
     rf"(?<![\w])(?:per|pro|je) (?:{SIM_WORD}(?: and| und)?(?: per| pro| je)? (?:day|tag)|(?:day|tag)"
     rf" (?:and|und)(?: per| pro| je)?"
     rf" {SIM_WORD})(?![\w])"
 )
 PERIODIC = re.compile(
-    rf"(?<![\w])(?:monthly|monatlich(?:e[nrsm]?)?|weekly|woechentlich(?:e[nrsm]?)?)(?! {QUOTA})(?![\w])"
+    rf"(?<![\w])(?:monthly|monatlich(?:e[nrsm]?)?|weekly|woechentlich(?:e[nrsm]?)?|quarterly|yearly|annual"
+    rf"|jaehrlich(?:e[nrsm]?)?)(?! {QUOTA})(?![\w])"
 )
 
 
@@ -189,6 +203,58 @@ def phrases() -> list[tuple[str, str, str]]:
 
 FEATURES = phrases()
 COMPILED = [(name, value, re.compile(rf"(?<![\w.])(?:{phrase})(?![\w])")) for name, value, phrase in FEATURES]
+# the period before, named as what another is compared with: `compared to last week`
+AGAINST = re.compile(
+    r"(?<![\w])(?:compared (?:to|with)|versus|vs|than|(?:im )?vergleich zu[rm]?|gegenueber|als)"
+    r"(?: in| im| der| dem| den| the)*(?= (?:last|previous|prior|the previous|letzt\w+|vorig\w+|vorherig\w+|vorwoche"
+    r"|vormonat|vorjahr|yesterday|gestern)\b)"
+)
+# where something happens, asked at the head of a question
+WHERE = re.compile(
+    r"^ *(?:(?:and|so|und|also) )?(?:where|wo)(?= +(?:are|is|were|do|does|did|have|has|sind|ist|waren|befind\w*"
+    r"|verbrauch\w*|nutz\w*|gibt|gab|haben|hat|steh\w*|sitzen|laufen|funken)\b)"
+)
+# words of order that say by what, and words in another order: `ten quietest SIMs`, `which ticket category`
+REWRITTEN = [
+    (re.compile(r"\bwochenverbrauch(?:s|e|en)?\b"), "verbrauch pro woche"),
+    (re.compile(r"\b(ticket|alarm|anomalie)(kategorien?|arten?|typ(?:en)?)\b"), r"\1s nach \2"),
+    (
+        re.compile(r"\b(?:but|aber)(?= (?:less|more|under|over|below|at|weniger|mehr|hoechstens|mindestens|unter)\b)"),
+        "and",
+    ),
+    (re.compile(r"(\d (?:%|mb|gb)) (left|remaining|uebrig) (or less|or more|oder weniger|oder mehr)\b"), r"\1 \3 \2"),
+    (
+        re.compile(rf"\b(?:quietest|laziest|least active|ruhigsten?|am wenigsten aktiven)(?= {SIM_WORD})"),
+        "least usage",
+    ),
+    (re.compile(rf"\b(?:busiest|hungriest|most active|aktivsten?|hungrigsten?)(?= {SIM_WORD})"), "most usage"),
+    (
+        re.compile(
+            r"\b(which|what|welche\w*) (tickets?|alerts?|alarm|anomaly|anomalie) ?"
+            r"(?=(?:category|categories|kinds?|types?|severity|priority|kategorien?|art|prioritaet)\b)"
+        ),
+        r"\2 \1 ",
+    ),
+]
+# what people say around a question
+COURTESY = re.compile(
+    r"(?<![\w])(?:good (?:morning|afternoon|evening|day)|guten? (?:morgen|tag|abend)|dear (?:all|team|support)"
+    r"|(?:hi|hello|hey|hallo)(?: (?:there|team|all|everyone|zusammen|leute))?"
+    r"|(?:many |vielen |herzlichen |besten )?(?:thanks?|thank you|dank|danke)(?: you)?(?: (?:very much|so much|a lot"
+    r"|schoen|dir|ihnen|euch|im voraus|in advance|again))*|cheers|kind regards|(?:viele|beste|freundliche) gruesse|mfg"
+    r"|i (?:was|am|m) (?:just )?(?:wondering|curious)(?: about| if| whether)?|i wonder(?: if| whether)?"
+    r"|(?:i|we) (?:would|d|should) (?:like|love|need) to (?:know|see|find out|understand|get)"
+    r"|i (?:want|need) to (?:know|see)"
+    r"|(?:my|our|the) (?:boss|manager|team|ceo|cfo|cto|management) (?:wants?|would like|needs?|asks?|asked)"
+    r"(?: me)?(?: to (?:know|see))?(?: for| about)?"
+    r"|(?:kannst|koenntest|koennen|koennten|wuerdest|wuerden) (?:du|sie|ihr)(?: (?:mir|uns|bitte|mal))*"
+    r"(?= .*(?:sagen|zeigen|verraten|nennen|auflisten|geben))"
+    r"|(?:can|could|would|will) you (?:please )?(?:tell|show|give|list|let|find|help)(?: me| us)?(?: know| out)*"
+    r"|(?:do you|do we|can we) know|any idea|weisst du|wissen (?:sie|wir)|(?:mich|uns) (?:wuerde )?interessier(?:t|en)"
+    r"|ich (?:wuerde|moechte|will|wollte|haette) (?:gerne? )?(?:mal )?(?:wissen|sehen|erfahren)"
+    r"|mein(?:e)? (?:chef|chefin|team) (?:will|moechte)(?= .*wissen)|(?:quick|short) question|kurze frage"
+    r"|sag mir)(?![\w])"
+)
 STOP = frozenset(word for line in lines_of("stop_words.txt") for word in line.split())
 TOP = re.compile(
     r"(?<![\w.])(?:(?P<first>top|bottom|first|ersten) (?P<a>\d{1,4})(?! ?(?:gb|mb|kb|%|days|tage))|"

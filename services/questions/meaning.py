@@ -20,9 +20,11 @@ from services.questions.metrics import (
     PER_SIM,
     PRECEDENCE,
     STATUS_OF_TICKET,
+    TIMES,
     UNIT_OF,
     WHEN,
 )
+from services.questions.pairs import two_periods
 from services.questions.question import Comparison, Filter, Period, Question
 from services.questions.spans import FIRST_DAY, Ahead, Before, Span, month_of
 
@@ -38,12 +40,16 @@ class _Meaning:
     def __init__(self, draft: Draft, today: date) -> None:
         self.draft, self.today, self.yesterday = draft, today, today - timedelta(1)
         self.named: list[str] = draft.all("metric")
+        if "use" in self.named:
+            of_sims = self._asks_what_is_in_use()
+            self.named = [name if name != "use" else "usage" for name in self.named if name != "use" or not of_sims]
         self.limits: list[tuple[str, float, str]] = draft.all("limit")
         self.units = {unit for _, _, unit in self.limits}
         self.states: list[str] = draft.all("state")
         self.filters: list[Filter] = list(draft.filters)
         self.comparisons: list[Comparison] = []
         self.span: Span | None = None
+        self.against: Span | None = None  # the earlier of two periods
         self.ahead: Ahead | None = None
         self.horizon: int | None = None
         self.metric = ""
@@ -65,7 +71,8 @@ class _Meaning:
                 "filters": joined(self.filters),
                 "period": Period(first=self.span.first, last=self.span.last) if self.span else None,
                 "horizon": self.horizon,
-                **Layout(self.draft, self.metric, self.comparisons, self.filters, self.span).fields(),
+                "against": Period(first=self.against.first, last=self.against.last) if self.against else None,
+                **Layout(self.draft, self.metric, self.comparisons, self.filters, self.span, self.against).fields(),
             }
         )
 
@@ -75,8 +82,16 @@ class _Meaning:
     def _name(self) -> str:
         return self.metric.replace("_", " ")
 
+    def _asks_what_is_in_use(self) -> bool:
+        """Whether networks or the like are asked for, and not how much they are used: `which networks do we use`."""
+        draft = self.draft
+        amounts = ("rank", "top", "limit", "period", "aggregation", "share", "daily", "count", "weak", "compare")
+        asked = draft.has("asked") and set(draft.all("group")) < PER_SIM
+        return asked and self.named == ["use"] and not any(draft.has(name) for name in amounts)
+
     def _read_periods(self) -> None:
         periods = self.draft.all("period")
+        periods, self.against = two_periods(self.draft, periods, self.today)
         if len(periods) > 1:
             raise self._fail(
                 "There are several periods in it: ask for one.", "Darin sind mehrere Zeiträume: fragen Sie nach einem."
@@ -138,7 +153,7 @@ class _Meaning:
 
     def _asks_for_a_day(self) -> bool:
         """Whether a state is meant as what happened some day, and not as it is now."""
-        return bool(self.span) or self.draft.has("when") or bool({"month", "week"} & set(self.draft.all("group")))
+        return bool(self.span) or self.draft.has("when") or bool(TIMES & set(self.draft.all("group")))
 
     def _is_recommended(self) -> bool:
         """Whether actions are meant that are recommended, not those that were done: `should be topped up`."""
@@ -157,7 +172,7 @@ class _Meaning:
             return "sms"
         if draft.has("weak", "risk"):
             return "churn"
-        if draft.has("rank") and {"day", "week", "month"} & set(draft.all("group")):
+        if draft.has("rank") and TIMES & set(draft.all("group")):
             return "usage"
         of_sims = any(chosen.field == "iccid" for chosen in self.filters) or set(draft.all("group")) & PER_SIM
         if draft.has("subject") or draft.has("whole") or self.states or of_sims:
@@ -217,7 +232,7 @@ class _Meaning:
             self.metric = "usage"
         if self.metric == "silent" and (self.span or "days" in self.units):
             self.metric = "inactive"
-        elif self.metric == "silent" or (self.metric == "active" and not self.span):
+        elif self.metric == "silent" or (self.metric == "active" and not self.span and not self._is_by_time()):
             self.states.append(self.metric)
             self.metric = "sims"
             if "active" in self.states:
@@ -230,6 +245,9 @@ class _Meaning:
                 "States are known as of now only, without a period.",
                 "Zustände sind nur mit dem jetzigen Stand bekannt, ohne Zeitraum.",
             )
+
+    def _is_by_time(self) -> bool:
+        return self.draft.has("daily") or bool(TIMES & set(self.draft.all("group")))
 
     def _put_limits(self) -> None:
         """Bring the limits into the metric's unit; limits of days are periods."""
@@ -352,6 +370,8 @@ class _Meaning:
             severities = []  # warnings by severity are alerts of any
         self._put("severity", severities, {"alerts", "anomalies", "incidents"})
         statuses = draft.all("status")
+        if metric in ("alerts", "tickets") and "active" in self.named and not statuses:
+            statuses = ["open"]
         if metric == "tickets":
             statuses = [status for name in statuses for status in STATUS_OF_TICKET[name]]
         elif metric == "alerts" and not statuses and not self.span:
@@ -380,7 +400,9 @@ class _Meaning:
         if draft.has("order_type") and not topped:
             self._put("order_type", ["TOPUP", "BULK_TOPUP"], {"orders", "cost"})
         self._check_words_with_conditions("country" in fields)
-        if metric in ("cost", "orders", "incidents") and fields & (PER_SIM | {"iccid"}):
+        of_sims = draft.has("subject") and (self.comparisons or draft.has("rank") or draft.has("top"))
+        of_sims = metric == "cost" and bool(of_sims)  # the most expensive SIMs
+        if of_sims or (metric in ("cost", "orders", "incidents") and fields & (PER_SIM | {"iccid"})):
             raise self._fail(
                 f"{self._name()} is not known by SIM, country or label.",
                 f"{self._name()} ist nicht nach SIM, Land oder Label bekannt.",

@@ -6,12 +6,12 @@ import re
 
 DEFAULT_DAYS = 30
 ANOMALY_DAYS = 7
-DAYS_OF_GROUP = {"month": 365, "week": 91}  # without a period, where these are asked for
+DAYS_OF_GROUP = {"year": 730, "quarter": 365, "month": 365, "week": 91}  # without a period, where these are asked for
 DEFAULT_TOP = 10
 NEAR_QUOTA = 80
 ALLOWED: dict[str, set[str]] = {
-    "tickets": {"quota", "usage", "sims", "cost"},
-    "alerts": {"quota", "silent", "inactive", "exhaustion", "ended", "anomalies", "usage", "near_quota"},
+    "tickets": {"active", "quota", "usage", "sims", "cost"},
+    "alerts": {"active", "quota", "silent", "inactive", "exhaustion", "ended", "anomalies", "usage", "near_quota"},
     "incidents": set(),
     "anomalies": {"usage", "sms", "silent"},
     "churn": {"active", "forecast"},
@@ -62,21 +62,23 @@ PRECEDENCE = [
     "active",
 ]
 DATED = {"activations", "tickets", "alerts", "incidents", "anomalies", "cost", "orders"}
+COMPARABLE = {"usage", "sms", "active", "inactive", *DATED}  # in two periods
 PER_SIM = {"label", "country", "operator", "device_type", "state", "sim"}
 GROUPS_OF: dict[str, set[str]] = {
-    "tickets": {"month", "week", "day", "category", "priority", "status", "state"},
-    "alerts": {"month", "week", "day", "kind", "severity", "status", "state"} | PER_SIM,
-    "incidents": {"month", "week", "kind", "severity"},
-    "anomalies": {"month", "week", "day", "kind", "severity"} | PER_SIM,
+    "tickets": {"sim", "year", "quarter", "month", "week", "day", "category", "priority", "status", "state"},
+    "alerts": {"year", "quarter", "month", "week", "day", "kind", "severity", "status", "state"} | PER_SIM,
+    "incidents": {"year", "quarter", "month", "week", "kind", "severity"},
+    "anomalies": {"year", "quarter", "month", "week", "day", "kind", "severity"} | PER_SIM,
     "churn": {"risk_level"} | PER_SIM,
     "savings": {"action"} | PER_SIM,
     "recommendations": {"action"} | PER_SIM,
     "recommended_cost": {"action"} | PER_SIM,
-    "activations": {"month", "week", "day"} | PER_SIM,
-    "cost": {"month", "week", "day", "order_type", "kind"},
-    "orders": {"month", "week", "day", "order_type", "kind"},
-    "usage": {"month", "week", "day"} | PER_SIM,
-    "sms": {"month", "week", "day"} | PER_SIM,
+    "activations": {"year", "quarter", "month", "week", "day"} | PER_SIM,
+    "cost": {"year", "quarter", "month", "week", "day", "order_type", "kind"},
+    "orders": {"year", "quarter", "month", "week", "day", "order_type", "kind"},
+    "active": {"year", "quarter", "month", "week", "day"} | PER_SIM,
+    "usage": {"year", "quarter", "month", "week", "day"} | PER_SIM,
+    "sms": {"year", "quarter", "month", "week", "day"} | PER_SIM,
 }
 
 
@@ -108,7 +110,11 @@ WHEN = {
     "incidents",
     "orders",
 }
-TIMES = {"month", "week", "day"}
+TIMES = {"year", "quarter", "month", "week", "day"}
+COMMON_BY = {"anomalies": "kind", "alerts": "kind", "incidents": "kind", "tickets": "category"}  # the most common
+BY_SIM = {"alerts", "anomalies", "tickets"}  # rows that are counted by SIM
+# what SIMs do somewhere
+SOMEWHERE = {"sims", "usage", "sms", "forecast", "active", "inactive", "alerts", "anomalies"}
 KIND_OF_ALERT = {
     "silent": "silent",
     "inactive": "silent",
@@ -120,7 +126,7 @@ KIND_OF_ALERT = {
 }
 STATUS_OF_TICKET = {"open": ("OPEN", "IN_PROGRESS"), "closed": ("CLOSED",), "IN_PROGRESS": ("IN_PROGRESS",)}
 ONE = re.compile(
-    r"(?:country|land|operator|network|carrier|provider|netz|betreiber|netzbetreiber|anbieter|label|month|monat"
+    r"(?:country|land|quarter|quartal|year|jahr|operator|network|carrier|provider|netz|betreiber|netzbetreiber|anbieter|label|month|monat"
     r"|week|woche|day|tag|"
     r"model|type|geraetetyp|modell|category|kategorie|kind)$"
 )

@@ -44,7 +44,7 @@ PAST = r"(?:past|trailing)"
 THIS = r"(?:this|current|the current|the present|dies(?:e[nmrs]?)?|aktuell(?:e[nmrs]?)?|laufend(?:e[nmrs]?)?)"
 NEXT = r"(?:next|coming|upcoming|following|naechst(?:e[nmrs]?)?|kommend(?:e[nmrs]?)?)"
 DATE = (
-    rf"(?:\d{{4}}-\d{{1,2}}-\d{{1,2}}|\d{{1,2}}\.\d{{1,2}}\.\d{{4}}|\d{{1,2}}(?:st|nd|rd|th"
+    rf"(?:\d{{4}}-\d{{1,2}}-\d{{1,2}}|\d{{1,2}}/\d{{1,2}}/\d{{4}}|\d{{1,2}}\.\d{{1,2}}\.\d{{4}}|\d{{1,2}}(?:st|nd|rd|th"
     rf"|\.)?(?: of)? {MONTH}(?: \d{{4}})?"
     rf"|{MONTH} \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?(?! ?(?:gb|mb|kb|%)))"
 )

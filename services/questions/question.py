@@ -60,6 +60,8 @@ Group = Literal[
     "operator",
     "device_type",
     "state",
+    "year",
+    "quarter",
     "month",
     "week",
     "day",
@@ -119,8 +121,10 @@ class Question(_Part):
     comparisons: tuple[Comparison, ...] = Field((), max_length=4)
     filters: tuple[Filter, ...] = Field((), max_length=10)
     period: Period | None = None
+    against: Period | None = Field(None, description="An earlier period, whose numbers stand beside")
     horizon: int | None = Field(None, ge=0, le=3650, description="Days ahead of the as-of day")
     group: Group | None = None
+    also: Group | None = Field(None, description="a second group, inside the first")
     sims: bool = Field(False, description="count SIMs and not rows (anomalies, alerts, tickets)")
     share: bool = Field(False, description="in % of all groups; of a number, in % of what it is a part of")
     top: int | None = Field(None, ge=1, le=MAX_ROWS)

@@ -87,16 +87,24 @@ def told(question: Question, german: bool) -> str:
             if first in (last, FIRST_DAY)
             else f"{first} {'bis' if german else 'to'} {last}"
         )
+    if question.against:
+        than = "gegenüber" if german else "compared with"
+        parts.append(f"{than} {question.against.first} {'bis' if german else 'to'} {question.against.last}")
     if question.horizon is not None:
         parts.append(_ahead(question, german).strip())
     if question.group:
-        parts.append(f"{'nach' if german else 'by'} {FIELDS[question.group][german]}")
+        parts.append(f"{'nach' if german else 'by'} {_groups(question, german)}")
     if question.top:
         lowest = (
             ("lowest", "niedrigste") if question.metric not in ("exhaustion", "expiry") else ("soonest", "früheste")
         )
         parts.append(f"{(lowest if question.ascending else ('top', 'Top'))[german]} {question.top}")
     return "; ".join(parts)
+
+
+def _groups(question: Question, german: bool) -> str:
+    names = [FIELDS[name][german] for name in (question.group, question.also) if name]
+    return (" und " if german else " and ").join(names)
 
 
 def _ahead(question: Question, german: bool) -> str:
@@ -209,6 +217,7 @@ def _counted(question: Question, count: int, more: bool, german: bool, sims: boo
         if question.top:
             best = {"savings": "der", "sms": "der"}.get(question.metric, "dem")
             name = ("number of SMS", "Zahl an SMS")[german] if question.metric == "sms" else name
+            name += (" on a single day", " an einem einzigen Tag")[german] if question.peak else ""
             inflected = re.sub(
                 r"^(erwartete|verbleibender|verbrauchter|prognostizierter)(?= )",
                 lambda found: found[0].removesuffix("r").removesuffix("e") + "en",
@@ -268,11 +277,27 @@ def sentence(question: Question, rows: list[dict[str, Any]], more: bool, compile
         return _part(question, rows[0], german, when)
     unit = None if question.aggregation == "count" else compiled.unit
     if question.group is None:
-        if question.aggregation == "count" and rows:
-            return _counted(question, int(rows[0]["value"]), False, german, sims=compiled.unit == "SIMs")
-        found = ", ".join(_value(row, unit, german) for row in rows) or "0"
-        return f"{_measured(question, german)}{when}: {found}."
-    by = f" {'nach' if german else 'by'} {FIELDS[question.group][german]}"
+        if question.against:
+            return _two_periods(question, rows, compiled, german)
+        return _number(question, rows, compiled, german)
+    return _of_groups(question, rows, more, unit, german)
+
+
+def _number(question: Question, rows: list[dict[str, Any]], compiled: Compiled, german: bool) -> str:
+    if question.aggregation == "count" and rows:
+        return _counted(question, int(rows[0]["value"]), False, german, sims=compiled.unit == "SIMs")
+    unit = None if question.aggregation == "count" else compiled.unit
+    found = ", ".join(_value(row, unit, german) for row in rows) or "0"
+    return f"{_measured(question, german)}{_when(question, german)}{_ahead(question, german)}: {found}."
+
+
+def _of_groups(question: Question, rows: list[dict[str, Any]], more: bool, unit: str | None, german: bool) -> str:
+    assert question.group is not None
+    when = _when(question, german) + _ahead(question, german)
+    by = f" {'nach' if german else 'by'} {_groups(question, german)}"
+    if question.against:
+        earlier = question.model_copy(update={"period": question.against})
+        when += f"{', gegenüber dem' if german else ', compared with that'}{_when(earlier, german)}"
     measured = _measured(question, german)
     if question.share:
         what = f"{measured[:1].lower()}{measured[1:]}"
@@ -280,12 +305,15 @@ def sentence(question: Question, rows: list[dict[str, Any]], more: bool, compile
         unit, measured = "%", f"Anteile{each}: {measured}" if german else f"Shares{each} of {what}"
     if not rows:
         return f"{measured}{by}{when}: {'nichts' if german else 'none'}."
-    group = rows[0][question.group]
-    group = shown([group], german=german)[0] if question.group == "country" and group else named(group, german)
-    first = f"{group} {'mit' if german else 'with'} {_value(rows[0], unit, german)}"
+    first = _named_group(rows[0], question.group, german)
+    if question.also:
+        first += f", {_named_group(rows[0], question.also, german)}"
+    first += f" {'mit' if german else 'with'} {_value(rows[0], unit, german)}"
+    if question.against:
+        first += f" ({'zuvor' if german else 'before'} {amount(rows[0]['before'], unit, german)})"
     known = [row for row in rows if row[question.group] is not None]
     if len(rows) > 1:
-        several = SEVERAL.get(question.group, ("groups", "Gruppen"))[german]
+        several = SEVERAL.get("" if question.also else question.group, ("groups", "Gruppen"))[german]
         over = ("mehr als " if german else "more than ") if more else ""
         order = (
             ("ab" if german else "from")
@@ -295,6 +323,30 @@ def sentence(question: Question, rows: list[dict[str, Any]], more: bool, compile
         rest = "" if len(known) == len(rows) else " und unbekannt" if german else " and unknown"
         first = f"{over}{len(known)} {several}{rest}, {order} {first}"
     return f"{measured}{by}{when}: {first}."
+
+
+def _named_group(row: dict[str, Any], group: str, german: bool) -> str:
+    value = row[group]
+    return shown([value], german=german)[0] if group == "country" and value else named(value, german)
+
+
+def _two_periods(question: Question, rows: list[dict[str, Any]], compiled: Compiled, german: bool) -> str:
+    """The numbers of two periods: `Total usage from ... to ...: 20 MB; from ... to ...: 10 MB (+100 %).`"""
+    unit = None if question.aggregation == "count" else compiled.unit
+    earlier = question.model_copy(update={"period": question.against})
+    measured = f"{_measured(question, german)}{_when(question, german)}: "
+    counted = question.aggregation == "count" and bool(rows)
+    if counted:
+        numbered = _counted(question, int(rows[0]["value"]), False, german, sims=compiled.unit == "SIMs")
+        measured = numbered.removesuffix(".")
+    said = []
+    for row in rows or [{"value": 0, "before": 0, "change_percent": None}]:
+        change = row["change_percent"]
+        more = "" if change is None else f" ({'+' if change > 0 else ''}{amount(round(change, 2), '%', german)})"
+        before = _value({**row, "value": row["before"]}, unit, german)
+        now = "" if counted else _value(row, unit, german)
+        said.append(f"{now};{_when(earlier, german)}: {before}{more}")
+    return f"{measured}{', '.join(said)}."
 
 
 def _part(question: Question, row: dict[str, Any], german: bool, when: str) -> str:

@@ -15,6 +15,8 @@ PLACES = {"iccid", "label", "label_part", "country", "operator", "device_type"}
 
 def compile_share(question: Question, compiled: Callable[[Question], Compiled]) -> Compiled:
     """Write a share with the statements of its numbers. Raises QuestionError where there is no whole."""
+    if question.also:
+        raise QuestionError("shares are known by one group")
     if question.group:
         chosen = question.metric != "sims" or any(one.field not in PLACES for one in question.filters)
         of_sims = question.metric not in DATED and question.aggregation == "count" and chosen

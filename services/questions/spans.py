@@ -69,6 +69,12 @@ ORDINALS = {
     "vie": 4,
 }
 MONTH = "(?:" + "|".join(sorted(MONTHS, key=len, reverse=True)) + ")"
+
+
+class AmbiguousDayError(ValueError):
+    """A day that the English and the Americans read differently."""
+
+
 FIRST_DAY = date(2000, 1, 1)  # before anything that is known
 
 
@@ -131,6 +137,22 @@ def calendar_span(unit: str, today: date, back: int) -> Span:
     return Span(date(today.year - back, 1, 1), date(today.year - back, 12, 31))
 
 
+def following(span: Span) -> Span | None:
+    """The next day, or the next calendar week, month, quarter or year; None after another stretch."""
+    day = span.last + timedelta(1)
+    for unit in ("day", "week", "month", "quarter", "year"):
+        if (whole := calendar_span(unit, span.first, 0)).first == span.first and whole.last == span.last:
+            return calendar_span(unit, day, 0)
+    return None
+
+
+def two_months(span: Span) -> list[Span] | None:
+    """The two whole months that a stretch consists of."""
+    first, last = (month_of(day.year, day.month) for day in (span.first, span.last))
+    whole = first.first == span.first and last.last == span.last and first.last + timedelta(1) == last.first
+    return [first, last] if whole else None
+
+
 def quarter_span(year: int, quarter: int) -> Span:
     last = month_of(year, quarter * 3)
     return Span(date(year, quarter * 3 - 2, 1), last.last)
@@ -142,12 +164,17 @@ def parse_date(text: str, today: date) -> date:
         return date(int(found[1]), int(found[2]), int(found[3]))
     if found := re.fullmatch(r"(\d{1,2})\.(\d{1,2})\.(\d{4})", text):
         return date(int(found[3]), int(found[2]), int(found[1]))
+    if found := re.fullmatch(r"(\d{1,2})/(\d{1,2})/(\d{4})", text):
+        one, other, year = int(found[1]), int(found[2]), int(found[3])
+        if max(one, other) <= 12 and one != other:
+            raise AmbiguousDayError(text)
+        return date(year, min(one, other), max(one, other))
     named = re.search(MONTH, text)
     numbers = [int(number) for number in re.findall(r"\d+", text)]
     month = MONTHS[named[0]] if named else numbers.pop(1)
-    day, year = numbers[0], numbers[1] if len(numbers) > 1 else None
-    if year is not None:
-        return date(year, month, day)
+    if len(numbers) > 1:
+        return date(numbers[1], month, numbers[0])
+    day = numbers[0]
     found_day = date(today.year, month, day)
     return found_day if found_day <= today else date(today.year - 1, month, day)
 

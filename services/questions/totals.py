@@ -53,7 +53,8 @@ LIMIT %(rows)s"""  # noqa: S608 - fixed fragments and placeholders
 def _one_total(question: Question) -> tuple[str | None, list[str]]:
     """The kind of group whose published total is asked for, and the names it may have; None for another choice."""
     if question.group:
-        return (question.group if question.group in ("label", "country") and not question.filters else None), []
+        known = question.group in ("label", "country") and not question.filters and not question.also
+        return (question.group if known else None), []
     if not question.filters:
         return "fleet", ["fleet"]
     chosen = question.filters[0]

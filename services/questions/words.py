@@ -33,6 +33,10 @@ NUMBER_WORDS = {
     }.items()
     for word in words.split()
 }
+CHOOSING = (
+    r"\d|\b(?:only|just|except|without|not?|never|ignore|exclud\w*|if|mean|count|show|list|delete|drop|set|nur|ohne|ausser|nicht"
+    r"|keine?[nrms]?|nie|wenn|in|from|of|with|for|aus|mit|von|bei|fuer)\b"
+)
 _GERMAN = """
 welche welcher welches wie viele viel der die das den dem des haben hat gestern heute und oder mit ohne fuer von im
 am zum ist sind wurden wurde werden nach pro je mehr als weniger zeige zeig mir liste alle letzten letzte letzter
@@ -69,6 +73,17 @@ def clean(text: str) -> str:
     text = unicodedata.normalize("NFKC", text)
     text = "".join(" " if unicodedata.category(letter)[0] in "CZ" else letter for letter in text)
     return " ".join(text.split())
+
+
+def asked_last(text: str) -> tuple[str, str]:
+    """What stands before the question that ends a text, and that question; nothing where the text before says more.
+
+    A sentence with a number, or with a word that chooses or excludes, may change what is asked.
+    """
+    found = re.fullmatch(r"(.*[.!?:]) +([^.!?]{8,}\?)", text)
+    if not found or re.search(CHOOSING, plain(found[1])):
+        return "", text
+    return found[1], found[2]
 
 
 def plain(text: str) -> str:

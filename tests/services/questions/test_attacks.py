@@ -193,7 +193,7 @@ def test_text_of_others_in_labels_and_tickets_is_only_text(fleet: Fleet) -> None
         "Wie ist das Wetter morgen?",
         "who is the president",
         "hello",
-        "compare usage of December with November",
+        "which SIMs used more data in December than in November",
         "usage not yesterday",
         "usage until March",
         "usage before last week",

@@ -35,7 +35,10 @@ def _same(found: list[dict[str, Any]], right: list[dict[str, Any]], *, ordered: 
 
     def shaped(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
         columns = list(right[0])
-        made = [tuple(f"{float(row[c]):.4f}" if c == "value" else str(row.get(c)) for c in columns) for row in rows]
+        made = [
+            tuple(f"{float(row[c]):.4f}" if c in ("value", "before") else str(row.get(c)) for c in columns)
+            for row in rows
+        ]
         return made if ordered else sorted(made)
 
     if not right:
