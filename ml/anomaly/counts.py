@@ -11,6 +11,7 @@ from ml.anomaly.together import LAG
 
 SAME_WEEKDAY = 20.0  # SIM-days for which the mean of all weekdays counts beside those of the same
 MIN_DAYS = 14  # known days before counts of sessions and messages are held against their usual
+FEW_DAYS = 5  # the same where its whole group is looked at, of a SIM that reports rarely
 
 
 def last(values: Floats, days: int) -> Floats:
@@ -57,10 +58,19 @@ def on_weekdays(counts: Floats, known: Bools, types: Types, days: int) -> dict[s
 
 
 def unusual(
-    counts: Floats, known: Bools, days: int, fleet: FleetStatistics, name: str, types: Types | None = None
-) -> tuple[Floats, Floats, Floats]:
-    """How far counts lie above the SIM's usual of LONG_DAYS days, on the Anscombe scale, with the counts and the
-    usual; given device types, the usual is less on weekdays on which they have less."""
+    counts: Floats,
+    known: Bools,
+    days: int,
+    fleet: FleetStatistics,
+    name: str,
+    types: Types | None = None,
+    least_days: int = MIN_DAYS,
+) -> tuple[Floats, Floats, Floats, Bools]:
+    """How far counts lie above the SIM's usual of LONG_DAYS days, on the Anscombe scale, with the counts, the usual,
+    and where enough is known to say; given device types, the usual is less on weekdays on which they have less.
+
+    least_days  known days that are enough of a SIM known for longer than LONG_DAYS; of others MIN_DAYS
+    """
     whole = counts, known
     mean = fleet.of(name, _mean_so_far, counts, known, days)
     span = days + LONG_DAYS + LAG
@@ -75,7 +85,9 @@ def unusual(
         sums = last(values, LONG_DAYS)
         return np.asarray(np.where(enough, sums[:, -days - LAG : -LAG], sums[:, -days:]))
 
-    enough = last(known.astype(np.float32), LONG_DAYS)[:, -days - LAG : -LAG] >= MIN_DAYS
+    long_ago = np.cumsum(known, axis=1)[:, :days] > 0  # known LONG_DAYS and LAG days before each
+    needed = np.where(long_ago, least_days, MIN_DAYS)
+    enough = last(known.astype(np.float32), LONG_DAYS)[:, -days - LAG : -LAG] >= needed
     number, total, squares = (before(values) for values in (known.astype(np.float32), clipped, clipped**2))
     usual = (total + 5 * mean) / (number + 5)
     extra = np.maximum((squares / np.maximum(number, 1) - usual**2) / np.maximum(usual, 0.05), 1)
@@ -84,5 +96,6 @@ def unusual(
         for kind, rows in of_type(types, times):
             usual[rows] *= times[kind]
     far = 2 * (np.sqrt(here + 0.375) - np.sqrt(usual + 0.375)) / np.sqrt(extra)
-    far = np.where((number >= MIN_DAYS) & known[:, -days:] & (here > 1), np.maximum(far, 0), 0)
-    return far.astype(np.float32), here, usual.astype(np.float32)
+    judged = (number >= needed) & known[:, -days:]
+    far = np.where(judged & (here > 1), np.maximum(far, 0), 0)
+    return far.astype(np.float32), here, usual.astype(np.float32), judged

@@ -16,14 +16,14 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from ml.anomaly.counts import last, unusual
+from ml.anomaly.counts import FEW_DAYS, last, unusual
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.gaps import LONG_DAYS, gaps_of, usual_gaps
 from ml.anomaly.hours import hours_of, unusual_hours
 from ml.anomaly.levels import both, levels, middle_of_peers
 from ml.anomaly.own_past import missed, rarer, record, turns
 from ml.anomaly.places import Bools, Floats, Types, counts_of, of_sims, of_type, places
-from ml.anomaly.together import LAG, OF_OPERATOR, PAST, resting, shared
+from ml.anomaly.together import LAG, MOST_RESTLESS, OF_MEAN, OF_OPERATOR, PAST, resting, shared, until_next_report
 from ml.history import PROBLEMS_SCHEMA, IntArray, Panel, dense
 from ml.spread import stretches_as_days
 
@@ -66,7 +66,7 @@ UPDATED = 0.05, 2.5  # share of a device type's SIMs above the usual, and eviden
 LASTS = 3  # days that the last SIMs may take part after one on which many did
 STILL = 0.6, 6.0  # the same of the SIMs of a type and an operator: so many are silent that they stand still
 RESTLESS = 1.0  # on the Anscombe scale: so many sessions more than usual that it may take part in what its type does
-STILL_RESTLESS = 0.3  # the same of one that did so in the days before
+STILL_RESTLESS = 0.3  # the same of one that did so in the days before, or whose type does so in the mean
 LESS_USE, SURPRISED = 0.25, 0.9  # log units, decades: so little use, or such a silence, that it may be its operator's
 MOST_STILL_DAYS = 7  # days: who is silent for longer does not wait for the weather
 MIN_HEARD_SHARE = 0.5  # of the usual number of SIMs heard of; less is an outage of ours
@@ -190,13 +190,13 @@ def signals(
         "above": np.nan_to_num(np.minimum(own, relative)[:, -days:]),
         "rising": _rising(apart * spread[:, -(days + MEMORY) :], days),
     }
-    channels["messages"], extra["sms"], extra["usual_sms"] = unusual(sms, known, days, fleet, "sms")
+    channels["messages"], extra["sms"], extra["usual_sms"], _ = unusual(sms, known, days, fleet, "sms")
     begun = counts_of(events, panel, "sessions") if events is not None else np.zeros_like(volume)
     seen = (volume > 0) & (np.cumsum(begun, axis=1) > 0)  # a day without data has no session
-    restless, counts, usual_counts = unusual(begun, seen, long, fleet, "sessions", types)
-    channels["sessions"], extra["sessions"], extra["usual_sessions"] = (
-        values[:, -days:] for values in (restless, counts, usual_counts)
+    channels["sessions"], extra["sessions"], extra["usual_sessions"], _ = unusual(
+        begun, seen, days, fleet, "sessions", types
     )
+    restless, _, _, judged = unusual(begun, seen, long, fleet, "restless", types, FEW_DAYS)
     channels |= _by_sessions(channels["high"], channels["sessions"])
     hours = hours_of(events, panel, known, days)
     channels["hours"], of_hours = unusual_hours(hours, volume > 0, types, days, fleet)
@@ -204,7 +204,7 @@ def signals(
     channels |= places(events, panel, types, days, fleet)
     together, updates, still = _taken_part(
         volume, surprise, own[:, -long:], usual[:, -long:], spread[:, -long:],
-        restless, seen[:, -long:], types, operators, days, fleet,
+        restless, seen[:, -long:], judged, types, operators, days, fleet,
     )  # fmt: skip
     channels["high"][updates] = channels["busy"][updates] = 0
     still &= silent <= MOST_STILL_DAYS
@@ -249,6 +249,7 @@ def _taken_part(
     spread: Floats,
     restless: Floats,
     seen: Bools,
+    counted: Bools,
     types: Types,
     operators: Types,
     days: int,
@@ -267,12 +268,17 @@ def _taken_part(
     judged = in_use & (idle | ~np.isnan(own))  # of whom nothing is usual cannot send less
     part = restless > RESTLESS
     before = np.logical_or.reduce([np.pad(part, ((0, 0), (back, 0)))[:, :long] for back in range(1, LASTS + 2)])
-    goes_on = part
-    for _ in range(LASTS):  # who reports rarely takes part until its next report says otherwise
-        goes_on = part | (idle & np.pad(goes_on, ((0, 0), (1, 0)))[:, :long])
-    members = (goes_on | (before & (restless > STILL_RESTLESS)))[:, -days:]
+    many = until_next_report(part, idle, LASTS) | (before & (restless > STILL_RESTLESS))
+    share = np.minimum(restless / MOST_RESTLESS, 1)
+    some = until_next_report(restless > STILL_RESTLESS, idle, LASTS)
+    of_many = shared(part, seen, types, days, fleet, "sessions", lasting=LASTS, members=many[:, -days:])
+    # or each is so little restless that only their mean tells, of rare reporters only over some days
+    of_mean = shared(
+        share, counted, types, days, fleet, "restless",
+        limits=OF_MEAN, lasting=LASTS, window=LASTS, members=some[:, -days:], unless="sessions",
+    )  # fmt: skip
     together = {
-        "sessions": shared(part, seen, types, days, fleet, "sessions", lasting=LASTS, members=members),
+        "sessions": np.maximum(of_many, of_mean),
         "missed": shared(lacking, judged, operators, days, fleet, "operator", kinds=types, limits=OF_OPERATOR),
     }
     places = np.where((types == "") | (operators == ""), "", np.char.add(np.char.add(operators, " "), types))

@@ -23,6 +23,9 @@ LAST_SIGN = 7  # days before the company rests within which a SIM that rests wit
 WEEKS = 8
 PAST, LAG = 56, 14  # days that tell how many are usual, and how long before a day these end
 SHARED = 0.15, 6.0  # share of the group above the usual, and evidence, that make it shared
+# the same of the mean share of MOST_RESTLESS, and the variance of such a share, relative to that of a yes or no
+OF_MEAN = 0.25, 6.0, 0.5
+MOST_RESTLESS = 2.0  # on the Anscombe scale: what a single SIM may add to its group's mean
 OF_OPERATOR = 0.08, 6.0  # the same of an operator's SIMs, of which an outage of hours leaves many unharmed
 SHARED_BY_OTHERS = 0.06, 4.0  # the same of a group's device types but the LEFT_OUT of which the most take part
 LEFT_OUT = 0.3  # share of the device types
@@ -71,17 +74,25 @@ def _resting_since(idle: Bools, last: IntArray, labels: Types) -> dict[str, IntA
     return found
 
 
-def _by_group(values: Bools, number: IntArray, groups: int) -> Floats:
+def _by_group(values: Bools | Floats, number: IntArray, groups: int) -> Floats:
     counts = np.zeros((groups, values.shape[1]), np.float32)
     order = np.argsort(number, kind="stable")
     if len(order):
         opening = np.flatnonzero(np.diff(number[order], prepend=-1))
-        counts[number[order][opening]] = np.add.reduceat(values[order], opening, axis=0, dtype=np.int32)
+        counts[number[order][opening]] = np.add.reduceat(values[order], opening, axis=0, dtype=np.float32)
     return counts
 
 
+def until_next_report(taking_part: Bools, idle: Bools, days: int) -> Bools:
+    """Who takes part: one that reports rarely does so until its next report says otherwise, for `days` at most."""
+    found = taking_part
+    for _ in range(days):
+        found = taking_part | (idle & np.pad(found, ((0, 0), (1, 0)))[:, : idle.shape[1]])
+    return found
+
+
 def shared(
-    taking_part: Bools,
+    taking_part: Bools | Floats,
     known: Bools,
     groups: Types,
     days: int,
@@ -89,52 +100,59 @@ def shared(
     name: str,
     *,
     kinds: Types | None = None,
-    limits: tuple[float, float] = SHARED,
+    limits: tuple[float, ...] = SHARED,
     lasting: int = 0,
     members: Bools | None = None,
     window: int = 1,
+    unless: str = "",
 ) -> Floats:
     """Decades of evidence that the group of a SIM has a cause of its own, on the last `days`, where the SIM takes part;
     else 0.
 
-    taking_part, known  (SIMs, at least days + lasting + PAST + LAG)
+    taking_part, known  (SIMs, at least days + lasting + PAST + LAG); how much each takes part, from 0 to 1, or whether
     kinds    device types: something of it must show without those of which the most take part, where others are enough
-    limits   share of the group, above the usual, that must take part, and the least evidence
+    limits   share of the group, above the usual, that must take part, the least evidence, and the variance (1)
     lasting  days before a day whose evidence holds for it, too
     window   days up to each that are counted together as well, for what comes to few of the group on each
     members  (SIMs, days), those whom the group's evidence is about, where they are more than say what it is
+    unless   name of evidence asked for before: a group that has it needs no other
     """
     span = days + lasting
     pad = ((0, 0), (max(span + PAST + LAG - known.shape[1], 0), 0))
-    taking_part, known = np.pad(taking_part, pad), np.pad(known, pad)
-    evidence = fleet.of(f"shared {name}", _decades, taking_part, known, groups, span, kinds, limits, window)
+    part = np.pad(np.where(known, taking_part, 0).astype(np.float32), pad)
+    evidence = fleet.of(f"shared {name}", _decades, part, np.pad(known, pad), groups, span, kinds, limits, window)
+    better = fleet.fitted.get(f"shared {unless}", {})
     found = np.zeros((len(groups), days), np.float32)
-    members = taking_part[:, -days:] if members is None else members
+    members = taking_part[:, -days:] > 0 if members is None else members
     for group, rows in of_type(groups, evidence):
-        longest = np.maximum.reduce([evidence[group][lasting - back : span - back] for back in range(lasting + 1)])
-        found[rows] = np.where(members[rows], longest, 0)
+        longest, beside = (
+            np.maximum.reduce([values[lasting - back : span - back] for back in range(lasting + 1)])
+            for values in (evidence[group], better.get(group, np.zeros(span)))
+        )
+        found[rows] = np.where(members[rows] & (beside == 0), longest, 0)
     return found
 
 
 def _decades(
-    taking_part: Bools,
+    taking_part: Floats,
     known: Bools,
     groups: Types,
     days: int,
     kinds: Types | None,
-    limits: tuple[float, float],
+    limits: tuple[float, ...],
     window: int,
 ) -> dict[str, Floats]:
     """By group, the evidence on each of the last `days`; only groups with a cause."""
     names, number = np.unique(groups, return_inverse=True)
-    hits, sims = (_by_group(values, number, len(names)) for values in (taking_part & known, known))
+    hits, sims = (_by_group(values, number, len(names)) for values in (taking_part, known))
     decades = np.zeros((len(names), days))
     for span in {1, window}:
         k, n = (_over(values, span) for values in (hits, sims))
         expected, enough = _expected(k, n, days)
-        decades = np.maximum(decades, np.where(enough, _evidence(k[:, -days:], n[:, -days:], expected, *limits), 0))
+        found = _evidence(k[:, -days:], n[:, -days:], expected, *limits)
+        decades = np.maximum(decades, np.where(enough, found, 0))
     if kinds is not None:
-        hits, sims = _without_the_most(taking_part & known, known, number, kinds)
+        hits, sims = _without_the_most(taking_part, known, number, kinds)
         expected, _ = _expected(hits, sims, days)
         most = _evidence(hits[:, -days:], sims[:, -days:], expected, *SHARED_BY_OTHERS) == 0
         decades = np.where((sims[:, -days:] >= MIN_PEERS) & most, 0, decades)
@@ -173,15 +191,19 @@ def _largest_other(values: Floats) -> Floats:
     return np.asarray(np.where(values == ordered[-1], ordered[-2], ordered[-1]), np.float32)
 
 
-def _evidence(k: Floats, n: Floats, expected: Floats, least: float, least_decades: float) -> Floats:
+def _evidence(
+    k: Floats, n: Floats, expected: Floats, least: float, least_decades: float, variance: float = 1.0
+) -> Floats:
     """Decades of evidence that more than expected take part, 0 where they are too few."""
-    z = (k - n * expected) / np.sqrt(n * expected * (1 - expected) + 1)
+    z = (k - n * expected) / np.sqrt(variance * (n * expected * (1 - expected) + 1))
     decades = np.minimum(z**2 / (2 * np.log(10)), MOST_DECADES)
     fits = (k / np.maximum(n, 1) - expected >= least) & (decades >= least_decades) & (z > 0) & (n >= MIN_PEERS)
     return np.where(fits, decades, 0)
 
 
-def _without_the_most(taking_part: Bools, known: Bools, number: IntArray, kinds: Types) -> tuple[Floats, Floats]:
+def _without_the_most(
+    taking_part: Bools | Floats, known: Bools, number: IntArray, kinds: Types
+) -> tuple[Floats, Floats]:
     """How many SIMs of each group take part, and how many there are, without the LEFT_OUT device types of which the
     most do."""
     types, of_kind = np.unique(kinds, return_inverse=True)

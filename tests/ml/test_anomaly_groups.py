@@ -11,7 +11,7 @@ import pytest
 
 from ml.anomaly import AnomalyModel, detect, fit, group, signals, typical
 from ml.anomaly.control import corrected, corrections, support_each_other
-from ml.anomaly.counts import unusual
+from ml.anomaly.counts import FEW_DAYS, unusual
 from ml.anomaly.detection import _goes_on
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.gaps import usual_gaps
@@ -19,7 +19,7 @@ from ml.anomaly.model import _levels_beyond
 from ml.anomaly.own_past import missed, rarer, record, turns
 from ml.anomaly.signals import CHANNELS
 from ml.anomaly.tails import OF_TYPE, anomaly_scores, tails_of
-from ml.anomaly.together import OF_OPERATOR, resting, shared
+from ml.anomaly.together import OF_MEAN, OF_OPERATOR, resting, shared
 from simulator.field import FieldFleet
 
 AS_OF = date(2026, 6, 3)
@@ -302,6 +302,38 @@ def test_an_update_that_comes_to_few_on_each_day_shows_over_three() -> None:
     assert (found[:, 0] > 0).tolist() == [True] * 6 + [False] * 114
 
 
+def test_a_type_of_which_few_report_on_each_day_shows_by_how_restless_they_are_in_the_mean() -> None:
+    groups = np.repeat(["a", "b", "c", "d", "e"], 27)
+    known = (np.arange(100) + np.arange(135)[:, None]) % 3 == 0  # nine of a type on each day
+    restless = np.random.default_rng(4).gamma(0.5, 0.5, known.shape).astype(np.float32)
+    restless[0, -3:] = 30  # a SIM alone is none of its type's
+    share = np.minimum(restless / 2, 1)
+    assert not shared(share, known, groups, 20, FleetStatistics(), "x", limits=OF_MEAN, window=3).any()
+    restless[27:54, -3:] = np.minimum(restless[27:54, -3:] + 0.9, 1)
+    share, fleet = np.minimum(restless / 2, 1), FleetStatistics()
+    assert not shared(restless > 1, known, groups, 1, fleet, "many", window=3).any()
+    found = shared(share, known, groups, 1, fleet, "mean", limits=OF_MEAN, window=3)
+    assert (found[27:54][known[27:54, -1:]] >= 6).all()
+    assert not found[:27].any()
+    assert not found[54:].any()
+    assert not shared(share, known, groups, 1, fleet, "again", limits=OF_MEAN, window=3, unless="mean").any()
+
+
+def test_a_sim_that_reports_rarely_has_usual_sessions_for_its_group_once_it_is_known_for_long() -> None:
+    days = np.arange(120)
+    known = np.tile(days % 5 == 4, (3, 1))
+    known[1, :60] = False  # a young one
+    counts = np.where(known, 3, 0).astype(np.float32)
+    counts[:, -10:][known[:, -10:]] = 12
+    alone, *_, judged = unusual(counts, known, 10, FleetStatistics(), "sessions")
+    assert not judged.any()
+    assert not alone.any()
+    far, _, usual_count, judged = unusual(counts, known, 10, FleetStatistics(), "sessions", None, FEW_DAYS)
+    assert judged.sum(axis=1).tolist() == [2, 0, 2]
+    assert (far[[0, 2]][judged[[0, 2]]] > 2).all()
+    assert usual_count[0, -1] < 5, "what lasts does not become usual"
+
+
 def test_a_device_type_with_more_alarms_than_its_past_promised_is_believed_less() -> None:
     rng = np.random.default_rng(5)
     types = np.repeat(["a", "b"], 60)
@@ -478,7 +510,7 @@ def test_sessions_are_held_against_those_of_a_quiet_weekday() -> None:
     sunday = int(days[days % 7 == 6][-1])
     counts[0, sunday] = 9
     known, types = np.ones(counts.shape, bool), np.full(20, "A")
-    alike, _, _ = unusual(counts, known, 14, FleetStatistics(), "sessions")
-    on_day, _, _ = unusual(counts, known, 14, FleetStatistics(), "sessions", types)
+    alike, *_ = unusual(counts, known, 14, FleetStatistics(), "sessions")
+    on_day, *_ = unusual(counts, known, 14, FleetStatistics(), "sessions", types)
     assert alike[0, sunday - 120] < 0.5 < 1 < on_day[0, sunday - 120]
     assert (on_day[1:] < 1).all()
