@@ -38,6 +38,8 @@ from ml.history import FloatArray, IntArray, known_days
 # Past origins whose errors the spread is fitted to: this many, or more of a small fleet, up to the second number.
 ORIGINS, MAX_ORIGINS = 8, 20
 TARGET_WINDOWS, MIN_ORIGINS = 400, 3
+# From less history than this nobody can tell well how a fleet grows.
+GROWTH_WEEKS = 12
 # What the global model is trained on: at most so many SIMs, every so manyth origin of a long history. The first is the
 # one whose four weeks have just passed.
 TRAINING_SIMS, TRAINING_STEP = 800, 2
@@ -110,7 +112,7 @@ def fit_fleet(values: FloatArray, horizon: int, seed: int) -> FleetFit:
     back = look_back(values, max([0, *past, *train_on]) + ensemble.RECORDS + ensemble.LAG)
     weeks, missed = back.weeks, back.missed
     shifts = ensemble.level_shifts(values, weeks)
-    states = {}
+    growth, states = shared_growth(values), {}
     for k in sorted({*past, *train_on}):
         known = values[:, : days - STEP * k]
         relative, number = ensemble.relative_records(missed, k)
@@ -118,7 +120,10 @@ def fit_fleet(values: FloatArray, horizon: int, seed: int) -> FleetFit:
         shared = ensemble.segment_records(missed, shifts, relative, number, now, k)
         weight = ensemble.weights(relative, number, shared, now)
         of_origin = of_sims(weeks[k])
-        centre = centre_of(known, of_origin, now, weight, max(horizon, ensemble.AHEAD), shared_growth(known))
+        # Growth that is known by now is forecast: in what was missed before it could be known, it would widen the
+        # intervals a second time.
+        then = growth if known.shape[1] < GROWTH_WEEKS * SEASON else shared_growth(known)
+        centre = centre_of(known, of_origin, now, weight, max(horizon, ensemble.AHEAD), then)
         actual = np.full_like(centre, np.nan)
         after = values[:, known.shape[1] : known.shape[1] + centre.shape[1]]
         actual[:, : after.shape[1]] = after
@@ -147,7 +152,7 @@ def fit_fleet(values: FloatArray, horizon: int, seed: int) -> FleetFit:
         noise=np.concatenate(noise),
         global_model=global_model,
         past=back,
-        growth=shared_growth(values),
+        growth=growth,
     )
 
 
@@ -159,7 +164,11 @@ def _plan(sims: int, days: int, horizon: int) -> tuple[list[int], list[int], int
     possible = range(first, min(origins_of(days), first + most))
     # Forecasts from less than the eight weeks they look at miss by more: use them only when there is nothing else.
     past = [k for k in possible if days - STEP * k >= WEEKS * SEASON]
-    if len(past) < MIN_ORIGINS:
+    half = [k for k in possible if days - STEP * k >= WEEKS // 2 * SEASON]
+    if len(past) < MIN_ORIGINS <= len(half):
+        # Different months say more of what all SIMs may miss by together than a full history in one month does.
+        past = [*range(1, first), *half]
+    elif len(past) < MIN_ORIGINS:
         # Younger origins know more, and show the first weeks of the horizon.
         younger = range(1, min(origins_of(days), first + most))
         for least in (WEEKS * SEASON, WEEKS // 2 * SEASON, 0):

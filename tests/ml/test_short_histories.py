@@ -12,6 +12,7 @@ import pytest
 from ml.forecasting import QUANTILES, SEGMENTS, Forecast, fit_predict, quantile_column, seasonal_naive
 from ml.forecasting.backtest import mase, naive_scale, rmase
 from ml.forecasting.expectation import shared_growth
+from ml.forecasting.training import _plan
 
 MakeHistory = Callable[..., pl.DataFrame]
 NAMES = [quantile_column(level) for level in QUANTILES]
@@ -41,6 +42,12 @@ def errors_of(volumes: np.ndarray, make_history: MakeHistory, last: date) -> tup
     return relative, forecast.frame["mean"].sum() / unseen.sum() - 1, forecast
 
 
+def covered(unseen: np.ndarray, forecast: Forecast) -> float:
+    """Share of unseen days within the 80 % interval."""
+    q = quantiles_of(forecast.frame)
+    return float(((unseen >= q[:, :, 1]) & (unseen <= q[:, :, 3])).mean())
+
+
 @pytest.mark.parametrize("days", [45, 60, 107])
 @pytest.mark.parametrize("drop", [-0.4, 0.4])
 def test_which_way_the_only_month_known_went_is_not_expected_again(
@@ -57,9 +64,18 @@ def test_which_way_the_only_month_known_went_is_not_expected_again(
 
 @pytest.mark.parametrize("growth", [-0.006, 0.006])
 def test_what_all_sims_grow_by_together_goes_on(make_history: MakeHistory, last_day: date, growth: float) -> None:
-    relative, total, _ = errors_of(stations(200, 3, growth * np.arange(60.0 + HORIZON)), make_history, last_day)
+    volumes = stations(200, 3, growth * np.arange(60.0 + HORIZON))
+    relative, total, forecast = errors_of(volumes, make_history, last_day)
     assert relative < 0.8
     assert abs(total) < 0.05
+    # what is in the forecast is not in its intervals once more
+    assert covered(volumes[:, -HORIZON:], forecast) < 0.92
+
+
+def test_three_months_of_history_show_more_than_one_month_of_errors() -> None:
+    assert _plan(200, 107, HORIZON)[0] == [1, 2, 3, 4, 5]
+    assert _plan(200, 90, HORIZON)[0] == [1, 2]
+    assert _plan(200, 140, HORIZON)[0] == [3, 4, 5, 6]
 
 
 def test_what_half_of_the_sims_grow_by_is_not_expected_of_all() -> None:
@@ -75,8 +91,7 @@ def test_what_half_of_the_sims_grow_by_is_not_expected_of_all() -> None:
 def test_a_short_history_is_covered_as_often_as_it_says(make_history: MakeHistory, last_day: date, days: int) -> None:
     volumes = stations(400, 5, np.zeros(days + HORIZON))
     _, total, forecast = errors_of(volumes, make_history, last_day)
-    unseen, q = volumes[:, -HORIZON:], quantiles_of(forecast.frame)
-    assert 0.76 <= ((unseen >= q[:, :, 1]) & (unseen <= q[:, :, 3])).mean() <= 0.84
+    assert 0.76 <= covered(volumes[:, -HORIZON:], forecast) <= 0.84
     assert abs(total) < 0.02
 
 
