@@ -12,6 +12,7 @@ import numpy as np
 from ml.forecasting import ensemble
 from ml.forecasting.candidates import STEP, Float32
 from ml.forecasting.expectation import (
+    MOST_WEEKS,
     Past,
     centre_of,
     look_back,
@@ -122,7 +123,8 @@ def fit_fleet(values: FloatArray, horizon: int, seed: int) -> FleetFit:
         of_origin = of_sims(weeks[k])
         # Growth that is known by now is forecast: in what was missed before it could be known, it would widen the
         # intervals a second time.
-        then = growth if known.shape[1] < GROWTH_WEEKS * SEASON else shared_growth(known)
+        untold = known.shape[1] < GROWTH_WEEKS * SEASON and days <= MOST_WEEKS * SEASON
+        then = growth if untold else shared_growth(known)
         centre = centre_of(known, of_origin, now, weight, max(horizon, ensemble.AHEAD), then)
         actual = np.full_like(centre, np.nan)
         after = values[:, known.shape[1] : known.shape[1] + centre.shape[1]]
