@@ -34,11 +34,11 @@ dev: $(INSTALLED)
 serve: $(INSTALLED)
 	@$(BIN)/simsight serve
 
-# format, lint, types, arrows between the rooms
+# format, lint, types, arrows between the rooms; mypy looks for no garbage, of which it has little: a fifth of its time
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/python -c "import gc; gc.enable = gc.disable; gc.disable(); from mypy.__main__ import console_entry; console_entry()"
 	$(BIN)/lint-imports --no-cache --no-logo
 
 # uv is fast; it is itself installed into the environment, at a pinned version with its hashes, as is what builds the package

@@ -425,7 +425,7 @@ def _as(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
 def _say(text: str, *values: str | pl.Expr) -> pl.Expr:
     """The text with values in the place of {}; a name is a column of days. Null when one of them is."""
     days = (pl.col(value).dt.to_string("%Y-%m-%d") if isinstance(value, str) else value for value in values)
-    return pl.format(text, *days)
+    return pl.format(text, *days).str.replace_all(r"\b1 days\b", "1 day")
 
 
 def _megabytes(column: str) -> pl.Expr:

@@ -6,6 +6,7 @@ Pure and light: plain values in, text out.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import date, datetime
 
@@ -33,7 +34,7 @@ CHURN_FACTS: Mapping[str, tuple[str, str]] = {
         "the use of the other SIMs of its place",
         "the use of the other SIMs of its place is at {:.0%} of the month's",
     ),
-    "group_size": ("the size of its place", "{:.0f} other SIMs are at its place"),
+    "group_size": ("the size of its place", "its place has {:.0f} other SIMs"),
     "quota_used": ("the use of its quota", "{:.0%} of its quota is used"),
     "days_to_expiry": ("its expiry", "it expires in {:.0f} days"),
     "sessions_30": ("its number of sessions", "it opens {:.1f} sessions a day"),
@@ -49,6 +50,7 @@ CHURN_FACTS: Mapping[str, tuple[str, str]] = {
 STARTER_CHURN = (
     "The risks come from a starter model that learnt from simulated fleets (synthetic data), not from this one."
 )
+_OF_ONE = re.compile(r"(?<![\d.,])(1 (?:anomalous |other )?(?:day|SIM|ticket))s\b")
 _LOGARITHMS = ("trend_7", "trend_30", "group_trend")
 
 
@@ -90,6 +92,11 @@ def megabytes(volume: float | None) -> str:
 def count(value: int) -> str:
     """A whole number with commas between thousands."""
     return f"{value:,}"
+
+
+def so_many(value: int, unit: str, verb: str = "", verb_of_many: str = "") -> str:
+    """How many there are of something: so_many(1, "SIM", "has", "have") is "1 SIM has", of two it is "2 SIMs have"."""
+    return f"{count(value)} {unit}{'' if value == 1 else 's'} {verb if value == 1 else verb_of_many}".rstrip()
 
 
 def money(minor: int, currency: str | None = None) -> str:
@@ -138,7 +145,7 @@ def churn_fact(
         value = math.exp(float(value))
     elif name == "use_30":
         value = 10.0 ** float(value) / 1000
-    return text.format(value).replace("%", " %")
+    return _OF_ONE.sub(r"\1", text.format(value).replace("%", " %"))
 
 
 def _half_up(value: float, digits: int) -> float:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ml.plain_text import one_line
-from ml.words import STARTER_CHURN, count, day, percent
+from ml.words import STARTER_CHURN, count, day, percent, so_many
 from pipelines.console import print_table
 from pipelines.runs import RunOutcome, run_job
 from resources.database.migrations import ensure_organization, migrate
@@ -249,7 +249,7 @@ def summarize(runtime: Runtime, console: Console, runs: list[RunOutcome]) -> int
     console.print()
     note = f" ({runtime.data_note})" if runtime.data_note else ""
     console.print(
-        f"[bold]{status['sims']} SIMs[/bold]{note}, "
+        f"[bold]{so_many(status['sims'], 'SIM')}[/bold]{note}, "
         f"{count(status['usage_rows'])} usage rows up to {status['newest_usage_day']}"
     )
     if status["champion"]:
@@ -273,8 +273,8 @@ def summarize(runtime: Runtime, console: Console, runs: list[RunOutcome]) -> int
         )
     if leaving := runtime.database.row("churn_summary"):
         console.print(
-            f"Churn: of {count(leaving['sims'])} SIMs {leaving['expected']:.1f} are expected to leave within 90 days; "
-            f"at high risk {count(leaving['high'])}, at medium risk {count(leaving['medium'])}."
+            f"Churn: of {so_many(leaving['sims'], 'SIM')} {leaving['expected']:.1f} are expected to leave within "
+            f"90 days; at high risk {count(leaving['high'])}, at medium risk {count(leaving['medium'])}."
             + (f" {STARTER_CHURN}" if leaving["starter"] else "")
         )
     else:
@@ -286,8 +286,8 @@ def summarize(runtime: Runtime, console: Console, runs: list[RunOutcome]) -> int
         stake, saving = (f"{content[name] / 100:,.0f}" for name in ("at_stake_minor", "saving_minor"))
         console.print(
             f"Money: {content['currency']} {stake} at stake in a year, of which recommendations are expected "
-            f"to save {saving} on {count(sum(action['sims'] for action in content['actions']))} SIMs; "
-            f"{count(content['zombies']['sims'])} SIMs do nothing and cost."
+            f"to save {saving} on {so_many(sum(action['sims'] for action in content['actions']), 'SIM')}; "
+            f"{so_many(content['zombies']['sims'], 'SIM', 'does nothing and costs', 'do nothing and cost')}."
         )
     failed = [check for run in runs for check in run.failed_checks]
     console.print(f"Checks: {sum(run.checks for run in runs) - len(failed)} passed, {len(failed)} did not.")

@@ -294,7 +294,9 @@ def _reasons(model: Hazard, heard: pl.DataFrame, silent: pl.DataFrame, risks: pl
     found = reasons_of(model, heard, risks, horizon_days=MAIN_DAYS)
     silent = silent.select(
         "sim_key",
-        reasons=pl.format("nothing was heard of it for {} days, longer than is usual for it", "days_since_activity"),
+        reasons=pl.format(
+            "nothing was heard of it for {} days, longer than is usual for it", "days_since_activity"
+        ).str.replace("for 1 days", "for 1 day"),
         contributions=pl.lit("[]"),
     )
     return pl.concat([found.select("sim_key", "reasons", _json(found["contributions"])), silent])

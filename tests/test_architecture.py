@@ -37,6 +37,10 @@ def imported(path: Path) -> set[str]:
     return found
 
 
+def test_no_module_of_the_product_is_named_like_a_test() -> None:
+    assert not [path for path in modules() if path.name.startswith("test_") or path.stem.endswith("_test")]
+
+
 def test_imports_keep_to_the_arrows() -> None:
     pytest.importorskip("importlinter")
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache", "--no-logo"]

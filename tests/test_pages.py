@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ import pytest
 import typer
 
 from pipelines.cli.app import app
+from resources.settings import Settings
 from resources.variables import unknown_variables
+from simulator.account import SimCards
+from simulator.fleet import Fleet
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {
@@ -143,6 +147,19 @@ def test_files_and_functions_are_there(page: str) -> None:
             if not re.search(rf"\b{name.rpartition('.')[2]}\b", path.read_text())
         ]
     assert wrong == []
+
+
+def test_labels_of_examples_are_those_of_the_demo() -> None:
+    named = {
+        prefix
+        for page, text in OF_TODAY.items()
+        if page != "docs/data-dictionary.md"  # comments of columns
+        for prefix in re.findall(r"""(?:--label |"label_prefix": ")([\w-]+)""", text)
+    }
+    fleet = Fleet(seed=Settings.model_fields["seed"].default, sims=50, start=date(2026, 1, 1))
+    labels = [SimCards(fleet).label(n) for n in range(fleet.sims)]
+    assert named
+    assert [prefix for prefix in named if not any(label.startswith(prefix) for label in labels)] == []
 
 
 def test_figures_of_models_are_those_of_the_benchmarks() -> None:

@@ -62,7 +62,7 @@ def plot_worst(history: pl.DataFrame, worst: Sequence[dict[str, Any]], *, as_of:
 @drawable
 def plot_injection_test(frame: pl.DataFrame, *, note: str = "") -> Figure:
     """Bars of the share of injected anomalies found, by kind. frame:
-    `ml.anomaly.injection_test.InjectionTest.frame`."""
+    `ml.anomaly.injection_trial.InjectionTest.frame`."""
     figure, axes = new_figure("Injected anomalies found within the test's days", note, size=(7, 3))
     if frame.is_empty():
         return nothing_to_show(axes, "too few SIMs for a test")

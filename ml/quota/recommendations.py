@@ -11,7 +11,7 @@ import polars as pl
 from ml.history import FloatArray
 from ml.quota.actions import Action, Evaluation, Sims
 from ml.quota.use import MONTH_DAYS
-from ml.words import percent
+from ml.words import percent, so_many
 
 RECOMMENDATION_SCHEMA = {
     "sim_key": pl.Int32,
@@ -138,7 +138,8 @@ def _ahead(chance: float, expiry: float) -> str:
     if expiry <= 0:
         return "It has expired."
     if expiry <= 3 * MONTH_DAYS:
-        return f"It expires in {expiry:.0f} days; an outage within 90 days has a probability of {percent(chance)}."
+        when = so_many(round(expiry), "day")
+        return f"It expires in {when}; an outage within 90 days has a probability of {percent(chance)}."
     return f"Left alone, it has an outage within 90 days with a probability of {percent(chance)}."
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from ml.enums import AlertKind, Severity
+from ml.words import so_many
 from pipelines.cli.common import AsJson, By, Label, Sims, console, opened, print_rows, scope
 from resources.errors import UsageError
 from resources.settings import SettingsError
@@ -135,7 +136,7 @@ def disable(name: Annotated[str, typer.Argument(help="Name of the rule.")]) -> N
     """Switch a rule off; its open alerts are closed."""
     with opened() as runtime:
         closed = disable_rule(runtime.database, name, now=runtime.clock(), by=getuser())
-    console.print(f"{name} is off; {closed} alerts closed", markup=False)
+    console.print(f"{name} is off; {so_many(closed, 'alert')} closed", markup=False)
 
 
 @rules.command("delete")
@@ -143,7 +144,7 @@ def delete_rule(name: Annotated[str, typer.Argument(help="Name of the rule.")]) 
     """Delete a rule; its open alerts are closed, and all of them stay in the history."""
     with opened() as runtime:
         closed = disable_rule(runtime.database, name, now=runtime.clock(), delete=True, by=getuser())
-    console.print(f"{name} is deleted; {closed} alerts closed", markup=False)
+    console.print(f"{name} is deleted; {so_many(closed, 'alert')} closed", markup=False)
 
 
 def _fired(replayed: Replay) -> str:

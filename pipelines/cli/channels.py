@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import typer
 
 from ml.enums import Severity
+from ml.words import so_many
 from pipelines.cli.common import HOUR, MINUTE, AsJson, By, Label, Sims, console, opened, print_rows, scope
 from resources.settings import SettingsError
 
@@ -145,7 +146,7 @@ def delete_channel(name: Annotated[str, typer.Argument(help="Name of the channel
 
     with opened() as runtime:
         dropped = service.delete_channel(runtime.database, name, now=runtime.clock(), by=getuser())
-    console.print(f"{name} is deleted; {dropped} messages dropped", markup=False)
+    console.print(f"{name} is deleted; {so_many(dropped, 'message')} dropped", markup=False)
 
 
 def notify(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ml.words import so_many
 from pipelines.console import PlainConsole, print_table
 from resources.settings import Settings, SettingsError, load_settings
 
@@ -130,7 +131,7 @@ def show_deleted(rows: dict[str, int], *, done: bool) -> None:
     for table, number in rows.items():
         console.print(f"{table}: {number}", markup=False)
     total = sum(rows.values())
-    console.print(f"{total} rows deleted or erased" if done else f"{total} rows would be deleted or erased")
+    console.print(f"{so_many(total, 'row')} {'' if done else 'would be '}deleted or erased")
 
 
 def _shown(value: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ml.words import so_many
 from pipelines.cli.common import DAY, check_target, console, end_with, opened, runtime_of
 from resources.errors import UsageError
 from resources.settings import SettingsError, load_settings
@@ -162,13 +163,15 @@ def import_file(
             console.print(f"{done.unit} {line}: {reason}", markup=False)
         if dry_run:
             console.print(
-                f"{file} can be imported" if done.rejected.is_empty() else f"{done.rejected.height} rows are bad"
+                f"{file} can be imported"
+                if done.rejected.is_empty()
+                else so_many(done.rejected.height, "row", "is bad", "are bad")
             )
             return
         merged = done.merged
         console.print(
-            f"{merged.rows} rows: {merged.new} new, {merged.changed} changed, {merged.unchanged} known already; "
-            f"{done.rejected.height} bad ones in quarantine"
+            f"{so_many(merged.rows, 'row')}: {merged.new} new, {merged.changed} changed, "
+            f"{merged.unchanged} known already; {done.rejected.height} bad ones in quarantine"
         )
         if done.waited:
             console.print(f"{done.waited} rows of earlier files that waited for these SIMs are stored too")
@@ -198,7 +201,7 @@ def export_rows(
     check_export(wanted)
     with runtime_of(load_settings()) as runtime:
         prepare(runtime)
-        console.print(f"{export_file(runtime.database, wanted, to)} rows in {to}", markup=False)
+        console.print(f"{so_many(export_file(runtime.database, wanted, to), 'row')} in {to}", markup=False)
 
 
 @app.command("data-dictionary")

@@ -25,7 +25,7 @@ from ml.anomaly import (
     group,
     limits,
 )
-from ml.anomaly.injection_test import DAYS, run_injection_test
+from ml.anomaly.injection_trial import DAYS, run_injection_test
 from ml.plots.anomaly import plot_injection_test, plot_worst
 from ml.silence import severity, silence
 from ml.words import percent

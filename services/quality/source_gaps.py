@@ -14,8 +14,10 @@ from services.ingest.usage_book import WHOLE, counted_looks, known_days
 
 DAYS = 30
 BLOCK_SIMS = 5_000
-# looks are not at midnight: of fewer days the hours of the first and last are too large a part to compare sums
-LEAST_DAYS = 7
+# looks are not at midnight, and what lies between two of them is laid evenly on their hours: at both ends of the days
+# that are compared some of it is another day's. Over whole weeks both ends are of the same weekday, and what is too
+# much at one is too little at the other
+WEEK = 7
 # a SIM is apart when its sources differ by more than both
 APART_SHARE, APART_BYTES = 0.05, 1_000_000
 SIM_GAPS_SCHEMA: Schema = {
@@ -44,8 +46,8 @@ def source_gaps(runtime: Runtime) -> pl.DataFrame:
 
     gap_bytes   other less book over all SIMs; gap is its size as a share of the book's bytes
     sims_apart  SIMs whose sums differ by more than 5 % and 1 MB; the farthest one is named
-    Days of a quota count a stretch between looks at a time, when the book knows all its days without the quota, and
-    where there are LEAST_DAYS of them.
+    Days of a quota count a stretch between looks at a time, when the book knows all its days without the quota, and of
+    days in a row the last whole weeks.
     """
     last = runtime.last_complete_day()
     first = last - timedelta(days=DAYS - 1)
@@ -116,8 +118,9 @@ def _gaps_of_block(transaction: Transaction, sims: pl.DataFrame, first: date, la
     known = known_days(transaction, sims, first).filter((pl.col("rank") >= WHOLE) & (pl.col("day") <= last))
     joined = days.join(known.select("sim_key", "day", "bytes"), on=["sim_key", "day"], how="left")
     stretch = ["sim_key", pl.coalesce("spread_from", "day")]
+    compared = joined.filter((pl.col("bytes").is_not_null().all() & (pl.col("day") >= first).all()).over(stretch))
     return (
-        joined.filter((pl.col("bytes").is_not_null().all() & (pl.col("day") >= first).all()).over(stretch))
+        _last_whole_weeks(compared.with_columns(pl.coalesce("spread_from", "day").alias("begins")))
         .group_by("sim_key")
         .agg(
             pl.lit("book").alias("source"),
@@ -125,5 +128,20 @@ def _gaps_of_block(transaction: Transaction, sims: pl.DataFrame, first: date, la
             pl.col("bytes").sum().alias("book_bytes"),
             pl.col("amount").sum().alias("other_bytes"),
         )
-        .filter(pl.col("days") >= LEAST_DAYS)
+    )
+
+
+def _last_whole_weeks(days: pl.DataFrame) -> pl.DataFrame:
+    """Of each SIM's days in a row the most that are whole weeks and end with the last one.
+
+    begins  the first day of the stretch that a day belongs to: none is cut
+    """
+    row = ["sim_key", "row"]
+    is_new = (pl.col("day").diff() != timedelta(days=1)).fill_null(value=True)
+    to_end = (pl.col("day").max().over(row) - pl.col("begins")).dt.total_days() + 1
+    return (
+        days.sort("sim_key", "day")
+        .with_columns(is_new.cum_sum().over("sim_key").alias("row"))
+        .with_columns(pl.when(to_end % WEEK == 0).then("begins").min().over(row).alias("from"))
+        .filter(pl.col("day") >= pl.col("from"))
     )

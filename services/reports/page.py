@@ -39,6 +39,7 @@ def environment(**filters: Callable[..., Any]) -> Environment:
         "percent": words.percent,
         "change": words.change,
         "count": words.count,
+        "so_many": words.so_many,
     } | filters
     made.globals["span"] = words.span
     return made

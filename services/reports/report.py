@@ -159,7 +159,7 @@ class Report:
             ("Predictions as of", words.day(self.as_of) if self.as_of else "none: nothing is predicted yet"),
         ]
         if self.grades:
-            grades = ", ".join(f"{grade}: {words.count(sims)} SIMs" for grade, sims in self.grades.items())
+            grades = ", ".join(f"{grade}: {words.so_many(sims, 'SIM')}" for grade, sims in self.grades.items())
             facts.append(("Grade of the data", grades))
         if self.note:
             facts.append(("Data", self.note))

@@ -80,7 +80,7 @@ FAULTS: list[tuple[str, LiteralString, str]] = [
     ("usage_sources_agree", "INSERT INTO core.sim_quota "
         "(organization_id, sim_key, kind, day, observed_at, amount_left) SELECT organization_id, sim_key, kind, seen, "
         "seen, (DATE '2025-09-20' - seen) * 10::bigint ^ 9 "
-        "FROM core.sim_quota, (VALUES (DATE '2025-09-10'), ('2025-09-20')) AS looks (seen) WHERE kind = 'data'", "gap"),
+        "FROM core.sim_quota, (VALUES (DATE '2025-09-06'), ('2025-09-20')) AS looks (seen) WHERE kind = 'data'", "gap"),
 ]  # fmt: skip
 QUARANTINED = """
 INSERT INTO ops.quarantine (organization_id, source, record_key, reason, record, first_seen_at, last_seen_at)

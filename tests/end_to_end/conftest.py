@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -47,23 +46,9 @@ class Home:
         """Start the command in a session of its own; what it says goes to the process's stdout.
 
         code   Python code that runs it otherwise than it runs itself
-        It is forked from a process that has imported what it needs; `start_new` makes a wholly new one.
+        It is forked from a process that has imported what it needs.
         """
         process = Forked([str(COMMAND), *arguments], self.environment(**more), self._work(), code=code)
-        self.started.append(process)
-        return process
-
-    def start_new(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
-        """Start the command as a user's shell does, with all of its imports before it."""
-        process = subprocess.Popen(
-            [COMMAND, *arguments],
-            env=self.environment(**more),
-            cwd=self._work(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
         self.started.append(process)
         return process
 

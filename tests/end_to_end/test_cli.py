@@ -269,7 +269,7 @@ def test_an_import_with_bad_rows_lists_them_and_writes_nothing_or_the_good_ones(
 
     code, said = served.run("import", str(file), "--good-rows")
     assert code == 0, said
-    assert "1 rows: 1 new, 0 changed, 0 known already; 3 bad ones in quarantine" in said
+    assert "1 row: 1 new, 0 changed, 0 known already; 3 bad ones in quarantine" in said
     assert len(every_row(database_url)["core.sim_usage"]) == 1
     with connect(database_url) as connection:
         waiting = connection.execute("SELECT count(*) FROM ops.quarantine WHERE resolved_at IS NULL").fetchone()
@@ -290,10 +290,10 @@ def test_labels_come_in_under_other_names_and_go_out_with_the_sims(
     code, said = served.run(*how)
     assert code == 0, said
     assert "columns not used: Floor" in said
-    assert "1 rows: 1 new, 0 changed" in said
+    assert "1 row: 1 new, 0 changed" in said
 
     export = ("export", "sims", "--to", str(sims), "--columns", "iccid,label", "--where", "label=Bridge 7")
-    assert served.run(*export) == (0, f"1 rows in {sims}\n")
+    assert served.run(*export) == (0, f"1 row in {sims}\n")
     assert sims.read_text() == f"iccid,label\n{ICCID},Bridge 7\n"
     _refused(
         served.run("export", "sim", "--to", str(sims)),

@@ -225,7 +225,7 @@ def _ask(port: int, query: str) -> Any:
 
 def test_the_dagster_ui_lists_assets_schedules_and_the_demos_runs_and_ctrl_c_stops_all_of_it(demo: Demo) -> None:
     port = free_port()
-    ui = demo.home.start_new("dev", SIMSIGHT_UI_PORT=str(port))
+    ui = demo.home.start("dev", SIMSIGHT_UI_PORT=str(port))
     wait_for = said_by(ui)
     wait_for("Serving dagster-webserver")
     found = _ask(

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
+import pytest
 from end_to_end.conftest import connect, every_row, new_home, until
 from sqlalchemy import URL
 
-from resources.database.server import running_server
-from resources.settings import Settings
 from simulator.faults import Faults
 from simulator.fleet import Fleet
 from simulator.server import SimulatorServer
+from tests.conftest import administer, copy_database
 
 NOW = datetime(2026, 6, 30, 6, tzinfo=UTC)
 SIMS = 60
@@ -58,13 +59,24 @@ def _done(url: URL) -> set[str]:
     return {str(row[0]) for row in rows}
 
 
-def test_a_killed_ingest_is_taken_up_where_it_stopped_and_ends_with_the_same_rows(database_url: URL) -> None:
-    url = database_url.render_as_string(hide_password=False)
+@pytest.fixture
+def other_url(postgres: URL, template: str) -> Iterator[URL]:
+    """URL of a second database, as `database_url` is."""
+    name = f"{template}_undisturbed"
+    copy_database(postgres, template, name)
+    yield postgres.set(database=name)
+    administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_a_killed_ingest_is_taken_up_where_it_stopped_and_ends_with_the_same_rows(
+    database_url: URL, other_url: URL
+) -> None:
+    url, undisturbed = (one.render_as_string(hide_password=False) for one in (database_url, other_url))
     with (
         _simulator() as simulator,
         _simulator() as other_simulator,
         new_home(SIMSIGHT_DATABASE_URL=url, **_account(simulator)) as home,
-        new_home(**_account(other_simulator)) as undisturbed_home,
+        new_home(SIMSIGHT_DATABASE_URL=undisturbed, **_account(other_simulator)) as undisturbed_home,
     ):
         killed = home.start("ingest", code=IN_BATCHES)
         until(lambda: bool(_asked_for_usage(simulator)) or killed.poll() is not None, "usage is asked for")
@@ -88,8 +100,7 @@ def test_a_killed_ingest_is_taken_up_where_it_stopped_and_ends_with_the_same_row
 
         code, said = undisturbed_home.run("ingest")
         assert code == 0, said
-        with running_server(Settings(home=undisturbed_home.folder, _env_file=None)) as server:
-            expected = every_row(server.simsight)
+        expected = every_row(other_url)
     for table, rows in expected.items():
         # organizations are made by the fixtures and by the command; a SIM asked before is looked at in smaller pages
         if table not in ("core.organizations", "raw.landings"):

@@ -137,7 +137,7 @@ class Sender:
                 except queue.Empty:
                     return
                 while not self._post(client, batch):
-                    time.sleep(0.1)
+                    time.sleep(0.25)
                 self.done += 1
                 time.sleep(self.pace)
 
@@ -228,7 +228,7 @@ def own_server() -> Iterator[tuple[Any, URL]]:
 
 @pytest.mark.timeout(300)
 def test_while_the_database_is_away_for_30_seconds_nothing_is_acknowledged_and_nothing_is_lost() -> None:
-    sent, port = records(6_000), free_port()
+    sent, port = records(3_000), free_port()
     with own_server() as (server, url):
         list_sims(url)
         database = Database(url, "default")

@@ -28,9 +28,9 @@ from ml.anomaly import (
     signals,
 )
 from ml.anomaly.hours import spans, unusual_hours
-from ml.anomaly.injection_test import DAYS as TEST_DAYS
-from ml.anomaly.injection_test import KINDS as TEST_KINDS
-from ml.anomaly.injection_test import run_injection_test
+from ml.anomaly.injection_trial import DAYS as TEST_DAYS
+from ml.anomaly.injection_trial import KINDS as TEST_KINDS
+from ml.anomaly.injection_trial import run_injection_test
 from ml.anomaly.levels import _level
 from ml.anomaly.places import KNOWN_TYPE, SAME_TYPE, TWO_SIMS, UNKNOWN_TYPE
 from ml.anomaly.signals import SLOW
@@ -553,7 +553,7 @@ def test_a_trial_injects_every_kind_and_learns_only_what_was_known_before(monkey
         fitted.update(given)
         return fit(*frames, **given)
 
-    monkeypatch.setattr("ml.anomaly.injection_test.fit", spied)
+    monkeypatch.setattr("ml.anomaly.injection_trial.fit", spied)
     since = pl.when((pl.col("sim_key") == 3) & (pl.col("day") > begin))
     seen = events.with_columns(imei=since.then(pl.lit("9900000100000100")).otherwise("imei"))
     now = peers.with_columns(

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from ml.words import change, count, day, megabytes, percent, span
+from ml.words import change, churn_fact, count, day, megabytes, percent, so_many, span
 
 AS_OF = date(2026, 6, 28)
 
@@ -67,3 +67,22 @@ def test_a_span_says_what_a_person_can_use(first: date | None, last: date | None
 def test_a_day_is_a_day_whatever_it_comes_as() -> None:
     assert day(datetime(2026, 6, 28, 23, tzinfo=UTC)) == day(AS_OF) == "2026-06-28"
     assert day(None) == "unknown"
+
+
+def test_one_is_not_said_as_many() -> None:
+    assert [so_many(n, "SIM", "has", "have") for n in (0, 1, 2, 1001)] == [
+        "0 SIMs have",
+        "1 SIM has",
+        "2 SIMs have",
+        "1,001 SIMs have",
+    ]
+    assert so_many(1, "day") == "1 day"
+    said = [("days_since_activity", 1.0), ("usual_gap", 1.0), ("usual_gap", 21.0), ("group_size", 1.0)]
+    assert [churn_fact(name, value) for name, value in said] == [
+        "nothing was heard of it for 1 day",
+        "it reports every 1 day at the longest",
+        "it reports every 21 days at the longest",
+        "its place has 1 other SIM",
+    ]
+    assert churn_fact("tickets_90", 1.0) == "1 ticket about it in 90 days"
+    assert churn_fact("anomaly_days_30", 1.0) == "1 anomalous day in 30 days"

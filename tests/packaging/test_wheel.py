@@ -20,7 +20,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROOMS = ("api", "assets", "ml", "pipelines", "resources", "services", "simulator", "sql")
 UV = Path(sys.executable).with_name("uv")
-IMPORT_ALL = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]"
+IMPORT_ALL_AND_RUN = """
+import importlib, sys
+for name in sys.argv[1].split():
+    importlib.import_module(name)
+from pipelines.cli import main
+del sys.argv[1]
+main()
+"""
 
 pytestmark = [
     pytest.mark.packaging,
@@ -90,16 +97,16 @@ def test_the_wheel_holds_the_packages_files_and_no_others(installed: Installed) 
     assert sorted(installed.files) == sorted(tracked(*ROOMS))
 
 
-def test_every_module_is_imported_with_the_runtime_lock_alone(installed: Installed) -> None:
+def test_every_module_is_imported_with_the_runtime_lock_alone_and_the_demo_and_the_doctor_run(
+    installed: Installed,
+) -> None:
     paths = [Path(file).with_suffix("") for file in installed.files if file.endswith(".py")]
     modules = sorted({".".join(path.parts).removesuffix(".__init__") for path in paths if path.name != "__main__"})
     for module in ("pipelines.celery_steps", "resources.spans"):  # the extras celery and otel
         modules.remove(module)
-    run(installed.bin / "python", "-I", "-c", IMPORT_ALL, *modules, cwd=installed.empty)
-
-
-def test_the_demo_and_the_doctor_run_from_an_empty_folder(installed: Installed) -> None:
-    said = installed.simsight("demo", "--sims", "6", "--days", "30")
+    # in one process, as importing takes as long as the demo
+    demo = ("-c", IMPORT_ALL_AND_RUN, " ".join(modules), "demo", "--sims", "6", "--days", "30")
+    said = run(installed.bin / "python", "-I", *demo, cwd=installed.empty, SIMSIGHT_HOME=str(installed.home))
     assert "Checks: " in said
     assert "Traceback" not in said
     assert "schema: version" in installed.simsight("doctor")

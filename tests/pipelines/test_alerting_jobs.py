@@ -151,7 +151,7 @@ def test_from_a_rule_to_its_message_on_the_command_line(
     assert "no alert that is not resolved" in str(simsight("alerts", "ack", number, fails=True).exception)
     events = [row["event"] for row in json.loads(simsight("alerts", "history", number, "--json").output)]
     assert events == ["opened", "acknowledged", "acknowledged", "snoozed", "resolved"]
-    assert "1 messages dropped" in simsight("channels", "delete", "hook").output
+    assert "1 message dropped" in simsight("channels", "delete", "hook").output
     assert "0 alerts closed" in simsight("rules", "delete", "heavy").output
     assert re.search("no rule yet", simsight("rules", "list").output)
 

@@ -750,10 +750,12 @@ async def test_every_sim_and_every_day_arrives_exactly_and_no_request_is_wasted(
     with simulator(fleet, **faults) as server:
         async with demo(server, max_attempts=12) as once:
             listed = [card.iccid async for page in once.sims() for card in page.items]
-            answers, over = await all_usage(once, listed)
+            # what happens at random happens to enough of them
+            asked = listed[:80] if any(name.endswith("_rate") for name in faults) else listed
+            answers, over = await all_usage(once, asked)
         statuses = [status for _, _, path, status in server.requests if "/usage" in path]
     assert sorted(listed) == sorted(members)
-    assert answers.keys() | over == set(members)
+    assert answers.keys() | over == set(asked)
     for iccid, answer in answers.items():
         assert answer.rejected == []
         came = {row.day: tuple(row[2:]) for row in answer.items}
@@ -765,7 +767,7 @@ async def test_every_sim_and_every_day_arrives_exactly_and_no_request_is_wasted(
     useful = [status for status in statuses if status in (200, 422)]
     assert len(statuses) - len(useful) <= once.stats.retries + once.stats.reauthentications * 17
     if "cut_body_rate" not in faults:
-        assert len(useful) == len(members)
+        assert len(useful) == len(asked)
     if not faults:
         assert once.stats.requests == len(server.requests) == 1 + 3 + len(members)
         assert once.stats.retries == 0

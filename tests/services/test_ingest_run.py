@@ -184,7 +184,7 @@ def test_an_interrupted_ingest_goes_on_where_it_stopped_and_ends_as_an_undisturb
     account: Account, monkeypatch: pytest.MonkeyPatch, kind: str, source: str
 ) -> None:
     monkeypatch.setattr("services.ingest.ingest_run.BATCH_SIMS", 5)
-    fleet = Fleet(seed=4, sims=60, start=TODAY - 45 * DAY)
+    fleet = Fleet(seed=4, sims=60, start=TODAY - 10 * DAY)
     with simulated(fleet) as server, at(account.runtime, NOW, once_base_url=server.base_url) as runtime:
         interrupted = Account(fleet, server, runtime, account.truth)
         # slow enough to give up that ten calls have failed, and the service counts as down, before one has failed for

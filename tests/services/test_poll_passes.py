@@ -12,10 +12,17 @@ from services.ingest.ingest_run import IngestResult, ingest_account, ingest_flee
 from services.ingest.poll_planner import LEARN_DAYS, fleet_cost
 from services.ingest.poll_planner import SOURCES as POLLED
 from services.status import collect, sim_resolutions
-from tests.fleet import NOW, Account, at
+from simulator.fleet import Fleet
+from tests.fleet import NOW, TODAY, Account, at
 
 BUDGET = 40  # of 24 SIMs, which take 144
 EXPIRED = 1  # of these: 1NCE answers for it no more
+
+
+@pytest.fixture(scope="module")
+def small_fleet() -> Fleet:
+    """24 SIMs, one of them expired; their events are of 25 days."""
+    return Fleet(seed=47, sims=24, start=TODAY - timedelta(days=25))
 
 
 def asked(account: Account) -> Counter[str]:

@@ -356,8 +356,28 @@ def test_a_stretch_between_looks_is_compared_as_a_whole_and_only_when_it_is_know
     book.cover(-1)
     book.truth.rows("DELETE FROM core.sim_usage WHERE day = %s", (FIRST + 2 * DAY,))
     assert len(gaps(runtime)) == 1, "three days are too few to compare sums"
-    monkeypatch.setattr("services.quality.source_gaps.LEAST_DAYS", 3)
+    monkeypatch.setattr("services.quality.source_gaps.WEEK", 3)
     assert gaps(runtime)[1] == ("quota and book", 1, 3, 0, 0, 1)
+
+
+@pytest.mark.parametrize(("without", "compared"), [(None, 14), (10, 14), (12, 7)])
+def test_looks_in_the_morning_are_compared_over_whole_weeks(
+    book: Book, database_url: URL, tmp_path: Path, without: int | None, compared: int
+) -> None:
+    used = 0
+    for day in range(20):
+        volume = (10 if (FIRST + timedelta(days=day)).weekday() >= 5 else 80) * MB
+        if day != without:
+            book.answer(day, volume)
+        # a quarter of a day's use before its look at 6:00
+        book.look(day + 0.25, 2000 * MB - used - volume // 4, amount_accumulated=2000 * MB)
+        used += volume
+    book.cover(-1)
+    with Runtime(settings_for(database_url, tmp_path, "http://127.0.0.1:9", now=START + 19.5 * DAY)) as runtime:
+        ((*_, days, gap, apart, _),) = gaps(runtime)
+        assert (days, apart) == (compared, 0)
+        assert abs(gap) <= 1, "a byte is rounded"
+        assert verdict(runtime)
 
 
 def graded(book: Book, day: int) -> int:

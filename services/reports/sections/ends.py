@@ -25,12 +25,13 @@ def exhaustion(asked: Asked) -> Section:
         reading = "There is no prediction of these SIMs." if asked.sims is not None else reading
     if rows:
         ends = asked.reader.row("report_key_figures", asked.predicted) or {}
-        within = [words.count(ends[f"ends_{days}"]) for days in (7, 14, 30)]
+        within = [words.count(ends[f"ends_{days}"]) for days in (7, 14)]
         reading = (
-            f"As of {words.day(asked.as_of)}, {within[0]}, {within[1]} and {within[2]} SIMs run out of volume or time "
+            f"As of {words.day(asked.as_of)}, {within[0]}, {within[1]} and "
+            f"{words.so_many(ends['ends_30'], 'SIM', 'runs', 'run')} out of volume or time "
             f"within 7, 14 and 30 days, with a probability of {words.percent(asked.probability)} or more; "
-            f"{words.count(ends['exhausted'])} SIMs have no volume left and {words.count(ends['expired'])} have "
-            "expired."
+            f"{words.so_many(ends['exhausted'], 'SIM', 'has', 'have')} no volume left and "
+            f"{words.count(ends['expired'])} expired."
         )
     columns = {
         "status": Column("Status"),
@@ -46,8 +47,8 @@ def first_ends(asked: Asked) -> Section:
     reading = "No SIM has an end date."
     if rows:
         reading = (
-            f"{words.count(found[0]['total'])} SIMs have an end date. The first is {words.day(found[0]['ends_on'])}; a "
-            "SIM ends when its volume or its validity does."
+            f"{words.so_many(found[0]['total'], 'SIM', 'has', 'have')} an end date. The first is "
+            f"{words.day(found[0]['ends_on'])}; a SIM ends when its volume or its validity does."
         )
     columns = {
         "iccid": ICCID,
@@ -94,8 +95,8 @@ def churn(asked: Asked) -> Section:
     if rows:
         high = sum(row["high"] for row in rows)
         reading = (
-            f"As of {words.day(asked.as_of)} {words.count(high)} SIMs are at high risk of leaving within 90 days. "
-            "Exhausted and expired SIMs are no churn and come from the dates above."
+            f"As of {words.day(asked.as_of)} {words.so_many(high, 'SIM', 'is', 'are')} at high risk of leaving "
+            "within 90 days. Exhausted and expired SIMs are no churn and come from the dates above."
         )
         rows = [row | {"cause": said_of(row["cause"])} for row in rows]
     columns = {
@@ -114,8 +115,8 @@ def churn_first(asked: Asked) -> Section:
     reading = "No SIM has a risk of churn."
     if rows:
         reading = (
-            f"{words.count(found[0]['total'])} SIMs have a risk, ordered by risk, value at stake and what can be done. "
-            "No effect of an action is claimed."
+            f"{words.so_many(found[0]['total'], 'SIM', 'has', 'have')} a risk, ordered by risk, value at stake and "
+            "what can be done. No effect of an action is claimed."
         )
         if found[0]["starter"]:
             reading += f" {words.STARTER_CHURN}"

@@ -37,7 +37,8 @@ def worst_anomalies(asked: Asked) -> Section:
     rows = [row | {"kind": said_of(row["kind"])} for row in found]
     reading = "No SIM has an anomaly in the period."
     if rows:
-        reading = f"{words.count(found[0]['total'])} SIMs have an anomaly in the period; each is here with its worst."
+        reading = words.so_many(found[0]["total"], "SIM", "has an anomaly", "have anomalies")
+        reading += " in the period; each is here with its worst."
     columns = {
         "iccid": ICCID,
         "label": LABEL,
@@ -55,9 +56,8 @@ def incidents(asked: Asked) -> Section:
     rows = [row | {"kind": said_of(row["kind"])} for row in found]
     reading = "No incident, many SIMs with one cause, was under way in the period."
     if rows:
-        reading = (
-            f"{words.count(found[0]['total'])} incidents, many SIMs with one cause each, were under way in the period."
-        )
+        was = words.so_many(found[0]["total"], "incident", "was", "were")
+        reading = f"{was} under way in the period: many SIMs with one cause each."
     columns = {
         "incident_id": Column("No.", "count"),
         "kind": Column("Kind"),
@@ -77,9 +77,9 @@ def alert_days(asked: Asked) -> Section:
     reading = "No alert was open in the period."
     if rows:
         reading = (
-            f"In the period {words.count(sum(row['opened'] for row in rows))} alerts were opened and "
-            f"{words.count(sum(row['closed'] for row in rows))} closed; {words.count(rows[-1]['open'])} are open on "
-            "its last day."
+            f"In the period {words.so_many(sum(row['opened'] for row in rows), 'alert', 'was', 'were')} opened and "
+            f"{words.count(sum(row['closed'] for row in rows))} closed; "
+            f"{words.so_many(rows[-1]['open'], 'alert', 'is', 'are')} open on its last day."
         )
     columns = {
         "day": Column("Day", "day"),
@@ -98,7 +98,7 @@ def alerts(asked: Asked) -> Section:
     reading = "No alert is open on the last day of the period."
     if total:
         by = ", ".join(f"{words.count(n)} {severity}" for severity, n in counted(counts, "severity", "alerts").items())
-        reading = f"{words.count(total)} alerts are open on {words.day(asked.wanted.last_day)}: {by}."
+        reading = f"{words.so_many(total, 'alert', 'is', 'are')} open on {words.day(asked.wanted.last_day)}: {by}."
     columns = {
         "severity": Column("Severity"),
         "kind": Column("Kind"),

@@ -32,7 +32,9 @@ def cost(asked: Asked) -> Section:
     if rows:
         sums = counted(rows, "currency", "invoiced_minor")
         said = " and ".join(words.money(minor, currency) for currency, minor in sums.items())
-        reading = f"1NCE invoiced {said} for {words.count(sum(row['orders'] for row in found))} orders of the period."
+        reading = (
+            f"1NCE invoiced {said} for {words.so_many(sum(row['orders'] for row in found), 'order')} of the period."
+        )
         if asked.sims is not None:
             reading += " An order of several SIMs counts by the share of them that this report is about."
     columns = {
@@ -111,8 +113,8 @@ def recommendations(asked: Asked) -> Section:
     reading = "No action is cheaper than none."
     if rows:
         reading = (
-            f"{words.count(found[0]['total'])} actions are recommended as of {words.day(asked.as_of)}; the best saves "
-            f"{words.money(found[0]['saving_minor'], found[0]['currency'])} in a year."
+            f"{words.so_many(found[0]['total'], 'action', 'is', 'are')} recommended as of {words.day(asked.as_of)}; "
+            f"the best saves {words.money(found[0]['saving_minor'], found[0]['currency'])} in a year."
         )
     columns = {
         "recommendation_id": Column("No.", "count"),

@@ -79,9 +79,9 @@ def key_figures(asked: Asked, data: Row) -> Section:
             ("Saved in a year by what is recommended", major(money["saving_minor"]), money["currency"]),
         ]
     figures += [("Usage rows up to the last day", data.get("usage_rows", 0), "rows")]
-    reading = f"No usage of the {words.count(fleet['sims'])} SIMs is stored for the period."
+    reading = f"No usage of the {words.so_many(fleet['sims'], 'SIM')} is stored for the period."
     if days:
-        reading = f"{words.count(fleet['sims'])} SIMs used {_megabytes(days)} MB in the period."
+        reading = f"{words.so_many(fleet['sims'], 'SIM')} used {_megabytes(days)} MB in the period."
     if 0 < len(days) < asked.wanted.days:
         reading += f" Usage of {words.count(len(days))} of its {words.count(asked.wanted.days)} days is known."
     if not fleet["sims"]:
@@ -105,7 +105,7 @@ def usage(asked: Asked, data: Row) -> Section:
         total = sum(row["usage_mb"] for row in rows)
         most = max(rows, key=lambda row: row["usage_mb"])
         reading = (
-            f"{words.megabytes(total * 1e6)} MB in {words.count(len(rows))} days, "
+            f"{words.megabytes(total * 1e6)} MB in {words.so_many(len(rows), 'day')}, "
             f"{words.megabytes(total / len(rows) * 1e6)} MB a day on average; the most was "
             f"{words.megabytes(most['usage_mb'] * 1e6)} MB on {words.day(most['day'])}."
         )
