@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 
 from ml.anomaly.places import Bools, Floats, Types, of_type
-from ml.anomaly.signals import CHANNELS, SLOW
+from ml.anomaly.signals import CHANNELS
 from ml.anomaly.tails import anomaly_scores, tails_of
 
-FAMILIES = (SLOW, *((name,) for name in CHANNELS if name not in SLOW))  # channels that share a promise
 CHECKED_SHARE = 1 / 3  # of the days, the last ones, are scored by the tails of those before
 MIN_CHECKED_DAYS = 14
 CHECKED_DECADES = 3.0  # decades: alarms of this rarity are counted
@@ -24,10 +23,6 @@ EPISODE_DAYS = 7  # days without an alarm before one make it another
 OF_OTHERS = 2.0  # alarms expected that the fleet counts for beside the device type's own
 ALLOWED = 2.0  # times the promise
 LOWERED = 1.5  # decades, at most
-RISES, SUPPORT = (
-    ("rise_7", "rise_28"),
-    0.4,
-)  # of the lesser, that the level of a week and that of four add to each other
 
 
 def corrections(
@@ -46,23 +41,20 @@ def corrections(
     judged = judged[:, later]
     promised = ALLOWED * judged.sum(axis=1) * 10**-CHECKED_DECADES
     found: dict[str, dict[str, float]] = {}
-    for names in FAMILIES:
-        alarms = np.zeros(judged.shape, dtype=bool)
-        for name in names:
-            values = channels[name]
-            known = kept[:, earlier] & ~np.isnan(values[:, earlier])
-            if known.any():
-                tails = tails_of(name, values[:, earlier], classes[name][:, earlier], known, types)
-                scores = anomaly_scores(name, tails, values[:, later], classes[name][:, later], types)
-                alarms |= judged & (scores >= CHECKED_DECADES)
+    for name in CHANNELS:
+        alarms, values = np.zeros(judged.shape, dtype=bool), channels[name]
+        known = kept[:, earlier] & ~np.isnan(values[:, earlier])
+        if known.any():
+            tails = tails_of(name, values[:, earlier], classes[name][:, earlier], known, types)
+            scores = anomaly_scores(name, tails, values[:, later], classes[name][:, later], types)
+            alarms = judged & (scores >= CHECKED_DECADES)
         by_sim = _episodes(alarms).sum(axis=1)
         of_fleet = (by_sim.sum() + 1) / (promised.sum() + 1)
         ratios = {"": of_fleet} | {
             kind: (by_sim[rows].sum() + OF_OTHERS * of_fleet) / (promised[rows].sum() + OF_OTHERS)
             for kind, rows in of_type(types)
         }
-        lowered = {kind: float(np.clip(np.log10(ratio), 0, LOWERED)) for kind, ratio in ratios.items()}
-        found |= dict.fromkeys(names, lowered)
+        found[name] = {kind: float(np.clip(np.log10(ratio), 0, LOWERED)) for kind, ratio in ratios.items()}
     return found
 
 
@@ -86,24 +78,10 @@ def combine(
     """The most anomalous channel of each SIM-day: minus the decimal logarithm of its share in its class, carried on
     beyond the counts, corrected."""
     combined = np.zeros_like(channels["high"])
-    rises = {}
     for name in CHANNELS:
         scores = anomaly_scores(name, tails[name], channels[name], classes[name], types)
-        scores = corrected(scores, by_channel.get(name, {}), types)
-        if name in RISES:
-            rises[name] = scores
-        np.maximum(combined, scores, out=combined)
-    support_each_other(rises)
-    for scores in rises.values():
-        np.maximum(combined, scores, out=combined)
+        np.maximum(combined, corrected(scores, by_channel.get(name, {}), types), out=combined)
     return combined
-
-
-def support_each_other(scores: dict[str, Floats]) -> None:
-    """Raise the scores of RISES where both say that use rose: what a week and four weeks say is more than either."""
-    lesser = SUPPORT * np.minimum.reduce([scores[name] for name in RISES])
-    for name in RISES:
-        scores[name] = scores[name] + lesser
 
 
 def _episodes(alarms: Bools) -> Bools:

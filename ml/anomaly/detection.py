@@ -9,14 +9,14 @@ from typing import Any, get_args
 import numpy as np
 import polars as pl
 
-from ml.anomaly.control import corrected, support_each_other
+from ml.anomaly.control import corrected
 from ml.anomaly.explanations import bits, explained_silences, in_words
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.hours import spans
-from ml.anomaly.model import AnomalyModel, classes_of, isolation, scaled
+from ml.anomaly.model import AnomalyModel, classes_of, isolation
 from ml.anomaly.places import Bools, Floats
 from ml.anomaly.schemas import ANOMALY_SCHEMA
-from ml.anomaly.signals import CHANNELS, LOG_OFFSET_BYTES, SLOW, Signals, signals
+from ml.anomaly.signals import CHANNELS, LOG_OFFSET_BYTES, Signals, signals
 from ml.anomaly.tails import anomaly_scores
 from ml.enums import AnomalyKind
 from ml.history import BYTES_PER_MB
@@ -25,7 +25,7 @@ KINDS: tuple[str, ...] = get_args(AnomalyKind)
 # the kind that a channel alone stands for; what rises and what is silent may be of another
 KIND_OF = {
     **dict.fromkeys(("high", "busy"), "spike"),
-    **dict.fromkeys(SLOW, "drift"),
+    **dict.fromkeys(("growth", "fall"), "drift"),
     **dict.fromkeys(("silence", "missed", "rarer", "turns"), "silence"),
     "messages": "sms_flood",
     "sessions": "flapping",
@@ -42,9 +42,10 @@ LASTING = {
     "silence": ("silence", "missed"),
     "dead": ("silence", "missed"),
     "rarer": ("rarer", "turns"),
-    "more": ("rise_7", "rise_28"),
-    "less": ("fall_7", "fall_28"),
+    "more": ("growth",),
+    "less": ("fall",),
 }
+ADD_UP = ("rarer", "more", "less")
 WORSE, WORST = 1.5, 6.0  # decades: thirty times rarer is news, but beyond one in a million nothing is
 TOLD_AGAIN = 5  # days: a silence that has lasted for so long is told once more
 # permanently inactive (kind "dead"): silent for that many days, and that many times the usual gap
@@ -134,7 +135,7 @@ def least_spike(needed: float) -> float:
 
 def _channel_scores(model: AnomalyModel, found: Signals, shown: int) -> dict[str, Floats]:
     """How anomalous each channel is, as scores by name; the Isolation Forest looks at the last `shown` days only."""
-    classes, channels = classes_of(found), scaled(found, model.scales)
+    classes, channels = classes_of(found), found.channels
     scores = {
         name: anomaly_scores(name, model.tails[name], channels[name], classes[name], found.types)
         for name in CHANNELS[:-1]
@@ -149,7 +150,6 @@ def _channel_scores(model: AnomalyModel, found: Signals, shown: int) -> dict[str
         scores["pattern"][:, : found.days - shown] = 0
         scores["pattern"][found.updates] = 0
     scores = {name: corrected(values, model.corrections.get(name, {}), found.types) for name, values in scores.items()}
-    support_each_other(scores)
     return scores
 
 
@@ -165,7 +165,9 @@ def _already_reported(
     }
     for state, names in LASTING.items():
         flagged = alone[names] & {"silence": ~inactive, "dead": inactive}.get(state, fits)
-        value = np.where(flagged, np.minimum(np.maximum.reduce([scores[name] for name in names]), WORST), 0)
+        decades = np.maximum.reduce([scores[name] for name in names])
+        # the evidence of a level adds up day by day, without its being worse
+        value = np.where(flagged, 1 if state in ADD_UP else np.minimum(decades, WORST), 0)
         long = flagged & _goes_on(value) & (found.silent != TOLD_AGAIN)
         for name in names:
             scores[name][long] = 0
@@ -234,8 +236,7 @@ def _feedback_penalties(
 
 def _kinds_of(channel: str) -> tuple[str, ...]:
     both = {
-        "rise_7": ("drift", "runaway"),
-        "rise_28": ("drift", "runaway"),
+        "growth": ("drift", "runaway"),
         **dict.fromkeys(("silence", "missed", "rarer", "turns"), ("silence", "dead")),
     }
     return both.get(channel, (KIND_OF[channel],))
@@ -257,12 +258,14 @@ def _frame(found: Signals, score: Floats, flagged: Bools, channel: Any, reported
     names = np.array(CHANNELS)[channel[:, part]]
     silent, gap = found.silent[:, part], found.gap[:, part]
     kind = np.array([KIND_OF[name] for name in CHANNELS])[channel[:, part]].astype(object)
-    kind[np.isin(names, ("rise_7", "rise_28")) & (found.extra["rising"][:, part] > 0)] = "runaway"
+    kind[(names == "growth") & (found.extra["rising"][:, part] > 0)] = "runaway"
     kind[np.isin(names, ("silence", "missed")) & _permanently_inactive(found)[:, part]] = "dead"
     first = day[begun[:, part]]
     first = np.where(
         np.isin(names, ("silence", "missed")), day[part][None] - np.maximum(silent.astype(np.int64) - 1, 0), first
     )
+    by_shift = np.isin(names, ("growth", "fall"))
+    usual = np.where(by_shift, found.bytes[:, part] / found.extra["shifted"][:, part], found.usual[:, part])
     shift = np.zeros((sims, shown), np.float32)
     for name, of_type in found.type_shifts.items():
         shift[found.types == name] = of_type[part]
@@ -280,7 +283,7 @@ def _frame(found: Signals, score: Floats, flagged: Bools, channel: Any, reported
         "lasting": lasting.ravel().astype(np.int64),
         "first_day": first.ravel(),
         "bytes": found.bytes[:, part].ravel().astype(np.float64),
-        "usual": found.usual[:, part].ravel().astype(np.float64),
+        "usual": usual.ravel().astype(np.float64),
         "silent": silent.ravel().astype(np.int64),
         "gap": gap.ravel().astype(np.int64),
         "peers": shift.ravel().astype(np.float64),

@@ -32,14 +32,17 @@ def in_words() -> pl.Expr:
         _volume("usual"),
         weekday,
     )
+    level = pl.format(
+        "{} on {}, about {} times what days like it had before", _volume("bytes"), on, _number(pl.col("shifted"))
+    )
     lasts = pl.when(pl.col("lasting") > 0).then(pl.format(", since {}", since)).otherwise(pl.lit(""))
     silence = pl.col("kind") == "silence"
     return (
         pl.when(silence & (pl.col("channel") == "rarer"))
         .then(pl.format(
-            "It reports ever more rarely: on {} of the last 14 days, where it was on {} or more before.",
+            "It reports ever more rarely: on {} of the last 42 days that it was due on, where {} were usual.",
             whole("reports"),
-            whole("fewest_reports"),
+            pl.col("reports_due").round(1),
         ))
         .when(silence & (pl.col("channel") == "turns"))
         .then(pl.format("It reports on every second day only: on {} it was silent again.", on))
@@ -48,9 +51,9 @@ def in_words() -> pl.Expr:
         .when(pl.col("kind") == "spike")
         .then(pl.format("{}{}{}.", use, lasts, peers))
         .when(pl.col("kind") == "runaway")
-        .then(pl.format("It keeps rising: {}{}{}.", use, lasts, peers))
+        .then(pl.format("It keeps rising: {}{}{}.", level, lasts, peers))
         .when(pl.col("kind") == "drift")
-        .then(pl.format("A lasting new level: {}{}{}.", use, lasts, peers))
+        .then(pl.format("A lasting new level: {}{}{}.", level, lasts, peers))
         .when(silence)
         .then(pl.format("Nothing for {} days, since {}; its longest usual gap is {} days.", "silent", since, "gap"))
         .when(pl.col("kind") == "dead")

@@ -21,12 +21,10 @@ import numpy as np
 import polars as pl
 
 from ml.anomaly import control, typical
-from ml.anomaly.places import MIN_PEERS, Bools, Floats, Types, of_type
-from ml.anomaly.signals import CHANNELS, FEATURES, SLOW, Signals, signals
+from ml.anomaly.places import Bools, Floats, Types, of_type
+from ml.anomaly.signals import CHANNELS, FEATURES, Signals, signals
 from ml.anomaly.tails import (
     CLASS_GROUP,
-    MIN_COUNTED_DAYS,
-    MIN_TYPE_DAYS,
     STEPS,
     bounded,
     drawn_to_typical,
@@ -37,7 +35,7 @@ from ml.history import FloatArray
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest
 
-VERSION = 9
+VERSION = 10
 TRAINING_DAYS = 84
 WARMUP_DAYS = 56  # days of history before those that the fit uses
 MIN_TRAINING_DAYS = 42  # that the fit uses all the same where there are fewer
@@ -46,16 +44,13 @@ FOREST_SCORED = 400_000
 TREES = 100
 EXCLUDED_DAYS = 14  # days around an anomalous one that are left out
 EXPECTED = 3e-6  # share of an exponential tail beyond which a day is left out of the counts
-# the same of a device type's levels, the quantiles that its body ends with, and how often that is looked at
-EXPECTED_LEVELS, BODY_OF_TYPE, TURNS = 1e-5, (0.8, 0.95), 2
 MOST_FAULTY, MOST_FAULTY_SIMS = 0.15, 2  # of a device type's SIMs, in TRAINING_DAYS, that faults of one kind may befall
-STATES = {"missed": 3.0, "rarer": 3.0, "turns": 3.0}  # decades, standard deviations: more is left out of the counts
+# decades of evidence of a state: more is left out of the counts
+STATES = {"missed": 3.0, "rarer": 4.5, "turns": 3.0, "growth": 3.7, "fall": 3.7}
 MAX_SILENCE_GAPS = 3.0  # times the usual gap: a longer silence says nothing of usual gaps
 DAILY = 2.5  # days: the longest usual gap of a device that reports daily
 RATES = np.logspace(-1.3, -5, 75)
 NOISY = (0.24, 0.45)  # spreads that part calm from noisy SIMs
-BODY = (0.7, 0.9)  # quantiles by which slow changes of one group of SIMs are made comparable with those of another
-MIN_BODY_WIDTH = 0.03  # log units
 OFF_HOURS_BORDERS = (0.005, 0.08)  # surprise of its hours on a mean day: never off hours, now and then, often
 QUIET = (0.02, 0.1, 0.4)  # shares of silent days that part classes of heartbeats
 NEVER = 1e6
@@ -80,8 +75,6 @@ class AnomalyModel:
                is small
     limits     combined anomaly score at each of `shares`, both ascending in it
     corrections  by channel and device type, decades that scores are lowered by (`ml.anomaly.control`)
-    scales     by slow channel and group of SIMs (device type; "0" to "2" how noisy, for the others): what `scaled`
-               makes them comparable by
     forest     rows of features that the Isolation Forest is grown from, and its seed
     fitted_on  how much it saw: sims, sim_days, left_out
     """
@@ -91,7 +84,6 @@ class AnomalyModel:
     limits: list[float]
     shares: list[float]
     corrections: dict[str, dict[str, float]]
-    scales: dict[str, dict[str, list[float]]]
     forest: list[list[float]]
     seed: int
     fitted_on: dict[str, float]
@@ -105,7 +97,6 @@ class AnomalyModel:
             "limits": self.limits,
             "shares": self.shares,
             "corrections": self.corrections,
-            "scales": self.scales,
             "forest": self.forest,
             "seed": self.seed,
             "learnt": self.fitted_on,
@@ -119,9 +110,7 @@ class AnomalyModel:
                 f"the anomaly model has format {values.get('format')}; this code reads {VERSION}: "
                 "materialize anomaly_detector"
             )
-        fields = {
-            name: values[name] for name in ("tails", "limits", "shares", "corrections", "scales", "forest", "seed")
-        }
+        fields = {name: values[name] for name in ("tails", "limits", "shares", "corrections", "forest", "seed")}
         return cls(as_of=date.fromisoformat(values["as_of"]), fitted_on=values["learnt"], **fields)
 
     def grown(self) -> IsolationForest | None:
@@ -162,14 +151,11 @@ def fit(
         raise ValueError("there is no usage to learn from")
     fits = ~np.isnan(found.bytes) & ~found.explained
     lacking = typical.weight(float((fits & (found.age >= typical.KNOWN_DAYS)).sum()))
-    scales = _scales(found, fits, lacking)
-    channels = scaled(found, scales)
+    channels = dict(found.channels)
     classes = classes_of(found)
     out = np.logical_or.reduce([decades > 0 for decades in found.shared.values()])
     for name in CHANNELS[:-1]:
         beyond = _silences(found, fits) if name == "silence" else _beyond(name, channels[name], classes, fits)
-        if name in SLOW:
-            beyond |= _levels_beyond(channels[name], fits, found.types)
         out |= beyond & ~_usual_in(beyond, fits, found.types)[:, None]
     kept = fits & ~_around(out, EXCLUDED_DAYS)
     rows = _sampled(kept, FOREST_ROWS, seed)
@@ -206,7 +192,6 @@ def fit(
         limits.tolist(),
         RATES.tolist(),
         corrections,
-        scales,
         np.round(sample, 4).tolist(),
         seed,
         fitted_on,
@@ -219,54 +204,6 @@ def isolation(forest: IsolationForest, found: Signals, rows: Any) -> Floats:
     if not len(features):
         return np.empty(0, np.float32)
     return np.asarray(-forest.score_samples(np.round(features, 4)), np.float32)
-
-
-def _scales(found: Signals, fits: Bools, lacking: float) -> dict[str, dict[str, list[float]]]:
-    """Where the body of each slow channel lies in each group of SIMs, and how wide it is: what is ordinary in one is
-    anomalous in another."""
-    noise = np.digitize(found.calm, NOISY)
-    groups = [(str(step), fits & (noise == step)) for step in range(len(NOISY) + 1)]
-    groups += [(kind, fits & (found.types == kind)[:, None]) for kind in np.unique(found.types[found.types != ""])]
-    scales: dict[str, dict[str, list[float]]] = {name: {} for name in SLOW}
-    for group, here in groups:
-        enough = here.any(axis=1).sum() >= MIN_PEERS and here.sum() >= MIN_COUNTED_DAYS
-        for name in SLOW:
-            if enough:
-                low, high = np.quantile(found.channels[name][here], BODY)
-                scales[name][str(group)] = [float(low), max(float(high - low), MIN_BODY_WIDTH)]
-            if len(group) == 1:
-                low, width = typical.BODIES[name][int(group)]
-                own = scales[name].get(group, [0.0, 0.0])
-                scales[name][group] = [
-                    own[0] + lacking * max(low - own[0], 0),
-                    (own[1] + lacking * max(width - own[1], 0)) if enough else width,
-                ]
-    return scales
-
-
-def scaled(found: Signals, scales: dict[str, dict[str, list[float]]]) -> dict[str, Floats]:
-    """The channels, the slow ones as steps beyond the body of their group, fitted or of the day: a season moves many
-    SIMs apart."""
-    channels = dict(found.channels)
-    noise = np.digitize(found.calm, NOISY)
-    for name, of_groups in scales.items():
-        body = np.array([of_groups[str(step)] for step in range(len(NOISY) + 1)], np.float32)[noise]
-        kinds = np.array(sorted(of_groups))
-        at = np.minimum(np.searchsorted(kinds, found.types), len(kinds) - 1)
-        known = kinds[at] == found.types
-        body[known] = np.array([of_groups[kind] for kind in kinds], np.float32)[at[known], None]
-        of_day = found.fleet.of(f"body of {name}", _bodies, channels[name], found.types)
-        for kind, rows in of_type(found.types, of_day):
-            low, high = of_day[kind]
-            body[rows, :, 0] = np.maximum(body[rows, :, 0], low)
-            body[rows, :, 1] = np.maximum(body[rows, :, 1], high - low)
-        channels[name] = np.maximum((channels[name] - body[..., 0]) / body[..., 1], 0)
-    return channels
-
-
-def _bodies(values: Floats, types: Types) -> dict[str, Floats]:
-    """The BODY quantiles of each day, (2, days), of each device type."""
-    return {kind: np.quantile(values[rows], BODY, axis=0).astype(np.float32) for kind, rows in of_type(types)}
 
 
 def classes_of(found: Signals) -> dict[str, Any]:
@@ -282,10 +219,12 @@ def classes_of(found: Signals) -> dict[str, Any]:
     quiet = np.digitize(found.extra["quiet"], QUIET)
     off_hours_rate = np.digitize(found.extra["off_hours_rate"], OFF_HOURS_BORDERS)
     plain = np.zeros_like(noise)
-    alike = dict.fromkeys((*SLOW, "device", "country", "operator"), plain)
+    alike = dict.fromkeys(("device", "country", "operator"), plain)
     return {
         "high": noise,
         "busy": noise,
+        "growth": noise,
+        "fall": noise,
         "silence": habit,
         "pattern": noise,
         "missed": quiet,
@@ -310,25 +249,6 @@ def _beyond(name: str, values: Floats, classes: dict[str, Any], fits: Bools) -> 
         low, high = np.quantile(values[part], (0.90, 0.98))
         step = max((high - low) / np.log(5), STEPS[name])
         found |= part & (values > high + step * np.log(0.02 / EXPECTED))
-    return found
-
-
-def _levels_beyond(values: Floats, fits: Bools, types: Types) -> Bools:
-    """Where levels lie beyond what the body of their device type, carried on as an exponential tail, would show in
-    EXPECTED_LEVELS of days. A fault lasts for weeks, so that it is in the body, too: what was beyond is left out of it,
-    and the rest looked at again."""
-    found = np.zeros_like(fits)
-    for _, rows in of_type(types):
-        here, out = fits[rows], np.zeros((len(rows), fits.shape[1]), dtype=bool)
-        for _ in range(TURNS):
-            body = values[rows][here & ~out]
-            if len(body) < MIN_TYPE_DAYS:
-                break
-            low, high = np.quantile(body, BODY_OF_TYPE)
-            decline = np.log((1 - BODY_OF_TYPE[0]) / (1 - BODY_OF_TYPE[1]))
-            step = max((high - low) / decline, STEPS["rise_28"])
-            out |= here & (values[rows] > high + step * np.log((1 - BODY_OF_TYPE[1]) / EXPECTED_LEVELS))
-        found[rows] = out
     return found
 
 

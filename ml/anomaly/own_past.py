@@ -1,6 +1,8 @@
-"""What a SIM never did before: use beyond its own days, silence against its own heartbeat, ever rarer reports."""
+"""What a SIM never did before: use beyond its own days, silence against its own heartbeat."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -21,12 +23,21 @@ WEEKLY = 0.78  # chance of a silent weekday from which on it is a habit: it says
 STAYS_DAYS = 5.0  # silent days for which what is more widely known counts
 LENGTHS = 4  # silences of one day, of two, of three, and longer ones go on with chances of their own
 LONGEST = 14  # days: a longer silence says nothing of usual ones
-RARER_DAYS = 14  # days whose reports are counted together
-RARER_WINDOWS = 6  # windows before that a count is held against, MIN_WINDOWS known
-MIN_WINDOWS = 2
 # days that the chance of falling silent ends before a day, silent days that make a turn, chances that count
 TURN_LAG, MIN_TURNS, LEAST_TURN, MOST_TURN = 14, 3, 0.02, 0.5
 UNIX_MONDAY = 3  # days from a Monday to 1 January 1970: weeks are those of the calendar, whichever days are asked for
+
+
+def weeks_of(width: int, days: int, last_day: int, together: int = 1) -> Iterator[tuple[int, IntArray]]:
+    """The calendar weeks, or so many of them together, that the last `days` of `width` lie in: the place of the first
+    Monday among all, and which of the last `days` are in them.
+
+    last_day  of them, days since 1970
+    """
+    length = 7 * together
+    number = (last_day - np.arange(days)[::-1] + UNIX_MONDAY) // length
+    for each in np.unique(number):
+        yield int(each * length - UNIX_MONDAY - last_day + width - 1), np.flatnonzero(number == each)
 
 
 def record(volume: Floats, logs: Floats, days: int, last_day: int) -> Floats:
@@ -38,10 +49,7 @@ def record(volume: Floats, logs: Floats, days: int, last_day: int) -> Floats:
     sims, width = volume.shape
     found = np.zeros((sims, days), np.float32)
     column = np.arange(width - days, width)
-    weeks = (last_day - (width - 1 - column) + UNIX_MONDAY) // 7
-    for week in np.unique(weeks):
-        here = np.flatnonzero(weeks == week)
-        monday = int(week * 7 - UNIX_MONDAY - last_day + width - 1)
+    for monday, here in weeks_of(width, days, last_day):
         past = np.sort(logs[:, max(monday - RECORD_DAYS, 0) : max(monday, 0)], axis=1)  # NaN last
         count = (~np.isnan(past)).sum(axis=1)
         enough = np.flatnonzero(count >= MIN_RECORD_DAYS)
@@ -171,35 +179,6 @@ def _goes_on(idle: Bools, known: Bools, types: Types) -> dict[str, Floats]:
     for name, rows in of_type(types):
         found[name] = (so_far(1, rows) + STAYS_DAYS * of_fleet) / (so_far(0, rows) + STAYS_DAYS)
     return found
-
-
-def rarer(volume: Floats, days: int) -> tuple[Floats, Floats, Floats]:
-    """How far the days with use of the last RARER_DAYS lie below the fewest of such stretches before, in standard
-    deviations; these days; and the fewest. Days that are not known count as the others of their stretch."""
-    sims, width = volume.shape
-    known = (~np.isnan(volume)) & (np.cumsum(volume > 0, axis=1) > 0)
-    used = volume > 0
-    pad = max(days + RARER_DAYS * (RARER_WINDOWS + 1) - width, 0) + 1
-    sums = [np.pad(np.cumsum(values, axis=1, dtype=np.int32), ((0, 0), (pad, 0))) for values in (used, known)]
-    end = sums[0].shape[1]
-
-    def stretch(back: int) -> tuple[Floats, Bools]:
-        part = [
-            values[:, end - days - back : end - back]
-            - values[:, end - days - back - RARER_DAYS : end - back - RARER_DAYS]
-            for values in sums
-        ]
-        return (part[0] * RARER_DAYS / np.maximum(part[1], 1)).astype(np.float32), part[1] >= RARER_DAYS // 2
-
-    now, enough = stretch(0)
-    fewest, windows = np.full((sims, days), np.float32(RARER_DAYS)), np.zeros((sims, days), np.int32)
-    for nth in range(1, RARER_WINDOWS + 1):
-        count, fits = stretch(RARER_DAYS * nth)
-        fewest = np.where(fits, np.minimum(fewest, count), fewest)
-        windows += fits
-    spread = np.sqrt(fewest * (1 - fewest / RARER_DAYS) + 0.7)
-    below = np.where(enough & (windows >= MIN_WINDOWS), np.maximum(fewest - now, 0) / spread, 0)
-    return below.astype(np.float32), now, fewest
 
 
 def _before(values: Bools, days: int, span: int) -> Floats:

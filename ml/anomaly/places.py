@@ -180,3 +180,11 @@ def of_type(types: Types, known: Container[str] | None = None) -> Iterator[tuple
     for name, rows in zip(names, np.split(order, np.cumsum(counts)), strict=False):
         if name and (len(rows) >= MIN_PEERS if known is None else name in known):
             yield str(name), rows
+
+
+def middle_of_peers(values: Floats) -> Floats:
+    """The median of each day, NaN where fewer than MIN_PEERS are known."""
+    ordered = np.sort(values, axis=0)  # NaN last
+    count = (~np.isnan(ordered)).sum(axis=0)
+    middle = np.take_along_axis(ordered, np.maximum((count - 1) // 2, 0)[None], 0)[0]
+    return np.where(count >= MIN_PEERS, middle, np.nan).astype(np.float32)

@@ -4,8 +4,8 @@ Each channel is a statistic (SIMs x days, 0 where nothing can be said) that grow
 the SIM's own past and on its peers, never on later days. Kept apart from any judgement: how rare a statistic is,
 `ml.anomaly.model` fits on the fleet.
 
-Sources: a lasting change of level by the matched filter, the mean of Winsorized residuals over a week and over four
-(see Basseville and Nikiforov, "Detection of abrupt changes", 1993); counts by the Anscombe transform (1948).
+Sources: lasting changes by cumulative sums (see Basseville and Nikiforov, "Detection of abrupt changes", 1993); counts
+by the Anscombe transform (1948).
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from ml.anomaly.counts import FEW_DAYS, last, unusual
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.gaps import LONG_DAYS, gaps_of, usual_gaps
 from ml.anomaly.hours import hours_of, unusual_hours
-from ml.anomaly.levels import both, levels, middle_of_peers
-from ml.anomaly.own_past import missed, rarer, record, turns
-from ml.anomaly.places import Bools, Floats, Types, counts_of, of_sims, of_type, places
+from ml.anomaly.own_past import missed, record, turns
+from ml.anomaly.places import Bools, Floats, Types, counts_of, middle_of_peers, of_sims, of_type, places
+from ml.anomaly.reports import rarer
+from ml.anomaly.shifts import States, shifts, states_of
 from ml.anomaly.together import LAG, MOST_RESTLESS, OF_MEAN, OF_OPERATOR, PAST, resting, shared, until_next_report
 from ml.history import PROBLEMS_SCHEMA, IntArray, Panel, dense
 from ml.spread import stretches_as_days
@@ -45,9 +46,8 @@ PEER_SCHEMA = {
     "operator": pl.String,
     "batch": pl.String,
 }
-SLOW = ("rise_7", "rise_28", "fall_7", "fall_28")  # lasting changes, by the days over which they are looked for
 CHANNELS = (
-    *("high", "busy", *SLOW, "silence", "missed", "rarer", "turns", "messages", "sessions", "hours"),
+    *("high", "busy", "growth", "fall", "silence", "missed", "rarer", "turns", "messages", "sessions", "hours"),
     *("device", "country", "operator", "pattern"),
 )
 FEATURES = ("z", "week", "trend", "spread", "activity", "silence", "messages", "sessions", "peers")
@@ -167,7 +167,7 @@ def signals(
     volume[at_rest] = np.nan
     last_day = int(np.datetime64(as_of, "D").astype(np.int64))
     logs, usual, spread, own, relative, type_shifts = _residuals(volume, types, span, fleet)
-    apart = (both(own, relative) / spread)[:, -(days + MEMORY) :]  # NaN on days without use
+    apart = (_both(own, relative) / spread)[:, -(days + MEMORY) :]  # NaN on days without use
     z = np.nan_to_num(apart)
     silent, gap, gaps = gaps_of(volume, days)
     gap = usual_gaps(gap, gaps, volume, types, fleet)
@@ -175,18 +175,20 @@ def signals(
     calm = _calm(spread, days)
     channels = {
         "high": np.minimum(np.clip(z[:, -days:], 0, 50), 2 * record(volume, logs, days, last_day)),
-        **levels(own, usual, age, calm, types, fleet),
         "turns": turns(volume, days),
         "silence": np.where((gap > 0) & (silent > 0), (silent + 1) / np.maximum(gap, 1), 0).astype(np.float32),
     }
     long = min(days + PAST + LAG, width)
+    channels["growth"], channels["fall"], shifted = shifts(
+        states := states_of(logs, types, long, last_day, fleet), types, days, fleet
+    )
     surprise, quiet = missed(volume, types, long, fleet)
     channels["missed"], quiet = surprise[:, -days:], quiet[:, -days:]
-    channels["rarer"], reports, fewest = rarer(volume, days)
-    channels["rarer"][silent == 0] = 0
+    channels["rarer"], reports, due = rarer(volume, types, days, last_day, fleet)
     sms = counts_of(history, panel, "sms") if "sms" in history.columns else np.zeros_like(volume)
     extra: dict[str, Floats] = {
-        **{"quiet": quiet, "reports": reports, "fewest_reports": fewest},
+        **{"quiet": quiet, "reports": reports, "reports_due": due},
+        "shifted": shifted,
         "above": np.nan_to_num(np.minimum(own, relative)[:, -days:]),
         "rising": _rising(apart * spread[:, -(days + MEMORY) :], days),
     }
@@ -204,7 +206,7 @@ def signals(
     channels |= places(events, panel, types, days, fleet)
     together, updates, still = _taken_part(
         volume, surprise, own[:, -long:], usual[:, -long:], spread[:, -long:],
-        restless, seen[:, -long:], judged, types, operators, days, fleet,
+        states, restless, seen[:, -long:], judged, types, operators, days, fleet,
     )  # fmt: skip
     channels["high"][updates] = channels["busy"][updates] = 0
     still &= silent <= MOST_STILL_DAYS
@@ -247,6 +249,7 @@ def _taken_part(
     own: Floats,
     usual: Floats,
     spread: Floats,
+    states: States,
     restless: Floats,
     seen: Bools,
     counted: Bools,
@@ -283,13 +286,15 @@ def _taken_part(
     }
     places = np.where((types == "") | (operators == ""), "", np.char.add(np.char.add(operators, " "), types))
     still = shared(idle, in_use, places, days, fleet, "still", limits=STILL) > 0
-    jump = own > JUMP * spread
+    # who is at rest jumps, too, if it lies above what it uses on the move
+    jump = (own > JUMP * spread) | (states.values - states.high > JUMP * np.maximum(states.deviation, MIN_SPREAD))
+    top = np.fmax(usual, states.high)
     jumps = shared(jump, ~np.isnan(own), types, days, fleet, "jumps", limits=UPDATED, lasting=LASTS, window=LASTS) > 0
     jump = np.pad(jump, ((0, 0), (max(days + MOST_UPDATE_DAYS - long, 0), 0)))
     none = np.logical_and.reduce(
         [jump[:, jump.shape[1] - days - back : jump.shape[1] - back] for back in range(MOST_UPDATE_DAYS + 1)]
     )
-    padded = np.pad(usual, ((0, 0), (max(days + 6 - long, 0), 0)), constant_values=np.nan)[:, -days - 6 :]
+    padded = np.pad(top, ((0, 0), (max(days + 6 - long, 0), 0)), constant_values=np.nan)[:, -days - 6 :]
     of_week = np.fmax.reduce([padded[:, 6 - back : 6 - back + days] for back in range(7)])
     none |= np.nan_to_num((own + usual)[:, -days:] - of_week) > MOST_UPDATE
     return together, jumps & (together["sessions"] == 0) & ~none, still & (together["missed"] == 0)
@@ -377,6 +382,13 @@ def _residuals(
     total, count = (last(values, MEMORY) for values in (size, seen.astype(np.float32)))
     spread = np.maximum(1.25 * (total + 7 * 0.28) / (count + 7), MIN_SPREAD).astype(np.float32)
     return logs, usual, spread, own, relative, type_shifts
+
+
+def _both(own: Floats, relative: Floats) -> Floats:
+    """What is anomalous against the SIM's own past and against its peers: the smaller of the two where they agree in
+    sign, else 0."""
+    smaller = np.minimum(np.abs(own), np.abs(relative)) * np.sign(own)
+    return np.where(np.isnan(own) | (np.sign(own) == np.sign(relative)), smaller, 0).astype(np.float32)
 
 
 def _median(values: Floats) -> Floats:

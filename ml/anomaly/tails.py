@@ -8,19 +8,16 @@ import numpy as np
 
 from ml.anomaly import typical
 from ml.anomaly.places import UNKNOWN_TYPE, Bools, Floats, Types, of_type
-from ml.anomaly.signals import SLOW
 from ml.history import FloatArray
 
 LEVELS = np.array([1e-1, 5e-2, 2e-2, 1e-2, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4, 5e-5, 2e-5, 1e-5])
 # the least step on a statistic's scale that counts as a step of its tail
-STEPS = dict.fromkeys((*SLOW, "missed", "messages", "sessions"), 0.5)
-STEPS |= {"high": 0.4, "busy": 0.4, "rarer": 0.7, "turns": 1.0, "hours": 1.0, "pattern": 0.01}
+STEPS = dict.fromkeys(("growth", "fall", "missed", "rarer", "messages", "sessions"), 0.5)
+STEPS |= {"high": 0.4, "busy": 0.4, "turns": 1.0, "hours": 1.0, "pattern": 0.01}
 # channels in which a type alone counts, for one moves or pauses and another does not; and those in which only the
 # fleet does
-BY_TYPE, BY_FLEET = ("high", "busy", "country", "missed", "rarer", "turns"), ("device", "operator")
+BY_TYPE, BY_FLEET = ("high", "busy", "country", "missed", "rarer", "turns", "growth", "fall"), ("device", "operator")
 OF_TYPE = "type "  # before a device type where its own counts are kept
-DAYS_OF_TYPE = "days of type "  # before it where how many SIM-days these are is kept, of the SLOW channels
-TRUSTED_DAYS = 10_000.0  # SIM-days of a device type at which its own counts say half of how rare a level is
 CLASS_GROUP = 100  # classes whose numbers differ in the last two digits only may share their counts
 MIN_CLASS_DAYS = (
     3_000  # SIM-days that a class must have for counts of its own, and MIN_COUNTED_DAYS for related classes to have any
@@ -37,13 +34,12 @@ PRIORS = {
     "hours": (0.0, 0.5),
     "silence": (0.0, 0.6),
     "messages": (0.0, 0.5),
-    "rarer": (0.0, 0.2),
-    "rise_7": (0.0, -1.0),
-    "rise_28": (0.0, -0.8),
+    "rarer": (0.0, -0.1),
+    "growth": (0.0, -0.2),
     "missed": (0.0, -0.7),
     "turns": (0.0, -0.8),
     "busy": (0.0, -2.2),
-    **dict.fromkeys(("fall_7", "fall_28"), (0.0, -2.5)),
+    "fall": (0.0, -2.5),
     "pattern": (0.0, -0.6),
 }
 
@@ -74,8 +70,6 @@ def tails_of(name: str, values: Floats, classes: Any, kept: Bools, types: Types)
         part = kept[rows]
         if part.sum() >= MIN_TYPE_DAYS:
             found[OF_TYPE + kind] = _tail(values[rows][part], sims[rows][part])
-            if name in SLOW:
-                found[DAYS_OF_TYPE + kind] = [float(part.sum())]
     return found
 
 
@@ -119,9 +113,6 @@ def drawn_to_typical(name: str, tails: dict[str, list[float]], lacking: float) -
     """The counts of a fleet of which too little is known, drawn to those of typical devices."""
     logs, found = -np.log10(typical.SHARES), {}
     for group, tail in tails.items():
-        if group.startswith(DAYS_OF_TYPE):
-            found[group] = tail
-            continue
         own_logs, slope = -np.log10(LEVELS[: len(tail)]), slope_of(np.array(tail), STEPS.get(name, 0.5))
         own = np.interp(logs, own_logs, tail) + np.maximum(logs - own_logs[-1], 0) * slope
         found[group] = typical.drawn_to(own, name, lacking).tolist()
@@ -130,8 +121,7 @@ def drawn_to_typical(name: str, tails: dict[str, list[float]], lacking: float) -
 
 def anomaly_scores(name: str, tails: dict[str, list[float]], values: Floats, classes: Any, types: Types) -> Floats:
     """Minus the decimal logarithm of the share of a class that is at least as anomalous; 0 for a share above a
-    tenth. Of a device type with counts of its own, the lesser score of both; of BY_TYPE, the type's alone; of SLOW,
-    between both, the nearer to the type's the more days of it were counted: one kind rests, another does not."""
+    tenth. Of a device type with counts of its own, the lesser score of both; of BY_TYPE, the type's alone."""
     found = np.zeros(values.shape, np.float32)
     values = np.nan_to_num(values)
     for number in np.unique(classes):
@@ -141,9 +131,6 @@ def anomaly_scores(name: str, tails: dict[str, list[float]], values: Floats, cla
     for kind, rows in of_type(types, {key.removeprefix(OF_TYPE) for key in tails if key.startswith(OF_TYPE)}):
         of_kind = _tail_scores(np.array(tails[OF_TYPE + kind]), values[rows], STEPS.get(name, 0.5))
         lesser = np.minimum(found[rows], of_kind)
-        if name in SLOW:
-            days = tails[DAYS_OF_TYPE + kind][0]
-            lesser += np.where(lesser > 0, np.float32(days / (days + TRUSTED_DAYS)) * (of_kind - lesser), 0)
         found[rows] = of_kind if name in BY_TYPE else lesser
     if name in PRIORS:
         lowest, decades = PRIORS[name]

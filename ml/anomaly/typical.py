@@ -11,25 +11,14 @@ import numpy as np
 
 from ml.history import FloatArray
 
-# for the least, the middle and the largest noise (`ml.anomaly.model.NOISY`): where the body of a slow channel ends, and
-# how wide it is
-BODIES = {
-    "rise_7": ((0.0, 0.043), (0.0, 0.079), (0.0, 0.24)),
-    "rise_28": ((0.0, 0.03), (0.0, 0.05), (0.0, 0.164)),
-    "fall_7": ((0.0, 0.03), (0.0, 0.05), (0.0, 0.343)),
-    "fall_28": ((0.0, 0.03), (0.0, 0.03), (0.0, 0.183)),
-}
 SHARES = np.array([1e-1, 5e-2, 2e-2, 1e-2, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4])  # of days, of which TAILS tells
 # the statistic of a channel, as the model counts it, above which each of SHARES lies
 TAILS = {
     "high": (0.0, 0.0, 0.58, 1.15, 1.86, 2.82, 5.06, 9.76, 15.04, 16.89),
-    "rise_7": (0.92, 1.88, 3.24, 4.26, 5.31, 6.73, 7.4, 7.81, 9.21, 10.57),
-    "rise_28": (0.83, 1.83, 3.42, 4.8, 6.36, 7.78, 8.78, 9.67, 10.59, 17.97),
-    "fall_7": (0.5, 1.5, 3.16, 4.32, 5.17, 6.39, 7.76, 10.01, 18.4, 24.47),
-    "fall_28": (0.24, 1.06, 2.65, 3.85, 4.92, 6.42, 7.47, 10.43, 28.76, 38.87),
     "silence": (0.0, 0.53, 1.0, 1.0, 1.0, 1.5, 1.79, 2.0, 2.16, 2.46),
     "missed": (0.0, 0.27, 0.92, 1.91, 2.55, 2.77, 2.85, 2.95, 3.35, 3.58),
-    "rarer": (0.0, 0.0, 0.0, 0.49, 1.2, 2.35, 3.42, 6.44, 10.76, 14.34),
+    "rarer": (0.0, 0.8, 1.2, 1.5, 1.8, 2.4, 2.9, 3.5, 4.2, 4.9),
+    "growth": (0.3, 0.9, 1.4, 1.8, 2.2, 2.9, 3.4, 3.9, 4.6, 5.2),
     "turns": (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.6, 2.1, 2.6, 3.0),
     "messages": (0.0, 0.0, 0.0, 0.0, 0.0, 1.06, 1.35, 1.76, 1.83, 1.87),
     "sessions": (0.64, 0.73, 1.14, 1.46, 1.73, 2.12, 2.48, 3.05, 3.54, 3.78),
@@ -38,7 +27,7 @@ TAILS = {
     "country": (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.04, 1.15, 1.23),
     "operator": (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.28),
 }
-TAILS["busy"] = TAILS["high"]
+TAILS |= {"busy": TAILS["high"], "fall": TAILS["growth"]}
 KNOWN_DAYS = 56.0  # days that a SIM must be known for to say how rare a statistic is
 ENOUGH_SIM_DAYS = 10_000  # of such SIMs: more need no others' days
 

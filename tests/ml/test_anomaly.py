@@ -31,9 +31,8 @@ from ml.anomaly.hours import spans, unusual_hours
 from ml.anomaly.injection_trial import DAYS as TEST_DAYS
 from ml.anomaly.injection_trial import KINDS as TEST_KINDS
 from ml.anomaly.injection_trial import run_injection_test
-from ml.anomaly.levels import _level
 from ml.anomaly.places import KNOWN_TYPE, SAME_TYPE, TWO_SIMS, UNKNOWN_TYPE
-from ml.anomaly.signals import SLOW
+from ml.anomaly.shifts import FACTORS, shifts, states_of
 
 AS_OF = date(2026, 6, 3)  # a Wednesday
 DAYS, SIMS = 160, 120
@@ -295,8 +294,8 @@ def test_a_sim_without_peers_is_judged_by_itself_whoever_else_is_asked_for(sims:
     whole = detect(model(), history, events, AS_OF).signals
     part = detect(model(), history.filter(some), events.filter(some), AS_OF).signals
     rows = np.isin(whole.sim_keys, part.sim_keys)
-    for name in ("high", *SLOW, "silence"):
-        assert np.array_equal(whole.channels[name][rows], part.channels[name])
+    for name in ("high", "growth", "fall", "silence", "rarer"):
+        assert np.array_equal(whole.channels[name][rows], part.channels[name], equal_nan=True)
 
 
 def test_broken_rows_harm_their_own_sim_only() -> None:
@@ -443,32 +442,42 @@ def test_a_block_of_sims_with_the_fleets_statistics_finds_what_the_whole_fleet_f
     assert not whole[0].equals(pl.concat(found(low, low + 40, FleetStatistics())[0] for low in (0, 40, 80)))
 
 
-def test_a_level_is_the_obvious_mean_and_the_smaller_of_own_past_and_peers() -> None:
+def test_a_shift_is_the_largest_sum_of_the_obvious_evidence_against_both_states() -> None:
     rng = np.random.default_rng(1)
-    own, usual = rng.normal(0.3, 1, (12, 90)).astype(np.float32), rng.normal(9, 0.2, (12, 90)).astype(np.float32)
-    own[rng.random(own.shape) < 0.4] = np.nan  # days without use
-    types = np.array(["a"] * 11 + ["b"])
-    for window in (7, 28):
-        age = np.tile(np.arange(90, dtype=np.float32) + 100, (12, 1))
-        fast = _level(own, usual, age, types, window, 10, FleetStatistics())
-        young = _level(own, usual, age - 148, types, window, 10, FleetStatistics())  # 41 days known on the last
-        assert (young == 0).all() if window == 28 else (young[:, :2] == 0).all() and young[:, 2:].any()
+    rests = rng.random((11, 200)) < 0.4
+    logs = (rng.normal(9, 0.3, (11, 200)) - 4 * rests).astype(np.float32)  # on the move, and at rest
+    logs[rng.random(logs.shape) < 0.2] = np.nan
+    logs[:5, -12:] += 0.8
+    logs[5, -12:] -= 0.8
+    monday = 20_000 - 20_000 % 14 - 3  # a fortnight's first day, in days since 1970
+    types, fleet_of = np.full(11, ""), FleetStatistics()
+    states = states_of(logs, types, 60, monday + 13, fleet_of)
+    assert np.allclose(states.low[:, -1], 5, atol=0.3)
+    assert np.allclose(states.high[:, -1], 9, atol=0.3)
+    grown, fallen, factor = shifts(states, types, 10, fleet_of)
+    for sim in range(11):
+        low, high, deviation = (float(of_sim[sim, -1]) for of_sim in (states.low, states.high, states.deviation))
         for place in range(10):
-            day = 80 + place
-            levels = []
-            for sim in range(12):
-                days = [at for at in range(day - window + 1, day + 1) if not np.isnan(own[sim, at])]
-                far = [np.clip(own[sim, at] + usual[sim, at] - usual[sim, at - window], -3, 3) for at in days]
-                far.remove(max([*far, 0], key=lambda value: value * np.sign(sum(far)))) if sum(far) else None
-                levels.append(sum(far) / (len(far) + window / 2) if len(days) >= 4 else np.nan)
-            known = sorted(level for level in levels[:11] if not np.isnan(level))
-            middle = known[(len(known) - 1) // 2] if len(known) >= 10 else 0
-            for sim, level in enumerate(levels):
-                apart = level - (middle if sim < 11 else 0)
-                expected = min(abs(level), abs(apart)) * np.sign(level) if level * apart > 0 else 0
-                today = (own[sim, day] + usual[sim, day] - usual[sim, day - window]) * np.sign(level)
-                expected = expected if today >= 0.5 * abs(level) else 0
-                assert fast[sim, place] == pytest.approx(expected if not np.isnan(level) else 0, abs=1e-4)
+            best = {1: 0.0, -1: 0.0}
+            for times in FACTORS:
+                for sign in (1, -1):
+                    each = []
+                    for value in logs[sim, 190 + place - 27 : 190 + place + 1].astype(float):
+                        far = min(value - low, value - high, key=abs)
+                        common = np.clip(far, -0.35, 0.35)  # nobody tells of the season
+                        one, other = (
+                            min(min(abs(value - state - common - shift) for state in (low, high)) / deviation, 2.5)
+                            for shift in (0, sign * np.log(times))
+                        )
+                        each.append(0 if np.isnan(value) else (one**2 - other**2) / 2 / np.log(10))
+                    if each[-1] > 0:
+                        best[sign] = max(best[sign], *(sum(each[begin:]) for begin in range(25)))
+            assert grown[sim, place] == pytest.approx(best[1], abs=1e-3)
+            assert fallen[sim, place] == pytest.approx(best[-1], abs=1e-3)
+    assert (grown[:5].max(axis=1) > 1).all()
+    assert fallen[5].max() > 3
+    assert factor[:5].max() > 2 > 1 > factor[5].min()
+    assert np.maximum(grown, fallen)[6:].max() < 2
 
 
 def test_a_new_device_is_the_odder_the_fewer_of_its_type_there_are() -> None:

@@ -10,15 +10,14 @@ import polars as pl
 import pytest
 
 from ml.anomaly import AnomalyModel, detect, fit, group, signals, typical
-from ml.anomaly.control import corrected, corrections, support_each_other
+from ml.anomaly.control import corrected, corrections
 from ml.anomaly.counts import FEW_DAYS, unusual
 from ml.anomaly.detection import _goes_on
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.gaps import usual_gaps
-from ml.anomaly.model import _levels_beyond
-from ml.anomaly.own_past import missed, rarer, record, turns
+from ml.anomaly.own_past import missed, record, turns
+from ml.anomaly.reports import rarer
 from ml.anomaly.signals import CHANNELS
-from ml.anomaly.tails import OF_TYPE, anomaly_scores, tails_of
 from ml.anomaly.together import OF_MEAN, OF_OPERATOR, resting, shared
 from simulator.field import FieldFleet
 
@@ -93,33 +92,6 @@ def test_a_loop_holds_sims_that_report_every_third_day_on_the_days_between() -> 
     held = frame.filter(pl.col("sim_key").is_between(100, 169), kind="flapping", value=0)
     assert held.height > 30
     assert held["reasons"].str.starts_with("No report on 3 June; many of its device type").all()
-
-
-def test_faults_of_the_fitted_days_do_not_make_levels_usual() -> None:
-    rng = np.random.default_rng(8)
-    values = rng.exponential(size=(200, 84)).astype(np.float32)
-    values[100:] *= 4  # a restless device type
-    types, every = np.repeat(["calm", "restless"], 100), np.ones(values.shape, bool)
-    faulty = np.zeros_like(every)
-    for sim in range(6):
-        faulty[sim, 20 + 3 * sim : 60 + 3 * sim] = True
-    values[faulty] += 20
-    out = _levels_beyond(values, every, types)
-    assert out[faulty].mean() > 0.9
-    assert out[~faulty].mean() < 1e-3
-    new = np.zeros((200, 1), np.float32)
-    new[[50, 150]] = 15
-    classes = np.zeros(values.shape, int)
-
-    def score(kept: np.ndarray) -> np.ndarray:
-        return anomaly_scores("rise_28", tails_of("rise_28", values, classes, kept, types), new, classes[:, :1], types)
-
-    assert score(~out)[50, 0] > score(every)[50, 0] + 1
-    assert score(~out)[150, 0] < 3
-    tails = tails_of("rise_28", values, classes, ~out, types)
-    of_fleet = anomaly_scores("rise_28", {"all": tails["all"]}, new, classes[:, :1], types)
-    of_type = anomaly_scores("rise_28", {"all": tails[OF_TYPE + "calm"]}, new, classes[:, :1], types)
-    assert of_fleet[50, 0] < score(~out)[50, 0] < of_type[50, 0], "between the fleet's and the device type's"
 
 
 def test_a_sim_that_reports_on_every_second_day_is_told_soon_and_one_that_always_did_is_not() -> None:
@@ -210,9 +182,23 @@ def test_silence_surprises_by_the_sims_own_reports_and_weekdays() -> None:
     assert surprise[1, 0] < 0.5
     assert share[1, 0] > 0.4
     assert surprise[2, 1] > 1.5
-    below, now, fewest = rarer(np.where(np.arange(140) >= 126, np.arange(140) % 3 == 0, 1)[None].astype(np.float32), 1)
-    assert below.item() > 5
-    assert (now.item(), fewest.item()) == (5, 14)
+
+
+def test_reports_that_get_rarer_are_told_by_the_days_since_the_last_and_a_season_is_none_of_a_sim() -> None:
+    days = np.arange(210)
+    volume = np.ones((40, 210), np.float32)
+    volume[1] = days % 3 == 0  # due every third day
+    volume[2] = days % 7 < 5  # closed at weekends
+    late = days >= 182
+    volume[[0, 3], 182:] = days[late] % 2
+    volume[1] *= ~late | (days % 6 == 0)  # every second report is lost
+    found, reports, due = rarer(volume, np.full(40, ""), 28, 20_000, FleetStatistics())
+    assert (found[[0, 1]].max(axis=1) > 4).all()
+    assert found[2].max() == 0
+    assert (reports[0, -1], round(float(due[0, -1]))) == (28, 42)
+    volume[:, 182:] = days[late] % 2  # all of a device type
+    found, _, _ = rarer(volume, np.full(40, "a"), 28, 20_000, FleetStatistics())
+    assert found.max() < 2
 
 
 def test_silence_surprises_less_in_device_types_whose_silences_go_on() -> None:
@@ -261,7 +247,8 @@ def test_a_level_that_lasts_is_flagged_once_and_again_only_where_it_is_worse() -
     volume, sessions = usual()
     volume[130, -20:] *= 0.3
     frame = look(volume, sessions, 20).filter(pl.col("sim_key") == 130)
-    assert 1 <= frame["is_anomaly"].sum() <= 3
+    assert frame.filter("is_anomaly", kind="drift").height == 1
+    assert frame["is_anomaly"].sum() <= 4
     assert (frame["reasons"] == "It goes on as it was flagged before.").sum() >= 5
     value = np.zeros((2, 30), np.float32)
     value[0, 3:9] = 4, 4.2, 4.1, 5.8, 5.9, 4
@@ -279,13 +266,6 @@ def test_use_that_more_sessions_explain_is_told_apart_and_counted_by_itself() ->
     found = signals(known["history"], known["events"], AS_OF, days=1, peers=known["peers"]).channels
     assert found["high"][140, 0] > 5 > found["busy"][140, 0] == 0
     assert found["busy"][141, 0] > 5 > found["high"][141, 0] == 0
-
-
-def test_a_rise_over_a_week_and_over_four_counts_for_more_than_either() -> None:
-    scores = {"rise_7": np.array([[3.0, 0.0, 2.0]], np.float32), "rise_28": np.array([[3.0, 3.0, 0.0]], np.float32)}
-    support_each_other(scores)
-    assert scores["rise_7"][0].tolist() == pytest.approx([4.2, 0, 2])
-    assert scores["rise_28"][0].tolist() == pytest.approx([4.2, 3, 0])
 
 
 def test_an_update_that_comes_to_few_on_each_day_shows_over_three() -> None:
