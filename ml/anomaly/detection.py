@@ -50,6 +50,7 @@ WORSE, WORST = 1.5, 6.0  # decades: thirty times rarer is news, but beyond one i
 TOLD_AGAIN = 5  # days: a silence that has lasted for so long is told once more
 # permanently inactive (kind "dead"): silent for that many days, and that many times the usual gap
 INACTIVE_DAYS, INACTIVE_GAPS = 14, 4
+LONG_SILENCE = 3  # days: a shorter one may be one of ever rarer reports
 LEAST_SPIKE = 0.9  # log units: less than two and a half times the usual is no spike
 FLAPPING_DECADES = 2.0  # decades: a SIM with so unusually many sessions flaps, whatever its hours
 FEEDBACK_PENALTY = 1.0  # decades that an acknowledged false alarm adds to what is needed, at most MAX_FEEDBACK_PENALTY
@@ -120,6 +121,9 @@ def detect(
     channel[(channel == CHANNELS.index("hours")) & (scores["sessions"] >= FLAPPING_DECADES)] = CHANNELS.index(
         "sessions"
     )
+    # who has been silent for longer than ever is told to be so, however rare its reports were before
+    long = (found.silent >= LONG_SILENCE) & (found.silent > found.gap) & (channel == CHANNELS.index("rarer"))
+    channel[long] = CHANNELS.index("silence")
     penalty = _feedback_penalties(found, channel, feedback, labels)
     flagged = score - penalty >= needed
     suppressed = int(((score >= needed) & ~flagged)[:, -shown:].sum())

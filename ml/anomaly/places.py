@@ -188,3 +188,10 @@ def middle_of_peers(values: Floats) -> Floats:
     count = (~np.isnan(ordered)).sum(axis=0)
     middle = np.take_along_axis(ordered, np.maximum((count - 1) // 2, 0)[None], 0)[0]
     return np.where(count >= MIN_PEERS, middle, np.nan).astype(np.float32)
+
+
+def both(own: Floats, relative: Floats) -> Floats:
+    """What is anomalous against the SIM's own past and against its peers: the smaller of the two where they agree in
+    sign, else 0."""
+    smaller = np.minimum(np.abs(own), np.abs(relative)) * np.sign(own)
+    return np.where(np.isnan(own) | (np.sign(own) == np.sign(relative)), smaller, 0).astype(np.float32)

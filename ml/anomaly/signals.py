@@ -21,10 +21,20 @@ from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.gaps import LONG_DAYS, gaps_of, usual_gaps
 from ml.anomaly.hours import hours_of, unusual_hours
 from ml.anomaly.own_past import missed, record, turns
-from ml.anomaly.places import Bools, Floats, Types, counts_of, middle_of_peers, of_sims, of_type, places
+from ml.anomaly.places import Bools, Floats, Types, both, counts_of, middle_of_peers, of_sims, of_type, places
 from ml.anomaly.reports import rarer
 from ml.anomaly.shifts import States, shifts, states_of
-from ml.anomaly.together import LAG, MOST_RESTLESS, OF_MEAN, OF_OPERATOR, PAST, resting, shared, until_next_report
+from ml.anomaly.together import (
+    LAG,
+    MOST_RESTLESS,
+    OF_MEAN,
+    OF_OPERATOR,
+    PAST,
+    outages,
+    resting,
+    shared,
+    until_next_report,
+)
 from ml.history import PROBLEMS_SCHEMA, IntArray, Panel, dense
 from ml.spread import stretches_as_days
 
@@ -69,7 +79,6 @@ RESTLESS = 1.0  # on the Anscombe scale: so many sessions more than usual that i
 STILL_RESTLESS = 0.3  # the same of one that did so in the days before, or whose type does so in the mean
 LESS_USE, SURPRISED = 0.25, 0.9  # log units, decades: so little use, or such a silence, that it may be its operator's
 MOST_STILL_DAYS = 7  # days: who is silent for longer does not wait for the weather
-MIN_HEARD_SHARE = 0.5  # of the usual number of SIMs heard of; less is an outage of ours
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +165,7 @@ def signals(
     volume = panel.values.astype(np.float32)
     explained = _explained(panel, periods)
     volume[explained] = np.nan
-    outage = fleet.of("outage", _outage, _heard(volume, panel, explained))
+    outage = fleet.of("outage", outages, _heard(volume, panel, explained))
     volume[:, outage] = np.nan
     span = min(width, days + 2 * MEMORY)
     types, labels, operators = (
@@ -167,7 +176,7 @@ def signals(
     volume[at_rest] = np.nan
     last_day = int(np.datetime64(as_of, "D").astype(np.int64))
     logs, usual, spread, own, relative, type_shifts = _residuals(volume, types, span, fleet)
-    apart = (_both(own, relative) / spread)[:, -(days + MEMORY) :]  # NaN on days without use
+    apart = (both(own, relative) / spread)[:, -(days + MEMORY) :]  # NaN on days without use
     z = np.nan_to_num(apart)
     silent, gap, gaps = gaps_of(volume, days)
     gap = usual_gaps(gap, gaps, volume, types, fleet)
@@ -340,18 +349,6 @@ def _heard(volume: Floats, panel: Panel, explained: Bools) -> Floats:
     return np.where(unknown, 1, volume).astype(np.float32) if unknown.any() else volume
 
 
-def _outage(volume: Floats) -> Bools:
-    """Days on which far fewer SIMs were heard of than in the four weeks around: of 20 SIMs or more."""
-    heard = np.nansum(volume > 0, axis=0).astype(np.float64)
-    out = np.zeros(len(heard), dtype=bool)
-    for day in range(7, len(heard)):
-        usual = np.median(heard[max(0, day - 28) : day])
-        out[day] = usual >= 20 and heard[day] < MIN_HEARD_SHARE * min(
-            usual, heard[day - 7] if not out[day - 7] else usual
-        )
-    return out
-
-
 def _residuals(
     volume: Floats, types: Types, span: int, fleet: FleetStatistics
 ) -> tuple[Floats, Floats, Floats, Floats, Floats, dict[str, Floats]]:
@@ -382,13 +379,6 @@ def _residuals(
     total, count = (last(values, MEMORY) for values in (size, seen.astype(np.float32)))
     spread = np.maximum(1.25 * (total + 7 * 0.28) / (count + 7), MIN_SPREAD).astype(np.float32)
     return logs, usual, spread, own, relative, type_shifts
-
-
-def _both(own: Floats, relative: Floats) -> Floats:
-    """What is anomalous against the SIM's own past and against its peers: the smaller of the two where they agree in
-    sign, else 0."""
-    smaller = np.minimum(np.abs(own), np.abs(relative)) * np.sign(own)
-    return np.where(np.isnan(own) | (np.sign(own) == np.sign(relative)), smaller, 0).astype(np.float32)
 
 
 def _median(values: Floats) -> Floats:

@@ -32,6 +32,19 @@ LEFT_OUT = 0.3  # share of the device types
 MIN_GROUPS = 4  # with so many, the one in which the most take part does not say what is usual in the fleet
 SAME_DAYS = 40  # SIM-days for which what is usual on all weekdays counts beside what is on the same
 MOST_DECADES = 12.0
+MIN_HEARD_SHARE = 0.5  # of the usual number of SIMs heard of; less is an outage of ours
+
+
+def outages(volume: Floats) -> Bools:
+    """Days on which far fewer SIMs were heard of than in the four weeks around: of 20 SIMs or more."""
+    heard = np.nansum(volume > 0, axis=0).astype(np.float64)
+    out = np.zeros(len(heard), dtype=bool)
+    for day in range(7, len(heard)):
+        usual = np.median(heard[max(0, day - 28) : day])
+        out[day] = usual >= 20 and heard[day] < MIN_HEARD_SHARE * min(
+            usual, heard[day - 7] if not out[day - 7] else usual
+        )
+    return out
 
 
 def resting(volume: Floats, labels: Types, fleet: FleetStatistics) -> Bools:
