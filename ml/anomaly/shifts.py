@@ -47,12 +47,15 @@ class States:
     values: Floats
 
 
-def shifts(states: States, types: Types, days: int, fleet: FleetStatistics) -> tuple[Floats, Floats, Floats]:
+def shifts(
+    states: States, types: Types, within_types: tuple[Types, ...], days: int, fleet: FleetStatistics
+) -> tuple[Floats, Floats, Floats]:
     """Decades of evidence on each of the last `days` that use has grown, and that it has fallen, 0 on a day that is not
     itself so, NaN where states are not known; and how many times as much it is, by the likeliest of FACTORS, 1 where
     there is no evidence.
 
-    states  of `states_of`, of at least WINDOW days more where so many are known
+    states        of `states_of`, of at least WINDOW days more where so many are known
+    within_types  other groups whose SIMs may be up or down together: a label, a device type at one operator
     """
     sims, width = states.values.shape
     span = min(width, days + WINDOW)
@@ -62,8 +65,12 @@ def shifts(states: States, types: Types, days: int, fleet: FleetStatistics) -> t
     far = np.stack([values - low, values - high])
     nearer = np.where(np.abs(far[0]) <= np.abs(far[1]), far[0], far[1])
     common = np.clip(np.nan_to_num(nearer), -SEASON, SEASON)
-    for name, rows in of_type(types, of_types := fleet.of("shifts", _shifts_of_types, nearer, types)):
+    for name, rows in of_type(types, of_types := fleet.of("shifts", _shifts_of_groups, nearer, types)):
         common[rows] = np.where(np.isnan(of_types[name]), common[rows], of_types[name])
+    for number, groups in enumerate(within_types):
+        of_groups = fleet.of(f"shifts of groups {number}", _shifts_of_groups, nearer - common, groups)
+        for name, rows in of_type(groups, of_groups):
+            common[rows] += np.nan_to_num(of_groups[name])
     far -= common
 
     def unlike(shift: float) -> Floats:
@@ -161,7 +168,7 @@ def _parted(past: Floats) -> tuple[Floats, Floats, Floats]:
     return low, high, np.maximum(deviation, np.float32(MIN_DEVIATION))
 
 
-def _shifts_of_types(nearer: Floats, types: Types) -> dict[str, Floats]:
-    """The median of each day of each device type, for a season shifts all of it, NaN where fewer are known than a
-    median needs."""
-    return {name: middle_of_peers(nearer[rows]) for name, rows in of_type(types)}
+def _shifts_of_groups(nearer: Floats, groups: Types) -> dict[str, Floats]:
+    """The median of each day of each group, for a season shifts all of it; NaN where fewer are known than a median
+    needs."""
+    return {name: middle_of_peers(nearer[rows]) for name, rows in of_type(groups)}

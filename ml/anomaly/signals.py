@@ -167,15 +167,15 @@ def signals(
     volume[explained] = np.nan
     outage = fleet.of("outage", outages, _heard(volume, panel, explained))
     volume[:, outage] = np.nan
-    span = min(width, days + 2 * MEMORY)
     types, labels, operators = (
         of_sims(peers, panel, name) if peers is not None and name in peers.columns else np.full(sims, "")
         for name in ("device_type", "label_prefix", "operator")
     )
+    at_operator = np.where((types == "") | (operators == ""), "", np.char.add(np.char.add(operators, " "), types))
     at_rest = resting(volume, labels, fleet)
     volume[at_rest] = np.nan
     last_day = int(np.datetime64(as_of, "D").astype(np.int64))
-    logs, usual, spread, own, relative, type_shifts = _residuals(volume, types, span, fleet)
+    logs, usual, spread, own, relative, type_shifts = _residuals(volume, types, min(width, days + 2 * MEMORY), fleet)
     apart = (both(own, relative) / spread)[:, -(days + MEMORY) :]  # NaN on days without use
     z = np.nan_to_num(apart)
     silent, gap, gaps = gaps_of(volume, days)
@@ -189,7 +189,7 @@ def signals(
     }
     long = min(days + PAST + LAG, width)
     channels["growth"], channels["fall"], shifted = shifts(
-        states := states_of(logs, types, long, last_day, fleet), types, days, fleet
+        states := states_of(logs, types, long, last_day, fleet), types, (labels, at_operator), days, fleet
     )
     surprise, quiet = missed(volume, types, long, fleet)
     channels["missed"], quiet = surprise[:, -days:], quiet[:, -days:]
@@ -215,7 +215,7 @@ def signals(
     channels |= places(events, panel, types, days, fleet)
     together, updates, still = _taken_part(
         volume, surprise, own[:, -long:], usual[:, -long:], spread[:, -long:],
-        states, restless, seen[:, -long:], judged, types, operators, days, fleet,
+        states, restless, seen[:, -long:], judged, types, operators, at_operator, days, fleet,
     )  # fmt: skip
     channels["high"][updates] = channels["busy"][updates] = 0
     still &= silent <= MOST_STILL_DAYS
@@ -264,6 +264,7 @@ def _taken_part(
     counted: Bools,
     types: Types,
     operators: Types,
+    at_operator: Types,
     days: int,
     fleet: FleetStatistics,
 ) -> tuple[dict[str, Floats], Bools, Bools]:
@@ -293,8 +294,7 @@ def _taken_part(
         "sessions": np.maximum(of_many, of_mean),
         "missed": shared(lacking, judged, operators, days, fleet, "operator", kinds=types, limits=OF_OPERATOR),
     }
-    places = np.where((types == "") | (operators == ""), "", np.char.add(np.char.add(operators, " "), types))
-    still = shared(idle, in_use, places, days, fleet, "still", limits=STILL) > 0
+    still = shared(idle, in_use, at_operator, days, fleet, "still", limits=STILL) > 0
     # who is at rest jumps, too, if it lies above what it uses on the move
     jump = (own > JUMP * spread) | (states.values - states.high > JUMP * np.maximum(states.deviation, MIN_SPREAD))
     top = np.fmax(usual, states.high)

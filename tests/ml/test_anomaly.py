@@ -454,7 +454,7 @@ def test_a_shift_is_the_largest_sum_of_the_obvious_evidence_against_both_states(
     states = states_of(logs, types, 60, monday + 13, fleet_of)
     assert np.allclose(states.low[:, -1], 5, atol=0.3)
     assert np.allclose(states.high[:, -1], 9, atol=0.3)
-    grown, fallen, factor = shifts(states, types, 10, fleet_of)
+    grown, fallen, factor = shifts(states, types, (types,), 10, fleet_of)
     for sim in range(11):
         low, high, deviation = (float(of_sim[sim, -1]) for of_sim in (states.low, states.high, states.deviation))
         for place in range(10):
