@@ -1,6 +1,8 @@
-"""Sums over windows of days, and how far counts of a day lie above a SIM's usual ones."""
+"""Sums over windows of days, calendar weeks, and how far counts of a day lie above a SIM's usual ones."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -8,7 +10,9 @@ from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.gaps import LONG_DAYS
 from ml.anomaly.places import Bools, Floats, Types, of_type
 from ml.anomaly.together import LAG
+from ml.history import IntArray
 
+UNIX_MONDAY = 3  # days from a Monday to 1 January 1970: weeks are those of the calendar, whichever days are asked for
 SAME_WEEKDAY = 20.0  # SIM-days for which the mean of all weekdays counts beside those of the same
 MIN_DAYS = 14  # known days before counts of sessions and messages are held against their usual
 FEW_DAYS = 5  # the same where its whole group is looked at, of a SIM that reports rarely
@@ -28,9 +32,25 @@ def within(values: Floats, window: int, days: int) -> Floats:
     return np.asarray(sums[:, -days:] - sums[:, -days - window : -window])
 
 
-def wide(values: Floats, days: int) -> Floats:
-    """The last `days`, with 0 on those before the first."""
-    return np.pad(values[:, -days:], ((0, 0), (max(days - values.shape[1], 0), 0)))
+def largest_sum(values: Floats, days: int, window: int, least: int = 0) -> Floats:
+    """The largest sum of days in a row that ends on each of the last `days`, of `least` to `window` of them (Page,
+    "Continuous inspection schemes", 1954); days before the first count nothing."""
+    values = values[:, -days - window :]
+    sums = np.pad(np.cumsum(values, axis=1), ((0, 0), (days + window - values.shape[1] + 1, 0)))
+    lowest = np.lib.stride_tricks.sliding_window_view(sums, window - least + 1, axis=1).min(axis=2)
+    return np.asarray(sums[:, -days:] - lowest[:, 1 : days + 1])
+
+
+def weeks_of(width: int, days: int, last_day: int, together: int = 1) -> Iterator[tuple[int, IntArray]]:
+    """The calendar weeks, or so many of them together, that the last `days` of `width` lie in: the place of the first
+    Monday among all, and which of the last `days` are in them.
+
+    last_day  of them, days since 1970
+    """
+    length = 7 * together
+    number = (last_day - np.arange(days)[::-1] + UNIX_MONDAY) // length
+    for each in np.unique(number):
+        yield int(each * length - UNIX_MONDAY - last_day + width - 1), np.flatnonzero(number == each)
 
 
 def _mean_so_far(counts: Floats, known: Bools, days: int) -> Floats:

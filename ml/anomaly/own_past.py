@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
+from ml.anomaly.counts import weeks_of
 from ml.anomaly.fleet import FleetStatistics
 from ml.anomaly.places import Bools, Floats, Types, of_type
 from ml.history import IntArray
@@ -25,19 +24,6 @@ LENGTHS = 4  # silences of one day, of two, of three, and longer ones go on with
 LONGEST = 14  # days: a longer silence says nothing of usual ones
 # days that the chance of falling silent ends before a day, silent days that make a turn, chances that count
 TURN_LAG, MIN_TURNS, LEAST_TURN, MOST_TURN = 14, 3, 0.02, 0.5
-UNIX_MONDAY = 3  # days from a Monday to 1 January 1970: weeks are those of the calendar, whichever days are asked for
-
-
-def weeks_of(width: int, days: int, last_day: int, together: int = 1) -> Iterator[tuple[int, IntArray]]:
-    """The calendar weeks, or so many of them together, that the last `days` of `width` lie in: the place of the first
-    Monday among all, and which of the last `days` are in them.
-
-    last_day  of them, days since 1970
-    """
-    length = 7 * together
-    number = (last_day - np.arange(days)[::-1] + UNIX_MONDAY) // length
-    for each in np.unique(number):
-        yield int(each * length - UNIX_MONDAY - last_day + width - 1), np.flatnonzero(number == each)
 
 
 def record(volume: Floats, logs: Floats, days: int, last_day: int) -> Floats:

@@ -3,8 +3,7 @@ last, and against what it would be if most of its reports got lost.
 
 A device that is due every third day, rests, or closes on Sundays has its own chances: they are counted by the days
 since its last report (the hazard of a renewal process), on days before, and drawn to those of its device type, or to
-its own chance on any day. The evidence of days in a row adds up to the largest sum that ends today (Page, "Continuous
-inspection schemes", 1954).
+its own chance on any day. The evidence of days in a row adds up (`ml.anomaly.counts.largest_sum`).
 """
 
 from __future__ import annotations
@@ -13,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ml.anomaly.counts import within
+from ml.anomaly.counts import largest_sum, weeks_of, within
 from ml.anomaly.fleet import FleetStatistics
-from ml.anomaly.own_past import weeks_of
 from ml.anomaly.places import Bools, Floats, Types, of_type
 
 KEPT = 0.4  # of the reports arrive if it is as is looked for
@@ -44,9 +42,9 @@ def rarer(
     used = volume > 0
     since, due = _since_report(volume, used)
     chance, share = np.full((2, sims, span), np.nan, np.float32)
-    mondays = [(monday, here) for monday, here in weeks_of(width, span, last_day, FORTNIGHT)]
-    of_types = fleet.of("reports due", _of_types, since, due, used, types, [monday for monday, _ in mondays])
-    for number, (monday, here) in enumerate(mondays):
+    fortnights = list(weeks_of(width, span, last_day, FORTNIGHT))
+    of_types = fleet.of("reports due", _of_types, since, due, used, types, [monday for monday, _ in fortnights])
+    for number, (monday, here) in enumerate(fortnights):
         until = max(monday - LAG, 0)
         past = slice(max(until - PAST_DAYS, 0), until)
         tried, reported = _counts(since[:, past], due[:, past], used[:, past])
@@ -65,14 +63,12 @@ def rarer(
     chance = np.clip(chance, LEAST_CHANCE, 1 - LEAST_CHANCE)
     says = np.where(used[:, -span:], np.log10(KEPT), np.log10((1 - KEPT * chance) / (1 - chance)))
     each = np.where(judged, says, 0)
-    sums, reports, expected = (
-        np.pad(np.cumsum(values[:, -days - WINDOW :], axis=1), ((0, 0), (max(days + WINDOW - span, 0) + 1, 0)))
-        for values in (each, judged & used[:, -span:], np.where(judged, share, 0))
+    found = np.where(used[:, -days:], 0, largest_sum(each, days, WINDOW))
+    reports, expected = (
+        within(np.where(judged, values, np.float32(0)), WINDOW, days).astype(np.float32)
+        for values in (used[:, -span:], share)
     )
-    least = np.lib.stride_tricks.sliding_window_view(sums, WINDOW + 1, axis=1).min(axis=2)[:, -days:]
-    found = np.where(used[:, -days:], 0, sums[:, -days:] - least)
-    so_many, usual = (values[:, -days:] - values[:, -days - WINDOW : -WINDOW] for values in (reports, expected))
-    return found.astype(np.float32), so_many.astype(np.float32), usual.astype(np.float32)
+    return found.astype(np.float32), reports, expected
 
 
 def _of_season(chance: Floats, reported: Bools, types: Types) -> dict[str, Floats]:

@@ -4,8 +4,8 @@ rest.
 A tracker in the yard sends a sign of life, and one on the road a hundred times as much: no usual level and no noise
 around it describe both. The days of a SIM before are parted in two (Otsu, "A threshold selection method from gray-level
 histograms", 1979) where they are two, and each day since is held against the nearer of both: as it is, and as both
-would be if use had grown, or fallen, by one of FACTORS. The evidence of days in a row adds up to the largest sum that
-ends today (Page, "Continuous inspection schemes", 1954). A departure is no shift, for it is far from either.
+would be if use had grown, or fallen, by one of FACTORS. The evidence of days in a row adds up
+(`ml.anomaly.counts.largest_sum`). A departure is no shift, for it is far from either.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ml.anomaly.counts import largest_sum, weeks_of
 from ml.anomaly.fleet import FleetStatistics
-from ml.anomaly.own_past import weeks_of
 from ml.anomaly.places import Bools, Floats, Types, middle_of_peers, of_type
 
 FACTORS = (1.6, 2.2, 3.3, 6.0)  # by which use may have grown or fallen
@@ -83,10 +83,7 @@ def shifts(
     as_before = unlike(0.0)
     for times in (*FACTORS, *(1 / times for times in FACTORS)):
         each = np.nan_to_num(as_before - unlike(np.log(times)))
-        sums = np.pad(np.cumsum(each, axis=1), ((0, 0), (max(days + WINDOW - span, 0) + 1, 0)))
-        before = np.lib.stride_tricks.sliding_window_view(sums, WINDOW - LEAST_WINDOW + 1, axis=1).min(axis=2)
-        total = sums[:, -days:] - before[:, -days - LEAST_WINDOW : -LEAST_WINDOW]
-        total = np.where(each[:, -days:] > 0, total / np.log(10), 0)
+        total = np.where(each[:, -days:] > 0, largest_sum(each, days, WINDOW, LEAST_WINDOW) / np.log(10), 0)
         factor[total > np.maximum(grown, fallen)] = times
         found = grown if times > 1 else fallen
         np.maximum(found, total, out=found)
