@@ -157,13 +157,23 @@ def empty_url(postgres: URL) -> Iterator[URL]:
     administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.fixture
-def database_url(postgres: URL, template: str) -> Iterator[URL]:
-    """URL of a fresh, migrated database (a copy of the template)."""
+def _fresh(postgres: URL, template: str) -> Iterator[URL]:
     name = f"simsight_test_{os.getpid()}_{next(_numbers)}"
     copy_database(postgres, template, name)
     yield postgres.set(database=name)
     administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database_url(postgres: URL, template: str) -> Iterator[URL]:
+    """URL of a fresh, migrated database (a copy of the template)."""
+    yield from _fresh(postgres, template)
+
+
+@pytest.fixture
+def other_url(postgres: URL, template: str) -> Iterator[URL]:
+    """URL of a second one."""
+    yield from _fresh(postgres, template)
 
 
 @pytest.fixture

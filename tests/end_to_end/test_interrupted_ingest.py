@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
-import pytest
 from end_to_end.conftest import connect, every_row, new_home, until
 from sqlalchemy import URL
 
 from simulator.faults import Faults
 from simulator.fleet import Fleet
 from simulator.server import SimulatorServer
-from tests.conftest import administer, copy_database
 
 NOW = datetime(2026, 6, 30, 6, tzinfo=UTC)
 SIMS = 60
@@ -57,15 +54,6 @@ def _done(url: URL) -> set[str]:
     with connect(url) as connection:
         rows = connection.execute("SELECT DISTINCT iccid FROM core.sim_usage JOIN core.sims USING (sim_key)").fetchall()
     return {str(row[0]) for row in rows}
-
-
-@pytest.fixture
-def other_url(postgres: URL, template: str) -> Iterator[URL]:
-    """URL of a second database, as `database_url` is."""
-    name = f"{template}_undisturbed"
-    copy_database(postgres, template, name)
-    yield postgres.set(database=name)
-    administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_a_killed_ingest_is_taken_up_where_it_stopped_and_ends_with_the_same_rows(
